@@ -1,0 +1,82 @@
+"""Checks of arguments at the door: each names the argument, what was seen, and what is allowed."""
+
+import math
+from collections.abc import Sequence
+from numbers import Integral, Real
+
+
+def check_number(name: str, value: float, *, low: float = 0.0, high: float = math.inf) -> None:
+    """Check that ``value`` is a finite number in ``[low, high]``.
+
+    Args:
+        name: How the caller knows the argument.
+        value: What was given.
+        low: The least value allowed.
+        high: The greatest value allowed.
+
+    Raises:
+        TypeError: It is not a number.
+        ValueError: It is not finite or out of range.
+    """
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise TypeError(f"{name} must be a number, got {value!r}.")
+    if not (low <= value <= high and math.isfinite(value)):
+        allowed = f"at least {low:g}" if high == math.inf else f"from {low:g} to {high:g}"
+        raise ValueError(f"{name} must be a finite number, {allowed}; got {value!r}.")
+
+
+def check_positive(name: str, value: float) -> None:
+    """Check that ``value`` is a finite number above 0.
+
+    Raises:
+        TypeError: It is not a number.
+        ValueError: It is not finite or not above 0.
+    """
+    check_number(name, value)
+    if value == 0:
+        raise ValueError(f"{name} must be above 0, got {value!r}.")
+
+
+def check_count(name: str, value: int, *, low: int = 0) -> None:
+    """Check that ``value`` is a whole number of at least ``low``.
+
+    Raises:
+        TypeError: It is not a whole number.
+        ValueError: It is less than ``low``.
+    """
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        raise TypeError(f"{name} must be a whole number, got {value!r}.")
+    if value < low:
+        raise ValueError(f"{name} must be at least {low}, got {value!r}.")
+
+
+def check_choice(name: str, value: str, choices: Sequence[str]) -> None:
+    """Check that ``value`` is one of ``choices``.
+
+    Raises:
+        ValueError: It is not.
+    """
+    if value not in choices:
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}; got {value!r}.")
+
+
+def check_names(owner: str, names: Sequence[str]) -> None:
+    """Check that ``names`` are one or more different strings.
+
+    Args:
+        owner: What is being built from the names.
+        names: What was given.
+
+    Raises:
+        TypeError: One of them is not a string.
+        ValueError: There are none, or one is there twice.
+    """
+    for name in names:
+        if not isinstance(name, str):
+            raise TypeError(
+                f"{owner} takes strings, each its own argument ({owner}('a', 'b')); got {name!r}."
+            )
+    if not names:
+        raise ValueError(f"{owner} needs at least one name, got none.")
+    if len(set(names)) < len(names):
+        raise ValueError(f"{owner} takes each name once, got {', '.join(map(repr, names))}.")

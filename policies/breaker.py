@@ -1,0 +1,210 @@
+"""When to leave a member alone, and for how long.
+
+    closed ----- enough counted failures in a row ------> open
+    open ------- its time is up (poll) -----------------> half-open
+    half-open -- success -------------------------------> closed
+    half-open -- counted failure -----------------------> open, for longer
+    any -------- credentials refused -------------------> open for good
+
+Rule 1.  Closed admits all work, open none, half-open one shard at a time: the probe.
+Rule 2.  Three counts, each with its own threshold: jobs that failed, results that cannot be true,
+         and submissions that were not taken or were throttled. Any success sets all three to 0.
+Rule 3.  What is the caller's fault is no sign of illness and counts nowhere. A probe that ends so
+         has shown nothing, and another may be sent.
+Rule 4.  The n-th ejection lasts ``eject_seconds * eject_multiplier ** (n - 1)``, at most
+         ``eject_max_seconds``. ``forgive_after`` successes in a row take one ejection off the
+         count.
+Rule 5.  Only time ends an ejection. What jobs report that were sent before it, good or bad,
+         changes nothing: one outage with many jobs in flight is one ejection.
+Rule 6.  Refused credentials do not heal by waiting: that ejection has no end.
+Rule 7.  No more than ``max_ejected_share`` of the fleet is open at once (``may_eject``), but always
+         one may be. A member that may not be ejected is spared (``spare``): half-open, so it gets
+         one shard at a time. A fleet that is down altogether is thus probed, never sprayed.
+
+Time comes in as ``now``, in seconds of any clock that does not run backwards.
+"""
+
+import math
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from qiskit_gateway.policies.arguments import check_count, check_number
+from qiskit_gateway.policies.failure import Failure
+from qiskit_gateway.policies.growth import grown_seconds
+
+Phase = Literal["closed", "open", "half-open"]
+Admission = Literal["all", "one", "none"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BreakerPolicy:
+    """The rules of ejecting a member.
+
+    Attributes:
+        failures: Jobs failed without a success between that eject a member.
+        bad_results: Untrue results without a success between that do.
+        submit_errors: Failed or throttled submissions without a success between that do.
+        eject_seconds: How long the first ejection lasts, in seconds.
+        eject_multiplier: By how much each further one is longer, at least 1.
+        eject_max_seconds: The longest ejection, in seconds.
+        forgive_after: Successes in a row that take one ejection off the count.
+        max_ejected_share: Share of the fleet that may be ejected at once, in [0, 1]; 0 ejects
+            nobody, anything else at least one.
+    """
+
+    failures: int = 3
+    bad_results: int = 2
+    submit_errors: int = 5
+    eject_seconds: float = 60.0
+    eject_multiplier: float = 2.0
+    eject_max_seconds: float = 3600.0
+    forgive_after: int = 10
+    max_ejected_share: float = 0.5
+
+    def __post_init__(self) -> None:
+        check_count("failures", self.failures, low=1)
+        check_count("bad_results", self.bad_results, low=1)
+        check_count("submit_errors", self.submit_errors, low=1)
+        check_number("eject_seconds", self.eject_seconds)
+        check_number("eject_multiplier", self.eject_multiplier, low=1.0)
+        check_number("eject_max_seconds", self.eject_max_seconds)
+        check_count("forgive_after", self.forgive_after, low=1)
+        check_number("max_ejected_share", self.max_ejected_share, high=1.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BreakerState:
+    """The health of one member. A new member is ``BreakerState()``.
+
+    Attributes:
+        phase: Whether it gets work: all, none, or one probe.
+        failures: Jobs failed since the last success.
+        bad_results: Untrue results since the last success.
+        submit_errors: Failed or throttled submissions since the last success.
+        successes: Successes since the last counted failure or forgiven ejection.
+        ejections: Ejections not forgiven yet.
+        until: When the ejection ends, on the clock of ``now``; infinity if never.
+        probing: Whether a probe is out.
+    """
+
+    phase: Phase = "closed"
+    failures: int = 0
+    bad_results: int = 0
+    submit_errors: int = 0
+    successes: int = 0
+    ejections: int = 0
+    until: float = 0.0
+    probing: bool = False
+
+
+def admits(state: BreakerState) -> Admission:
+    """Return how much work the member may be sent now: all, one shard, or none."""
+    if state.phase == "closed":
+        return "all"
+    return "one" if state.phase == "half-open" and not state.probing else "none"
+
+
+def may_eject(num_ejected: int, num_members: int, policy: BreakerPolicy) -> bool:
+    """Return whether one more member may be ejected.
+
+    At least one always may, whatever the share, so also the only member of a fleet. Were it not,
+    a fleet of one would have no breaker: all work would be sent to a member known to fail it, and
+    be paid for. Ejected, it costs nothing: there is nowhere else to go, so the work waits, and one
+    probe at a time finds out when the member is back.
+
+    Args:
+        num_ejected: Members that are open already.
+        num_members: Members of the fleet, ejected or not.
+        policy: The rules.
+    """
+    if policy.max_ejected_share == 0:
+        return False
+    # 0.29 * 100 is 28.999999999999996.
+    share = math.floor(policy.max_ejected_share * num_members + 1e-9)
+    return num_ejected < max(1, share)
+
+
+def poll(state: BreakerState, now: float) -> BreakerState:
+    """Return the state as time has made it: an ejection may be over."""
+    return _half_open(state) if state.phase == "open" and now >= state.until else state
+
+
+def record_probe(state: BreakerState) -> BreakerState:
+    """Return the state after a shard was sent to the member: if half-open, that is the probe."""
+    return replace(state, probing=True) if state.phase == "half-open" else state
+
+
+def drop_probe(state: BreakerState) -> BreakerState:
+    """Return the state after a shard came back with nothing learned, as when it was cancelled."""
+    return replace(state, probing=False)
+
+
+def record_success(state: BreakerState, policy: BreakerPolicy) -> BreakerState:
+    """Return the state after the member did a shard."""
+    if state.phase == "open":
+        return state
+    successes = state.successes + 1
+    forgiven = state.ejections > 0 and successes >= policy.forgive_after
+    return BreakerState(
+        successes=0 if forgiven else successes,
+        ejections=state.ejections - forgiven,
+    )
+
+
+def record_failure(
+    state: BreakerState, failure: Failure, policy: BreakerPolicy, now: float
+) -> BreakerState:
+    """Return the state after the member failed a shard.
+
+    The member is ejected in the answer whatever the rest of the fleet; ask :func:`may_eject`, and
+    :func:`spare` it if that says no.
+    """
+    if failure.authentication:
+        return replace(_counted(state, failure), phase="open", until=math.inf, probing=False)
+    if failure.fault == "caller":
+        return drop_probe(state)
+    if state.phase == "open":
+        return state
+    counted = _counted(state, failure)
+    if state.phase == "half-open" or _is_ill(counted, policy):
+        return _eject(counted, policy, now)
+    return counted
+
+
+def spare(state: BreakerState) -> BreakerState:
+    """Return the state of a member that would be ejected but may not be: it is probed.
+
+    A member that refused our credentials is not spared: no work can be done there.
+    """
+    return state if state.phase != "open" or state.until == math.inf else _half_open(state)
+
+
+def _half_open(state: BreakerState) -> BreakerState:
+    return replace(state, phase="half-open", probing=False)
+
+
+def _counted(state: BreakerState, failure: Failure) -> BreakerState:
+    if failure.bad_result:
+        return replace(state, bad_results=state.bad_results + 1, successes=0)
+    if failure.submitted and not failure.throttled:
+        return replace(state, failures=state.failures + 1, successes=0)
+    return replace(state, submit_errors=state.submit_errors + 1, successes=0)
+
+
+def _is_ill(state: BreakerState, policy: BreakerPolicy) -> bool:
+    return (
+        state.failures >= policy.failures
+        or state.bad_results >= policy.bad_results
+        or state.submit_errors >= policy.submit_errors
+    )
+
+
+def _eject(state: BreakerState, policy: BreakerPolicy, now: float) -> BreakerState:
+    seconds = grown_seconds(
+        policy.eject_seconds,
+        multiplier=policy.eject_multiplier,
+        times=state.ejections,
+        maximum=policy.eject_max_seconds,
+    )
+    ejections = state.ejections + 1
+    return replace(state, phase="open", ejections=ejections, until=now + seconds, probing=False)

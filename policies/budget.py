@@ -1,0 +1,176 @@
+"""What a fleet may cost: money, shots and attempts are reserved before they are spent."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from math import fsum
+from typing import Literal, get_args
+
+from qiskit_gateway.policies.arguments import check_choice, check_count, check_number
+from qiskit_gateway.policies.verdict import Verdict, refuse
+
+OnExhausted = Literal["move", "wait", "stop"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Budget:
+    """The most that may be spent; ``None`` is no limit.
+
+    Attributes:
+        usd: In all, in USD. 0 allows only what is free.
+        shots: Shots in all, summed over circuits.
+        attempts: Attempts in all, failed ones too.
+        per_member_usd: By name of the member, in USD. Members not named have no limit of their own.
+        per_day_usd: On any one day, in USD.
+        on_exhausted: What to do with work that does not fit: ``"move"`` looks for a member where
+            it does, ``"wait"`` keeps it until there is room, ``"stop"`` ends the run.
+    """
+
+    usd: float | None = None
+    shots: int | None = None
+    attempts: int | None = None
+    per_member_usd: Mapping[str, float] | None = field(default=None, hash=False)
+    per_day_usd: float | None = None
+    on_exhausted: OnExhausted = "stop"
+
+    def __post_init__(self) -> None:
+        if self.usd is not None:
+            check_number("usd", self.usd)
+        if self.shots is not None:
+            check_count("shots", self.shots)
+        if self.attempts is not None:
+            check_count("attempts", self.attempts)
+        if self.per_member_usd is not None:
+            for member, usd in self.per_member_usd.items():
+                check_number(f"per_member_usd of {member!r}", usd)
+            object.__setattr__(self, "per_member_usd", dict(self.per_member_usd))
+        if self.per_day_usd is not None:
+            check_number("per_day_usd", self.per_day_usd)
+        check_choice("on_exhausted", self.on_exhausted, get_args(OnExhausted))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Amount:
+    """What an attempt costs.
+
+    Attributes:
+        usd: Its price, in USD.
+        shots: Its shots, summed over circuits.
+        attempts: 1, or 0 if nothing was sent.
+    """
+
+    usd: float = 0.0
+    shots: int = 0
+    attempts: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reservation:
+    """An amount set aside for one attempt.
+
+    Attributes:
+        key: Its name, which no other reservation of the ledger has or had.
+        member: Name of the member that is to be paid.
+        amount: The most that the attempt is expected to cost.
+        day: The day to which it counts, in any numbering of days that the caller keeps to.
+    """
+
+    key: str
+    member: str
+    amount: Amount
+    day: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ledger:
+    """What was spent and what is set aside. A new ledger is ``Ledger()``.
+
+    Attributes:
+        reserved: The open reservations, by key.
+        spent: Sums by account: ``"usd"``, ``"shots"``, ``"attempts"``, ``"usd of <member>"``,
+            ``"usd on day <day>"``.
+    """
+
+    reserved: Mapping[str, Reservation] = field(default_factory=dict)
+    spent: Mapping[str, float] = field(default_factory=dict)
+
+
+def reserve(ledger: Ledger, budget: Budget, reservation: Reservation) -> Ledger | Verdict:
+    """Set an amount aside, if it fits.
+
+    What is spent and reserved never exceeds the budget by a reservation: where it would, the
+    answer is a refusal that says what was spent and what is left. It waits where the budget says
+    so, and where room may come back because only what others have reserved stands in the way.
+    """
+    assert reservation.key not in ledger.reserved, reservation.key  # noqa: S101
+    postings = _postings(reservation, reservation.amount)
+    for account, limit in _limits(budget, reservation):
+        verdict = _refusal(ledger, account, limit, postings[account])
+        if verdict is not None:
+            waits = verdict.waits or budget.on_exhausted == "wait"
+            return refuse(verdict.reason, waits=waits)
+    return Ledger(
+        reserved={**ledger.reserved, reservation.key: reservation},
+        spent=ledger.spent,
+    )
+
+
+def settle(ledger: Ledger, reservation: Reservation, actual: Amount) -> Ledger:
+    """Turn a reservation into what the attempt did cost, which may be more or less.
+
+    A reservation that is settled or released already is left as it is.
+    """
+    if reservation.key not in ledger.reserved:
+        return ledger
+    spent = dict(ledger.spent)
+    for account, value in _postings(reservation, actual).items():
+        spent[account] = spent.get(account, 0) + value
+    return Ledger(reserved=release(ledger, reservation).reserved, spent=spent)
+
+
+def release(ledger: Ledger, reservation: Reservation) -> Ledger:
+    """Give back a reservation of which nothing was spent.
+
+    A reservation that is settled or released already is left as it is.
+    """
+    if reservation.key not in ledger.reserved:
+        return ledger
+    reserved = {key: held for key, held in ledger.reserved.items() if key != reservation.key}
+    return Ledger(reserved=reserved, spent=ledger.spent)
+
+
+def _limits(budget: Budget, reservation: Reservation) -> list[tuple[str, float]]:
+    per_member = budget.per_member_usd or {}
+    limits = {
+        "usd": budget.usd,
+        "shots": budget.shots,
+        "attempts": budget.attempts,
+        f"usd of {reservation.member}": per_member.get(reservation.member),
+        f"usd on day {reservation.day}": budget.per_day_usd,
+    }
+    return [(account, limit) for account, limit in limits.items() if limit is not None]
+
+
+def _postings(reservation: Reservation, amount: Amount) -> dict[str, float]:
+    return {
+        "usd": amount.usd,
+        "shots": amount.shots,
+        "attempts": amount.attempts,
+        f"usd of {reservation.member}": amount.usd,
+        f"usd on day {reservation.day}": amount.usd,
+    }
+
+
+def _refusal(ledger: Ledger, account: str, limit: float, asked: float) -> Verdict | None:
+    spent = ledger.spent.get(account, 0)
+    held = ledger.reserved.values()
+    reserved = fsum(_postings(other, other.amount).get(account, 0) for other in held)
+    # Three times 0.1 fit into 0.3.
+    most = limit * (1 + 1e-9)
+    if spent + reserved + asked <= most:
+        return None
+    left = max(0.0, limit - spent - reserved)
+    reason = (
+        f"the budget of {limit:.10g} {account} has {left:.10g} left "
+        f"({spent:.10g} spent, {reserved:.10g} reserved), {asked:.10g} asked"
+    )
+    return refuse(reason, waits=spent + asked <= most)

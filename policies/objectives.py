@@ -1,0 +1,324 @@
+"""Objectives: which of the allowed offers is best?
+
+Each answers a number in a physical unit, lower is better. Numbers of different units are traded
+by prices, ``Price() + 40 * Hours()``, or looked at one after the other, ``Then(Price(), Finish())``.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from math import inf
+from numbers import Real
+from typing import ClassVar
+
+from qiskit_gateway.policies.arguments import check_names, check_number
+from qiskit_gateway.policies.offer import OFFER_FIELDS, Offer
+
+_GROWING = frozenset({"wait_seconds", "in_flight", "work_assigned"})
+
+
+class Objective(ABC):
+    """A number for one offer, lower is better.
+
+    Subclassing:
+        Define ``__call__``. It sees one offer and must answer at once and always the same: no
+        clock, no random, no I/O, and never NaN. Name the fields of the offer that it reads in
+        ``uses``, so that the others need not be computed.
+    """
+
+    __slots__ = ()
+
+    @property
+    def uses(self) -> frozenset[str]:
+        """Return the names of the fields of an offer that are read; all, unless overridden."""
+        return OFFER_FIELDS
+
+    @property
+    def grows(self) -> bool:
+        """Return whether the value may rise as a member is given more work."""
+        return not self.uses.isdisjoint(_GROWING)
+
+    @abstractmethod
+    def __call__(self, offer: Offer) -> float:
+        """Return the value of ``offer``, in the unit of this objective."""
+
+    def key(self, offer: Offer) -> tuple[float, ...]:
+        """Return what offers are compared by: the least key is the best offer."""
+        return (self(offer),)
+
+    def __add__(self, other: object) -> "Sum":
+        return Sum(self, other) if isinstance(other, Objective) else NotImplemented
+
+    def __mul__(self, factor: object) -> "Scaled":
+        return Scaled(float(factor), self) if isinstance(factor, Real) else NotImplemented
+
+    __rmul__ = __mul__
+
+
+@dataclass(frozen=True, slots=True, init=False)
+class Sum(Objective):
+    """Add the values of several objectives; the same as ``a + b``. Their units must agree."""
+
+    objectives: tuple[Objective, ...]
+
+    def __init__(self, *objectives: Objective) -> None:
+        for objective in objectives:
+            _check_scalar(objective)
+        object.__setattr__(self, "objectives", _flat(Sum, objectives))
+
+    @property
+    def uses(self) -> frozenset[str]:
+        """Return the names of the fields that any of the objectives reads."""
+        return frozenset().union(*(objective.uses for objective in self.objectives))
+
+    def __call__(self, offer: Offer) -> float:
+        """Return the value of ``offer``."""
+        return sum([objective(offer) for objective in self.objectives], 0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Scaled(Objective):
+    """Multiply the value of an objective; the same as ``factor * objective``.
+
+    Attributes:
+        factor: By how much, at least 0: the price of one unit of the objective.
+        objective: What is multiplied.
+    """
+
+    factor: float
+    objective: Objective
+
+    def __post_init__(self) -> None:
+        check_number("The factor of an objective", self.factor)
+        _check_scalar(self.objective)
+
+    @property
+    def uses(self) -> frozenset[str]:
+        """Return the names of the fields that the objective reads."""
+        return self.objective.uses
+
+    def __call__(self, offer: Offer) -> float:
+        """Return the value of ``offer``."""
+        # An infinite value times a price of 0 is 0, not NaN.
+        return self.factor * self.objective(offer) if self.factor else 0.0
+
+
+@dataclass(frozen=True, slots=True, init=False)
+class Then(Objective):
+    """Compare by the first objective, on a tie by the next, and so on.
+
+    It has no single value, so it cannot be added, multiplied or called; compare its :meth:`key`.
+    """
+
+    objectives: tuple[Objective, ...]
+
+    def __init__(self, *objectives: Objective) -> None:
+        object.__setattr__(self, "objectives", _flat(Then, objectives))
+
+    @property
+    def uses(self) -> frozenset[str]:
+        """Return the names of the fields that any of the objectives reads."""
+        return frozenset().union(*(objective.uses for objective in self.objectives))
+
+    def __call__(self, offer: Offer) -> float:
+        """Raise: there is no single value.
+
+        Raises:
+            TypeError: Always.
+        """
+        raise TypeError("Then(...) has several values, not one: compare its key(offer).")
+
+    def key(self, offer: Offer) -> tuple[float, ...]:
+        """Return the values of the objectives in their order."""
+        return tuple([objective(offer) for objective in self.objectives])
+
+
+@dataclass(frozen=True, slots=True)
+class Price(Objective):
+    """What the piece would add to the bill, in USD."""
+
+    uses: ClassVar[frozenset[str]] = frozenset({"price_usd"})
+
+    def __call__(self, offer: Offer) -> float:
+        """Return the value of ``offer``."""
+        return offer.price_usd
+
+
+@dataclass(frozen=True, slots=True)
+class Wait(Objective):
+    """How long the piece would queue, in seconds."""
+
+    uses: ClassVar[frozenset[str]] = frozenset({"wait_seconds"})
+
+    def __call__(self, offer: Offer) -> float:
+        """Return the value of ``offer``."""
+        return offer.wait_seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Run(Objective):
+    """How long the piece would run, without the queue, in seconds."""
+
+    uses: ClassVar[frozenset[str]] = frozenset({"run_seconds"})
+
+    def __call__(self, offer: Offer) -> float:
+        """Return the value of ``offer``."""
+        return offer.run_seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Finish(Objective):
+    """How long until the piece would be done, in seconds from now."""
+
+    uses: ClassVar[frozenset[str]] = frozenset({"wait_seconds", "run_seconds"})
+
+    def __call__(self, offer: Offer) -> float:
+        """Return the value of ``offer``."""
+        return offer.finish_seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Hours(Objective):
+    """How long until the piece would be done, in hours from now."""
+
+    uses: ClassVar[frozenset[str]] = frozenset({"wait_seconds", "run_seconds"})
+
+    def __call__(self, offer: Offer) -> float:
+        """Return the value of ``offer``."""
+        return offer.finish_seconds / 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Infidelity(Objective):
+    """One minus the expected fidelity; an unknown fidelity counts as the worst, 1."""
+
+    uses: ClassVar[frozenset[str]] = frozenset({"fidelity"})
+
+    def __call__(self, offer: Offer) -> float:
+        """Return the value of ``offer``."""
+        return 1.0 if offer.fidelity is None else 1.0 - offer.fidelity
+
+
+@dataclass(frozen=True, slots=True)
+class FailureRate(Objective):
+    """Share of recent attempts on the member that failed, in [0, 1]."""
+
+    uses: ClassVar[frozenset[str]] = frozenset({"failure_rate"})
+
+    def __call__(self, offer: Offer) -> float:
+        """Return the value of ``offer``."""
+        return offer.failure_rate
+
+
+@dataclass(frozen=True, slots=True)
+class Work(Objective):
+    """Work the member would have had in this run with this piece, in circuit-shots."""
+
+    uses: ClassVar[frozenset[str]] = frozenset({"circuits", "shots", "work_assigned"})
+
+    def __call__(self, offer: Offer) -> float:
+        """Return the value of ``offer``."""
+        return offer.work_assigned + offer.circuits * offer.shots
+
+
+@dataclass(frozen=True, slots=True)
+class WorkShare(Objective):
+    """Work the member would have had in this run with this piece, in circuit-shots per weight.
+
+    A member of weight 0 is taken only where no other may be.
+
+    Attributes:
+        weights: Weights by member name, to use in place of the members' own.
+    """
+
+    weights: Mapping[str, float] = field(default_factory=dict, hash=False)
+
+    uses: ClassVar[frozenset[str]] = frozenset(
+        {"member", "circuits", "shots", "work_assigned", "weight"}
+    )
+
+    def __post_init__(self) -> None:
+        for member, weight in self.weights.items():
+            check_number(f"The weight of {member!r}", weight)
+        object.__setattr__(self, "weights", dict(self.weights))
+
+    def __call__(self, offer: Offer) -> float:
+        """Return the value of ``offer``."""
+        weight = self.weights.get(offer.member, offer.weight)
+        work = offer.work_assigned + offer.circuits * offer.shots
+        return work / weight if weight else inf
+
+
+@dataclass(frozen=True, slots=True)
+class InFlight(Objective):
+    """Jobs of ours on the member, per weight. A member of weight 0 is taken last."""
+
+    uses: ClassVar[frozenset[str]] = frozenset({"in_flight", "weight"})
+
+    def __call__(self, offer: Offer) -> float:
+        """Return the value of ``offer``."""
+        return offer.in_flight / offer.weight if offer.weight else inf
+
+
+@dataclass(frozen=True, slots=True)
+class Pending(Objective):
+    """Jobs in the member's queue, those of others and ours."""
+
+    uses: ClassVar[frozenset[str]] = frozenset({"pending_jobs", "in_flight"})
+
+    def __call__(self, offer: Offer) -> float:
+        """Return the value of ``offer``."""
+        return offer.pending_jobs + offer.in_flight
+
+
+@dataclass(frozen=True, slots=True)
+class Order(Objective):
+    """Place of the member in the fleet as the user wrote it, from 0."""
+
+    uses: ClassVar[frozenset[str]] = frozenset({"order"})
+
+    def __call__(self, offer: Offer) -> float:
+        """Return the value of ``offer``."""
+        return float(offer.order)
+
+
+@dataclass(frozen=True, slots=True, init=False)
+class OrderOf(Objective):
+    """Place of the member in a list of names, from 0; members not in it share the last place."""
+
+    members: tuple[str, ...]
+
+    uses: ClassVar[frozenset[str]] = frozenset({"member"})
+
+    def __init__(self, *members: str) -> None:
+        check_names("OrderOf", members)
+        object.__setattr__(self, "members", members)
+
+    def __call__(self, offer: Offer) -> float:
+        """Return the value of ``offer``."""
+        known = offer.member in self.members
+        return float(self.members.index(offer.member) if known else len(self.members))
+
+
+def _flat(kind: type[Sum] | type[Then], objectives: tuple[Objective, ...]) -> tuple[Objective, ...]:
+    flat: list[Objective] = []
+    for objective in objectives:
+        _check_objective(objective)
+        flat.extend(objective.objectives if isinstance(objective, kind) else [objective])
+    if not flat:
+        raise ValueError(f"{kind.__name__} needs at least one objective, got none.")
+    return tuple(flat)
+
+
+def _check_objective(objective: object) -> None:
+    if not isinstance(objective, Objective):
+        raise TypeError(f"An objective such as Price() is needed here, got {objective!r}.")
+
+
+def _check_scalar(objective: object) -> None:
+    _check_objective(objective)
+    if isinstance(objective, Then):
+        raise TypeError(
+            f"An objective with several values cannot be added or multiplied, got {objective!r}: "
+            "combine first, then order, as in Then(Price() + 40 * Hours(), Order())."
+        )

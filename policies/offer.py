@@ -1,0 +1,55 @@
+"""What a policy looks at."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offer:
+    """What it would mean to run a piece on a member, as known at one moment.
+
+    Nothing is checked here: an offer is made for every member at every decision.
+
+    Attributes:
+        member: Name of the member.
+        circuits: How many circuits the piece has.
+        shots: Shots of each circuit.
+        price_usd: What running the piece there would add to the bill, in USD.
+        wait_seconds: How long the piece would queue there, in seconds, behind the work of others
+            and our own.
+        run_seconds: How long the piece would run there, in seconds.
+        fidelity: Expected fidelity of the piece there, in [0, 1]; ``None`` if unknown.
+        in_flight: Jobs of ours that are on the member now.
+        pending_jobs: Jobs of others in the member's queue, as last read.
+        work_assigned: Circuit-shots given to the member so far in this run, also those only
+            planned.
+        weight: How large a share of the work the member should take, relative to the others.
+        order: Place of the member in the fleet as the user wrote it, from 0.
+        failure_rate: Share of recent attempts on the member that failed, in [0, 1].
+        tags: The user's labels of the member.
+        data_age_seconds: How old the reading of the queue is, in seconds.
+    """
+
+    member: str
+    circuits: int
+    shots: int
+    price_usd: float = 0.0
+    wait_seconds: float = 0.0
+    run_seconds: float = 0.0
+    fidelity: float | None = None
+    in_flight: int = 0
+    pending_jobs: float = 0.0
+    work_assigned: float = 0.0
+    weight: float = 1.0
+    order: int = 0
+    failure_rate: float = 0.0
+    tags: frozenset[str] = frozenset()
+    data_age_seconds: float = 0.0
+
+    @property
+    def finish_seconds(self) -> float:
+        """Return how long from now until the piece would be done there, in seconds."""
+        return self.wait_seconds + self.run_seconds
+
+
+OFFER_FIELDS: frozenset[str] = frozenset(Offer.__dataclass_fields__)
+"""The names of all fields of an offer."""

@@ -1,0 +1,86 @@
+"""The policy of a router: where work may go, what is best, and the rules when it fails."""
+
+from dataclasses import dataclass, field
+from typing import Literal, get_args
+
+from qiskit_gateway.policies.arguments import check_choice, check_positive
+from qiskit_gateway.policies.breaker import BreakerPolicy
+from qiskit_gateway.policies.budget import Budget
+from qiskit_gateway.policies.filters import Anything, Filter
+from qiskit_gateway.policies.objectives import Finish, Objective, Then, WorkShare
+from qiskit_gateway.policies.retry import RetryPolicy
+
+Spread = Literal["rows", "shots", "pubs"]
+OnFailure = Literal["raise", "partial"]
+
+
+def _finish_then_share() -> Objective:
+    return Then(Finish(), WorkShare())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """How a router decides. Every part has a default; the presets are policies by name.
+
+    Attributes:
+        where: Which offers may be taken.
+        minimize: Which of these is best.
+        spread: What may be cut over several members: ``"shots"`` anything, ``"rows"`` keeps the
+            shots of one row on one member, ``"pubs"`` keeps a PUB whole.
+        retry: What to do with a shard whose attempt failed.
+        breaker: When to leave a member alone.
+        budget: What may be spent; ``None`` for no limit.
+        deadline_seconds: How long a run may take, in seconds; ``None`` for no limit.
+        submit_seconds: How long a provider may take to accept a job, in seconds.
+        collect_seconds: How long a provider may take from there to the result, queue included,
+            in seconds; ``None`` for no limit.
+        cancel_seconds: How long a provider may take to cancel a job, in seconds.
+        probe_seconds: How long between two looks where work waits for something other than time,
+            such as a shorter queue, in seconds.
+        patience_seconds: How long a run without a deadline waits while no member is usable, in
+            seconds; ``None`` waits for ever.
+        on_failure: What a run that lost work answers: ``"raise"`` an error that carries the
+            finished part, ``"partial"`` the finished part.
+    """
+
+    where: Filter = field(default_factory=Anything)
+    minimize: Objective = field(default_factory=_finish_then_share)
+    spread: Spread = "rows"
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
+    breaker: BreakerPolicy = field(default_factory=BreakerPolicy)
+    budget: Budget | None = None
+    deadline_seconds: float | None = None
+    submit_seconds: float = 120.0
+    collect_seconds: float | None = None
+    cancel_seconds: float = 10.0
+    probe_seconds: float = 30.0
+    patience_seconds: float | None = 300.0
+    on_failure: OnFailure = "raise"
+
+    def __post_init__(self) -> None:
+        _check_kind("where", self.where, Filter, "MaxPrice(5)")
+        _check_kind("minimize", self.minimize, Objective, "Price()")
+        _check_kind("retry", self.retry, RetryPolicy, "RetryPolicy()")
+        _check_kind("breaker", self.breaker, BreakerPolicy, "BreakerPolicy()")
+        if self.budget is not None:
+            _check_kind("budget", self.budget, Budget, "Budget(usd=20)")
+        check_choice("spread", self.spread, get_args(Spread))
+        check_choice("on_failure", self.on_failure, get_args(OnFailure))
+        for name in ("submit_seconds", "cancel_seconds", "probe_seconds"):
+            check_positive(name, getattr(self, name))
+        for name in ("deadline_seconds", "collect_seconds", "patience_seconds"):
+            if getattr(self, name) is not None:
+                check_positive(name, getattr(self, name))
+
+    @property
+    def uses(self) -> frozenset[str]:
+        """Return the names of the fields of an offer that the policy reads."""
+        return self.where.uses | self.minimize.uses
+
+
+def _check_kind(name: str, value: object, kind: type, example: str) -> None:
+    if not isinstance(value, kind):
+        raise TypeError(
+            f"{name} must be of type {kind.__name__}, such as {example}, got {value!r}"
+            + (": call it to make one." if isinstance(value, type) else ".")
+        )

@@ -1,0 +1,109 @@
+"""Policies by name: compositions of filters and objectives, nothing more.
+
+Each takes what a :class:`~qiskit_gateway.policies.policy.Policy` holds as keywords, except
+``minimize``: ``fastest(spread="shots", budget=Budget(usd=20))``.
+"""
+
+from collections.abc import Mapping
+from typing import TypedDict, Unpack
+
+from qiskit_gateway.policies.breaker import BreakerPolicy
+from qiskit_gateway.policies.budget import Budget
+from qiskit_gateway.policies.filters import Anything, Filter, Named
+from qiskit_gateway.policies.objectives import (
+    Finish,
+    Hours,
+    Infidelity,
+    Order,
+    OrderOf,
+    Pending,
+    Price,
+    Then,
+    Work,
+    WorkShare,
+)
+from qiskit_gateway.policies.policy import OnFailure, Policy, Spread
+from qiskit_gateway.policies.retry import RetryPolicy
+
+
+class PolicyOptions(TypedDict, total=False):
+    """What a policy holds beside its objective."""
+
+    where: Filter
+    spread: Spread
+    retry: RetryPolicy
+    breaker: BreakerPolicy
+    budget: Budget | None
+    deadline_seconds: float | None
+    submit_seconds: float
+    collect_seconds: float | None
+    cancel_seconds: float
+    probe_seconds: float
+    patience_seconds: float | None
+    on_failure: OnFailure
+
+
+def cheapest(**policy: Unpack[PolicyOptions]) -> Policy:
+    """Spend the least; among equal prices finish first."""
+    return Policy(minimize=Then(Price(), Finish(), Order()), **policy)
+
+
+def fastest(**policy: Unpack[PolicyOptions]) -> Policy:
+    """Finish first, whatever it costs; among equals share the work by weight."""
+    return Policy(minimize=Then(Finish(), WorkShare(), Order()), **policy)
+
+
+def least_busy(**policy: Unpack[PolicyOptions]) -> Policy:
+    """Go where the fewest jobs queue; among equals share the work by weight."""
+    return Policy(minimize=Then(Pending(), WorkShare(), Order()), **policy)
+
+
+def most_faithful(**policy: Unpack[PolicyOptions]) -> Policy:
+    """Go where the expected fidelity is highest; among equals finish first."""
+    return Policy(minimize=Then(Infidelity(), Finish(), Order()), **policy)
+
+
+def round_robin(**policy: Unpack[PolicyOptions]) -> Policy:
+    """Give every member the same work, whatever its weight, in the order of the fleet."""
+    return Policy(minimize=Then(Work(), Order()), **policy)
+
+
+def weighted(weights: Mapping[str, float] | None = None, **policy: Unpack[PolicyOptions]) -> Policy:
+    """Give every member work in proportion to its weight.
+
+    Args:
+        weights: Weights by member name; members not named keep their own.
+        **policy: What else the policy holds.
+    """
+    return Policy(minimize=Then(WorkShare(weights or {}), Order()), **policy)
+
+
+def failover(*members: str, **policy: Unpack[PolicyOptions]) -> Policy:
+    """Use the first member, and each next one only where those before it cannot be used.
+
+    Args:
+        *members: Names of the only members to use, in this order. Without names, the whole fleet
+            in its own order.
+        **policy: What else the policy holds.
+    """
+    if not members:
+        return Policy(minimize=Order(), **policy)
+    policy["where"] = Named(*members) & policy.get("where", Anything())
+    return Policy(minimize=OrderOf(*members), **policy)
+
+
+def balanced(
+    *,
+    usd_per_hour: float = 40.0,
+    usd_per_infidelity: float = 0.0,
+    **policy: Unpack[PolicyOptions],
+) -> Policy:
+    """Trade price, time and quality in money, for each piece of work.
+
+    Args:
+        usd_per_hour: What it is worth to have a piece an hour earlier, in USD.
+        usd_per_infidelity: What it is worth to run a piece at fidelity 1 instead of 0, in USD.
+        **policy: What else the policy holds.
+    """
+    cost = Price() + usd_per_hour * Hours() + usd_per_infidelity * Infidelity()
+    return Policy(minimize=Then(cost, WorkShare(), Order()), **policy)

@@ -1,0 +1,64 @@
+import math
+
+import pytest
+
+from qiskit_gateway.policies.arguments import (
+    check_choice,
+    check_count,
+    check_names,
+    check_number,
+    check_positive,
+)
+
+
+@pytest.mark.parametrize("value", [-1, math.nan, math.inf])
+def test_a_number_is_finite_and_not_negative(value):
+    """A number out of range is a ValueError that says what it is, what was seen, what may be."""
+    with pytest.raises(ValueError, match=r"wait must be a finite number, at least 0; got "):
+        check_number("wait", value)
+
+
+def test_a_number_stays_below_the_highest():
+    """Where there is a highest value, the error names both ends."""
+    with pytest.raises(ValueError, match=r"share must be .* from 0 to 1; got 1\.5"):
+        check_number("share", 1.5, high=1.0)
+
+
+@pytest.mark.parametrize("value", ["3", None, True])
+def test_a_number_is_a_number(value):
+    """What is no number is a TypeError; a truth value is none."""
+    with pytest.raises(TypeError, match="wait must be a number"):
+        check_number("wait", value)
+
+
+def test_zero_is_not_positive():
+    """A positive number is above 0."""
+    check_positive("deadline", 1e-9)
+    with pytest.raises(ValueError, match="deadline must be above 0, got 0"):
+        check_positive("deadline", 0)
+
+
+def test_a_count_is_whole_and_large_enough():
+    """A count is a whole number of at least the least."""
+    check_count("attempts", 1, low=1)
+    with pytest.raises(TypeError, match=r"attempts must be a whole number, got 1\.5"):
+        check_count("attempts", 1.5)
+    with pytest.raises(ValueError, match="attempts must be at least 1, got 0"):
+        check_count("attempts", 0, low=1)
+
+
+def test_a_choice_is_one_of_those_there_are():
+    """An unknown choice is an error that lists the known ones."""
+    with pytest.raises(ValueError, match="spread must be one of 'rows', 'shots'; got 'cols'"):
+        check_choice("spread", "cols", ("rows", "shots"))
+
+
+def test_names_are_different_strings():
+    """Names are one or more strings, each once, and not a list of strings in one."""
+    check_names("Named", ("a", "b"))
+    with pytest.raises(TypeError, match=r"Named takes strings, .* got \['a'\]"):
+        check_names("Named", (["a"],))
+    with pytest.raises(ValueError, match="Named needs at least one name"):
+        check_names("Named", ())
+    with pytest.raises(ValueError, match="Named takes each name once, got 'a', 'a'"):
+        check_names("Named", ("a", "a"))

@@ -1,0 +1,126 @@
+from dataclasses import replace
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from qiskit_gateway.policies import RetryPolicy
+from qiskit_gateway.policies.failure import Failure
+from qiskit_gateway.policies.retry import Await, Move, Retry, Stop
+
+failures = st.from_type(Failure)
+randoms = st.floats(0, 1, exclude_max=True)
+attempts = st.integers(1, 10_000)
+policies = st.builds(
+    RetryPolicy,
+    max_attempts=st.integers(1, 10),
+    wait_initial_seconds=st.floats(0, 100),
+    wait_multiplier=st.floats(1, 10),
+    wait_max_seconds=st.floats(0, 1000),
+    jitter=st.floats(0, 1),
+    on_unknown=st.sampled_from(["move", "wait", "fail"]),
+)
+
+
+@given(policies, attempts, randoms)
+def test_backoff_is_bounded(policy, attempt, u):
+    """A wait is never negative and never above its cap."""
+    assert 0 <= policy.backoff_seconds(attempt, u) <= policy.wait_max_seconds
+
+
+@given(policies, attempts, randoms)
+def test_backoff_grows(policy, attempt, u):
+    """For the same luck, a later wait is never shorter."""
+    assert policy.backoff_seconds(attempt, u) <= policy.backoff_seconds(attempt + 1, u)
+
+
+@given(policies, attempts, randoms)
+def test_jitter_is_the_random_share(policy, attempt, u):
+    """Luck takes off at most the share that is jitter; without jitter there is no luck."""
+    longest = policy.backoff_seconds(attempt, 0.0)
+    assert policy.backoff_seconds(attempt, u) >= longest * (1 - policy.jitter)
+    assert replace(policy, jitter=0.0).backoff_seconds(attempt, u) == longest
+
+
+@given(policies, attempts, randoms, st.floats(0, 1e5))
+def test_backoff_honours_retry_after(policy, attempt, u, asked):
+    """A member is left alone for as long as it asked, even above the cap."""
+    assert policy.backoff_seconds(attempt, u, asked) >= asked
+
+
+@given(policies, failures, randoms)
+def test_attempts_are_bounded(policy, failure, u):
+    """At the last attempt no failure whatever leads to another on the same member."""
+    assert not isinstance(policy.decide(failure, policy.max_attempts, u), Retry)
+
+
+@given(policies, failures, attempts, randoms)
+def test_unknown_fate_is_never_tried_again_here(policy, failure, attempt, u):
+    """A submission that the provider may have taken is handled as the policy says, only so."""
+    assume(failure.submitted is None)
+    decision = policy.decide(failure, attempt, u)
+    assert type(decision) is {"move": Move, "wait": Await, "fail": Stop}[policy.on_unknown]
+
+
+@pytest.mark.parametrize(
+    ("failure", "useful"),
+    [
+        (Failure(transient=True), 5),
+        (Failure(transient=False, throttled=True), 5),
+        (Failure(transient=None), 2),
+        (Failure(transient=False), 1),
+        (Failure(transient=False, bad_result=True, submitted=True), 2),
+        (Failure(transient=True, bad_result=True, submitted=True), 2),
+        (Failure(transient=True, authentication=True), 1),
+    ],
+)
+def test_facts_bound_the_attempts(failure, useful):
+    """What may pass is tried to the end, what is unknown or untrue once more, the rest not at all."""
+    policy = RetryPolicy(max_attempts=5, jitter=0.0)
+    for attempt in range(1, useful):
+        assert policy.decide(failure, attempt, 0.5) == Retry(wait_seconds=2.0 ** (attempt - 1))
+    assert policy.decide(failure, useful, 0.5) == Move()
+
+
+def test_a_decision_carries_what_the_member_asked():
+    """The wait of a retry is that of ``backoff_seconds``, retry-after included."""
+    failure = Failure(throttled=True, retry_after_seconds=90.0)
+    assert RetryPolicy().decide(failure, 1, 0.5) == Retry(wait_seconds=90.0)
+
+
+@given(
+    st.builds(RetryPolicy, budget_floor=st.integers(0, 20), budget_ratio=st.floats(0, 1)),
+    st.lists(st.booleans(), max_size=200),
+)
+def test_retries_stay_within_their_budget(policy, wishes):
+    """However first tries and wishes to retry mix, retries stay below floor + ratio * first tries."""
+    first_tries = retries = 0
+    for retry in wishes:
+        if not retry:
+            first_tries += 1
+        elif policy.allows_retry(first_tries=first_tries, retries=retries):
+            retries += 1
+    assert retries < policy.budget_floor + policy.budget_ratio * first_tries + 1
+    if policy.budget_floor == policy.budget_ratio == 0:
+        assert retries == 0
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"max_attempts": 0},
+        {"max_moves": -1},
+        {"max_failures_per_run": -1},
+        {"wait_initial_seconds": -1},
+        {"wait_multiplier": 0.5},
+        {"wait_max_seconds": -1},
+        {"jitter": 2},
+        {"budget_floor": -1},
+        {"budget_ratio": -1},
+        {"on_unknown": "hope"},
+    ],
+)
+def test_bad_arguments_are_refused(wrong):
+    """A rule that could not mean anything is an error that names it."""
+    with pytest.raises(ValueError, match=f"^{next(iter(wrong))} must be"):
+        RetryPolicy(**wrong)
