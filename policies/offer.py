@@ -18,7 +18,7 @@ class Offer:
             and our own.
         run_seconds: How long the piece would run there, in seconds.
         fidelity: Expected fidelity of the piece there, in [0, 1]; ``None`` if unknown.
-        in_flight: Jobs of ours that are on the member now.
+        in_flight: Jobs of ours that would be on the member, this piece among them in proportion.
         pending_jobs: Jobs of others in the member's queue, as last read.
         work_assigned: Circuit-shots given to the member so far in this run, also those only
             planned.
@@ -36,7 +36,7 @@ class Offer:
     wait_seconds: float = 0.0
     run_seconds: float = 0.0
     fidelity: float | None = None
-    in_flight: int = 0
+    in_flight: float = 0.0
     pending_jobs: float = 0.0
     work_assigned: float = 0.0
     weight: float = 1.0

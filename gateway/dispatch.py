@@ -1,0 +1,330 @@
+"""The async shell: it performs the scheduler's instructions and feeds back what happened.
+
+One task group per run. All decisions are the scheduler's; all that is here is starting attempts,
+keeping time, and noting what happened. Works on asyncio and trio, and on a virtual clock.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import anyio
+from anyio.abc import TaskGroup
+
+from qiskit_gateway import logs
+from qiskit_gateway.attempt import Attempt, Attempts
+from qiskit_gateway.backends.fleet import Fleet
+from qiskit_gateway.backends.member import FleetMember
+from qiskit_gateway.backends.outcomes import Outcome
+from qiskit_gateway.backends.pricing import Usage
+from qiskit_gateway.backends.threads import call_in_thread
+from qiskit_gateway.events import (
+    Cancel,
+    Done,
+    Event,
+    Instruction,
+    MemberClosed,
+    MemberOpened,
+    ShardCancelled,
+    ShardFailed,
+    ShardFinished,
+    ShardRefused,
+    Stop,
+    Submit,
+    Tick,
+    TryFailed,
+    WakeAt,
+)
+from qiskit_gateway.merge import Receipt
+from qiskit_gateway.policies.failure import Failure
+from qiskit_gateway.policies.policy import Policy
+from qiskit_gateway.schedule import Scheduler
+from qiskit_gateway.standing import FleetStanding
+from qiskit_gateway.terms import Terms
+from qiskit_gateway.work import Work
+from qiskit_gateway.workload import Shard
+
+# Decoding fewer shots than this takes less time than asking a thread to do it.
+_INLINE_SHOTS = 20_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """How far a run is, in circuits and in shots summed over circuits.
+
+    Attributes:
+        circuits: In all.
+        circuits_done: Of these, complete. A circuit whose shots are cut counts in parts.
+        shots: In all.
+        shots_done: Of these, arrived.
+        members: By member: circuits and shots that run there, and that it has done.
+    """
+
+    circuits: int
+    circuits_done: float
+    shots: int
+    shots_done: int
+    members: "dict[str, MemberProgress]"
+
+    @property
+    def shots_running(self) -> int:
+        """Return the shots in flight."""
+        return sum(member.shots_running for member in self.members.values())
+
+    @property
+    def shots_waiting(self) -> int:
+        """Return the shots that nobody has been given yet."""
+        return self.shots - self.shots_done - self.shots_running
+
+
+@dataclass(slots=True, kw_only=True)
+class MemberProgress:
+    """What one member has done and is doing for a run."""
+
+    circuits_done: int = 0
+    shots_done: int = 0
+    circuits_running: int = 0
+    shots_running: int = 0
+
+
+class Run:
+    """One run over a fleet.
+
+    Args:
+        job_id: Its name.
+        fleet: Where.
+        policy: The rules.
+        work: What to do.
+    """
+
+    def __init__(self, job_id: str, fleet: Fleet, policy: Policy, work: Work) -> None:
+        self.job_id = job_id
+        self.work = work
+        self.record: list[Attempt] = []
+        self.ended: Done | None = None
+        self.seconds = 0.0
+        self._fleet = fleet
+        self._policy = policy
+        self._standing = fleet.keep(FleetStanding)
+        terms = [terms_of(member, order) for order, member in enumerate(fleet)]
+        self._terms = {term.name: term for term in terms}
+        self._scheduler = Scheduler(
+            work.tasks, terms, policy, standing=self._standing, settled=work.seed is not None
+        )
+        self._log = logs.logger_for(job_id)
+        self._stop_reason = ""
+        self._scopes: dict[int, anyio.CancelScope] = {}
+        self._wake = math.inf
+        self._shots_done: dict[str, list[int]] = {}
+
+    async def execute(self) -> Done:
+        """Do the work, and return what was given up."""
+        self._began = anyio.current_time()
+        self._attempts = self._make_attempts()
+        self._over = anyio.Event()
+        self._standing.listeners.append(self._tick)
+        try:
+            async with anyio.create_task_group() as group:
+                self._group: TaskGroup = group
+                self._perform(self._scheduler.start(anyio.current_time()))
+                if self._stop_reason:
+                    self._feed(Stop(reason=self._stop_reason))
+                await self._over.wait()
+                group.cancel_scope.cancel()  # What is left in the group are alarm clocks.
+        finally:
+            self._standing.listeners.remove(self._tick)
+            self._release_all()
+            self.seconds = anyio.current_time() - self._began
+        assert self.ended is not None  # noqa: S101
+        self._summarise(self.ended)
+        return self.ended
+
+    def stop(self, reason: str) -> None:
+        """Give up what is not done; reaches the providers of what is in flight."""
+        self._stop_reason = reason
+        if hasattr(self, "_over"):
+            self._feed(Stop(reason=reason))
+
+    def progress(self) -> Progress:
+        """Return how far the run is."""
+        members = {name: MemberProgress() for name in self._terms}
+        for name, (circuits, shots) in self._shots_done.items():
+            members[name].circuits_done = circuits
+            members[name].shots_done = shots
+        for shard, name in self._scheduler.in_flight.values():
+            members[name].circuits_running += shard.circuits
+            members[name].shots_running += shard.circuit_shots
+        tasks = self.work.tasks
+        circuits = sum(task.rows for task in tasks)
+        shots = sum(task.rows * task.shots for task in tasks)
+        done = sum(member.shots_done for member in members.values())
+        return Progress(
+            circuits=circuits,
+            circuits_done=round(circuits * done / shots, 3) if shots else 0,
+            shots=shots,
+            shots_done=done,
+            members=members,
+        )
+
+    # -- performing --------------------------------------------------------------------------
+
+    def _feed(self, event: Event) -> None:
+        self._perform(self._scheduler.handle(event, anyio.current_time()))
+
+    def _tick(self) -> None:
+        if hasattr(self, "_group"):
+            self._feed(Tick())
+
+    def _perform(self, instructions: Sequence[Instruction]) -> None:
+        for instruction in instructions:
+            match instruction:
+                case Submit():
+                    self._group.start_soon(self._fly, instruction.shard, instruction.member)
+                case Cancel():
+                    if (scope := self._scopes.get(instruction.shard)) is not None:
+                        scope.cancel()
+                case WakeAt():
+                    self._set_alarm(instruction.seconds)
+                case MemberClosed() | MemberOpened():
+                    self._log_health(instruction)
+                case Done():
+                    self.ended = instruction
+                    self._over.set()
+
+    def _log_health(self, change: MemberClosed | MemberOpened) -> None:
+        if isinstance(change, MemberOpened):
+            self._log.warning(logs.BACKEND_OPENED, backend=change.member)
+            return
+        self._log.warning(
+            logs.BACKEND_CLOSED,
+            backend=change.member,
+            wait_seconds=round(change.until - anyio.current_time(), 1),
+            error=change.reason,
+        )
+
+    def _set_alarm(self, seconds: float) -> None:
+        # An alarm that rings too early does no harm; only an earlier one must be set anew.
+        if seconds < self._wake:
+            self._wake = seconds
+            self._group.start_soon(self._ring, seconds)
+
+    async def _ring(self, seconds: float) -> None:
+        await anyio.sleep_until(seconds)
+        if self._wake == seconds:
+            self._wake = math.inf
+        self._feed(Tick())
+
+    async def _fly(self, shard: Shard, name: str) -> None:
+        """Carry a shard to a member and report how it ended."""
+        event: Event = ShardCancelled(shard=shard.index)
+        with anyio.CancelScope() as scope:
+            self._scopes[shard.index] = scope
+            event = await self._attempts.run(shard, self._fleet[name])
+        del self._scopes[shard.index]
+        self._note(shard, name, event)
+        self._feed(event)
+        # A slot is free now, which another run over the fleet may be waiting for.
+        for listener in list(self._standing.listeners):
+            if listener != self._tick:
+                listener()
+
+    async def _write(self, shard: Shard, outcomes: Sequence[Outcome]) -> Receipt:
+        if shard.circuit_shots <= _INLINE_SHOTS:
+            return self.work.write(shard, outcomes)
+        receipt = Receipt()
+        # Shielded: a write that has begun is finished, or the books would not match the arrays.
+        with anyio.CancelScope(shield=True):
+            receipt = await call_in_thread(lambda: self.work.write(shard, outcomes))
+        return receipt  # noqa: RET504  mypy knows that a scope may end early.
+
+    def _release_all(self) -> None:
+        """Give the fleet its slots back, also when the run was torn down from outside."""
+        for index, (_, name) in self._scheduler.in_flight.items():
+            self._standing.of(name).release((id(self._scheduler), index), anyio.current_time())
+
+    # -- noting what happened ----------------------------------------------------------------
+
+    def _make_attempts(self) -> Attempts:
+        return Attempts(
+            policy=self._policy,
+            batch_of=lambda shard: self.work.batch_of(shard, f"{self.job_id}-{shard.index}"),
+            price_of=self._price_of,
+            write=self._write,
+            may_retry=self._scheduler.may_retry,
+            tried=self._tried,
+            log=self._log,
+            record=self.record,
+            began=self._began,
+        )
+
+    def _price_of(self, shard: Shard, member: str) -> float:
+        terms, speed = self._terms[member], self._standing.of(member).speed
+        shots = shard.circuits * shard.shots
+        return terms.price(1, shard.circuits, shots, speed.seconds(shard.circuits, shots))
+
+    def _tried(self, shard: int, failure: Failure, reason: str) -> None:
+        self._feed(TryFailed(shard=shard, failure=failure, reason=reason))
+
+    def _note(self, shard: Shard, name: str, event: Event) -> None:
+        match event:
+            case ShardFinished():
+                lost = sum(piece.circuit_shots for piece in event.missing)
+                lost += sum(piece.circuit_shots for piece, _, _ in event.failed)
+                done = self._shots_done.setdefault(name, [0, 0])
+                done[0] += shard.circuits - sum(piece.rows for piece, _, _ in event.failed)
+                done[1] += shard.circuit_shots - lost
+                self._log.debug(logs.SHARD_FINISHED, shard=shard.index, backend=name)
+            case ShardFailed():
+                self._log.warning(
+                    logs.SHARD_MOVED, shard=shard.index, backend=name, error=event.reason
+                )
+            case ShardRefused():
+                reasons = "; ".join(dict.fromkeys(event.reasons.values()))
+                self._log.debug(logs.SHARD_REFUSED, shard=shard.index, backend=name, error=reasons)
+
+    def _summarise(self, ended: Done) -> None:
+        for given_up in ended.given_up:
+            error = "; ".join(f"{name}: {why}" for name, why in given_up.reasons.items())
+            self._log.warning(logs.PIECE_DROPPED, piece=str(given_up.piece), error=error)
+        self._log.info(
+            logs.JOB_FINISHED,
+            seconds=round(self.seconds, 3),
+            attempts=len(self.record),
+            members=len({attempt.member for attempt in self.record}),
+            price_usd=round(sum(attempt.price_usd for attempt in self.record), 6),
+            given_up=len(ended.given_up),
+        )
+
+
+def terms_of(member: FleetMember, order: int) -> Terms:
+    """Translate a member into what the scheduler sees of it."""
+    limits = member.limits
+    price = _priced(member)
+    return Terms(
+        name=member.name,
+        order=order,
+        weight=member.weight,
+        tags=member.tags,
+        fidelity=member.fidelity,
+        max_circuits=limits.max_circuits,
+        max_shots=limits.max_shots,
+        min_shots=limits.min_shots or 1,
+        max_payload_bytes=limits.max_payload_bytes,
+        max_in_flight=limits.max_in_flight,
+        submissions_per_minute=limits.submissions_per_minute,
+        overlaps=member.overlaps,
+        price=price,
+        job_fee_usd=max(0.0, 2 * price(1, 1, 1, 0) - price(1, 2, 2, 0)),
+    )
+
+
+def _priced(member: FleetMember) -> Callable[[float, float, float, float], float]:
+    def price(jobs: float, circuits: float, circuit_shots: float, seconds: float) -> float:
+        usage = Usage(
+            circuits=math.ceil(circuits / jobs),
+            shots=math.ceil(circuit_shots / jobs),
+            seconds=seconds / jobs,
+        )
+        return jobs * member.pricing(usage)
+
+    return price

@@ -1,0 +1,88 @@
+"""The one event loop, in one daemon thread, on which all runs of a process live.
+
+Started at the first run and kept, so that a run costs no thread of its own. A daemon thread, so
+that a program that is done can end; on the way out the runs that still go on are cancelled, so
+that their jobs do not run on unseen.
+"""
+
+import atexit
+import contextlib
+import threading
+from collections.abc import Awaitable, Callable
+from concurrent.futures import Future
+from typing import TypeVar
+
+import anyio
+from anyio.from_thread import BlockingPortal
+
+T = TypeVar("T")
+
+_EXIT_SECONDS = 15.0
+
+
+class Engine:
+    """A background event loop that is started when it is first needed."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._portal: BlockingPortal | None = None
+        self._thread: threading.Thread | None = None
+        self._scopes: set[anyio.CancelScope] = set()
+
+    def start(self, function: Callable[[], Awaitable[None]]) -> None:
+        """Run an async function on the loop, and return at once. It must not raise."""
+        self._started().start_task_soon(self._tracked, function)
+
+    def call(self, function: Callable[[], T]) -> T:
+        """Call a function on the loop, from wherever the caller is, and return its answer."""
+        if threading.current_thread() is self._thread:
+            return function()
+        return self._started().call(function)
+
+    async def _tracked(self, function: Callable[[], Awaitable[None]]) -> None:
+        with anyio.CancelScope() as scope:
+            self._scopes.add(scope)
+            try:
+                await function()
+            finally:
+                self._scopes.discard(scope)
+
+    def _started(self) -> BlockingPortal:
+        with self._lock:
+            # A forked child has no threads but its own: there the loop is started anew.
+            if self._portal is None or self._thread is None or not self._thread.is_alive():
+                self._scopes = set()
+                self._portal = self._begin()
+                atexit.register(self._leave)
+            return self._portal
+
+    def _begin(self) -> BlockingPortal:
+        ready: Future[BlockingPortal] = Future()
+
+        async def serve() -> None:
+            async with BlockingPortal() as portal:
+                ready.set_result(portal)
+                await portal.sleep_until_stopped()
+
+        self._thread = threading.Thread(
+            target=anyio.run, args=(serve,), name="qiskit-gateway loop", daemon=True
+        )
+        self._thread.start()
+        return ready.result()
+
+    def _leave(self) -> None:
+        """Cancel what still runs, and give the providers a moment to hear of it."""
+        atexit.unregister(self._leave)
+        if self._scopes and self._portal is not None and self._thread is not None:
+            future = self._portal.start_task_soon(self._drain)
+            with contextlib.suppress(TimeoutError):
+                future.result(_EXIT_SECONDS)
+
+    async def _drain(self) -> None:
+        for scope in self._scopes:
+            scope.cancel()
+        while self._scopes:  # noqa: ASYNC110  Once in a process, and no event would be simpler.
+            await anyio.sleep(0.005)
+
+
+ENGINE = Engine()

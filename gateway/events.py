@@ -1,0 +1,150 @@
+"""What the scheduler is told, and what it answers."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from qiskit_gateway.policies.failure import Failure
+from qiskit_gateway.workload import Piece, Shard
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShardFinished:
+    """A job came back.
+
+    Attributes:
+        shard: Its number.
+        missing: Pieces of it that the provider did not deliver though nothing failed: short shots.
+        failed: Pieces of it that failed, each with the facts and the reason for people.
+    """
+
+    shard: int
+    missing: tuple[Piece, ...] = ()
+    failed: tuple[tuple[Piece, Failure, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShardFailed:
+    """A job failed as a whole, after whatever was tried on the same member."""
+
+    shard: int
+    failure: Failure
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShardRefused:
+    """A member cannot run some pieces of a shard; nothing was sent.
+
+    Attributes:
+        shard: Its number.
+        reasons: Why, by position of the piece in the shard. The others were not sent either.
+    """
+
+    shard: int
+    reasons: Mapping[int, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShardCancelled:
+    """A shard was cancelled on our own wish; whether it was still paid is not known."""
+
+    shard: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TryFailed:
+    """One try of a shard failed, and it is going to be tried again on the same member."""
+
+    shard: int
+    failure: Failure
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tick:
+    """Time has passed, or a slot may have become free."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stop:
+    """Give up all that is not done."""
+
+    reason: str
+
+
+Event = ShardFinished | ShardFailed | ShardRefused | ShardCancelled | TryFailed | Tick | Stop
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submit:
+    """Submit a shard to a member."""
+
+    shard: Shard
+    member: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cancel:
+    """Cancel a shard that is in flight; its end is still to be reported."""
+
+    shard: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WakeAt:
+    """Send a :class:`Tick` at that time, in seconds of the loop's clock."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemberClosed:
+    """A member gets no work for a while: for the log.
+
+    Attributes:
+        member: Its name.
+        until: Until when, in seconds of the loop's clock; infinity for good.
+        reason: Why.
+    """
+
+    member: str
+    until: float
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemberOpened:
+    """A member that was closed did a shard again: for the log."""
+
+    member: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GivenUp:
+    """A piece that will not be done.
+
+    Attributes:
+        piece: The piece.
+        pub: Number of the PUB that it belongs to.
+        reasons: Why, by member name; the empty name for reasons that concern no member.
+    """
+
+    piece: Piece
+    pub: int
+    reasons: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Done:
+    """Nothing waits and nothing is in flight.
+
+    Attributes:
+        given_up: What was not done.
+        sent: Whether anything was ever sent.
+    """
+
+    given_up: tuple[GivenUp, ...] = field(default=())
+    sent: bool = True
+
+
+Instruction = Submit | Cancel | WakeAt | MemberClosed | MemberOpened | Done

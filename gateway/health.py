@@ -1,0 +1,121 @@
+"""Which members of a fleet may be sent work: the breakers, seen from a run."""
+
+import math
+from collections.abc import Iterable
+
+from qiskit_gateway.events import Instruction, MemberClosed, MemberOpened
+from qiskit_gateway.policies.breaker import (
+    Admission,
+    BreakerPolicy,
+    BreakerState,
+    admits,
+    drop_probe,
+    may_eject,
+    poll,
+    record_failure,
+    record_probe,
+    record_success,
+    spare,
+)
+from qiskit_gateway.policies.failure import Failure
+from qiskit_gateway.standing import FleetStanding
+
+
+class Health:
+    """The breakers of the members that a run may use.
+
+    The states are the fleet's, shared by all runs over it; this only applies the policy to them.
+
+    Args:
+        members: Their names, in the fleet's order.
+        standing: What is known of the fleet.
+        policy: The rules.
+
+    Attributes:
+        lost: The members that are out for the rest of the run, and why: credentials.
+    """
+
+    def __init__(
+        self, members: Iterable[str], standing: FleetStanding, policy: BreakerPolicy
+    ) -> None:
+        self._names = tuple(members)
+        self._standings = {name: standing.of(name) for name in self._names}
+        self._ejected = standing.ejected
+        self._policy = policy
+        self._usable = self._names
+        self._known: frozenset[str] = frozenset()
+        self.lost: dict[str, str] = {}
+
+    def begin(self) -> None:
+        """Give members whose credentials were refused in an earlier run another chance."""
+        for name in self._ejected & self._standings.keys():
+            if self._standings[name].breaker.until == math.inf:
+                self._set(name, BreakerState(phase="half-open"))
+
+    def usable(self, now: float) -> tuple[str, ...]:
+        """Return the members that are not ejected, in the fleet's order.
+
+        The same object as before, where nothing changed.
+        """
+        for name in self._ejected & self._standings.keys():
+            self._set(name, poll(self._standings[name].breaker, now))
+        if (ejected := self.ejected) != self._known:
+            self._known = ejected
+            self._usable = tuple(name for name in self._names if name not in ejected)
+        return self._usable
+
+    @property
+    def ejected(self) -> frozenset[str]:
+        """Return the members that get no work now."""
+        return frozenset(self._ejected & self._standings.keys())
+
+    def admits(self, member: str) -> Admission:
+        """Return how much work a member may be sent now."""
+        return admits(self._standings[member].breaker)
+
+    def sent(self, member: str) -> None:
+        """Note that a shard was sent."""
+        self._set(member, record_probe(self._standings[member].breaker))
+
+    def succeeded(self, member: str) -> Iterable[Instruction]:
+        """Note that a shard came back well."""
+        before = self._standings[member].breaker
+        after = record_success(before, self._policy)
+        self._set(member, after)
+        if before.phase == "half-open" and after.phase == "closed":
+            yield MemberOpened(member=member)
+
+    def learned_nothing(self, member: str) -> None:
+        """Note that a shard ended in a way that says nothing of the member's health."""
+        self._set(member, drop_probe(self._standings[member].breaker))
+
+    def failed(
+        self, member: str, failure: Failure, reason: str, now: float
+    ) -> Iterable[Instruction]:
+        """Note that a shard failed."""
+        before = self._standings[member].breaker
+        after = record_failure(before, failure, self._policy, now)
+        newly = after.phase == "open" and before.phase != "open"
+        if before.phase == "closed" and newly and not self._may_eject():
+            # Spared once: it is probed before it is ejected beyond the share of the fleet.
+            after = spare(after)
+        if failure.authentication:
+            self.lost[member] = reason
+        self._set(member, after)
+        if newly and after.phase == "open":
+            yield MemberClosed(member=member, until=after.until, reason=reason)
+
+    def _may_eject(self) -> bool:
+        return may_eject(len(self.ejected), len(self._names), self._policy)
+
+    def next_opening(self) -> float:
+        """Return when the first ejected member is let in again; infinity if none ever is."""
+        untils = (self._standings[name].breaker.until for name in self.ejected)
+        return min(untils, default=math.inf)
+
+    def _set(self, member: str, state: BreakerState) -> None:
+        self._standings[member].breaker = state
+        if state.phase == "open":
+            self._ejected.add(member)
+        else:
+            self._ejected.discard(member)

@@ -1,0 +1,162 @@
+"""What both primitives share: a fleet, a policy, and how a run begins."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import fields, replace
+from io import BytesIO
+from math import prod
+from operator import index
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from qiskit.circuit import QuantumCircuit
+from qiskit.primitives import PrimitiveResult
+from qiskit.primitives.containers.bindings_array import BindingsArray
+from qiskit.providers import BackendV2
+from qiskit.qpy import dump
+
+from qiskit_gateway.backends.batch import Program
+from qiskit_gateway.backends.fleet import Fleet
+from qiskit_gateway.backends.member import FleetMember
+from qiskit_gateway.dispatch import Run
+from qiskit_gateway.job import RouterJob
+from qiskit_gateway.policies.policy import Policy
+from qiskit_gateway.work import Work
+from qiskit_gateway.workload import Task
+
+Backends = Fleet | BackendV2 | FleetMember | Iterable[BackendV2 | FleetMember]
+Options = TypeVar("Options")
+
+_SEEDS = 1 << 64
+
+# What the router itself sends, and a user must say elsewhere.
+_OWN_OPTIONS = {
+    "shots": "give shots to run() or in the pubs",
+    "memory": "the router asks for it wherever a backend knows it",
+    "seed_simulator": "set options.seed_simulator",
+    "parameter_binds": "the router binds parameters itself",
+}
+
+
+class Router:
+    """A fleet and a policy, and runs over them.
+
+    Args:
+        backends: A fleet, or anything that makes one.
+        policy: The rules; the default finishes soonest.
+    """
+
+    def __init__(self, backends: Backends, policy: Policy | None) -> None:
+        if policy is not None and not isinstance(policy, Policy):
+            raise TypeError(f"policy must be a Policy such as fastest(), got {policy!r}")
+        self.fleet = Fleet.coerce(backends)
+        self.policy = policy or Policy()
+
+    @property
+    def backend(self) -> BackendV2:
+        """Return the backend of the first member; packages written for one backend ask for it.
+
+        Raises:
+            AttributeError: If no member is a Qiskit backend.
+        """
+        for member in self.fleet:
+            if isinstance(backend := getattr(member, "backend", None), BackendV2):
+                return backend
+        raise AttributeError("no member of the fleet is a qiskit BackendV2")
+
+    def start(self, work: Work, result: Callable[[], PrimitiveResult[Any]]) -> RouterJob:
+        """Begin a run and return its handle at once."""
+        tasks = tuple(
+            self._stated(task, program, work.options)
+            for task, program in zip(work.tasks, work.programs, strict=True)
+        )
+        run = Run(RouterJob.new_id(), self.fleet, self.policy, replace(work, tasks=tasks))
+        job = RouterJob(run, result, on_failure=self.policy.on_failure)
+        job.start()
+        return job
+
+    def _stated(self, task: Task, program: Program, options: Mapping[str, Any]) -> Task:
+        """Return a task with what is known of it before anything runs."""
+        # Where there is no other member to go to, the backend itself is the judge of options.
+        judged = options if len(self.fleet) > 1 else {}
+        refusals = {
+            member.name: reason
+            for member in self.fleet
+            if (reason := member.refusal(program, task.shots, judged))
+        }
+        payload = 0
+        if any(member.limits.max_payload_bytes for member in self.fleet):
+            payload = _payload_bytes(program.circuit)
+        return replace(task, refusals=refusals, payload_bytes=payload)
+
+
+def made_options(kind: type[Options], given: "Options | Mapping[str, Any] | None") -> Options:
+    """Return options of a kind from an instance of it, a mapping, or nothing.
+
+    Raises:
+        TypeError: If a key is not known, or ``given`` is neither.
+    """
+    if given is None:
+        return kind()
+    if isinstance(given, kind):
+        return given
+    if not isinstance(given, Mapping):
+        raise TypeError(f"options must be a dict or {kind.__name__}, got {given!r}")
+    known = [field.name for field in fields(kind)]  # type: ignore[arg-type]
+    unknown = sorted(set(given) - set(known))
+    if unknown:
+        raise TypeError(f"unknown option {unknown[0]!r}; there are {', '.join(known)}")
+    return kind(**given)
+
+
+def checked_run_options(given: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return the user's options of ``backend.run``.
+
+    Raises:
+        TypeError: If one of them is the router's own business.
+    """
+    for name, instead in _OWN_OPTIONS.items():
+        if name in (given or {}):
+            raise TypeError(f"run_options must not hold {name!r}: {instead}")
+    # To Qiskit, a level of None is that of bits, as if it were not given.
+    return {
+        name: value
+        for name, value in (given or {}).items()
+        if name != "meas_level" or value is not None
+    }
+
+
+def checked_seed(given: int | None) -> int | None:
+    """Return the user's seed as one that numpy takes; any integer will do.
+
+    Raises:
+        TypeError: If it is no integer.
+    """
+    if given is None:
+        return None
+    try:
+        return index(given) % _SEEDS
+    except TypeError:
+        raise TypeError(f"seed_simulator must be an integer or None, got {given!r}") from None
+
+
+def parameter_rows(values: BindingsArray, circuit: QuantumCircuit) -> NDArray[np.float64]:
+    """Return parameter values as ``(rows, parameters)``, in the circuit's order of parameters.
+
+    Raises:
+        ValueError: If one is not finite.
+    """
+    shape = (prod(values.shape), circuit.num_parameters)
+    if 0 in shape:
+        return np.zeros(shape)
+    rows = np.asarray(values.as_array(circuit.parameters), dtype=float).reshape(shape)
+    if not np.isfinite(rows).all():
+        raise ValueError("parameter values must be finite numbers, and some are not")
+    return rows
+
+
+def _payload_bytes(circuit: QuantumCircuit) -> int:
+    """Estimate what one circuit weighs as a provider is sent it: its size as QPY."""
+    buffer = BytesIO()
+    dump(circuit, buffer)
+    return buffer.tell()

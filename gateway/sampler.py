@@ -1,0 +1,180 @@
+"""``SamplerV2`` over a fleet."""
+
+import warnings
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from qiskit.primitives import BaseSamplerV2, PrimitiveResult, SamplerPubResult
+from qiskit.primitives.containers import SamplerPubLike
+from qiskit.primitives.containers.data_bin import DataBin
+from qiskit.primitives.containers.sampler_pub import SamplerPub
+from qiskit.providers import BackendV2
+
+from qiskit_gateway.backends.batch import Program
+from qiskit_gateway.backends.fleet import Fleet
+from qiskit_gateway.backends.plain import written_bits
+from qiskit_gateway.job import RouterJob
+from qiskit_gateway.merge import SamplerStore
+from qiskit_gateway.policies.policy import Policy
+from qiskit_gateway.router import (
+    Backends,
+    Router,
+    checked_run_options,
+    checked_seed,
+    made_options,
+    parameter_rows,
+)
+from qiskit_gateway.work import Work
+from qiskit_gateway.workload import Task
+
+
+@dataclass
+class SamplerOptions:
+    """The options of :class:`RouterSampler`.
+
+    Attributes:
+        default_shots: Shots of PUBs that do not say, in a run that does not say.
+        seed_simulator: Seed for simulators. With it the same input on the same fleet is cut in
+            the same way, and gives the same result where the backends honour seeds.
+        run_options: Further options of ``backend.run``, for every job.
+    """
+
+    default_shots: int = 1024
+    seed_simulator: int | None = None
+    run_options: dict[str, Any] | None = None
+
+
+class RouterSampler(BaseSamplerV2):
+    """Sample circuits on a fleet of backends as if it were one.
+
+    PUBs are cut by what each member can take, sent out side by side, tried again or moved when
+    something fails, and put together as one :class:`~qiskit.primitives.PrimitiveResult`, equal in
+    form to that of Qiskit's own ``BackendSamplerV2``.
+
+    Args:
+        backends: A :class:`~qiskit_gateway.backends.Fleet`, a ``BackendV2``, a member, or an
+            iterable of these.
+        policy: Where work goes and what happens when it fails; by default whoever finishes
+            soonest.
+        options: :class:`SamplerOptions`, or a dict of them.
+
+    Raises:
+        TypeError: If an option is not known, or something is not a backend.
+    """
+
+    def __init__(
+        self,
+        backends: Backends,
+        *,
+        policy: Policy | None = None,
+        options: SamplerOptions | Mapping[str, Any] | None = None,
+    ) -> None:
+        self._router = Router(backends, policy)
+        self._options = made_options(SamplerOptions, options)
+
+    @property
+    def options(self) -> SamplerOptions:
+        """Return the options; they may be changed at any time, for later runs."""
+        return self._options
+
+    @property
+    def default_shots(self) -> int:
+        """Return the shots of PUBs that do not say, in a run that does not say."""
+        return self._options.default_shots
+
+    @property
+    def fleet(self) -> Fleet:
+        """Return the fleet."""
+        return self._router.fleet
+
+    @property
+    def policy(self) -> Policy:
+        """Return the policy."""
+        return self._router.policy
+
+    @property
+    def backend(self) -> BackendV2:
+        """Return the backend of the first member, for packages written for one backend."""
+        return self._router.backend
+
+    @property
+    def _backend(self) -> BackendV2:
+        # qiskit-experiments reads this name.
+        return self._router.backend
+
+    def run(self, pubs: Iterable[SamplerPubLike], *, shots: int | None = None) -> RouterJob:
+        """Run PUBs and return at once.
+
+        Args:
+            pubs: The PUBs, as for every ``SamplerV2``.
+            shots: Shots of PUBs that do not say.
+
+        Returns:
+            The job; its result has one :class:`~qiskit.primitives.SamplerPubResult` per PUB.
+
+        Raises:
+            TypeError: If something is not a PUB, an option is not for ``run_options``, or the seed
+                is no integer.
+            ValueError: If a PUB's values, shape or shots cannot be.
+        """
+        if shots is None:
+            shots = self._options.default_shots
+        coerced = [SamplerPub.coerce(pub, shots) for pub in pubs]
+        for index, pub in enumerate(coerced):
+            _check(index, pub)
+        work, stores = _state(coerced, self._options)
+
+        def result() -> PrimitiveResult[SamplerPubResult]:
+            return PrimitiveResult([store.result() for store in stores], metadata={"version": 2})
+
+        return self._router.start(work, result)
+
+
+def _check(index: int, pub: SamplerPub) -> None:
+    if not pub.circuit.cregs:
+        warnings.warn(
+            f"The {index}-th pub's circuit has no output classical registers and so the result "
+            "will be empty. Did you mean to add measurement instructions?",
+            UserWarning,
+            stacklevel=3,
+        )
+    try:
+        fields: dict[str, Any] = dict.fromkeys(creg.name for creg in pub.circuit.cregs)
+        DataBin(**fields)
+    except (TypeError, ValueError):
+        # Found out before anything is spent, not when the results are put together.
+        names = [creg.name for creg in pub.circuit.cregs]
+        raise ValueError(
+            f"pub {index} has classical registers {names}, and a result cannot have a field of "
+            "one of these names; rename the register"
+        ) from None
+
+
+def _state(pubs: list[SamplerPub], options: SamplerOptions) -> tuple[Work, list[SamplerStore]]:
+    """State the work of PUBs, and where its results go."""
+    run_options = checked_run_options(options.run_options)
+    level = int(run_options.get("meas_level", 2))
+    if level not in {1, 2}:
+        raise ValueError(f"meas_level must be 1 or 2 for a sampler, got {level}")
+    # A tuple, because Qiskit's own names for these are equal to them and hash otherwise.
+    averaged = level == 1 and run_options.get("meas_return") in ("avg", "average")
+    programs: dict[int, Program] = {}
+    stores, tasks, rows = [], [], []
+    for index, pub in enumerate(pubs):
+        programs.setdefault(id(pub.circuit), Program(circuit=pub.circuit))
+        computed = level == 2 and not written_bits(pub.circuit)
+        stores.append(SamplerStore(pub, meas_level=level, averaged=averaged, computed=computed))
+        values = parameter_rows(pub.parameter_values, pub.circuit)
+        rows.append(values)
+        size = 0 if computed else len(values)
+        tasks.append(Task(index=index, rows=size, shots=int(pub.shots or 0), group=index))
+    work = Work(
+        tasks=tuple(tasks),
+        programs=tuple(programs[id(pub.circuit)] for pub in pubs),
+        rows=tuple(rows),
+        stores=tuple(stores),
+        seed=checked_seed(options.seed_simulator),
+        options=run_options,
+    )
+    return work, stores

@@ -1,0 +1,132 @@
+"""What is known of each member of a fleet, and outlives every run over it.
+
+Plain data, changed by the schedulers of all runs over the fleet, all of which live in one event
+loop: slots in flight, health, learned speed, queue readings.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qiskit_gateway.policies.breaker import BreakerState
+from qiskit_gateway.policies.budget import Ledger
+
+_MINUTE = 60.0
+_MANY = 1 << 30
+_FORGET = 0.95
+# How little each term of the speed model is trusted without evidence, relative to its own scale.
+# A first reading is thus read as cost per circuit and per shot, hardly as cost per job.
+_RIDGE = np.diag([0.05, 0.005, 0.005])
+
+
+@dataclass(slots=True)
+class Speed:
+    """A member's speed, learned from the jobs that it finished.
+
+    Seconds per job = ``overhead + circuits * per_circuit + circuit_shots * per_shot``, fitted by
+    least squares that forget, with no negative term.
+    """
+
+    overhead_seconds: float = 0.0
+    circuit_seconds: float = 0.0
+    shot_seconds: float = 0.0
+    jobs: int = 0
+    _moments: NDArray[np.float64] = field(default_factory=lambda: np.zeros((3, 3)))
+    _targets: NDArray[np.float64] = field(default_factory=lambda: np.zeros(3))
+
+    def seconds(self, circuits: float, circuit_shots: float, jobs: float = 1.0) -> float:
+        """Return the expected time of that much work on an idle member; 0 while unknown."""
+        return (
+            jobs * self.overhead_seconds
+            + circuits * self.circuit_seconds
+            + circuit_shots * self.shot_seconds
+        )
+
+    def observe(self, circuits: int, circuit_shots: int, seconds: float) -> None:
+        """Learn from one finished job."""
+        size = np.array([1.0, circuits, circuit_shots])
+        self._moments = _FORGET * self._moments + np.outer(size, size)
+        self._targets = _FORGET * self._targets + size * seconds
+        self.jobs += 1
+        terms = _fit(self._moments, self._targets)
+        self.overhead_seconds, self.circuit_seconds, self.shot_seconds = terms.tolist()
+
+
+def _fit(moments: NDArray[np.float64], targets: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Solve the regularised normal equations, dropping terms that come out negative."""
+    system = moments + _RIDGE * moments
+    kept = np.arange(3)
+    while kept.size:
+        terms = np.linalg.solve(system[np.ix_(kept, kept)], targets[kept])
+        if terms.min() >= 0:
+            fitted = np.zeros(3)
+            fitted[kept] = terms
+            return fitted
+        kept = np.delete(kept, terms.argmin())
+    return np.zeros(3)
+
+
+@dataclass(slots=True)
+class Standing:
+    """What is known of one member.
+
+    Attributes:
+        in_flight: Expected seconds of each job of ours there, by a key that no other job has.
+        busy_until: When those jobs are expected to be done, in seconds of the loop's clock.
+        last_finished: When one of our jobs there last ended.
+        speed: What its jobs taught.
+        breaker: Its health.
+        queue_seconds: How long a job waits behind those of others, as last read.
+        pending_jobs: How many jobs of others are queued, as last read.
+        submissions: When the jobs of the last minute were handed over, oldest first.
+    """
+
+    in_flight: dict[object, float] = field(default_factory=dict)
+    busy_until: float = 0.0
+    last_finished: float = 0.0
+    speed: Speed = field(default_factory=Speed)
+    breaker: BreakerState = field(default_factory=BreakerState)
+    queue_seconds: float = 0.0
+    pending_jobs: float = 0.0
+    submissions: deque[float] = field(default_factory=deque)
+
+    def take(self, key: object, seconds: float, now: float) -> None:
+        """Note that a job was handed over, expected to run for so long."""
+        self.in_flight[key] = seconds
+        self.submissions.append(now)
+        self.busy_until = max(now, self.busy_until) + seconds
+
+    def submissions_left(self, per_minute: int | None, now: float) -> int:
+        """Return how many more jobs may be handed over now under a limit per minute."""
+        while self.submissions and self.submissions[0] <= now - _MINUTE:
+            self.submissions.popleft()
+        return _MANY if per_minute is None else per_minute - len(self.submissions)
+
+    def release(self, key: object, now: float) -> None:
+        """Note that a job is over; a second release of one key does nothing."""
+        if self.in_flight.pop(key, None) is not None:
+            self.busy_until = now + sum(self.in_flight.values())
+
+
+@dataclass(slots=True)
+class FleetStanding:
+    """What is known of a fleet.
+
+    Attributes:
+        members: The standings, by member.
+        ejected: The members whose breakers are open.
+        ledgers: What was spent and is set aside, by identity of the budget.
+        listeners: Told when a slot became free, by run.
+    """
+
+    members: dict[str, Standing] = field(default_factory=dict)
+    ejected: set[str] = field(default_factory=set)
+    ledgers: dict[int, Ledger] = field(default_factory=dict)
+    listeners: list[Callable[[], None]] = field(default_factory=list)
+
+    def of(self, member: str) -> Standing:
+        """Return the standing of a member, making it where it was never seen."""
+        return self.members.setdefault(member, Standing())

@@ -1,0 +1,170 @@
+"""A member as the scheduler sees it: its terms, and what they make of an amount of work."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from statistics import median
+
+from qiskit_gateway.allocate import Load
+from qiskit_gateway.cutting import Room
+from qiskit_gateway.policies.offer import Offer
+from qiskit_gateway.standing import Speed, Standing
+
+# What a member that was never seen at work is thought to take, where nobody was: only the
+# proportions matter, since then all members are thought to take the same.
+_NOMINAL_CIRCUIT_SECONDS = 1e-3
+_NOMINAL_SHOT_SECONDS = 1e-6
+_SLOTS = 4
+_MOST_SLOTS = 64
+_ANY = 1 << 62
+
+
+def _free(_jobs: float, _circuits: float, _circuit_shots: float, _seconds: float) -> float:
+    return 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """What does not change about a member during a run.
+
+    Attributes:
+        name: The member.
+        order: Its place in the fleet, from 0.
+        weight: Its share under policies that weigh.
+        tags: The user's labels.
+        fidelity: Expected fidelity there, if known.
+        max_circuits: Most circuits of a job, or ``None``.
+        max_shots: Most shots of a job, or ``None``.
+        min_shots: Fewest shots of a job.
+        max_payload_bytes: Most bytes of a job, or ``None``.
+        max_in_flight: Most jobs at once, or ``None``.
+        submissions_per_minute: Most submissions in any minute, or ``None``.
+        overlaps: Whether its jobs may overlap where ``max_in_flight`` does not say.
+        price: USD for so many jobs, circuits, circuit-shots and seconds.
+        job_fee_usd: The part of a job's price that does not depend on its size.
+    """
+
+    name: str
+    order: int = 0
+    weight: float = 1.0
+    tags: frozenset[str] = frozenset()
+    fidelity: float | None = None
+    max_circuits: int | None = None
+    max_shots: int | None = None
+    min_shots: int = 1
+    max_payload_bytes: int | None = None
+    max_in_flight: int | None = None
+    submissions_per_minute: int | None = None
+    overlaps: bool = True
+    price: Callable[[float, float, float, float], float] = _free
+    job_fee_usd: float = 0.0
+
+    def slots(self, standing: Standing) -> int:
+        """Return how many jobs the member may have at once.
+
+        Where that is not known, enough to keep it busy while jobs wait in its queue.
+        """
+        if self.max_in_flight is not None:
+            return self.max_in_flight
+        if not self.overlaps:
+            return 1
+        seconds = standing.speed.seconds(1, 0)
+        if not standing.queue_seconds or not seconds:
+            return _SLOTS
+        return min(_MOST_SLOTS, _SLOTS + round(standing.queue_seconds / seconds))
+
+    def room(self, circuits: int = _ANY, *, most_shots: int | None = None) -> Room:
+        """Return how large a shard of at most so many circuits and shots may be."""
+        return Room(
+            circuits=circuits if self.max_circuits is None else min(circuits, self.max_circuits),
+            max_shots=self.max_shots,
+            min_shots=self.min_shots,
+            payload_bytes=self.max_payload_bytes,
+            most_shots=most_shots,
+        )
+
+    def seconds(self, standing: Standing, load: Load, guess: Load | None = None) -> float:
+        """Return how long the member is expected to work on a load.
+
+        Args:
+            standing: What is known of the member.
+            load: The work.
+            guess: Seconds per circuit and per circuit-shot to assume of a member never seen at
+                work.
+        """
+        if not standing.speed.jobs:
+            circuit = guess.circuits if guess else _NOMINAL_CIRCUIT_SECONDS
+            shot = guess.circuit_shots if guess else _NOMINAL_SHOT_SECONDS
+            return load.circuits * circuit + load.circuit_shots * shot
+        return standing.speed.seconds(load.circuits, load.circuit_shots, self.jobs(load))
+
+    def jobs(self, load: Load) -> float:
+        """Return how many jobs a load is there."""
+        jobs = 1.0
+        if self.max_circuits is not None:
+            jobs = max(jobs, load.circuits / self.max_circuits)
+        if self.max_shots is not None and load.circuits:
+            jobs *= max(1.0, load.circuit_shots / load.circuits / self.max_shots)
+        return jobs
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quoting:
+    """What offers are made from: terms and standings at one moment of one run.
+
+    Attributes:
+        terms: By member.
+        standings: By member.
+        assigned: Circuit-shots given to each member in this run.
+        waiting: The work that the offers are about; a member's jobs in flight are thought to
+            grow by one when it takes all of it.
+        guess: Seconds per circuit and circuit-shot to assume of members never seen at work.
+        uses: The fields of an offer that will be read.
+        now: Seconds of the loop's clock.
+    """
+
+    terms: dict[str, Terms]
+    standings: dict[str, Standing]
+    assigned: dict[str, float]
+    waiting: Load
+    guess: Load | None
+    uses: frozenset[str]
+    now: float
+
+    def __call__(self, member: str, load: Load) -> Offer:
+        """Return what it would mean for a member to take a load."""
+        terms, standing = self.terms[member], self.standings[member]
+        ready = max(0.0, standing.busy_until - self.now)
+        run = terms.seconds(standing, load, self.guess)
+        jobs = terms.jobs(load)
+        price = 0.0
+        if "price_usd" in self.uses:
+            price = terms.price(jobs, load.circuits, load.circuit_shots, run)
+        return Offer(
+            member=member,
+            circuits=max(1, round(load.circuits)),
+            shots=max(1, round(load.circuit_shots / load.circuits)),
+            price_usd=price,
+            wait_seconds=max(standing.queue_seconds, ready),
+            run_seconds=run,
+            fidelity=terms.fidelity,
+            in_flight=len(standing.in_flight) + load.circuits / self.waiting.circuits,
+            pending_jobs=standing.pending_jobs,
+            work_assigned=self.assigned.get(member, 0.0),
+            weight=terms.weight,
+            order=terms.order,
+            tags=terms.tags,
+        )
+
+
+def guess_seconds(speeds: Iterable[Speed]) -> Load | None:
+    """Return seconds per circuit and circuit-shot to assume of a member never seen at work.
+
+    Those of the middle one among the members that were, or ``None`` where there are none.
+    """
+    seen = [speed for speed in speeds if speed.jobs]
+    if not seen:
+        return None
+    return Load(
+        median(speed.circuit_seconds for speed in seen),
+        median(speed.shot_seconds for speed in seen),
+    )

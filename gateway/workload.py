@@ -1,0 +1,93 @@
+"""The work of a run: tasks, the pieces they are cut into, and the shards that jobs carry."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """The work of one PUB, or of one measurement basis of one PUB.
+
+    Attributes:
+        index: Its place in the run, from 0.
+        rows: Parameter rows, each of which becomes one circuit.
+        shots: Shots that every row needs.
+        group: Tasks of one group stay together under ``spread="pubs"``: the PUB's index.
+        payload_bytes: Estimated size of one bound circuit as a provider is sent it.
+        refusals: Why the task cannot run on a member, by member name, as known beforehand.
+    """
+
+    index: int
+    rows: int
+    shots: int
+    group: int = 0
+    payload_bytes: int = 0
+    refusals: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Piece:
+    """A rectangle of a task: rows ``[row_start, row_stop)`` x shots ``[shot_start, shot_stop)``."""
+
+    task: int
+    row_start: int
+    row_stop: int
+    shot_start: int
+    shot_stop: int
+
+    @property
+    def rows(self) -> int:
+        """Return how many rows it covers; each is one circuit of a job."""
+        return self.row_stop - self.row_start
+
+    @property
+    def shots(self) -> int:
+        """Return how many shots of each row it covers."""
+        return self.shot_stop - self.shot_start
+
+    @property
+    def circuit_shots(self) -> int:
+        """Return its area: shots summed over its circuits."""
+        return self.rows * self.shots
+
+    def split_rows(self, rows: int) -> "tuple[Piece, Piece]":
+        """Return the first ``rows`` rows, and the rest."""
+        at = self.row_start + rows
+        return (
+            Piece(self.task, self.row_start, at, self.shot_start, self.shot_stop),
+            Piece(self.task, at, self.row_stop, self.shot_start, self.shot_stop),
+        )
+
+    def split_shots(self, shots: int) -> "tuple[Piece, Piece]":
+        """Return the first ``shots`` shots of every row, and the rest."""
+        at = self.shot_start + shots
+        return (
+            Piece(self.task, self.row_start, self.row_stop, self.shot_start, at),
+            Piece(self.task, self.row_start, self.row_stop, at, self.shot_stop),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shard:
+    """The pieces that one provider job carries; all have the same number of shots.
+
+    Attributes:
+        index: Its number in the run, from 0.
+        pieces: What it covers.
+        shots: What the job asks for: the pieces' shots, or more where a member has a minimum. The
+            surplus is not kept.
+    """
+
+    index: int
+    pieces: tuple[Piece, ...]
+    shots: int
+
+    @property
+    def circuits(self) -> int:
+        """Return how many circuits the job has."""
+        return sum(piece.rows for piece in self.pieces)
+
+    @property
+    def circuit_shots(self) -> int:
+        """Return how many shots it contributes to the results, summed over circuits."""
+        return sum(piece.circuit_shots for piece in self.pieces)

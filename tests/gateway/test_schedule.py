@@ -1,0 +1,523 @@
+"""The scheduler as a machine: whatever happens, in whatever order, the laws hold."""
+
+import heapq
+import math
+from dataclasses import dataclass, field
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from qiskit_gateway.events import (
+    Cancel,
+    Done,
+    MemberClosed,
+    ShardCancelled,
+    ShardFailed,
+    ShardFinished,
+    ShardRefused,
+    Stop,
+    Submit,
+    Tick,
+    TryFailed,
+    WakeAt,
+)
+from qiskit_gateway.policies import (
+    BreakerPolicy,
+    Budget,
+    Policy,
+    RetryPolicy,
+    cheapest,
+    failover,
+    fastest,
+    least_busy,
+    round_robin,
+    weighted,
+)
+from qiskit_gateway.policies.failure import Failure
+from qiskit_gateway.schedule import Scheduler
+from qiskit_gateway.standing import FleetStanding
+from qiskit_gateway.terms import Terms
+from qiskit_gateway.workload import Piece, Shard, Task
+
+TRANSIENT = Failure(transient=True, submitted=True)
+POISON = Failure(transient=False, fault="caller")
+UNKNOWN = Failure(transient=True, submitted=None, fault="network")
+THROTTLED = Failure(transient=True, throttled=True)
+LOGIN = Failure(transient=False, authentication=True, fault="caller")
+LIE = Failure(bad_result=True, submitted=True)
+
+
+@dataclass
+class World:
+    """Members that answer shards after some time, in ways that a script draws."""
+
+    scheduler: Scheduler
+    terms: dict[str, Terms]
+    tasks: list[Task]
+    now: float = 0.0
+    queue: list = field(default_factory=list)
+    done: list[Piece] = field(default_factory=list)
+    submits: list[Submit] = field(default_factory=list)
+    closed: list[MemberClosed] = field(default_factory=list)
+    end: Done | None = None
+    alarms: set[float] = field(default_factory=set)
+    flying: dict[int, Submit] = field(default_factory=dict)
+
+    def perform(self, instructions, seconds) -> None:
+        for instruction in instructions:
+            match instruction:
+                case Submit(shard=shard, member=member):
+                    self.check_limits(shard, member)
+                    self.submits.append(instruction)
+                    self.flying[shard.index] = instruction
+                    self.push(self.now + seconds(instruction), instruction)
+                case Cancel(shard=index):
+                    self.push(self.now, ShardCancelled(shard=index))
+                case WakeAt(seconds=at):
+                    assert at > self.now
+                    if at not in self.alarms:
+                        self.alarms.add(at)
+                        self.push(at, Tick())
+                case MemberClosed():
+                    self.closed.append(instruction)
+                case Done():
+                    self.end = instruction
+
+    def push(self, at, what) -> None:
+        heapq.heappush(self.queue, (at, len(self.submits) + len(self.queue), id(what), what))
+
+    def check_limits(self, shard: Shard, member: str) -> None:
+        terms = self.terms[member]
+        assert shard.circuits <= (terms.max_circuits or math.inf)
+        assert terms.min_shots <= shard.shots <= (terms.max_shots or math.inf)
+        heights = {piece.shots for piece in shard.pieces}
+        assert len(heights) == 1
+        assert shard.shots == max(terms.min_shots, *heights)
+        payload = sum(p.rows * self.tasks[p.task].payload_bytes for p in shard.pieces)
+        assert shard.circuits == 1 or payload <= (terms.max_payload_bytes or math.inf)
+        in_flight = sum(flight.member == member for flight in self.flying.values())
+        assert in_flight < (terms.max_in_flight or math.inf)
+        for piece in shard.pieces:
+            assert member not in self.tasks[piece.task].refusals
+
+    def run(self, answer, seconds, *, most=20_000) -> Done:
+        self.perform(self.scheduler.start(self.now), seconds)
+        for _ in range(most):
+            if self.end is not None:
+                return self.end
+            assert self.queue, "the scheduler waits for something that nobody will tell it"
+            self.now, _, _, what = heapq.heappop(self.queue)
+            event = answer(what) if isinstance(what, Submit) else what
+            index = getattr(event, "shard", None)
+            if isinstance(event, TryFailed):
+                self.push(self.now + 1, what)
+            elif index is not None:
+                if index not in self.flying:
+                    continue
+                self.book(self.flying.pop(index).shard, event)
+            self.perform(self.scheduler.handle(event, self.now), seconds)
+        raise AssertionError("the run does not end")
+
+    def book(self, shard: Shard, event) -> None:
+        if isinstance(event, ShardFinished):
+            lost = [*event.missing, *(piece for piece, _, _ in event.failed)]
+            for piece in shard.pieces:
+                self.done += without(piece, lost)
+
+
+def without(piece: Piece, lost: list[Piece]) -> list[Piece]:
+    """Return a piece, cut into rows and shots, less the lost rectangles."""
+    left = []
+    for row in range(piece.row_start, piece.row_stop):
+        start, stop = piece.shot_start, piece.shot_stop
+        for gap in lost:
+            if gap.task == piece.task and gap.row_start <= row < gap.row_stop:
+                stop = min(stop, gap.shot_start)
+        if stop > start:
+            left.append(Piece(piece.task, row, row + 1, start, stop))
+    return left
+
+
+def assert_tiled(tasks: list[Task], pieces: list[Piece]) -> None:
+    """Assert that pieces cover every shot of every row of every task exactly once."""
+    rows: dict[tuple[int, int], list[tuple[int, int]]] = {}
+    for piece in pieces:
+        for row in range(piece.row_start, piece.row_stop):
+            rows.setdefault((piece.task, row), []).append((piece.shot_start, piece.shot_stop))
+    for task in tasks:
+        for row in range(task.rows):
+            at = 0
+            for start, stop in sorted(rows.pop((task.index, row), [])):
+                assert start == at
+                at = stop
+            assert at == task.shots
+    assert not rows
+
+
+def make_world(tasks, members, policy, *, settled=False, standing=None) -> World:
+    scheduler = Scheduler(
+        tasks, members, policy, standing=standing or FleetStanding(), settled=settled
+    )
+    return World(scheduler, {terms.name: terms for terms in members}, list(tasks))
+
+
+POLICIES = (fastest, round_robin, least_busy, cheapest, failover, weighted)
+
+
+@st.composite
+def fleets(draw):
+    """Return terms of one to five members with unlike limits."""
+    members = []
+    for order in range(draw(st.integers(1, 5))):
+        low = draw(st.sampled_from([1, 1, 1, 7]))
+        members.append(
+            Terms(
+                name=f"m{order}",
+                order=order,
+                weight=draw(st.sampled_from([1.0, 3.0])),
+                max_circuits=draw(st.sampled_from([None, 1, 2, 7])),
+                max_shots=draw(st.sampled_from([None, low + 5, 40])),
+                min_shots=low,
+                max_in_flight=draw(st.sampled_from([None, 1, 3])),
+                max_payload_bytes=draw(st.sampled_from([None, 25])),
+                price=lambda jobs, circuits, shots, seconds: 0.3 * jobs + 0.01 * shots,
+                job_fee_usd=draw(st.sampled_from([0.0, 0.3])),
+            )
+        )
+    return members
+
+
+@st.composite
+def workloads(draw, names):
+    """Return one to five tasks of unlike sizes, some refused by some members."""
+    tasks = []
+    for index in range(draw(st.integers(1, 5))):
+        refused = draw(st.sets(st.sampled_from(names), max_size=len(names) - 1))
+        tasks.append(
+            Task(
+                index=index,
+                rows=draw(st.integers(0, 9)),
+                shots=draw(st.sampled_from([7, 10, 41, 100])),
+                group=index,
+                payload_bytes=draw(st.sampled_from([0, 10])),
+                refusals=dict.fromkeys(refused, "too wide"),
+            )
+        )
+    return tasks
+
+
+@st.composite
+def runs(draw, *, settled=False):
+    """Return a world, and where draws for its answers come from."""
+    members = draw(fleets())
+    tasks = draw(workloads([terms.name for terms in members]))
+    preset = draw(st.sampled_from(POLICIES))
+    policy = preset(
+        spread=draw(st.sampled_from(["rows", "shots", "pubs"])),
+        retry=RetryPolicy(budget_floor=draw(st.sampled_from([0, 5, 1000]))),
+        breaker=BreakerPolicy(failures=draw(st.integers(1, 4)), eject_seconds=5.0),
+        patience_seconds=100.0,
+    )
+    return make_world(tasks, members, policy, settled=settled), draw(st.randoms())
+
+
+def steady(_) -> float:
+    return 1.0
+
+
+@given(runs())
+@settings(max_examples=60, deadline=None)
+def test_without_failures_everything_is_done_exactly_once(drawn):
+    """Every shot of every row is done once, within every limit, and nothing stays reserved."""
+    world, random = drawn
+
+    end = world.run(
+        lambda submit: ShardFinished(shard=submit.shard.index),
+        lambda _: random.uniform(0.1, 3.0),
+    )
+
+    assert end.given_up == ()
+    assert_tiled(world.tasks, world.done)
+    assert world.scheduler.in_flight == {}
+
+
+@given(runs(), st.booleans())
+@settings(max_examples=150, deadline=None)
+def test_whatever_fails_each_shot_is_done_or_given_up_exactly_once(drawn, settled):
+    """Failed, moved, retried, refused, short: done and given up together tile the work."""
+    world, random = drawn
+
+    def answer(submit: Submit):
+        shard = submit.shard
+        draw = random.random()
+        if draw < 0.5:
+            return ShardFinished(shard=shard.index)
+        piece = random.choice(shard.pieces)
+        row = piece.split_rows(random.randrange(piece.rows))[1].split_rows(1)[0]
+        if draw < 0.6 and row.shots > 1:
+            short = row.split_shots(random.randrange(1, row.shots))[1]
+            return ShardFinished(shard=shard.index, missing=(short,))
+        if draw < 0.65:
+            return ShardFinished(shard=shard.index, failed=((row, LIE, "lied"),))
+        if draw < 0.7:
+            return ShardRefused(
+                shard=shard.index, reasons={shard.pieces.index(piece): "does not fit"}
+            )
+        if draw < 0.75:
+            return TryFailed(shard=shard.index, failure=TRANSIENT, reason="busy")
+        failures = [TRANSIENT, POISON, UNKNOWN, THROTTLED, LOGIN, LIE]
+        weights = [5, 3, 2, 2, 0.3, 1]
+        failure = random.choices(failures, weights)[0]
+        return ShardFailed(shard=shard.index, failure=failure, reason="it failed")
+
+    end = world.run(answer, lambda _: random.uniform(0.1, 3.0))
+
+    assert_tiled(world.tasks, [*world.done, *(one.piece for one in end.given_up)])
+    assert all(one.reasons for one in end.given_up)
+    assert not any(standing.in_flight for standing in world.scheduler._standings.values()), (
+        "a slot is still reserved"
+    )
+
+
+@given(runs(), st.integers(0, 12))
+@settings(max_examples=40, deadline=None)
+def test_a_stop_at_any_step_gives_up_the_rest_and_frees_all_slots(drawn, step):
+    """After a stop nothing more is submitted, and every shot is done or given up."""
+    world, random = drawn
+    count = 0
+
+    def answer(submit: Submit):
+        nonlocal count
+        count += 1
+        if count == step:
+            world.push(world.now, Stop(reason="enough"))
+        return ShardFinished(shard=submit.shard.index)
+
+    end = world.run(answer, lambda _: random.uniform(0.1, 3.0))
+
+    assert_tiled(world.tasks, [*world.done, *(one.piece for one in end.given_up)])
+    assert not any(standing.in_flight for standing in world.scheduler._standings.values())
+
+
+@given(runs(settled=True), st.randoms(), st.randoms())
+@settings(max_examples=60, deadline=None)
+def test_a_settled_run_makes_the_same_shards_whatever_the_timing(drawn, first, second):
+    """With a seed cuts and members depend on the input alone, not on who answers when."""
+    world, _ = drawn
+    scheduler = world.scheduler
+    again = make_world(world.tasks, list(world.terms.values()), scheduler._policy, settled=True)
+
+    for one, random in ((world, first), (again, second)):
+        end = one.run(
+            lambda submit: ShardFinished(shard=submit.shard.index),
+            lambda _, random=random: random.uniform(0.1, 9.0),
+        )
+        assert end.given_up == ()
+
+    assert {(s.member, s.shard.pieces) for s in world.submits} == {
+        (s.member, s.shard.pieces) for s in again.submits
+    }
+
+
+def terms(name: str, order: int = 0, **facts) -> Terms:
+    return Terms(name=name, order=order, **facts)
+
+
+def test_one_bad_circuit_of_hundreds_is_isolated_and_the_rest_completes():
+    """A job that fails for good is halved until the bad circuit stands alone."""
+    task = Task(index=0, rows=300, shots=10)
+    world = make_world([task], [terms("a"), terms("b", 1)], failover())
+
+    def answer(submit: Submit):
+        bad = any(p.row_start <= 123 < p.row_stop for p in submit.shard.pieces)
+        if bad:
+            return ShardFailed(shard=submit.shard.index, failure=POISON, reason="no such gate")
+        return ShardFinished(shard=submit.shard.index)
+
+    end = world.run(answer, steady)
+
+    assert [one.piece for one in end.given_up] == [Piece(0, 123, 124, 0, 10)]
+    assert end.given_up[0].reasons == {"a": "no such gate", "b": "no such gate"}
+    assert_tiled([task], [*world.done, end.given_up[0].piece])
+    assert len(world.submits) < 30
+    assert world.closed == []
+
+
+def test_a_dead_member_is_left_and_its_work_moves():
+    """After a few failures in a row a member gets nothing more, and the others do the rest."""
+    tasks = [Task(index=0, rows=40, shots=10)]
+    members = [terms("dead", max_circuits=2), terms("well", 1, max_circuits=2)]
+    world = make_world(tasks, members, round_robin())
+
+    def answer(submit: Submit):
+        if submit.member == "dead":
+            return ShardFailed(shard=submit.shard.index, failure=TRANSIENT, reason="503")
+        return ShardFinished(shard=submit.shard.index)
+
+    end = world.run(answer, steady)
+
+    assert end.given_up == ()
+    assert sum(submit.member == "dead" for submit in world.submits) <= 8
+    assert [closed.member for closed in world.closed] == ["dead"]
+
+
+def test_when_all_are_down_one_small_shard_at_a_time_probes():
+    """With every member ejected work waits, and comes back by single circuits."""
+    tasks = [Task(index=0, rows=50, shots=10)]
+    world = make_world(tasks, [terms("a")], fastest(patience_seconds=10_000.0))
+
+    def answer(submit: Submit):
+        if world.now < 400:
+            return ShardFailed(shard=submit.shard.index, failure=TRANSIENT, reason="503")
+        return ShardFinished(shard=submit.shard.index)
+
+    end = world.run(answer, steady)
+
+    probes = [s for s in world.submits if s.shard.circuits == 1]
+    assert end.given_up == ()
+    assert 2 <= len(probes) <= 8
+    assert world.now < 1500
+
+
+def test_patience_ends_when_no_member_comes_back():
+    """Without a deadline a run gives up after its patience, with every member's reason."""
+    tasks = [Task(index=0, rows=5, shots=10)]
+    world = make_world(tasks, [terms("a"), terms("b", 1)], fastest(patience_seconds=300.0))
+
+    end = world.run(
+        lambda submit: ShardFailed(shard=submit.shard.index, failure=TRANSIENT, reason="503"),
+        steady,
+    )
+
+    assert sum(one.piece.circuit_shots for one in end.given_up) == 50
+    assert world.now < 1000
+    assert {"a", "b"} <= set().union(*(one.reasons for one in end.given_up))
+
+
+def test_the_deadline_ends_the_run_and_cancels_what_is_in_flight():
+    """At the deadline everything that is not done is given up."""
+    world = make_world([Task(index=0, rows=5, shots=10)], [terms("a")], Policy(deadline_seconds=10))
+
+    end = world.run(lambda submit: ShardFinished(shard=submit.shard.index), lambda _: 1000.0)
+
+    assert world.now == pytest.approx(10)
+    assert "deadline" in end.given_up[0].reasons[""]
+
+
+def test_work_that_nobody_can_run_is_told_before_anything_is_sent():
+    """One impossible task is a plan error: nothing of the run is sent."""
+    tasks = [
+        Task(index=0, rows=5, shots=10),
+        Task(index=1, rows=1, shots=10, group=1, refusals={"a": "needs 7 qubits, has 5"}),
+    ]
+    world = make_world(tasks, [terms("a")], fastest())
+
+    end = world.run(lambda _: None, steady)
+
+    assert not end.sent
+    assert world.submits == []
+    assert end.given_up[0].reasons == {"a": "needs 7 qubits, has 5"}
+
+
+def test_refused_credentials_put_a_member_out_for_the_run():
+    """A login that fails is not tried twice."""
+    tasks = [Task(index=0, rows=40, shots=10)]
+    members = [terms("locked", max_circuits=1), terms("open", 1, max_circuits=1)]
+    world = make_world(tasks, members, round_robin())
+
+    def answer(submit: Submit):
+        if submit.member == "locked":
+            return ShardFailed(shard=submit.shard.index, failure=LOGIN, reason="401")
+        return ShardFinished(shard=submit.shard.index)
+
+    end = world.run(answer, steady)
+
+    assert end.given_up == ()
+    assert sum(submit.member == "locked" for submit in world.submits) <= members[0].slots(
+        FleetStanding().of("locked")
+    )
+
+
+def test_a_submission_of_unknown_fate_never_goes_to_the_same_member_again():
+    """What may have been taken is run elsewhere, or given up; never blindly repeated there."""
+    tasks = [Task(index=0, rows=1, shots=10)]
+    world = make_world(tasks, [terms("a")], fastest())
+
+    end = world.run(
+        lambda submit: ShardFailed(shard=submit.shard.index, failure=UNKNOWN, reason="timeout"),
+        steady,
+    )
+
+    assert len(world.submits) == 1
+    assert end.given_up[0].reasons == {"a": "timeout"}
+
+
+@given(runs(), st.integers(0, 400))
+@settings(max_examples=40, deadline=None)
+def test_no_run_spends_more_than_its_budget(drawn, shots):
+    """Whatever happens, submissions never add up to more shots than the budget has."""
+    world, random = drawn
+    policy = fastest(budget=Budget(shots=shots), patience_seconds=50.0)
+    world = make_world(world.tasks, list(world.terms.values()), policy)
+
+    def answer(submit: Submit):
+        if random.random() < 0.3:
+            return ShardFailed(shard=submit.shard.index, failure=TRANSIENT, reason="503")
+        return ShardFinished(shard=submit.shard.index)
+
+    end = world.run(answer, steady)
+
+    assert sum(s.shard.circuits * s.shard.shots for s in world.submits) <= shots
+    assert_tiled(world.tasks, [*world.done, *(one.piece for one in end.given_up)])
+
+
+def test_the_rows_of_one_circuit_are_levelled_over_members_by_their_speed():
+    """A member ten times as fast does about ten times as much."""
+    members = [terms("fast", max_circuits=20), terms("slow", 1, max_circuits=20)]
+    world = make_world([Task(index=0, rows=2000, shots=10)], members, fastest())
+    free = {"fast": 0.0, "slow": 0.0}
+    per_circuit = {"fast": 0.1, "slow": 1.0}
+
+    def seconds(submit: Submit) -> float:
+        start = max(world.now, free[submit.member])
+        free[submit.member] = start + submit.shard.circuits * per_circuit[submit.member]
+        return free[submit.member] - world.now
+
+    world.run(lambda submit: ShardFinished(shard=submit.shard.index), seconds)
+
+    best = 2000 / (1 / 0.1 + 1 / 1.0)
+    assert world.now <= 1.1 * best
+
+
+def test_a_second_run_finds_the_slots_of_the_first_taken():
+    """Two runs over one fleet keep its limits together."""
+    standing = FleetStanding()
+    members = [terms("a", max_in_flight=1)]
+    first = make_world([Task(index=0, rows=1, shots=10)], members, fastest(), standing=standing)
+    second = make_world([Task(index=0, rows=1, shots=10)], members, fastest(), standing=standing)
+
+    taken = [type(one) for one in first.scheduler.start(0.0)]
+    waiting = [type(one) for one in second.scheduler.start(0.0)]
+    first.scheduler.handle(ShardFinished(shard=0), 1.0)
+    after = [type(one) for one in second.scheduler.handle(Tick(), 1.0)]
+
+    assert Submit in taken
+    assert Submit not in waiting
+    assert Submit in after
+
+
+def test_submissions_keep_to_a_limit_per_minute():
+    """Where a provider takes so many submissions a minute, no minute sees more."""
+    members = [terms("a", max_circuits=1, submissions_per_minute=3)]
+    world = make_world([Task(index=0, rows=10, shots=10)], members, fastest())
+    times = []
+
+    def seconds(_) -> float:
+        times.append(world.now)
+        return 0.5
+
+    world.run(lambda submit: ShardFinished(shard=submit.shard.index), seconds)
+
+    assert all(later - earlier >= 60 for earlier, later in zip(times, times[3:], strict=False))
+    assert len(times) == 10
