@@ -1,0 +1,20 @@
+"""Members of a fleet: everything that touches a provider."""
+
+from qiskit_gateway.backends.errors import BackendError, Refused
+from qiskit_gateway.backends.fleet import Fleet
+from qiskit_gateway.backends.limits import Limits
+from qiskit_gateway.backends.member import FleetMember, Handle
+from qiskit_gateway.backends.pricing import Pricing, Usage
+from qiskit_gateway.backends.provider import Member
+
+__all__ = [
+    "BackendError",
+    "Fleet",
+    "FleetMember",
+    "Handle",
+    "Limits",
+    "Member",
+    "Pricing",
+    "Refused",
+    "Usage",
+]

@@ -1,0 +1,84 @@
+"""What a member is asked to run: programs, their parameter rows, and shots.
+
+A :class:`Batch` becomes exactly one provider job. It speaks of circuits as the user wrote them;
+how they must look for one backend is that member's business.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from qiskit.circuit import QuantumCircuit
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Program:
+    """A circuit as the user wrote it, and what to measure at its end.
+
+    Programs are compared by identity: what a member prepares for one is kept under it.
+
+    Attributes:
+        circuit: The circuit, with free parameters or without. Not modified.
+        basis: ``None`` to run the circuit's own measurements. Otherwise a Pauli label over the
+            circuit's qubits, qubit 0 rightmost (``"XIZ"``): the circuit's final state is measured
+            in that basis, one classical bit for each letter that is not ``I``, lowest qubit
+            first, and those bits are all that is read.
+    """
+
+    circuit: QuantumCircuit
+    basis: str | None = None
+
+    @property
+    def num_bits(self) -> int:
+        """Return how many classical bits a shot of this program has."""
+        if self.basis is None:
+            return len(self.circuit.clbits)
+        return len(self.basis) - self.basis.count("I")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Entry:
+    """One program and the parameter rows to run it with.
+
+    Attributes:
+        program: What to run.
+        rows: Parameter values, shape ``(circuits, num_parameters)``, columns in the order of
+            ``circuit.parameters``. One row of width 0 for a circuit without parameters.
+    """
+
+    program: Program
+    rows: NDArray[np.float64]
+
+    @property
+    def circuits(self) -> int:
+        """Return how many circuits this entry is."""
+        return len(self.rows)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Batch:
+    """The content of one provider job.
+
+    Attributes:
+        entries: What to run, in order; outcomes come back in the same order, row by row.
+        shots: Shots of every circuit, as asked of the provider.
+        kept_shots: Shots of every circuit that are wanted; fewer than ``shots`` where a provider
+            has a minimum. Outcomes hold at most so many.
+        seed: Seed for simulators, or ``None`` to leave it to the backend.
+        options: The user's own options of ``backend.run``.
+        key: A name for this submission that no other has; sent along where a provider takes one.
+    """
+
+    entries: tuple[Entry, ...]
+    shots: int
+    kept_shots: int
+    seed: int | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+    key: str = ""
+
+    @property
+    def circuits(self) -> int:
+        """Return how many circuits the job has."""
+        return sum(entry.circuits for entry in self.entries)

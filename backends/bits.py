@@ -1,0 +1,213 @@
+"""Shots as packed rows of bytes, and what is done to many of them at once.
+
+A *row* is one shot in the convention of :class:`~qiskit.primitives.BitArray`: big-endian bytes,
+bit 0 is the least significant bit of the last byte, bits beyond the width are 0.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+Rows = NDArray[np.uint8]
+
+# Texts and characters parsed at once: enough to hide numpy's cost per call, few enough to stay in
+# the cache and below the size from which the allocator asks the kernel for every array.
+_TEXTS, _CHARACTERS = 12_000, 100_000
+_ZERO, _LETTER_A, _MARK = ord("0"), ord("a"), ord("x")
+
+
+def num_bytes(num_bits: int) -> int:
+    """Return how many bytes a row of this many bits has."""
+    return (num_bits + 7) // 8
+
+
+def rows_of_integers(values: Iterable[int], width: int) -> Rows:
+    """Return non-negative integers as rows of ``width`` bytes each."""
+    packed = b"".join([value.to_bytes(width, "big") for value in values])
+    return np.frombuffer(packed, np.uint8).reshape(-1, width)
+
+
+def rows_of_hex(groups: Iterable[Sequence[str]], width: int) -> Rows:
+    """Return canonical hexadecimal texts as rows of ``width`` bytes each, group after group.
+
+    Canonical is what Aer writes: ``0x``, lower case, no leading zeros. So distinct texts have
+    distinct rows.
+
+    Raises:
+        TypeError: If some text is no string.
+        ValueError: If some text is not canonical, or wider than ``width`` bytes.
+    """
+    most = min(_TEXTS, _CHARACTERS // (2 * width + 2) + 1)
+    parts = [_parse(batch, width) for batch in _batches(groups, most)]
+    if len(parts) == 1:
+        return parts[0]
+    return np.concatenate([np.empty((0, width), np.uint8), *parts])
+
+
+def _batches(groups: Iterable[Sequence[str]], most: int) -> Iterator[list[Sequence[str]]]:
+    """Yield the groups, cut and put together so that each batch has about ``most`` texts."""
+    batch: list[Sequence[str]] = []
+    size = 0
+    for group in groups:
+        for start in range(0, len(group), most):
+            part = group if len(group) <= most else group[start : start + most]
+            if size + len(part) > most:
+                yield batch
+                batch, size = [], 0
+            batch.append(part)
+            size += len(part)
+    if batch:
+        yield batch
+
+
+def _parse(groups: Sequence[Sequence[str]], width: int) -> Rows:
+    # All texts are joined and parsed as one. As each has exactly one "x", at its second place,
+    # the x's tell where each text begins and ends; one more beginning marks the end of the last.
+    count = sum(map(len, groups))
+    text = "".join([*map("".join, groups), "0x"])
+    chars = np.frombuffer(text.encode("ascii"), np.uint8)
+    is_mark = chars == _MARK
+    nibbles, valid = _nibbles(chars)
+    if not is_mark[1] or np.count_nonzero(is_mark) != count + 1:
+        raise ValueError("a text does not have one x, at its second place")
+    if np.count_nonzero(valid) + count + 1 != len(chars):
+        raise ValueError("a text has characters that are no hexadecimal digits")
+    if (is_mark[1:] & (chars[:-1] != _ZERO)).any():
+        raise ValueError("a text does not begin with 0x")
+    if (is_mark[2:] & is_mark[:-2]).any():
+        raise ValueError("a text has no digits")
+    return _bytes(nibbles, is_mark) if width == 1 else _windows(nibbles, is_mark, width)
+
+
+def _nibbles(chars: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+    """Return the value of each character, 0 where it is no digit, and whether it is one."""
+    nibbles = chars - np.uint8(_ZERO)
+    letters = chars - np.uint8(_LETTER_A) < 6
+    valid = nibbles < 10
+    valid |= letters
+    nibbles -= letters.view(np.uint8) * np.uint8(_LETTER_A - _ZERO - 10)
+    nibbles *= valid.view(np.uint8)
+    return nibbles, valid
+
+
+def _bytes(nibbles: NDArray[np.uint8], is_mark: NDArray[np.bool_]) -> Rows:
+    """Return the last two nibbles of each text; an "x" among them reads as 0."""
+    pairs = nibbles[:-3] * np.uint8(16)
+    pairs |= nibbles[1:-2]
+    values = pairs.compress(is_mark[3:])
+    # No text is shorter than its value needs. So if all are as long as that together, each is.
+    if len(nibbles) != 3 * len(values) + np.count_nonzero(values > 15) + 2:
+        raise ValueError("a text has leading zeros or too many digits")
+    return values[:, np.newaxis]
+
+
+def _windows(nibbles: NDArray[np.uint8], is_mark: NDArray[np.bool_], width: int) -> Rows:
+    """Return the ``2 * width`` nibbles before the end of each text, as far as they are its own."""
+    marks = np.flatnonzero(is_mark)
+    ends = marks[1:] - 1
+    starts = marks[:-1] + 1
+    digits = ends - starts
+    size = 2 * width
+    if digits.max() > size or ((nibbles.take(starts) == 0) & (digits > 1)).any():
+        raise ValueError("a text has leading zeros or too many digits")
+    nibbles = np.concatenate([np.zeros(size, np.uint8), nibbles])  # Room to read too far back.
+    windows = np.ndarray((len(nibbles) - size + 1,), f"V{size}", nibbles, strides=(1,))
+    pairs = windows[ends].view("<u2")
+    rows = ((pairs << np.uint16(4)) | (pairs >> np.uint16(8))).astype(np.uint8).reshape(-1, width)
+    short = np.flatnonzero(digits < size - 1)  # One missing digit is the "x", which reads as 0.
+    if len(short):
+        needed = (np.arange(size + 1)[:, np.newaxis] + 1) // 2
+        own = (np.arange(width)[::-1] < needed) * np.uint8(255)
+        rows[short] &= own[digits[short]]
+    return rows
+
+
+class Selection:
+    """The choice of some bits of a row, in some order, as a new row.
+
+    Args:
+        sources: For each bit of the new row, lowest first, which bit of the old one it is; ``-1``
+            for a bit that is always 0.
+        size: How many bits the old row has.
+    """
+
+    def __init__(self, sources: Sequence[int], size: int) -> None:
+        if not all(-1 <= source < size for source in sources):
+            raise ValueError(f"bits must be below {size}: {sources}")
+        self._sources = np.asarray(sources, dtype=np.intp)
+        self._width = num_bytes(len(sources))
+        first = int(sources[0]) if len(sources) else 0
+        run = tuple(sources) == tuple(range(first, first + len(sources)))
+        self._first = first if first >= 0 and run else None
+        self._all = run and len(sources) == size
+
+    def of(self, rows: Rows) -> Rows:
+        """Return the chosen bits of every row. May be a view of ``rows``."""
+        if self._all:
+            return rows
+        if self._first is not None:
+            return self._run(rows, self._first)
+        if rows.shape[1] == 1 and len(rows) > 256:
+            every = np.arange(256, dtype=np.uint8)
+            return self._scattered(every[:, np.newaxis]).take(rows[:, 0], axis=0)
+        return self._scattered(rows)
+
+    def _run(self, rows: Rows, first: int) -> Rows:
+        skipped, shift = divmod(first, 8)
+        rows = rows[:, : rows.shape[1] - skipped]
+        if shift:
+            shifted: Rows = rows >> np.uint8(shift)
+            shifted[:, 1:] |= rows[:, :-1] << np.uint8(8 - shift)
+            rows = shifted
+        rows = rows[:, rows.shape[1] - self._width :]
+        used = len(self._sources) % 8
+        if used:
+            rows = rows.copy()
+            rows[:, 0] &= (1 << used) - 1
+        return rows
+
+    def _scattered(self, rows: Rows) -> Rows:
+        bits = np.unpackbits(rows, axis=1)
+        chosen = np.zeros((len(rows), 8 * self._width), np.uint8)
+        there = np.flatnonzero(self._sources >= 0)
+        chosen[:, chosen.shape[1] - 1 - there] = bits[:, bits.shape[1] - 1 - self._sources[there]]
+        return np.packbits(chosen, axis=1)
+
+
+def words(rows: Rows) -> NDArray[np.uint64]:
+    """Return rows as unsigned 64-bit words, the least significant word first."""
+    count = -(-rows.shape[1] // 8)
+    padded = np.zeros((len(rows), 8 * count), np.uint8)
+    padded[:, padded.shape[1] - rows.shape[1] :] = rows
+    return padded.view(">u8")[:, ::-1].astype(np.uint64)
+
+
+def fingerprints(rows: Rows) -> NDArray[np.uint64]:
+    """Return a well mixed 64-bit number for each row, equal for equal rows.
+
+    Sums of these, modulo 2**64, tell multisets of rows apart: two that differ have equal sums with
+    a chance of about 2**-64, unless made to.
+    """
+    if rows.shape[1] == 1:
+        return _BYTE_FINGERPRINTS.take(rows[:, 0])
+    columns = words(rows).T
+    factors = _mixed(np.arange(1, len(columns) + 1, dtype=np.uint64)) | np.uint64(1)
+    total = np.zeros(len(rows), np.uint64)
+    for column, factor in zip(columns, factors, strict=True):
+        total += column * factor
+    return _mixed(total)
+
+
+def _mixed(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    # The finalizer of splitmix64, after its increment.
+    values = values + np.uint64(0x9E3779B97F4A7C15)
+    values ^= values >> np.uint64(30)
+    values *= np.uint64(0xBF58476D1CE4E5B9)
+    values ^= values >> np.uint64(27)
+    values *= np.uint64(0x94D049BB133111EB)
+    values ^= values >> np.uint64(31)
+    return values
+
+
+_BYTE_FINGERPRINTS = _mixed(np.arange(256, dtype=np.uint64))

@@ -1,0 +1,162 @@
+"""What the data of one experiment says: which outcomes, how often, in which order.
+
+Counts come first. Memory, which alone knows the order of the shots, is believed where its
+histogram equals the counts, or where there are no counts.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from itertools import accumulate, chain, pairwise
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qiskit_gateway.backends.bits import (
+    Rows,
+    fingerprints,
+    num_bytes,
+    rows_of_hex,
+    rows_of_integers,
+)
+from qiskit_gateway.backends.wiring import Codec, Layout
+
+
+class Raw(NamedTuple):
+    """The data of one experiment as the provider wrote it.
+
+    Attributes:
+        codec: Reader of the names of its outcomes.
+        names: Distinct outcomes that were counted, in any format; empty where nothing was.
+        counts: How often each of them was seen.
+        memory: The outcome of each shot; empty where it is not known.
+    """
+
+    codec: Codec
+    names: list[Any]
+    counts: list[int]
+    memory: list[Any]
+
+    @property
+    def size(self) -> int:
+        """Return how many names have to be read."""
+        return len(self.names) + len(self.memory)
+
+
+class Counted(NamedTuple):
+    """Distinct outcomes over the user's bits, and how often each was seen."""
+
+    patterns: Rows
+    counts: NDArray[np.int64]
+
+
+# Either the shots in order, or how often each outcome was seen.
+Content = Rows | Counted
+
+
+def read_hex(block: Sequence[Raw]) -> list[Content]:
+    """Return the contents of experiments of one wiring, written in canonical hexadecimal.
+
+    Memory is compared with counts by sums of 64-bit fingerprints: that it is believed wrongly has
+    a chance of about 2**-64.
+
+    Raises:
+        TypeError: If some name is no text.
+        ValueError: If some name is no canonical hexadecimal text, or does not fit the circuit.
+    """
+    layout = block[0].codec.numbers
+    texts = [raw.names for raw in block] + [raw.memory for raw in block]
+    rows = rows_of_hex(texts, layout.width)
+    if not layout.allows(rows):
+        raise ValueError("an outcome does not fit the circuit")
+    counts = np.array(list(chain.from_iterable(raw.counts for raw in block)), np.int64)
+
+    ends = [0, *accumulate(map(len, texts))]
+    prints = fingerprints(rows)
+    prints[: len(counts)] *= counts.astype(np.uint64)
+    sums = _sums(prints, np.array(ends))
+    agrees = (sums[: len(block)] == sums[len(block) :]).tolist()
+    rows = layout.for_user(rows)
+    contents: list[Content] = []
+    for raw, agree, (a, b), (c, d) in zip(
+        block, agrees, pairwise(ends), pairwise(ends[len(block) :]), strict=False
+    ):
+        if raw.memory and (not raw.names or (agree and len(raw.memory) == sum(raw.counts))):
+            contents.append(rows[c:d])
+        else:
+            contents.append(Counted(rows[a:b], counts[a:b]))
+    return contents
+
+
+def _sums(values: NDArray[np.uint64], ends: NDArray[np.int64]) -> NDArray[np.uint64]:
+    """Return the sum, modulo 2**64, of the values between each end and the next."""
+    sums = np.zeros(len(ends) - 1, np.uint64)
+    filled = np.flatnonzero(np.diff(ends))
+    sums[filled] = np.add.reduceat(values, ends[filled])
+    return sums
+
+
+_LOST = b""
+
+
+def read_names(raw: Raw) -> Content:
+    """Return the content of one experiment written in any format, each distinct name read once.
+
+    Shots in which a qubit was lost are left out.
+
+    Raises:
+        TypeError: If what should be a name is no value.
+        ValueError: If some name cannot be read or does not fit the circuit.
+    """
+    layout, histogram = raw.codec.numbers, Counter[bytes]()
+    if raw.names:
+        layout, packed = _packed(raw.codec, raw.names, layout)
+        histogram = _histogram(raw.names, raw.counts, packed)
+    if raw.memory:
+        try:
+            rows = _read_memory(raw, layout, histogram)
+        except (TypeError, ValueError):
+            if not raw.names:
+                raise
+            rows = None
+        if rows is not None:
+            return rows
+    width = num_bytes(raw.codec.wiring.num_user)
+    patterns = np.frombuffer(b"".join(histogram), np.uint8).reshape(-1, width)
+    return Counted(patterns, np.array(list(histogram.values()), np.int64))
+
+
+def _read_memory(raw: Raw, layout: Layout, histogram: Counter[bytes]) -> Rows | None:
+    if len(set(map(type, raw.memory))) != 1:  # Names of several types may be equal: True == 1.
+        raise ValueError("memory is written in more than one format")
+    seen = Counter(raw.memory)
+    # After a compact text a number is compact too: Braket's counts are texts, its memory numbers.
+    _, packed = _packed(raw.codec, list(seen), layout)
+    if raw.names and _histogram(seen.keys(), seen.values(), packed) != histogram:
+        return None
+    joined = b"".join(map(packed.__getitem__, raw.memory))
+    return np.frombuffer(joined, np.uint8).reshape(-1, num_bytes(raw.codec.wiring.num_user))
+
+
+def _histogram(
+    names: Iterable[Any], counts: Iterable[int], packed: dict[Any, bytes]
+) -> Counter[bytes]:
+    """Count rows instead of names: two names may be of one row."""
+    histogram = Counter[bytes]()
+    for name, count in zip(names, counts, strict=True):
+        histogram[packed[name]] += count
+    del histogram[_LOST]
+    return histogram
+
+
+def _packed(codec: Codec, names: list[Any], numbers: Layout) -> tuple[Layout, dict[Any, bytes]]:
+    """Return the layout that some distinct names share, and the user's row of each."""
+    layout, values = codec.read(names, numbers)
+    rows = rows_of_integers([value or 0 for value in values], layout.width)
+    if not layout.allows(rows):
+        raise ValueError("an outcome has bits that the circuit never writes")
+    rows = layout.for_user(rows)
+    return layout, {
+        name: _LOST if value is None else row.tobytes()
+        for name, value, row in zip(names, values, rows, strict=True)
+    }

@@ -1,0 +1,99 @@
+"""The members that a router may use, and what is remembered about them between runs."""
+
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
+
+from qiskit.providers import BackendV2
+
+from qiskit_gateway.backends.member import FleetMember
+from qiskit_gateway.backends.provider import Member
+
+T = TypeVar("T")
+
+
+class Fleet:
+    """A set of members with unique names.
+
+    Two routers over one fleet share what is known of its members: their slots in flight, health,
+    learned speed, and budgets.
+
+    Args:
+        members: Members, backends (which become members with their defaults), or a mix.
+
+    Raises:
+        TypeError: If something is neither.
+        ValueError: If there are none, or one object is named twice.
+    """
+
+    def __init__(
+        self, members: "BackendV2 | FleetMember | Iterable[BackendV2 | FleetMember]"
+    ) -> None:
+        if isinstance(members, BackendV2 | FleetMember):
+            members = [members]
+        made = [_as_member(member) for member in members]
+        if not made:
+            raise ValueError("a fleet needs at least one backend, got none")
+        self._members = _named(made)
+        self._kept: dict[type, object] = {}
+
+    @classmethod
+    def coerce(
+        cls, backends: "Fleet | BackendV2 | FleetMember | Iterable[BackendV2 | FleetMember]"
+    ) -> "Fleet":
+        """Return a fleet of whatever was given; a fleet is returned as it is."""
+        return backends if isinstance(backends, Fleet) else cls(backends)
+
+    def __iter__(self) -> Iterator[FleetMember]:
+        return iter(self._members.values())
+
+    def __len__(self) -> int:
+        return len(self._members)
+
+    def __getitem__(self, name: str) -> FleetMember:
+        """Return a member by its name."""
+        if name not in self._members:
+            raise KeyError(f"no member {name!r}; there are {', '.join(self._members)}")
+        return self._members[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._members
+
+    def __repr__(self) -> str:
+        return f"Fleet([{', '.join(self._members)}])"
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Return the names of the members, in order."""
+        return tuple(self._members)
+
+    def keep(self, kind: type[T]) -> T:
+        """Return the fleet's one object of a kind, made at first use.
+
+        For whoever uses the fleet to keep what must outlive a run.
+        """
+        found = self._kept.setdefault(kind, kind())
+        assert isinstance(found, kind)  # noqa: S101
+        return found
+
+
+def _as_member(given: object) -> FleetMember:
+    if isinstance(given, BackendV2):
+        return Member(given)
+    if isinstance(given, FleetMember):
+        return given
+    raise TypeError(f"a fleet holds backends and members, got {given!r}")
+
+
+def _named(members: list[FleetMember]) -> dict[str, FleetMember]:
+    """Return members by unique name: the second of a name gets ``-2``, and so on."""
+    named: dict[str, FleetMember] = {}
+    for member in members:
+        if any(member is other for other in named.values()):
+            raise ValueError(f"{member!r} is in the fleet twice")
+        name, number = member.name, 1
+        while name in named:
+            number += 1
+            name = f"{member.name}-{number}"
+        member.name = name
+        named[name] = member
+    return named

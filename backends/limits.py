@@ -1,0 +1,153 @@
+"""What one provider job may hold, and what a backend tells about that.
+
+Providers spell their limits in many ways and many tell nothing. :func:`discover` reads what is
+there; what the user says about a member wins.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from functools import partial
+from operator import index
+from typing import Any, Self
+
+# A cap of one shot is how some providers say that they do not know (IonQ's simulator, Azure).
+_SMALLEST_SHOT_CAP = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """State what one job on a member may hold; ``None`` is unknown or unlimited.
+
+    Attributes:
+        max_circuits: Circuits of one job.
+        max_shots: Shots of each circuit.
+        min_shots: Shots that each circuit must have at least.
+        max_in_flight: Jobs submitted and not finished.
+        num_qubits: Qubits of a circuit.
+        max_payload_bytes: Size of one job.
+        submissions_per_minute: Jobs submitted in any minute.
+
+    Raises:
+        TypeError: If a limit is not an integer.
+        ValueError: If a limit is not positive, or ``min_shots`` is above ``max_shots``.
+    """
+
+    max_circuits: int | None = None
+    max_shots: int | None = None
+    min_shots: int | None = None
+    max_in_flight: int | None = None
+    num_qubits: int | None = None
+    max_payload_bytes: int | None = None
+    submissions_per_minute: int | None = None
+
+    def __post_init__(self) -> None:
+        for name, value in self._given():
+            object.__setattr__(self, name, _checked(name, value))
+        if None not in (self.min_shots, self.max_shots) and self._shots_cross():
+            raise ValueError(
+                f"min_shots={self.min_shots} is above max_shots={self.max_shots}: no job could "
+                f"run; give both"
+            )
+
+    def overridden_by(self, explicit: "Limits | None") -> Self:
+        """Return these limits with every limit that ``explicit`` gives in place of ours."""
+        if explicit is None:
+            return self
+        merged = dict(self._given()) | dict(explicit._given())  # noqa: SLF001 - same class
+        return type(self)(**merged)
+
+    def _given(self) -> Iterator[tuple[str, int]]:
+        """Yield the limits that are known."""
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if value is not None:
+                yield field.name, value
+
+    def _shots_cross(self) -> bool:
+        return (self.min_shots or 0) > (self.max_shots or 0)
+
+
+def discover(backend: object) -> Limits:
+    """Return what a backend tells about its limits.
+
+    Never raises, whatever reading an attribute of the backend does. Some of what backends tell
+    is not enforced by them (Aer's 1 000 000 shots, the 300 circuits of IBM's fakes); it is
+    honoured all the same, and can be overridden.
+
+    Args:
+        backend: Any Qiskit backend.
+
+    Returns:
+        The limits found; ``None`` for each that is not told.
+    """
+    legacy = _called(_read(backend, "configuration"))
+    fewest, most = _braket_shots(backend)
+    caps = (
+        _number(_read(backend, "max_shots"), at_least=_SMALLEST_SHOT_CAP),
+        _number(_read(backend, "MAX_SHOTS"), at_least=_SMALLEST_SHOT_CAP),
+        _number(_read(backend, "_max_shots"), at_least=_SMALLEST_SHOT_CAP),
+        _number(_read(legacy, "max_shots"), at_least=_SMALLEST_SHOT_CAP),
+        most,
+    )
+    max_shots = min((cap for cap in caps if cap), default=None)
+    return Limits(
+        max_circuits=_number(_read(backend, "max_circuits"))
+        or _number(_read(legacy, "max_experiments")),
+        max_shots=max_shots,
+        min_shots=fewest if fewest and fewest <= (max_shots or fewest) else None,
+        num_qubits=discover_width(backend),
+    )
+
+
+def discover_width(backend: object) -> int | None:
+    """Return how many qubits a circuit may have on a backend, or ``None`` if it does not tell."""
+    return (
+        _number(_read(backend, "num_qubits"))
+        or _number(_read(backend, "target", "num_qubits"))
+        or _number(_read(backend, "MAX_QUBITS_STATEVECTOR"))
+    )
+
+
+def _braket_shots(backend: object) -> tuple[int | None, int | None]:
+    """Return the fewest and the most shots of a Braket device, where it tells."""
+    found = _read(backend, "_device", "properties", "service", "shotsRange")
+    if not isinstance(found, tuple | list) or len(found) != 2:
+        return None, None
+    return _number(found[0]), _number(found[1], at_least=_SMALLEST_SHOT_CAP)
+
+
+def _read(source: object, *names: str) -> object:
+    """Follow attributes, to ``None`` where one is missing or cannot be read."""
+    for name in names:
+        source = _called(partial(getattr, source, name))
+    return source
+
+
+def _called(read: Any) -> Any:
+    try:
+        return read()
+    except Exception:  # noqa: BLE001 - a provider's property may raise anything; then it tells nothing
+        return None
+
+
+def _number(value: object, *, at_least: int = 1) -> int | None:
+    """Return a believable integer, else ``None``; 0 is how some say that there is no limit."""
+    try:
+        number = _checked("", value)
+    except (TypeError, ValueError):
+        return None
+    return number if number >= at_least else None
+
+
+def _checked(name: str, value: Any) -> int:
+    if isinstance(value, bool):
+        raise TypeError(f"{name} must be a positive integer or None, got {value!r}")
+    try:
+        number = index(value)
+    except TypeError:
+        raise TypeError(f"{name} must be a positive integer or None, got {value!r}") from None
+    if number < 1:
+        raise ValueError(
+            f"{name} must be a positive integer, got {number}; leave it None for no limit"
+        )
+    return number

@@ -1,0 +1,82 @@
+"""What a fleet is made of: the four verbs that every member speaks.
+
+Implementing:
+    A provider that needs its own handling is a subclass of
+    :class:`~qiskit_gateway.backends.provider.Member` that overrides a verb, or any class with the
+    attributes and the four async methods of :class:`FleetMember`. The verbs may await, and must
+    not block the event loop. They raise :class:`~qiskit_gateway.backends.errors.BackendError`
+    for failures and :class:`~qiskit_gateway.backends.errors.Refused` for work that cannot run
+    there, and nothing else. They set no deadlines of their own and do not retry: whoever calls
+    them does both, and may cancel them at any await.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+from qiskit_gateway.backends.batch import Batch, Program
+from qiskit_gateway.backends.limits import Limits
+from qiskit_gateway.backends.outcomes import Outcome
+from qiskit_gateway.backends.pricing import Tariff
+
+__all__ = ["FleetMember", "Handle", "Tariff"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Handle:
+    """A job that a provider has taken.
+
+    Attributes:
+        job_id: The provider's own id, or ``""`` where it gave none.
+        job: The provider's job object; ``None`` for a handle that was found again by id before
+            anybody asked for its result.
+        batch: What was submitted, where that is known.
+    """
+
+    job_id: str
+    job: Any = None
+    batch: Batch | None = None
+
+
+@runtime_checkable
+class FleetMember(Protocol):
+    """One backend in a fleet.
+
+    Attributes:
+        name: The label under which the router knows it; unique in a fleet.
+        limits: What one job, and all jobs together, may be.
+        pricing: What a job costs in USD, from its :class:`~qiskit_gateway.backends.pricing.Usage`.
+        weight: Share of the work under policies that weigh; relative, positive.
+        tags: Free labels that filters may ask for.
+        fidelity: Expected fidelity of its circuits in [0, 1], or ``None``.
+        overlaps: Whether several of its jobs may be in flight at once where ``limits`` does not
+            say how many.
+    """
+
+    name: str
+    limits: Limits
+    pricing: Tariff
+    weight: float
+    tags: frozenset[str]
+    fidelity: float | None
+    overlaps: bool
+
+    def refusal(self, program: Program, shots: int, options: Mapping[str, Any]) -> str:
+        """Return why a program cannot run here, as far as can be told at once, or ``""``."""
+        ...
+
+    async def submit(self, batch: Batch) -> Handle:
+        """Hand a batch to the provider as one job, and return as soon as it was taken."""
+        ...
+
+    async def collect(self, handle: Handle) -> Sequence[Outcome]:
+        """Wait for a job and return one outcome per circuit, in the order of the batch."""
+        ...
+
+    async def cancel(self, handle: Handle) -> bool:
+        """Ask the provider to cancel a job; return whether it confirmed that."""
+        ...
+
+    async def reattach(self, job_id: str) -> Handle:
+        """Find a job again by the provider's id."""
+        ...

@@ -1,0 +1,379 @@
+"""Provider results, turned into checked shots.
+
+``read`` does all the checking: what it lets through as an :class:`Outcome` can be believed, and
+what it cannot believe is an error, never zeros. ``decode`` and ``tally`` then only move bits.
+
+Counts come first. Memory, which alone knows the order of the shots, is believed where its
+histogram equals the counts, or where there are no counts and it has the right length.
+
+Invariant: experiments are matched to circuits by position, never by a name or a header.
+"""
+
+import math
+import reprlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qiskit_gateway.backends.bits import Rows, Selection, num_bytes, words
+from qiskit_gateway.backends.contents import Content, Counted, Raw, read_hex, read_names
+from qiskit_gateway.backends.errors import BackendError
+from qiskit_gateway.backends.wiring import Codec, Wiring
+
+_T = TypeVar("_T")
+
+# Strings handled together, over several circuits: hides numpy's cost per call.
+_BLOCK = 12_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Outcome:
+    """The checked shots of one circuit, over the bits of the user's circuit.
+
+    Attributes:
+        shots: How many shots can be used: what was asked for, or fewer; 0 where there is an error.
+        num_bits: How many bits a row has.
+        error: Why there are none.
+        memory: One row for each shot in the order in which they were taken, where that is known.
+        patterns: Otherwise distinct outcomes as rows,
+        counts: and how often each was seen, which may add up to more than ``shots``.
+        iq: For ``meas_level=1``: complex, shape ``(shots, bits)``, or ``(bits,)`` if averaged.
+    """
+
+    shots: int
+    num_bits: int = 0
+    error: BackendError | None = None
+    memory: Rows | None = None
+    patterns: Rows | None = None
+    counts: NDArray[np.int64] | None = None
+    iq: NDArray[np.complex128] | None = None
+
+    @property
+    def ordered(self) -> bool:
+        """Tell whether the order in which the shots were taken is known."""
+        return self.memory is not None
+
+
+def read(
+    result: object, wirings: Sequence[Wiring], shots: int, *, meas_level: int = 2
+) -> tuple[Outcome, ...]:
+    """Return what a provider's result holds, circuit by circuit; never raises over its content.
+
+    Args:
+        result: What ``job.result()`` returned: a Qiskit ``Result``, something shaped like it, or
+            anything else.
+        wirings: How the bits of each circuit that was sent map to the user's, in order sent.
+        shots: Shots that were asked for.
+        meas_level: 2 for bits, 1 for kerneled data.
+    """
+    experiments = _experiments(result, len(wirings))
+    if isinstance(experiments, BackendError):
+        return tuple(_failed(experiments) for _ in wirings)
+    if meas_level == 1:
+        return tuple(
+            _guarded(_read_kerneled, experiment, wiring, shots)
+            for experiment, wiring in zip(experiments, wirings, strict=True)
+        )
+    outcomes: list[Outcome] = []
+    for block in _blocks(_look_at_all(experiments, wirings, shots)):
+        outcomes.extend([block] if isinstance(block, Outcome) else _read_block(block, shots))
+    return tuple(outcomes)
+
+
+def decode(
+    outcomes: Sequence[Outcome],
+    registers: Sequence[Sequence[int]],
+    outs: Sequence[NDArray[np.uint8]],
+    rng: np.random.Generator,
+) -> tuple[BackendError | None, ...]:
+    """Write the shots of each outcome into the storage of the user's bit arrays.
+
+    Where the order of the shots is not known they are shuffled, all registers alike.
+
+    Args:
+        outcomes: What was read.
+        registers: For each register the user's classical bits, lowest first.
+        outs: For each register an array of shape ``(outcomes, shots, bytes)``. Of outcome ``i``
+            the first ``outcomes[i].shots`` rows are written, none where it has an error.
+        rng: Randomness of the shuffle, and of the choice where more shots came than were asked.
+
+    Returns:
+        For each outcome its error or ``None``.
+    """
+    selections: dict[int, list[Selection]] = {}
+    for position, outcome in enumerate(outcomes):
+        size = outcome.num_bits
+        if size not in selections and outcome.error is None:
+            selections[size] = [Selection(bits, size) for bits in registers]
+        rows, order = outcome.memory, None
+        if rows is None and outcome.patterns is not None:
+            rows = outcome.patterns
+            order = np.repeat(np.arange(len(rows)), _drawn(outcome, rng))
+            if len(rows) > 1:
+                rng.shuffle(order)
+        if rows is None:
+            continue
+        for selection, out in zip(selections[size], outs, strict=True):
+            chosen = selection.of(rows)
+            out[position, : outcome.shots] = chosen if order is None else chosen[order]
+    return tuple(outcome.error for outcome in outcomes)
+
+
+def tally(
+    outcomes: Sequence[Outcome], rng: np.random.Generator
+) -> tuple[tuple[NDArray[np.uint64], NDArray[np.int64]], ...]:
+    """Return the histogram of each outcome; empty where it has an error.
+
+    Args:
+        outcomes: What was read.
+        rng: Randomness of the choice where more shots came than were asked for.
+
+    Returns:
+        For each outcome the distinct patterns, shape ``(distinct, words)``, as 64-bit words over
+        the user's bits, least significant word first, and how often each was seen.
+    """
+    return tuple(_tallied(outcome, rng) for outcome in outcomes)
+
+
+def decode_iq(outcome: Outcome) -> NDArray[np.complex128]:
+    """Return kerneled data over the user's bits: ``(shots, bits)``, or ``(bits,)`` if averaged.
+
+    Raises:
+        BackendError: If the outcome is an error, or was not read with ``meas_level=1``.
+    """
+    if outcome.error is not None:
+        raise outcome.error
+    if outcome.iq is None:
+        raise _bad("There is no kerneled data: the result was not read with meas_level=1.")
+    return outcome.iq
+
+
+def _tallied(
+    outcome: Outcome, rng: np.random.Generator
+) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
+    if outcome.patterns is not None:
+        counts = _drawn(outcome, rng)
+        seen = counts > 0
+        return words(outcome.patterns[seen]), counts[seen]
+    if outcome.memory is None:
+        return np.empty((0, 1), np.uint64), np.empty(0, np.int64)
+    patterns, counts = np.unique(words(outcome.memory), axis=0, return_counts=True)
+    return patterns, counts.astype(np.int64)
+
+
+def _drawn(outcome: Outcome, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Return the counts, or as many of them as were asked for, drawn without replacement."""
+    counts = outcome.counts
+    assert counts is not None  # noqa: S101
+    if counts.sum() == outcome.shots:
+        return counts
+    drawn: NDArray[np.int64] = rng.multivariate_hypergeometric(
+        counts, outcome.shots, method="marginals"
+    )
+    return drawn
+
+
+# What a result says about itself.
+
+
+def _experiments(result: object, expected: int) -> Sequence[object] | BackendError:
+    # Reading an attribute of a foreign object runs foreign code.
+    try:
+        experiments = _field(result, "results")
+        if not isinstance(experiments, list | tuple):
+            return _bad(f"The provider returned no result but {reprlib.repr(result)}.")
+        if len(experiments) != expected:
+            return _bad(
+                f"The result has {len(experiments)} experiments for {expected} circuits, so which "
+                "belongs to which cannot be known."
+            )
+        success = _field(result, "success")
+        if success is None or success or any(_field(e, "success") is False for e in experiments):
+            return experiments
+        return BackendError(
+            f"The provider says that the job failed: {_said(_field(result, 'status'))}",
+            submitted=True,
+        )
+    except Exception as error:  # noqa: BLE001
+        return _bad(f"The result cannot be read: {_said(error)}")
+
+
+def _look_at_all(
+    experiments: Sequence[object], wirings: Sequence[Wiring], shots: int
+) -> Iterator[Raw | Outcome]:
+    codecs: dict[Wiring, Codec] = {}
+    codec = None
+    for experiment, wiring in zip(experiments, wirings, strict=True):
+        if codec is None or codec.wiring is not wiring:
+            codec = codecs.setdefault(wiring, Codec(wiring))
+        yield _guarded(_look, experiment, codec, shots)
+
+
+def _look(experiment: object, codec: Codec, shots: int) -> Raw | Outcome:
+    _require_success(experiment)
+    if not codec.wiring.measured:
+        # Nothing can have written a bit, so whatever the provider calls the outcome, it is 0.
+        zeros = np.zeros((1, num_bytes(codec.wiring.num_user)), np.uint8)
+        return Outcome(
+            shots=shots,
+            num_bits=codec.wiring.num_user,
+            memory=np.broadcast_to(zeros, (shots, zeros.shape[1])),
+        )
+    data, reported = _field(experiment, "data"), _field(experiment, "shots")
+    names, counts = _counts(_field(data, "counts"), shots)
+    memory = _memory(_field(data, "memory"))
+    if not names and not memory:
+        raise _bad(f"The result has neither counts nor memory; it reports {_said(reported)} shots.")
+    if not names and len(memory) not in (shots, reported):
+        raise _bad(f"Memory has {len(memory)} shots where {shots} were asked for, and no counts.")
+    return Raw(codec, names, counts, memory)
+
+
+def _counts(counts: Any, shots: int) -> tuple[list[Any], list[int]]:
+    if counts is None or counts == {}:
+        return [], []
+    if not isinstance(counts, Mapping):
+        raise _bad(f"Counts are no mapping but {reprlib.repr(counts)}.")
+    if type(counts) is not dict:
+        counts = dict(counts)
+    values = list(counts.values())
+    distinct = set(values)
+    if set(map(type, distinct)) != {int} or min(distinct) < 0:
+        values = [_whole(value) for value in values]
+    # Some backends run their own default number of shots, which is fine; a number that numpy could
+    # not draw from is not.
+    if not 0 < sum(values) <= max(shots, min(1000 * shots + 100_000, 999_999_999)):
+        raise _bad(f"Counts add up to {sum(values)} where {shots} shots were asked for.")
+    return list(counts), values
+
+
+def _memory(memory: Any) -> list[Any]:
+    if type(memory) is list:  # Not copied: it may be long.
+        return memory
+    if isinstance(memory, np.ndarray):
+        memory = memory.tolist()
+    return list(memory) if isinstance(memory, list | tuple) else []
+
+
+def _require_success(experiment: object) -> None:
+    success, status = _field(experiment, "success"), _field(experiment, "status")
+    failed = isinstance(status, str) and status.upper().startswith(("ERROR", "FAIL", "CANCEL"))
+    if failed or not (success is None or success):
+        raise BackendError(
+            f"The provider says that the circuit failed: {_said(status)}", submitted=True
+        )
+
+
+def _whole(value: object) -> int:
+    if isinstance(value, int | np.integer) and not isinstance(value, bool) and value >= 0:
+        return int(value)
+    if isinstance(value, float | np.floating) and value >= 0 and math.isfinite(value):
+        whole = int(value)
+        if whole == value:
+            return whole
+    raise _bad(f"A count is {reprlib.repr(value)}, not a number of shots.")
+
+
+# What the data says.
+
+
+def _blocks(looked: Iterable[Raw | Outcome]) -> Iterator[list[Raw] | Outcome]:
+    """Group neighbours of one wiring, as many as are worth reading together."""
+    block: list[Raw] = []
+    size = 0
+    for raw in looked:
+        if block and (
+            isinstance(raw, Outcome) or raw.codec is not block[0].codec or size + raw.size > _BLOCK
+        ):
+            yield block
+            block, size = [], 0
+        if isinstance(raw, Outcome):
+            yield raw
+        else:
+            block.append(raw)
+            size += raw.size
+    if block:
+        yield block
+
+
+def _read_block(block: Sequence[Raw], shots: int) -> list[Outcome]:
+    size = block[0].codec.wiring.num_user
+    try:
+        contents = read_hex(block)
+    except (TypeError, ValueError):
+        # Something in it is not written as Aer does: take them one by one, name by name.
+        return [_guarded(lambda raw: _outcome(read_names(raw), size, shots), raw) for raw in block]
+    return [_outcome(content, size, shots) for content in contents]
+
+
+def _outcome(content: Content, num_bits: int, shots: int) -> Outcome:
+    if isinstance(content, Counted):
+        patterns, counts = content
+        usable = min(int(counts.sum()), shots)
+        found = Outcome(shots=usable, num_bits=num_bits, patterns=patterns, counts=counts)
+    else:
+        usable = min(len(content), shots)
+        found = Outcome(shots=usable, num_bits=num_bits, memory=content[:shots])
+    if usable:
+        return found
+    return _failed(BackendError("Every shot was lost.", transient=True, submitted=True))
+
+
+# Kerneled data.
+
+
+def _read_kerneled(experiment: object, wiring: Wiring, shots: int) -> Outcome:
+    _require_success(experiment)
+    raw = np.asarray(_field(_field(experiment, "data"), "memory"))
+    if raw.dtype.kind in "iuf" and raw.ndim and raw.shape[-1] == 2:
+        raw = raw[..., 0] + 1j * raw[..., 1]
+    if raw.dtype.kind != "c" or raw.ndim not in (1, 2) or not np.isfinite(raw).all():
+        raise _bad("Memory is no kerneled data: pairs of finite numbers for each shot and bit.")
+    for kept in (range(wiring.num_sent), wiring.measured):
+        if raw.shape[-1] == len(kept):
+            break
+    else:
+        raise _bad(f"Memory has {raw.shape[-1]} slots, the circuit {wiring.num_sent} bits.")
+    if raw.ndim == 2 and not len(raw):
+        raise _bad("Memory has no shots.")
+    raw = raw[:shots] if raw.ndim == 2 else raw
+    iq = np.zeros((*raw.shape[:-1], wiring.num_user), np.complex128)
+    iq[..., [wiring.to_user[bit] for bit in kept]] = raw
+    usable = len(iq) if iq.ndim == 2 else shots
+    return Outcome(shots=usable, num_bits=wiring.num_user, iq=iq)
+
+
+# Errors.
+
+
+def _guarded(function: Callable[..., _T], *arguments: object) -> _T | Outcome:
+    """Return what the function does, or an outcome that says why it could not."""
+    try:
+        return function(*arguments)
+    except BackendError as error:
+        return _failed(error)
+    except Exception as error:  # noqa: BLE001
+        # Content of a foreign object: whatever goes wrong over it is wrong with it.
+        return _failed(_bad(f"The result cannot be read: {_said(error)}"))
+
+
+def _failed(error: BackendError) -> Outcome:
+    return Outcome(shots=0, error=error)
+
+
+def _bad(message: str) -> BackendError:
+    return BackendError(message, submitted=True, bad_result=True)
+
+
+def _said(thing: object) -> str:
+    try:
+        return str(thing)[:200]
+    except Exception:  # noqa: BLE001
+        return f"<{type(thing).__name__}>"
+
+
+def _field(thing: Any, name: str) -> Any:
+    return thing.get(name) if isinstance(thing, dict) else getattr(thing, name, None)

@@ -1,0 +1,94 @@
+"""The plainest form of a circuit: what providers get registers wrong about, taken out."""
+
+import re
+from collections.abc import Sequence
+
+from qiskit.circuit import ClassicalRegister, QuantumCircuit, QuantumRegister
+
+_ORDINARY_NAME = re.compile(r"[a-z][a-z0-9_]*", re.IGNORECASE | re.ASCII)
+
+
+def plain_form(
+    circuit: QuantumCircuit, *, flatten: bool = False
+) -> tuple[QuantumCircuit, tuple[int, ...]]:
+    """Return a circuit that measures the same, with classical bits that nobody can mistake.
+
+    A circuit is plain if every classical bit is in exactly one register, the registers follow
+    each other in the order of the bits and have ordinary names, every bit is written, and no
+    qubit is loose. Any other gets one classical register that holds exactly the bits that are
+    written, in their order, and one quantum register. A circuit with control flow, or with
+    variables, is returned as it stands: what its bits mean there cannot be told from outside.
+
+    Args:
+        circuit: Any circuit. Not modified.
+        flatten: Whether even a plain circuit must have no more than one classical register.
+
+    Returns:
+        The circuit, the very same if it was plain, and the index in the given circuit of each
+        of its classical bits.
+    """
+    if is_dynamic(circuit):
+        return circuit, tuple(range(circuit.num_clbits))
+    bits = written_bits(circuit)
+    if _is_plain(circuit, bits) and not (flatten and len(circuit.cregs) > 1):
+        return circuit, bits
+    return _rewritten(circuit, bits), bits
+
+
+def is_dynamic(circuit: QuantumCircuit) -> bool:
+    """Tell whether a circuit has control flow, or variables that it could store to."""
+    return bool(
+        circuit.has_control_flow_op()
+        or circuit.num_identifiers
+        or any(instruction.name == "store" for instruction in circuit.data)
+    )
+
+
+def written_bits(circuit: QuantumCircuit) -> tuple[int, ...]:
+    """Return the classical bits that some instruction may write, by index, ascending."""
+    if is_dynamic(circuit):
+        return tuple(range(circuit.num_clbits))
+    index = {bit: number for number, bit in enumerate(circuit.clbits)}
+    written = {index[bit] for instruction in circuit.data for bit in instruction.clbits}
+    return tuple(sorted(written))
+
+
+def register_sizes(circuit: QuantumCircuit) -> tuple[int, ...]:
+    """Return the sizes of the classical registers if they tile the bits in order, else ``()``."""
+    tiled = [bit for register in circuit.cregs for bit in register]
+    return tuple(r.size for r in circuit.cregs) if tiled == circuit.clbits else ()
+
+
+def unused_name(name: str, registers: Sequence[ClassicalRegister | QuantumRegister]) -> str:
+    """Return the name, lengthened until no register has it."""
+    taken = {register.name for register in registers}
+    while name in taken:
+        name += "_"
+    return name
+
+
+def _is_plain(circuit: QuantumCircuit, written: tuple[int, ...]) -> bool:
+    return (
+        len(written) == circuit.num_clbits
+        and len(register_sizes(circuit)) == len(circuit.cregs)
+        and all(register.size for register in circuit.cregs)
+        and all(_ORDINARY_NAME.fullmatch(register.name) for register in circuit.cregs)
+        and [qubit for register in circuit.qregs for qubit in register] == circuit.qubits
+    )
+
+
+def _rewritten(circuit: QuantumCircuit, bits: tuple[int, ...]) -> QuantumCircuit:
+    qubits = QuantumRegister(circuit.num_qubits, "q")
+    clbits = ClassicalRegister(len(bits), "c")
+    registers = [register for register in (qubits, clbits) if register.size]
+    plain = QuantumCircuit(*registers, name=circuit.name, global_phase=circuit.global_phase)
+    qubit_of = dict(zip(circuit.qubits, qubits, strict=True))
+    clbit_of = dict(zip((circuit.clbits[bit] for bit in bits), clbits, strict=True))
+    for instruction in circuit.data:
+        plain.append(
+            instruction.replace(
+                qubits=[qubit_of[qubit] for qubit in instruction.qubits],
+                clbits=[clbit_of[clbit] for clbit in instruction.clbits],
+            )
+        )
+    return plain

@@ -1,0 +1,141 @@
+"""What a job costs, in USD.
+
+A tariff is any callable from the :class:`Usage` of one job to its price. :class:`Pricing` covers
+the price lists of most providers; :class:`Hqc` the credits of Quantinuum. Prices belong to a job,
+not to a circuit: fees and floors per job are why cutting a job in two costs money.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from math import ceil, isfinite
+from numbers import Real
+from typing import Any
+
+_SMALLEST_INCREMENT = 1e-9
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """What one job used, or is expected to use.
+
+    Attributes:
+        circuits: Circuits of the job.
+        shots: Shots of the job, summed over its circuits.
+        seconds: Machine time, or ``None`` where it is not known.
+        gate_1q_shots: One-qubit gates, each counted once per shot, as compiled for the member.
+        gate_2q_shots: Two-qubit gates, counted likewise.
+        measure_shots: Measurements, counted likewise.
+    """
+
+    circuits: int
+    shots: int
+    seconds: float | None = None
+    gate_1q_shots: int = 0
+    gate_2q_shots: int = 0
+    measure_shots: int = 0
+
+    def __post_init__(self) -> None:
+        _check_amounts(self)
+
+
+Tariff = Callable[[Usage], float]
+"""The price in USD of one job."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pricing:
+    """Price a job by a list of rates, in USD.
+
+    Called with the usage of one job it returns what that job costs: the sum of the rates times
+    the amounts, and never less than the floor.
+
+    Attributes:
+        per_job: Fixed fee of a job.
+        per_circuit: Of each circuit.
+        per_shot: Of each shot of each circuit.
+        per_second: Of each second of machine time. Where the seconds are not known the price is
+            a lower bound, so estimate them first if :attr:`needs_seconds`.
+        second_increment: Machine time is rounded up to a multiple of this, in seconds; 0 is none,
+            and so is less than a nanosecond.
+        per_1q_gate_shot: Of each one-qubit gate in each shot, as compiled for the member.
+        per_2q_gate_shot: Of each two-qubit gate in each shot.
+        minimum_per_job: Floor of a job.
+
+    Raises:
+        TypeError: If a rate is not a number.
+        ValueError: If a rate is negative or not finite.
+    """
+
+    per_job: float = 0.0
+    per_circuit: float = 0.0
+    per_shot: float = 0.0
+    per_second: float = 0.0
+    second_increment: float = 0.0
+    per_1q_gate_shot: float = 0.0
+    per_2q_gate_shot: float = 0.0
+    minimum_per_job: float = 0.0
+
+    def __post_init__(self) -> None:
+        _check_amounts(self)
+
+    def __call__(self, usage: Usage) -> float:
+        """Return the price of the job in USD."""
+        price = (
+            self.per_job
+            + self.per_circuit * usage.circuits
+            + self.per_shot * usage.shots
+            + self.per_second * self._billed_seconds(usage.seconds or 0.0)
+            + self.per_1q_gate_shot * usage.gate_1q_shots
+            + self.per_2q_gate_shot * usage.gate_2q_shots
+        )
+        return float(max(price, self.minimum_per_job))
+
+    @property
+    def needs_seconds(self) -> bool:
+        """Return whether the price depends on the machine time."""
+        return self.per_second > 0
+
+    def _billed_seconds(self, seconds: float) -> float:
+        if self.second_increment < _SMALLEST_INCREMENT:
+            return seconds
+        # Rounded first, because 0.03 / 0.01 is a little more than 3.
+        return ceil(round(seconds / self.second_increment, 9)) * self.second_increment
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hqc:
+    """Price a job in Quantinuum's credits.
+
+    A circuit of ``C`` shots costs ``5 + C (N1q + 10 N2q + 5 Nm) / 5000`` HQC.
+
+    Attributes:
+        usd_per_hqc: Price of one credit in USD.
+        hqc_per_circuit: The fixed part of a circuit, in credits.
+    """
+
+    usd_per_hqc: float
+    hqc_per_circuit: float = 5.0
+
+    def __post_init__(self) -> None:
+        _check_amounts(self)
+
+    def __call__(self, usage: Usage) -> float:
+        """Return the price of the job in USD."""
+        weighted = usage.gate_1q_shots + 10 * usage.gate_2q_shots + 5 * usage.measure_shots
+        credits_used = self.hqc_per_circuit * usage.circuits + weighted / 5000
+        return float(self.usd_per_hqc * credits_used)
+
+
+def _check_amounts(owner: Any) -> None:
+    for field in fields(owner):
+        value = getattr(owner, field.name)
+        if value is None and field.name == "seconds":
+            continue
+        if isinstance(value, bool) or not isinstance(value, Real):
+            raise TypeError(f"{field.name} must be a number, got {value!r}")
+        if not isfinite(value) or value < 0:
+            raise ValueError(f"{field.name} must be zero or more and finite, got {value!r}")
+
+
+FREE = Pricing()
+"""The tariff of a member that costs nothing."""

@@ -1,0 +1,311 @@
+"""The one adapter over Qiskit's ``BackendV2``: from batches to ``backend.run`` and back.
+
+Blocking calls are made in threads, and here alone. What a provider's objects do is not trusted:
+one backend object is used by one thread at a time, only options that it knows are sent, shots are
+plain integers, and every exception is translated into facts.
+"""
+
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeVar
+
+from qiskit.circuit import QuantumCircuit
+from qiskit.providers import BackendV2, JobStatus
+from qiskit.transpiler import PassManager
+
+from qiskit_gateway.backends.batch import Batch, Entry, Program
+from qiskit_gateway.backends.errors import BackendError, Refused
+from qiskit_gateway.backends.faults import Phase, translate
+from qiskit_gateway.backends.isa import IsaCache, Prepared, bind, parameter_binds
+from qiskit_gateway.backends.limits import Limits, discover
+from qiskit_gateway.backends.member import Handle, Tariff
+from qiskit_gateway.backends.outcomes import Outcome, read
+from qiskit_gateway.backends.pricing import Pricing
+from qiskit_gateway.backends.quirks import (
+    adaptation_for,
+    jobs_overlap,
+    takes_parameter_binds,
+)
+from qiskit_gateway.backends.threads import call_in_thread
+
+T = TypeVar("T")
+
+# How a job is found again by its id, in the order of trying: an attribute path and a method.
+_RETRIEVERS = (
+    ("retrieve_job",),
+    ("provider", "retrieve_job"),
+    ("provider", "get_job"),
+    ("service", "job"),
+)
+
+
+class Member:
+    """A backend in a fleet.
+
+    Subclassing:
+        Override :meth:`options_for` for a provider that wants its options in another way, or any
+        of the four verbs. They may be called from several tasks at once.
+
+    Args:
+        backend: The backend to run on.
+        name: Its label; by default the backend's own name. A fleet makes it unique.
+        limits: What a job may be; whatever is given wins over what the backend tells.
+        pricing: A :class:`~qiskit_gateway.backends.pricing.Pricing`, or any callable from a
+            :class:`~qiskit_gateway.backends.pricing.Usage` to USD. Free by default.
+        weight: Share of the work under policies that weigh; positive.
+        fidelity: Expected fidelity of its circuits in [0, 1], where the user knows better than
+            the backend's own figures.
+        queue: A callable that returns how long a job waits behind those of others, in seconds.
+        run_options: Options of ``backend.run`` for every job on this member. They are sent as
+            they are, and win over those of a run.
+        pass_manager: What to compile circuits with, in place of Qiskit's preset of level 1.
+        tags: Free labels that filters may ask for.
+        check: Whether to find out, by a few small circuits before the first job, if the backend
+            tells the truth about its bits. It costs a job.
+
+    Raises:
+        TypeError: If ``backend`` is not a ``BackendV2``.
+        ValueError: If a number is out of range.
+    """
+
+    def __init__(  # noqa: PLR0913  All that a user may say of a backend.
+        self,
+        backend: BackendV2,
+        *,
+        name: str | None = None,
+        limits: Limits | None = None,
+        pricing: Tariff | None = None,
+        weight: float = 1.0,
+        fidelity: float | None = None,
+        queue: Callable[[], float] | None = None,
+        run_options: Mapping[str, Any] | None = None,
+        pass_manager: PassManager | None = None,
+        tags: Iterable[str] = (),
+        check: bool = False,
+    ) -> None:
+        if not isinstance(backend, BackendV2):
+            raise TypeError(
+                f"a member needs a qiskit BackendV2, got {backend!r}; wrap other kinds of "
+                "backends in a class with the four verbs of FleetMember"
+            )
+        if not weight > 0:
+            raise ValueError(f"the weight of a member must be positive, got {weight!r}")
+        if fidelity is not None and not 0 <= fidelity <= 1:
+            raise ValueError(f"the fidelity of a member must be in [0, 1], got {fidelity!r}")
+        self.backend = backend
+        self.name = name or str(backend.name or type(backend).__name__)
+        self.limits = discover(backend).overridden_by(limits)
+        self.pricing: Tariff = pricing or Pricing()
+        self.weight = float(weight)
+        self.fidelity = fidelity
+        self.queue = queue
+        self.run_options = dict(run_options or {})
+        self.tags = frozenset([tags] if isinstance(tags, str) else tags)
+        self.check = check
+        self.overlaps = jobs_overlap(backend)
+        self.adaptation = adaptation_for(backend)
+        self._isa = IsaCache(backend, pass_manager)
+        self._lock = threading.Lock()
+
+    def __repr__(self) -> str:
+        return f"Member({self.name!r})"
+
+    # -- what can be told at once ------------------------------------------------------------
+
+    def refusal(self, program: Program, shots: int, options: Mapping[str, Any]) -> str:
+        """Return why a program cannot run here, as far as can be told at once, or ``""``.
+
+        Args:
+            program: What to run.
+            shots: Shots of each of its circuits.
+            options: The options of the run.
+        """
+        width, needed = self.limits.num_qubits, program.circuit.num_qubits
+        if width is not None and needed > width:
+            return f"needs {needed} qubits, has {width}"
+        fewest = self.limits.min_shots
+        if fewest is not None and shots < fewest:
+            return f"needs at least {fewest} shots in a job, {shots} are asked for"
+        unknown = sorted(set(options) - self.known_options) if self.known_options else []
+        if unknown:
+            return f"does not know the option {unknown[0]!r}"
+        return self.adaptation.refusal
+
+    @property
+    def known_options(self) -> frozenset[str]:
+        """Return the options of ``backend.run`` that the backend says it knows."""
+        options = getattr(self.backend, "options", None)
+        fields = getattr(type(options), "model_fields", None)
+        if fields is None:
+            fields = getattr(options, "_fields", None) or getattr(options, "__dict__", {})
+        return frozenset(map(str, fields))
+
+    # -- the four verbs ----------------------------------------------------------------------
+
+    async def submit(self, batch: Batch) -> Handle:
+        """Hand a batch to ``backend.run`` as one job.
+
+        Raises:
+            Refused: If some entries cannot run here; then nothing was sent.
+            BackendError: If the provider did not take the job.
+        """
+        return await call_in_thread(lambda: self._submit(batch), late=_cancel_quietly)
+
+    async def collect(self, handle: Handle) -> Sequence[Outcome]:
+        """Wait for a job and return one outcome per circuit.
+
+        Raises:
+            BackendError: If the job failed.
+        """
+        return await call_in_thread(lambda: self._collect(handle))
+
+    async def cancel(self, handle: Handle) -> bool:
+        """Ask the provider to cancel a job; return whether it confirmed that."""
+        return await call_in_thread(lambda: _cancelled(handle.job))
+
+    async def reattach(self, job_id: str) -> Handle:
+        """Find a job again by the provider's id.
+
+        Raises:
+            BackendError: If the provider cannot look up jobs, or does not know this one.
+        """
+        return await call_in_thread(lambda: self._reattach(job_id))
+
+    # -- in a thread -------------------------------------------------------------------------
+
+    def _submit(self, batch: Batch) -> Handle:
+        prepared = self._prepared(batch)
+        circuits, binds = self._circuits(batch, prepared)
+        options = self.options_for(batch)
+        if binds:
+            options["parameter_binds"] = binds
+        with self._lock, _Translated("submit"):
+            job = self.backend.run(circuits, **options)
+        return Handle(job_id=_job_id(job), job=job, batch=batch)
+
+    def options_for(self, batch: Batch) -> dict[str, Any]:
+        """Return the options of ``backend.run`` for a batch: shots and those that are known."""
+        known = self.known_options
+        wanted: dict[str, Any] = {"memory": True}
+        if batch.seed is not None:
+            wanted["seed_simulator"] = batch.seed
+        sent = {key: value for key, value in wanted.items() if key in known}
+        return {**sent, **batch.options, **self.run_options, "shots": int(batch.shots)}
+
+    def _prepared(self, batch: Batch) -> list[Prepared]:
+        """Return the programs as the backend gets them, or say which of them it cannot run."""
+        prepared: list[Prepared] = []
+        reasons: dict[int, str] = {}
+        for index, entry in enumerate(batch.entries):
+            try:
+                prepared.append(self._prepare(entry.program))
+            except Refused as refused:
+                reasons[index] = refused.reasons[0]
+        if reasons:
+            raise Refused(reasons)
+        return prepared
+
+    def _prepare(self, program: Program) -> Prepared:
+        with _Translated("submit"):
+            return self._isa.prepare(program, flatten=self.adaptation.flatten)
+
+    def _circuits(
+        self, batch: Batch, prepared: Sequence[Prepared]
+    ) -> tuple[list[QuantumCircuit], list[dict[Any, list[float]]] | None]:
+        """Return what to send: bound circuits, or free ones and their values."""
+        pairs = list(zip(batch.entries, prepared, strict=True))
+        if (
+            takes_parameter_binds(self.backend)
+            and all(ready.binds or not ready.columns for _, ready in pairs)
+            and any(ready.columns for _, ready in pairs)
+        ):
+            return _unbound(pairs)
+        circuits: list[QuantumCircuit] = []
+        reasons: dict[int, str] = {}
+        for index, (entry, ready) in enumerate(pairs):
+            try:
+                circuits += bind(ready, entry.rows)
+            except Refused as refused:
+                reasons[index] = refused.reasons[0]
+        if reasons:
+            raise Refused(reasons)
+        return circuits, None
+
+    def _collect(self, handle: Handle) -> Sequence[Outcome]:
+        batch = handle.batch
+        assert batch is not None, "a job found again needs its batch"  # noqa: S101
+        with _Translated("collect"):
+            result = handle.job.result()
+        wirings = [
+            wiring
+            for entry in batch.entries
+            for wiring in [self.adaptation.applied(self._prepare(entry.program).wiring)]
+            for _ in range(entry.circuits)
+        ]
+        level = {**batch.options, **self.run_options}.get("meas_level", 2)
+        return read(result, wirings, batch.kept_shots, meas_level=int(level))
+
+    def _reattach(self, job_id: str) -> Handle:
+        for *path, method in _RETRIEVERS:
+            source: Any = self.backend
+            for name in path:
+                source = getattr(source, name, None)
+            retrieve = getattr(source, method, None)
+            if callable(retrieve):
+                with self._lock, _Translated("reattach"):
+                    return Handle(job_id=job_id, job=retrieve(job_id))
+        raise BackendError(
+            f"{self.name} cannot look up jobs, so {job_id!r} is lost",
+            transient=False,
+            submitted=None,
+        )
+
+
+class _Translated:
+    """Turn whatever a provider raises into a :class:`BackendError`."""
+
+    def __init__(self, phase: Phase) -> None:
+        self._phase: Phase = phase
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        if error is None or isinstance(error, BackendError):
+            return
+        # Interrupts are not the provider's; everything else is, a future's CancelledError too.
+        if isinstance(error, KeyboardInterrupt | SystemExit):
+            return
+        raise translate(error, phase=self._phase) from error
+
+
+def _unbound(
+    pairs: Sequence[tuple[Entry, Prepared]],
+) -> tuple[list[QuantumCircuit], list[dict[Any, list[float]]]]:
+    circuits: list[QuantumCircuit] = []
+    binds: list[dict[Any, list[float]]] = []
+    for entry, ready in pairs:
+        if ready.columns:
+            circuits.append(ready.circuit)
+            binds.append(parameter_binds(ready, entry.rows))
+        else:
+            circuits += [ready.circuit] * entry.circuits
+            binds += [{}] * entry.circuits
+    return circuits, binds
+
+
+def _job_id(job: Any) -> str:
+    try:
+        return str(job.job_id())
+    except Exception:  # noqa: BLE001  A job without an id is still a job.
+        return ""
+
+
+def _cancelled(job: Any) -> bool:
+    with _Translated("cancel"):
+        job.cancel()
+        return bool(job.status() == JobStatus.CANCELLED)
+
+
+def _cancel_quietly(handle: Handle) -> None:
+    handle.job.cancel()

@@ -1,0 +1,52 @@
+"""Secrets, kept out of texts that are logged, stored or shown."""
+
+import re
+
+_HIDDEN = "[redacted]"
+_MAX_READ = 20_000
+
+# How the name of a secret ends: `x_ibm_api_key`, `IONQ_TOKEN`.
+_NAMES = (
+    r"api[-_ ]?key|apikey|access[-_]?key(?:[-_]?id)?|account[-_]?key|private[-_]?key|"
+    r"subscription[-_]?key|token|secret|password|passwd|pwd|passphrase|credentials?|signature|"
+    r"sig|jwt|cookie"
+)
+_VALUE = r"\"[^\"]*\"|'[^']*'|[^\s\"'<>,;&(){}\[\]]+"
+_RULES = (
+    # https://user:password@host
+    (r"(://)[^/\s@\"']+@", rf"\1{_HIDDEN}@"),
+    # Authorization: Basic dXNlcjpwYXNz
+    (
+        rf"(\b(?:proxy-)?authorization[\"']?\s*[=:]\s*)(?:[\"'][^\"']*[\"']|(?:[a-z]+\s+)?(?:{_VALUE}))",
+        rf"\1{_HIDDEN}",
+    ),
+    # apiKey abc123, Bearer abc123: the secret follows, and has a digit where a plain word has none
+    (
+        r"(\b(?:api[-_ ]?key|bearer|basic|token|jwt)\s+)(?=[^\s\"']*\d)[\w.~+/=-]{6,}",
+        rf"\1{_HIDDEN}",
+    ),
+    # token=abc, "api_key": "abc", ?X-Amz-Signature=abc
+    (rf"((?:{_NAMES})[\"']?\s{{0,9}}(?:=>|[=:])\s*)(?:{_VALUE})", rf"\1{_HIDDEN}"),
+    # AWS access key ids, and JSON web tokens
+    (r"\b(?:AKIA|ASIA)[A-Z0-9]{12,}\b", _HIDDEN),
+    (r"\beyJ[\w-]{8,}\.[\w-]+(?:\.[\w-]*)?", _HIDDEN),
+    # Whatever is long, has digits, and is no path, name or uuid
+    (r"(?<![\w/.-])(?=[A-Za-z_-]*\d)[\w-]{40,}={0,2}(?![\w/.-])", _HIDDEN),
+)
+# Every pattern must read a text in linear time: providers send whole pages of HTML.
+_PATTERNS = tuple((re.compile(pattern, re.IGNORECASE), into) for pattern, into in _RULES)
+
+
+def redact(text: str) -> str:
+    """Return a text without the secrets that can be told from their form or their names.
+
+    Catches API keys, bearer tokens, authorization headers, passwords, AWS access keys, and
+    secrets inside URLs. A secret that looks like a plain word cannot be told.
+
+    Args:
+        text: What a provider said. Only its first 20 000 characters are kept.
+    """
+    text = text[:_MAX_READ]
+    for pattern, into in _PATTERNS:
+        text = pattern.sub(into, text)
+    return text
