@@ -34,7 +34,11 @@ class Load:
         return Load(self.circuits * share, self.circuit_shots * share)
 
 
-Quote = Callable[[str, Load], Offer]
+Quote = Callable[[str, Load, Load], Offer]
+"""What it would mean for a member to take a load, after another that it was given before."""
+
+
+_NONE = Load(0.0, 0.0)
 
 
 def allocate(
@@ -50,7 +54,7 @@ def allocate(
     Args:
         work: What waits.
         members: Who may take it.
-        quote: What it would mean for a member to take that much of it.
+        quote: What it would mean for a member to take a load after another.
         objective: What to minimize.
         divisible: Whether a circuit may be divided, by its shots.
 
@@ -62,7 +66,8 @@ def allocate(
         return {members[0]: work.circuits}
     if not objective.grows:
         one = work.part(1 / work.circuits)
-        return {min(members, key=lambda member: objective.key(quote(member, one))): work.circuits}
+        best = min(members, key=lambda member: objective.key(quote(member, one, _NONE)))
+        return {best: work.circuits}
     if not divisible and work.circuits <= _EXACT_PER_MEMBER * len(members):
         return _one_by_one(work, members, quote, objective)
     return _level(work, members, quote, objective)
@@ -72,18 +77,18 @@ def _one_by_one(
     work: Load, members: Sequence[str], quote: Quote, objective: Objective
 ) -> dict[str, float]:
     """Give each circuit to the member that values it best, given what it has by then."""
-    each = 1 / work.circuits
+    one = work.part(1 / work.circuits)
 
-    def value(member: str, circuits: float) -> tuple[float, ...]:
-        return objective.key(quote(member, work.part(circuits * each)))
+    def value(member: str, before: float) -> tuple[float, ...]:
+        return objective.key(quote(member, one, one.part(before)))
 
-    heap = [(value(member, 1), order, member) for order, member in enumerate(members)]
+    heap = [(value(member, 0), order, member) for order, member in enumerate(members)]
     heapq.heapify(heap)
     taken: dict[str, float] = {}
     for _ in range(round(work.circuits)):
         _, order, member = heap[0]
         taken[member] = taken.get(member, 0.0) + 1
-        heapq.heapreplace(heap, (value(member, taken[member] + 1), order, member))
+        heapq.heapreplace(heap, (value(member, taken[member]), order, member))
     return taken
 
 
@@ -91,13 +96,15 @@ def _level(
     work: Load, members: Sequence[str], quote: Quote, objective: Objective
 ) -> dict[str, float]:
     """Fill all members to one level of the objective, read as linear in the load."""
-    small = work.part(1 / work.circuits)
-    low = np.array([objective.key(quote(member, small)) for member in members], dtype=float)
-    high = np.array([objective.key(quote(member, work)) for member in members], dtype=float)
+    one = work.part(1 / work.circuits)
+    low, high = (
+        np.array([objective.key(quote(member, one, before)) for member in members], dtype=float)
+        for before in (_NONE, work)
+    )
     chosen = np.arange(len(members))
     for part in range(low.shape[1]):
         base = low[chosen, part]
-        slope = (high[chosen, part] - base) / max(work.circuits - 1, 1)
+        slope = (high[chosen, part] - base) / work.circuits
         if slope.max(initial=0.0) > _TIE * max(1.0, float(np.abs(base).max())):
             shares = _fill(base, slope, work.circuits)
             return {

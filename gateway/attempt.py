@@ -15,6 +15,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_aft
 from qiskit_gateway import logs
 from qiskit_gateway.backends.batch import Batch
 from qiskit_gateway.backends.errors import BackendError, Refused
+from qiskit_gateway.backends.faults import Phase, translate
 from qiskit_gateway.backends.member import FleetMember, Handle
 from qiskit_gateway.backends.outcomes import Outcome
 from qiskit_gateway.events import ShardFailed, ShardFinished, ShardRefused
@@ -190,7 +191,7 @@ class Attempts:
 
     async def _submit(self, shard: Shard, member: FleetMember) -> Handle:
         seconds = self.policy.submit_seconds
-        with anyio.move_on_after(seconds):
+        with anyio.move_on_after(seconds), _Facts("submit"):
             return await member.submit(self.batch_of(shard))
         raise BackendError(
             f"{member.name} did not say within {seconds:g} s whether it took the job",
@@ -209,7 +210,7 @@ class Attempts:
             sleep=anyio.sleep,
             reraise=True,
         )
-        with anyio.move_on_after(seconds):
+        with anyio.move_on_after(seconds), _Facts("collect"):
             return await asking(member.collect, handle)
         raise _OverdueError(
             f"{member.name} delivered no result of job {handle.job_id!r} within {seconds:g} s",
@@ -225,7 +226,8 @@ class Attempts:
         # Shielded, because the run that is being cancelled must still reach the provider.
         with anyio.CancelScope(shield=True), anyio.move_on_after(self.policy.cancel_seconds):
             try:
-                confirmed = await member.cancel(handle)
+                with _Facts("cancel"):
+                    confirmed = await member.cancel(handle)
                 reason = "the provider did not confirm"
             except BackendError as error:
                 reason = str(error)
@@ -267,6 +269,20 @@ class Attempts:
 
     def _now(self) -> float:
         return anyio.current_time() - self.began
+
+
+class _Facts:
+    """Turn what a member raises against the rules of its protocol into a failure there."""
+
+    def __init__(self, phase: Phase) -> None:
+        self._phase: Phase = phase
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        if isinstance(error, Exception) and not isinstance(error, BackendError):
+            raise translate(error, phase=self._phase) from error
 
 
 def facts(error: BackendError) -> Failure:

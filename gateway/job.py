@@ -246,6 +246,7 @@ def _report(run: Run) -> Report:
         attempts=tuple(run.record),
         given_up=run.ended.given_up if run.ended else (),
         settled=run.work.seed is not None,
+        notes=run.work.notes,
     )
 
 

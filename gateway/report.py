@@ -19,6 +19,7 @@ class Report:
         attempts: Every attempt, in the order in which they began.
         given_up: The pieces that were not done, and why.
         settled: Whether cuts and members were settled beforehand, as they are with a seed.
+        notes: What there is to say of how the work was stated.
     """
 
     job_id: str
@@ -26,6 +27,7 @@ class Report:
     attempts: tuple[Attempt, ...]
     given_up: tuple[GivenUp, ...] = ()
     settled: bool = False
+    notes: tuple[str, ...] = ()
 
     @property
     def members(self) -> dict[str, dict[str, Any]]:
@@ -68,6 +70,7 @@ class Report:
             "members": self.members,
             "attempts": [asdict(attempt) for attempt in self.attempts],
             "given_up": [asdict(given_up) for given_up in self.given_up],
+            "notes": list(self.notes),
         }
 
     def __str__(self) -> str:
@@ -83,7 +86,7 @@ class Report:
         lines = [_table(rows)]
         lines += [f"{count} x {text}" for text, count in wrong.items()]
         lines += [f"not done: {given_up.piece}" for given_up in self.given_up]
-        return "\n".join(lines)
+        return "\n".join([*lines, *self.notes])
 
 
 def _table(rows: Sequence[Sequence[str]]) -> str:

@@ -16,6 +16,7 @@ _NOMINAL_SHOT_SECONDS = 1e-6
 _SLOTS = 4
 _MOST_SLOTS = 64
 _ANY = 1 << 62
+_NONE = Load(0.0, 0.0)
 
 
 def _free(_jobs: float, _circuits: float, _circuit_shots: float, _seconds: float) -> float:
@@ -130,30 +131,36 @@ class Quoting:
     uses: frozenset[str]
     now: float
 
-    def __call__(self, member: str, load: Load) -> Offer:
-        """Return what it would mean for a member to take a load."""
+    def __call__(self, member: str, load: Load, before: Load = _NONE) -> Offer:
+        """Return what it would mean for a member to take a load after another."""
         terms, standing = self.terms[member], self.standings[member]
-        ready = max(0.0, standing.busy_until - self.now)
+        wait = max(standing.queue_seconds, standing.busy_until - self.now)
+        if before.circuits:
+            wait += terms.seconds(standing, before, self.guess)
         run = terms.seconds(standing, load, self.guess)
-        jobs = terms.jobs(load)
-        price = 0.0
-        if "price_usd" in self.uses:
-            price = terms.price(jobs, load.circuits, load.circuit_shots, run)
         return Offer(
             member=member,
             circuits=max(1, round(load.circuits)),
             shots=max(1, round(load.circuit_shots / load.circuits)),
-            price_usd=price,
-            wait_seconds=max(standing.queue_seconds, ready),
+            price_usd=self._price(terms, load, run) if "price_usd" in self.uses else 0.0,
+            wait_seconds=max(0.0, wait),
             run_seconds=run,
             fidelity=terms.fidelity,
-            in_flight=len(standing.in_flight) + load.circuits / self.waiting.circuits,
+            in_flight=len(standing.in_flight) + before.circuits / self.waiting.circuits,
             pending_jobs=standing.pending_jobs,
-            work_assigned=self.assigned.get(member, 0.0),
+            work_assigned=self.assigned.get(member, 0.0) + before.circuit_shots,
             weight=terms.weight,
             order=terms.order,
             tags=terms.tags,
         )
+
+    def _price(self, terms: Terms, load: Load, seconds: float) -> float:
+        """Return the price of a load, as part of jobs as large as all that waits allows."""
+        whole = self.waiting
+        jobs = terms.jobs(whole)
+        share = load.circuits / whole.circuits
+        total = terms.price(jobs, whole.circuits, whole.circuit_shots, seconds / share)
+        return total * share
 
 
 def guess_seconds(speeds: Iterable[Speed]) -> Load | None:

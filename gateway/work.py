@@ -34,6 +34,7 @@ class Work:
         stores: Where the outcomes of each task go.
         seed: The user's seed, or ``None``.
         options: The user's options of ``backend.run``.
+        notes: What the report says of how the work was stated.
     """
 
     tasks: tuple[Task, ...]
@@ -42,6 +43,7 @@ class Work:
     stores: tuple[Store, ...]
     seed: int | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     def batch_of(self, shard: Shard, key: str) -> Batch:
         """Return what a member is asked to run for a shard."""

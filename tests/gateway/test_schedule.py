@@ -1,7 +1,9 @@
 """The scheduler as a machine: whatever happens, in whatever order, the laws hold."""
 
 import heapq
+import itertools
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import pytest
@@ -63,6 +65,7 @@ class World:
     end: Done | None = None
     alarms: set[float] = field(default_factory=set)
     flying: dict[int, Submit] = field(default_factory=dict)
+    order: Iterator[int] = field(default_factory=itertools.count)
 
     def perform(self, instructions, seconds) -> None:
         for instruction in instructions:
@@ -85,7 +88,7 @@ class World:
                     self.end = instruction
 
     def push(self, at, what) -> None:
-        heapq.heappush(self.queue, (at, len(self.submits) + len(self.queue), id(what), what))
+        heapq.heappush(self.queue, (at, next(self.order), what))
 
     def check_limits(self, shard: Shard, member: str) -> None:
         terms = self.terms[member]
@@ -107,7 +110,7 @@ class World:
             if self.end is not None:
                 return self.end
             assert self.queue, "the scheduler waits for something that nobody will tell it"
-            self.now, _, _, what = heapq.heappop(self.queue)
+            self.now, _, what = heapq.heappop(self.queue)
             event = answer(what) if isinstance(what, Submit) else what
             index = getattr(event, "shard", None)
             if isinstance(event, TryFailed):
