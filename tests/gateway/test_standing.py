@@ -1,0 +1,97 @@
+"""What is remembered of members."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from qiskit_gateway.allocate import Load
+from qiskit_gateway.standing import FleetStanding, Speed, Standing
+from qiskit_gateway.terms import Terms, guess_seconds
+
+seconds = st.floats(0.001, 10)
+
+
+@given(seconds, seconds, st.floats(1e-6, 1e-2))
+def test_a_speed_is_learned_from_unlike_jobs(overhead, circuit, shot):
+    """After jobs of unlike sizes the time of another is foretold to a fifth."""
+    speed = Speed()
+    for circuits, shots in [(1, 100), (10, 100), (3, 5000), (30, 1000), (1, 9000), (20, 100)] * 5:
+        total = circuits * shots
+        speed.observe(circuits, total, overhead + circuits * circuit + total * shot)
+
+    expected = overhead + 15 * circuit + 15 * 2000 * shot
+
+    assert speed.seconds(15, 15 * 2000) == pytest.approx(expected, rel=0.2)
+
+
+@given(st.integers(1, 300), st.integers(1, 10_000), seconds, st.integers(1, 5))
+def test_one_size_of_job_is_read_as_cost_per_circuit(circuits, shots, total, jobs):
+    """Where all jobs were alike, the next alike takes as long, and half of one half as long."""
+    speed = Speed()
+    for _ in range(jobs):
+        speed.observe(circuits, circuits * shots, total)
+
+    assert speed.seconds(circuits, circuits * shots) == pytest.approx(total, rel=0.05)
+    assert speed.seconds(circuits / 2, circuits * shots / 2) == pytest.approx(total / 2, rel=0.1)
+
+
+@given(st.lists(st.tuples(st.integers(1, 99), st.integers(1, 999), st.floats(0, 9)), max_size=30))
+def test_no_part_of_a_speed_is_negative(jobs):
+    """Whatever was seen, no cost is below zero."""
+    speed = Speed()
+    for circuits, shots, total in jobs:
+        speed.observe(circuits, circuits * shots, total)
+
+    assert min(speed.overhead_seconds, speed.circuit_seconds, speed.shot_seconds) >= 0
+
+
+def test_a_slot_is_released_once():
+    """A second release of one job changes nothing."""
+    standing = Standing()
+    standing.take("x", 5.0, now=0.0)
+    standing.take("y", 7.0, now=0.0)
+
+    standing.release("x", now=4.0)
+    standing.release("x", now=9.0)
+
+    assert list(standing.in_flight) == ["y"]
+    assert standing.busy_until == 11.0
+
+
+def test_a_member_never_seen_is_thought_to_be_like_the_others():
+    """Its guess is that of the middle member; with nobody seen there is none."""
+    known = [Speed(circuit_seconds=value, shot_seconds=0.0, jobs=1) for value in (1.0, 2.0, 9.0)]
+    terms = Terms(name="new")
+
+    guess = guess_seconds([*known, Speed()])
+
+    assert guess_seconds([Speed()]) is None
+    assert guess == Load(2.0, 0.0)
+    assert terms.seconds(Standing(), Load(3, 300), guess) == 6.0
+
+
+def test_jobs_are_counted_by_every_limit():
+    """A load above a member's circuits and shots is so many jobs there."""
+    terms = Terms(name="a", max_circuits=10, max_shots=100)
+
+    assert terms.jobs(Load(1, 50)) == 1
+    assert terms.jobs(Load(40, 40 * 250)) == 10
+
+
+@pytest.mark.parametrize(
+    ("terms", "queue", "slots"),
+    [
+        (Terms(name="a", max_in_flight=3), 0.0, 3),
+        (Terms(name="a", overlaps=False), 600.0, 1),
+        (Terms(name="a"), 0.0, 4),
+        (Terms(name="a"), 600.0, 64),
+        (Terms(name="a"), 20.0, 14),
+    ],
+)
+def test_slots_cover_the_queue_where_nobody_says_how_many(terms, queue, slots):
+    """Enough jobs are in flight to keep a member busy while they wait in its queue."""
+    standing = FleetStanding().of("a")
+    standing.queue_seconds = queue
+    standing.speed = Speed(circuit_seconds=2.0, jobs=1)
+
+    assert terms.slots(standing) == slots
