@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from qiskit_gateway.backends.bits import Rows, Selection, num_bytes, words
 from qiskit_gateway.backends.contents import Content, Counted, Raw, read_hex, read_names
 from qiskit_gateway.backends.errors import BackendError
-from qiskit_gateway.backends.wiring import Codec, Wiring
+from qiskit_gateway.backends.wiring import UNREAD, Codec, Wiring
 
 _T = TypeVar("_T")
 
@@ -341,7 +341,9 @@ def _read_kerneled(experiment: object, wiring: Wiring, shots: int) -> Outcome:
         raise _bad("Memory has no shots.")
     raw = raw[:shots] if raw.ndim == 2 else raw
     iq = np.zeros((*raw.shape[:-1], wiring.num_user), np.complex128)
-    iq[..., [wiring.to_user[bit] for bit in kept]] = raw
+    for place, sent in enumerate(kept):
+        if (bit := wiring.to_user[sent]) != UNREAD:
+            iq[..., bit] = raw[..., place]
     usable = len(iq) if iq.ndim == 2 else shots
     return Outcome(shots=usable, num_bits=wiring.num_user, iq=iq)
 

@@ -15,6 +15,9 @@ import numpy as np
 
 from qiskit_gateway.backends.bits import Rows, Selection, num_bytes
 
+UNREAD = -1
+"""What a wiring says of a bit that is sent and not read."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wiring:
@@ -25,7 +28,8 @@ class Wiring:
     Attributes:
         num_sent: Classical bits of the circuit that was sent.
         measured: Which of those a measurement, a store or a control flow may write, ascending.
-        to_user: For each bit that was sent, the user's classical bit; no two the same.
+        to_user: For each bit that was sent, the user's classical bit, no two the same; or -1 for
+            a bit that is not read.
         num_user: Classical bits of the user's circuit. Those that no sent bit maps to are 0.
         widths: Sizes of the sent circuit's registers in circuit order, where they tile its bits in
             order without gaps; else empty, and then spaces in texts tell nothing.
@@ -47,9 +51,10 @@ class Wiring:
     numbers: Literal["sent", "measured"] = "sent"
 
     def __post_init__(self) -> None:
-        if len(self.to_user) != self.num_sent or len(set(self.to_user)) != self.num_sent:
+        read = [bit for bit in self.to_user if bit != UNREAD]
+        if len(self.to_user) != self.num_sent or len(set(read)) != len(read):
             raise ValueError(f"to_user must be {self.num_sent} distinct bits: {self.to_user}")
-        if not all(0 <= bit < self.num_user for bit in self.to_user):
+        if not all(0 <= bit < self.num_user for bit in read):
             raise ValueError(f"to_user must be below num_user={self.num_user}: {self.to_user}")
         if list(self.measured) != sorted(set(self.measured) & set(range(self.num_sent))):
             raise ValueError(f"measured must ascend below {self.num_sent}: {self.measured}")
