@@ -6,6 +6,8 @@ from qiskit_gateway.backends.limits import Limits
 from qiskit_gateway.backends.member import FleetMember, Handle
 from qiskit_gateway.backends.pricing import Pricing, Usage
 from qiskit_gateway.backends.provider import Member
+from qiskit_gateway.backends.scripted import ScriptedBackend
+from qiskit_gateway.backends.simulated import SimulatedMember
 
 __all__ = [
     "BackendError",
@@ -16,5 +18,7 @@ __all__ = [
     "Member",
     "Pricing",
     "Refused",
+    "ScriptedBackend",
+    "SimulatedMember",
     "Usage",
 ]

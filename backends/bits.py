@@ -115,7 +115,7 @@ def _windows(nibbles: NDArray[np.uint8], is_mark: NDArray[np.bool_], width: int)
     windows = np.ndarray((len(nibbles) - size + 1,), f"V{size}", nibbles, strides=(1,))
     pairs = windows[ends].view("<u2")
     rows = ((pairs << np.uint16(4)) | (pairs >> np.uint16(8))).astype(np.uint8).reshape(-1, width)
-    short = np.flatnonzero(digits < size - 1)  # One missing digit is the "x", which reads as 0.
+    short = np.flatnonzero(digits < size - 2)  # Two missing digits are "0x", which reads as 0.
     if len(short):
         needed = (np.arange(size + 1)[:, np.newaxis] + 1) // 2
         own = (np.arange(width)[::-1] < needed) * np.uint8(255)
@@ -140,7 +140,7 @@ class Selection:
         first = int(sources[0]) if len(sources) else 0
         run = tuple(sources) == tuple(range(first, first + len(sources)))
         self._first = first if first >= 0 and run else None
-        self._all = run and len(sources) == size
+        self._all = self._first == 0 and len(sources) == size
 
     def of(self, rows: Rows) -> Rows:
         """Return the chosen bits of every row. May be a view of ``rows``."""

@@ -84,8 +84,17 @@ def read_hex(block: Sequence[Raw]) -> list[Content]:
         if raw.memory and (not raw.names or (agree and len(raw.memory) == sum(raw.counts))):
             contents.append(rows[c:d])
         else:
-            contents.append(Counted(rows[a:b], counts[a:b]))
+            counted = Counted(rows[a:b], counts[a:b])
+            contents.append(counted if layout.faithful else _merged(*counted))
     return contents
+
+
+def _merged(patterns: Rows, counts: NDArray[np.int64]) -> Counted:
+    """Add up patterns that are the same in the bits that are read."""
+    distinct, places = np.unique(patterns, axis=0, return_inverse=True)
+    sums = np.zeros(len(distinct), np.int64)
+    np.add.at(sums, places.reshape(-1), counts)
+    return Counted(distinct, sums)
 
 
 def _sums(values: NDArray[np.uint64], ends: NDArray[np.int64]) -> NDArray[np.uint64]:

@@ -214,8 +214,8 @@ def _look_at_all(
 
 def _look(experiment: object, codec: Codec, shots: int) -> Raw | Outcome:
     _require_success(experiment)
-    if not codec.wiring.measured:
-        # Nothing can have written a bit, so whatever the provider calls the outcome, it is 0.
+    if not any(codec.wiring.to_user[bit] != UNREAD for bit in codec.wiring.measured):
+        # Nothing can have written a bit that is read, so whatever the outcome is called, it is 0.
         zeros = np.zeros((1, num_bytes(codec.wiring.num_user)), np.uint8)
         return Outcome(
             shots=shots,

@@ -15,6 +15,7 @@ from qiskit.transpiler import PassManager
 
 from qiskit_gateway.backends.batch import Batch, Entry, Program
 from qiskit_gateway.backends.errors import BackendError, Refused
+from qiskit_gateway.backends.examination import examine
 from qiskit_gateway.backends.faults import Phase, translate
 from qiskit_gateway.backends.isa import IsaCache, Prepared, bind, parameter_binds
 from qiskit_gateway.backends.limits import Limits, discover
@@ -22,11 +23,13 @@ from qiskit_gateway.backends.member import Handle, Tariff
 from qiskit_gateway.backends.outcomes import Outcome, read
 from qiskit_gateway.backends.pricing import Pricing
 from qiskit_gateway.backends.quirks import (
+    Adaptation,
     adaptation_for,
     jobs_overlap,
     takes_parameter_binds,
 )
 from qiskit_gateway.backends.threads import call_in_thread
+from qiskit_gateway.backends.wiring import Wiring
 
 T = TypeVar("T")
 
@@ -61,7 +64,8 @@ class Member:
         pass_manager: What to compile circuits with, in place of Qiskit's preset of level 1.
         tags: Free labels that filters may ask for.
         check: Whether to find out, by a few small circuits before the first job, if the backend
-            tells the truth about its bits. It costs a job.
+            tells the truth about its bits, and to talk to it as they show. It costs two or three
+            small jobs.
 
     Raises:
         TypeError: If ``backend`` is not a ``BackendV2``.
@@ -106,6 +110,8 @@ class Member:
         self.adaptation = adaptation_for(backend)
         self._isa = IsaCache(backend, pass_manager)
         self._lock = threading.Lock()
+        self._unchecked = check
+        self._checking = threading.Lock()
 
     def __repr__(self) -> str:
         return f"Member({self.name!r})"
@@ -121,7 +127,8 @@ class Member:
             options: The options of the run.
         """
         width, needed = self.limits.num_qubits, program.circuit.num_qubits
-        if width is not None and needed > width:
+        laid_out = program.circuit.layout is not None  # Then only the target can tell.
+        if width is not None and needed > width and not laid_out:
             return f"needs {needed} qubits, has {width}"
         fewest = self.limits.min_shots
         if fewest is not None and shots < fewest:
@@ -149,7 +156,11 @@ class Member:
             Refused: If some entries cannot run here; then nothing was sent.
             BackendError: If the provider did not take the job.
         """
-        return await call_in_thread(lambda: self._submit(batch), late=_cancel_quietly)
+        left = threading.Event()
+        try:
+            return await call_in_thread(lambda: self._submit(batch, left), late=_cancel_quietly)
+        finally:
+            left.set()
 
     async def collect(self, handle: Handle) -> Sequence[Outcome]:
         """Wait for a job and return one outcome per circuit.
@@ -173,15 +184,60 @@ class Member:
 
     # -- in a thread -------------------------------------------------------------------------
 
-    def _submit(self, batch: Batch) -> Handle:
-        prepared = self._prepared(batch)
+    def ensure_checked(self) -> None:
+        """Check the backend if that is asked for and has not been done yet. Blocks.
+
+        Raises:
+            BackendError: If the backend could not be asked; the next call tries again.
+        """
+        with self._checking:
+            if not self._unchecked:
+                return
+            if not self.adaptation.refusal:
+                self.adaptation = examine(self.answer, self.adaptation, self.limits).adaptation
+            self._unchecked = False
+
+    def answer(self, batch: Batch, *, flatten: bool) -> tuple[Any, list[Wiring]]:
+        """Run a batch and return the provider's own result, neither adapted to nor checked. Blocks.
+
+        Args:
+            batch: What to run.
+            flatten: Whether to send single classical registers.
+
+        Returns:
+            What ``job.result()`` returned, and the wiring of each circuit.
+
+        Raises:
+            Refused: If some entries cannot run here; then nothing was sent.
+            BackendError: If the job failed.
+        """
+        prepared = self._prepared(batch, Adaptation(flatten=flatten))
+        job = self._run(batch, prepared, threading.Event())
+        with _Translated("collect"):
+            result = job.result()
+        pairs = zip(batch.entries, prepared, strict=True)
+        return result, [ready.wiring for entry, ready in pairs for _ in range(entry.circuits)]
+
+    def _submit(self, batch: Batch, left: threading.Event) -> Handle:
+        try:
+            self.ensure_checked()
+        except BackendError as error:
+            # What was submitted was the check; the batch was not.
+            error.submitted = False
+            raise
+        job = self._run(batch, self._prepared(batch, self.adaptation), left)
+        return Handle(job_id=_job_id(job), job=job, batch=batch)
+
+    def _run(self, batch: Batch, prepared: Sequence[Prepared], left: threading.Event) -> Any:
         circuits, binds = self._circuits(batch, prepared)
         options = self.options_for(batch)
         if binds:
             options["parameter_binds"] = binds
         with self._lock, _Translated("submit"):
-            job = self.backend.run(circuits, **options)
-        return Handle(job_id=_job_id(job), job=job, batch=batch)
+            if left.is_set():
+                # While this thread waited its turn the caller gave up; a job now would be nobody's.
+                raise BackendError("nobody waits for this job any more", submitted=False)
+            return self.backend.run(circuits, **options)
 
     def options_for(self, batch: Batch) -> dict[str, Any]:
         """Return the options of ``backend.run`` for a batch: shots and those that are known."""
@@ -192,22 +248,28 @@ class Member:
         sent = {key: value for key, value in wanted.items() if key in known}
         return {**sent, **batch.options, **self.run_options, "shots": int(batch.shots)}
 
-    def _prepared(self, batch: Batch) -> list[Prepared]:
+    def _prepared(self, batch: Batch, adaptation: Adaptation) -> list[Prepared]:
         """Return the programs as the backend gets them, or say which of them it cannot run."""
         prepared: list[Prepared] = []
         reasons: dict[int, str] = {}
         for index, entry in enumerate(batch.entries):
             try:
-                prepared.append(self._prepare(entry.program))
+                prepared.append(self._prepare(entry.program, adaptation))
             except Refused as refused:
                 reasons[index] = refused.reasons[0]
         if reasons:
             raise Refused(reasons)
         return prepared
 
-    def _prepare(self, program: Program) -> Prepared:
+    def _prepare(self, program: Program, adaptation: Adaptation) -> Prepared:
+        if adaptation.refusal:  # Before anything is compiled in vain.
+            raise Refused({0: adaptation.refusal})
         with _Translated("submit"):
-            return self._isa.prepare(program, flatten=self.adaptation.flatten)
+            ready = self._isa.prepare(program, flatten=adaptation.flatten)
+        reason = adaptation.reason(ready.circuit)
+        if reason:
+            raise Refused({0: reason})
+        return ready
 
     def _circuits(
         self, batch: Batch, prepared: Sequence[Prepared]
@@ -239,7 +301,9 @@ class Member:
         wirings = [
             wiring
             for entry in batch.entries
-            for wiring in [self.adaptation.applied(self._prepare(entry.program).wiring)]
+            for wiring in [
+                self.adaptation.applied(self._prepare(entry.program, self.adaptation).wiring)
+            ]
             for _ in range(entry.circuits)
         ]
         level = {**batch.options, **self.run_options}.get("meas_level", 2)

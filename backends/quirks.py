@@ -6,7 +6,12 @@ Names of classes and modules stand here and in ``fault_table`` only; no provider
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from qiskit.circuit import QuantumCircuit
+
+from qiskit_gateway.backends.plain import is_dynamic
 from qiskit_gateway.backends.wiring import Wiring
+
+Trait = Literal["mid-circuit", "repeated"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,6 +23,9 @@ class Adaptation:
         register_order: As in :class:`~qiskit_gateway.backends.wiring.Wiring`.
         bit_order: As there.
         numbers: As there.
+        unsound: Traits of circuits that come back wrong without an error: ``"mid-circuit"``, a
+            gate after a measurement of the same qubit; ``"repeated"``, a qubit measured again with
+            nothing in between. Circuits that have them are not sent.
         refusal: Why no circuit can be trusted to this backend; empty where they can.
     """
 
@@ -25,11 +33,19 @@ class Adaptation:
     register_order: Literal["qiskit", "reversed"] = "qiskit"
     bit_order: Literal["qiskit", "reversed"] = "qiskit"
     numbers: Literal["sent", "measured"] = "sent"
+    unsound: frozenset[Trait] = frozenset()
     refusal: str = ""
+
+    def reason(self, circuit: QuantumCircuit) -> str:
+        """Return why the answer to a circuit, as it is sent, is not to be trusted, or ``""``."""
+        if self.refusal or not self.unsound:
+            return self.refusal
+        found = sorted(self.unsound & traits(circuit))
+        return f"gets {found[0]} measurements wrong without telling" if found else ""
 
     def applied(self, wiring: Wiring) -> Wiring:
         """Return a wiring as it is for this backend."""
-        if self == FAITHFUL:
+        if (self.register_order, self.bit_order, self.numbers) == ("qiskit", "qiskit", "sent"):
             return wiring
         return replace(
             wiring,
@@ -42,24 +58,51 @@ class Adaptation:
 FAITHFUL = Adaptation()
 """For backends that answer as Qiskit's own do."""
 
+
+def traits(circuit: QuantumCircuit) -> frozenset[Trait]:
+    """Return what a circuit has that some backends get wrong; control flow may have anything."""
+    if is_dynamic(circuit):
+        return frozenset({"mid-circuit", "repeated"})
+    found: set[Trait] = set()
+    measured: set[Any] = set()
+    for instruction in circuit.data:
+        if instruction.name == "barrier":
+            continue
+        if not measured.isdisjoint(instruction.qubits):
+            found.add("repeated" if instruction.name == "measure" else "mid-circuit")
+        if instruction.name == "measure":
+            measured.update(instruction.qubits)
+        else:
+            measured.difference_update(instruction.qubits)
+    return frozenset(found)
+
+
+# Reports every qubit in order, whatever was measured and into which bit. No reading of that is
+# right for all circuits.
+_REPORTS_QUBITS = Adaptation(
+    refusal="this simulator reports qubits where classical bits were asked for"
+)
+# Of a qubit that is measured into two bits, only the last is written.
+_KEEPS_LAST = Adaptation(unsound=frozenset({"repeated"}))
+
 _ADAPTATIONS = {
-    # Two registers come back swapped; one cannot.
+    # Registers come back in an order that depends on their names; a single one cannot.
     "pytket.extensions.qiskit.tket_backend.TketBackend": Adaptation(flatten=True),
-    "mqt.ddsim.hybridqasmsimulator.HybridQasmSimulatorBackend": Adaptation(
-        refusal="DDSIM's hybrid simulator reports qubits where classical bits were asked for"
-    ),
+    "mqt.core.plugins.qiskit.backend.QDMIBackend": _KEEPS_LAST,
+    "mqt.ddsim.hybrid_qam_simulator_backend.HybridQasmSimulatorBackend": _REPORTS_QUBITS,
+    "mqt.ddsim.path_qasm_simulator_backend.PathQasmSimulatorBackend": _REPORTS_QUBITS,
+    "mqt.ddsim.qasm_simulator_backend.QasmSimulatorBackend": _KEEPS_LAST,
 }
 
 # Backends whose jobs may overlap: remote services, and simulators that keep the state of a run in
-# the job. All others are given one job at a time, since many keep it on the backend object.
+# the job. All others are given one job at a time, since many keep it on the backend object; the
+# fakes of Qiskit and IBM among them, which run on BasicSimulator where Aer is not installed.
 _OVERLAPPING = (
     "azure.quantum.",
     "iqm.",
-    "qiskit.providers.fake_provider.",
     "qiskit_aer.",
     "qiskit_aqt_provider.",
     "qiskit_braket_provider.",
-    "qiskit_ibm_runtime.",
     "qiskit_ionq.",
     "qiskit_superstaq.",
 )
@@ -85,4 +128,5 @@ def jobs_overlap(backend: Any) -> bool:
 
 def takes_parameter_binds(backend: Any) -> bool:
     """Return whether ``backend.run`` takes Aer's ``parameter_binds``."""
-    return any(kind.__module__.startswith("qiskit_aer.") for kind in type(backend).__mro__)
+    # Those who wrap or subclass Aer with a run of their own seldom pass it on.
+    return str(getattr(type(backend).run, "__module__", "")).startswith("qiskit_aer.")

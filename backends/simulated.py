@@ -182,7 +182,7 @@ class SimulatedMember:
         """
         await checkpoint()
         self._time()
-        job = self._known(handle.job_id)
+        job = self.job(handle.job_id)
         while anyio.current_time() < job.finished:
             with anyio.CancelScope(deadline=job.finished):
                 await job.moved.wait()
@@ -199,7 +199,7 @@ class SimulatedMember:
         await checkpoint()
         now, machine = self._time()
         self._require_up(machine, now, submitted=True)
-        job = self._known(handle.job_id)
+        job = self.job(handle.job_id)
         if job.finished > now:
             machine.stop(job, now)
         return job.end == "cancelled"
@@ -213,7 +213,7 @@ class SimulatedMember:
         await checkpoint()
         now, machine = self._time()
         self._require_up(machine, now, submitted=True)
-        return Handle(job_id=job_id, job=self._known(job_id))
+        return Handle(job_id=job_id, job=self.job(job_id))
 
     # -- behind them -------------------------------------------------------------------------
 
@@ -247,7 +247,12 @@ class SimulatedMember:
             return given
         return _checked(what, given(now - (self._origin or 0.0), rng))
 
-    def _known(self, job_id: str) -> SimulatedJob:
+    def job(self, job_id: str) -> SimulatedJob:
+        """Return a job that was submitted, with its times as they stand.
+
+        Raises:
+            BackendError: If there is none of that id.
+        """
         if job_id not in self._jobs:
             raise BackendError(
                 f"{self.name} has no job {job_id!r}", transient=False, submitted=None

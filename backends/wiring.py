@@ -91,6 +91,8 @@ class Layout:
         self.width = num_bytes(self.size)
         #: Lengths of the parts of a spaced text, or None where spaces tell nothing.
         self.parts = [len(r) for r in reversed(registers) if r] if wiring.widths else None
+        #: Whether distinct values are distinct to the user too: no bit is left unread.
+        self.faithful = all(wiring.to_user[bit] != UNREAD for bit in places)
         self._selection = Selection(sources, self.size)
         written = sum(1 << place for place, bit in enumerate(places) if bit in measured)
         unwritten = (1 << 8 * self.width) - 1 - written

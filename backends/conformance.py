@@ -1,0 +1,126 @@
+"""A check that any author of an adapter, or user of a backend, can run: does it tell the truth?"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from qiskit.circuit import QuantumCircuit
+from qiskit.providers import BackendV2
+
+from qiskit_gateway.backends.batch import Batch, Entry, Program
+from qiskit_gateway.backends.errors import BackendError
+from qiskit_gateway.backends.examination import SHOTS, Conformance, Finding, examine
+from qiskit_gateway.backends.outcomes import Outcome, read
+from qiskit_gateway.backends.provider import Member
+from qiskit_gateway.backends.quirks import Adaptation
+from qiskit_gateway.backends.threads import call_in_thread
+
+__all__ = ["Conformance", "Finding", "check_backend", "check_member"]
+
+_SEED = 7
+
+
+def check_backend(backend: BackendV2 | Member, *, shots: int = SHOTS) -> Conformance:
+    """Find out whether a backend tells the truth about its bits, and how to read it if not.
+
+    Runs a handful of circuits with known outcomes through the adapter: the order of bits and of
+    registers, bits and registers that are not measured, loose bits, parameters, several circuits
+    in a job, measurements in the middle. Blocks until they are done, and costs about four jobs of
+    up to eleven circuits. Noise does not disturb it as long as the right outcome of a circuit is
+    seen most often, and in at least half of its shots.
+
+    Args:
+        backend: The backend, or a member with options or a pass manager of its own. Not changed:
+            ``Member(backend, check=True)`` makes a member use what the check finds.
+        shots: Shots of each circuit, as far as the limits of the member allow.
+
+    Returns:
+        What was found; ``print`` it.
+
+    Raises:
+        BackendError: If the backend could not be asked, for an outage say.
+    """
+    member = backend if isinstance(backend, Member) else Member(backend)
+    found = examine(member.answer, member.adaptation, member.limits, shots=shots)
+    findings = [
+        *found.findings,
+        *(() if found.refusal else _habits(member, found.adaptation, shots)),
+    ]
+    return Conformance(adaptation=found.adaptation, findings=tuple(findings), name=member.name)
+
+
+async def check_member(member: Member) -> Adaptation:
+    """Check a member now that is to be checked before its first job, and return what it uses.
+
+    Does nothing where ``Member.check`` is false, or the check is done.
+
+    Raises:
+        BackendError: If the backend could not be asked.
+    """
+    await call_in_thread(member.ensure_checked)
+    return member.adaptation
+
+
+def _habits(member: Member, adaptation: Adaptation, shots: int) -> list[Finding]:
+    """Return what can only be seen on outcomes that vary; none of it is needed to be right."""
+    circuit = QuantumCircuit(2, 2)
+    circuit.h([0, 1])
+    circuit.measure([0, 1], [0, 1])
+    limits = member.limits
+    shots = max(limits.min_shots or 1, min(shots, limits.max_shots or shots))
+    entry = Entry(program=Program(circuit=circuit), rows=np.empty((1, 0)))
+    batch = Batch(entries=(entry,), shots=shots, kept_shots=shots, seed=_SEED)
+    try:
+        results = [member.answer(batch, flatten=adaptation.flatten) for _ in range(2)]
+    except BackendError as error:
+        return [Finding(name="superposition", ok=None, seen=f"not answered: {error}")]
+    outcomes = [
+        read(result, list(map(adaptation.applied, wirings)), shots)[0]
+        for result, wirings in results
+    ]
+    data = _field(_field(results[0][0], "results")[0], "data")
+    return [
+        Finding(
+            name="shots",
+            ok=all(outcome.shots == shots for outcome in outcomes),
+            seen=f"{outcomes[0].shots} of {shots}",
+        ),
+        Finding(name="format", ok=None, seen=_formats(data, outcomes[0])),
+        Finding(name="seed", ok=None, seen=_seeding(member.options_for(batch), outcomes)),
+    ]
+
+
+def _formats(data: Any, outcome: Outcome) -> str:
+    counts, memory = _field(data, "counts"), _field(data, "memory")
+    said = f"counts {_format(list(counts or ()))}, memory {_format(memory)}"
+    if memory is not None and len(memory):
+        said += ", believed" if outcome.ordered else ", not believed: it disagrees with the counts"
+    return said
+
+
+def _format(names: Sequence[Any] | None) -> str:
+    if names is None or not len(names):
+        return "none"
+    name = names[0]
+    if not isinstance(name, str):
+        return f"of {type(name).__name__}"
+    return "hexadecimal" if name.startswith(("0x", "0X")) else f"like {name!r}"
+
+
+def _seeding(options: Mapping[str, Any], outcomes: Sequence[Outcome]) -> str:
+    if "seed_simulator" not in options:
+        return "not taken"
+    return "honoured" if _content(outcomes[0]) == _content(outcomes[1]) else "ignored"
+
+
+def _content(outcome: Outcome) -> object:
+    if outcome.memory is not None:
+        return outcome.memory.tobytes()
+    if outcome.patterns is None or outcome.counts is None:
+        return None
+    rows = map(bytes, outcome.patterns)
+    return dict(zip(rows, outcome.counts.tolist(), strict=True))
+
+
+def _field(thing: Any, name: str) -> Any:
+    return thing.get(name) if isinstance(thing, Mapping) else getattr(thing, name, None)
