@@ -4,7 +4,6 @@ Deadlines, retries and the record of what was tried are layers round the two ver
 which they are wrapped is written once, in :meth:`Attempts.run`.
 """
 
-import random
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -80,6 +79,7 @@ class Attempts:
         price_of: Return the expected price of a shard on a member, in USD.
         write: Write outcomes into the results and say what is missing.
         may_retry: Whether the run has a retry left.
+        draw: Where the jitter of waits comes from: numbers in [0, 1).
         tried: Told of each try that failed and is repeated: shard, facts, reason.
         log: A bound logger.
         record: Every attempt, in order.
@@ -91,6 +91,7 @@ class Attempts:
     price_of: Callable[[Shard, str], float]
     write: Write
     may_retry: Callable[[], bool]
+    draw: Callable[[], float]
     tried: Callable[[int, Failure, str], None]
     log: Any
     began: float
@@ -124,9 +125,8 @@ class Attempts:
     def _backoff_seconds(self, state: RetryCallState) -> float:
         error = _error_of(state)
         assert isinstance(error, BackendError)  # noqa: S101  Nothing else is tried again.
-        jitter = random.random()  # noqa: S311  Not a secret.
         return self.policy.retry.backoff_seconds(
-            state.attempt_number, jitter, error.retry_after_seconds
+            state.attempt_number, self.draw(), error.retry_after_seconds
         )
 
     def _note_retry(self, shard: Shard, member: FleetMember, state: RetryCallState) -> None:
@@ -166,7 +166,9 @@ class Attempts:
     async def _submit_and_collect(
         self, shard: Shard, member: FleetMember, attempt: Attempt
     ) -> ShardFinished:
+        attempt.failure = "cancelled while the provider was being asked to take it"
         handle = await self._submit(shard, member)
+        attempt.failure = ""
         attempt.job_id = handle.job_id
         attempt.accepted_seconds = self._now()
         self.log.debug(
@@ -266,6 +268,11 @@ class Attempts:
         attempt.failure = failure
         attempt.price_usd = price_usd
         attempt.finished_seconds = self._now()
+
+    def is_off(self, shard: int) -> bool:
+        """Return whether it is certain that a cancelled shard does not run."""
+        last = next((one for one in reversed(self.record) if one.shard == shard), None)
+        return last is None or not (last.outcome == "cancelled" and last.failure)
 
     def _now(self) -> float:
         return anyio.current_time() - self.began

@@ -105,10 +105,16 @@ class Backlog:
     Args:
         tasks: The run's tasks.
         spread: What may be spread over members: ``"rows"``, ``"shots"`` or ``"pubs"``.
+
+    Attributes:
+        classes: What waits for any of the members that it is not barred from.
+        redirected: Whether cutting has met work that its member cannot run, and put it where
+            others may take it. Whoever deals looks again then, and clears it.
     """
 
     def __init__(self, tasks: tuple[Task, ...], spread: str) -> None:
         self.classes: dict[Barred, Waiting] = {}
+        self.redirected = False
         self._tasks = tasks
         self._spread = spread
         self._kept: dict[str, dict[Barred, Waiting]] = {}
@@ -211,6 +217,7 @@ class Backlog:
         known = self._with_refusals(piece.task, cut.barred)
         if cut.member in known:
             self.put(piece, known)
+            self.redirected = True
             return True
         if self._spread != "pubs":
             return False

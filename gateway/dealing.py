@@ -125,12 +125,21 @@ class Dealer:
             freed: The only member whose slots have changed since the last deal; ``None`` for any.
         """
         yield from self._deal_own(usable, slots)
+        self.backlog.redirected = False
+        yield from self._deal_classes(now, usable, slots, freed)
+        while self.backlog.redirected:
+            self.backlog.redirected = False
+            yield from self._deal_classes(now, usable, slots, None)
+        # Dealing out a class may have found work that belongs to a member.
+        yield from self._deal_own(usable, slots)
+
+    def _deal_classes(
+        self, now: float, usable: tuple[str, ...], slots: Slots, freed: str | None
+    ) -> Iterator[tuple[str, Group]]:
         for barred in list(self.backlog.classes):
             eligible = self._eligible(barred, usable)
             if eligible and (freed is None or slots(freed)):
                 yield from self._deal_class(barred, eligible, now, slots, freed)
-        # Dealing out a class may have found work that belongs to a member.
-        yield from self._deal_own(usable, slots)
 
     def _deal_own(self, usable: tuple[str, ...], slots: Slots) -> Iterator[tuple[str, Group]]:
         waiting = {*self.lined_up, *self.backlog.keeping}

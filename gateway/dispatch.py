@@ -5,6 +5,7 @@ keeping time, and noting what happened. Works on asyncio and trio, and on a virt
 """
 
 import math
+import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -95,9 +96,18 @@ class Run:
         fleet: Where.
         policy: The rules.
         work: What to do.
+        draw: Where the jitter of retries comes from: numbers in [0, 1).
     """
 
-    def __init__(self, job_id: str, fleet: Fleet, policy: Policy, work: Work) -> None:
+    def __init__(
+        self,
+        job_id: str,
+        fleet: Fleet,
+        policy: Policy,
+        work: Work,
+        *,
+        draw: Callable[[], float] = random.random,
+    ) -> None:
         self.job_id = job_id
         self.work = work
         self.record: list[Attempt] = []
@@ -113,6 +123,7 @@ class Run:
         )
         self._log = logs.logger_for(job_id)
         self._stop_reason = ""
+        self._draw = draw
         self._scopes: dict[int, anyio.CancelScope] = {}
         self._wake = math.inf
         self._shots_done: dict[str, list[int]] = {}
@@ -216,11 +227,14 @@ class Run:
 
     async def _fly(self, shard: Shard, name: str) -> None:
         """Carry a shard to a member and report how it ended."""
-        event: Event = ShardCancelled(shard=shard.index)
+        event: Event | None = None
         with anyio.CancelScope() as scope:
             self._scopes[shard.index] = scope
             event = await self._attempts.run(shard, self._fleet[name])
         del self._scopes[shard.index]
+        if event is None:
+            off = self._attempts.is_off(shard.index)
+            event = ShardCancelled(shard=shard.index, confirmed=off)
         self._note(shard, name, event)
         self._feed(event)
         # A slot is free now, which another run over the fleet may be waiting for.
@@ -251,6 +265,7 @@ class Run:
             price_of=self._price_of,
             write=self._write,
             may_retry=self._scheduler.may_retry,
+            draw=self._draw,
             tried=self._tried,
             log=self._log,
             record=self.record,

@@ -5,7 +5,6 @@ that a program that is done can end; on the way out the runs that still go on ar
 that their jobs do not run on unseen.
 """
 
-import atexit
 import contextlib
 import threading
 from collections.abc import Awaitable, Callable
@@ -53,7 +52,7 @@ class Engine:
             if self._portal is None or self._thread is None or not self._thread.is_alive():
                 self._scopes = set()
                 self._portal = self._begin()
-                atexit.register(self._leave)
+                threading.Thread(target=self._watch, name="qiskit-gateway exit").start()
             return self._portal
 
     def _begin(self) -> BlockingPortal:
@@ -70,9 +69,21 @@ class Engine:
         self._thread.start()
         return ready.result()
 
+    def _watch(self) -> None:
+        """Wait until the program has ended, and leave.
+
+        In a thread that Python waits for, and not in ``atexit``: there, Python 3.12 and later let
+        nobody start a thread, which calling a provider takes.
+        """
+        threading.main_thread().join()
+        for thread in threading.enumerate():
+            # A thread of the program's own may still wait for its results.
+            if not thread.daemon and thread is not threading.current_thread():
+                thread.join()
+        self._leave()
+
     def _leave(self) -> None:
         """Cancel what still runs, and give the providers a moment to hear of it."""
-        atexit.unregister(self._leave)
         if self._scopes and self._portal is not None and self._thread is not None:
             future = self._portal.start_task_soon(self._drain)
             with contextlib.suppress(TimeoutError):

@@ -46,9 +46,16 @@ class ShardRefused:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShardCancelled:
-    """A shard was cancelled on our own wish; whether it was still paid is not known."""
+    """A shard was cancelled on our own wish.
+
+    Attributes:
+        shard: Its number.
+        confirmed: Whether it is certain that it will not run: the provider said so, or never had
+            it. Otherwise its fate is unknown.
+    """
 
     shard: int
+    confirmed: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

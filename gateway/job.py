@@ -2,9 +2,10 @@
 
 import contextlib
 import uuid
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
+from dataclasses import replace
 from typing import Any
 
 import anyio
@@ -12,6 +13,7 @@ from anyio.lowlevel import current_token
 from qiskit.primitives import BasePrimitiveJob, PrimitiveResult
 from qiskit.providers import JobStatus
 
+from qiskit_gateway.attempt import Attempt
 from qiskit_gateway.dispatch import Progress, Run
 from qiskit_gateway.engine import ENGINE
 from qiskit_gateway.errors import GatewayError, PlanError, RunError
@@ -84,7 +86,7 @@ class RouterJob(BasePrimitiveJob[PrimitiveResult[Any], JobStatus]):
             message,
             partial_result=self._make_result(),
             failures=given_up,
-            attempts=tuple(self._run.record) if self._run else (),
+            attempts=_as_of_now(self._run.record) if self._run else (),
         )
 
     def _settle(self, outcome: "PrimitiveResult[Any] | BaseException") -> None:
@@ -243,11 +245,16 @@ def _report(run: Run) -> Report:
     return Report(
         job_id=run.job_id,
         seconds=run.seconds,
-        attempts=tuple(run.record),
+        attempts=_as_of_now(run.record),
         given_up=run.ended.given_up if run.ended else (),
         settled=run.work.seed is not None,
         notes=run.work.notes,
     )
+
+
+def _as_of_now(record: Iterable[Attempt]) -> tuple[Attempt, ...]:
+    """Return copies: the attempts themselves change while they run."""
+    return tuple(replace(attempt) for attempt in record)
 
 
 def _plan_error(given_up: tuple[GivenUp, ...]) -> PlanError:

@@ -7,6 +7,7 @@ row by row, so that a shot counted twice or not at all is an error and not a res
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import prod
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -39,6 +40,8 @@ class Receipt:
 class Coverage:
     """Which shots of a task have arrived.
 
+    Safe for threads: large shards are written down in threads, several at a time.
+
     Args:
         rows: Rows of the task.
         shots: Shots that each needs.
@@ -48,6 +51,7 @@ class Coverage:
         self.received = np.zeros(rows, dtype=np.int64)
         self._shots = shots
         self._parts: dict[int, list[tuple[int, int]]] = {}
+        self._lock = Lock()
 
     def book(self, piece: Piece) -> None:
         """Note that a rectangle has arrived.
@@ -55,11 +59,15 @@ class Coverage:
         Raises:
             AssertionError: If any of it had arrived before: the scheduler is wrong.
         """
-        if piece.shots == self._shots:
-            rows = self.received[piece.row_start : piece.row_stop]
-            assert not rows.any(), f"{piece} overlaps what has arrived"  # noqa: S101
-            rows += piece.shots
-            return
+        with self._lock:
+            if piece.shots == self._shots:
+                rows = self.received[piece.row_start : piece.row_stop]
+                assert not rows.any(), f"{piece} overlaps what has arrived"  # noqa: S101
+                rows += piece.shots
+            else:
+                self._book_parts(piece)
+
+    def _book_parts(self, piece: Piece) -> None:
         for row in range(piece.row_start, piece.row_stop):
             parts = self._parts.setdefault(row, [])
             clear = self.received[row] + piece.shots <= self._shots and all(
@@ -70,6 +78,14 @@ class Coverage:
             self.received[row] += piece.shots
             if self.received[row] == self._shots:
                 del self._parts[row]
+
+    def snapshot(self) -> "Coverage":
+        """Return a copy of now, which stays as it is while more arrives."""
+        copy = Coverage(len(self.received), self._shots)
+        with self._lock:
+            copy.received[:] = self.received
+            copy._parts = {row: list(parts) for row, parts in self._parts.items()}
+        return copy
 
     def compacted(self, array: NDArray[Any]) -> NDArray[Any]:
         """Return a copy of ``(rows, shots, ...)`` with each row's arrived shots moved first."""
@@ -161,20 +177,29 @@ class SamplerStore:
         many shots are real.
         """
         circuit = self.pub.circuit
-        arrays = self._arrays
-        if not self.coverage.complete and not self.averaged:
-            arrays = tuple(self.coverage.compacted(array) for array in arrays)
+        # What was booked by now has been written: so the books first, and the arrays after them.
+        coverage = self.coverage.snapshot()
         data = {
-            creg.name: self._shaped(creg.size, array)
-            for creg, array in zip(circuit.cregs, arrays, strict=True)
+            creg.name: self._shaped(creg.size, self._arrived(array, coverage))
+            for creg, array in zip(circuit.cregs, self._arrays, strict=True)
         }
         metadata: dict[str, Any] = {
             "shots": self.pub.shots,
             "circuit_metadata": circuit.metadata,
         }
-        if not self.coverage.complete:
-            metadata["received_shots"] = self.coverage.received.reshape(self.pub.shape)
+        if not coverage.complete:
+            metadata["received_shots"] = coverage.received.reshape(self.pub.shape)
         return SamplerPubResult(DataBin(**data, shape=self.pub.shape), metadata=metadata)
+
+    def _arrived(self, array: NDArray[Any], coverage: Coverage) -> NDArray[Any]:
+        if coverage.complete:
+            return array
+        if self.averaged:
+            # Each part was weighted by its share of all the shots.
+            shares: NDArray[Any] = np.maximum(coverage.received, 1) / self.pub.shots
+            scaled: NDArray[Any] = array / shares[:, None]
+            return scaled
+        return coverage.compacted(array)
 
     def _shaped(self, bits: int, array: NDArray[Any]) -> Any:
         shaped = array.reshape(self.pub.shape + array.shape[1:])

@@ -83,13 +83,14 @@ class Report:
         wrong = Counter(
             f"{attempt.member}: {attempt.failure}" for attempt in self.attempts if attempt.failure
         )
-        lines = [_table(rows)]
+        lines = [table(rows)]
         lines += [f"{count} x {text}" for text, count in wrong.items()]
         lines += [f"not done: {given_up.piece}" for given_up in self.given_up]
         return "\n".join([*lines, *self.notes])
 
 
-def _table(rows: Sequence[Sequence[str]]) -> str:
+def table(rows: Sequence[Sequence[str]]) -> str:
+    """Return rows as text in columns, the first one to the left and the others to the right."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join(
         "  ".join(

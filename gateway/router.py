@@ -22,7 +22,6 @@ from qiskit_gateway.dispatch import Run
 from qiskit_gateway.job import RouterJob
 from qiskit_gateway.policies.policy import Policy
 from qiskit_gateway.work import Work
-from qiskit_gateway.workload import Task
 
 Backends = Fleet | BackendV2 | FleetMember | Iterable[BackendV2 | FleetMember]
 Options = TypeVar("Options")
@@ -66,28 +65,33 @@ class Router:
 
     def start(self, work: Work, result: Callable[[], PrimitiveResult[Any]]) -> RouterJob:
         """Begin a run and return its handle at once."""
-        tasks = tuple(
-            self._stated(task, program, work.options)
-            for task, program in zip(work.tasks, work.programs, strict=True)
-        )
-        run = Run(RouterJob.new_id(), self.fleet, self.policy, replace(work, tasks=tasks))
+        run = Run(RouterJob.new_id(), self.fleet, self.policy, self.stated(work))
         job = RouterJob(run, result, on_failure=self.policy.on_failure)
         job.start()
         return job
 
-    def _stated(self, task: Task, program: Program, options: Mapping[str, Any]) -> Task:
-        """Return a task with what is known of it before anything runs."""
+    def stated(self, work: Work) -> Work:
+        """Return work with what is known of each task before anything runs."""
         # Where there is no other member to go to, the backend itself is the judge of options.
-        judged = options if len(self.fleet) > 1 else {}
-        refusals = {
+        judged = work.options if len(self.fleet) > 1 else {}
+        weighs = any(member.limits.max_payload_bytes for member in self.fleet)
+        known: dict[tuple[int, int], tuple[dict[str, str], int]] = {}
+        tasks = []
+        for task, program in zip(work.tasks, work.programs, strict=True):
+            key = (id(program), task.shots)
+            if key not in known:
+                payload = _payload_bytes(program.circuit) if weighs else 0
+                known[key] = (self._refusals(program, task.shots, judged), payload)
+            refusals, payload = known[key]
+            tasks.append(replace(task, refusals=refusals, payload_bytes=payload))
+        return replace(work, tasks=tuple(tasks))
+
+    def _refusals(self, program: Program, shots: int, options: Mapping[str, Any]) -> dict[str, str]:
+        return {
             member.name: reason
             for member in self.fleet
-            if (reason := member.refusal(program, task.shots, judged))
+            if (reason := member.refusal(program, shots, options))
         }
-        payload = 0
-        if any(member.limits.max_payload_bytes for member in self.fleet):
-            payload = _payload_bytes(program.circuit)
-        return replace(task, refusals=refusals, payload_bytes=payload)
 
 
 def made_options(kind: type[Options], given: "Options | Mapping[str, Any] | None") -> Options:

@@ -43,15 +43,28 @@ from qiskit_gateway.standing import FleetStanding
 from qiskit_gateway.terms import Terms
 from qiskit_gateway.workload import Piece, Shard, Task
 
+# A shard on an ejected member is given up on after so many times what it was expected to take,
+# but not before so many seconds.
+_OVERDUE_TIMES = 3.0
+_OVERDUE_SECONDS = 30.0
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(slots=True)
 class _Flight:
-    """A shard in flight."""
+    """A shard in flight.
+
+    Attributes:
+        overdue: When it has taken so long that, its member being ejected, nobody waits for it any
+            more.
+        recalled: Whether it is being cancelled for that.
+    """
 
     shard: Shard
     member: str
     group: Group
     submitted: float
+    overdue: float
+    recalled: bool = False
 
 
 @dataclass(slots=True)
@@ -145,6 +158,7 @@ class Scheduler:
         answers = list(self._take_in(event, now))
         if now >= self._deadline:
             answers += self._stop(f"the deadline of {self._policy.deadline_seconds:g} s is over")
+        answers += self._recall(now)
         return [*answers, *self._assign(now, freed), *self._conclude(now)]
 
     def _take_in(self, event: Event, now: float) -> Iterable[Instruction]:
@@ -214,7 +228,9 @@ class Scheduler:
             self._purse.release((id(self), event.shard))
         else:
             self._purse.settle((id(self), event.shard))
-        if not flight.group.isolating:
+        if flight.group.isolating:
+            self._health.learned_nothing(flight.member)
+        else:
             yield from self._health.failed(flight.member, failure, event.reason, now)
         if self._may_hide_a_bad_one(flight, failure) and self._count_retry():
             for half in _halves(flight.shard.pieces):
@@ -246,10 +262,32 @@ class Scheduler:
 
     def _cancelled(self, event: ShardCancelled, now: float) -> None:
         flight = self._land(event.shard, now)
-        self._purse.settle((id(self), event.shard))
         self._health.learned_nothing(flight.member)
+        if event.confirmed:
+            self._purse.release((id(self), event.shard))
+            for piece in flight.shard.pieces:
+                self._dealer.backlog.put(piece, flight.group.barred)
+            return
+        self._purse.settle((id(self), event.shard))
+        lost = Failure(transient=True, fault="network", submitted=None)
         for piece in flight.shard.pieces:
-            self._dealer.backlog.put(piece, flight.group.barred)
+            self._again(piece, flight, lost, "given up on, and its cancellation not confirmed")
+
+    def _recall(self, now: float) -> Iterator[Instruction]:
+        """Give up on shards that are overdue on members that are ejected anyway.
+
+        Without this a member that died with jobs in its queue would hold up the run for ever.
+        """
+        for index, flight in self._flights_on_ejected():
+            if now >= flight.overdue and not flight.recalled:
+                flight.recalled = True
+                yield Cancel(shard=index)
+
+    def _flights_on_ejected(self) -> list[tuple[int, _Flight]]:
+        ejected = self._health.ejected
+        if not ejected:
+            return []
+        return [item for item in self._flights.items() if item[1].member in ejected]
 
     @staticmethod
     def _may_hide_a_bad_one(flight: _Flight, failure: Failure) -> bool:
@@ -290,6 +328,7 @@ class Scheduler:
 
     def _give_up(self, piece: Piece, why: str = "") -> None:
         task = self._tasks[piece.task]
+        why = why or self._stopped
         reasons = dict(self._health.lost) | dict(task.refusals)
         for failed, member, reason in self._causes:
             same = failed.task == piece.task
@@ -381,8 +420,10 @@ class Scheduler:
             self._lack_money(member, group, verdict)
             return None
         self._next_shard += 1
-        self._flights[shard.index] = _Flight(shard, member, group, now)
         standing.take(key, seconds, now)
+        expected = standing.busy_until - now + standing.queue_seconds
+        overdue = now + max(_OVERDUE_TIMES * expected, _OVERDUE_SECONDS)
+        self._flights[shard.index] = _Flight(shard, member, group, now, overdue)
         self._health.sent(member)
         self._tally.first_tries += 1
         assigned = self._dealer.assigned
@@ -449,6 +490,7 @@ class Scheduler:
             looks.append(self._down_since + self._policy.patience_seconds)
         if any(self._dealer.verdicts.values()):
             looks.append(now + self._policy.probe_seconds)
+        looks += [flight.overdue for _, flight in self._flights_on_ejected()]
         looks += [
             standing.submissions[0] + 60
             for name, standing in self._standings.items()

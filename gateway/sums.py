@@ -126,11 +126,19 @@ class BlockSums:
 
     def _quantities(self, words: Words) -> NDArray[np.int64]:
         """Return what is summed, for each pattern."""
-        values = self._reading.values(words)
-        if len(values) == len(self._sums):
-            return values
-        joint = np.rint(self._coefficients @ values.astype(float)).astype(np.int64)
-        return np.concatenate([values, values[self._projectors] ** 2, joint, joint**2])
+        read = self._reading.values(words)
+        values = np.empty((len(self._sums), read.shape[1]), np.int64)
+        first, joint = len(read) + len(self._projectors), len(self._joint)
+        values[: len(read)] = read
+        values[len(read) : first] = read[self._projectors] != 0
+        if joint:
+            np.rint(
+                self._coefficients @ read.astype(float),
+                out=values[first : first + joint],
+                casting="unsafe",
+            )
+            np.square(values[first : first + joint], out=values[first + joint :])
+        return values
 
     # -- giving out --------------------------------------------------------------------------
 

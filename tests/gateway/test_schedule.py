@@ -135,8 +135,9 @@ def without(piece: Piece, lost: list[Piece]) -> list[Piece]:
     for row in range(piece.row_start, piece.row_stop):
         start, stop = piece.shot_start, piece.shot_stop
         for gap in lost:
-            if gap.task == piece.task and gap.row_start <= row < gap.row_stop:
-                stop = min(stop, gap.shot_start)
+            here = gap.task == piece.task and gap.row_start <= row < gap.row_stop
+            if here and start <= gap.shot_start < stop:
+                stop = gap.shot_start
         if stop > start:
             left.append(Piece(piece.task, row, row + 1, start, stop))
     return left
