@@ -22,6 +22,7 @@ from qiskit_gateway.backends.limits import Limits, discover
 from qiskit_gateway.backends.member import Handle, Tariff
 from qiskit_gateway.backends.outcomes import Outcome, read
 from qiskit_gateway.backends.pricing import Pricing
+from qiskit_gateway.backends.queueing import Probe, probe_for
 from qiskit_gateway.backends.quirks import (
     Adaptation,
     adaptation_for,
@@ -137,6 +138,11 @@ class Member:
         if unknown:
             return f"does not know the option {unknown[0]!r}"
         return self.adaptation.refusal
+
+    @property
+    def queue_probe(self) -> Probe | None:
+        """Return what to call to learn how long its queue is, or ``None``; it may block."""
+        return probe_for(self.backend, self.queue)
 
     @property
     def known_options(self) -> frozenset[str]:

@@ -156,6 +156,11 @@ class QueueWatch:
             await anyio.sleep_until(began + interval_seconds)
 
 
+def can_be_read(member: Any) -> bool:
+    """Return whether a member has a queue that a watch can read."""
+    return _reader(member, 1.0) is not None
+
+
 def _reader(member: Any, timeout_seconds: float) -> Callable[[], Awaitable[QueueReading]] | None:
     if hasattr(member, "queue_probe"):
         probe = member.queue_probe

@@ -9,36 +9,21 @@ next divides the work among those that tie on it.
 
 import heapq
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from qiskit_gateway.policies.objectives import Objective
 from qiskit_gateway.policies.offer import Offer
+from qiskit_gateway.workload import NO_LOAD, Load
 
 # Up to this many circuits per member the division is found circuit by circuit.
 _EXACT_PER_MEMBER = 4
 _TIE = 1e-9
 
 
-@dataclass(frozen=True, slots=True)
-class Load:
-    """An amount of work: circuits, and shots summed over them."""
-
-    circuits: float
-    circuit_shots: float
-
-    def part(self, share: float) -> "Load":
-        """Return that share of it."""
-        return Load(self.circuits * share, self.circuit_shots * share)
-
-
 Quote = Callable[[str, Load, Load], Offer]
 """What it would mean for a member to take a load, after another that it was given before."""
-
-
-_NONE = Load(0.0, 0.0)
 
 
 def allocate(
@@ -66,7 +51,7 @@ def allocate(
         return {members[0]: work.circuits}
     if not objective.grows:
         one = work.part(1 / work.circuits)
-        best = min(members, key=lambda member: objective.key(quote(member, one, _NONE)))
+        best = min(members, key=lambda member: objective.key(quote(member, one, NO_LOAD)))
         return {best: work.circuits}
     if not divisible and work.circuits <= _EXACT_PER_MEMBER * len(members):
         return _one_by_one(work, members, quote, objective)
@@ -99,7 +84,7 @@ def _level(
     one = work.part(1 / work.circuits)
     low, high = (
         np.array([objective.key(quote(member, one, before)) for member in members], dtype=float)
-        for before in (_NONE, work)
+        for before in (NO_LOAD, work)
     )
     chosen = np.arange(len(members))
     for part in range(low.shape[1]):

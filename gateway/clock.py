@@ -19,6 +19,8 @@ class JumpingLoop(asyncio.SelectorEventLoop):
 
         def jump(timeout: float | None = None) -> Any:
             events = select(0)
+            if not events and timeout is None:
+                raise RuntimeError("every task waits for another: nothing is left to happen")
             if not events and timeout:
                 self._jumped += timeout
             return events

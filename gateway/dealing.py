@@ -5,19 +5,19 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from qiskit_gateway.allocate import Load, allocate
+from qiskit_gateway.allocate import allocate
 from qiskit_gateway.cutting import NOBODY, Backlog, Barred
 from qiskit_gateway.policies.policy import Policy
 from qiskit_gateway.policies.verdict import Verdict
 from qiskit_gateway.standing import Standing
 from qiskit_gateway.terms import Quoting, Terms, guess_seconds
-from qiskit_gateway.workload import Piece
+from qiskit_gateway.workload import Load, Piece
 
 Slots = Callable[[str], int]
 
-# The first shard of a member never seen at work is this part of what it should take in all;
-# later ones are half of what is left for it.
-_FIRST_PARTS = 8
+# The first shards of a member never seen at work are together this part of what it should take in
+# all; later ones are each half of what is left for it.
+_FIRST_PARTS = 12
 _PARTS = 2
 # A shard runs at least this many times as long as its job's overhead.
 _OVERHEADS = 4
@@ -245,7 +245,7 @@ class Dealer:
         if len(plan.quotas) == 1 or not self.policy.minimize.grows or terms.job_fee_usd:
             return quota
         if not standing.speed.jobs:
-            return quota / (_FIRST_PARTS * free)
+            return quota / (_FIRST_PARTS * (free + len(standing.in_flight)))
         each = standing.speed.seconds(1, plan.shots, jobs=0)
         worth = _OVERHEADS * standing.speed.overhead_seconds / each if each else quota
         return min(quota, max(quota / (_PARTS * free), worth))

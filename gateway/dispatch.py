@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import anyio
 from anyio.abc import TaskGroup
+from anyio.lowlevel import checkpoint
 
 from qiskit_gateway import logs
 from qiskit_gateway.attempt import Attempt, Attempts
@@ -18,6 +19,7 @@ from qiskit_gateway.backends.fleet import Fleet
 from qiskit_gateway.backends.member import FleetMember
 from qiskit_gateway.backends.outcomes import Outcome
 from qiskit_gateway.backends.pricing import Usage
+from qiskit_gateway.backends.queueing import QueueReading, QueueWatch, can_be_read
 from qiskit_gateway.backends.threads import call_in_thread
 from qiskit_gateway.events import (
     Cancel,
@@ -137,6 +139,7 @@ class Run:
         try:
             async with anyio.create_task_group() as group:
                 self._group: TaskGroup = group
+                await self._watch_queues()
                 self._perform(self._scheduler.start(anyio.current_time()))
                 if self._stop_reason:
                     self._feed(Stop(reason=self._stop_reason))
@@ -149,6 +152,28 @@ class Run:
         assert self.ended is not None  # noqa: S101
         self._summarise(self.ended)
         return self.ended
+
+    async def _watch_queues(self) -> None:
+        """Keep the readings of the queues fresh, in the background."""
+        watched = [member for member in self._fleet if can_be_read(member)]
+        for member in watched:
+            self._group.start_soon(self._watch_queue, member)
+        if any(not hasattr(member, "queue_probe") for member in watched):
+            # Members that are asked in the event loop answer at once, if they are let.
+            await checkpoint()
+            await checkpoint()
+
+    async def _watch_queue(self, member: FleetMember) -> None:
+        standing = self._standing.of(member.name)
+
+        def note(_: str, reading: QueueReading) -> None:
+            standing.read_at = anyio.current_time()
+            standing.queue_seconds = reading.wait_seconds or 0.0
+            standing.pending_jobs = reading.pending_jobs or 0.0
+
+        interval = self._policy.queue_seconds
+        await anyio.sleep_until(standing.read_at + interval)
+        await QueueWatch().watch([member], note, interval_seconds=interval)
 
     def stop(self, reason: str) -> None:
         """Give up what is not done; reaches the providers of what is in flight."""

@@ -41,6 +41,7 @@ class Health:
         self._names = tuple(members)
         self._standings = {name: standing.of(name) for name in self._names}
         self._ejected = standing.ejected
+        self._ill = standing.ill
         self._policy = policy
         self._usable = self._names
         self._known: frozenset[str] = frozenset()
@@ -68,6 +69,11 @@ class Health:
     def ejected(self) -> frozenset[str]:
         """Return the members that get no work now."""
         return frozenset(self._ejected & self._standings.keys())
+
+    @property
+    def ill(self) -> frozenset[str]:
+        """Return the members that are ejected, or have not done a shard since they were."""
+        return frozenset(self._ill & self._standings.keys())
 
     def admits(self, member: str) -> Admission:
         """Return how much work a member may be sent now."""
@@ -115,7 +121,5 @@ class Health:
 
     def _set(self, member: str, state: BreakerState) -> None:
         self._standings[member].breaker = state
-        if state.phase == "open":
-            self._ejected.add(member)
-        else:
-            self._ejected.discard(member)
+        (self._ejected.add if state.phase == "open" else self._ejected.discard)(member)
+        (self._ill.discard if state.phase == "closed" else self._ill.add)(member)

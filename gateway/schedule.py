@@ -15,7 +15,6 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from qiskit_gateway.allocate import Load
 from qiskit_gateway.cutting import NOBODY, Backlog, Barred
 from qiskit_gateway.dealing import Dealer, Group
 from qiskit_gateway.events import (
@@ -41,9 +40,9 @@ from qiskit_gateway.policies.verdict import Verdict
 from qiskit_gateway.purse import Purse
 from qiskit_gateway.standing import FleetStanding
 from qiskit_gateway.terms import Terms
-from qiskit_gateway.workload import Piece, Shard, Task
+from qiskit_gateway.workload import Load, Piece, Shard, Task
 
-# A shard on an ejected member is given up on after so many times what it was expected to take,
+# A shard on a member that is not well is given up on after so many times what it was expected to take,
 # but not before so many seconds.
 _OVERDUE_TIMES = 3.0
 _OVERDUE_SECONDS = 30.0
@@ -54,9 +53,9 @@ class _Flight:
     """A shard in flight.
 
     Attributes:
-        overdue: When it has taken so long that, its member being ejected, nobody waits for it any
-            more.
+        overdue: When it has taken so long that, if its member is ill, nobody waits for it any more.
         recalled: Whether it is being cancelled for that.
+        seconds: How long its member worked on it, once that is known.
     """
 
     shard: Shard
@@ -65,6 +64,7 @@ class _Flight:
     submitted: float
     overdue: float
     recalled: bool = False
+    seconds: float = 0.0
 
 
 @dataclass(slots=True)
@@ -194,13 +194,20 @@ class Scheduler:
 
     def _land(self, index: int, now: float) -> _Flight:
         flight = self._flights.pop(index)
-        self._standings[flight.member].release((id(self), index), now)
+        standing = self._standings[flight.member]
+        # A member works on one job after the other, so this one had it since the last one ended,
+        # or since its turn in the queue came. Where jobs overlap, that is what they take of it.
+        turn = min(now, flight.submitted + standing.queue_seconds)
+        flight.seconds = now - max(turn, standing.busy_since)
+        standing.release((id(self), index), now)
         return flight
 
     def _finished(self, event: ShardFinished, now: float) -> Iterator[Instruction]:
         flight = self._land(event.shard, now)
         self._purse.settle((id(self), event.shard))
-        self._learn(flight, now)
+        shard = flight.shard
+        speed = self._standings[flight.member].speed
+        speed.observe(shard.circuits, shard.circuits * shard.shots, flight.seconds)
         if event.failed:
             _, failure, reason = event.failed[0]
             yield from self._health.failed(flight.member, failure, reason, now)
@@ -211,15 +218,6 @@ class Scheduler:
             self._dealer.backlog.keep(flight.member, piece, flight.group.barred)
         for piece, failure, reason in event.failed:
             self._again(piece, flight, failure, reason)
-
-    def _learn(self, flight: _Flight, now: float) -> None:
-        # A member works on one job after the other, so this one had it since the last one ended.
-        # Where jobs do overlap, that is what they take of its time.
-        standing = self._standings[flight.member]
-        seconds = now - max(flight.submitted, standing.last_finished)
-        shard = flight.shard
-        standing.speed.observe(shard.circuits, shard.circuits * shard.shots, seconds)
-        standing.last_finished = now
 
     def _failed(self, event: ShardFailed, now: float) -> Iterator[Instruction]:
         flight = self._land(event.shard, now)
@@ -274,20 +272,18 @@ class Scheduler:
             self._again(piece, flight, lost, "given up on, and its cancellation not confirmed")
 
     def _recall(self, now: float) -> Iterator[Instruction]:
-        """Give up on shards that are overdue on members that are ejected anyway.
+        """Give up on shards that are overdue on members that are ill.
 
         Without this a member that died with jobs in its queue would hold up the run for ever.
         """
-        for index, flight in self._flights_on_ejected():
+        for index, flight in self._flights_on_ill():
             if now >= flight.overdue and not flight.recalled:
                 flight.recalled = True
                 yield Cancel(shard=index)
 
-    def _flights_on_ejected(self) -> list[tuple[int, _Flight]]:
-        ejected = self._health.ejected
-        if not ejected:
-            return []
-        return [item for item in self._flights.items() if item[1].member in ejected]
+    def _flights_on_ill(self) -> list[tuple[int, _Flight]]:
+        ill = self._health.ill
+        return [item for item in self._flights.items() if item[1].member in ill] if ill else []
 
     @staticmethod
     def _may_hide_a_bad_one(flight: _Flight, failure: Failure) -> bool:
@@ -400,7 +396,7 @@ class Scheduler:
             return 0
         standing, terms = self._standings[member], self._dealer.terms[member]
         free = min(
-            terms.slots(standing) - len(standing.in_flight),
+            terms.free_slots(standing, now),
             standing.submissions_left(terms.submissions_per_minute, now),
         )
         return max(0, min(free, 1) if admission == "one" else free)
@@ -420,8 +416,8 @@ class Scheduler:
             self._lack_money(member, group, verdict)
             return None
         self._next_shard += 1
-        standing.take(key, seconds, now)
-        expected = standing.busy_until - now + standing.queue_seconds
+        standing.take(key, load, now)
+        expected = terms.seconds(standing, standing.load, guess) + standing.queue_seconds
         overdue = now + max(_OVERDUE_TIMES * expected, _OVERDUE_SECONDS)
         self._flights[shard.index] = _Flight(shard, member, group, now, overdue)
         self._health.sent(member)
@@ -490,7 +486,7 @@ class Scheduler:
             looks.append(self._down_since + self._policy.patience_seconds)
         if any(self._dealer.verdicts.values()):
             looks.append(now + self._policy.probe_seconds)
-        looks += [flight.overdue for _, flight in self._flights_on_ejected()]
+        looks += [flight.overdue for _, flight in self._flights_on_ill()]
         looks += [
             standing.submissions[0] + 60
             for name, standing in self._standings.items()

@@ -4,6 +4,7 @@ Plain data, changed by the schedulers of all runs over the fleet, all of which l
 loop: slots in flight, health, learned speed, queue readings.
 """
 
+import math
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 
 from qiskit_gateway.policies.breaker import BreakerState
 from qiskit_gateway.policies.budget import Ledger
+from qiskit_gateway.workload import NO_LOAD, Load
 
 _MINUTE = 60.0
 _MANY = 1 << 30
@@ -74,30 +76,35 @@ class Standing:
     """What is known of one member.
 
     Attributes:
-        in_flight: Expected seconds of each job of ours there, by a key that no other job has.
-        busy_until: When those jobs are expected to be done, in seconds of the loop's clock.
-        last_finished: When one of our jobs there last ended.
+        in_flight: The size of each job of ours there, by a key that no other job has.
+        load: The sizes of those jobs together.
+        busy_since: Since when it has worked on the first of them: when the last one ended, or this
+            one was handed over, in seconds of the loop's clock.
         speed: What its jobs taught.
         breaker: Its health.
         queue_seconds: How long a job waits behind those of others, as last read.
         pending_jobs: How many jobs of others are queued, as last read.
+        read_at: When that was, in seconds of the loop's clock.
         submissions: When the jobs of the last minute were handed over, oldest first.
     """
 
-    in_flight: dict[object, float] = field(default_factory=dict)
-    busy_until: float = 0.0
-    last_finished: float = 0.0
+    in_flight: dict[object, Load] = field(default_factory=dict)
+    load: Load = NO_LOAD
+    busy_since: float = 0.0
     speed: Speed = field(default_factory=Speed)
     breaker: BreakerState = field(default_factory=BreakerState)
     queue_seconds: float = 0.0
     pending_jobs: float = 0.0
+    read_at: float = -math.inf
     submissions: deque[float] = field(default_factory=deque)
 
-    def take(self, key: object, seconds: float, now: float) -> None:
-        """Note that a job was handed over, expected to run for so long."""
-        self.in_flight[key] = seconds
+    def take(self, key: object, load: Load, now: float) -> None:
+        """Note that a job was handed over."""
+        if not self.in_flight:
+            self.busy_since = now
+        self.in_flight[key] = load
+        self.load = self.load.plus(load)
         self.submissions.append(now)
-        self.busy_until = max(now, self.busy_until) + seconds
 
     def submissions_left(self, per_minute: int | None, now: float) -> int:
         """Return how many more jobs may be handed over now under a limit per minute."""
@@ -107,8 +114,11 @@ class Standing:
 
     def release(self, key: object, now: float) -> None:
         """Note that a job is over; a second release of one key does nothing."""
-        if self.in_flight.pop(key, None) is not None:
-            self.busy_until = now + sum(self.in_flight.values())
+        load = self.in_flight.pop(key, None)
+        if load is not None:
+            # Exactly none when it is empty, whatever rounding has added up to.
+            self.load = self.load.minus(load) if self.in_flight else NO_LOAD
+            self.busy_since = now
 
 
 @dataclass(slots=True)
@@ -118,12 +128,14 @@ class FleetStanding:
     Attributes:
         members: The standings, by member.
         ejected: The members whose breakers are open.
+        ill: The members whose breakers are not closed.
         ledgers: What was spent and is set aside, by identity of the budget.
         listeners: Told when a slot became free, by run.
     """
 
     members: dict[str, Standing] = field(default_factory=dict)
     ejected: set[str] = field(default_factory=set)
+    ill: set[str] = field(default_factory=set)
     ledgers: dict[int, Ledger] = field(default_factory=dict)
     listeners: list[Callable[[], None]] = field(default_factory=list)
 

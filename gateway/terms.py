@@ -4,19 +4,21 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from statistics import median
 
-from qiskit_gateway.allocate import Load
 from qiskit_gateway.cutting import Room
 from qiskit_gateway.policies.offer import Offer
 from qiskit_gateway.standing import Speed, Standing
+from qiskit_gateway.workload import NO_LOAD, Load
 
 # What a member that was never seen at work is thought to take, where nobody was: only the
 # proportions matter, since then all members are thought to take the same.
 _NOMINAL_CIRCUIT_SECONDS = 1e-3
 _NOMINAL_SHOT_SECONDS = 1e-6
-_SLOTS = 4
+# Jobs at once on a member that may overlap them: at least, at most, and before its first came back.
+_LEAST_SLOTS = 2
 _MOST_SLOTS = 64
+_UNSEEN_SLOTS = 4
+_UNSEEN_QUEUED_SLOTS = 16
 _ANY = 1 << 62
-_NONE = Load(0.0, 0.0)
 
 
 def _free(_jobs: float, _circuits: float, _circuit_shots: float, _seconds: float) -> float:
@@ -59,19 +61,31 @@ class Terms:
     price: Callable[[float, float, float, float], float] = _free
     job_fee_usd: float = 0.0
 
-    def slots(self, standing: Standing) -> int:
-        """Return how many jobs the member may have at once.
+    def free_slots(self, standing: Standing, now: float) -> int:
+        """Return how many more jobs the member may have now.
 
-        Where that is not known, enough to keep it busy while jobs wait in its queue.
+        Where nobody says how many, so many that it stays busy while jobs wait in its queue, and
+        no more: what it has been given can hardly be taken back.
         """
+        jobs = len(standing.in_flight)
         if self.max_in_flight is not None:
-            return self.max_in_flight
+            return self.max_in_flight - jobs
         if not self.overlaps:
-            return 1
-        seconds = standing.speed.seconds(1, 0)
-        if not standing.queue_seconds or not seconds:
-            return _SLOTS
-        return min(_MOST_SLOTS, _SLOTS + round(standing.queue_seconds / seconds))
+            return 1 - jobs
+        if not standing.speed.jobs:
+            return (_UNSEEN_QUEUED_SLOTS if standing.queue_seconds else _UNSEEN_SLOTS) - jobs
+        if jobs < _LEAST_SLOTS:
+            return _LEAST_SLOTS - jobs
+        busy = self.busy_seconds(standing, now)
+        each = busy / jobs
+        return 1 if busy < standing.queue_seconds + each and jobs < _MOST_SLOTS else 0
+
+    def busy_seconds(self, standing: Standing, now: float, guess: Load | None = None) -> float:
+        """Return how long the member is still expected to work on our jobs in flight."""
+        if not standing.in_flight:
+            return 0.0
+        seconds = self.seconds(standing, standing.load, guess)
+        return max(0.0, seconds - (now - standing.busy_since))
 
     def room(self, circuits: int = _ANY, *, most_shots: int | None = None) -> Room:
         """Return how large a shard of at most so many circuits and shots may be."""
@@ -131,10 +145,10 @@ class Quoting:
     uses: frozenset[str]
     now: float
 
-    def __call__(self, member: str, load: Load, before: Load = _NONE) -> Offer:
+    def __call__(self, member: str, load: Load, before: Load = NO_LOAD) -> Offer:
         """Return what it would mean for a member to take a load after another."""
         terms, standing = self.terms[member], self.standings[member]
-        wait = max(standing.queue_seconds, standing.busy_until - self.now)
+        wait = max(standing.queue_seconds, terms.busy_seconds(standing, self.now, self.guess))
         if before.circuits:
             wait += terms.seconds(standing, before, self.guess)
         run = terms.seconds(standing, load, self.guess)

@@ -91,3 +91,26 @@ class Shard:
     def circuit_shots(self) -> int:
         """Return how many shots it contributes to the results, summed over circuits."""
         return sum(piece.circuit_shots for piece in self.pieces)
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """An amount of work: circuits, and shots summed over them."""
+
+    circuits: float
+    circuit_shots: float
+
+    def plus(self, other: "Load") -> "Load":
+        """Return both together."""
+        return Load(self.circuits + other.circuits, self.circuit_shots + other.circuit_shots)
+
+    def minus(self, other: "Load") -> "Load":
+        """Return what is left without another."""
+        return Load(self.circuits - other.circuits, self.circuit_shots - other.circuit_shots)
+
+    def part(self, share: float) -> "Load":
+        """Return that share of it."""
+        return Load(self.circuits * share, self.circuit_shots * share)
+
+
+NO_LOAD = Load(0.0, 0.0)

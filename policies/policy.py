@@ -35,6 +35,8 @@ class Policy:
         collect_seconds: How long a provider may take from there to the result, queue included,
             in seconds; ``None`` for no limit.
         cancel_seconds: How long a provider may take to cancel a job, in seconds.
+        queue_seconds: How old a reading of a member's queue may become, in seconds. A refresh every
+            five minutes keeps almost all of its worth.
         probe_seconds: How long between two looks where work waits for something other than time,
             such as a shorter queue, in seconds.
         patience_seconds: How long a run without a deadline waits while no member is usable, in
@@ -53,6 +55,7 @@ class Policy:
     submit_seconds: float = 120.0
     collect_seconds: float | None = None
     cancel_seconds: float = 10.0
+    queue_seconds: float = 300.0
     probe_seconds: float = 30.0
     patience_seconds: float | None = 300.0
     on_failure: OnFailure = "raise"
@@ -66,7 +69,7 @@ class Policy:
             _check_kind("budget", self.budget, Budget, "Budget(usd=20)")
         check_choice("spread", self.spread, get_args(Spread))
         check_choice("on_failure", self.on_failure, get_args(OnFailure))
-        for name in ("submit_seconds", "cancel_seconds", "probe_seconds"):
+        for name in ("submit_seconds", "cancel_seconds", "probe_seconds", "queue_seconds"):
             check_positive(name, getattr(self, name))
         for name in ("deadline_seconds", "collect_seconds", "patience_seconds"):
             if getattr(self, name) is not None:

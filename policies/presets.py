@@ -39,6 +39,7 @@ class PolicyOptions(TypedDict, total=False):
     collect_seconds: float | None
     cancel_seconds: float
     probe_seconds: float
+    queue_seconds: float
     patience_seconds: float | None
     on_failure: OnFailure
 

@@ -4,9 +4,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qiskit_gateway.allocate import Load, allocate
+from qiskit_gateway.allocate import allocate
 from qiskit_gateway.policies.objectives import Finish, Order, Price, Then, Work, WorkShare
 from qiskit_gateway.policies.offer import Offer
+from qiskit_gateway.workload import Load
 
 
 def quoting(seconds, *, waits=None, prices=None, weights=None, orders=None):

@@ -438,8 +438,8 @@ def test_refused_credentials_put_a_member_out_for_the_run():
     end = world.run(answer, steady)
 
     assert end.given_up == ()
-    assert sum(submit.member == "locked" for submit in world.submits) <= members[0].slots(
-        FleetStanding().of("locked")
+    assert sum(submit.member == "locked" for submit in world.submits) <= members[0].free_slots(
+        FleetStanding().of("locked"), 0.0
     )
 
 

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qiskit_gateway.allocate import Load
 from qiskit_gateway.standing import FleetStanding, Speed, Standing
 from qiskit_gateway.terms import Terms, guess_seconds
+from qiskit_gateway.workload import Load
 
 seconds = st.floats(0.001, 10)
 
@@ -48,14 +48,15 @@ def test_no_part_of_a_speed_is_negative(jobs):
 def test_a_slot_is_released_once():
     """A second release of one job changes nothing."""
     standing = Standing()
-    standing.take("x", 5.0, now=0.0)
-    standing.take("y", 7.0, now=0.0)
+    standing.take("x", Load(5, 50), now=0.0)
+    standing.take("y", Load(7, 70), now=0.0)
 
     standing.release("x", now=4.0)
     standing.release("x", now=9.0)
 
     assert list(standing.in_flight) == ["y"]
-    assert standing.busy_until == 11.0
+    assert standing.load == Load(7, 70)
+    assert standing.busy_since == 4.0
 
 
 def test_a_member_never_seen_is_thought_to_be_like_the_others():
@@ -79,19 +80,23 @@ def test_jobs_are_counted_by_every_limit():
 
 
 @pytest.mark.parametrize(
-    ("terms", "queue", "slots"),
+    ("terms", "queue", "jobs", "free"),
     [
-        (Terms(name="a", max_in_flight=3), 0.0, 3),
-        (Terms(name="a", overlaps=False), 600.0, 1),
-        (Terms(name="a"), 0.0, 4),
-        (Terms(name="a"), 600.0, 64),
-        (Terms(name="a"), 20.0, 14),
+        (Terms(name="a", max_in_flight=3), 0.0, 2, 1),
+        (Terms(name="a", overlaps=False), 600.0, 0, 1),
+        (Terms(name="a", overlaps=False), 600.0, 1, 0),
+        (Terms(name="a"), 0.0, 1, 1),
+        (Terms(name="a"), 0.0, 2, 0),
+        (Terms(name="a"), 30.0, 9, 1),
+        (Terms(name="a"), 30.0, 30, 0),
     ],
 )
-def test_slots_cover_the_queue_where_nobody_says_how_many(terms, queue, slots):
-    """Enough jobs are in flight to keep a member busy while they wait in its queue."""
+def test_jobs_in_flight_bridge_the_queue_where_nobody_says_how_many(terms, queue, jobs, free):
+    """Enough jobs are in flight to keep a member busy while others wait in its queue."""
     standing = FleetStanding().of("a")
     standing.queue_seconds = queue
     standing.speed = Speed(circuit_seconds=2.0, jobs=1)
+    for number in range(jobs):
+        standing.take(number, Load(1, 10), now=0.0)
 
-    assert terms.slots(standing) == slots
+    assert terms.free_slots(standing, now=0.0) == free

@@ -1,0 +1,279 @@
+"""Real provider packages through the router: each alone, and six of them as one fleet."""
+
+from dataclasses import dataclass
+from math import pi, prod
+
+import numpy as np
+import pytest
+from qiskit.circuit import ClassicalRegister, Parameter, QuantumCircuit, QuantumRegister
+from qiskit.quantum_info import Statevector
+
+from qiskit_gateway import PlanError, RouterSampler, RunError
+from qiskit_gateway.backends import Fleet, Limits, Member
+from qiskit_gateway.backends.scripted import Errors, Fails, Malforms, Runs, ScriptedBackend, Short
+from qiskit_gateway.policies import RetryPolicy, fastest, round_robin
+
+# Third parties warn about their own dependencies; which of them do changes with every release.
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+SHOTS = 300
+
+# -- each alone ------------------------------------------------------------------------------------
+
+
+def bell():
+    circuit = QuantumCircuit(2)
+    circuit.h(0)
+    circuit.cx(0, 1)
+    circuit.measure_all()
+    return [(circuit, None)], [{"00", "11"}]
+
+
+def registers():
+    """Two registers of unlike width: the second holds 10, the first 0."""
+    circuit = QuantumCircuit(
+        QuantumRegister(3), ClassicalRegister(1, "a"), ClassicalRegister(2, "b")
+    )
+    circuit.x(2)
+    circuit.measure(range(3), range(3))
+    return [(circuit, None)], [{"100"}]
+
+
+def sparse():
+    circuit = QuantumCircuit(1, 3)
+    circuit.x(0)
+    circuit.measure(0, 2)
+    return [(circuit, None)], [{"100"}]
+
+
+def parameters():
+    b, a = Parameter("b"), Parameter("a")
+    circuit = QuantumCircuit(2, 2)
+    circuit.rx(b, 0)
+    circuit.ry(a, 1)
+    circuit.measure([0, 1], [0, 1])
+    # In the order of circuit.parameters: a, b.
+    return [(circuit, [[pi, 0], [0, pi], [0, 0]])], [{"10"}, {"01"}, {"00"}]
+
+
+def mixed():
+    """All of these in one run, in PUBs of unlike shots."""
+    pubs, expected = [], []
+    for case in (registers, parameters, sparse, bell, registers):
+        more_pubs, more_expected = case()
+        pubs += [(*pub, SHOTS + len(pubs) % 2) for pub in more_pubs]
+        expected += more_expected
+    return pubs, expected
+
+
+CASES = {
+    "bell": bell,
+    "registers": registers,
+    "sparse": sparse,
+    "parameters": parameters,
+    "mixed": mixed,
+}
+# The others have to be right.
+REFUSING = {"ddsim hybrid", "ddsim path"}
+
+
+def rows_of(result):
+    """Return the shots of each row of each PUB as texts, all registers joined."""
+    for pub in result:
+        bits = pub.join_data()
+        for index in np.ndindex(bits.shape):
+            assert bits.num_shots == pub.metadata["shots"]
+            yield bits.get_bitstrings(index)
+
+
+def is_right(texts, expected):
+    """Tell whether what was expected is what was mostly seen: some members have noise."""
+    seen = [texts.count(text) / len(texts) for text in expected]
+    return sum(seen) > 0.6 and min(seen) > 0.3 * max(seen)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_alone(provider_member, case):
+    """Through the router, every provider is right, or refuses with a reason."""
+    pubs, expected = CASES[case]()
+    job = RouterSampler(provider_member).run(pubs, shots=SHOTS)
+    if provider_member.name in REFUSING:
+        with pytest.raises((PlanError, RunError), match="qubits where classical bits"):
+            job.result()
+        return
+    found = [is_right(*row) for row in zip(rows_of(job.result()), expected, strict=True)]
+    assert found == [True] * len(expected)
+    assert job.report().members.keys() == {provider_member.name}
+
+
+def test_alone_with_a_seed(provider_member):
+    """With a seed every provider is right too, whether it knows seeds or not."""
+    if provider_member.name in REFUSING:
+        pytest.skip("it refuses all work")
+    pubs, expected = mixed()
+    sampler = RouterSampler(provider_member, options={"seed_simulator": 11})
+    rows = rows_of(sampler.run(pubs, shots=SHOTS).result())
+    assert all(is_right(*row) for row in zip(rows, expected, strict=True))
+
+
+# -- six as one ------------------------------------------------------------------------------------
+
+SIX = ("basic", "aer", "ddsim", "qdmi", "braket", "qsharp")
+PUBS = 200
+# Chance that a right distribution is called wrong, for one row; there are less than 1000 rows.
+CHANCE = 1e-13
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A PUB, and the probability of each outcome of each of its rows."""
+
+    circuit: QuantumCircuit
+    values: np.ndarray
+    shots: int
+    distributions: list
+
+    @property
+    def pub(self):
+        return self.circuit, self.values, self.shots
+
+
+def asked(rng):
+    """Return a PUB of random shape, shots, gates, registers and order of measurement."""
+    qubits = int(rng.integers(1, 4))
+    body = QuantumCircuit(qubits)
+    for number in range(int(rng.integers(1, 4))):
+        qubit = int(rng.integers(qubits))
+        getattr(body, ("rx", "ry")[number % 2])(Parameter(f"angle_{number}"), qubit)
+        if qubits > 1:
+            body.cx(qubit, (qubit + 1) % qubits)
+    shape = [(), (1,), (3,), (2, 2)][rng.integers(4)]
+    values = rng.uniform(0, 2 * pi, (*shape, body.num_parameters))
+    if rng.random() < 0.4:
+        values = pi * rng.integers(0, 2, values.shape)  # One sure outcome for each row.
+
+    places = rng.permutation(qubits + 1)[:qubits].tolist()
+    split = int(rng.integers(1, qubits + 1))
+    registers = ClassicalRegister(split, "one"), ClassicalRegister(qubits + 1 - split, "two")
+    circuit = QuantumCircuit(body.qubits, *registers)
+    circuit.compose(body, inplace=True)
+    circuit.measure(range(qubits), places)
+    rows = values.reshape(prod(shape), -1)
+    return Asked(
+        circuit=circuit,
+        values=values,
+        shots=int(rng.integers(20, 600)),
+        distributions=[distribution(body.assign_parameters(row), places) for row in rows],
+    )
+
+
+def distribution(body, places):
+    """Return the exact probabilities of what is measured: qubit ``i`` into bit ``places[i]``."""
+    found = {}
+    for outcome, probability in enumerate(Statevector(body).probabilities()):
+        number = sum(((outcome >> qubit) & 1) << place for qubit, place in enumerate(places))
+        found[format(number, f"0{len(places) + 1}b")] = float(probability)
+    return found
+
+
+def check(result, questions):
+    """Check every row: its shots, that nothing impossible was seen, and its distribution."""
+    wrong = []
+    assert len(result) == len(questions)
+    for number, (pub, question) in enumerate(zip(result, questions, strict=True)):
+        assert pub.data.shape == question.values.shape[:-1]
+        assert pub.metadata == {"shots": question.shots, "circuit_metadata": {}}
+        rows = rows_of([pub])
+        for texts, expected in zip(rows, question.distributions, strict=True):
+            assert len(texts) == question.shots
+            if not is_distributed(texts, expected):
+                wrong.append((number, expected, {text: texts.count(text) for text in set(texts)}))
+    assert not wrong
+
+
+def is_distributed(texts, expected):
+    """Tell whether shots follow a distribution, by their total variation distance from it.
+
+    The bound is that of Bretagnolle, Huber and Carol.
+    """
+    possible = [text for text, probability in expected.items() if probability > 1e-12]
+    if not set(texts) <= set(possible):
+        return False
+    size = len(texts)
+    distance = sum(abs(texts.count(text) / size - expected[text]) for text in possible) / 2
+    return distance <= ((len(possible) * np.log(2) - np.log(CHANCE)) / (2 * size)) ** 0.5
+
+
+@pytest.fixture(scope="module")
+def questions():
+    rng = np.random.default_rng(20)
+    return [asked(rng) for _ in range(PUBS)]
+
+
+def all_shots(questions):
+    return sum(len(question.distributions) * question.shots for question in questions)
+
+
+@pytest.mark.providers
+@pytest.mark.parametrize("options", [{}, {"seed_simulator": 5}], ids=["free", "seeded"])
+def test_two_hundred_pubs_over_six_providers(provider_members, questions, options):
+    """One run of 200 unlike PUBs over six providers is right in every row, and all took part."""
+    limits = dict.fromkeys(SIX, Limits()) | {
+        "basic": Limits(max_circuits=7),
+        "ddsim": Limits(max_shots=250),
+        "qsharp": Limits(max_circuits=5),
+    }
+    fleet = Fleet([provider_members(name, limits=limits[name]) for name in SIX])
+    sampler = RouterSampler(fleet, policy=round_robin(), options=options)
+    job = sampler.run([question.pub for question in questions])
+    check(job.result(), questions)
+
+    done = job.report().members
+    assert done.keys() == set(SIX)
+    assert all(member["shots"] > 0 for member in done.values())
+    assert sum(member["shots"] for member in done.values()) == all_shots(questions)
+    assert sum(member["failures"] for member in done.values()) == 0
+    assert job.progress().shots_done == all_shots(questions)
+
+
+@pytest.mark.providers
+def test_by_default_every_provider_is_used(provider_members, questions):
+    """The policy that is the default finds work for all of six idle providers."""
+    fleet = Fleet([provider_members(name) for name in SIX])
+    job = RouterSampler(fleet).run([question.pub for question in questions])
+    check(job.result(), questions)
+    assert job.report().members.keys() == set(SIX)
+
+
+def failing(backend, *script, then):
+    return ScriptedBackend(backend, script, then=then)
+
+
+@pytest.mark.providers
+@pytest.mark.parametrize("policy", [fastest, round_robin])
+def test_two_of_six_providers_fail_on_the_way(provider_members, questions, policy):
+    """The same run, of whose members one dies and one delivers rubbish, is as right and complete."""
+    made = {name: provider_members(name) for name in SIX}
+    dies = failing(made["aer"].backend, Runs(), Runs(), then=Fails())
+    lies = failing(
+        made["basic"].backend,
+        Runs(),
+        Short(0.5),
+        Malforms("lies"),
+        Errors(),
+        then=Malforms("no_data"),
+    )
+    made["aer"] = Member(dies, name="aer", limits=Limits(max_circuits=10))
+    made["basic"] = Member(lies, name="basic", limits=Limits(max_circuits=10))
+    retry = RetryPolicy(wait_initial_seconds=0.01)
+    sampler = RouterSampler(Fleet(made.values()), policy=policy(retry=retry))
+    job = sampler.run([question.pub for question in questions])
+    check(job.result(), questions)
+
+    done = job.report().members
+    assert done.keys() == set(SIX)
+    assert done["aer"]["jobs"] >= 2
+    assert done["aer"]["failures"] > 0
+    assert done["basic"]["failures"] > 0
+    assert job.progress().shots_done == all_shots(questions)
+    assert not job.report().given_up

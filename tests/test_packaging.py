@@ -1,0 +1,77 @@
+"""What is shipped, and under which names."""
+
+import subprocess
+import sys
+import tomllib
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+
+import qiskit_gateway
+from qiskit_gateway import backends, policies
+
+ROOT = Path(__file__).parents[1]
+FOLDERS = {
+    "qiskit_gateway": "gateway",
+    "qiskit_gateway.backends": "backends",
+    "qiskit_gateway.policies": "policies",
+}
+
+
+@pytest.fixture(scope="module")
+def settings():
+    """Return pyproject.toml."""
+    return tomllib.loads((ROOT / "pyproject.toml").read_text())
+
+
+def test_every_package_on_disk_is_listed(settings):
+    """A sub-package that is not listed would be missing from the wheel."""
+    on_disk = set()
+    for package, folder in FOLDERS.items():
+        for init in (ROOT / folder).rglob("__init__.py"):
+            inner = init.parent.relative_to(ROOT / folder).parts
+            on_disk.add(".".join([package, *inner]))
+    assert set(settings["tool"]["setuptools"]["packages"]) == on_disk
+
+
+def test_every_package_has_its_folder(settings):
+    """The names that users import come from these folders and no others."""
+    assert settings["tool"]["setuptools"]["package-dir"] == FOLDERS
+
+
+def test_every_module_on_disk_is_installed():
+    """An editable install that is older than a module lacks it: then install again."""
+    for package, folder in FOLDERS.items():
+        installed = {entry.name for entry in files(package).iterdir()}
+        modules = {path.name for path in (ROOT / folder).glob("*.py")}
+        assert modules <= installed, f"run pip install -e . again: {modules - installed}"
+
+
+def test_types_are_shipped():
+    """Type checkers read the annotations of a package only where it says so."""
+    assert files(qiskit_gateway).joinpath("py.typed").is_file()
+
+
+def test_folders_are_no_packages():
+    """Imported under the folder's name, every class would exist twice."""
+    code = "import sys, qiskit_gateway.backends, qiskit_gateway.policies; print(*sys.modules)"
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603
+    top = {name.partition(".")[0] for name in done.stdout.split()}
+    assert top.isdisjoint(FOLDERS.values())
+    assert top.isdisjoint({"pytest", "hypothesis", "trio", "qiskit_aer"})
+    assert sys.modules.keys().isdisjoint(FOLDERS.values())
+
+
+@pytest.mark.parametrize("package", [qiskit_gateway, backends, policies])
+def test_packages_export_what_they_say(package):
+    """A package shows the names in ``__all__``, and beside them only its modules."""
+    shown = {name for name in vars(package) if not name.startswith("_")}
+    modules = {
+        name
+        for name in shown
+        if getattr(package, name) is sys.modules.get(f"{package.__name__}.{name}")
+    }
+    assert shown - modules == set(package.__all__)
+    assert len(package.__all__) == len(set(package.__all__))
