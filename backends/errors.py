@@ -29,7 +29,7 @@ class BackendError(QiskitError):
         bad_result: Whether the provider delivered a result that cannot be true.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  Each is one fact.
         self,
         message: str,
         *,
@@ -55,7 +55,7 @@ class BackendError(QiskitError):
         return str(self.message)
 
 
-class Refused(BackendError):
+class Refused(BackendError):  # noqa: N818  A verdict is no error.
     """Say that programs cannot run on this member: a verdict, not a failure.
 
     Args:

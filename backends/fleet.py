@@ -1,6 +1,7 @@
 """The members that a router may use, and what is remembered about them between runs."""
 
 from collections.abc import Iterable, Iterator
+from copy import copy
 from typing import TypeVar
 
 from qiskit.providers import BackendV2
@@ -87,13 +88,17 @@ def _as_member(given: object) -> FleetMember:
 def _named(members: list[FleetMember]) -> dict[str, FleetMember]:
     """Return members by unique name: the second of a name gets ``-2``, and so on."""
     named: dict[str, FleetMember] = {}
-    for member in members:
+    for given in members:
+        member = given
         if any(member is other for other in named.values()):
             raise ValueError(f"{member!r} is in the fleet twice")
         name, number = member.name, 1
         while name in named:
             number += 1
             name = f"{member.name}-{number}"
-        member.name = name
+        if name != member.name:
+            # A copy, because the caller may use the member elsewhere under its own name.
+            member = copy(member)
+            member.name = name
         named[name] = member
     return named

@@ -8,6 +8,7 @@ plain integers, and every exception is translated into facts.
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
 
 from qiskit.circuit import QuantumCircuit
 from qiskit.providers import BackendV2, JobStatus
@@ -33,6 +34,10 @@ from qiskit_gateway.backends.threads import call_in_thread
 from qiskit_gateway.backends.wiring import Wiring
 
 T = TypeVar("T")
+
+# Many backends keep the state of a run on themselves; whoever uses one holds its lock.
+_LOCKS: "WeakKeyDictionary[BackendV2, threading.Lock]" = WeakKeyDictionary()
+_LOCKING = threading.Lock()
 
 # How a job is found again by its id, in the order of trying: an attribute path and a method.
 _RETRIEVERS = (
@@ -110,7 +115,7 @@ class Member:
         self.overlaps = jobs_overlap(backend)
         self.adaptation = adaptation_for(backend)
         self._isa = IsaCache(backend, pass_manager)
-        self._lock = threading.Lock()
+        self._lock = _lock_of(backend)
         self._unchecked = check
         self._checking = threading.Lock()
 
@@ -248,7 +253,9 @@ class Member:
     def options_for(self, batch: Batch) -> dict[str, Any]:
         """Return the options of ``backend.run`` for a batch: shots and those that are known."""
         known = self.known_options
-        wanted: dict[str, Any] = {"memory": True}
+        wanted: dict[str, Any] = {}
+        if any(entry.program.basis is None for entry in batch.entries):
+            wanted["memory"] = True  # In sums over a basis the order of shots does not matter.
         if batch.seed is not None:
             wanted["seed_simulator"] = batch.seed
         sent = {key: value for key, value in wanted.items() if key in known}
@@ -329,6 +336,12 @@ class Member:
             transient=False,
             submitted=None,
         )
+
+
+def _lock_of(backend: BackendV2) -> threading.Lock:
+    """Return the lock of a backend object, the same for all members over it."""
+    with _LOCKING:
+        return _LOCKS.setdefault(backend, threading.Lock())
 
 
 class _Translated:

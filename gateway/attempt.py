@@ -78,7 +78,7 @@ class Attempts:
         batch_of: Make the batch of a shard.
         price_of: Return the expected price of a shard on a member, in USD.
         write: Write outcomes into the results and say what is missing.
-        may_retry: Whether the run has a retry left.
+        may_retry: Whether the run has a retry left for a shard.
         draw: Where the jitter of waits comes from: numbers in [0, 1).
         tried: Told of each try that failed and is repeated: shard, facts, reason.
         log: A bound logger.
@@ -90,7 +90,7 @@ class Attempts:
     batch_of: Callable[[Shard], Batch]
     price_of: Callable[[Shard, str], float]
     write: Write
-    may_retry: Callable[[], bool]
+    may_retry: Callable[[int], bool]
     draw: Callable[[], float]
     tried: Callable[[int, Failure, str], None]
     log: Any
@@ -103,7 +103,7 @@ class Attempts:
     ) -> ShardFinished | ShardFailed | ShardRefused:
         """Run a shard on a member, whatever it takes by the rules, and tell how it ended."""
         retrying = AsyncRetrying(
-            retry=self._may_try_again,
+            retry=lambda state: self._may_try_again(shard, state),
             wait=self._backoff_seconds,
             before_sleep=lambda state: self._note_retry(shard, member, state),
             sleep=anyio.sleep,
@@ -115,12 +115,12 @@ class Attempts:
         except BackendError as error:
             return ShardFailed(shard=shard.index, failure=facts(error), reason=str(error))
 
-    def _may_try_again(self, state: RetryCallState) -> bool:
+    def _may_try_again(self, shard: Shard, state: RetryCallState) -> bool:
         error = _error_of(state)
         if not isinstance(error, BackendError) or isinstance(error, Refused | _OverdueError):
             return False
         decision = self.policy.retry.decide(facts(error), state.attempt_number, 0.0)
-        return isinstance(decision, Retry) and self.may_retry()
+        return isinstance(decision, Retry) and self.may_retry(shard.index)
 
     def _backoff_seconds(self, state: RetryCallState) -> float:
         error = _error_of(state)

@@ -6,6 +6,7 @@ keeping time, and noting what happened. Works on asyncio and trio, and on a virt
 
 import math
 import random
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -45,7 +46,7 @@ from qiskit_gateway.schedule import Scheduler
 from qiskit_gateway.standing import FleetStanding
 from qiskit_gateway.terms import Terms
 from qiskit_gateway.work import Work
-from qiskit_gateway.workload import Shard
+from qiskit_gateway.workload import Load, Shard
 
 # Decoding fewer shots than this takes less time than asking a thread to do it.
 _INLINE_SHOTS = 20_000
@@ -140,6 +141,13 @@ class Run:
             async with anyio.create_task_group() as group:
                 self._group: TaskGroup = group
                 await self._watch_queues()
+                self._log.debug(
+                    logs.PLAN_MADE,
+                    circuits=sum(task.rows for task in self.work.tasks),
+                    shots=sum(task.rows * task.shots for task in self.work.tasks),
+                    members=len(self._terms),
+                    settled=self.work.seed is not None,
+                )
                 self._perform(self._scheduler.start(anyio.current_time()))
                 if self._stop_reason:
                     self._feed(Stop(reason=self._stop_reason))
@@ -167,9 +175,14 @@ class Run:
         standing = self._standing.of(member.name)
 
         def note(_: str, reading: QueueReading) -> None:
+            # A member that could not be asked is not thereby idle: what was last read stands.
+            if not reading.known:
+                return
             standing.read_at = anyio.current_time()
-            standing.queue_seconds = reading.wait_seconds or 0.0
-            standing.pending_jobs = reading.pending_jobs or 0.0
+            if reading.wait_seconds is not None:
+                standing.queue_seconds = reading.wait_seconds
+            if reading.pending_jobs is not None:
+                standing.pending_jobs = reading.pending_jobs
 
         interval = self._policy.queue_seconds
         await anyio.sleep_until(standing.read_at + interval)
@@ -215,10 +228,11 @@ class Run:
         for instruction in instructions:
             match instruction:
                 case Submit():
+                    # Made here, so that a cancellation finds it before the task has begun.
+                    self._scopes[instruction.shard.index] = anyio.CancelScope()
                     self._group.start_soon(self._fly, instruction.shard, instruction.member)
                 case Cancel():
-                    if (scope := self._scopes.get(instruction.shard)) is not None:
-                        scope.cancel()
+                    self._scopes[instruction.shard].cancel()
                 case WakeAt():
                     self._set_alarm(instruction.seconds)
                 case MemberClosed() | MemberOpened():
@@ -253,8 +267,7 @@ class Run:
     async def _fly(self, shard: Shard, name: str) -> None:
         """Carry a shard to a member and report how it ended."""
         event: Event | None = None
-        with anyio.CancelScope() as scope:
-            self._scopes[shard.index] = scope
+        with self._scopes[shard.index]:
             event = await self._attempts.run(shard, self._fleet[name])
         del self._scopes[shard.index]
         if event is None:
@@ -298,9 +311,10 @@ class Run:
         )
 
     def _price_of(self, shard: Shard, member: str) -> float:
-        terms, speed = self._terms[member], self._standing.of(member).speed
-        shots = shard.circuits * shard.shots
-        return terms.price(1, shard.circuits, shots, speed.seconds(shard.circuits, shots))
+        terms = self._terms[member]
+        load = Load(shard.circuits, shard.circuits * shard.shots)
+        seconds = terms.seconds(self._standing.of(member), load)
+        return terms.price(1, load.circuits, load.circuit_shots, seconds)
 
     def _tried(self, shard: int, failure: Failure, reason: str) -> None:
         self._feed(TryFailed(shard=shard, failure=failure, reason=reason))
@@ -323,9 +337,13 @@ class Run:
                 self._log.debug(logs.SHARD_REFUSED, shard=shard.index, backend=name, error=reasons)
 
     def _summarise(self, ended: Done) -> None:
+        shots: Counter[str] = Counter()
         for given_up in ended.given_up:
-            error = "; ".join(f"{name}: {why}" for name, why in given_up.reasons.items())
-            self._log.warning(logs.PIECE_DROPPED, piece=str(given_up.piece), error=error)
+            shots[given_up.why] += given_up.piece.circuit_shots
+        # What the user has cancelled, or is told by an error at once, is not worth a warning.
+        log = self._log.warning if ended.sent and not self._stop_reason else self._log.debug
+        for error, lost in shots.items():
+            log(logs.SHOTS_DROPPED, shots=lost, error=error)
         self._log.info(
             logs.JOB_FINISHED,
             seconds=round(self.seconds, 3),

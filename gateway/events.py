@@ -140,6 +140,17 @@ class GivenUp:
     pub: int
     reasons: Mapping[str, str]
 
+    @property
+    def why(self) -> str:
+        """Return the reasons as one line."""
+        return "; ".join(f"{name}: {why}" if name else why for name, why in self.reasons.items())
+
+    def __str__(self) -> str:
+        """Return the place and the reasons as one line."""
+        piece = self.piece
+        rows = f"rows {piece.row_start} to {piece.row_stop - 1}"
+        return f"pub {self.pub}, {rows}, {piece.shots} shots each: {self.why}"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Done:

@@ -86,6 +86,7 @@ class Health:
     def succeeded(self, member: str) -> Iterable[Instruction]:
         """Note that a shard came back well."""
         before = self._standings[member].breaker
+        self._standings[member].judge(failed=False)
         after = record_success(before, self._policy)
         self._set(member, after)
         if before.phase == "half-open" and after.phase == "closed":
@@ -100,6 +101,7 @@ class Health:
     ) -> Iterable[Instruction]:
         """Note that a shard failed."""
         before = self._standings[member].breaker
+        self._standings[member].judge(failed=True)
         after = record_failure(before, failure, self._policy, now)
         newly = after.phase == "open" and before.phase != "open"
         if before.phase == "closed" and newly and not self._may_eject():

@@ -269,9 +269,9 @@ def _plan_error(given_up: tuple[GivenUp, ...]) -> PlanError:
 
 def _lost(given_up: tuple[GivenUp, ...]) -> str:
     first = given_up[0]
-    reasons = "; ".join(f"{name}: {why}" if name else why for name, why in first.reasons.items())
-    rows = sum(one.piece.rows for one in given_up)
+    shots = sum(one.piece.circuit_shots for one in given_up)
+    pubs = sorted({one.pub for one in given_up})
     return (
-        f"{rows} circuits of {len({one.pub for one in given_up})} pubs were not done, the first in "
-        f"pub {first.pub}: {reasons}. What was done is in the error's partial_result"
+        f"{shots} shots were not done, of pub {', '.join(map(str, pubs))}. The first: {first}. "
+        "What was done is in the error's partial_result"
     )

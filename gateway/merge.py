@@ -174,7 +174,7 @@ class SamplerStore:
 
         A complete result has exactly the metadata of Qiskit's own samplers. An incomplete one
         also has ``received_shots``, an array of the PUB's shape: of each row only the first so
-        many shots are real.
+        many shots are real. It has no more shots than the row with the most.
         """
         circuit = self.pub.circuit
         # What was booked by now has been written: so the books first, and the arrays after them.
@@ -199,7 +199,7 @@ class SamplerStore:
             shares: NDArray[Any] = np.maximum(coverage.received, 1) / self.pub.shots
             scaled: NDArray[Any] = array / shares[:, None]
             return scaled
-        return coverage.compacted(array)
+        return coverage.compacted(array)[:, : coverage.received.max(initial=0)]
 
     def _shaped(self, bits: int, array: NDArray[Any]) -> Any:
         shaped = array.reshape(self.pub.shape + array.shape[1:])

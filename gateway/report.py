@@ -85,7 +85,7 @@ class Report:
         )
         lines = [table(rows)]
         lines += [f"{count} x {text}" for text, count in wrong.items()]
-        lines += [f"not done: {given_up.piece}" for given_up in self.given_up]
+        lines += [f"not done: {given_up}" for given_up in self.given_up]
         return "\n".join([*lines, *self.notes])
 
 

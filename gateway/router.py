@@ -94,6 +94,21 @@ class Router:
         }
 
 
+def one_of(backends: Backends | None, backend: BackendV2 | None) -> Backends:
+    """Return what to run on, by either of its names.
+
+    Raises:
+        TypeError: If both or none are given.
+    """
+    given = [one for one in (backends, backend) if one is not None]
+    if len(given) != 1:
+        raise TypeError(
+            "give what to run on once: backends, a fleet or an iterable of backends, or backend, "
+            "as Qiskit's own primitives call it"
+        )
+    return given[0]
+
+
 def made_options(kind: type[Options], given: "Options | Mapping[str, Any] | None") -> Options:
     """Return options of a kind from an instance of it, a mapping, or nothing.
 

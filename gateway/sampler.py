@@ -23,6 +23,7 @@ from qiskit_gateway.router import (
     checked_run_options,
     checked_seed,
     made_options,
+    one_of,
     parameter_rows,
 )
 from qiskit_gateway.work import Work
@@ -55,6 +56,7 @@ class RouterSampler(BaseSamplerV2):
     Args:
         backends: A :class:`~qiskit_gateway.backends.Fleet`, a ``BackendV2``, a member, or an
             iterable of these.
+        backend: The same for one backend, by the name that Qiskit's own primitives give it.
         policy: Where work goes and what happens when it fails; by default whoever finishes
             soonest.
         options: :class:`SamplerOptions`, or a dict of them.
@@ -65,12 +67,13 @@ class RouterSampler(BaseSamplerV2):
 
     def __init__(
         self,
-        backends: Backends,
+        backends: Backends | None = None,
         *,
+        backend: BackendV2 | None = None,
         policy: Policy | None = None,
         options: SamplerOptions | Mapping[str, Any] | None = None,
     ) -> None:
-        self._router = Router(backends, policy)
+        self._router = Router(one_of(backends, backend), policy)
         self._options = made_options(SamplerOptions, options)
 
     @property

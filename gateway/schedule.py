@@ -56,6 +56,7 @@ class _Flight:
         overdue: When it has taken so long that, if its member is ill, nobody waits for it any more.
         recalled: Whether it is being cancelled for that.
         seconds: How long its member worked on it, once that is known.
+        probing: Whether it was sent to find out whether its member is well again.
     """
 
     shard: Shard
@@ -65,6 +66,7 @@ class _Flight:
     overdue: float
     recalled: bool = False
     seconds: float = 0.0
+    probing: bool = False
 
 
 @dataclass(slots=True)
@@ -114,6 +116,7 @@ class Scheduler:
         self._given_up: list[GivenUp] = []
         self._tally = _Tally()
         self._next_shard = 0
+        self._sent = False
         self._stopped = ""
         self._down_since: float | None = None
         self._deadline = math.inf
@@ -182,8 +185,13 @@ class Scheduler:
         """Return the shards in flight and their members, by number."""
         return {index: (flight.shard, flight.member) for index, flight in self._flights.items()}
 
-    def may_retry(self) -> bool:
-        """Return whether the run has a retry left."""
+    def may_retry(self, shard: int | None = None) -> bool:
+        """Return whether the run has a retry left, for a shard where it is.
+
+        A shard sent to find out whether its member is well again is not tried twice there.
+        """
+        if shard is not None and self._flights[shard].probing:
+            return False
         retry, tally = self._policy.retry, self._tally
         most = retry.max_failures_per_run
         if most is not None and tally.retries >= most:
@@ -204,6 +212,7 @@ class Scheduler:
 
     def _finished(self, event: ShardFinished, now: float) -> Iterator[Instruction]:
         flight = self._land(event.shard, now)
+        self._sent = True
         self._purse.settle((id(self), event.shard))
         shard = flight.shard
         speed = self._standings[flight.member].speed
@@ -225,6 +234,7 @@ class Scheduler:
         if failure.submitted is False:
             self._purse.release((id(self), event.shard))
         else:
+            self._sent = True
             self._purse.settle((id(self), event.shard))
         if flight.group.isolating:
             self._health.learned_nothing(flight.member)
@@ -240,6 +250,7 @@ class Scheduler:
 
     def _try_failed(self, event: TryFailed, now: float) -> Iterator[Instruction]:
         self._tally.retries += 1
+        self._sent = self._sent or event.failure.submitted is not False
         flight = self._flights[event.shard]
         yield from self._health.failed(flight.member, event.failure, event.reason, now)
 
@@ -266,6 +277,7 @@ class Scheduler:
             for piece in flight.shard.pieces:
                 self._dealer.backlog.put(piece, flight.group.barred)
             return
+        self._sent = True
         self._purse.settle((id(self), event.shard))
         lost = Failure(transient=True, fault="network", submitted=None)
         for piece in flight.shard.pieces:
@@ -312,7 +324,7 @@ class Scheduler:
             return
         if not self._candidates(replace(barred, tried=frozenset())):
             self._give_up(piece)
-        elif not self._count_retry():
+        elif not flight.probing and not self._count_retry():
             self._give_up(piece, "the run has no retry left")
         else:
             self._dealer.backlog.put(piece, barred)
@@ -419,7 +431,9 @@ class Scheduler:
         standing.take(key, load, now)
         expected = terms.seconds(standing, standing.load, guess) + standing.queue_seconds
         overdue = now + max(_OVERDUE_TIMES * expected, _OVERDUE_SECONDS)
-        self._flights[shard.index] = _Flight(shard, member, group, now, overdue)
+        self._flights[shard.index] = _Flight(
+            shard, member, group, now, overdue, probing=member in self._health.ill
+        )
         self._health.sent(member)
         self._tally.first_tries += 1
         assigned = self._dealer.assigned
@@ -449,8 +463,7 @@ class Scheduler:
             self._give_up_hopeless(now)
         if not self._flights and self._dealer.empty:
             self.done = True
-            sent = self._tally.first_tries > 0
-            yield Done(given_up=tuple(self._given_up), sent=sent)
+            yield Done(given_up=tuple(self._given_up), sent=self._sent)
             return
         deadline = math.inf if self._stopped else self._deadline
         wake = min(deadline, self._next_look(now))

@@ -114,7 +114,7 @@ class Simulation:
                 [name, *map(str, numbers), f"{use.busy_seconds:.1f}", f"{use.cost_usd:.4f}"]
             )
         head = f"{self.makespan_seconds:.1f} s, {self.cost_usd:.4f} USD"
-        lost = [f"not done: {one.piece}: {dict(one.reasons)}" for one in self.given_up]
+        lost = [f"not done: {one}" for one in self.given_up]
         return "\n".join([head, table(rows), *lost])
 
 

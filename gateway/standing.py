@@ -17,6 +17,7 @@ from qiskit_gateway.policies.budget import Ledger
 from qiskit_gateway.workload import NO_LOAD, Load
 
 _MINUTE = 60.0
+_RECENT_JOBS = 20
 _MANY = 1 << 30
 _FORGET = 0.95
 # How little each term of the speed model is trusted without evidence, relative to its own scale.
@@ -82,6 +83,7 @@ class Standing:
             one was handed over, in seconds of the loop's clock.
         speed: What its jobs taught.
         breaker: Its health.
+        failure_rate: Share of its recent jobs that failed, in [0, 1].
         queue_seconds: How long a job waits behind those of others, as last read.
         pending_jobs: How many jobs of others are queued, as last read.
         read_at: When that was, in seconds of the loop's clock.
@@ -93,6 +95,7 @@ class Standing:
     busy_since: float = 0.0
     speed: Speed = field(default_factory=Speed)
     breaker: BreakerState = field(default_factory=BreakerState)
+    failure_rate: float = 0.0
     queue_seconds: float = 0.0
     pending_jobs: float = 0.0
     read_at: float = -math.inf
@@ -105,6 +108,10 @@ class Standing:
         self.in_flight[key] = load
         self.load = self.load.plus(load)
         self.submissions.append(now)
+
+    def judge(self, *, failed: bool) -> None:
+        """Note how a job ended."""
+        self.failure_rate += (failed - self.failure_rate) / _RECENT_JOBS
 
     def submissions_left(self, per_minute: int | None, now: float) -> int:
         """Return how many more jobs may be handed over now under a limit per minute."""

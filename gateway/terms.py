@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from math import isfinite
 from statistics import median
 
 from qiskit_gateway.cutting import Room
@@ -166,6 +167,8 @@ class Quoting:
             weight=terms.weight,
             order=terms.order,
             tags=terms.tags,
+            failure_rate=standing.failure_rate,
+            data_age_seconds=self.now - standing.read_at if isfinite(standing.read_at) else 0.0,
         )
 
     def _price(self, terms: Terms, load: Load, seconds: float) -> float:

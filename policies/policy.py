@@ -33,7 +33,7 @@ class Policy:
         deadline_seconds: How long a run may take, in seconds; ``None`` for no limit.
         submit_seconds: How long a provider may take to accept a job, in seconds.
         collect_seconds: How long a provider may take from there to the result, queue included,
-            in seconds; ``None`` for no limit.
+            in seconds, a day by default; ``None`` for no limit.
         cancel_seconds: How long a provider may take to cancel a job, in seconds.
         queue_seconds: How old a reading of a member's queue may become, in seconds. A refresh every
             five minutes keeps almost all of its worth.
@@ -53,7 +53,7 @@ class Policy:
     budget: Budget | None = None
     deadline_seconds: float | None = None
     submit_seconds: float = 120.0
-    collect_seconds: float | None = None
+    collect_seconds: float | None = 86_400.0
     cancel_seconds: float = 10.0
     queue_seconds: float = 300.0
     probe_seconds: float = 30.0

@@ -322,6 +322,7 @@ async def test_the_events_of_a_run_that_moves_work():
 
     names = [event["event"] for event in events]
     assert names == [
+        logs.PLAN_MADE,
         logs.SHARD_RETRIED,
         logs.SHARD_MOVED,
         logs.SHARD_SUBMITTED,
@@ -329,8 +330,8 @@ async def test_the_events_of_a_run_that_moves_work():
         logs.JOB_FINISHED,
     ]
     assert {event["job_id"] for event in events} == {"job-7"}
-    assert events[1]["backend"] == "a"
-    assert events[1]["log_level"] == "warning"
+    assert events[2]["backend"] == "a"
+    assert events[2]["log_level"] == "warning"
 
 
 async def test_a_closed_and_reopened_backend_is_logged():

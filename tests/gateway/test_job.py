@@ -368,7 +368,6 @@ def test_cancel_at_any_moment():
     until(lambda: all(call.cancel_requested for call in backend.calls))
 
 
-@pytest.mark.xfail(strict=True, reason="Run forgets a Cancel whose shard has not begun to fly")
 def test_stop_the_moment_after_a_submission():
     """A run that is stopped between the order to submit a shard and its start stops it too."""
     backend = scripted(then=Hangs("result"))
@@ -502,7 +501,7 @@ def test_a_part_of_the_shots():
     until(lambda: job.progress().shots_done == 20)
     partial = job.partial_result()[0]
     assert partial.metadata["received_shots"].tolist() == [20]
-    assert partial.data.meas.array[0, :, 0].tolist() == [1] * 20 + [0] * 20
+    assert partial.data.meas.array[0, :, 0].tolist() == [1] * 20
     go.set()
     assert job.result()[0].data.meas.get_counts() == {"1": 40}
 

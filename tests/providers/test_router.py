@@ -75,6 +75,7 @@ CASES = {
 }
 # The others have to be right.
 REFUSING = {"ddsim hybrid", "ddsim path"}
+OUTCOMES = ("00", "01", "10", "11")
 
 
 def rows_of(result):
@@ -114,6 +115,49 @@ def test_alone_with_a_seed(provider_member):
     sampler = RouterSampler(provider_member, options={"seed_simulator": 11})
     rows = rows_of(sampler.run(pubs, shots=SHOTS).result())
     assert all(is_right(*row) for row in zip(rows, expected, strict=True))
+
+
+def rotated():
+    """A block of rotations and CNOTs, which compilers like to write in other gates."""
+    circuit = QuantumCircuit(2)
+    circuit.rx(1.3, 1)
+    circuit.cx(1, 0)
+    circuit.ry(4.25, 1)
+    circuit.cx(1, 0)
+    circuit.rx(2.6, 0)
+    circuit.cx(0, 1)
+    return circuit
+
+
+def controlled(gate):
+    """A controlled rotation by a negative angle, seen in the phase of its control."""
+    circuit = QuantumCircuit(2)
+    circuit.h([0, 1])
+    getattr(circuit, gate)(-1.0, 0, 1)
+    circuit.rx(0.7, 0)
+    circuit.ry(0.4, 1)
+    return circuit
+
+
+def test_two_qubit_gates(provider_member, request):
+    """Entangling gates are right, in whatever gates a provider has them compiled."""
+    if provider_member.name in REFUSING:
+        pytest.skip("it refuses all work")
+    if provider_member.name == "qsharp":
+        # Its simulator is wrong about crx, cry and crz by negative angles, and the backend, which
+        # compiles anew whatever it gets, brings such gates into circuits that had none.
+        request.applymarker(pytest.mark.xfail(reason="QSharpBackend of qdk 1.33 is wrong"))
+    bodies = [rotated()] * 6 + [controlled(gate) for gate in ("crx", "cry", "crz")]
+    pubs = [(body.copy(), None) for body in bodies]
+    for circuit, _ in pubs:
+        circuit.measure_all()
+    result = RouterSampler(provider_member).run(pubs, shots=SHOTS).result()
+    far = []
+    for texts, body in zip(rows_of(result), bodies, strict=True):
+        expected = Statevector(body).probabilities_dict()
+        far.append(sum(abs(texts.count(x) / SHOTS - expected.get(x, 0)) for x in OUTCOMES) / 2)
+    # Noise and chance stay below; a sign that is lost is well above.
+    assert max(far) < 0.25, far
 
 
 # -- six as one ------------------------------------------------------------------------------------
@@ -210,6 +254,13 @@ def questions():
     return [asked(rng) for _ in range(PUBS)]
 
 
+def member(provider_members, name, **options):
+    """Return one of the six; of Q#, what its own compiling adds would be wrong (see above)."""
+    if name == "qsharp":
+        options["run_options"] = {"skip_transpilation": True}
+    return provider_members(name, **options)
+
+
 def all_shots(questions):
     return sum(len(question.distributions) * question.shots for question in questions)
 
@@ -223,7 +274,7 @@ def test_two_hundred_pubs_over_six_providers(provider_members, questions, option
         "ddsim": Limits(max_shots=250),
         "qsharp": Limits(max_circuits=5),
     }
-    fleet = Fleet([provider_members(name, limits=limits[name]) for name in SIX])
+    fleet = Fleet([member(provider_members, name, limits=limits[name]) for name in SIX])
     sampler = RouterSampler(fleet, policy=round_robin(), options=options)
     job = sampler.run([question.pub for question in questions])
     check(job.result(), questions)
@@ -239,7 +290,7 @@ def test_two_hundred_pubs_over_six_providers(provider_members, questions, option
 @pytest.mark.providers
 def test_by_default_every_provider_is_used(provider_members, questions):
     """The policy that is the default finds work for all of six idle providers."""
-    fleet = Fleet([provider_members(name) for name in SIX])
+    fleet = Fleet([member(provider_members, name) for name in SIX])
     job = RouterSampler(fleet).run([question.pub for question in questions])
     check(job.result(), questions)
     assert job.report().members.keys() == set(SIX)
@@ -253,13 +304,13 @@ def failing(backend, *script, then):
 @pytest.mark.parametrize("policy", [fastest, round_robin])
 def test_two_of_six_providers_fail_on_the_way(provider_members, questions, policy):
     """The same run, of whose members one dies and one delivers rubbish, is as right and complete."""
-    made = {name: provider_members(name) for name in SIX}
+    made = {name: member(provider_members, name) for name in SIX}
     dies = failing(made["aer"].backend, Runs(), Runs(), then=Fails())
     lies = failing(
         made["basic"].backend,
         Runs(),
         Short(0.5),
-        Malforms("lies"),
+        Malforms("bin_memory_lies"),
         Errors(),
         then=Malforms("no_data"),
     )

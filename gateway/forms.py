@@ -1,0 +1,155 @@
+"""Tables of a configuration file, made from the values that they describe.
+
+A field of a frozen dataclass is a key of its table: its type is what the key may hold, its
+docstring the description, and the dataclass's own checks the checks of the file. So a new field is
+a new key, and nothing is written down twice.
+"""
+
+import inspect
+import math
+import re
+import types
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
+from functools import cache
+from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    GetCoreSchemaHandler,
+    create_model,
+)
+from pydantic import Field as Key
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
+
+
+class Table(BaseModel):
+    """A table whose keys are all known."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, hide_input_in_errors=True)
+
+    def given(self) -> dict[str, Any]:
+        """Return what the file says, by key; defaults are left out."""
+        said = self.model_fields_set
+        return {name: getattr(self, name) for name in type(self).model_fields if name in said}
+
+
+@dataclass(frozen=True)
+class Made:
+    """Annotate a type whose values are made from a table.
+
+    Attributes:
+        table: The table.
+        make: Makes the value; what it raises with :func:`wrong` is a problem of the file.
+    """
+
+    table: type[Table]
+    make: Callable[[Any], object]
+
+    def __get_pydantic_core_schema__(
+        self, source: object, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        """Read the table, then make the value."""
+        return core_schema.no_info_after_validator_function(self.make, handler(self.table))
+
+
+def made_of(kind: Any) -> Made:
+    """Return the annotation of a dataclass that is written as a table of its fields."""
+    return Made(table_of(kind), lambda table: checked(lambda: kind(**table.given())))
+
+
+@cache
+def table_of(kind: type) -> type[Table]:
+    """Return the table whose keys are the fields of a dataclass."""
+    return new_table(f"{kind.__name__}Table", keys_of(kind), kind)
+
+
+def new_table(
+    name: str, keys: Mapping[str, Any], documented: object, base: type[Table] = Table
+) -> type[Table]:
+    """Return a table of optional keys.
+
+    Args:
+        name: Of the table, for the schema.
+        keys: The types, by key.
+        documented: Whose docstring describes the keys.
+        base: What the table extends.
+    """
+    said = descriptions(documented)
+    made: dict[str, Any] = {
+        key: (Annotated[kind, Key(description=said[key])] if key in said else kind, None)
+        for key, kind in keys.items()
+    }
+    return create_model(name, __base__=base, __module__=__name__, **made)
+
+
+def keys_of(kind: Any, without: Iterable[str] = ()) -> dict[str, Any]:
+    """Return what each key of a dataclass's table may hold, checked by the dataclass itself."""
+    hints = get_type_hints(kind)
+    return {
+        field.name: Annotated[written_as(hints[field.name]), _field_check(kind, field)]
+        for field in fields(kind)
+        if field.name not in without
+    }
+
+
+def _field_check(kind: Any, field: "Field[Any]") -> AfterValidator:
+    optional = field.default is not MISSING and type(None) in get_args(field.type)
+
+    def check(value: Any) -> Any:
+        # TOML has no null: where there may be no limit, that is written `inf`.
+        if optional and value == math.inf:
+            value = None
+        checked(lambda: kind(**{field.name: value}))
+        return value
+
+    return AfterValidator(check)
+
+
+def written_as(hint: Any) -> Any:
+    """Return the type that a value of a type has in a file."""
+    if is_dataclass(hint):
+        return Annotated[hint, made_of(hint)]
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin in {Union, types.UnionType}:
+        # A key that is there is never null.
+        kept = [written_as(part) for part in arguments if part is not type(None)]
+        return Union[tuple(kept)]  # noqa: UP007  Computed.
+    if isinstance(origin, type) and issubclass(origin, Mapping):
+        return types.GenericAlias(dict, arguments)
+    return hint
+
+
+def checked_by(make: Callable[[Any], Any]) -> AfterValidator:
+    """Return the check of a key that a value can be made from what it holds."""
+
+    def check(value: Any) -> Any:
+        checked(lambda: make(value))
+        return value
+
+    return AfterValidator(check)
+
+
+def checked(make: Callable[[], Any]) -> Any:
+    """Make a value, and let what the value says against it be a problem of the file."""
+    try:
+        return make()
+    except (TypeError, ValueError) as error:
+        raise wrong(str(error)) from None
+
+
+def wrong(text: str) -> PydanticCustomError:
+    """Return the error of a file that says ``text``, to be raised in a validator."""
+    return PydanticCustomError("config", "{text}", {"text": text.rstrip(".")})
+
+
+def descriptions(documented: object) -> dict[str, str]:
+    """Return what a Google-style docstring says of each attribute or argument."""
+    text = inspect.getdoc(documented) or ""
+    found = re.search(r"^(?:Attributes|Args):\n((?:[ ]+.*\n?|\n)*)", text, re.MULTILINE)
+    entries = re.findall(
+        r"^ {4}\*{0,2}(\w+): (.*(?:\n {5,}.*)*)", found[1] if found else "", re.MULTILINE
+    )
+    return {name: re.sub(r"\s+", " ", said) for name, said in entries}
