@@ -72,10 +72,12 @@ def read_hex(block: Sequence[Raw]) -> list[Content]:
     counts = np.array(list(chain.from_iterable(raw.counts for raw in block)), np.int64)
 
     ends = [0, *accumulate(map(len, texts))]
-    prints = fingerprints(rows)
-    prints[: len(counts)] *= counts.astype(np.uint64)
-    sums = _sums(prints, np.array(ends))
-    agrees = (sums[: len(block)] == sums[len(block) :]).tolist()
+    agrees = [False] * len(block)
+    if any(raw.memory and raw.names for raw in block):
+        prints = fingerprints(rows)
+        prints[: len(counts)] *= counts.astype(np.uint64)
+        sums = _sums(prints, np.array(ends))
+        agrees = (sums[: len(block)] == sums[len(block) :]).tolist()
     rows = layout.for_user(rows)
     contents: list[Content] = []
     for raw, agree, (a, b), (c, d) in zip(

@@ -11,6 +11,7 @@ from qiskit.transpiler import PassManager, StagedPassManager, Target, generate_p
 from qiskit_gateway.backends.errors import Refused
 from qiskit_gateway.backends.faults import redact
 from qiskit_gateway.backends.limits import discover_width
+from qiskit_gateway.backends.quirks import adaptation_for
 
 Letter = Literal["X", "Y"]
 
@@ -133,7 +134,9 @@ def plain_change(letter: Letter, qubits: Sequence[int]) -> list[tuple[Any, int]]
 
 
 def complete_target(backend: Any) -> Target | None:
-    """Return the target of a backend, with measurements if it forgot them.
+    """Return the target of a backend, as it should be.
+
+    With measurements, if it forgot them; without the gates that it is known to get wrong.
 
     Args:
         backend: Any Qiskit backend.
@@ -146,20 +149,30 @@ def complete_target(backend: Any) -> Target | None:
         target = backend.target_with_resonators
     except (AttributeError, ValueError):
         target = getattr(backend, "target", None)
-    if target is None or "measure" in target.operation_names:
+    if target is None:
+        return None
+    wrong = adaptation_for(backend).gates
+    if "measure" in target.operation_names and wrong.isdisjoint(target.operation_names):
         return target
-    return _with_measure(target)
+    return _mended(target, wrong)
 
 
-def _with_measure(target: Target) -> Target:
+def _mended(target: Target, wrong: frozenset[str]) -> Target:
+    """Return a target with measurements, and without some gates."""
     whole = Target(
         description=target.description,
         num_qubits=target.num_qubits,
         dt=target.dt,
         qubit_properties=target.qubit_properties,
     )
-    for name in target.operation_names:
-        whole.add_instruction(target.operation_from_name(name), target[name], name=name)
+    # In the target's own order, on which what is compiled may depend.
+    for name in (name for name in target.operation_names if name not in wrong):
+        operation = target.operation_from_name(name)
+        # Control flow is there as a class, and has no properties.
+        properties = None if isinstance(operation, type) else target[name]
+        whole.add_instruction(operation, properties, name=name)
+    if "measure" in target.operation_names:
+        return whole
     places = None if target.num_qubits is None else range(target.num_qubits)
     whole.add_instruction(Measure(), places and {(qubit,): None for qubit in places})
     return whole

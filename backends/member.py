@@ -8,6 +8,10 @@ Implementing:
     for failures and :class:`~qiskit_gateway.backends.errors.Refused` for work that cannot run
     there, and nothing else. They set no deadlines of their own and do not retry: whoever calls
     them does both, and may cancel them at any await.
+
+    A member may also have ``async find(key) -> Handle | None``: look for the job of a batch by the
+    batch's key, for a submission whose answer was lost. ``None`` says for certain that the
+    provider has no such job; whatever cannot be told is a ``BackendError``.
 """
 
 from collections.abc import Mapping, Sequence

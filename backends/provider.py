@@ -48,6 +48,12 @@ _RETRIEVERS = (
 )
 
 
+# How the jobs of a tag are found, in the order of trying: an attribute path.
+_LISTERS = ((), ("provider",), ("service",))
+_TAGS = "job_tags"
+_BUSY_SECONDS = 10.0
+
+
 class Member:
     """A backend in a fleet.
 
@@ -193,6 +199,17 @@ class Member:
         """
         return await call_in_thread(lambda: self._reattach(job_id))
 
+    async def find(self, key: str) -> Handle | None:
+        """Find a job by the key of its batch; ``None`` if the provider has none.
+
+        The key is sent along where the backend's options have ``job_tags``, and is found where
+        ``jobs(job_tags=...)`` lists them.
+
+        Raises:
+            BackendError: If the provider cannot tell.
+        """
+        return await call_in_thread(lambda: self._find(key))
+
     # -- in a thread -------------------------------------------------------------------------
 
     def ensure_checked(self) -> None:
@@ -259,7 +276,12 @@ class Member:
         if batch.seed is not None:
             wanted["seed_simulator"] = batch.seed
         sent = {key: value for key, value in wanted.items() if key in known}
-        return {**sent, **batch.options, **self.run_options, "shots": int(batch.shots)}
+        always = dict(self.adaptation.options)
+        options = {**sent, **always, **batch.options, **self.run_options}
+        options["shots"] = int(batch.shots)
+        if _TAGS in known and batch.key:
+            options[_TAGS] = [*(options.get(_TAGS) or ()), batch.key]
+        return options
 
     def _prepared(self, batch: Batch, adaptation: Adaptation) -> list[Prepared]:
         """Return the programs as the backend gets them, or say which of them it cannot run."""
@@ -322,7 +344,28 @@ class Member:
         level = {**batch.options, **self.run_options}.get("meas_level", 2)
         return read(result, wirings, batch.kept_shots, meas_level=int(level))
 
+    def _find(self, key: str) -> Handle | None:
+        for path in _LISTERS if _TAGS in self.known_options else ():
+            source: Any = self.backend
+            for name in path:
+                source = getattr(source, name, None)
+            if callable(listed := getattr(source, "jobs", None)):
+                self.ensure_checked()
+                # It may be a submission that hangs there, and holds the lock, that is looked for.
+                if not self._lock.acquire(timeout=_BUSY_SECONDS):
+                    raise BackendError(f"{self.name} is busy", transient=True, fault="network")
+                try:
+                    with _Translated("reattach"):
+                        found = list(listed(job_tags=[key]))
+                finally:
+                    self._lock.release()
+                return Handle(job_id=_job_id(found[0]), job=found[0]) if found else None
+        raise BackendError(
+            f"{self.name} cannot list jobs by their tags", transient=False, submitted=None
+        )
+
     def _reattach(self, job_id: str) -> Handle:
+        self.ensure_checked()  # For what is learned of its bits, which the result is read by.
         for *path, method in _RETRIEVERS:
             source: Any = self.backend
             for name in path:

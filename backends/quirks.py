@@ -26,6 +26,8 @@ class Adaptation:
         unsound: Traits of circuits that come back wrong without an error: ``"mid-circuit"``, a
             gate after a measurement of the same qubit; ``"repeated"``, a qubit measured again with
             nothing in between. Circuits that have them are not sent.
+        gates: Gates that its target has and its machine gets wrong; circuits are compiled without.
+        options: What ``backend.run`` must always be told.
         refusal: Why no circuit can be trusted to this backend; empty where they can.
     """
 
@@ -34,6 +36,8 @@ class Adaptation:
     bit_order: Literal["qiskit", "reversed"] = "qiskit"
     numbers: Literal["sent", "measured"] = "sent"
     unsound: frozenset[Trait] = frozenset()
+    gates: frozenset[str] = frozenset()
+    options: tuple[tuple[str, Any], ...] = ()
     refusal: str = ""
 
     def reason(self, circuit: QuantumCircuit) -> str:
@@ -85,6 +89,12 @@ _REPORTS_QUBITS = Adaptation(
 # Of a qubit that is measured into two bits, only the last is written.
 _KEEPS_LAST = Adaptation(unsound=frozenset({"repeated"}))
 
+# The simulator of qdk 1.33 turns the wrong way for negative angles of controlled rotations, and
+# run() brings such gates into circuits that it is let compile again.
+_TURNS_WRONG = Adaptation(
+    gates=frozenset({"crx", "cry", "crz"}), options=(("skip_transpilation", True),)
+)
+
 _ADAPTATIONS = {
     # Registers come back in an order that depends on their names; a single one cannot.
     "pytket.extensions.qiskit.tket_backend.TketBackend": Adaptation(flatten=True),
@@ -92,6 +102,7 @@ _ADAPTATIONS = {
     "mqt.ddsim.hybrid_qam_simulator_backend.HybridQasmSimulatorBackend": _REPORTS_QUBITS,
     "mqt.ddsim.path_qasm_simulator_backend.PathQasmSimulatorBackend": _REPORTS_QUBITS,
     "mqt.ddsim.qasm_simulator_backend.QasmSimulatorBackend": _KEEPS_LAST,
+    "qdk.qiskit.backends.qsharp_backend.QSharpBackend": _TURNS_WRONG,
 }
 
 # Backends whose jobs may overlap: remote services, and simulators that keep the state of a run in

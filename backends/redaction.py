@@ -37,6 +37,14 @@ _RULES = (
 _PATTERNS = tuple((re.compile(pattern, re.IGNORECASE), into) for pattern, into in _RULES)
 
 
+_SECRET_NAME = re.compile(rf"(?:{_NAMES}|authorization)s?$", re.IGNORECASE)
+
+
+def names_secret(name: str) -> bool:
+    """Return whether what goes by a name is a secret, as far as the name tells."""
+    return bool(_SECRET_NAME.search(name))
+
+
 def redact(text: str) -> str:
     """Return a text without the secrets that can be told from their form or their names.
 

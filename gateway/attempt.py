@@ -5,11 +5,18 @@ which they are wrapped is written once, in :meth:`Attempts.run`.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from itertools import count
+from typing import Any, TypeVar
 
 import anyio
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt
+from tenacity import (
+    AsyncRetrying,
+    RetryCallState,
+    retry_if_exception,
+    stop_after_attempt,
+    stop_never,
+)
 
 from qiskit_gateway import logs
 from qiskit_gateway.backends.batch import Batch
@@ -17,56 +24,29 @@ from qiskit_gateway.backends.errors import BackendError, Refused
 from qiskit_gateway.backends.faults import Phase, translate
 from qiskit_gateway.backends.member import FleetMember, Handle
 from qiskit_gateway.backends.outcomes import Outcome
-from qiskit_gateway.events import ShardFailed, ShardFinished, ShardRefused
+from qiskit_gateway.errors import JournalError
+from qiskit_gateway.events import (
+    ShardCancelled,
+    ShardFailed,
+    ShardFinished,
+    ShardLost,
+    ShardRefused,
+)
 from qiskit_gateway.merge import Receipt
 from qiskit_gateway.policies.failure import Failure
 from qiskit_gateway.policies.policy import Policy
 from qiskit_gateway.policies.retry import Retry
-from qiskit_gateway.workload import Piece, Shard
+from qiskit_gateway.record import NO_DIARY, Attempt, Diary
+from qiskit_gateway.workload import Shard
 
-
-@dataclass(slots=True, kw_only=True)
-class Attempt:
-    """One try to run one shard on one member, as it is reported.
-
-    Attributes:
-        shard: Number of the shard in the run.
-        member: Where.
-        number: Which try of the shard there, from 1.
-        pieces: What it covered.
-        circuits: Circuits of the job.
-        shots: Shots of each circuit, as asked for.
-        job_id: The provider's id, where the provider took the job and gave one.
-        submitted_seconds: When it was handed over, in seconds from the start of the run.
-        accepted_seconds: When the provider had taken it; ``None`` if it did not.
-        finished_seconds: When its end was known; ``None`` while it runs.
-        price_usd: What it is expected to cost; 0 where the provider is known not to have taken it.
-        outcome: ``"running"``, ``"done"``, ``"short"`` (something is missing), ``"failed"``,
-            ``"refused"`` (a verdict, nothing was sent), ``"unknown"`` (nobody knows whether the
-            provider took it), or ``"cancelled"``.
-        failure: What went wrong, for people.
-    """
-
-    shard: int
-    member: str
-    number: int
-    pieces: tuple[Piece, ...]
-    circuits: int
-    shots: int
-    job_id: str = ""
-    submitted_seconds: float = 0.0
-    accepted_seconds: float | None = None
-    finished_seconds: float | None = None
-    price_usd: float = 0.0
-    outcome: str = "running"
-    failure: str = ""
+T = TypeVar("T")
 
 
 class _OverdueError(BackendError):
     """Our own deadline for a result has passed: enough time was lost on that member."""
 
 
-Write = Callable[[Shard, Sequence[Outcome]], Awaitable[Receipt]]
+Write = Callable[[Shard, Attempt, Sequence[Outcome]], Awaitable[Receipt]]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -75,19 +55,22 @@ class Attempts:
 
     Attributes:
         policy: The rules.
-        batch_of: Make the batch of a shard.
+        batch_of: Make the batch of a shard, for one of its tries there.
         price_of: Return the expected price of a shard on a member, in USD.
-        write: Write outcomes into the results and say what is missing.
+        write: Write the outcomes of an attempt down and into the results, and say what is missing.
         may_retry: Whether the run has a retry left for a shard.
         draw: Where the jitter of waits comes from: numbers in [0, 1).
         tried: Told of each try that failed and is repeated: shard, facts, reason.
         log: A bound logger.
         record: Every attempt, in order.
+        diary: Where attempts are written down.
+        leaves: Whether the job of a cancelled shard is left with its provider, for another process
+            to fetch.
         began: When the run began, in seconds of the loop's clock.
     """
 
     policy: Policy
-    batch_of: Callable[[Shard], Batch]
+    batch_of: Callable[[Shard, int], Batch]
     price_of: Callable[[Shard, str], float]
     write: Write
     may_retry: Callable[[int], bool]
@@ -96,6 +79,8 @@ class Attempts:
     log: Any
     began: float
     record: list[Attempt] = field(default_factory=list)
+    diary: Diary = NO_DIARY
+    leaves: Callable[[int], bool] = lambda _: False
     _tries: dict[int, int] = field(default_factory=dict)
 
     async def run(
@@ -112,6 +97,25 @@ class Attempts:
             return await retrying(self._try, shard, member)
         except Refused as verdict:
             return ShardRefused(shard=shard.index, reasons=verdict.reasons)
+        except BackendError as error:
+            return ShardFailed(shard=shard.index, failure=facts(error), reason=str(error))
+
+    async def fetch(
+        self, shard: Shard, member: FleetMember
+    ) -> ShardFinished | ShardFailed | ShardLost | ShardCancelled:
+        """Collect a shard that an earlier process submitted, or was about to, and tell how it ended."""
+        attempt = next(one for one in reversed(self.record) if one.shard == shard.index)
+        attempt.failure = _may_run(attempt, "it was not found again yet")
+        batch = self.batch_of(shard, attempt.number)
+        try:
+            handle = await self._recorded(attempt, self._found_again(member, batch, attempt))
+        except BackendError as error:
+            return ShardLost(shard=shard.index, reason=attempt.failure or str(error))
+        if handle is None:
+            self._end(attempt, "cancelled", "", price_usd=0.0)
+            return ShardCancelled(shard=shard.index, confirmed=True)
+        try:
+            return await self._recorded(attempt, self._receive(shard, member, handle, attempt))
         except BackendError as error:
             return ShardFailed(shard=shard.index, failure=facts(error), reason=str(error))
 
@@ -145,8 +149,12 @@ class Attempts:
     async def _try(self, shard: Shard, member: FleetMember) -> ShardFinished:
         """Try once, and record it."""
         attempt = self._begin(shard, member.name)
+        return await self._recorded(attempt, self._submit_and_collect(shard, member, attempt))
+
+    async def _recorded(self, attempt: Attempt, doing: Awaitable[T]) -> T:
+        """Wait for something, and record how it failed if it did."""
         try:
-            finished = await self._submit_and_collect(shard, member, attempt)
+            return await doing
         except Refused as verdict:
             self._end(attempt, "refused", str(verdict), price_usd=0.0)
             raise
@@ -158,27 +166,35 @@ class Attempts:
         except BaseException:
             self._end(attempt, "cancelled", attempt.failure, price_usd=attempt.price_usd)
             raise
-        whole = not finished.missing and not finished.failed
-        reason = finished.failed[0][2] if finished.failed else ""
-        self._end(attempt, "done" if whole else "short", reason, price_usd=attempt.price_usd)
-        return finished
 
     async def _submit_and_collect(
         self, shard: Shard, member: FleetMember, attempt: Attempt
     ) -> ShardFinished:
+        batch = self.batch_of(shard, attempt.number)
+        self.diary.intended(attempt, batch.seed)
         attempt.failure = "cancelled while the provider was being asked to take it"
-        handle = await self._submit(shard, member)
+        handle = await self._submit(batch, member)
+        # Nothing is awaited between the provider's answer and its being written down.
+        self._accept(attempt, handle)
+        return await self._receive(shard, member, handle, attempt)
+
+    def _accept(self, attempt: Attempt, handle: Handle) -> None:
         attempt.failure = ""
         attempt.job_id = handle.job_id
         attempt.accepted_seconds = self._now()
+        self._note_down(self.diary.accepted, attempt)
         self.log.debug(
             logs.SHARD_SUBMITTED,
-            shard=shard.index,
-            backend=member.name,
-            circuits=shard.circuits,
-            shots=shard.shots,
+            shard=attempt.shard,
+            backend=attempt.member,
+            circuits=attempt.circuits,
+            shots=attempt.shots,
             provider_job_id=handle.job_id,
         )
+
+    async def _receive(
+        self, shard: Shard, member: FleetMember, handle: Handle, attempt: Attempt
+    ) -> ShardFinished:
         try:
             outcomes = await self._collect(member, handle)
         except BackendError as error:
@@ -187,19 +203,93 @@ class Attempts:
                 await self._cancel(member, handle, attempt)
             raise
         except anyio.get_cancelled_exc_class():
-            await self._cancel(member, handle, attempt)
+            if self.leaves(shard.index):
+                attempt.failure = _may_run(attempt, "it is left for another process to fetch")
+            else:
+                await self._cancel(member, handle, attempt)
             raise
-        return self._checked(shard, await self.write(shard, outcomes))
+        finished = self._checked(shard, await self.write(shard, attempt, outcomes))
+        whole = not finished.missing and not finished.failed
+        reason = finished.failed[0][2] if finished.failed else ""
+        self._end(attempt, "done" if whole else "short", reason, price_usd=attempt.price_usd)
+        return finished
 
-    async def _submit(self, shard: Shard, member: FleetMember) -> Handle:
+    async def _submit(self, batch: Batch, member: FleetMember) -> Handle:
+        try:
+            return await self._hand_over(batch, member)
+        except BackendError as error:
+            if error.submitted is not None:
+                raise
+            handle = await self._sought(batch, member)
+            if handle is None:
+                raise
+            return handle
+
+    async def _hand_over(self, batch: Batch, member: FleetMember) -> Handle:
         seconds = self.policy.submit_seconds
         with anyio.move_on_after(seconds), _Facts("submit"):
-            return await member.submit(self.batch_of(shard))
+            return await member.submit(batch)
         raise BackendError(
             f"{member.name} did not say within {seconds:g} s whether it took the job",
             transient=True,
             fault="network",
             submitted=None,
+        )
+
+    async def _sought(self, batch: Batch, member: FleetMember) -> Handle | None:
+        """Look for a job that was perhaps taken, and return it if it was found."""
+        # Not to find it proves nothing: the submission may still be on its way.
+        patient = self.policy.retry.on_unknown == "wait"
+        with anyio.move_on_after(self.policy.submit_seconds if patient else None):
+            for tries in count(1):
+                handle: Handle | None = None
+                try:
+                    handle = await self._looked_up(batch, member, "")
+                except BackendError as error:
+                    if not (patient and _lost_connection(error)):
+                        return None
+                if handle is not None or not patient:
+                    return handle
+                await anyio.sleep(self.policy.retry.backoff_seconds(tries, self.draw()))
+        return None
+
+    async def _found_again(
+        self, member: FleetMember, batch: Batch, attempt: Attempt
+    ) -> Handle | None:
+        """Return the job of an earlier process; ``None`` if it is certain that there is none."""
+        patient = self.policy.retry.on_unknown == "wait"
+        asking = AsyncRetrying(
+            retry=retry_if_exception(_lost_connection),
+            wait=self._backoff_seconds,
+            stop=stop_never if patient else stop_after_attempt(self.policy.retry.max_attempts),
+            sleep=anyio.sleep,
+            reraise=True,
+        )
+        try:
+            handle: Handle | None = await asking(self._looked_up, batch, member, attempt.job_id)
+        except BackendError as error:
+            # Whatever the reason, what became of it is not known.
+            raise BackendError(_may_run(attempt, str(error)), submitted=None) from error
+        if handle is not None and not attempt.job_id:
+            self._accept(attempt, handle)
+        attempt.failure = ""
+        return handle
+
+    async def _looked_up(self, batch: Batch, member: FleetMember, job_id: str) -> Handle | None:
+        """Ask a provider for a job, by its id or else by our own name for it."""
+        seconds = self.policy.submit_seconds
+        with anyio.move_on_after(seconds), _Facts("reattach"):
+            if job_id:
+                return replace(await member.reattach(job_id), batch=batch)
+            find = getattr(member, "find", None)
+            if find is None:
+                raise BackendError(f"{member.name} cannot look for jobs", transient=False)
+            found: Handle | None = await find(batch.key)
+            return None if found is None else replace(found, batch=batch)
+        raise BackendError(
+            f"{member.name} did not say within {seconds:g} s whether it has the job",
+            transient=True,
+            fault="network",
         )
 
     async def _collect(self, member: FleetMember, handle: Handle) -> Sequence[Outcome]:
@@ -268,6 +358,16 @@ class Attempts:
         attempt.failure = failure
         attempt.price_usd = price_usd
         attempt.finished_seconds = self._now()
+        left = outcome == "cancelled" and self.leaves(attempt.shard)
+        if outcome not in {"done", "short"} and not left:
+            self._note_down(self.diary.ended, attempt)
+
+    def _note_down(self, write: Callable[[Attempt], None], attempt: Attempt) -> None:
+        """Write something down that has happened already, and that the run does not depend on."""
+        try:
+            write(attempt)
+        except JournalError as error:
+            self.log.warning(logs.JOURNAL_FAILED, error=str(error))
 
     def is_off(self, shard: int) -> bool:
         """Return whether it is certain that a cancelled shard does not run."""
@@ -290,6 +390,11 @@ class _Facts:
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
         if isinstance(error, Exception) and not isinstance(error, BackendError):
             raise translate(error, phase=self._phase) from error
+
+
+def _may_run(attempt: Attempt, reason: str) -> str:
+    job = f"job {attempt.job_id!r}" if attempt.job_id else "a job that the provider perhaps took"
+    return f"{job} may still run: {reason}"
 
 
 def facts(error: BackendError) -> Failure:

@@ -59,11 +59,13 @@ class Config:
 
     def sampler(self, **options: Any) -> RouterSampler:
         """Return a sampler over the fleet; the options are its ``SamplerOptions``."""
-        return RouterSampler(self.fleet, policy=self.policy, options=options)
+        return RouterSampler(self.fleet, policy=self.policy, options=options, journal=self.journal)
 
     def estimator(self, **options: Any) -> RouterEstimator:
         """Return an estimator over the fleet; the options are its ``EstimatorOptions``."""
-        return RouterEstimator(self.fleet, policy=self.policy, options=options)
+        return RouterEstimator(
+            self.fleet, policy=self.policy, options=options, journal=self.journal
+        )
 
 
 def load_config(

@@ -2,7 +2,7 @@
 
 import math
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from qiskit_gateway.allocate import allocate
@@ -11,6 +11,7 @@ from qiskit_gateway.policies.policy import Policy
 from qiskit_gateway.policies.verdict import Verdict
 from qiskit_gateway.standing import Standing
 from qiskit_gateway.terms import Quoting, Terms, guess_seconds
+from qiskit_gateway.unfinished import intersection, without
 from qiskit_gateway.workload import Load, Piece
 
 Slots = Callable[[str], int]
@@ -282,6 +283,38 @@ class Dealer:
                 for member, quota in quotas.items():
                     self._settle_member(member, barred, quota, shots)
 
+    def settle_as_before(
+        self, now: float, usable: tuple[str, ...], whole: Iterable[tuple[Piece, Barred]]
+    ) -> None:
+        """Line up what waits in the shards that it had when the whole work was settled.
+
+        What does not fill such a shard any more is left to be settled anew.
+
+        Args:
+            now: Seconds of the loop's clock.
+            usable: The members that may be sent work.
+            whole: The whole work, done or not, and who must not take it.
+        """
+        left = list(self.waiting())
+        self.clear()
+        for piece, barred in whole:
+            self.backlog.put(piece, barred)
+        self.settle(now, usable)
+        settled = [(name, group) for name, groups in self.lined_up.items() for group in groups]
+        self.clear()
+        by_task: dict[int, list[tuple[Piece, Barred]]] = {}
+        for piece, barred in left:
+            by_task.setdefault(piece.task, []).append((piece, barred))
+        kept: dict[int, list[Piece]] = {}
+        for member, group in settled:
+            if all(_covers(by_task.get(p.task, ()), p, group.barred) for p in group.pieces):
+                self.line_up(member, group)
+                for piece in group.pieces:
+                    kept.setdefault(piece.task, []).append(piece)
+        for piece, barred in left:
+            for part in without(piece, kept.get(piece.task, ())):
+                self.backlog.put(part, barred)
+
     def _settle_member(self, member: str, barred: Barred, quota: float, shots: float) -> None:
         while quota > _ROUNDING and barred in self.backlog.classes:
             group = self._cut(member, barred, quota)
@@ -295,3 +328,8 @@ class Dealer:
     def _mean_shots(self, barred: Barred) -> float:
         waiting = self.backlog.classes[barred]
         return waiting.circuit_shots / waiting.circuits
+
+
+def _covers(left: Iterable[tuple[Piece, Barred]], piece: Piece, barred: Barred) -> bool:
+    """Return whether a piece waits as a whole, for the same members."""
+    return any(theirs == barred and intersection(piece, one) == piece for one, theirs in left)

@@ -7,31 +7,36 @@ keeping time, and noting what happened. Works on asyncio and trio, and on a virt
 import math
 import random
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import anyio
 from anyio.abc import TaskGroup
 from anyio.lowlevel import checkpoint
 
 from qiskit_gateway import logs
-from qiskit_gateway.attempt import Attempt, Attempts
+from qiskit_gateway.attempt import Attempts
+from qiskit_gateway.backends.batch import Batch
 from qiskit_gateway.backends.fleet import Fleet
 from qiskit_gateway.backends.member import FleetMember
 from qiskit_gateway.backends.outcomes import Outcome
 from qiskit_gateway.backends.pricing import Usage
 from qiskit_gateway.backends.queueing import QueueReading, QueueWatch, can_be_read
 from qiskit_gateway.backends.threads import call_in_thread
+from qiskit_gateway.errors import JournalError
 from qiskit_gateway.events import (
     Cancel,
     Done,
     Event,
+    Fetch,
     Instruction,
     MemberClosed,
     MemberOpened,
     ShardCancelled,
     ShardFailed,
     ShardFinished,
+    ShardLost,
     ShardRefused,
     Stop,
     Submit,
@@ -42,6 +47,7 @@ from qiskit_gateway.events import (
 from qiskit_gateway.merge import Receipt
 from qiskit_gateway.policies.failure import Failure
 from qiskit_gateway.policies.policy import Policy
+from qiskit_gateway.record import NO_DIARY, Attempt, Diary
 from qiskit_gateway.schedule import Scheduler
 from qiskit_gateway.standing import FleetStanding
 from qiskit_gateway.terms import Terms
@@ -100,9 +106,11 @@ class Run:
         policy: The rules.
         work: What to do.
         draw: Where the jitter of retries comes from: numbers in [0, 1).
+        log: A bound logger; by default the one of the job.
+        diary: Where it is written down, and what was done of it before.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  Two of them are for simulations.
         self,
         job_id: str,
         fleet: Fleet,
@@ -110,10 +118,12 @@ class Run:
         work: Work,
         *,
         draw: Callable[[], float] = random.random,
+        log: Any = None,
+        diary: Diary = NO_DIARY,
     ) -> None:
         self.job_id = job_id
         self.work = work
-        self.record: list[Attempt] = []
+        self.record: list[Attempt] = list(diary.past.attempts)
         self.ended: Done | None = None
         self.seconds = 0.0
         self._fleet = fleet
@@ -122,24 +132,34 @@ class Run:
         terms = [terms_of(member, order) for order, member in enumerate(fleet)]
         self._terms = {term.name: term for term in terms}
         self._scheduler = Scheduler(
-            work.tasks, terms, policy, standing=self._standing, settled=work.seed is not None
+            work.tasks,
+            terms,
+            policy,
+            standing=self._standing,
+            settled=work.seed is not None,
+            unfinished=diary.past.unfinished,
         )
-        self._log = logs.logger_for(job_id)
+        self._log = logs.logger_for(job_id) if log is None else log
         self._stop_reason = ""
         self._draw = draw
         self._scopes: dict[int, anyio.CancelScope] = {}
         self._wake = math.inf
-        self._shots_done: dict[str, list[int]] = {}
+        self._diary = diary
+        self._shots_done: dict[str, list[int]] = {
+            name: list(done) for name, done in diary.past.done.items() if name in self._terms
+        }
 
     async def execute(self) -> Done:
         """Do the work, and return what was given up."""
-        self._began = anyio.current_time()
+        self._began = anyio.current_time() - self._diary.past.seconds
         self._attempts = self._make_attempts()
         self._over = anyio.Event()
         self._standing.listeners.append(self._tick)
         try:
             async with anyio.create_task_group() as group:
                 self._group: TaskGroup = group
+                if self._diary.lasting:
+                    group.start_soon(self._beat)
                 await self._watch_queues()
                 self._log.debug(
                     logs.PLAN_MADE,
@@ -157,6 +177,7 @@ class Run:
             self._standing.listeners.remove(self._tick)
             self._release_all()
             self.seconds = anyio.current_time() - self._began
+            self._close()
         assert self.ended is not None  # noqa: S101
         self._summarise(self.ended)
         return self.ended
@@ -231,6 +252,9 @@ class Run:
                     # Made here, so that a cancellation finds it before the task has begun.
                     self._scopes[instruction.shard.index] = anyio.CancelScope()
                     self._group.start_soon(self._fly, instruction.shard, instruction.member)
+                case Fetch():
+                    self._scopes[instruction.shard.index] = anyio.CancelScope()
+                    self._group.start_soon(self._fetch, instruction.shard, instruction.member)
                 case Cancel():
                     self._scopes[instruction.shard].cancel()
                 case WakeAt():
@@ -266,9 +290,18 @@ class Run:
 
     async def _fly(self, shard: Shard, name: str) -> None:
         """Carry a shard to a member and report how it ended."""
+        await self._see_through(shard, name, self._attempts.run)
+
+    async def _fetch(self, shard: Shard, name: str) -> None:
+        """Fetch a shard of an earlier process from a member and report how it ended."""
+        await self._see_through(shard, name, self._attempts.fetch)
+
+    async def _see_through(
+        self, shard: Shard, name: str, carry: Callable[[Shard, FleetMember], Awaitable[Event]]
+    ) -> None:
         event: Event | None = None
         with self._scopes[shard.index]:
-            event = await self._attempts.run(shard, self._fleet[name])
+            event = await carry(shard, self._fleet[name])
         del self._scopes[shard.index]
         if event is None:
             off = self._attempts.is_off(shard.index)
@@ -280,14 +313,48 @@ class Run:
             if listener != self._tick:
                 listener()
 
-    async def _write(self, shard: Shard, outcomes: Sequence[Outcome]) -> Receipt:
-        if shard.circuit_shots <= _INLINE_SHOTS:
-            return self.work.write(shard, outcomes)
+    async def _write(self, shard: Shard, attempt: Attempt, outcomes: Sequence[Outcome]) -> Receipt:
+        seconds = anyio.current_time() - self._began
+        if shard.circuit_shots <= _INLINE_SHOTS and not self._diary.wants_tidying:
+            return self._written(shard, attempt, outcomes, seconds)
         receipt = Receipt()
         # Shielded: a write that has begun is finished, or the books would not match the arrays.
         with anyio.CancelScope(shield=True):
-            receipt = await call_in_thread(lambda: self.work.write(shard, outcomes))
+            receipt = await call_in_thread(lambda: self._written(shard, attempt, outcomes, seconds))
         return receipt  # noqa: RET504  mypy knows that a scope may end early.
+
+    def _written(
+        self, shard: Shard, attempt: Attempt, outcomes: Sequence[Outcome], seconds: float
+    ) -> Receipt:
+        """Write outcomes down and into the results; in a thread where that takes time."""
+        try:
+            self._diary.arrived(attempt, outcomes, seconds)
+            if self._diary.wants_tidying:
+                self._diary.tidy()
+        except JournalError as error:
+            self._log.warning(logs.JOURNAL_FAILED, error=str(error))
+        return self.work.write(shard, outcomes)
+
+    async def _beat(self) -> None:
+        """Say from time to time that the run goes on."""
+        while True:
+            await anyio.sleep(self._diary.beat_seconds)
+            self._diary.beat()
+
+    def _close(self) -> None:
+        """Write down how the run stands; one that was torn down can be taken up by another."""
+        state = "running"
+        if self.ended is not None:
+            state = "failed" if self.ended.given_up else "done"
+            state = "cancelled" if self._stop_reason else state
+        try:
+            self._diary.closed(state)
+        except JournalError as error:
+            self._log.warning(logs.JOURNAL_FAILED, error=str(error))
+
+    def _leaves(self, shard: int) -> bool:
+        """Return whether a shard ends because the run is torn down, to be taken up by another."""
+        return self._diary.lasting and not self._scopes[shard].cancel_called
 
     def _release_all(self) -> None:
         """Give the fleet its slots back, also when the run was torn down from outside."""
@@ -299,7 +366,7 @@ class Run:
     def _make_attempts(self) -> Attempts:
         return Attempts(
             policy=self._policy,
-            batch_of=lambda shard: self.work.batch_of(shard, f"{self.job_id}-{shard.index}"),
+            batch_of=self._batch_of,
             price_of=self._price_of,
             write=self._write,
             may_retry=self._scheduler.may_retry,
@@ -307,8 +374,13 @@ class Run:
             tried=self._tried,
             log=self._log,
             record=self.record,
+            diary=self._diary,
+            leaves=self._leaves,
             began=self._began,
         )
+
+    def _batch_of(self, shard: Shard, number: int) -> Batch:
+        return self.work.batch_of(shard, f"{self.job_id}-{shard.index}-{number}")
 
     def _price_of(self, shard: Shard, member: str) -> float:
         terms = self._terms[member]
@@ -322,13 +394,13 @@ class Run:
     def _note(self, shard: Shard, name: str, event: Event) -> None:
         match event:
             case ShardFinished():
-                lost = sum(piece.circuit_shots for piece in event.missing)
-                lost += sum(piece.circuit_shots for piece, _, _ in event.failed)
+                failed = [piece for piece, _, _ in event.failed]
+                lost = [*event.missing, *failed]
                 done = self._shots_done.setdefault(name, [0, 0])
-                done[0] += shard.circuits - sum(piece.rows for piece, _, _ in event.failed)
-                done[1] += shard.circuit_shots - lost
+                done[0] += shard.circuits - sum(piece.rows for piece in failed)
+                done[1] += shard.circuit_shots - sum(piece.circuit_shots for piece in lost)
                 self._log.debug(logs.SHARD_FINISHED, shard=shard.index, backend=name)
-            case ShardFailed():
+            case ShardFailed() | ShardLost():
                 self._log.warning(
                     logs.SHARD_MOVED, shard=shard.index, backend=name, error=event.reason
                 )

@@ -21,6 +21,10 @@ class ConfigError(GatewayError):
     """Report a configuration that cannot be used; nothing was built from it."""
 
 
+class JournalError(GatewayError):
+    """Report a journal that cannot be used, or a run that it cannot hold or does not have."""
+
+
 class PlanError(GatewayError):
     """Report that nothing was sent, because no member could take some of the work.
 

@@ -59,6 +59,19 @@ class ShardCancelled:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ShardLost:
+    """A shard of an earlier process cannot be fetched: a provider took it, or may have taken it.
+
+    Attributes:
+        shard: Its number.
+        reason: Why.
+    """
+
+    shard: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TryFailed:
     """One try of a shard failed, and it is going to be tried again on the same member."""
 
@@ -79,12 +92,29 @@ class Stop:
     reason: str
 
 
-Event = ShardFinished | ShardFailed | ShardRefused | ShardCancelled | TryFailed | Tick | Stop
+Event = (
+    ShardFinished
+    | ShardFailed
+    | ShardRefused
+    | ShardCancelled
+    | ShardLost
+    | TryFailed
+    | Tick
+    | Stop
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Submit:
     """Submit a shard to a member."""
+
+    shard: Shard
+    member: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fetch:
+    """Fetch a shard that an earlier process submitted to a member, or was about to."""
 
     shard: Shard
     member: str
@@ -165,4 +195,4 @@ class Done:
     sent: bool = True
 
 
-Instruction = Submit | Cancel | WakeAt | MemberClosed | MemberOpened | Done
+Instruction = Submit | Fetch | Cancel | WakeAt | MemberClosed | MemberOpened | Done

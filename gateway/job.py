@@ -13,11 +13,11 @@ from anyio.lowlevel import current_token
 from qiskit.primitives import BasePrimitiveJob, PrimitiveResult
 from qiskit.providers import JobStatus
 
-from qiskit_gateway.attempt import Attempt
 from qiskit_gateway.dispatch import Progress, Run
 from qiskit_gateway.engine import ENGINE
 from qiskit_gateway.errors import GatewayError, PlanError, RunError
 from qiskit_gateway.events import Done, GivenUp
+from qiskit_gateway.record import Attempt
 from qiskit_gateway.report import Report
 
 _FINAL = frozenset({JobStatus.DONE, JobStatus.CANCELLED, JobStatus.ERROR})
@@ -66,7 +66,8 @@ class RouterJob(BasePrimitiveJob[PrimitiveResult[Any], JobStatus]):
             outcome = _alone(error)
         except BaseException:
             self._cancelled = True
-            self._settle(self._failure("the process is ending", ()))
+            message = "the process is ending; with a journal, resume() goes on with the run"
+            self._settle(self._failure(message, ()))
             raise
         self._settle(outcome)
 

@@ -19,9 +19,19 @@ SHARD_FINISHED = "gateway.shard_finished"
 SHOTS_DROPPED = "gateway.shots_dropped"
 BACKEND_OPENED = "gateway.backend_opened"
 BACKEND_CLOSED = "gateway.backend_closed"
+JOURNAL_FAILED = "gateway.journal_failed"
 JOB_FINISHED = "gateway.job_finished"
 
 _FALLBACK = "qiskit_gateway"
+
+
+def silent_logger() -> Any:
+    """Return a logger that says nothing: a simulation is nobody's incident."""
+    return structlog.wrap_logger(None, processors=[_drop])
+
+
+def _drop(_logger: Any, _name: str, _event: Any) -> Any:
+    raise structlog.DropEvent
 
 
 def logger_for(job_id: str) -> Any:

@@ -1,5 +1,7 @@
 """Paying for shards out of a budget: reserve before submission, settle after."""
 
+from dataclasses import replace
+
 from qiskit_gateway.policies.budget import (
     Amount,
     Budget,
@@ -36,6 +38,14 @@ class Purse:
         self._ledger = answer
         self._open[key] = reservation
         return ALLOWED
+
+    def owe(self, key: object, member: str, amount: Amount) -> None:
+        """Set an amount aside that is owed already, whether there is room for it or not."""
+        if self._budget is not None:
+            reservation = Reservation(key=str(key), member=member, amount=amount)
+            ledger = self._ledger
+            self._ledger = replace(ledger, reserved={**ledger.reserved, str(key): reservation})
+            self._open[key] = reservation
 
     def settle(self, key: object) -> None:
         """Turn a shard's reservation into money spent."""

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from qiskit_gateway.attempt import Attempt
 from qiskit_gateway.events import GivenUp
+from qiskit_gateway.record import Attempt
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,6 +5,7 @@ from dataclasses import fields, replace
 from io import BytesIO
 from math import prod
 from operator import index
+from os import PathLike
 from typing import Any, TypeVar
 
 import numpy as np
@@ -19,8 +20,13 @@ from qiskit_gateway.backends.batch import Program
 from qiskit_gateway.backends.fleet import Fleet
 from qiskit_gateway.backends.member import FleetMember
 from qiskit_gateway.dispatch import Run
+from qiskit_gateway.errors import JournalError
 from qiskit_gateway.job import RouterJob
+from qiskit_gateway.journal import Journal, StatedPub, Statement
 from qiskit_gateway.policies.policy import Policy
+from qiskit_gateway.record import NO_DIARY, Diary
+from qiskit_gateway.resume import replay
+from qiskit_gateway.snapshots import Snapshots
 from qiskit_gateway.work import Work
 
 Backends = Fleet | BackendV2 | FleetMember | Iterable[BackendV2 | FleetMember]
@@ -37,19 +43,37 @@ _OWN_OPTIONS = {
 }
 
 
+# The work of a run, and what makes the result of it.
+Plan = tuple[Work, Callable[[], PrimitiveResult[Any]]]
+
+
+class _Begun(set[str]):
+    """The runs that were begun on a fleet in this process."""
+
+
 class Router:
     """A fleet and a policy, and runs over them.
 
     Args:
         backends: A fleet, or anything that makes one.
         policy: The rules; the default finishes soonest.
+        journal: Where runs are written down, or the path of it; by default nowhere.
     """
 
-    def __init__(self, backends: Backends, policy: Policy | None) -> None:
+    def __init__(
+        self,
+        backends: Backends,
+        policy: Policy | None,
+        journal: Journal | str | PathLike[str] | None = None,
+    ) -> None:
         if policy is not None and not isinstance(policy, Policy):
             raise TypeError(f"policy must be a Policy such as fastest(), got {policy!r}")
         self.fleet = Fleet.coerce(backends)
         self.policy = policy or Policy()
+        if isinstance(journal, str | PathLike):
+            journal = Journal(journal)
+        self.journal = journal
+        self._snapshots = Snapshots()
 
     @property
     def backend(self) -> BackendV2:
@@ -63,15 +87,82 @@ class Router:
                 return backend
         raise AttributeError("no member of the fleet is a qiskit BackendV2")
 
-    def start(self, work: Work, result: Callable[[], PrimitiveResult[Any]]) -> RouterJob:
-        """Begin a run and return its handle at once."""
-        run = Run(RouterJob.new_id(), self.fleet, self.policy, self.stated(work))
+    def start(self, plan: Plan, statement: Callable[[], Statement]) -> RouterJob:
+        """Begin a run and return its handle at once.
+
+        Args:
+            plan: The work, and what makes the result of it.
+            statement: Says what the run is to do, for the journal, if there is one.
+
+        Raises:
+            JournalError: If the run cannot be written down; nothing was sent.
+        """
+        work, result = plan
+        work, job_id = self.stated(work), RouterJob.new_id()
+        diary: Diary = NO_DIARY
+        if self.journal is not None:
+            shots = sum(task.rows * task.shots for task in work.tasks)
+            diary = self.journal.begin(job_id, statement(), shots)
+            self.fleet.keep(_Begun).add(job_id)
+        return self._launched(job_id, work, result, diary)
+
+    def resume(self, job_id: str, kind: str, plan: Callable[[Statement], Plan]) -> RouterJob:
+        """Go on with a run of the journal and return its handle; see :meth:`taken_up`."""
+        (work, result), diary = self.taken_up(job_id, kind, plan)
+        return self._launched(job_id, work, result, diary)
+
+    def taken_up(
+        self, job_id: str, kind: str, plan: Callable[[Statement], Plan]
+    ) -> tuple[Plan, Diary]:
+        """Take a run of the journal, and put what has arrived of it into its place.
+
+        Args:
+            job_id: The run.
+            kind: Of what kind it must be.
+            plan: Makes work and result anew of what the run is to do.
+
+        Raises:
+            JournalError: If there is no journal, no such run in it, or a process works on it; or
+                if it cannot be read.
+        """
+        if self.journal is None:
+            raise JournalError("there is no journal to resume from: give one, journal=path")
+        diary = self.journal.take(job_id, kind)
+        try:
+            work, result = plan(self.journal.statement(job_id))
+            diary.past = replay(
+                self.journal.entries(job_id),
+                work,
+                self.fleet.names,
+                seconds=self.journal.age_seconds(job_id),
+            )
+        except BaseException as error:
+            diary.closed("running")
+            if isinstance(error, TypeError | ValueError):
+                raise JournalError(f"run {job_id} cannot be stated anew: {error}") from error
+            raise
+        begun = self.fleet.keep(_Begun)
+        if job_id in begun and diary.past.unfinished is not None:
+            # What it spent before is in the fleet's books already.
+            unfinished = replace(diary.past.unfinished, spent=())
+            diary.past = replace(diary.past, unfinished=unfinished)
+        begun.add(job_id)
+        return (self.stated(work), result), diary
+
+    def _launched(
+        self, job_id: str, work: Work, result: Callable[[], PrimitiveResult[Any]], diary: Diary
+    ) -> RouterJob:
+        run = Run(job_id, self.fleet, self.policy, work, diary=diary)
         job = RouterJob(run, result, on_failure=self.policy.on_failure)
         job.start()
         return job
 
     def stated(self, work: Work) -> Work:
-        """Return work with what is known of each task before anything runs."""
+        """Return work with what is known of each task before anything runs.
+
+        Its circuits are copies from here on.
+        """
+        work = replace(work, programs=self._snapshots.of(work.programs))
         # Where there is no other member to go to, the backend itself is the judge of options.
         judged = work.options if len(self.fleet) > 1 else {}
         weighs = any(member.limits.max_payload_bytes for member in self.fleet)
@@ -157,6 +248,31 @@ def checked_seed(given: int | None) -> int | None:
         return index(given) % _SEEDS
     except TypeError:
         raise TypeError(f"seed_simulator must be an integer or None, got {given!r}") from None
+
+
+def stated_pub(
+    circuit: QuantumCircuit, values: BindingsArray, amount: float, observables: Any = None
+) -> StatedPub:
+    """Return a PUB as it is written down."""
+    return StatedPub(
+        circuit=circuit,
+        rows=parameter_rows(values, circuit),
+        shape=values.shape,
+        amount=amount,
+        observables=observables,
+    )
+
+
+def stated_options(options: Any) -> dict[str, Any]:
+    """Return options as they are written down."""
+    return {field.name: getattr(options, field.name) for field in fields(options)}
+
+
+def bindings_of(stated: StatedPub) -> BindingsArray:
+    """Return the parameter values of a PUB that was written down."""
+    parameters = tuple(stated.circuit.parameters)
+    values = stated.rows.reshape(*stated.shape, len(parameters))
+    return BindingsArray({parameters: values} if parameters else {}, shape=stated.shape)
 
 
 def parameter_rows(values: BindingsArray, circuit: QuantumCircuit) -> NDArray[np.float64]:

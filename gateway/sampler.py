@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from os import PathLike
 from typing import Any
 
 from qiskit.primitives import BaseSamplerV2, PrimitiveResult, SamplerPubResult
@@ -15,16 +16,21 @@ from qiskit_gateway.backends.batch import Program
 from qiskit_gateway.backends.fleet import Fleet
 from qiskit_gateway.backends.plain import written_bits
 from qiskit_gateway.job import RouterJob
+from qiskit_gateway.journal import Journal, Statement
 from qiskit_gateway.merge import SamplerStore
 from qiskit_gateway.policies.policy import Policy
 from qiskit_gateway.router import (
     Backends,
+    Plan,
     Router,
+    bindings_of,
     checked_run_options,
     checked_seed,
     made_options,
     one_of,
     parameter_rows,
+    stated_options,
+    stated_pub,
 )
 from qiskit_gateway.work import Work
 from qiskit_gateway.workload import Task
@@ -60,9 +66,12 @@ class RouterSampler(BaseSamplerV2):
         policy: Where work goes and what happens when it fails; by default whoever finishes
             soonest.
         options: :class:`SamplerOptions`, or a dict of them.
+        journal: A :class:`~qiskit_gateway.Journal`, or the path of one, where runs are written
+            down so that :meth:`resume` can take them up again; by default nowhere.
 
     Raises:
         TypeError: If an option is not known, or something is not a backend.
+        JournalError: If the journal cannot be used.
     """
 
     def __init__(
@@ -72,8 +81,9 @@ class RouterSampler(BaseSamplerV2):
         backend: BackendV2 | None = None,
         policy: Policy | None = None,
         options: SamplerOptions | Mapping[str, Any] | None = None,
+        journal: Journal | str | PathLike[str] | None = None,
     ) -> None:
-        self._router = Router(one_of(backends, backend), policy)
+        self._router = Router(one_of(backends, backend), policy, journal)
         self._options = made_options(SamplerOptions, options)
 
     @property
@@ -120,18 +130,50 @@ class RouterSampler(BaseSamplerV2):
             TypeError: If something is not a PUB, an option is not for ``run_options``, or the seed
                 is no integer.
             ValueError: If a PUB's values, shape or shots cannot be.
+            JournalError: If there is a journal, and it cannot hold the run.
         """
         if shots is None:
             shots = self._options.default_shots
         coerced = [SamplerPub.coerce(pub, shots) for pub in pubs]
         for index, pub in enumerate(coerced):
             _check(index, pub)
-        work, stores = _state(coerced, self._options)
+        options = self._options
+        return self._router.start(_plan(coerced, options), lambda: _statement(coerced, options))
 
-        def result() -> PrimitiveResult[SamplerPubResult]:
-            return PrimitiveResult([store.result() for store in stores], metadata={"version": 2})
+    def resume(self, job_id: str) -> RouterJob:
+        """Go on with a run whose process ended, and return its handle.
 
-        return self._router.start(work, result)
+        What has arrived is read from the journal, jobs that were submitted are fetched again where
+        their providers can do that, and the rest is run, under the policy and on the fleet of this
+        sampler, and with the options that the run began with. A run that was done sends nothing.
+
+        Args:
+            job_id: The run's; ``Journal.runs()`` lists them.
+
+        Raises:
+            JournalError: If there is no journal, no such run in it, another process works on it,
+                or it cannot be read.
+        """
+        return self._router.resume(job_id, "sampler", _restated)
+
+
+def _plan(pubs: list[SamplerPub], options: SamplerOptions) -> Plan:
+    work, stores = _state(pubs, options)
+
+    def result() -> PrimitiveResult[SamplerPubResult]:
+        return PrimitiveResult([store.result() for store in stores], metadata={"version": 2})
+
+    return work, result
+
+
+def _statement(pubs: list[SamplerPub], options: SamplerOptions) -> Statement:
+    stated = [stated_pub(pub.circuit, pub.parameter_values, pub.shots or 0) for pub in pubs]
+    return Statement(kind="sampler", pubs=tuple(stated), options=stated_options(options))
+
+
+def _restated(statement: Statement) -> Plan:
+    pubs = [SamplerPub(pub.circuit, bindings_of(pub), int(pub.amount)) for pub in statement.pubs]
+    return _plan(pubs, made_options(SamplerOptions, statement.options))
 
 
 def _check(index: int, pub: SamplerPub) -> None:

@@ -21,11 +21,13 @@ from qiskit_gateway.events import (
     Cancel,
     Done,
     Event,
+    Fetch,
     GivenUp,
     Instruction,
     ShardCancelled,
     ShardFailed,
     ShardFinished,
+    ShardLost,
     ShardRefused,
     Stop,
     Submit,
@@ -40,12 +42,14 @@ from qiskit_gateway.policies.verdict import Verdict
 from qiskit_gateway.purse import Purse
 from qiskit_gateway.standing import FleetStanding
 from qiskit_gateway.terms import Terms
+from qiskit_gateway.unfinished import Flying, Left, Unfinished
 from qiskit_gateway.workload import Load, Piece, Shard, Task
 
-# A shard on a member that is not well is given up on after so many times what it was expected to take,
-# but not before so many seconds.
-_OVERDUE_TIMES = 3.0
-_OVERDUE_SECONDS = 30.0
+# A shard on a member that is not well is given up on after so many times what it was expected to
+# take, and so many seconds more.
+_OVERDUE_TIMES = 1.5
+_OVERDUE_SECONDS = 10.0
+_OVERDUE_UNSEEN_SECONDS = 300.0
 
 
 @dataclass(slots=True)
@@ -56,7 +60,10 @@ class _Flight:
         overdue: When it has taken so long that, if its member is ill, nobody waits for it any more.
         recalled: Whether it is being cancelled for that.
         seconds: How long its member worked on it, once that is known.
+        retried: Whether it took more than one try, so that its time tells nothing of a speed.
         probing: Whether it was sent to find out whether its member is well again.
+        adopted: Whether an earlier process sent it.
+        price_usd: What it costs, where an earlier process sent it.
     """
 
     shard: Shard
@@ -66,7 +73,10 @@ class _Flight:
     overdue: float
     recalled: bool = False
     seconds: float = 0.0
+    retried: bool = False
     probing: bool = False
+    adopted: bool = False
+    price_usd: float = 0.0
 
 
 @dataclass(slots=True)
@@ -87,9 +97,10 @@ class Scheduler:
         standing: What is known of the fleet; shared with other runs, and changed here.
         settled: Whether cuts and members are settled before anything runs, looking at nothing that
             depends on time, so that the same input gives the same shards.
+        unfinished: What is left to do, where an earlier process began.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  The last is for runs that are taken up again.
         self,
         tasks: Sequence[Task],
         members: Sequence[Terms],
@@ -97,6 +108,7 @@ class Scheduler:
         *,
         standing: FleetStanding,
         settled: bool = False,
+        unfinished: Unfinished | None = None,
     ) -> None:
         self._tasks = tuple(tasks)
         self._policy = policy
@@ -115,24 +127,36 @@ class Scheduler:
         self._causes: list[tuple[Piece, str, str]] = []
         self._given_up: list[GivenUp] = []
         self._tally = _Tally()
-        self._next_shard = 0
-        self._sent = False
+        self._next_shard = unfinished.next_shard if unfinished else 0
+        self._sent = unfinished is not None
+        self._unfinished = unfinished
         self._stopped = ""
         self._down_since: float | None = None
         self._deadline = math.inf
         self.done = False
-        for task in self._tasks:
-            self._put_task(task)
+        for left in self._whole if unfinished is None else unfinished.left:
+            self._put(left)
 
-    def _put_task(self, task: Task) -> None:
-        if not task.rows or not task.shots:
-            return
-        piece = Piece(task.index, 0, task.rows, 0, task.shots)
-        barred = Barred(never=frozenset(task.refusals))
-        if self._candidates(barred):
-            self._dealer.backlog.put(piece, barred)
+    @property
+    def _whole(self) -> Iterator[Left]:
+        """Go through all the work of the run, as if nothing of it were done."""
+        for task in self._tasks:
+            if task.rows and task.shots:
+                yield Left(piece=Piece(task.index, 0, task.rows, 0, task.shots))
+
+    def _put(self, left: Left) -> None:
+        """Let a piece wait for those who may take it, or give it up."""
+        for member, reason in left.unknown.items():
+            self._causes.append((left.piece, member, reason))
+        barred = Barred(
+            never=frozenset(self._tasks[left.piece.task].refusals) | left.paid,
+            tried=frozenset(left.unknown) - left.paid,
+        )
+        may_move = not left.unknown or self._policy.retry.on_unknown == "move"
+        if may_move and self._candidates(replace(barred, tried=frozenset())):
+            self._dealer.backlog.put(left.piece, barred)
         else:
-            self._give_up(piece)
+            self._give_up(left.piece)
 
     # -- the one door ------------------------------------------------------------------------
 
@@ -143,10 +167,49 @@ class Scheduler:
         """
         if self._policy.deadline_seconds is not None:
             self._deadline = now + self._policy.deadline_seconds
-        if self._given_up:
+        if self._given_up and self._unfinished is None:
             self._give_up_waiting("other work of the run can run nowhere")
         self._health.begin()
-        return [*self._assign(now), *self._conclude(now)]
+        adopted = [] if self._unfinished is None else list(self._resume(self._unfinished, now))
+        return [*adopted, *self._assign(now), *self._conclude(now)]
+
+    def _resume(self, unfinished: Unfinished, now: float) -> Iterator[Instruction]:
+        """Go on where an earlier process ended."""
+        for number, spent in enumerate(unfinished.spent):
+            key = (id(self), "before", number)
+            amount = Amount(usd=spent.usd, shots=spent.shots, attempts=spent.attempts)
+            self._purse.owe(key, spent.member, amount)
+            self._purse.settle(key)
+        if self._settled:
+            whole = [
+                (left.piece, Barred(never=frozenset(self._tasks[left.piece.task].refusals)))
+                for left in self._whole
+            ]
+            self._dealer.settle_as_before(now, self._health.usable(now), whole)
+        for flying in unfinished.flights:
+            yield self._adopt(flying, now)
+
+    def _adopt(self, flying: Flying, now: float) -> Fetch:
+        """Take over a shard that an earlier process has sent; its slot and price are taken."""
+        shard, member = flying.shard, flying.member
+        load = Load(shard.circuits, shard.circuits * shard.shots)
+        key = (id(self), shard.index)
+        amount = Amount(usd=flying.price_usd, shots=shard.circuits * shard.shots)
+        self._purse.owe(key, member, amount)
+        self._standings[member].take(key, load, now)
+        refusals = (self._tasks[piece.task].refusals for piece in shard.pieces)
+        group = Group(shard.pieces, Barred(never=frozenset().union(*refusals)))
+        self._flights[shard.index] = _Flight(
+            shard,
+            member,
+            group,
+            now,
+            # How long it has taken is not known, nor how long it should.
+            now + (self._policy.patience_seconds or math.inf),
+            adopted=True,
+            price_usd=flying.price_usd,
+        )
+        return Fetch(shard=shard, member=member)
 
     def handle(self, event: Event, now: float) -> list[Instruction]:
         """Take in an event and return what to do about it.
@@ -176,6 +239,8 @@ class Scheduler:
                 self._refused(event, now)
             case ShardCancelled():
                 self._cancelled(event, now)
+            case ShardLost():
+                self._lost(event, now)
             case Stop():
                 return self._stop(event.reason)
         return ()
@@ -215,8 +280,9 @@ class Scheduler:
         self._sent = True
         self._purse.settle((id(self), event.shard))
         shard = flight.shard
-        speed = self._standings[flight.member].speed
-        speed.observe(shard.circuits, shard.circuits * shard.shots, flight.seconds)
+        if not flight.retried and not flight.adopted:
+            speed = self._standings[flight.member].speed
+            speed.observe(shard.circuits, shard.circuits * shard.shots, flight.seconds)
         if event.failed:
             _, failure, reason = event.failed[0]
             yield from self._health.failed(flight.member, failure, reason, now)
@@ -252,7 +318,10 @@ class Scheduler:
         self._tally.retries += 1
         self._sent = self._sent or event.failure.submitted is not False
         flight = self._flights[event.shard]
-        yield from self._health.failed(flight.member, event.failure, event.reason, now)
+        flight.retried = True
+        self._standings[flight.member].busy_since = now
+        if not flight.group.isolating:
+            yield from self._health.failed(flight.member, event.failure, event.reason, now)
 
     def _refused(self, event: ShardRefused, now: float) -> None:
         flight = self._land(event.shard, now)
@@ -274,14 +343,30 @@ class Scheduler:
         self._health.learned_nothing(flight.member)
         if event.confirmed:
             self._purse.release((id(self), event.shard))
+            if flight.adopted and self._settled:
+                # It was never sent: the same shard is to go to the same member.
+                self._dealer.line_up(flight.member, flight.group)
+                return
+            barred = flight.group.barred
+            if flight.recalled:
+                # Back to the same member only when nobody else is left.
+                barred = replace(barred, tried=barred.tried | {flight.member})
             for piece in flight.shard.pieces:
-                self._dealer.backlog.put(piece, flight.group.barred)
+                self._dealer.backlog.put(piece, barred)
             return
         self._sent = True
         self._purse.settle((id(self), event.shard))
         lost = Failure(transient=True, fault="network", submitted=None)
         for piece in flight.shard.pieces:
             self._again(piece, flight, lost, "given up on, and its cancellation not confirmed")
+
+    def _lost(self, event: ShardLost, now: float) -> None:
+        flight = self._land(event.shard, now)
+        self._purse.settle((id(self), event.shard))
+        self._health.learned_nothing(flight.member)
+        paid = frozenset([flight.member] if flight.price_usd else [])
+        for piece in flight.shard.pieces:
+            self._put(Left(piece=piece, unknown={flight.member: event.reason}, paid=paid))
 
     def _recall(self, now: float) -> Iterator[Instruction]:
         """Give up on shards that are overdue on members that are ill.
@@ -313,6 +398,9 @@ class Scheduler:
         """Let a failed piece wait for another member, or give it up."""
         self._causes.append((piece, flight.member, reason))
         barred, member = flight.group.barred, flight.member
+        if failure.submitted is None and self._policy.retry.on_unknown != "move":
+            self._give_up(piece, "nobody knows whether the provider took it")
+            return
         if failure.transient and failure.submitted is not None:
             barred = replace(barred, tried=barred.tried | {member})
         else:
@@ -429,11 +517,12 @@ class Scheduler:
             return None
         self._next_shard += 1
         standing.take(key, load, now)
+        probing = member in self._health.ill
         expected = terms.seconds(standing, standing.load, guess) + standing.queue_seconds
-        overdue = now + max(_OVERDUE_TIMES * expected, _OVERDUE_SECONDS)
-        self._flights[shard.index] = _Flight(
-            shard, member, group, now, overdue, probing=member in self._health.ill
-        )
+        # Nothing is known of how long an unseen member takes; and for a probe there is all the time.
+        least = _OVERDUE_SECONDS if standing.speed.jobs else _OVERDUE_UNSEEN_SECONDS
+        overdue = math.inf if probing else now + _OVERDUE_TIMES * expected + least
+        self._flights[shard.index] = _Flight(shard, member, group, now, overdue, probing=probing)
         self._health.sent(member)
         self._tally.first_tries += 1
         assigned = self._dealer.assigned

@@ -26,6 +26,7 @@ from qiskit_gateway.backends.simulated import SimulatedMember
 from qiskit_gateway.clock import JumpingLoop
 from qiskit_gateway.dispatch import Run
 from qiskit_gateway.events import GivenUp
+from qiskit_gateway.logs import silent_logger
 from qiskit_gateway.merge import Coverage, Receipt, book_outcomes
 from qiskit_gateway.policies.policy import Policy
 from qiskit_gateway.report import table
@@ -147,7 +148,8 @@ def simulate(
     )
     work = _stated(router, pubs, 1024 if shots is None else shots)
     draw = Random(seeds[-1]).random  # noqa: S311  Jitter.
-    run = Run("simulation", stand_ins, router.policy, work, draw=draw)
+    log = silent_logger()
+    run = Run("simulation", stand_ins, router.policy, work, draw=draw, log=log)
     _on_virtual_clock(run)
     return _told(run, stand_ins)
 

@@ -19,6 +19,7 @@ from qiskit_gateway.workload import NO_LOAD, Load
 _MINUTE = 60.0
 _RECENT_JOBS = 20
 _MANY = 1 << 30
+_TRUST = 0.5
 _FORGET = 0.95
 # How little each term of the speed model is trusted without evidence, relative to its own scale.
 # A first reading is thus read as cost per circuit and per shot, hardly as cost per job.
@@ -30,22 +31,28 @@ class Speed:
     """A member's speed, learned from the jobs that it finished.
 
     Seconds per job = ``overhead + circuits * per_circuit + circuit_shots * per_shot``, fitted by
-    least squares that forget, with no negative term.
+    least squares that forget, with no negative term. However it comes out, a circuit is not thought
+    to take less than half of the least that it was seen to take, so that a few odd jobs cannot make
+    a member look able to do anything at once.
     """
 
     overhead_seconds: float = 0.0
     circuit_seconds: float = 0.0
     shot_seconds: float = 0.0
+    least_seconds: float = math.inf
     jobs: int = 0
     _moments: NDArray[np.float64] = field(default_factory=lambda: np.zeros((3, 3)))
     _targets: NDArray[np.float64] = field(default_factory=lambda: np.zeros(3))
 
     def seconds(self, circuits: float, circuit_shots: float, jobs: float = 1.0) -> float:
         """Return the expected time of that much work on an idle member; 0 while unknown."""
-        return (
+        fitted = (
             jobs * self.overhead_seconds
             + circuits * self.circuit_seconds
             + circuit_shots * self.shot_seconds
+        )
+        return max(
+            fitted, circuits * self.least_seconds * _TRUST if self.least_seconds < math.inf else 0.0
         )
 
     def observe(self, circuits: int, circuit_shots: int, seconds: float) -> None:
@@ -54,6 +61,7 @@ class Speed:
         self._moments = _FORGET * self._moments + np.outer(size, size)
         self._targets = _FORGET * self._targets + size * seconds
         self.jobs += 1
+        self.least_seconds = min(self.least_seconds, seconds / circuits)
         terms = _fit(self._moments, self._targets)
         self.overhead_seconds, self.circuit_seconds, self.shot_seconds = terms.tolist()
 

@@ -43,8 +43,10 @@ class Histogram(NamedTuple):
     @classmethod
     def of(cls, tallies: Sequence[tuple[Words, NDArray[np.int64]]]) -> "Histogram":
         """Return the tallies of rows as one."""
+        # One without patterns does not know how many words the others have.
+        patterns = [words for words, _ in tallies if len(words)]
         return cls(
-            words=np.concatenate([words for words, _ in tallies]).T.copy(),
+            words=np.concatenate(patterns or [np.empty((0, 1), np.uint64)]).T.copy(),
             counts=np.concatenate([counts for _, counts in tallies]),
             ends=np.cumsum([len(counts) for _, counts in tallies]),
         )

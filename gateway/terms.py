@@ -16,7 +16,7 @@ _NOMINAL_CIRCUIT_SECONDS = 1e-3
 _NOMINAL_SHOT_SECONDS = 1e-6
 # Jobs at once on a member that may overlap them: at least, at most, and before its first came back.
 _LEAST_SLOTS = 2
-_MOST_SLOTS = 64
+_MOST_SLOTS = 256
 _UNSEEN_SLOTS = 4
 _UNSEEN_QUEUED_SLOTS = 16
 _ANY = 1 << 62

@@ -71,7 +71,7 @@ class RetryPolicy:
     wait_multiplier: float = 2.0
     wait_max_seconds: float = 60.0
     jitter: float = 1.0
-    budget_floor: int = 10
+    budget_floor: int = 20
     budget_ratio: float = 0.2
     on_unknown: OnUnknown = "move"
 

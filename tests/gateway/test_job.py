@@ -780,3 +780,23 @@ def test_a_provider_that_raises_from_status(held):
     """What a provider's own job says of itself is not asked when it is not needed."""
     backend = scripted(Fails(JobError("no status"), at="status"))
     assert len(RouterSampler(backend).run([bell()]).result(PATIENCE)) == 1
+
+
+def test_a_circuit_that_changes_after_run_was_called():
+    """A run is of the circuits as they were when it was asked for, however late they are sent."""
+    came, go = Event(), Event()
+    held = scripted(Signals("result", came, go))
+    sampler = RouterSampler(Member(held, limits=Limits(max_in_flight=1)))
+    circuit = QuantumCircuit(1, 1)
+    circuit.measure(0, 0)
+    first = sampler.run([circuit], shots=10)
+    assert came.wait(PATIENCE)
+    second = sampler.run([circuit], shots=10)
+    circuit.x(0)
+    circuit.measure(0, 0)
+    go.set()
+
+    third = sampler.run([circuit], shots=10)
+
+    counts = [job.result(PATIENCE)[0].data.c.get_counts() for job in (first, second, third)]
+    assert counts == [{"0": 10}, {"0": 10}, {"1": 10}]

@@ -367,6 +367,16 @@ def test_backends(given):
     assert sampler.run([bell()], shots=10).result()[0].data.meas.num_shots == 10
 
 
+def test_one_backend():
+    """A backend may be given by the keyword of stock, so that only the class changes."""
+    sampler = RouterSampler(backend=BasicSimulator(), options={"default_shots": 7})
+    assert sampler.run([bell()]).result()[0].data.meas.num_shots == 7
+    with pytest.raises(TypeError):
+        RouterSampler()
+    with pytest.raises(TypeError):
+        RouterSampler(BasicSimulator(), backend=BasicSimulator())
+
+
 @pytest.mark.parametrize("given", [None, "aer", [], [1], BasicSimulator], ids=repr)
 def test_no_backends(given):
     """What is no backend is refused at once."""

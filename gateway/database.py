@@ -1,0 +1,207 @@
+"""One SQLite file: opened with care, written by several processes and threads.
+
+A transaction that has been committed survives the end of the process, however it ends. Whether it
+survives a loss of power is a choice, see :class:`Database`.
+"""
+
+import contextlib
+import os
+import sqlite3
+import threading
+import weakref
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from qiskit_gateway.errors import JournalError
+
+Survives = Literal["kill", "power loss"]
+
+_BUSY_SECONDS = 30.0
+# Another process may be turning on the write-ahead log, for which SQLite does not wait.
+_OPENINGS = 100
+_PAGES = 4
+# After so many bytes the write-ahead log is copied into the file, by whoever has time for it.
+_CHECKPOINT_BYTES = 4 << 20
+_OURS_ONLY = 0o600
+
+
+class Database:
+    """A SQLite file in WAL mode that only its owner may read.
+
+    Args:
+        path: Of the file, made where it is missing.
+        application: The number that tells our files from other SQLite files.
+        migrations: The scripts that make the tables, oldest first. A file remembers how many of
+            them it has had; those that it lacks are run when it is opened.
+        survives: What a committed transaction survives: ``"kill"``, the end of the process by any
+            signal, which costs no waiting for the disk; or ``"power loss"``, which waits for it at
+            each commit. A file is never damaged by either.
+
+    Raises:
+        JournalError: If the file cannot be opened, is no file of ours, or of a later version.
+        ValueError: If ``survives`` is none of its values.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        application: int,
+        migrations: Sequence[str],
+        survives: Survives = "kill",
+    ) -> None:
+        if survives not in get_args(Survives):
+            known = " or ".join(map(repr, get_args(Survives)))
+            raise ValueError(f"survives must be {known}, got {survives!r}")
+        self.path = path
+        self._application = application
+        self._migrations = tuple(migrations)
+        self._level = "NORMAL" if survives == "kill" else "FULL"
+        self._lock = threading.Lock()
+        self._unsynced = 0
+        self._open()
+
+    def _open(self) -> None:
+        self._process = os.getpid()
+        with self._told():
+            _make_private(self.path)
+            self._connection = self._connected()
+        self._close = weakref.finalize(self, self._connection.close)
+
+    def _connected(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            self.path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
+        )
+        try:
+            # Nothing that stands in the file's own schema may do anything.
+            connection.execute("PRAGMA trusted_schema = OFF")
+            connection.execute("PRAGMA foreign_keys = ON")
+            self._migrate(connection)
+            _turn_on_wal(connection)
+            connection.execute(f"PRAGMA synchronous = {self._level}")
+            # A checkpoint waits for the disk: see `checkpoint`.
+            connection.execute("PRAGMA wal_autocheckpoint = 0")
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _migrate(self, connection: sqlite3.Connection) -> None:
+        if self._version(connection) == len(self._migrations):
+            return
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            # Another process may have done it in the meantime.
+            for number, script in enumerate(self._migrations[self._version(connection) :]):
+                for statement in script.split(";\n"):
+                    connection.execute(statement)
+                assert number < len(self._migrations)  # noqa: S101
+            connection.execute(f"PRAGMA application_id = {self._application}")
+            connection.execute(f"PRAGMA user_version = {len(self._migrations)}")
+        except BaseException:
+            connection.execute("ROLLBACK")
+            raise
+        connection.execute("COMMIT")
+
+    def _version(self, connection: sqlite3.Connection) -> int:
+        """Return how many migrations a file has had, making sure that it is ours."""
+        application = connection.execute("PRAGMA application_id").fetchone()[0]
+        version = int(connection.execute("PRAGMA user_version").fetchone()[0])
+        kinds = {kind for (kind,) in connection.execute("SELECT type FROM sqlite_master")}
+        if application != self._application and (kinds or application or version):
+            raise JournalError(f"{self.path} is a database, and not a journal; name another file")
+        if not kinds <= {"table", "index"}:
+            raise JournalError(f"{self.path} holds triggers or views, which no journal does")
+        if version > len(self._migrations):
+            raise JournalError(
+                f"{self.path} is of version {version}, and this package reads up to "
+                f"{len(self._migrations)}: use a later qiskit-gateway"
+            )
+        return version
+
+    # -- reading and writing -------------------------------------------------------------------
+
+    def execute(self, sql: str, values: Sequence[Any] | dict[str, Any] = ()) -> int:
+        """Run one statement as a transaction of its own, and return how many rows it changed."""
+        with self._held() as connection:
+            return connection.execute(sql, values).rowcount
+
+    def query(self, sql: str, values: Sequence[Any] | dict[str, Any] = ()) -> list[Any]:
+        """Return all rows of a question."""
+        with self._held() as connection:
+            return connection.execute(sql, values).fetchall()
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """Give the connection for several statements that happen together or not at all."""
+        with self._held() as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield connection
+            except BaseException:
+                connection.execute("ROLLBACK")
+                raise
+            connection.execute("COMMIT")
+
+    @property
+    def wants_checkpoint(self) -> bool:
+        """Return whether so much was written that :meth:`checkpoint` should be called."""
+        return self._unsynced > _CHECKPOINT_BYTES
+
+    def wrote(self, size: int) -> None:
+        """Note that about so many bytes were written."""
+        self._unsynced += size + _PAGES * 4096
+
+    def checkpoint(self) -> None:
+        """Copy the write-ahead log into the file. Waits for the disk, and holds up no writer."""
+        self._unsynced = 0
+        with self._told(), contextlib.closing(sqlite3.connect(self.path)) as connection:
+            connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
+
+    def close(self) -> None:
+        """Close the file; using it afterwards is an error."""
+        with self._lock:
+            self._close()
+
+    @contextlib.contextmanager
+    def _held(self) -> Iterator[sqlite3.Connection]:
+        if self._process != os.getpid():
+            # SQLite's connections must not be used after a fork, not even to close them.
+            self._close.detach()
+            self._abandoned = self._connection
+            self._lock = threading.Lock()
+            self._open()
+        with self._lock, self._told():
+            yield self._connection
+
+    @contextlib.contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except (sqlite3.Error, OSError) as error:
+            raise JournalError(f"the journal {self.path} cannot be used: {error}") from error
+
+
+def _make_private(path: Path) -> None:
+    """Make a file that only its owner may read; SQLite gives its companions the same mode."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, _OURS_ONLY)
+    try:
+        if os.name == "posix" and os.fstat(descriptor).st_mode & 0o077:
+            os.fchmod(descriptor, _OURS_ONLY)
+    finally:
+        os.close(descriptor)
+
+
+def _turn_on_wal(connection: sqlite3.Connection) -> None:
+    for opening in range(_OPENINGS):
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError:
+            if opening == _OPENINGS - 1:
+                raise
+            # Takes the lock that the other holds, and waits for it.
+            connection.execute("BEGIN IMMEDIATE")
+            connection.execute("COMMIT")
+        else:
+            return

@@ -1,0 +1,650 @@
+"""The durable record of runs: what was to be done, what was sent where, and what came back.
+
+Before a job is submitted its intent is written, right after it the provider's id, and its outcome
+when that arrives. So whatever becomes of the process, another one can tell what is done, what can
+be fetched, and what nobody knows the fate of.
+"""
+
+import json
+import os
+import re
+import socket
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from hashlib import sha256
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from qiskit.circuit import QuantumCircuit
+
+from qiskit_gateway.archive import (
+    pack,
+    pack_outcomes,
+    read_circuit,
+    read_plain,
+    unpack,
+    unpack_outcomes,
+    write_circuit,
+    write_plain,
+)
+from qiskit_gateway.backends.outcomes import Outcome
+from qiskit_gateway.backends.redaction import names_secret, redact
+from qiskit_gateway.database import Database, Survives
+from qiskit_gateway.errors import JournalError
+from qiskit_gateway.record import Attempt, Past
+from qiskit_gateway.workload import Piece
+
+# "qgwj", by which a file says that it is a journal.
+_APPLICATION = 0x7167776A
+# How often whoever works on a run says so, and after how long of silence it is taken for dead.
+BEAT_SECONDS = 15.0
+_DEAD_SECONDS = 120.0
+
+_MIGRATIONS = (
+    """
+CREATE TABLE runs (
+    job_id TEXT PRIMARY KEY,
+    kind TEXT NOT NULL,
+    state TEXT NOT NULL,
+    created REAL NOT NULL,
+    shots INTEGER NOT NULL,
+    options TEXT NOT NULL,
+    version TEXT NOT NULL,
+    holder TEXT,
+    process INTEGER,
+    host TEXT,
+    beat REAL
+) WITHOUT ROWID;
+CREATE TABLE circuits (
+    hash TEXT PRIMARY KEY,
+    qpy BLOB NOT NULL
+);
+CREATE TABLE pubs (
+    job_id TEXT NOT NULL REFERENCES runs ON DELETE CASCADE,
+    position INTEGER NOT NULL,
+    circuit TEXT NOT NULL REFERENCES circuits,
+    metadata TEXT NOT NULL,
+    shape TEXT NOT NULL,
+    rows BLOB NOT NULL,
+    amount NOT NULL,
+    observables TEXT NOT NULL,
+    PRIMARY KEY (job_id, position)
+);
+CREATE TABLE attempts (
+    id INTEGER PRIMARY KEY,
+    job_id TEXT NOT NULL REFERENCES runs ON DELETE CASCADE,
+    shard INTEGER NOT NULL,
+    number INTEGER NOT NULL,
+    member TEXT NOT NULL,
+    pieces TEXT NOT NULL,
+    circuits INTEGER NOT NULL,
+    shots INTEGER NOT NULL,
+    seed INTEGER,
+    price_usd REAL NOT NULL,
+    state TEXT NOT NULL,
+    provider_job_id TEXT NOT NULL DEFAULT '',
+    submitted REAL NOT NULL,
+    accepted REAL,
+    finished REAL,
+    failure TEXT NOT NULL DEFAULT '',
+    delivered INTEGER NOT NULL DEFAULT 0,
+    UNIQUE (job_id, shard, number)
+);
+CREATE TABLE outcomes (
+    attempt INTEGER PRIMARY KEY REFERENCES attempts ON DELETE CASCADE,
+    content BLOB NOT NULL
+);
+CREATE INDEX pubs_by_circuit ON pubs (circuit)
+""",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRecord:
+    """What the journal knows of a run.
+
+    Attributes:
+        job_id: Its name, for ``resume``.
+        kind: ``"sampler"`` or ``"estimator"``.
+        state: ``"running"``, which it also is after its process died; ``"done"``; ``"failed"``,
+            with gaps; or ``"cancelled"``.
+        created: When it began, in seconds since 1970.
+        age_seconds: How long ago that was.
+        spent_usd: What its jobs are expected to cost so far.
+        shots: What it is to deliver, summed over circuits.
+        shots_done: Of these, what has arrived.
+        held: Whether a process works on it now, as far as can be told.
+    """
+
+    job_id: str
+    kind: str
+    state: str
+    created: float
+    age_seconds: float
+    spent_usd: float
+    shots: int
+    shots_done: int
+    held: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class StatedPub:
+    """A PUB as it is written down.
+
+    Attributes:
+        circuit: Its circuit.
+        rows: Its parameter values, one row of the circuit's parameters for each of its points.
+        shape: The shape of its points.
+        amount: Its shots or its precision.
+        observables: Its observables, as plain data; ``None`` for a sampler.
+    """
+
+    circuit: QuantumCircuit
+    rows: NDArray[np.float64]
+    shape: tuple[int, ...]
+    amount: float
+    observables: Any = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Statement:
+    """What a run is to do, so that it can be stated anew from that alone.
+
+    Attributes:
+        kind: Whose run it is: ``"sampler"`` or ``"estimator"``.
+        pubs: Its PUBs.
+        options: The options of the primitive, when the run began.
+    """
+
+    kind: str
+    pubs: tuple[StatedPub, ...]
+    options: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Entry:
+    """An attempt as it was written down.
+
+    Attributes:
+        attempt: The attempt.
+        state: ``"intended"``, ``"accepted"``, ``"arrived"``, or how it ended otherwise.
+        outcomes: What it brought, where it has arrived.
+    """
+
+    attempt: Attempt
+    state: str
+    outcomes: tuple[Outcome, ...] | None
+
+
+class Journal:
+    """A durable record of runs in one SQLite file, which only its owner can read.
+
+    Several processes and threads may use one file. A run is worked on by one process at a time.
+
+    With ``survives="kill"`` all that was written survives the death of the process; only a loss
+    of power, or a crash of the operating system, may undo the last second or so, as if it had not
+    happened. Jobs that were submitted in it would then be submitted again. ``"power loss"``
+    rules that out by waiting for the disk before each submission, for some milliseconds.
+
+    Args:
+        path_or_url: A path, or ``sqlite:///path``. The file is made where it is missing.
+        survives: What the record survives, ``"kill"`` or ``"power loss"``.
+        clock: What says how late it is, in seconds since 1970.
+
+    Raises:
+        JournalError: If the file is no journal or cannot be used, or the address is of another
+            kind.
+    """
+
+    def __init__(
+        self,
+        path_or_url: str | os.PathLike[str],
+        *,
+        survives: Survives = "kill",
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._clock = clock
+        self._database = Database(
+            _path_of(path_or_url),
+            application=_APPLICATION,
+            migrations=_MIGRATIONS,
+            survives=survives,
+        )
+
+    def __repr__(self) -> str:
+        return f"Journal({str(self.path)!r})"
+
+    @property
+    def path(self) -> Path:
+        """Return where the file is."""
+        return self._database.path
+
+    @property
+    def now(self) -> float:
+        """Return how late it is."""
+        return self._clock()
+
+    def close(self) -> None:
+        """Close the file. Runs that go on cannot be written down any more, and fail."""
+        self._database.close()
+
+    def runs(self) -> tuple[RunRecord, ...]:
+        """Return all runs, the oldest first."""
+        found = self._database.query(
+            """
+            SELECT runs.job_id, kind, runs.state, created, shots, holder, process, host, beat,
+                   total(price_usd), total(delivered)
+            FROM runs LEFT JOIN (SELECT job_id, price_usd, delivered FROM attempts) USING (job_id)
+            GROUP BY job_id ORDER BY created, job_id
+            """
+        )
+        now = self.now
+        return tuple(
+            RunRecord(
+                job_id=job_id,
+                kind=kind,
+                state=state,
+                created=created,
+                age_seconds=now - created,
+                spent_usd=spent,
+                shots=shots,
+                shots_done=int(delivered),
+                held=bool(_holder(lease, now)),
+            )
+            for job_id, kind, state, created, shots, *lease, spent, delivered in found
+        )
+
+    def forget(self, job_id: str) -> None:
+        """Delete all that is known of a run. Jobs that providers still have run on.
+
+        Raises:
+            JournalError: If there is no such run, or a process works on it.
+        """
+        with self._database.transaction() as connection:
+            _check_free(connection.execute(_LEASE, (job_id,)).fetchone(), job_id, self.now)
+            connection.execute("DELETE FROM runs WHERE job_id = ?", (job_id,))
+            connection.execute("DELETE FROM circuits WHERE hash NOT IN (SELECT circuit FROM pubs)")
+
+    # -- a run begins, or goes on ----------------------------------------------------------------
+
+    def begin(self, job_id: str, statement: Statement, shots: int) -> "RunDiary":
+        """Write down a new run, and take it.
+
+        Args:
+            job_id: Its name.
+            statement: What it is to do.
+            shots: What it is to deliver, summed over circuits.
+
+        Raises:
+            JournalError: If it holds what cannot be written down, or must not be.
+        """
+        diary = RunDiary(self, job_id, uuid.uuid4().hex)
+        options = _options_text(statement.options)
+        circuits, pubs = _pub_rows(job_id, statement.pubs)
+        with self._database.transaction() as connection:
+            connection.execute(
+                "INSERT INTO runs VALUES (?, ?, 'running', ?, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    *(job_id, statement.kind, self.now, shots, options, _version()),
+                    *(diary.token, os.getpid(), socket.gethostname(), self.now),
+                ),
+            )
+            connection.executemany("INSERT OR IGNORE INTO circuits VALUES (?, ?)", circuits.items())
+            connection.executemany("INSERT INTO pubs VALUES (?, ?, ?, ?, ?, ?, ?, ?)", pubs)
+        self._database.wrote(sum(map(len, circuits.values())) + sum(len(pub[5]) for pub in pubs))
+        return diary
+
+    def take(self, job_id: str, kind: str) -> "RunDiary":
+        """Take a run that was begun before, so that no other process goes on with it.
+
+        Raises:
+            JournalError: If there is no such run, it is of another kind, or a process works on it.
+        """
+        diary = RunDiary(self, job_id, uuid.uuid4().hex)
+        with self._database.transaction() as connection:
+            found = connection.execute(_LEASE, (job_id,)).fetchone()
+            _check_free(found, job_id, self.now)
+            if found[0] != kind:
+                raise JournalError(f"run {job_id} is of {_a(found[0])}: resume it with one")
+            connection.execute(
+                "UPDATE runs SET state = 'running', holder = ?, process = ?, host = ?, beat = ? "
+                "WHERE job_id = ?",
+                (diary.token, os.getpid(), socket.gethostname(), self.now, job_id),
+            )
+        return diary
+
+    # -- what a run consists of --------------------------------------------------------------------
+
+    def age_seconds(self, job_id: str) -> float:
+        """Return how long ago a run began."""
+        ((created,),) = self._database.query("SELECT created FROM runs WHERE job_id = ?", (job_id,))
+        return self.now - float(created)
+
+    def statement(self, job_id: str) -> Statement:
+        """Return what a run is to do.
+
+        Raises:
+            JournalError: If what stands there cannot be read.
+        """
+        ((kind, options),) = self._database.query(
+            "SELECT kind, options FROM runs WHERE job_id = ?", (job_id,)
+        )
+        rows = self._database.query(
+            "SELECT qpy, hash, metadata, shape, rows, amount, observables FROM pubs "
+            "JOIN circuits ON circuit = hash WHERE job_id = ? ORDER BY position",
+            (job_id,),
+        )
+        try:
+            return Statement(kind=kind, pubs=_pubs(rows), options=read_plain(options))
+        except ValueError as error:
+            raise JournalError(f"run {job_id} cannot be read from {self.path}: {error}") from error
+
+    def entries(self, job_id: str) -> Iterator[Entry]:
+        """Go through the attempts of a run in the order in which they began.
+
+        Raises:
+            JournalError: If what stands there cannot be read.
+        """
+        for number, *row in self._database.query(
+            f"SELECT id, state, {_COLUMNS} FROM attempts "  # noqa: S608  A constant.
+            "WHERE job_id = ? ORDER BY id",
+            (job_id,),
+        ):
+            # One by one: all together they may be larger than the memory.
+            blobs = self._database.query(
+                "SELECT content FROM outcomes WHERE attempt = ?", (number,)
+            )
+            try:
+                outcomes = tuple(unpack_outcomes(blobs[0][0])) if blobs else None
+                yield Entry(attempt=_attempt(row[1:]), state=str(row[0]), outcomes=outcomes)
+            except (ValueError, TypeError) as error:
+                raise JournalError(
+                    f"run {job_id} cannot be read from {self.path}: {error}"
+                ) from error
+
+
+class RunDiary:
+    """What is written down of one run while it goes on. See :class:`~qiskit_gateway.record.Diary`.
+
+    Args:
+        journal: Where.
+        job_id: The run.
+        token: By which it is known who has taken the run.
+
+    Attributes:
+        past: What was done of the run before.
+    """
+
+    lasting = True
+    beat_seconds = BEAT_SECONDS
+
+    def __init__(self, journal: Journal, job_id: str, token: str) -> None:
+        self.past = Past()
+        self.token = token
+        self._job_id = job_id
+        self._journal = journal
+        self._database = journal._database  # noqa: SLF001  Two halves of one thing.
+
+    def intended(self, attempt: Attempt, seed: int | None) -> None:
+        """Write down that an attempt is about to be made.
+
+        Raises:
+            JournalError: If that was not possible, or another process has taken the run. Then
+                nothing must be sent.
+        """
+        written = self._database.execute(
+            "INSERT INTO attempts "
+            "(job_id, state, seed, shard, number, member, pieces, circuits, shots, price_usd, "
+            "submitted) "
+            "SELECT ?, 'intended', ?, ?, ?, ?, ?, ?, ?, ?, ? "
+            "WHERE EXISTS (SELECT 1 FROM runs WHERE job_id = ? AND holder = ?)",
+            (
+                *(self._job_id, seed, attempt.shard, attempt.number, attempt.member),
+                *(_pieces_text(attempt.pieces), attempt.circuits, attempt.shots),
+                *(attempt.price_usd, attempt.submitted_seconds, self._job_id, self.token),
+            ),
+        )
+        self._database.wrote(0)
+        if not written:
+            raise self._taken_over()
+
+    def accepted(self, attempt: Attempt) -> None:
+        """Write down that a provider has taken an attempt."""
+        self._database.execute(
+            "UPDATE attempts SET state = 'accepted', provider_job_id = ?, accepted = ?, "
+            "failure = '' WHERE job_id = ? AND shard = ? AND number = ?",
+            (attempt.job_id, attempt.accepted_seconds, *self._key(attempt)),
+        )
+        self._database.wrote(0)
+
+    def arrived(self, attempt: Attempt, outcomes: Sequence[Outcome], seconds: float) -> None:
+        """Write down what an attempt brought.
+
+        Args:
+            attempt: The attempt.
+            outcomes: What it brought, circuit by circuit.
+            seconds: When, from the start of the run.
+        """
+        content = pack_outcomes(outcomes)
+        delivered = sum(outcome.shots for outcome in outcomes)
+        with self._database.transaction() as connection:
+            connection.execute(
+                "INSERT INTO outcomes SELECT id, ? FROM attempts "
+                "WHERE job_id = ? AND shard = ? AND number = ?",
+                (content, *self._key(attempt)),
+            )
+            connection.execute(
+                "UPDATE attempts SET state = 'arrived', finished = ?, delivered = ? "
+                "WHERE job_id = ? AND shard = ? AND number = ?",
+                (seconds, delivered, *self._key(attempt)),
+            )
+        self._database.wrote(len(content))
+
+    def ended(self, attempt: Attempt) -> None:
+        """Write down how an attempt ended that brought nothing."""
+        self._database.execute(
+            "UPDATE attempts SET state = ?, finished = ?, failure = ?, price_usd = ? "
+            "WHERE job_id = ? AND shard = ? AND number = ? AND state != 'arrived'",
+            (
+                *(attempt.outcome, attempt.finished_seconds, redact(attempt.failure)),
+                *(attempt.price_usd, *self._key(attempt)),
+            ),
+        )
+
+    def beat(self) -> None:
+        """Write down that the run goes on.
+
+        Raises:
+            JournalError: If another process has taken it.
+        """
+        if not self._database.execute(
+            "UPDATE runs SET beat = ? WHERE job_id = ? AND holder = ?",
+            (self._journal.now, self._job_id, self.token),
+        ):
+            raise self._taken_over()
+
+    def closed(self, state: str) -> None:
+        """Write down how the run stands, and let go of it."""
+        self._database.execute(
+            "UPDATE runs SET state = ?, holder = NULL WHERE job_id = ? AND holder = ?",
+            (state, self._job_id, self.token),
+        )
+
+    @property
+    def wants_tidying(self) -> bool:
+        """Return whether :meth:`tidy` should be called."""
+        return self._database.wants_checkpoint
+
+    def tidy(self) -> None:
+        """Bring what was written into its final place. Blocks until the disk has it."""
+        self._database.checkpoint()
+
+    def _key(self, attempt: Attempt) -> tuple[str, int, int]:
+        return self._job_id, attempt.shard, attempt.number
+
+    def _taken_over(self) -> JournalError:
+        return JournalError(
+            f"run {self._job_id} was forgotten, or another process has taken it; this one stops"
+        )
+
+
+# -- who works on a run ----------------------------------------------------------------------------
+
+_LEASE = "SELECT kind, holder, process, host, beat FROM runs WHERE job_id = ?"
+
+
+def _check_free(found: Any, job_id: str, now: float) -> None:
+    if found is None:
+        raise JournalError(f"there is no run {job_id!r}; runs() lists those there are")
+    if who := _holder(found[1:], now):
+        raise JournalError(
+            f"run {job_id} goes on in {who}: cancel it there, or wait until that process has ended"
+        )
+
+
+def _holder(lease: Sequence[Any], now: float) -> str:
+    """Return who works on a run, or ``""``."""
+    holder, process, host, beat = lease
+    if holder is None or now - beat > _DEAD_SECONDS:
+        return ""
+    if host == socket.gethostname() and not _lives(process):
+        return ""
+    return f"process {process} on {host}, last heard of {max(0.0, now - beat):.0f} s ago"
+
+
+def _lives(process: int) -> bool:
+    if os.name != "posix":
+        return True  # There it cannot be asked without harm; its silence will tell.
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+# -- rows ------------------------------------------------------------------------------------------
+
+_COLUMNS = (
+    "shard, member, number, pieces, circuits, shots, provider_job_id, submitted, accepted, "
+    "finished, price_usd, failure"
+)
+
+
+def _attempt(row: Sequence[Any]) -> Attempt:
+    shard, member, number, pieces, circuits, shots, job_id, *rest = row
+    submitted, accepted, finished, price, failure = rest
+    return Attempt(
+        shard=int(shard),
+        member=str(member),
+        number=int(number),
+        pieces=tuple(Piece(*map(int, piece)) for piece in json.loads(pieces)),
+        circuits=int(circuits),
+        shots=int(shots),
+        job_id=str(job_id),
+        submitted_seconds=float(submitted),
+        accepted_seconds=accepted,
+        finished_seconds=finished,
+        price_usd=float(price),
+        failure=str(failure),
+    )
+
+
+def _pieces_text(pieces: Sequence[Piece]) -> str:
+    return json.dumps(
+        [[p.task, p.row_start, p.row_stop, p.shot_start, p.shot_stop] for p in pieces]
+    )
+
+
+def _pub_rows(
+    job_id: str, pubs: Sequence[StatedPub]
+) -> tuple[dict[str, bytes], list[tuple[Any, ...]]]:
+    """Return the distinct circuits by their hash, and a row for each PUB."""
+    hashes: dict[int, str] = {}
+    circuits: dict[str, bytes] = {}
+    rows: list[tuple[Any, ...]] = []
+    for position, pub in enumerate(pubs):
+        key = id(pub.circuit)
+        try:
+            if key not in hashes:
+                content = write_circuit(pub.circuit)
+                hashes[key] = sha256(content).hexdigest()
+                circuits[hashes[key]] = content
+            metadata = write_plain(pub.circuit.metadata)
+            observables = write_plain(pub.observables)
+        except (TypeError, ValueError) as error:
+            raise JournalError(
+                f"pub {position} cannot be written into the journal, and nothing was sent: {error}"
+            ) from error
+        shape, values = json.dumps(pub.shape), pack({"rows": pub.rows})
+        rows.append(
+            (job_id, position, hashes[key], metadata, shape, values, pub.amount, observables)
+        )
+    return circuits, rows
+
+
+def _pubs(rows: Sequence[Sequence[Any]]) -> tuple[StatedPub, ...]:
+    known: dict[tuple[str, str], QuantumCircuit] = {}
+    pubs = []
+    for qpy, name, metadata, shape, values, amount, observables in rows:
+        if (name, metadata) not in known:
+            if sha256(qpy).hexdigest() != name:
+                raise ValueError("a circuit is not what was written")
+            circuit = known[name, metadata] = read_circuit(qpy)
+            circuit.metadata = read_plain(metadata)
+        pubs.append(
+            StatedPub(
+                circuit=known[name, metadata],
+                rows=unpack(values)["rows"],
+                shape=tuple(json.loads(shape)),
+                amount=amount,
+                observables=read_plain(observables),
+            )
+        )
+    return tuple(pubs)
+
+
+def _options_text(options: Mapping[str, Any]) -> str:
+    for name, value in (options.get("run_options") or {}).items():
+        if names_secret(name) or (isinstance(value, str) and redact(value) != value):
+            raise JournalError(
+                f"run_options hold a secret, {name!r}, which must not be written into a journal: "
+                "give it to the backend, or to run_options of its member"
+            )
+    try:
+        return write_plain(dict(options))
+    except TypeError as error:
+        raise JournalError(
+            f"options cannot be written into the journal, and nothing was sent: {error}; give "
+            "such run_options to the member"
+        ) from error
+
+
+def _path_of(given: str | os.PathLike[str]) -> Path:
+    """Return the path of a path, or of ``sqlite:///path``."""
+    text = os.fspath(given)
+    scheme, mark, rest = text.partition("://")
+    if mark and scheme != "sqlite":
+        raise JournalError(
+            f"a journal is a file, or sqlite:///path; there is no kind {scheme!r} of it"
+        )
+    path = rest[1:] if mark else text
+    if (mark and not rest.startswith("/")) or not path or re.fullmatch(r":\w*:", path):
+        raise JournalError(f"a journal needs the path of a file, and {text!r} has none")
+    return Path(path).expanduser()
+
+
+def _a(kind: str) -> str:
+    return f"an {kind}" if kind[:1] in "aeiou" else f"a {kind}"
+
+
+@cache
+def _version() -> str:
+    return f"qiskit-gateway {version('qiskit-gateway')}, qiskit {version('qiskit')}"
