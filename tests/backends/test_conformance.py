@@ -19,6 +19,12 @@ from qiskit_gateway.backends.provider import Member
 from qiskit_gateway.backends.quirks import FAITHFUL, Adaptation, traits
 
 
+@pytest.fixture(params=["asyncio", "trio"])
+def anyio_backend(request):
+    """Run on real clocks: a member calls its backend in threads, whose work no virtual one sees."""
+    return request.param
+
+
 class Lying(BackendV2):
     """A simulator whose results go through a function first."""
 
