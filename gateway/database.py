@@ -93,10 +93,9 @@ class Database:
         connection.execute("BEGIN IMMEDIATE")
         try:
             # Another process may have done it in the meantime.
-            for number, script in enumerate(self._migrations[self._version(connection) :]):
+            for script in self._migrations[self._version(connection) :]:
                 for statement in script.split(";\n"):
                     connection.execute(statement)
-                assert number < len(self._migrations)  # noqa: S101
             connection.execute(f"PRAGMA application_id = {self._application}")
             connection.execute(f"PRAGMA user_version = {len(self._migrations)}")
         except BaseException:
