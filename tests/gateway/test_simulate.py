@@ -86,7 +86,6 @@ def test_an_outage_moves_work_and_nothing_is_lost():
     assert found.given_up == ()
     assert sum(use.circuits for use in found.members.values()) == 100
     assert found.members["a"].failures > 0
-    assert found.makespan_seconds < 130
 
 
 def test_real_backends_are_modelled_and_not_asked():
