@@ -108,9 +108,11 @@ class Run:
         draw: Where the jitter of retries comes from: numbers in [0, 1).
         log: A bound logger; by default the one of the job.
         diary: Where it is written down, and what was done of it before.
+        inline_shots: Shards of so many shots are written into the results in the event loop, larger
+            ones in a thread. A clock that jumps must have no threads: it would run away meanwhile.
     """
 
-    def __init__(  # noqa: PLR0913  Two of them are for simulations.
+    def __init__(  # noqa: PLR0913  Three of them are for simulations.
         self,
         job_id: str,
         fleet: Fleet,
@@ -120,6 +122,7 @@ class Run:
         draw: Callable[[], float] = random.random,
         log: Any = None,
         diary: Diary = NO_DIARY,
+        inline_shots: float = _INLINE_SHOTS,
     ) -> None:
         self.job_id = job_id
         self.work = work
@@ -145,6 +148,7 @@ class Run:
         self._scopes: dict[int, anyio.CancelScope] = {}
         self._wake = math.inf
         self._diary = diary
+        self._inline_shots = inline_shots
         self._shots_done: dict[str, list[int]] = {
             name: list(done) for name, done in diary.past.done.items() if name in self._terms
         }
@@ -315,7 +319,7 @@ class Run:
 
     async def _write(self, shard: Shard, attempt: Attempt, outcomes: Sequence[Outcome]) -> Receipt:
         seconds = anyio.current_time() - self._began
-        if shard.circuit_shots <= _INLINE_SHOTS and not self._diary.wants_tidying:
+        if shard.circuit_shots <= self._inline_shots and not self._diary.wants_tidying:
             return self._written(shard, attempt, outcomes, seconds)
         receipt = Receipt()
         # Shielded: a write that has begun is finished, or the books would not match the arrays.

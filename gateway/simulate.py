@@ -5,6 +5,7 @@ their limits, tariff, queue, and the speed that earlier runs over the fleet have
 is sent, and no shot is sampled.
 """
 
+import math
 import threading
 from collections.abc import Iterable, Sequence
 from copy import copy
@@ -149,7 +150,9 @@ def simulate(
     work = _stated(router, pubs, 1024 if shots is None else shots)
     draw = Random(seeds[-1]).random  # noqa: S311  Jitter.
     log = silent_logger()
-    run = Run("simulation", stand_ins, router.policy, work, draw=draw, log=log)
+    run = Run(
+        "simulation", stand_ins, router.policy, work, draw=draw, log=log, inline_shots=math.inf
+    )
     _on_virtual_clock(run)
     return _told(run, stand_ins)
 

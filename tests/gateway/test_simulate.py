@@ -86,6 +86,16 @@ def test_an_outage_moves_work_and_nothing_is_lost():
     assert found.given_up == ()
     assert sum(use.circuits for use in found.members.values()) == 100
     assert found.members["a"].failures > 0
+    assert found.makespan_seconds < 130
+
+
+def test_large_shards_take_no_time_of_the_clock():
+    """However many shots a job brings, writing them down lets the virtual clock stand."""
+    members = [SimulatedMember("a", circuit_seconds=1.0), SimulatedMember("b", circuit_seconds=1.0)]
+
+    spans = {simulate(members, [sweep(100)], shots=100_000).makespan_seconds for _ in range(5)}
+
+    assert spans == {50.0}
 
 
 def test_real_backends_are_modelled_and_not_asked():
