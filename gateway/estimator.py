@@ -15,7 +15,6 @@ from qiskit.primitives.containers.observables_array import ObservablesArray
 from qiskit.providers import BackendV2
 
 from qiskit_gateway.backends.batch import Program
-from qiskit_gateway.backends.fleet import Fleet
 from qiskit_gateway.job import RouterJob
 from qiskit_gateway.journal import Journal, Statement
 from qiskit_gateway.measure import (
@@ -31,12 +30,11 @@ from qiskit_gateway.policies.policy import Policy
 from qiskit_gateway.router import (
     Backends,
     Plan,
-    Router,
+    Routed,
     bindings_of,
     checked_run_options,
     checked_seed,
     made_options,
-    one_of,
     parameter_rows,
     stated_options,
     stated_pub,
@@ -79,7 +77,7 @@ class EstimatorOptions:
     stds: Spread = "standard_error"
 
 
-class RouterEstimator(BaseEstimatorV2):
+class RouterEstimator(Routed[EstimatorOptions], BaseEstimatorV2):
     """Estimate expectation values on a fleet of backends as if it were one.
 
     Observables are grouped into bases, the measurements of a basis are added once to the
@@ -115,38 +113,13 @@ class RouterEstimator(BaseEstimatorV2):
         options: EstimatorOptions | Mapping[str, Any] | None = None,
         journal: Journal | str | PathLike[str] | None = None,
     ) -> None:
-        self._router = Router(one_of(backends, backend), policy, journal)
-        self._options = made_options(EstimatorOptions, options)
-
-    @property
-    def options(self) -> EstimatorOptions:
-        """Return the options; they may be changed at any time, for later runs."""
-        return self._options
+        made = made_options(EstimatorOptions, options)
+        super().__init__(backends, backend, policy=policy, journal=journal, options=made)
 
     @property
     def default_precision(self) -> float:
         """Return the precision of PUBs that do not say, in a run that does not say."""
         return self._options.default_precision
-
-    @property
-    def fleet(self) -> Fleet:
-        """Return the fleet."""
-        return self._router.fleet
-
-    @property
-    def policy(self) -> Policy:
-        """Return the policy."""
-        return self._router.policy
-
-    @property
-    def backend(self) -> BackendV2:
-        """Return the backend of the first member, for packages written for one backend."""
-        return self._router.backend
-
-    @property
-    def _backend(self) -> BackendV2:
-        # qiskit-experiments reads this name.
-        return self._router.backend
 
     def run(self, pubs: Iterable[EstimatorPubLike], *, precision: float | None = None) -> RouterJob:
         """Run PUBs and return at once.

@@ -6,7 +6,7 @@ from io import BytesIO
 from math import prod
 from operator import index
 from os import PathLike
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -185,7 +185,60 @@ class Router:
         }
 
 
-def one_of(backends: Backends | None, backend: BackendV2 | None) -> Backends:
+class Routed(Generic[Options]):
+    """What both primitives are made of: a router, and options that may be changed at any time.
+
+    Args:
+        backends: A fleet, or anything that makes one.
+        backend: The same for one backend, by the name that Qiskit's own primitives give it.
+        policy: The rules; the default finishes soonest.
+        journal: Where runs are written down, or the path of it; by default nowhere.
+        options: The options.
+
+    Raises:
+        TypeError: If something is not a backend, or is given twice.
+        JournalError: If the journal cannot be used.
+    """
+
+    def __init__(
+        self,
+        backends: Backends | None,
+        backend: BackendV2 | None,
+        *,
+        policy: Policy | None,
+        journal: Journal | str | PathLike[str] | None,
+        options: Options,
+    ) -> None:
+        self._router = Router(_one_of(backends, backend), policy, journal)
+        self._options = options
+
+    @property
+    def options(self) -> Options:
+        """Return the options; they may be changed at any time, for later runs."""
+        return self._options
+
+    @property
+    def fleet(self) -> Fleet:
+        """Return the fleet."""
+        return self._router.fleet
+
+    @property
+    def policy(self) -> Policy:
+        """Return the policy."""
+        return self._router.policy
+
+    @property
+    def backend(self) -> BackendV2:
+        """Return the backend of the first member, for packages written for one backend."""
+        return self._router.backend
+
+    @property
+    def _backend(self) -> BackendV2:
+        # qiskit-experiments reads this name.
+        return self._router.backend
+
+
+def _one_of(backends: Backends | None, backend: BackendV2 | None) -> Backends:
     """Return what to run on, by either of its names.
 
     Raises:

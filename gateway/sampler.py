@@ -13,7 +13,6 @@ from qiskit.primitives.containers.sampler_pub import SamplerPub
 from qiskit.providers import BackendV2
 
 from qiskit_gateway.backends.batch import Program
-from qiskit_gateway.backends.fleet import Fleet
 from qiskit_gateway.backends.plain import written_bits
 from qiskit_gateway.job import RouterJob
 from qiskit_gateway.journal import Journal, Statement
@@ -22,12 +21,11 @@ from qiskit_gateway.policies.policy import Policy
 from qiskit_gateway.router import (
     Backends,
     Plan,
-    Router,
+    Routed,
     bindings_of,
     checked_run_options,
     checked_seed,
     made_options,
-    one_of,
     parameter_rows,
     stated_options,
     stated_pub,
@@ -52,7 +50,7 @@ class SamplerOptions:
     run_options: dict[str, Any] | None = None
 
 
-class RouterSampler(BaseSamplerV2):
+class RouterSampler(Routed[SamplerOptions], BaseSamplerV2):
     """Sample circuits on a fleet of backends as if it were one.
 
     PUBs are cut by what each member can take, sent out side by side, tried again or moved when
@@ -83,38 +81,13 @@ class RouterSampler(BaseSamplerV2):
         options: SamplerOptions | Mapping[str, Any] | None = None,
         journal: Journal | str | PathLike[str] | None = None,
     ) -> None:
-        self._router = Router(one_of(backends, backend), policy, journal)
-        self._options = made_options(SamplerOptions, options)
-
-    @property
-    def options(self) -> SamplerOptions:
-        """Return the options; they may be changed at any time, for later runs."""
-        return self._options
+        made = made_options(SamplerOptions, options)
+        super().__init__(backends, backend, policy=policy, journal=journal, options=made)
 
     @property
     def default_shots(self) -> int:
         """Return the shots of PUBs that do not say, in a run that does not say."""
         return self._options.default_shots
-
-    @property
-    def fleet(self) -> Fleet:
-        """Return the fleet."""
-        return self._router.fleet
-
-    @property
-    def policy(self) -> Policy:
-        """Return the policy."""
-        return self._router.policy
-
-    @property
-    def backend(self) -> BackendV2:
-        """Return the backend of the first member, for packages written for one backend."""
-        return self._router.backend
-
-    @property
-    def _backend(self) -> BackendV2:
-        # qiskit-experiments reads this name.
-        return self._router.backend
 
     def run(self, pubs: Iterable[SamplerPubLike], *, shots: int | None = None) -> RouterJob:
         """Run PUBs and return at once.
