@@ -115,6 +115,8 @@ class Scheduler:
         self._settled = settled
         terms = {member.name: member for member in members}
         self._standings = {name: standing.of(name) for name in terms}
+        # The others are not looked at: that would cost every event in proportion to the fleet.
+        self._rated = [term for term in members if term.submissions_per_minute is not None]
         self._health = Health(terms, standing, policy.breaker)
         self._purse = Purse(policy.budget, standing.ledgers)
         self._dealer = Dealer(
@@ -153,7 +155,7 @@ class Scheduler:
             tried=frozenset(left.unknown) - left.paid,
         )
         may_move = not left.unknown or self._policy.retry.on_unknown == "move"
-        if may_move and self._candidates(replace(barred, tried=frozenset())):
+        if may_move and self._may_go(replace(barred, tried=frozenset())):
             self._dealer.backlog.put(left.piece, barred)
         else:
             self._give_up(left.piece)
@@ -410,7 +412,7 @@ class Scheduler:
         if moves is not None and len(barred.never | barred.tried) > moves:
             self._give_up(piece, f"it may move {moves} times")
             return
-        if not self._candidates(replace(barred, tried=frozenset())):
+        if not self._may_go(replace(barred, tried=frozenset())):
             self._give_up(piece)
         elif not flight.probing and not self._count_retry():
             self._give_up(piece, "the run has no retry left")
@@ -421,6 +423,11 @@ class Scheduler:
         """Return the members that may take such work, now or when they are well again."""
         lost = self._health.lost
         return [name for name in self._standings if name not in barred and name not in lost]
+
+    def _may_go(self, barred: Barred) -> bool:
+        """Return whether any member may take such work, now or when it is well again."""
+        lost = self._health.lost
+        return any(name not in barred and name not in lost for name in self._standings)
 
     def _give_up(self, piece: Piece, why: str = "") -> None:
         task = self._tasks[piece.task]
@@ -479,11 +486,11 @@ class Scheduler:
         """Put right the classes of work that no member may take; return whether any go on."""
         classes = self._dealer.backlog.classes
         goes_on = False
-        for barred in [key for key in classes if key != NOBODY and not self._candidates(key)]:
+        for barred in [key for key in classes if key != NOBODY and not self._may_go(key)]:
             # Those who may have failed by accident are asked again when nobody else is left.
             again = replace(barred, tried=frozenset())
             for piece in classes.pop(barred):
-                if self._candidates(again):
+                if self._may_go(again):
                     self._dealer.backlog.put(piece, again)
                     goes_on = True
                 else:
@@ -540,7 +547,7 @@ class Scheduler:
         barred = replace(group.barred, never=group.barred.never | {member})
         for piece in group.pieces:
             self._causes.append((piece, member, verdict.reason))
-            if self._candidates(barred):
+            if self._may_go(barred):
                 self._dealer.backlog.put(piece, barred)
             else:
                 self._give_up(piece)
@@ -589,11 +596,10 @@ class Scheduler:
         if any(self._dealer.verdicts.values()):
             looks.append(now + self._policy.probe_seconds)
         looks += [flight.overdue for _, flight in self._flights_on_ill()]
-        looks += [
-            standing.submissions[0] + 60
-            for name, standing in self._standings.items()
-            if standing.submissions_left(self._dealer.terms[name].submissions_per_minute, now) < 1
-        ]
+        for terms in self._rated:
+            standing = self._standings[terms.name]
+            if standing.submissions_left(terms.submissions_per_minute, now) < 1:
+                looks.append(standing.submissions[0] + 60)
         return min(look for look in looks if look > now or look == math.inf)
 
 

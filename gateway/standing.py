@@ -9,12 +9,11 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-import numpy as np
-from numpy.typing import NDArray
-
 from qiskit_gateway.policies.breaker import BreakerState
 from qiskit_gateway.policies.budget import Ledger
 from qiskit_gateway.workload import NO_LOAD, Load
+
+Matrix = list[list[float]]
 
 _MINUTE = 60.0
 _RECENT_JOBS = 20
@@ -23,7 +22,7 @@ _TRUST = 0.5
 _FORGET = 0.95
 # How little each term of the speed model is trusted without evidence, relative to its own scale.
 # A first reading is thus read as cost per circuit and per shot, hardly as cost per job.
-_RIDGE = np.diag([0.05, 0.005, 0.005])
+_RIDGE = (0.05, 0.005, 0.005)
 
 
 @dataclass(slots=True)
@@ -41,8 +40,8 @@ class Speed:
     shot_seconds: float = 0.0
     least_seconds: float = math.inf
     jobs: int = 0
-    _moments: NDArray[np.float64] = field(default_factory=lambda: np.zeros((3, 3)))
-    _targets: NDArray[np.float64] = field(default_factory=lambda: np.zeros(3))
+    _moments: Matrix = field(default_factory=lambda: [[0.0] * 3 for _ in range(3)])
+    _targets: list[float] = field(default_factory=lambda: [0.0] * 3)
 
     def seconds(self, circuits: float, circuit_shots: float, jobs: float = 1.0) -> float:
         """Return the expected time of that much work on an idle member; 0 while unknown."""
@@ -57,27 +56,49 @@ class Speed:
 
     def observe(self, circuits: int, circuit_shots: int, seconds: float) -> None:
         """Learn from one finished job."""
-        size = np.array([1.0, circuits, circuit_shots])
-        self._moments = _FORGET * self._moments + np.outer(size, size)
-        self._targets = _FORGET * self._targets + size * seconds
+        size = (1.0, float(circuits), float(circuit_shots))
+        for row, one in zip(self._moments, size, strict=True):
+            row[:] = [_FORGET * old + one * other for old, other in zip(row, size, strict=True)]
+        self._targets = [
+            _FORGET * old + one * seconds for old, one in zip(self._targets, size, strict=True)
+        ]
         self.jobs += 1
         self.least_seconds = min(self.least_seconds, seconds / circuits)
-        terms = _fit(self._moments, self._targets)
-        self.overhead_seconds, self.circuit_seconds, self.shot_seconds = terms.tolist()
+        fitted = _fit(self._moments, self._targets)
+        self.overhead_seconds, self.circuit_seconds, self.shot_seconds = fitted
 
 
-def _fit(moments: NDArray[np.float64], targets: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Solve the regularised normal equations, dropping terms that come out negative."""
-    system = moments + _RIDGE * moments
-    kept = np.arange(3)
-    while kept.size:
-        terms = np.linalg.solve(system[np.ix_(kept, kept)], targets[kept])
-        if terms.min() >= 0:
-            fitted = np.zeros(3)
-            fitted[kept] = terms
-            return fitted
-        kept = np.delete(kept, terms.argmin())
-    return np.zeros(3)
+def _fit(moments: Matrix, targets: list[float]) -> list[float]:
+    """Solve the regularised normal equations, dropping terms that come out negative.
+
+    Three unknowns, once for every job: too small for numpy to be worth its calls.
+    """
+    fitted = [0.0] * 3
+    kept = [0, 1, 2]
+    while kept:
+        system = [[moments[i][j] * (1 + _RIDGE[i] * (i == j)) for j in kept] for i in kept]
+        terms = _solved(system, [targets[i] for i in kept])
+        if min(terms) >= 0:
+            for i, term in zip(kept, terms, strict=True):
+                fitted[i] = term
+            break
+        del kept[terms.index(min(terms))]
+    return fitted
+
+
+def _solved(system: Matrix, values: list[float]) -> list[float]:
+    """Solve a positive definite system by elimination, which needs no pivoting then."""
+    size = len(values)
+    for i in range(size):
+        for k in range(i + 1, size):
+            factor = system[k][i] / system[i][i]
+            values[k] -= factor * values[i]
+            for j in range(i + 1, size):
+                system[k][j] -= factor * system[i][j]
+    for i in reversed(range(size)):
+        values[i] -= sum(system[i][j] * values[j] for j in range(i + 1, size))
+        values[i] /= system[i][i]
+    return values
 
 
 @dataclass(slots=True)
