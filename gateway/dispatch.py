@@ -179,7 +179,7 @@ class Run:
                 group.cancel_scope.cancel()  # What is left in the group are alarm clocks.
         finally:
             self._standing.listeners.remove(self._tick)
-            self._release_all()
+            self._scheduler.release_all(anyio.current_time())
             self.seconds = anyio.current_time() - self._began
             self._close()
         assert self.ended is not None  # noqa: S101
@@ -359,11 +359,6 @@ class Run:
     def _leaves(self, shard: int) -> bool:
         """Return whether a shard ends because the run is torn down, to be taken up by another."""
         return self._diary.lasting and not self._scopes[shard].cancel_called
-
-    def _release_all(self) -> None:
-        """Give the fleet its slots back, also when the run was torn down from outside."""
-        for index, (_, name) in self._scheduler.in_flight.items():
-            self._standing.of(name).release((id(self._scheduler), index), anyio.current_time())
 
     # -- noting what happened ----------------------------------------------------------------
 

@@ -55,6 +55,8 @@ class World:
     """Members that answer shards after some time, in ways that a script draws."""
 
     scheduler: Scheduler
+    standing: FleetStanding
+    policy: Policy
     terms: dict[str, Terms]
     tasks: list[Task]
     now: float = 0.0
@@ -160,10 +162,9 @@ def assert_tiled(tasks: list[Task], pieces: list[Piece]) -> None:
 
 
 def make_world(tasks, members, policy, *, settled=False, standing=None) -> World:
-    scheduler = Scheduler(
-        tasks, members, policy, standing=standing or FleetStanding(), settled=settled
-    )
-    return World(scheduler, {terms.name: terms for terms in members}, list(tasks))
+    standing = standing or FleetStanding()
+    scheduler = Scheduler(tasks, members, policy, standing=standing, settled=settled)
+    return World(scheduler, standing, policy, {terms.name: terms for terms in members}, list(tasks))
 
 
 POLICIES = (fastest, round_robin, least_busy, cheapest, failover, weighted)
@@ -279,7 +280,7 @@ def test_whatever_fails_each_shot_is_done_or_given_up_exactly_once(drawn, settle
 
     assert_tiled(world.tasks, [*world.done, *(one.piece for one in end.given_up)])
     assert all(one.reasons for one in end.given_up)
-    assert not any(standing.in_flight for standing in world.scheduler._standings.values()), (
+    assert not any(standing.in_flight for standing in world.standing.members.values()), (
         "a slot is still reserved"
     )
 
@@ -301,7 +302,7 @@ def test_a_stop_at_any_step_gives_up_the_rest_and_frees_all_slots(drawn, step):
     end = world.run(answer, lambda _: random.uniform(0.1, 3.0))
 
     assert_tiled(world.tasks, [*world.done, *(one.piece for one in end.given_up)])
-    assert not any(standing.in_flight for standing in world.scheduler._standings.values())
+    assert not any(standing.in_flight for standing in world.standing.members.values())
 
 
 @given(runs(settled=True), st.randoms(), st.randoms())
@@ -309,8 +310,7 @@ def test_a_stop_at_any_step_gives_up_the_rest_and_frees_all_slots(drawn, step):
 def test_a_settled_run_makes_the_same_shards_whatever_the_timing(drawn, first, second):
     """With a seed cuts and members depend on the input alone, not on who answers when."""
     world, _ = drawn
-    scheduler = world.scheduler
-    again = make_world(world.tasks, list(world.terms.values()), scheduler._policy, settled=True)
+    again = make_world(world.tasks, list(world.terms.values()), world.policy, settled=True)
 
     for one, random in ((world, first), (again, second)):
         end = one.run(

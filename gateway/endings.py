@@ -1,0 +1,199 @@
+"""How shards end, and what becomes of their pieces: booked, tried again, moved, or given up."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+
+from qiskit_gateway.cutting import Barred
+from qiskit_gateway.events import (
+    Event,
+    Instruction,
+    ShardCancelled,
+    ShardFailed,
+    ShardFinished,
+    ShardLost,
+    ShardRefused,
+    TryFailed,
+)
+from qiskit_gateway.policies.failure import Failure
+from qiskit_gateway.state import Flight, RunState
+from qiskit_gateway.unfinished import Left
+from qiskit_gateway.workload import Piece
+
+
+class Endings:
+    """The ends of one run's shards.
+
+    Args:
+        state: How the run stands.
+    """
+
+    def __init__(self, state: RunState) -> None:
+        self._state = state
+
+    def take_in(self, event: Event, now: float) -> Iterable[Instruction]:
+        """Take in how a shard, or a try of one, ended; other events are no business of this."""
+        match event:
+            case ShardFinished():
+                return self._finished(event, now)
+            case ShardFailed():
+                return self._failed(event, now)
+            case TryFailed():
+                return self._try_failed(event, now)
+            case ShardRefused():
+                self._refused(event, now)
+            case ShardCancelled():
+                self._cancelled(event, now)
+            case ShardLost():
+                self._lost(event, now)
+        return ()
+
+    def put(self, left: Left) -> None:
+        """Let a piece wait for those who may take it, or give it up."""
+        for member, reason in left.unknown.items():
+            self._state.causes.append((left.piece, member, reason))
+        barred = Barred(
+            never=frozenset(self._state.tasks[left.piece.task].refusals) | left.paid,
+            tried=frozenset(left.unknown) - left.paid,
+        )
+        may_move = not left.unknown or self._state.policy.retry.on_unknown == "move"
+        if may_move and self._state.may_go(replace(barred, tried=frozenset())):
+            self._state.dealer.backlog.put(left.piece, barred)
+        else:
+            self._state.give_up(left.piece)
+
+    def _finished(self, event: ShardFinished, now: float) -> Iterator[Instruction]:
+        flight = self._state.land(event.shard, now)
+        self._state.sent = True
+        self._state.purse.settle(self._state.key(event.shard))
+        shard = flight.shard
+        if not flight.retried and not flight.adopted:
+            speed = self._state.standings[flight.member].speed
+            speed.observe(shard.circuits, shard.circuits * shard.shots, flight.seconds)
+        if event.failed:
+            _, failure, reason = event.failed[0]
+            yield from self._state.health.failed(flight.member, failure, reason, now)
+        else:
+            self._state.down_since = None
+            yield from self._state.health.succeeded(flight.member)
+        for piece in event.missing:
+            self._state.dealer.backlog.keep(flight.member, piece, flight.group.barred)
+        for piece, failure, reason in event.failed:
+            self._again(piece, flight, failure, reason)
+
+    def _failed(self, event: ShardFailed, now: float) -> Iterator[Instruction]:
+        flight = self._state.land(event.shard, now)
+        failure = event.failure
+        if failure.submitted is False:
+            self._state.purse.release(self._state.key(event.shard))
+        else:
+            self._state.sent = True
+            self._state.purse.settle(self._state.key(event.shard))
+        if flight.group.isolating:
+            self._state.health.learned_nothing(flight.member)
+        else:
+            yield from self._state.health.failed(flight.member, failure, event.reason, now)
+        if self._may_hide_a_bad_one(flight, failure) and self._state.count_retry():
+            for half in _halves(flight.shard.pieces):
+                group = replace(flight.group, pieces=half, isolating=True)
+                self._state.dealer.line_up(flight.member, group)
+            return
+        for piece in flight.shard.pieces:
+            self._again(piece, flight, failure, event.reason)
+
+    def _try_failed(self, event: TryFailed, now: float) -> Iterator[Instruction]:
+        self._state.retries += 1
+        self._state.sent = self._state.sent or event.failure.submitted is not False
+        flight = self._state.flights[event.shard]
+        flight.retried = True
+        self._state.standings[flight.member].busy_since = now
+        if not flight.group.isolating:
+            yield from self._state.health.failed(flight.member, event.failure, event.reason, now)
+
+    def _refused(self, event: ShardRefused, now: float) -> None:
+        flight = self._state.land(event.shard, now)
+        self._state.purse.release(self._state.key(event.shard))
+        self._state.health.learned_nothing(flight.member)
+        self._state.first_tries -= 1
+        self._state.dealer.assigned[flight.member] -= flight.shard.circuit_shots
+        for position, piece in enumerate(flight.shard.pieces):
+            reason = event.reasons.get(position)
+            if reason is not None:
+                whole = Piece(piece.task, 0, self._state.tasks[piece.task].rows, 0, piece.shot_stop)
+                self._state.causes.append((whole, flight.member, reason))
+                self._state.dealer.backlog.refuse(piece.task, flight.member)
+        for piece in flight.shard.pieces:
+            self._state.dealer.backlog.put(piece, flight.group.barred)
+
+    def _cancelled(self, event: ShardCancelled, now: float) -> None:
+        flight = self._state.land(event.shard, now)
+        self._state.health.learned_nothing(flight.member)
+        if event.confirmed:
+            self._state.purse.release(self._state.key(event.shard))
+            if flight.adopted and self._state.settled:
+                # It was never sent: the same shard is to go to the same member.
+                self._state.dealer.line_up(flight.member, flight.group)
+                return
+            barred = flight.group.barred
+            if flight.recalled:
+                # Back to the same member only when nobody else is left.
+                barred = replace(barred, tried=barred.tried | {flight.member})
+            for piece in flight.shard.pieces:
+                self._state.dealer.backlog.put(piece, barred)
+            return
+        self._state.sent = True
+        self._state.purse.settle(self._state.key(event.shard))
+        lost = Failure(transient=True, fault="network", submitted=None)
+        for piece in flight.shard.pieces:
+            self._again(piece, flight, lost, "given up on, and its cancellation not confirmed")
+
+    def _lost(self, event: ShardLost, now: float) -> None:
+        flight = self._state.land(event.shard, now)
+        self._state.purse.settle(self._state.key(event.shard))
+        self._state.health.learned_nothing(flight.member)
+        paid = frozenset([flight.member] if flight.price_usd else [])
+        for piece in flight.shard.pieces:
+            self.put(Left(piece=piece, unknown={flight.member: event.reason}, paid=paid))
+
+    @staticmethod
+    def _may_hide_a_bad_one(flight: Flight, failure: Failure) -> bool:
+        """Return whether one circuit of several may be what the provider choked on."""
+        if flight.shard.circuits < 2 or failure.authentication or failure.throttled:
+            return False
+        return not failure.transient and failure.submitted is not None
+
+    def _again(self, piece: Piece, flight: Flight, failure: Failure, reason: str) -> None:
+        """Let a failed piece wait for another member, or give it up."""
+        self._state.causes.append((piece, flight.member, reason))
+        barred, member = flight.group.barred, flight.member
+        if failure.submitted is None and self._state.policy.retry.on_unknown != "move":
+            self._state.give_up(piece, "nobody knows whether the provider took it")
+            return
+        if failure.transient and failure.submitted is not None:
+            barred = replace(barred, tried=barred.tried | {member})
+        else:
+            # It cannot work there, or may have worked already and must not be paid twice.
+            barred = replace(barred, never=barred.never | {member})
+        moves = self._state.policy.retry.max_moves
+        if moves is not None and len(barred.never | barred.tried) > moves:
+            self._state.give_up(piece, f"it may move {moves} times")
+            return
+        if not self._state.may_go(replace(barred, tried=frozenset())):
+            self._state.give_up(piece)
+        elif not flight.probing and not self._state.count_retry():
+            self._state.give_up(piece, "the run has no retry left")
+        else:
+            self._state.dealer.backlog.put(piece, barred)
+
+
+def _halves(pieces: Sequence[Piece]) -> tuple[tuple[Piece, ...], tuple[Piece, ...]]:
+    """Divide pieces into two shards of about the same number of circuits."""
+    left = sum(piece.rows for piece in pieces) // 2
+    first: list[Piece] = []
+    second: list[Piece] = []
+    for piece in pieces:
+        rows = min(piece.rows, left)
+        head, tail = piece.split_rows(rows)
+        left -= rows
+        first += [head] * (head.rows > 0)
+        second += [tail] * (tail.rows > 0)
+    return tuple(first), tuple(second)

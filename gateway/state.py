@@ -1,0 +1,155 @@
+"""How a run stands: what flies, what was given up, and what it has used of its allowances.
+
+The parts of the scheduler share this, and change it; it decides nothing itself.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from qiskit_gateway.cutting import Barred
+from qiskit_gateway.dealing import Dealer, Group
+from qiskit_gateway.events import GivenUp
+from qiskit_gateway.health import Health
+from qiskit_gateway.policies.policy import Policy
+from qiskit_gateway.policies.verdict import Verdict
+from qiskit_gateway.purse import Purse
+from qiskit_gateway.standing import Standing
+from qiskit_gateway.workload import Piece, Shard, Task
+
+
+@dataclass(slots=True, kw_only=True)
+class Flight:
+    """A shard in flight.
+
+    Attributes:
+        shard: The shard.
+        member: Where.
+        group: What it was made of.
+        submitted: When, in seconds of the loop's clock.
+        overdue: When it has taken so long that, if its member is ill, nobody waits for it any more.
+        recalled: Whether it is being cancelled for that.
+        seconds: How long its member worked on it, once that is known.
+        retried: Whether it took more than one try, so that its time tells nothing of a speed.
+        probing: Whether it was sent to find out whether its member is well again.
+        adopted: Whether an earlier process sent it.
+        price_usd: What it costs, where an earlier process sent it.
+    """
+
+    shard: Shard
+    member: str
+    group: Group
+    submitted: float
+    overdue: float = math.inf
+    recalled: bool = False
+    seconds: float = 0.0
+    retried: bool = False
+    probing: bool = False
+    adopted: bool = False
+    price_usd: float = 0.0
+
+
+@dataclass(slots=True, kw_only=True)
+class RunState:
+    """How one run stands.
+
+    Attributes:
+        tasks: The work.
+        policy: The rules.
+        standings: What is known of the members; shared with other runs.
+        health: Their breakers.
+        purse: What may be spent.
+        dealer: What waits, and who gets it.
+        settled: Whether cuts and members are settled before anything runs.
+        flights: What is in flight, by number.
+        causes: Where pieces failed or were refused, and why.
+        given_up: What will not be done.
+        first_tries: Attempts that were the first of their shard.
+        retries: Attempts that were not.
+        sent: Whether a provider has taken anything.
+        stopped: Why the run was stopped, or ``""``.
+        down_since: Since when no member has been usable.
+    """
+
+    tasks: Sequence[Task]
+    policy: Policy
+    standings: dict[str, Standing]
+    health: Health
+    purse: Purse
+    dealer: Dealer
+    settled: bool = False
+    flights: dict[int, Flight] = field(default_factory=dict)
+    causes: list[tuple[Piece, str, str]] = field(default_factory=list)
+    given_up: list[GivenUp] = field(default_factory=list)
+    first_tries: int = 0
+    retries: int = 0
+    sent: bool = False
+    stopped: str = ""
+    down_since: float | None = None
+
+    def key(self, shard: int) -> tuple[int, int]:
+        """Return the name of a shard that no shard of another run has."""
+        return id(self), shard
+
+    def land(self, index: int, now: float) -> Flight:
+        """Take a shard out of the air, and give its slot back."""
+        flight = self.flights.pop(index)
+        standing = self.standings[flight.member]
+        # A member works on one job after the other, so this one had it since the last one ended,
+        # or since its turn in the queue came. Where jobs overlap, that is what they take of it.
+        turn = min(now, flight.submitted + standing.queue_seconds)
+        flight.seconds = now - max(turn, standing.busy_since)
+        standing.release(self.key(index), now)
+        return flight
+
+    def candidates(self, barred: Barred) -> list[str]:
+        """Return the members that may take such work, now or when they are well again."""
+        lost = self.health.lost
+        return [name for name in self.standings if name not in barred and name not in lost]
+
+    def may_go(self, barred: Barred) -> bool:
+        """Return whether any member may take such work, now or when it is well again."""
+        lost = self.health.lost
+        return any(name not in barred and name not in lost for name in self.standings)
+
+    def may_retry(self) -> bool:
+        """Return whether the run has a retry left."""
+        most = self.policy.retry.max_failures_per_run
+        if most is not None and self.retries >= most:
+            return False
+        return self.policy.retry.allows_retry(first_tries=self.first_tries, retries=self.retries)
+
+    def count_retry(self) -> bool:
+        """Use up a retry; return whether there was one."""
+        allowed = self.may_retry()
+        self.retries += 1
+        return allowed
+
+    def give_up(self, piece: Piece, why: str = "") -> None:
+        """Note that a piece will not be done, with every reason that is known."""
+        task = self.tasks[piece.task]
+        why = why or self.stopped
+        reasons = dict(self.health.lost) | dict(task.refusals)
+        for failed, member, reason in self.causes:
+            same = failed.task == piece.task
+            if same and failed.row_start < piece.row_stop and piece.row_start < failed.row_stop:
+                reasons[member] = reason
+        if why:
+            reasons[""] = why
+        self.given_up.append(GivenUp(piece=piece, pub=task.group, reasons=reasons))
+
+    def give_up_waiting(self, why: str) -> None:
+        """Give up all that waits."""
+        for piece, _ in self.dealer.waiting():
+            self.give_up(piece, why)
+        self.dealer.clear()
+
+    def give_up_refused(self, barred: Barred, verdicts: Mapping[str, Verdict]) -> None:
+        """Give up work that the policy's filters refuse everywhere, and not only for now."""
+        candidates = self.candidates(barred)
+        if any(name not in verdicts or verdicts[name].waits for name in candidates):
+            return
+        for piece in self.dealer.backlog.classes.pop(barred, ()):
+            for name in candidates:
+                self.causes.append((piece, name, verdicts[name].reason))
+            self.give_up(piece)
