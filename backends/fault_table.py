@@ -44,6 +44,8 @@ CALLER = Kind(transient=False, fault="caller")
 REMOVED = Kind(transient=False, fault="backend")
 # The provider took the job and failed at it; whether it would again is not known.
 FAILED = Kind(transient=None, fault="backend", submitted=None)
+# As above; raised while submitting, it is raised before anything is sent.
+REJECTED = Kind(transient=None, fault="backend")
 WRAPPER = Kind(transient=None, fault="backend", submitted=None, wraps=True)
 UNKNOWN = WRAPPER
 
@@ -215,7 +217,8 @@ TABLE = _table(
             "IonQRetriableError",
         ),
         "qiskit_ionq credentials": (CREDENTIALS, "IonQCredentialsError"),
-        "qiskit_ionq failed": (FAILED, "IonQJobError IonQJobFailureError IonQJobStateError"),
+        "qiskit_ionq failed": (FAILED, "IonQJobFailureError IonQJobStateError"),
+        "qiskit_ionq untold": (REJECTED, "IonQJobError"),
         "qiskit_ionq unavailable": (UNAVAILABLE, "IonQJobTimeoutError"),
         "qiskit_ionq caller": (
             CALLER,

@@ -20,6 +20,7 @@ from qiskit_gateway.backends.examination import examine
 from qiskit_gateway.backends.faults import Phase, translate
 from qiskit_gateway.backends.isa import IsaCache, Prepared, bind, parameter_binds
 from qiskit_gateway.backends.limits import Limits, discover
+from qiskit_gateway.backends.lookup import fetch, find, label_of
 from qiskit_gateway.backends.member import Handle, Tariff
 from qiskit_gateway.backends.outcomes import Outcome, read
 from qiskit_gateway.backends.pricing import Pricing
@@ -39,18 +40,6 @@ T = TypeVar("T")
 _LOCKS: "WeakKeyDictionary[BackendV2, threading.Lock]" = WeakKeyDictionary()
 _LOCKING = threading.Lock()
 
-# How a job is found again by its id, in the order of trying: an attribute path and a method.
-_RETRIEVERS = (
-    ("retrieve_job",),
-    ("provider", "retrieve_job"),
-    ("provider", "get_job"),
-    ("service", "job"),
-)
-
-
-# How the jobs of a tag are found, in the order of trying: an attribute path.
-_LISTERS = ((), ("provider",), ("service",))
-_TAGS = "job_tags"
 _BUSY_SECONDS = 10.0
 
 
@@ -119,7 +108,7 @@ class Member:
         self.tags = frozenset([tags] if isinstance(tags, str) else tags)
         self.check = check
         self.overlaps = jobs_overlap(backend)
-        self.adaptation = adaptation_for(backend)
+        self.adaptation = adaptation_for(backend, self.run_options)
         self._isa = IsaCache(backend, pass_manager)
         self._lock = _lock_of(backend)
         self._unchecked = check
@@ -202,8 +191,8 @@ class Member:
     async def find(self, key: str) -> Handle | None:
         """Find a job by the key of its batch; ``None`` if the provider has none.
 
-        The key is sent along where the backend's options have ``job_tags``, and is found where
-        ``jobs(job_tags=...)`` lists them.
+        The key is sent along where the provider lists jobs with a name of ours, see
+        :mod:`~qiskit_gateway.backends.lookup`.
 
         Raises:
             BackendError: If the provider cannot tell.
@@ -258,6 +247,8 @@ class Member:
 
     def _run(self, batch: Batch, prepared: Sequence[Prepared], left: threading.Event) -> Any:
         circuits, binds = self._circuits(batch, prepared)
+        if len(circuits) > 1:
+            self._require_company(prepared)
         options = self.options_for(batch)
         if binds:
             options["parameter_binds"] = binds
@@ -265,7 +256,19 @@ class Member:
             if left.is_set():
                 # While this thread waited its turn the caller gave up; a job now would be nobody's.
                 raise BackendError("nobody waits for this job any more", submitted=False)
-            return self.backend.run(circuits, **options)
+            bare = self.adaptation.bare and len(circuits) == 1
+            return self.backend.run(circuits[0] if bare else circuits, **options)
+
+    def _require_company(self, prepared: Sequence[Prepared]) -> None:
+        """Fail, so that the shard is halved, where a circuit must be the only one of its job."""
+        for ready in prepared:
+            if reason := self.adaptation.goes_alone(ready.circuit):
+                raise BackendError(
+                    f"{self.name} {reason}; Limits(max_circuits=1) spares the search for them",
+                    transient=False,
+                    fault="caller",
+                    submitted=False,
+                )
 
     def options_for(self, batch: Batch) -> dict[str, Any]:
         """Return the options of ``backend.run`` for a batch: shots and those that are known."""
@@ -279,8 +282,10 @@ class Member:
         always = dict(self.adaptation.options)
         options = {**sent, **always, **batch.options, **self.run_options}
         options["shots"] = int(batch.shots)
-        if _TAGS in known and batch.key:
-            options[_TAGS] = [*(options.get(_TAGS) or ()), batch.key]
+        label = label_of(self.backend, known)
+        if label is not None and batch.key:
+            held = options.get(label.option, getattr(self.backend.options, label.option, None))
+            options[label.option] = label.labelled(held, batch.key)
         return options
 
     def _prepared(self, batch: Batch, adaptation: Adaptation) -> list[Prepared]:
@@ -345,40 +350,33 @@ class Member:
         return read(result, wirings, batch.kept_shots, meas_level=int(level))
 
     def _find(self, key: str) -> Handle | None:
-        for path in _LISTERS if _TAGS in self.known_options else ():
-            source: Any = self.backend
-            for name in path:
-                source = getattr(source, name, None)
-            if callable(listed := getattr(source, "jobs", None)):
-                self.ensure_checked()
-                # It may be a submission that hangs there, and holds the lock, that is looked for.
-                if not self._lock.acquire(timeout=_BUSY_SECONDS):
-                    raise BackendError(f"{self.name} is busy", transient=True, fault="network")
-                try:
-                    with _Translated("reattach"):
-                        found = list(listed(job_tags=[key]))
-                finally:
-                    self._lock.release()
-                return Handle(job_id=_job_id(found[0]), job=found[0]) if found else None
-        raise BackendError(
-            f"{self.name} cannot list jobs by their tags", transient=False, submitted=None
-        )
+        label = label_of(self.backend, self.known_options)
+        if label is None:
+            raise BackendError(
+                f"{self.name} lists no jobs by a name of ours", transient=False, submitted=None
+            )
+        self.ensure_checked()
+        # It may be a submission that hangs there, and holds the lock, that is looked for.
+        if not self._lock.acquire(timeout=_BUSY_SECONDS):
+            raise BackendError(f"{self.name} is busy", transient=True, fault="network")
+        try:
+            with _Translated("reattach"):
+                job = find(self.backend, label, key)
+        finally:
+            self._lock.release()
+        return None if job is None else Handle(job_id=_job_id(job), job=job)
 
     def _reattach(self, job_id: str) -> Handle:
         self.ensure_checked()  # For what is learned of its bits, which the result is read by.
-        for *path, method in _RETRIEVERS:
-            source: Any = self.backend
-            for name in path:
-                source = getattr(source, name, None)
-            retrieve = getattr(source, method, None)
-            if callable(retrieve):
-                with self._lock, _Translated("reattach"):
-                    return Handle(job_id=job_id, job=retrieve(job_id))
-        raise BackendError(
-            f"{self.name} cannot look up jobs, so {job_id!r} is lost",
-            transient=False,
-            submitted=None,
-        )
+        with self._lock, _Translated("reattach"):
+            job = fetch(self.backend, job_id)
+        if job is None:
+            raise BackendError(
+                f"{self.name} cannot look up jobs, so {job_id!r} is lost",
+                transient=False,
+                submitted=None,
+            )
+        return Handle(job_id=job_id, job=job)
 
 
 def _lock_of(backend: BackendV2) -> threading.Lock:

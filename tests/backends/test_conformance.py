@@ -454,4 +454,4 @@ def test_traits():
     dynamic = QuantumCircuit(1, 1)
     with dynamic.if_test((0, True)):
         dynamic.x(0)
-    assert traits(dynamic) == {"repeated", "mid-circuit"}
+    assert traits(dynamic) == {"repeated", "mid-circuit", "reset"}

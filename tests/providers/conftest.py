@@ -3,7 +3,10 @@
 Each is made once a session, at first use: some packages take seconds to import.
 """
 
+import runpy
 from collections.abc import Callable
+from functools import cache
+from pathlib import Path
 
 import pytest
 
@@ -44,6 +47,24 @@ def _tket():
     return tket.TketBackend(backend, backend.default_compilation_pass())
 
 
+@cache
+def _ionq_server():
+    """Return the one server of the session; it ends with the process."""
+    path = Path(__file__).with_name("ionq_server.py")
+    return runpy.run_path(str(path))["IonQServer"]()
+
+
+def _ionq(name):
+    def make():
+        ionq = pytest.importorskip("qiskit_ionq")
+        with pytest.MonkeyPatch.context() as patch:
+            # The package asks for numbers of qubits at the address of the environment alone.
+            patch.setenv("IONQ_API_URL", _ionq_server().url)
+            return ionq.IonQProvider("a-token").get_backend(name)
+
+    return make
+
+
 # Those that come with Qiskit's own dependencies are tested everywhere.
 _PLAIN = {"basic": _basic, "generic": _generic}
 
@@ -62,6 +83,8 @@ _MAKERS = _PLAIN | {
     "iqm deneb": _made("iqm.qiskit_iqm", "IQMFakeDeneb"),
     "iqm apollo": _made("iqm.qiskit_iqm", "IQMFakeApollo"),
     "tket": _tket,
+    "ionq": _ionq("simulator"),
+    "ionq qpu": _ionq("qpu.forte-1"),
 }
 
 NAMES = [
@@ -89,6 +112,13 @@ def provider_members() -> Callable[[str], Member]:
         return Member(backends[name], name=name, **options)
 
     return make
+
+
+@pytest.fixture
+def ionq_server():
+    """Return the server behind the members of IonQ."""
+    pytest.importorskip("qiskit_ionq")
+    return _ionq_server()
 
 
 @pytest.fixture(params=NAMES)

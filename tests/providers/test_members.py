@@ -295,6 +295,10 @@ REFUSED = {
     "iqm adonis": IQM,
     "iqm deneb": IQM,
     "iqm apollo": IQM,
+    "ionq": {
+        "mid-circuit": "no result for circuits with mid-circuit measurements",
+        "reset": "no result for circuits with resets",
+    },
 }
 
 
