@@ -58,7 +58,7 @@ class Attempts:
         batch_of: Make the batch of a shard, for one of its tries there.
         price_of: Return the expected price of a shard on a member, in USD.
         write: Write the outcomes of an attempt down and into the results, and say what is missing.
-        may_retry: Whether the run has a retry left for a shard.
+        may_retry: Whether the run has a retry left for a shard, after such a failure.
         draw: Where the jitter of waits comes from: numbers in [0, 1).
         tried: Told of each try that failed and is repeated: shard, facts, reason.
         log: A bound logger.
@@ -73,7 +73,7 @@ class Attempts:
     batch_of: Callable[[Shard, int], Batch]
     price_of: Callable[[Shard, str], float]
     write: Write
-    may_retry: Callable[[int], bool]
+    may_retry: Callable[[int, Failure], bool]
     draw: Callable[[], float]
     tried: Callable[[int, Failure, str], None]
     log: Any
@@ -123,8 +123,9 @@ class Attempts:
         error = _error_of(state)
         if not isinstance(error, BackendError) or isinstance(error, Refused | _OverdueError):
             return False
-        decision = self.policy.retry.decide(facts(error), state.attempt_number, 0.0)
-        return isinstance(decision, Retry) and self.may_retry(shard.index)
+        failure = facts(error)
+        decision = self.policy.retry.decide(failure, state.attempt_number, 0.0)
+        return isinstance(decision, Retry) and self.may_retry(shard.index, failure)
 
     def _backoff_seconds(self, state: RetryCallState) -> float:
         error = _error_of(state)

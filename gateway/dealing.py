@@ -101,9 +101,10 @@ class Dealer:
         self.backlog.clear()
         self.lined_up.clear()
 
-    def line_up(self, member: str, group: Group) -> None:
-        """Let a group wait for one member."""
-        self.lined_up.setdefault(member, deque()).append(group)
+    def line_up(self, member: str, group: Group, *, first: bool = False) -> None:
+        """Let a group wait for one member, behind the others or before them."""
+        queue = self.lined_up.setdefault(member, deque())
+        queue.appendleft(group) if first else queue.append(group)
 
     def give_back(self, member: str) -> None:
         """Let others take what waits for one member."""

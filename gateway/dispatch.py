@@ -6,6 +6,7 @@ keeping time, and noting what happened. Works on asyncio and trio, and on a virt
 
 import math
 import random
+import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -110,9 +111,10 @@ class Run:
         diary: Where it is written down, and what was done of it before.
         inline_shots: Shards of so many shots are written into the results in the event loop, larger
             ones in a thread. A clock that jumps must have no threads: it would run away meanwhile.
+        clock: What time it is, in seconds since a midnight in UTC that is the same for all runs.
     """
 
-    def __init__(  # noqa: PLR0913  Three of them are for simulations.
+    def __init__(  # noqa: PLR0913  Four of them are for simulations.
         self,
         job_id: str,
         fleet: Fleet,
@@ -123,6 +125,7 @@ class Run:
         log: Any = None,
         diary: Diary = NO_DIARY,
         inline_shots: float = _INLINE_SHOTS,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self.job_id = job_id
         self.work = work
@@ -145,6 +148,7 @@ class Run:
         self._log = logs.logger_for(job_id) if log is None else log
         self._stop_reason = ""
         self._draw = draw
+        self._clock = clock
         self._scopes: dict[int, anyio.CancelScope] = {}
         self._wake = math.inf
         self._diary = diary
@@ -172,7 +176,8 @@ class Run:
                     members=len(self._terms),
                     settled=self.work.seed is not None,
                 )
-                self._perform(self._scheduler.start(anyio.current_time()))
+                now = anyio.current_time()
+                self._perform(self._scheduler.start(now, epoch=now - self._clock()))
                 if self._stop_reason:
                     self._feed(Stop(reason=self._stop_reason))
                 await self._over.wait()
@@ -368,7 +373,7 @@ class Run:
             batch_of=self._batch_of,
             price_of=self._price_of,
             write=self._write,
-            may_retry=self._scheduler.may_retry,
+            may_retry=self._may_retry,
             draw=self._draw,
             tried=self._tried,
             log=self._log,
@@ -386,6 +391,9 @@ class Run:
         load = Load(shard.circuits, shard.circuits * shard.shots)
         seconds = terms.seconds(self._standing.of(member), load)
         return terms.price(1, load.circuits, load.circuit_shots, seconds)
+
+    def _may_retry(self, shard: int, failure: Failure) -> bool:
+        return self._scheduler.may_retry(shard, failure, anyio.current_time())
 
     def _tried(self, shard: int, failure: Failure, reason: str) -> None:
         self._feed(TryFailed(shard=shard, failure=failure, reason=reason))

@@ -102,7 +102,9 @@ class Endings:
 
     def _try_failed(self, event: TryFailed, now: float) -> Iterator[Instruction]:
         self._state.retries += 1
-        self._state.sent = self._state.sent or event.failure.submitted is not False
+        if event.failure.submitted is not False:
+            self._state.sent = True
+            self._state.purse.renew(self._state.key(event.shard), now)
         flight = self._state.flights[event.shard]
         flight.retried = True
         self._state.standings[flight.member].busy_since = now

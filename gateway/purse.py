@@ -1,6 +1,9 @@
 """Paying for shards out of a budget: reserve before submission, settle after."""
 
-from dataclasses import replace
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from itertools import count
 
 from qiskit_gateway.policies.budget import (
     Amount,
@@ -13,54 +16,114 @@ from qiskit_gateway.policies.budget import (
 )
 from qiskit_gateway.policies.verdict import ALLOWED, Verdict
 
+_DAY_SECONDS = 86_400
+
+
+@dataclass(slots=True)
+class Account:
+    """What was spent and is set aside under one budget, by all runs over a fleet.
+
+    Attributes:
+        budget: The budget, held so that no other can take its identity.
+        ledger: The books.
+        numbers: Names for reservations and runs, each used once.
+    """
+
+    budget: Budget
+    ledger: Ledger = field(default_factory=Ledger)
+    numbers: "count[int]" = field(default_factory=lambda: count(1))
+
 
 class Purse:
     """The money, shots and attempts that a run may use.
 
     Args:
         budget: The most that may be spent; ``None`` for no limit, and then nothing is counted.
-        ledgers: The fleet's ledgers, one per budget: all runs under one budget share one.
+        accounts: The fleet's accounts, by identity of the budget: all runs under one share one.
+
+    Attributes:
+        epoch: When the first of all days began, in seconds of the loop's clock.
     """
 
-    def __init__(self, budget: Budget | None, ledgers: dict[int, Ledger]) -> None:
-        self._budget = budget
-        self._ledgers = ledgers
+    def __init__(self, budget: Budget | None, accounts: dict[int, Account]) -> None:
+        self._account: Account | None = None
+        if budget is not None:
+            self._account = accounts.setdefault(id(budget), Account(budget))
+            self._run = f"{next(self._account.numbers)}"
+        self.epoch = 0.0
         self._open: dict[object, Reservation] = {}
 
-    def reserve(self, key: object, member: str, amount: Amount) -> Verdict:
+    @property
+    def spent(self) -> Mapping[str, float]:
+        """Return what was spent under the budget, by account."""
+        return {} if self._account is None else self._account.ledger.spent
+
+    def reserve(self, key: object, member: str, amount: Amount, now: float) -> Verdict:
         """Set an amount aside for a shard, or say why not."""
-        if self._budget is None:
+        account = self._account
+        if account is None:
             return ALLOWED
-        reservation = Reservation(key=str(key), member=member, amount=amount)
-        answer = reserve(self._ledger, self._budget, reservation)
+        reservation = self._reservation(account, member, amount, now)
+        answer = reserve(account.ledger, account.budget, reservation)
         if isinstance(answer, Verdict):
             return answer
-        self._ledger = answer
+        account.ledger = answer
         self._open[key] = reservation
         return ALLOWED
 
-    def owe(self, key: object, member: str, amount: Amount) -> None:
+    def owe(self, key: object, member: str, amount: Amount, now: float) -> None:
         """Set an amount aside that is owed already, whether there is room for it or not."""
-        if self._budget is not None:
-            reservation = Reservation(key=str(key), member=member, amount=amount)
-            ledger = self._ledger
-            self._ledger = replace(ledger, reserved={**ledger.reserved, str(key): reservation})
-            self._open[key] = reservation
+        account = self._account
+        if account is not None:
+            made = self._reservation(account, member, amount, now)
+            reserved = {**account.ledger.reserved, made.key: made}
+            account.ledger = replace(account.ledger, reserved=reserved)
+            self._open[key] = made
+
+    def affords_again(self, key: object, now: float) -> bool:
+        """Return whether what is set aside for a shard could be spent, and set aside once more."""
+        account, held = self._account, self._open.get(key)
+        if account is None or held is None:
+            return True
+        again = self._reservation(account, held.member, held.amount, now)
+        return not isinstance(reserve(account.ledger, account.budget, again), Verdict)
+
+    def renew(self, key: object, now: float) -> None:
+        """Turn a shard's reservation into money spent, and set as much aside for one more try."""
+        held = self._open.get(key)
+        if held is not None:
+            self.settle(key)
+            self.owe(key, held.member, held.amount, now)
 
     def settle(self, key: object) -> None:
         """Turn a shard's reservation into money spent."""
-        if (reservation := self._open.pop(key, None)) is not None:
-            self._ledger = settle(self._ledger, reservation, reservation.amount)
+        held = self._open.pop(key, None)
+        if held is not None and self._account is not None:
+            self._account.ledger = settle(self._account.ledger, held, held.amount)
 
     def release(self, key: object) -> None:
         """Give back a shard's reservation: nothing was spent."""
-        if (reservation := self._open.pop(key, None)) is not None:
-            self._ledger = release(self._ledger, reservation)
+        held = self._open.pop(key, None)
+        if held is not None and self._account is not None:
+            self._account.ledger = release(self._account.ledger, held)
 
-    @property
-    def _ledger(self) -> Ledger:
-        return self._ledgers.setdefault(id(self._budget), Ledger())
+    def close(self) -> None:
+        """Count what is still set aside as spent, since nobody knows, and end the run's books."""
+        for key in list(self._open):
+            self.settle(key)
+        if self._account is not None:
+            ours = f" in run {self._run}"
+            ledger = self._account.ledger
+            spent = {name: sum_ for name, sum_ in ledger.spent.items() if not name.endswith(ours)}
+            self._account.ledger = replace(ledger, spent=spent)
 
-    @_ledger.setter
-    def _ledger(self, ledger: Ledger) -> None:
-        self._ledgers[id(self._budget)] = ledger
+    def _reservation(
+        self, account: Account, member: str, amount: Amount, now: float
+    ) -> Reservation:
+        return Reservation(
+            key=f"{next(account.numbers)}",
+            member=member,
+            amount=amount,
+            day=math.floor((now - self.epoch) / _DAY_SECONDS),
+            run=self._run,
+        )

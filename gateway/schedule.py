@@ -31,6 +31,7 @@ from qiskit_gateway.events import (
 )
 from qiskit_gateway.health import Health
 from qiskit_gateway.policies.budget import Amount
+from qiskit_gateway.policies.failure import Failure
 from qiskit_gateway.policies.policy import Policy
 from qiskit_gateway.policies.verdict import Verdict
 from qiskit_gateway.purse import Purse
@@ -78,7 +79,7 @@ class Scheduler:
             policy=policy,
             standings=standings,
             health=Health(terms, standing, policy.breaker),
-            purse=Purse(policy.budget, standing.ledgers),
+            purse=Purse(policy.budget, standing.accounts),
             dealer=Dealer(terms=terms, standings=standings, policy=policy, backlog=backlog),
             settled=settled,
             sent=unfinished is not None,
@@ -89,6 +90,7 @@ class Scheduler:
         self._next_shard = unfinished.next_shard if unfinished else 0
         self._unfinished = unfinished
         self._deadline = math.inf
+        self._broke: set[str] = set()
         self.done = False
         for left in self._whole if unfinished is None else unfinished.left:
             self._endings.put(left)
@@ -102,11 +104,17 @@ class Scheduler:
 
     # -- the one door ------------------------------------------------------------------------
 
-    def start(self, now: float) -> list[Instruction]:
+    def start(self, now: float, *, epoch: float = 0.0) -> list[Instruction]:
         """Begin: return the first instructions.
 
         Work that no member can take is found here, and then nothing is sent at all.
+
+        Args:
+            now: Seconds of the loop's clock.
+            epoch: When the first of all days began, on that clock: a budget of a day is of one of
+                the days counted from there.
         """
+        self._state.purse.epoch = epoch
         if self._state.policy.deadline_seconds is not None:
             self._deadline = now + self._state.policy.deadline_seconds
         if self._state.given_up and self._unfinished is None:
@@ -120,7 +128,7 @@ class Scheduler:
         for number, spent in enumerate(unfinished.spent):
             key = (id(self._state), "before", number)
             amount = Amount(usd=spent.usd, shots=spent.shots, attempts=spent.attempts)
-            self._state.purse.owe(key, spent.member, amount)
+            self._state.purse.owe(key, spent.member, amount, now)
             self._state.purse.settle(key)
         if self._state.settled:
             whole = [
@@ -137,7 +145,7 @@ class Scheduler:
         load = Load(shard.circuits, shard.circuits * shard.shots)
         key = self._state.key(shard.index)
         amount = Amount(usd=flying.price_usd, shots=shard.circuits * shard.shots)
-        self._state.purse.owe(key, member, amount)
+        self._state.purse.owe(key, member, amount, now)
         self._state.standings[member].take(key, load, now)
         refusals = (self._state.tasks[piece.task].refusals for piece in shard.pieces)
         group = Group(shard.pieces, Barred(never=frozenset().union(*refusals)))
@@ -183,17 +191,24 @@ class Scheduler:
             index: (flight.shard, flight.member) for index, flight in self._state.flights.items()
         }
 
-    def may_retry(self, shard: int) -> bool:
+    def may_retry(self, shard: int, failure: Failure, now: float) -> bool:
         """Return whether a shard may be tried again where it is.
 
-        One that was sent to find out whether its member is well again is not tried twice there.
+        One that was sent to find out whether its member is well again is not tried twice there,
+        and none beyond the budget.
         """
-        return not self._state.flights[shard].probing and self._state.may_retry()
+        if self._state.flights[shard].probing:
+            return False
+        paid = failure.submitted is not False
+        if paid and not self._state.purse.affords_again(self._state.key(shard), now):
+            return False
+        return self._state.may_retry()
 
     def release_all(self, now: float) -> None:
-        """Give the fleet its slots back, also when the run was torn down from outside."""
+        """Give back what the run holds of its fleet, also when it was torn down from outside."""
         for index, flight in self._state.flights.items():
             self._state.standings[flight.member].release(self._state.key(index), now)
+        self._state.purse.close()
 
     # -- looking after what flies --------------------------------------------------------------
 
@@ -226,6 +241,7 @@ class Scheduler:
         if self._state.stopped:
             self._state.give_up_waiting(self._state.stopped)
             return
+        self._broke.clear()
         self._sweep()
         yield from self._deal(now, freed)
         # Dealing may have found that some work can go to nobody it was kept for.
@@ -266,7 +282,7 @@ class Scheduler:
 
     def _slots(self, member: str, now: float) -> int:
         admission = self._state.health.admits(member)
-        if admission == "none":
+        if admission == "none" or member in self._broke:
             return 0
         standing, terms = self._state.standings[member], self._state.dealer.terms[member]
         free = min(
@@ -285,7 +301,7 @@ class Scheduler:
         key = self._state.key(shard.index)
         usd = terms.price(1, load.circuits, load.circuit_shots, seconds)
         amount = Amount(usd=usd, shots=shard.circuits * shots)
-        verdict = self._state.purse.reserve(key, member, amount)
+        verdict = self._state.purse.reserve(key, member, amount, now)
         if not verdict:
             self._lack_money(member, group, verdict)
             return None
@@ -311,15 +327,19 @@ class Scheduler:
         return Submit(shard=shard, member=member)
 
     def _lack_money(self, member: str, group: Group, verdict: Verdict) -> None:
-        """Let work that does not fit the budget move, or stop the run."""
-        if (
-            self._state.policy.budget is not None
-            and self._state.policy.budget.on_exhausted != "move"
-        ):
+        """Let work that does not fit the budget move, wait, or stop the run."""
+        budget, dealer = self._state.policy.budget, self._state.dealer
+        assert budget is not None  # noqa: S101  Nothing else refuses.
+        if budget.on_exhausted == "wait" and verdict.waits:
+            self._broke.add(member)
+            dealer.line_up(member, group, first=True)
+            return
+        if budget.on_exhausted != "move":
             for piece in group.pieces:
-                self._state.dealer.backlog.put(piece, group.barred)
-            self._state.stopped = verdict.reason
-            self._state.give_up_waiting(verdict.reason)
+                dealer.backlog.put(piece, group.barred)
+            shots = sum(piece.circuit_shots for piece, _ in dealer.waiting())
+            self._state.stopped = f"{verdict.reason}; {shots} shots of the run are left to do"
+            self._state.give_up_waiting(self._state.stopped)
             return
         barred = replace(group.barred, never=group.barred.never | {member})
         for piece in group.pieces:
@@ -360,7 +380,7 @@ class Scheduler:
         looks = [self._state.health.next_opening()]
         if self._state.down_since is not None and self._state.policy.patience_seconds is not None:
             looks.append(self._state.down_since + self._state.policy.patience_seconds)
-        if any(self._state.dealer.verdicts.values()):
+        if self._broke or any(self._state.dealer.verdicts.values()):
             looks.append(now + self._state.policy.probe_seconds)
         looks += [flight.overdue for _, flight in self._flights_on_ill()]
         for terms in self._rated:

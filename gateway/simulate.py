@@ -151,7 +151,14 @@ def simulate(
     draw = Random(seeds[-1]).random  # noqa: S311  Jitter.
     log = silent_logger()
     run = Run(
-        "simulation", stand_ins, router.policy, work, draw=draw, log=log, inline_shots=math.inf
+        "simulation",
+        stand_ins,
+        router.policy,
+        work,
+        draw=draw,
+        log=log,
+        inline_shots=math.inf,
+        clock=lambda: 0.0,  # The first day begins with it.
     )
     _on_virtual_clock(run)
     return _told(run, stand_ins)

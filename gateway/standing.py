@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from qiskit_gateway.policies.breaker import BreakerState
-from qiskit_gateway.policies.budget import Ledger
+from qiskit_gateway.purse import Account
 from qiskit_gateway.workload import NO_LOAD, Load
 
 Matrix = list[list[float]]
@@ -165,14 +165,14 @@ class FleetStanding:
         members: The standings, by member.
         ejected: The members whose breakers are open.
         ill: The members whose breakers are not closed.
-        ledgers: What was spent and is set aside, by identity of the budget.
+        accounts: What was spent and is set aside, by identity of the budget.
         listeners: Told when a slot became free, by run.
     """
 
     members: dict[str, Standing] = field(default_factory=dict)
     ejected: set[str] = field(default_factory=set)
     ill: set[str] = field(default_factory=set)
-    ledgers: dict[int, Ledger] = field(default_factory=dict)
+    accounts: dict[int, Account] = field(default_factory=dict)
     listeners: list[Callable[[], None]] = field(default_factory=list)
 
     def of(self, member: str) -> Standing:

@@ -20,9 +20,12 @@ class Budget:
         shots: Shots in all, summed over circuits.
         attempts: Attempts in all, failed ones too.
         per_member_usd: By name of the member, in USD. Members not named have no limit of their own.
-        per_day_usd: On any one day, in USD.
+        per_day_usd: On any one day, in USD; days begin at midnight UTC.
+        per_run_usd: In any one run, in USD.
+        per_run_shots: In any one run, shots summed over circuits.
         on_exhausted: What to do with work that does not fit: ``"move"`` looks for a member where
-            it does, ``"wait"`` keeps it until there is room, ``"stop"`` ends the run.
+            it does; ``"wait"`` keeps it until there is room, when other jobs turn out not to cost
+            or the next day begins, and stops where none can come; ``"stop"`` ends the run.
     """
 
     usd: float | None = None
@@ -30,21 +33,21 @@ class Budget:
     attempts: int | None = None
     per_member_usd: Mapping[str, float] | None = field(default=None, hash=False)
     per_day_usd: float | None = None
+    per_run_usd: float | None = None
+    per_run_shots: int | None = None
     on_exhausted: OnExhausted = "stop"
 
     def __post_init__(self) -> None:
-        if self.usd is not None:
-            check_number("usd", self.usd)
-        if self.shots is not None:
-            check_count("shots", self.shots)
-        if self.attempts is not None:
-            check_count("attempts", self.attempts)
+        for name in ("usd", "per_day_usd", "per_run_usd"):
+            if getattr(self, name) is not None:
+                check_number(name, getattr(self, name))
+        for name in ("shots", "attempts", "per_run_shots"):
+            if getattr(self, name) is not None:
+                check_count(name, getattr(self, name))
         if self.per_member_usd is not None:
             for member, usd in self.per_member_usd.items():
                 check_number(f"per_member_usd of {member!r}", usd)
             object.__setattr__(self, "per_member_usd", dict(self.per_member_usd))
-        if self.per_day_usd is not None:
-            check_number("per_day_usd", self.per_day_usd)
         check_choice("on_exhausted", self.on_exhausted, get_args(OnExhausted))
 
 
@@ -72,12 +75,14 @@ class Reservation:
         member: Name of the member that is to be paid.
         amount: The most that the attempt is expected to cost.
         day: The day to which it counts, in any numbering of days that the caller keeps to.
+        run: The run to which it counts.
     """
 
     key: str
     member: str
     amount: Amount
     day: int = 0
+    run: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +92,7 @@ class Ledger:
     Attributes:
         reserved: The open reservations, by key.
         spent: Sums by account: ``"usd"``, ``"shots"``, ``"attempts"``, ``"usd of <member>"``,
-            ``"usd on day <day>"``.
+            ``"usd on day <day>"``, ``"usd in run <run>"``, ``"shots in run <run>"``.
     """
 
     reserved: Mapping[str, Reservation] = field(default_factory=dict)
@@ -98,16 +103,15 @@ def reserve(ledger: Ledger, budget: Budget, reservation: Reservation) -> Ledger 
     """Set an amount aside, if it fits.
 
     What is spent and reserved never exceeds the budget by a reservation: where it would, the
-    answer is a refusal that says what was spent and what is left. It waits where the budget says
-    so, and where room may come back because only what others have reserved stands in the way.
+    answer is a refusal that says what was spent and what is left. It waits where room may come
+    back: where only what is reserved stands in the way, or only what was spent on one day.
     """
     assert reservation.key not in ledger.reserved, reservation.key  # noqa: S101
     postings = _postings(reservation, reservation.amount)
     for account, limit in _limits(budget, reservation):
         verdict = _refusal(ledger, account, limit, postings[account])
         if verdict is not None:
-            waits = verdict.waits or budget.on_exhausted == "wait"
-            return refuse(verdict.reason, waits=waits)
+            return verdict
     return Ledger(
         reserved={**ledger.reserved, reservation.key: reservation},
         spent=ledger.spent,
@@ -145,6 +149,8 @@ def _limits(budget: Budget, reservation: Reservation) -> list[tuple[str, float]]
         "shots": budget.shots,
         "attempts": budget.attempts,
         f"usd of {reservation.member}": per_member.get(reservation.member),
+        f"usd in run {reservation.run}": budget.per_run_usd,
+        f"shots in run {reservation.run}": budget.per_run_shots,
         f"usd on day {reservation.day}": budget.per_day_usd,
     }
     return [(account, limit) for account, limit in limits.items() if limit is not None]
@@ -157,6 +163,8 @@ def _postings(reservation: Reservation, amount: Amount) -> dict[str, float]:
         "attempts": amount.attempts,
         f"usd of {reservation.member}": amount.usd,
         f"usd on day {reservation.day}": amount.usd,
+        f"usd in run {reservation.run}": amount.usd,
+        f"shots in run {reservation.run}": amount.shots,
     }
 
 
@@ -173,4 +181,6 @@ def _refusal(ledger: Ledger, account: str, limit: float, asked: float) -> Verdic
         f"the budget of {limit:.10g} {account} has {left:.10g} left "
         f"({spent:.10g} spent, {reserved:.10g} reserved), {asked:.10g} asked"
     )
-    return refuse(reason, waits=spent + asked <= most)
+    # Another day begins with nothing spent.
+    gone = 0 if account.startswith("usd on day ") else spent
+    return refuse(reason, waits=gone + asked <= most)

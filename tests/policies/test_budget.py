@@ -12,8 +12,8 @@ LIMITS = {"usd": 10.0, "shots": 5000, "attempts": 20, "usd of ada": 4.0}
 amounts = st.builds(Amount, usd=st.floats(0, 3), shots=st.integers(0, 2000))
 
 
-def reservation(key="a", member="ada", day=0, **amount):
-    return Reservation(key=key, member=member, day=day, amount=Amount(**amount))
+def reservation(key="a", member="ada", day=0, run="", **amount):
+    return Reservation(key=key, member=member, day=day, run=run, amount=Amount(**amount))
 
 
 class Ledgers(RuleBasedStateMachine):
@@ -119,11 +119,13 @@ def test_a_refusal_says_what_was_spent_and_what_is_left():
         (Budget(attempts=0), "0 attempts has"),
         (Budget(per_member_usd={"ada": 1}), "1 usd of ada has"),
         (Budget(per_day_usd=1), "1 usd on day 7 has"),
+        (Budget(per_run_usd=1), "1 usd in run r has"),
+        (Budget(per_run_shots=9), "9 shots in run r has"),
     ],
 )
 def test_each_limit_holds(budget, account):
     """Every limit refuses by itself what does not fit."""
-    verdict = reserve(Ledger(), budget, reservation(day=7, usd=2, shots=10))
+    verdict = reserve(Ledger(), budget, reservation(day=7, run="r", usd=2, shots=10))
     assert account in verdict.reason
 
 
@@ -137,13 +139,14 @@ def test_limits_bind_only_their_own():
 
 
 def test_refused_work_waits_only_if_room_may_come_back():
-    """It waits if the budget says so, or if only reservations stand in the way."""
+    """It waits if only reservations stand in the way, or only what was spent on that day."""
     held = reserve(Ledger(), Budget(usd=1), reservation("a", usd=1))
     assert reserve(held, Budget(usd=1), reservation("b", usd=1)).waits
     spent = settle(held, reservation("a", usd=1), Amount(usd=1))
     assert not reserve(spent, Budget(usd=1), reservation("b", usd=1)).waits
-    waiting = Budget(usd=1, on_exhausted="wait")
-    assert reserve(spent, waiting, reservation("b", usd=1)).waits
+    daily = settle(held, reservation("a", usd=1), Amount(usd=1))
+    assert reserve(daily, Budget(per_day_usd=1), reservation("b", usd=1)).waits
+    assert not reserve(daily, Budget(per_day_usd=1), reservation("b", usd=1.1)).waits
 
 
 def test_rounding_refuses_nothing():
@@ -171,6 +174,8 @@ def test_a_dearer_bill_than_reserved_is_booked():
         {"attempts": -1},
         {"per_member_usd": {"ada": -1}},
         {"per_day_usd": -1},
+        {"per_run_usd": -1},
+        {"per_run_shots": -1},
         {"on_exhausted": "borrow"},
     ],
 )

@@ -1,0 +1,151 @@
+"""How long `fastest()` takes over random fleets, against what nobody could beat.
+
+    python -m benchmarks.makespan [--fleets 30] [--circuits 3000]
+
+Each fleet has two to eight members. A circuit takes 0.2 to 2 s, evenly in its logarithm; a job has
+an overhead of 0 or 0.5 s, holds at most 1, 5, 50 or 300 circuits, and waits 0 or 60 s in the queue
+(0 with two chances in three). The router knows nothing of this beforehand but the queue and the
+size of a job: it learns speeds as it goes. In the second case the first member goes down for good
+at 30 % of the bound and every job of any member fails with 5 %.
+
+The clairvoyant bound of the makespan is the fractional one. A member that waits `q` seconds in its
+queue and takes `c` seconds for a circuit and `o` for a job of at most `n` circuits can have done at
+most `(T - q) / (c + o / n)` circuits by time `T`; the bound is the least `T` at which all members
+together can have done the work. A member that goes down counts up to then, and of what jobs that
+fail would have done, 5 %, nothing counts. No schedule ends sooner; with whole jobs none ends quite
+at it.
+"""
+
+import argparse
+import random
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from statistics import median
+
+import numpy as np
+from qiskit import QuantumCircuit
+from qiskit.circuit import Parameter
+
+from qiskit_gateway import simulate
+from qiskit_gateway.backends import Limits, SimulatedMember
+from qiskit_gateway.policies import fastest
+
+FAILURE_RATE = 0.05
+DIES_AT = 0.3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Model:
+    """What a member is like, in seconds and circuits."""
+
+    circuit_seconds: float
+    job_seconds: float
+    queue_seconds: float
+    max_circuits: int
+
+    def circuits_by(self, seconds: float) -> float:
+        """Return how many circuits it can have done by then, at most."""
+        each = self.circuit_seconds + self.job_seconds / self.max_circuits
+        return max(0.0, seconds - self.queue_seconds) / each
+
+
+def random_fleet(seed: int) -> list[Model]:
+    """Return the members of a fleet."""
+    draw = random.Random(seed)  # noqa: S311
+    return [
+        Model(
+            circuit_seconds=0.2 * 10 ** draw.random(),
+            job_seconds=draw.choice([0.0, 0.5]),
+            queue_seconds=draw.choice([0.0, 0.0, 60.0]),
+            max_circuits=draw.choice([1, 5, 50, 300]),
+        )
+        for _ in range(draw.randint(2, 8))
+    ]
+
+
+def bound_seconds(fleet: Sequence[Model], circuits: int, *, dies_at: float | None = None) -> float:
+    """Return the clairvoyant lower bound of the makespan.
+
+    Args:
+        fleet: The members.
+        circuits: The work.
+        dies_at: When the first member goes down, with which jobs fail too; ``None`` for a fleet
+            that is well.
+    """
+    low, high = 0.0, 1e9
+    for _ in range(100):
+        middle = (low + high) / 2
+        ends = [middle] * len(fleet)
+        if dies_at is not None:
+            ends[0] = min(middle, dies_at)
+        done = sum(model.circuits_by(end) for model, end in zip(fleet, ends, strict=True))
+        done *= 1 if dies_at is None else 1 - FAILURE_RATE
+        low, high = (middle, high) if done < circuits else (low, middle)
+    return high
+
+
+def sweep(rows: int) -> tuple[QuantumCircuit, np.ndarray]:
+    """Return a PUB of that many circuits."""
+    angle = Parameter("t")
+    circuit = QuantumCircuit(1, 1)
+    circuit.rx(angle, 0)
+    circuit.measure(0, 0)
+    return circuit, np.zeros((rows, 1))
+
+
+def ratio(seed: int, circuits: int, *, failing: bool) -> float:
+    """Return the makespan over one fleet as a multiple of the bound."""
+    fleet = random_fleet(seed)
+    dies_at = DIES_AT * bound_seconds(fleet, circuits) if failing else None
+    members = [
+        SimulatedMember(
+            f"m{index}",
+            limits=Limits(max_circuits=model.max_circuits),
+            circuit_seconds=model.circuit_seconds,
+            job_seconds=model.job_seconds,
+            queue_seconds=model.queue_seconds,
+            failure_rate=FAILURE_RATE if failing else 0.0,
+            outages=[(dies_at, 1e9)] if dies_at is not None and index == 0 else [],
+        )
+        for index, model in enumerate(fleet)
+    ]
+    found = simulate(members, [sweep(circuits)], policy=fastest(), shots=10, seed=seed)
+    assert not found.given_up, found.given_up[0]
+    return found.makespan_seconds / bound_seconds(fleet, circuits, dies_at=dies_at)
+
+
+def ratios(*, failing: bool, fleets: int = 30, circuits: int = 3000) -> list[float]:
+    """Return the makespans over random fleets as multiples of their bounds."""
+    return [ratio(seed, circuits, failing=failing) for seed in range(fleets)]
+
+
+def rows(*, fleets: int = 30, circuits: int = 3000) -> Iterator[tuple[str, float, float, float]]:
+    """Yield what, the median ratio, the largest, and the target for the median."""
+    for what, failing, target in (
+        ("makespan / bound, fleet well", False, 1.10),
+        ("makespan / bound, one dies, 5 % of jobs fail", True, 1.25),
+    ):
+        found = ratios(failing=failing, fleets=fleets, circuits=circuits)
+        yield what, median(found), max(found), target
+
+
+def main() -> None:
+    """Print the figures."""
+    parser = argparse.ArgumentParser(description="Makespan of fastest() against its bound.")
+    parser.add_argument("--fleets", type=int, default=30)
+    parser.add_argument("--circuits", type=int, default=3000)
+    parser.add_argument("--each", action="store_true", help="print every fleet")
+    given = parser.parse_args()
+    began = time.process_time()
+    for failing in (False, True) if given.each else ():
+        for seed in range(given.fleets):
+            print(seed, failing, round(ratio(seed, given.circuits, failing=failing), 3), flush=True)
+    if not given.each:
+        for what, middle, worst, target in rows(fleets=given.fleets, circuits=given.circuits):
+            print(f"{what:<46} median {middle:.3f}  max {worst:.3f}  target {target:.2f}")
+    print(f"{time.process_time() - began:.0f} s of processor time")
+
+
+if __name__ == "__main__":
+    main()
