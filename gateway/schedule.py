@@ -387,4 +387,4 @@ class Scheduler:
             standing = self._state.standings[terms.name]
             if standing.submissions_left(terms.submissions_per_minute, now) < 1:
                 looks.append(standing.submissions[0] + 60)
-        return min(look for look in looks if look > now or look == math.inf)
+        return min((look for look in looks if look > now), default=math.inf)

@@ -262,7 +262,7 @@ class ConcurrentRuns(RuleBasedStateMachine):
 
 
 TestConcurrentRuns = ConcurrentRuns.TestCase
-TestConcurrentRuns.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestConcurrentRuns.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
 
 
 def scheduler_of(policy, standing=None, rows=10):
