@@ -2,12 +2,15 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from math import exp
 from typing import Any
 
 from qiskit.circuit import QuantumCircuit
 from qiskit.exceptions import QiskitError
 from qiskit.transpiler import Target
 
+_INSTANT = frozenset({"barrier", "store"})
+_IDLING = frozenset({"barrier", "delay", "store"})
 _NOT_GATES = frozenset({"barrier", "delay", "reset", "store"})
 
 
@@ -27,6 +30,22 @@ class GateCounts:
     num_1q: int
     num_2q: int
     num_measure: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estimate:
+    """What one program is on one backend, as told before it has run there.
+
+    Attributes:
+        gates: How many operations it has, as compiled for the backend.
+        fidelity: The chance that nothing goes wrong in a shot, or ``None`` if the backend tells no
+            errors.
+        shot_seconds: Machine time of a shot, or ``None`` if the backend tells no durations.
+    """
+
+    gates: GateCounts
+    fidelity: float | None = None
+    shot_seconds: float | None = None
 
 
 def gate_counts(circuit: QuantumCircuit) -> GateCounts:
@@ -49,8 +68,9 @@ def gate_counts(circuit: QuantumCircuit) -> GateCounts:
 def estimated_fidelity(circuit: QuantumCircuit, target: Target | None) -> float | None:
     """Return the chance that nothing goes wrong, as far as a target tells.
 
-    The product of one minus the error of every operation, readout included. Idling is not
-    counted, and the bodies of control flow count once each.
+    The product of one minus the error of every operation, readout included, and of what qubits
+    keep while they wait for others, where T1 and T2 and all durations are known. Bodies of
+    control flow count once each, and with any of them nothing is counted for waiting.
 
     Args:
         circuit: A circuit made for the target.
@@ -71,6 +91,8 @@ def estimated_fidelity(circuit: QuantumCircuit, target: Target | None) -> float 
     fidelity = 1.0
     for error in errors:
         fidelity *= 1.0 - min(1.0, max(0.0, error))
+    for qubit, seconds in _waits(circuit, target).items():
+        fidelity *= _kept(target, qubit, seconds)
     return fidelity
 
 
@@ -107,10 +129,69 @@ def _operations(
             yield from _operations(block, qubits)
 
 
+def _waits(circuit: QuantumCircuit, target: Target) -> dict[int, float]:
+    """Return how long each qubit waits for others between its operations, in seconds.
+
+    Each operation begins as early as it can. Nothing is returned where a duration is not known.
+    """
+    clocks: dict[int, float] = {}
+    waits: dict[int, float] = {}
+    for instruction in circuit.data:
+        qubits = tuple(circuit.find_bit(qubit).index for qubit in instruction.qubits)
+        seconds = _seconds(target, instruction, qubits)
+        if seconds is None:
+            return {}
+        start = max((clocks.get(qubit, 0.0) for qubit in qubits), default=0.0)
+        idles = instruction.name in _IDLING
+        for qubit in qubits:
+            # Before its first gate a qubit rests in its ground state, and loses nothing.
+            if qubit in waits:
+                waits[qubit] += start - clocks[qubit] + (seconds if idles else 0.0)
+            elif not idles:
+                waits[qubit] = 0.0
+            clocks[qubit] = start + seconds
+    return waits
+
+
+def _seconds(target: Target, instruction: Any, qubits: tuple[int, ...]) -> float | None:
+    """Return how long an operation takes, or ``None`` if nobody says."""
+    if instruction.is_control_flow():
+        return None
+    if instruction.name in _INSTANT:
+        return 0.0
+    if instruction.name == "delay":
+        return _delay_seconds(instruction.operation, target.dt)
+    return _told(target, instruction.name, qubits, "duration")
+
+
+def _delay_seconds(delay: Any, dt: float | None) -> float | None:
+    scales = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9, "ps": 1e-12, "dt": dt}
+    scale = scales.get(delay.unit)
+    try:
+        return None if scale is None else float(delay.duration) * scale
+    except TypeError:  # A free parameter.
+        return None
+
+
+def _kept(target: Target, qubit: int, seconds: float) -> float:
+    """Return the average fidelity of a qubit that relaxes and dephases for so long."""
+    properties = target.qubit_properties
+    known = properties[qubit] if properties and qubit < len(properties) else None
+    t1, t2 = getattr(known, "t1", None), getattr(known, "t2", None)
+    if not (t1 and t2 and seconds):
+        return 1.0
+    return 1 / 2 + exp(-seconds / t1) / 6 + exp(-seconds / t2) / 3
+
+
 def _error(target: Target, name: str, qubits: tuple[int, ...]) -> float | None:
+    return _told(target, name, qubits, "error")
+
+
+def _told(target: Target, name: str, qubits: tuple[int, ...], what: str) -> float | None:
+    """Return what a target says of an operation on some qubits, if it does."""
     if name not in target.operation_names:
         return None
-    properties = target[name]
+    properties = target[name] or {}
     found = properties.get(qubits) or properties.get(None)
-    error = getattr(found, "error", None)
-    return None if error is None else float(error)
+    told = getattr(found, what, None)
+    return None if told is None else float(told)

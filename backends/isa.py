@@ -14,7 +14,11 @@ from qiskit.transpiler import PassManager
 
 from qiskit_gateway.backends.batch import Program
 from qiskit_gateway.backends.errors import Refused
-from qiskit_gateway.backends.estimates import estimated_fidelity, estimated_seconds
+from qiskit_gateway.backends.estimates import (
+    Estimate,
+    estimated_fidelity,
+    estimated_seconds,
+)
 from qiskit_gateway.backends.fitting import Site, fits, misfit
 from qiskit_gateway.backends.preparing import (
     Base,
@@ -27,6 +31,7 @@ from qiskit_gateway.backends.preparing import (
 )
 
 __all__ = [
+    "Estimate",
     "IsaCache",
     "Prepared",
     "bind",
@@ -59,6 +64,7 @@ class IsaCache:
         self._pass_manager = pass_manager
         self._programs: _Recent[tuple[Program, Prepared | str]] = _Recent(size)
         self._circuits: _Recent[_Known] = _Recent(size)
+        self._estimates: _Recent[tuple[Program, Estimate]] = _Recent(size)
         self._compiling = Lock()
 
     @cached_property
@@ -79,6 +85,25 @@ class IsaCache:
         if isinstance(found[1], str):
             raise Refused({0: found[1]})
         return found[1]
+
+    def estimated(self, program: Program, *, flatten: bool = False) -> Estimate | None:
+        """Return what :meth:`estimate` has told of a program before, or ``None``; never blocks."""
+        found = self._estimates.get((id(program), flatten))
+        return found and found[1]
+
+    def estimate(self, program: Program, *, flatten: bool = False) -> Estimate:
+        """Return what a program is here, compiling it, or raise what :meth:`prepare` raises."""
+        ready, target = self.prepare(program, flatten=flatten), self.site.target
+        seconds = estimated_seconds(ready.specimen, target)
+        # Between two shots a machine waits for its qubits to relax.
+        pause = getattr(self._backend, "default_rep_delay", None)
+        made = Estimate(
+            gates=ready.gates,
+            fidelity=estimated_fidelity(ready.specimen, target),
+            shot_seconds=None if seconds is None else seconds + float(pause or 0.0),
+        )
+        self._estimates.put((id(program), flatten), (program, made))
+        return made
 
     def _made(self, program: Program, *, flatten: bool) -> Prepared | str:
         known = self._known(program.circuit, flatten=flatten)

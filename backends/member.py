@@ -12,6 +12,11 @@ Implementing:
     A member may also have ``async find(key) -> Handle | None``: look for the job of a batch by the
     batch's key, for a submission whose answer was lost. ``None`` says for certain that the
     provider has no such job; whatever cannot be told is a ``BackendError``.
+
+    And it may have ``async estimate(program) -> Estimate``: tell what a program would be there,
+    its gates, fidelity and time, without sending anything; ``Refused`` where it cannot run. Prices
+    of gates and policies that read the fidelity go by it; without it they know of no gates and of
+    no fidelity but the member's own.
 """
 
 from collections.abc import Mapping, Sequence

@@ -46,7 +46,9 @@ class Prepared:
         bind_first: Whether each row is bound first and compiled afterwards, because the gates
             of the backend cannot be compiled with free parameters.
         binds: Whether Aer's ``parameter_binds`` gives the right answer for this circuit.
-        gates: How many operations it has. With ``bind_first``, of one row for all of them.
+        specimen: What is sent, compiled; with ``bind_first``, for one row of values, whatever they
+            are.
+        gates: How many operations the specimen has.
         columns: For each parameter of the circuit, its column in the rows of the program.
         finish: What makes a bound circuit fit with ``bind_first``; else ``None``.
     """
@@ -55,6 +57,7 @@ class Prepared:
     wiring: Wiring
     bind_first: bool
     binds: bool
+    specimen: QuantumCircuit
     gates: GateCounts
     columns: tuple[int, ...]
     finish: Callable[[QuantumCircuit], QuantumCircuit] | None = None
@@ -188,6 +191,7 @@ def prepared_from(program: Program, base: Base, site: Site) -> Prepared:
         wiring=_wiring(program, base, sent),
         bind_first=base.bind_first,
         binds=not base.bind_first and _aer_can_bind(sent),
+        specimen=sent,
         gates=gate_counts(sent),
         columns=tuple(column[parameter.name] for parameter in circuit.parameters),
         finish=partial(_made, basis=program.basis, site=site) if base.bind_first else None,

@@ -5,7 +5,7 @@ the price lists of most providers; :class:`Hqc` the credits of Quantinuum. Price
 not to a circuit: fees and floors per job are why cutting a job in two costs money.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, fields
 from math import ceil, isfinite
 from numbers import Real
@@ -40,6 +40,50 @@ class Usage:
 
 Tariff = Callable[[Usage], float]
 """The price in USD of one job."""
+
+_GATES = frozenset({"gate_1q_shots", "gate_2q_shots", "measure_shots"})
+
+
+def needs_gates(tariff: Tariff) -> bool:
+    """Return whether a tariff depends on the gates of the circuits as compiled.
+
+    One that does not say so in an attribute ``needs_gates`` is called, and watched for what it
+    reads.
+    """
+    declared = getattr(tariff, "needs_gates", None)
+    return _reads(tariff, _GATES) if declared is None else bool(declared)
+
+
+def needs_seconds(tariff: Tariff) -> bool:
+    """Return whether a tariff depends on the machine time, found out likewise."""
+    declared = getattr(tariff, "needs_seconds", None)
+    return _reads(tariff, {"seconds"}) if declared is None else bool(declared)
+
+
+class _WatchedUsage(Usage):
+    """A usage that remembers which of its fields were read."""
+
+    __slots__ = ("read",)
+    read: set[str]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "read", set())
+
+    def __getattribute__(self, name: str) -> Any:
+        if name in Usage.__dataclass_fields__:
+            object.__getattribute__(self, "read").add(name)
+        return object.__getattribute__(self, name)
+
+
+def _reads(tariff: Tariff, names: Collection[str]) -> bool:
+    # A small job and a large one, since a tariff may look further only at one of them.
+    for size in (1, 1_000_000):
+        amounts = dict.fromkeys(_GATES, size)
+        usage = _WatchedUsage(circuits=size, shots=1000 * size, seconds=float(size), **amounts)
+        tariff(usage)
+        if not usage.read.isdisjoint(names):
+            return True
+    return False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +139,11 @@ class Pricing:
         """Return whether the price depends on the machine time."""
         return self.per_second > 0
 
+    @property
+    def needs_gates(self) -> bool:
+        """Return whether the price depends on the gates of the circuits."""
+        return self.per_1q_gate_shot > 0 or self.per_2q_gate_shot > 0
+
     def _billed_seconds(self, seconds: float) -> float:
         if self.second_increment < _SMALLEST_INCREMENT:
             return seconds
@@ -118,6 +167,16 @@ class Hqc:
 
     def __post_init__(self) -> None:
         _check_amounts(self)
+
+    @property
+    def needs_seconds(self) -> bool:
+        """Return whether the price depends on the machine time; it does not."""
+        return False
+
+    @property
+    def needs_gates(self) -> bool:
+        """Return whether the price depends on the gates of the circuits; it does."""
+        return True
 
     def __call__(self, usage: Usage) -> float:
         """Return the price of the job in USD."""

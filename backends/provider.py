@@ -18,7 +18,7 @@ from qiskit_gateway.backends.batch import Batch, Entry, Program
 from qiskit_gateway.backends.errors import BackendError, Refused
 from qiskit_gateway.backends.examination import examine
 from qiskit_gateway.backends.faults import Phase, translate
-from qiskit_gateway.backends.isa import IsaCache, Prepared, bind, parameter_binds
+from qiskit_gateway.backends.isa import Estimate, IsaCache, Prepared, bind, parameter_binds
 from qiskit_gateway.backends.limits import Limits, discover
 from qiskit_gateway.backends.lookup import fetch, find, label_of
 from qiskit_gateway.backends.member import Handle, Tariff
@@ -152,6 +152,20 @@ class Member:
         if fields is None:
             fields = getattr(options, "_fields", None) or getattr(options, "__dict__", {})
         return frozenset(map(str, fields))
+
+    async def estimate(self, program: Program) -> Estimate:
+        """Return what a program is here: gates, fidelity and time, as compiled for the backend.
+
+        It is compiled as for running, once for both; nothing is sent.
+
+        Raises:
+            Refused: If it cannot run here.
+            BackendError: If the backend could not be asked what it can do.
+        """
+        known = self._isa.estimated(program, flatten=self.adaptation.flatten)
+        if known is not None:
+            return known
+        return await call_in_thread(lambda: self._estimate(program))
 
     # -- the four verbs ----------------------------------------------------------------------
 
@@ -310,6 +324,12 @@ class Member:
         if reason:
             raise Refused({0: reason})
         return ready
+
+    def _estimate(self, program: Program) -> Estimate:
+        adaptation = self.adaptation
+        self._prepare(program, adaptation)
+        with _Translated("submit"):
+            return self._isa.estimate(program, flatten=adaptation.flatten)
 
     def _circuits(
         self, batch: Batch, prepared: Sequence[Prepared]

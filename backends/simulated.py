@@ -7,6 +7,7 @@ job starts and ends is known at once, and whoever waits for one sleeps until the
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from itertools import count
 from typing import Any
 
@@ -17,6 +18,7 @@ from anyio.lowlevel import EventLoopToken, checkpoint, current_token
 from qiskit_gateway.backends.batch import Batch, Program
 from qiskit_gateway.backends.bits import num_bytes
 from qiskit_gateway.backends.errors import BackendError, Refused
+from qiskit_gateway.backends.estimates import Estimate, gate_counts
 from qiskit_gateway.backends.limits import Limits
 from qiskit_gateway.backends.machine import Machine, SimulatedJob, Window
 from qiskit_gateway.backends.member import Handle, Tariff
@@ -154,6 +156,18 @@ class SimulatedMember:
         if fewest is not None and shots < fewest:
             return f"needs at least {fewest} shots in a job, {shots} are asked for"
         return ""
+
+    async def estimate(self, program: Program) -> Estimate:
+        """Return what a program is here: the gates of the circuit as it is written."""
+        counts = gate_counts(program.circuit)
+        if program.basis is not None:
+            turned = sum(letter in "XY" for letter in program.basis)
+            counts = replace(
+                counts,
+                num_1q=counts.num_1q + turned,
+                num_measure=counts.num_measure + program.num_bits,
+            )
+        return Estimate(gates=counts, fidelity=self.fidelity)
 
     # -- the four verbs ----------------------------------------------------------------------
 

@@ -13,7 +13,15 @@ from math import inf
 from types import MappingProxyType
 from typing import Any, Literal
 
-from qiskit_gateway.backends.pricing import FREE, Hqc, Pricing, Tariff, Usage
+from qiskit_gateway.backends.pricing import (
+    FREE,
+    Hqc,
+    Pricing,
+    Tariff,
+    Usage,
+    needs_gates,
+    needs_seconds,
+)
 
 Currency = Literal["USD", "EUR", "credits", "HQC"]
 _HOUR_SECONDS = 3600.0
@@ -46,7 +54,12 @@ class PublishedTariff:
     @property
     def needs_seconds(self) -> bool:
         """Return whether the price depends on the machine time."""
-        return bool(getattr(self.pricing, "needs_seconds", False))
+        return needs_seconds(self.pricing)
+
+    @property
+    def needs_gates(self) -> bool:
+        """Return whether the price depends on the gates of the circuits as compiled."""
+        return needs_gates(self.pricing)
 
 
 def tariff(name: str, **overrides: float | bool) -> PublishedTariff:
