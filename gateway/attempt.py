@@ -56,7 +56,7 @@ class Attempts:
     Attributes:
         policy: The rules.
         batch_of: Make the batch of a shard, for one of its tries there.
-        price_of: Return the expected price of a shard on a member, in USD.
+        price_of: Return the expected price of a shard, in USD.
         write: Write the outcomes of an attempt down and into the results, and say what is missing.
         may_retry: Whether the run has a retry left for a shard, after such a failure.
         draw: Where the jitter of waits comes from: numbers in [0, 1).
@@ -71,7 +71,7 @@ class Attempts:
 
     policy: Policy
     batch_of: Callable[[Shard, int], Batch]
-    price_of: Callable[[Shard, str], float]
+    price_of: Callable[[Shard], float]
     write: Write
     may_retry: Callable[[int, Failure], bool]
     draw: Callable[[], float]
@@ -349,7 +349,7 @@ class Attempts:
             circuits=shard.circuits,
             shots=shard.shots,
             submitted_seconds=self._now(),
-            price_usd=self.price_of(shard, member),
+            price_usd=self.price_of(shard),
         )
         self.record.append(attempt)
         return attempt

@@ -1,6 +1,6 @@
 """The work that waits, and how a shard is cut from it.
 
-Work waits in classes. A class holds the pieces that the same members may take; inside it, pieces
+Work waits in classes. A class holds the pieces of one kind that the same members may take; inside it, pieces
 of equal height (shots) stand together, since a job has one number of shots. Cutting a shard costs
 in proportion to the pieces that it takes, however many wait.
 """
@@ -14,15 +14,17 @@ from qiskit_gateway.workload import Piece, Task
 
 @dataclass(frozen=True, slots=True)
 class Barred:
-    """The members that some work must not go to.
+    """The members that some work must not go to, and its kind.
 
     Attributes:
         never: They cannot run it.
         tried: They failed at it, and may be asked again when nobody else is left.
+        kind: The kind of its tasks.
     """
 
     never: frozenset[str] = frozenset()
     tried: frozenset[str] = frozenset()
+    kind: int = 0
 
     def __contains__(self, member: str) -> bool:
         """Return whether the work must not go to the member now."""
@@ -237,6 +239,9 @@ class Backlog:
             cut.waiting.put(rest, first=True)
 
     def _with_refusals(self, task: int, barred: Barred) -> Barred:
+        kind = self._tasks[task].kind
+        if kind != barred.kind:
+            barred = replace(barred, kind=kind)
         refused = self._refused.get(task)
         if not refused or refused <= barred.never:
             return barred

@@ -2,17 +2,17 @@
 
 import math
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from qiskit_gateway.allocate import allocate
-from qiskit_gateway.cutting import NOBODY, Backlog, Barred
+from qiskit_gateway.cutting import Backlog, Barred
 from qiskit_gateway.policies.policy import Policy
 from qiskit_gateway.policies.verdict import Verdict
 from qiskit_gateway.standing import Standing
 from qiskit_gateway.terms import Quoting, Terms, guess_seconds
 from qiskit_gateway.unfinished import intersection, without
-from qiskit_gateway.workload import Load, Piece
+from qiskit_gateway.workload import Compiled, Load, Piece
 
 Slots = Callable[[str], int]
 
@@ -66,6 +66,7 @@ class Dealer:
         lined_up: What waits for one member, already cut.
         assigned: Circuit-shots given to each member in this run.
         verdicts: Why the policy's filters refused members, by class of work.
+        mixes: What the circuits of a kind are on each member on average, where that is known.
     """
 
     terms: dict[str, Terms]
@@ -75,6 +76,7 @@ class Dealer:
     lined_up: dict[str, deque[Group]] = field(default_factory=dict)
     assigned: dict[str, float] = field(default_factory=dict)
     verdicts: dict[Barred, dict[str, Verdict]] = field(default_factory=dict)
+    mixes: Mapping[int, Mapping[str, Compiled]] = field(default_factory=dict)
     _plans: dict[Barred, _Plan] = field(default_factory=dict)
     _eligibles: dict[Barred, tuple[tuple[str, ...], tuple[str, ...]]] = field(default_factory=dict)
 
@@ -150,7 +152,7 @@ class Dealer:
                 yield member, group
 
     def _eligible(self, barred: Barred, usable: tuple[str, ...]) -> tuple[str, ...]:
-        if barred == NOBODY:
+        if not (barred.never or barred.tried):
             return usable
         known = self._eligibles.get(barred)
         if known is None or known[0] is not usable:
@@ -224,6 +226,7 @@ class Dealer:
             guess=guess_seconds(standing.speed for standing in standings.values()),
             uses=self.policy.uses,
             now=now,
+            mix=self.mixes.get(barred.kind, {}),
         )
         one = load.part(1 / load.circuits)
         verdicts = {member: self.policy.where(quote(member, one)) for member in eligible}

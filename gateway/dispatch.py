@@ -9,7 +9,7 @@ import random
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import anyio
@@ -22,7 +22,6 @@ from qiskit_gateway.backends.batch import Batch
 from qiskit_gateway.backends.fleet import Fleet
 from qiskit_gateway.backends.member import FleetMember
 from qiskit_gateway.backends.outcomes import Outcome
-from qiskit_gateway.backends.pricing import Usage
 from qiskit_gateway.backends.queueing import QueueReading, QueueWatch, can_be_read
 from qiskit_gateway.backends.threads import call_in_thread
 from qiskit_gateway.errors import JournalError
@@ -51,9 +50,9 @@ from qiskit_gateway.policies.policy import Policy
 from qiskit_gateway.record import NO_DIARY, Attempt, Diary
 from qiskit_gateway.schedule import Scheduler
 from qiskit_gateway.standing import FleetStanding
-from qiskit_gateway.terms import Terms
+from qiskit_gateway.survey import surveyed, terms_of
 from qiskit_gateway.work import Work
-from qiskit_gateway.workload import Load, Shard
+from qiskit_gateway.workload import Shard
 
 # Decoding fewer shots than this takes less time than asking a thread to do it.
 _INLINE_SHOTS = 20_000
@@ -135,16 +134,9 @@ class Run:
         self._fleet = fleet
         self._policy = policy
         self._standing = fleet.keep(FleetStanding)
-        terms = [terms_of(member, order) for order, member in enumerate(fleet)]
-        self._terms = {term.name: term for term in terms}
-        self._scheduler = Scheduler(
-            work.tasks,
-            terms,
-            policy,
-            standing=self._standing,
-            settled=work.seed is not None,
-            unfinished=diary.past.unfinished,
-        )
+        self._scheduler: Scheduler | None = None
+        self._surveying: anyio.CancelScope | None = None
+        self._prices: dict[int, float] = {}
         self._log = logs.logger_for(job_id) if log is None else log
         self._stop_reason = ""
         self._draw = draw
@@ -154,13 +146,13 @@ class Run:
         self._diary = diary
         self._inline_shots = inline_shots
         self._shots_done: dict[str, list[int]] = {
-            name: list(done) for name, done in diary.past.done.items() if name in self._terms
+            name: list(done) for name, done in diary.past.done.items() if name in fleet
         }
 
     async def execute(self) -> Done:
         """Do the work, and return what was given up."""
-        self._began = anyio.current_time() - self._diary.past.seconds
-        self._attempts = self._make_attempts()
+        entered = anyio.current_time()
+        self._began = entered - self._diary.past.seconds
         self._over = anyio.Event()
         self._standing.listeners.append(self._tick)
         try:
@@ -169,27 +161,56 @@ class Run:
                 if self._diary.lasting:
                     group.start_soon(self._beat)
                 await self._watch_queues()
-                self._log.debug(
-                    logs.PLAN_MADE,
-                    circuits=sum(task.rows for task in self.work.tasks),
-                    shots=sum(task.rows * task.shots for task in self.work.tasks),
-                    members=len(self._terms),
-                    settled=self.work.seed is not None,
-                )
-                now = anyio.current_time()
-                self._perform(self._scheduler.start(now, epoch=now - self._clock()))
-                if self._stop_reason:
-                    self._feed(Stop(reason=self._stop_reason))
+                await self._survey(entered)
+                self._start(entered)
                 await self._over.wait()
                 group.cancel_scope.cancel()  # What is left in the group are alarm clocks.
         finally:
             self._standing.listeners.remove(self._tick)
-            self._scheduler.release_all(anyio.current_time())
+            if self._scheduler is not None:
+                self._scheduler.release_all(anyio.current_time())
             self.seconds = anyio.current_time() - self._began
             self._close()
         assert self.ended is not None  # noqa: S101
         self._summarise(self.ended)
         return self.ended
+
+    async def _survey(self, entered: float) -> None:
+        """Find out what the circuits are on each member, where that is asked."""
+        patience = self._policy.deadline_seconds
+        with anyio.CancelScope() as self._surveying:
+            if patience is not None:
+                self._surveying.deadline = entered + patience
+            tasks = await surveyed(self.work, self._fleet, self._policy)
+            self.work = replace(self.work, tasks=tasks)
+        if self._surveying.cancelled_caught and not self._stop_reason:
+            self._stop_reason = f"the deadline of {patience:g} s is over"
+
+    def _start(self, entered: float) -> None:
+        """Plan, and begin."""
+        self._log.debug(
+            logs.PLAN_MADE,
+            circuits=sum(task.rows for task in self.work.tasks),
+            shots=sum(task.rows * task.shots for task in self.work.tasks),
+            members=len(self._fleet),
+            settled=self.work.seed is not None,
+        )
+        past = self._diary.past
+        self._scheduler = Scheduler(
+            self.work.tasks,
+            [terms_of(member, order) for order, member in enumerate(self._fleet)],
+            self._policy,
+            standing=self._standing,
+            settled=self.work.seed is not None,
+            unfinished=past.unfinished,
+        )
+        self._attempts = self._make_attempts(self._scheduler)
+        # What an earlier process has sent must be taken over to be cancelled.
+        if not self._stop_reason or past.unfinished is not None:
+            now = anyio.current_time()
+            self._perform(self._scheduler.start(now, epoch=now - self._clock(), began=entered))
+        if self._stop_reason:
+            self._feed(Stop(reason=self._stop_reason))
 
     async def _watch_queues(self) -> None:
         """Keep the readings of the queues fresh, in the background."""
@@ -221,16 +242,18 @@ class Run:
     def stop(self, reason: str) -> None:
         """Give up what is not done; reaches the providers of what is in flight."""
         self._stop_reason = reason
-        if hasattr(self, "_over"):
-            self._feed(Stop(reason=reason))
+        if self._surveying is not None:
+            self._surveying.cancel()
+        self._feed(Stop(reason=reason))
 
     def progress(self) -> Progress:
         """Return how far the run is."""
-        members = {name: MemberProgress() for name in self._terms}
+        members = {name: MemberProgress() for name in self._fleet.names}
         for name, (circuits, shots) in self._shots_done.items():
             members[name].circuits_done = circuits
             members[name].shots_done = shots
-        for shard, name in self._scheduler.in_flight.values():
+        in_flight = {} if self._scheduler is None else self._scheduler.in_flight
+        for shard, name in in_flight.values():
             members[name].circuits_running += shard.circuits
             members[name].shots_running += shard.circuit_shots
         tasks = self.work.tasks
@@ -248,11 +271,12 @@ class Run:
     # -- performing --------------------------------------------------------------------------
 
     def _feed(self, event: Event) -> None:
-        self._perform(self._scheduler.handle(event, anyio.current_time()))
+        # Before it has begun there is nothing that an event could change.
+        if self._scheduler is not None:
+            self._perform(self._scheduler.handle(event, anyio.current_time()))
 
     def _tick(self) -> None:
-        if hasattr(self, "_group"):
-            self._feed(Tick())
+        self._feed(Tick())
 
     def _perform(self, instructions: Sequence[Instruction]) -> None:
         for instruction in instructions:
@@ -260,6 +284,7 @@ class Run:
                 case Submit():
                     # Made here, so that a cancellation finds it before the task has begun.
                     self._scopes[instruction.shard.index] = anyio.CancelScope()
+                    self._prices[instruction.shard.index] = instruction.price_usd
                     self._group.start_soon(self._fly, instruction.shard, instruction.member)
                 case Fetch():
                     self._scopes[instruction.shard.index] = anyio.CancelScope()
@@ -367,13 +392,15 @@ class Run:
 
     # -- noting what happened ----------------------------------------------------------------
 
-    def _make_attempts(self) -> Attempts:
+    def _make_attempts(self, scheduler: Scheduler) -> Attempts:
         return Attempts(
             policy=self._policy,
             batch_of=self._batch_of,
-            price_of=self._price_of,
+            price_of=lambda shard: self._prices[shard.index],
             write=self._write,
-            may_retry=self._may_retry,
+            may_retry=lambda shard, failure: scheduler.may_retry(
+                shard, failure, anyio.current_time()
+            ),
             draw=self._draw,
             tried=self._tried,
             log=self._log,
@@ -385,15 +412,6 @@ class Run:
 
     def _batch_of(self, shard: Shard, number: int) -> Batch:
         return self.work.batch_of(shard, f"{self.job_id}-{shard.index}-{number}")
-
-    def _price_of(self, shard: Shard, member: str) -> float:
-        terms = self._terms[member]
-        load = Load(shard.circuits, shard.circuits * shard.shots)
-        seconds = terms.seconds(self._standing.of(member), load)
-        return terms.price(1, load.circuits, load.circuit_shots, seconds)
-
-    def _may_retry(self, shard: int, failure: Failure) -> bool:
-        return self._scheduler.may_retry(shard, failure, anyio.current_time())
 
     def _tried(self, shard: int, failure: Failure, reason: str) -> None:
         self._feed(TryFailed(shard=shard, failure=failure, reason=reason))
@@ -431,37 +449,3 @@ class Run:
             price_usd=round(sum(attempt.price_usd for attempt in self.record), 6),
             given_up=len(ended.given_up),
         )
-
-
-def terms_of(member: FleetMember, order: int) -> Terms:
-    """Translate a member into what the scheduler sees of it."""
-    limits = member.limits
-    price = _priced(member)
-    return Terms(
-        name=member.name,
-        order=order,
-        weight=member.weight,
-        tags=member.tags,
-        fidelity=member.fidelity,
-        max_circuits=limits.max_circuits,
-        max_shots=limits.max_shots,
-        min_shots=limits.min_shots or 1,
-        max_payload_bytes=limits.max_payload_bytes,
-        max_in_flight=limits.max_in_flight,
-        submissions_per_minute=limits.submissions_per_minute,
-        overlaps=member.overlaps,
-        price=price,
-        job_fee_usd=max(0.0, 2 * price(1, 1, 1, 0) - price(1, 2, 2, 0)),
-    )
-
-
-def _priced(member: FleetMember) -> Callable[[float, float, float, float], float]:
-    def price(jobs: float, circuits: float, circuit_shots: float, seconds: float) -> float:
-        usage = Usage(
-            circuits=math.ceil(circuits / jobs),
-            shots=math.ceil(circuit_shots / jobs),
-            seconds=seconds / jobs,
-        )
-        return jobs * member.pricing(usage)
-
-    return price

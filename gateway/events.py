@@ -106,10 +106,11 @@ Event = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Submit:
-    """Submit a shard to a member."""
+    """Submit a shard to a member, which is expected to cost so much."""
 
     shard: Shard
     member: str
+    price_usd: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

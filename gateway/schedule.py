@@ -30,6 +30,7 @@ from qiskit_gateway.events import (
     WakeAt,
 )
 from qiskit_gateway.health import Health
+from qiskit_gateway.kinds import means_of
 from qiskit_gateway.policies.budget import Amount
 from qiskit_gateway.policies.failure import Failure
 from qiskit_gateway.policies.policy import Policy
@@ -37,9 +38,9 @@ from qiskit_gateway.policies.verdict import Verdict
 from qiskit_gateway.purse import Purse
 from qiskit_gateway.standing import FleetStanding
 from qiskit_gateway.state import Flight, RunState
-from qiskit_gateway.terms import Terms
+from qiskit_gateway.terms import Terms, informed
 from qiskit_gateway.unfinished import Flying, Left, Unfinished
-from qiskit_gateway.workload import Load, Piece, Shard, Task
+from qiskit_gateway.workload import Compiled, Load, Piece, Shard, Task, mean_of
 
 # A shard on a member that is not well is given up on after so many times what it was expected to
 # take, and so many seconds more.
@@ -80,7 +81,13 @@ class Scheduler:
             standings=standings,
             health=Health(terms, standing, policy.breaker),
             purse=Purse(policy.budget, standing.accounts),
-            dealer=Dealer(terms=terms, standings=standings, policy=policy, backlog=backlog),
+            dealer=Dealer(
+                terms=terms,
+                standings=standings,
+                policy=policy,
+                backlog=backlog,
+                mixes=means_of(tasks),
+            ),
             settled=settled,
             sent=unfinished is not None,
         )
@@ -104,8 +111,10 @@ class Scheduler:
 
     # -- the one door ------------------------------------------------------------------------
 
-    def start(self, now: float, *, epoch: float = 0.0) -> list[Instruction]:
-        """Begin: return the first instructions.
+    def start(
+        self, now: float, *, epoch: float = 0.0, began: float | None = None
+    ) -> list[Instruction]:
+        """Return the first instructions.
 
         Work that no member can take is found here, and then nothing is sent at all.
 
@@ -113,10 +122,11 @@ class Scheduler:
             now: Seconds of the loop's clock.
             epoch: When the first of all days began, on that clock: a budget of a day is of one of
                 the days counted from there.
+            began: Since when the deadline is counted, if not from now.
         """
         self._state.purse.epoch = epoch
         if self._state.policy.deadline_seconds is not None:
-            self._deadline = now + self._state.policy.deadline_seconds
+            self._deadline = (now if began is None else began) + self._state.policy.deadline_seconds
         if self._state.given_up and self._unfinished is None:
             self._state.give_up_waiting("other work of the run can run nowhere")
         self._state.health.begin()
@@ -296,10 +306,11 @@ class Scheduler:
         shots = max(group.pieces[0].shots, terms.min_shots)
         shard = Shard(index=self._next_shard, pieces=group.pieces, shots=shots)
         load = Load(shard.circuits, shard.circuits * shots)
-        guess = None if standing.speed.jobs else self._state.dealer.guess
+        compiled = self._compiled(shard, member)
+        guess = None if standing.speed.jobs else informed(self._state.dealer.guess, compiled)
         seconds = terms.seconds(standing, load, guess)
         key = self._state.key(shard.index)
-        usd = terms.price(1, load.circuits, load.circuit_shots, seconds)
+        usd = terms.usd(1, load, seconds, compiled)
         amount = Amount(usd=usd, shots=shard.circuits * shots)
         verdict = self._state.purse.reserve(key, member, amount, now)
         if not verdict:
@@ -324,7 +335,16 @@ class Scheduler:
         self._state.first_tries += 1
         assigned = self._state.dealer.assigned
         assigned[member] = assigned.get(member, 0.0) + shard.circuit_shots
-        return Submit(shard=shard, member=member)
+        return Submit(shard=shard, member=member, price_usd=usd)
+
+    def _compiled(self, shard: Shard, member: str) -> Compiled | None:
+        """Return what the circuits of a shard are on a member on average, if that is known."""
+        tasks = self._state.tasks
+        if not tasks[shard.pieces[0].task].compiled:
+            return None
+        found = [(piece.rows, tasks[piece.task].compiled.get(member)) for piece in shard.pieces]
+        known = [(float(rows), compiled) for rows, compiled in found if compiled is not None]
+        return mean_of(known) if len(known) == len(found) else None
 
     def _lack_money(self, member: str, group: Group, verdict: Verdict) -> None:
         """Let work that does not fit the budget move, wait, or stop the run."""

@@ -1,14 +1,14 @@
 """A member as the scheduler sees it: its terms, and what they make of an amount of work."""
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from math import isfinite
 from statistics import median
 
 from qiskit_gateway.cutting import Room
 from qiskit_gateway.policies.offer import Offer
 from qiskit_gateway.standing import Speed, Standing
-from qiskit_gateway.workload import NO_LOAD, Load
+from qiskit_gateway.workload import NO_LOAD, Compiled, Load
 
 # What a member that was never seen at work is thought to take, where nobody was: only the
 # proportions matter, since then all members are thought to take the same.
@@ -43,7 +43,8 @@ class Terms:
         max_in_flight: Most jobs at once, or ``None``.
         submissions_per_minute: Most submissions in any minute, or ``None``.
         overlaps: Whether its jobs may overlap where ``max_in_flight`` does not say.
-        price: USD for so many jobs, circuits, circuit-shots and seconds.
+        price: USD for so many jobs, circuits, circuit-shots and seconds, and, where that is known,
+            for circuits that are such on average.
         job_fee_usd: The part of a job's price that does not depend on its size.
     """
 
@@ -59,7 +60,7 @@ class Terms:
     max_in_flight: int | None = None
     submissions_per_minute: int | None = None
     overlaps: bool = True
-    price: Callable[[float, float, float, float], float] = _free
+    price: Callable[..., float] = _free
     job_fee_usd: float = 0.0
 
     def free_slots(self, standing: Standing, now: float) -> int:
@@ -113,6 +114,20 @@ class Terms:
             return load.circuits * circuit + load.circuit_shots * shot
         return standing.speed.seconds(load.circuits, load.circuit_shots, self.jobs(load))
 
+    def usd(
+        self, jobs: float, load: Load, seconds: float, compiled: Compiled | None = None
+    ) -> float:
+        """Return the price of a load in so many equal jobs, in USD.
+
+        Args:
+            jobs: In how many jobs.
+            load: The work.
+            seconds: How long the member is expected to work on it.
+            compiled: What its circuits are there on average, if known.
+        """
+        known = () if compiled is None else (compiled,)
+        return self.price(jobs, load.circuits, load.circuit_shots, seconds, *known)
+
     def jobs(self, load: Load) -> float:
         """Return how many jobs a load is there."""
         jobs = 1.0
@@ -136,6 +151,7 @@ class Quoting:
         guess: Seconds per circuit and circuit-shot to assume of members never seen at work.
         uses: The fields of an offer that will be read.
         now: Seconds of the loop's clock.
+        mix: What the circuits of the work are on a member on average, where that is known.
     """
 
     terms: dict[str, Terms]
@@ -145,14 +161,20 @@ class Quoting:
     guess: Load | None
     uses: frozenset[str]
     now: float
+    mix: Mapping[str, Compiled] = field(default_factory=dict)
 
     def __call__(self, member: str, load: Load, before: Load = NO_LOAD) -> Offer:
         """Return what it would mean for a member to take a load after another."""
         terms, standing = self.terms[member], self.standings[member]
-        wait = max(standing.queue_seconds, terms.busy_seconds(standing, self.now, self.guess))
+        compiled = self.mix.get(member)
+        guess = informed(self.guess, compiled)
+        wait = max(standing.queue_seconds, terms.busy_seconds(standing, self.now, guess))
         if before.circuits:
-            wait += terms.seconds(standing, before, self.guess)
-        run = terms.seconds(standing, load, self.guess)
+            wait += terms.seconds(standing, before, guess)
+        run = terms.seconds(standing, load, guess)
+        fidelity = terms.fidelity
+        if fidelity is None and compiled is not None:
+            fidelity = compiled.fidelity
         return Offer(
             member=member,
             circuits=max(1, round(load.circuits)),
@@ -160,7 +182,7 @@ class Quoting:
             price_usd=self._price(terms, load, run) if "price_usd" in self.uses else 0.0,
             wait_seconds=max(0.0, wait),
             run_seconds=run,
-            fidelity=terms.fidelity,
+            fidelity=fidelity,
             in_flight=len(standing.in_flight) + before.circuits / self.waiting.circuits,
             pending_jobs=standing.pending_jobs,
             work_assigned=self.assigned.get(member, 0.0) + before.circuit_shots,
@@ -176,8 +198,15 @@ class Quoting:
         whole = self.waiting
         jobs = terms.jobs(whole)
         share = load.circuits / whole.circuits
-        total = terms.price(jobs, whole.circuits, whole.circuit_shots, seconds / share)
+        total = terms.usd(jobs, whole, seconds / share, self.mix.get(terms.name))
         return total * share
+
+
+def informed(guess: Load | None, compiled: Compiled | None) -> Load | None:
+    """Return a guess with the machine time of a shot as the member tells it, if it does."""
+    if compiled is None or compiled.shot_seconds is None:
+        return guess
+    return Load(guess.circuits if guess else _NOMINAL_CIRCUIT_SECONDS, compiled.shot_seconds)
 
 
 def guess_seconds(speeds: Iterable[Speed]) -> Load | None:

@@ -1,7 +1,51 @@
 """The work of a run: tasks, the pieces they are cut into, and the shards that jobs carry."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compiled:
+    """What a circuit is as compiled for one member; of several circuits, their mean.
+
+    Attributes:
+        gates_1q: One-qubit gates.
+        gates_2q: Two-qubit gates.
+        measures: Measurements.
+        fidelity: Expected fidelity of a shot in [0, 1], if known.
+        shot_seconds: Machine time of a shot, if known.
+    """
+
+    gates_1q: float = 0.0
+    gates_2q: float = 0.0
+    measures: float = 0.0
+    fidelity: float | None = None
+    shot_seconds: float | None = None
+
+
+def mean_of(parts: Iterable[tuple[float, Compiled]]) -> Compiled:
+    """Return the mean of circuits, each with a weight; what one of them leaves open stays so."""
+    weighed = [part for part in parts if part[0]]
+    if len(weighed) == 1:
+        return weighed[0][1]
+
+    def mean(values: Iterable[float | None]) -> float | None:
+        known = [value for value in values if value is not None]
+        if len(known) < len(weighed):
+            return None
+        return sum(w * v for (w, _), v in zip(weighed, known, strict=True)) / total
+
+    total = sum(weight for weight, _ in weighed)
+    if not total:
+        return Compiled()
+    circuits = [circuit for _, circuit in weighed]
+    return Compiled(
+        gates_1q=mean(one.gates_1q for one in circuits) or 0.0,
+        gates_2q=mean(one.gates_2q for one in circuits) or 0.0,
+        measures=mean(one.measures for one in circuits) or 0.0,
+        fidelity=mean(one.fidelity for one in circuits),
+        shot_seconds=mean(one.shot_seconds for one in circuits),
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,6 +59,9 @@ class Task:
         group: Tasks of one group stay together under ``spread="pubs"``: the PUB's index.
         payload_bytes: Estimated size of one bound circuit as a provider is sent it.
         refusals: Why the task cannot run on a member, by member name, as known beforehand.
+        compiled: What its circuit is on a member, by member name, where somebody asked for it.
+        kind: Tasks of one kind are alike to the policy, which looks at circuits as compiled; 0
+            where it does not.
     """
 
     index: int
@@ -23,6 +70,8 @@ class Task:
     group: int = 0
     payload_bytes: int = 0
     refusals: Mapping[str, str] = field(default_factory=dict)
+    compiled: Mapping[str, Compiled] = field(default_factory=dict)
+    kind: int = 0
 
 
 @dataclass(frozen=True, slots=True, order=True)

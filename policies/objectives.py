@@ -94,8 +94,8 @@ class Scaled(Objective):
 
     @property
     def uses(self) -> frozenset[str]:
-        """Return the names of the fields that the objective reads."""
-        return self.objective.uses
+        """Return the names of the fields that the objective reads; at a price of 0, none."""
+        return self.objective.uses if self.factor else frozenset()
 
     def __call__(self, offer: Offer) -> float:
         """Return the value of ``offer``."""

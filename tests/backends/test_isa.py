@@ -860,6 +860,34 @@ def test_fidelity_is_the_product_over_operations():
     assert estimated_fidelity(circuit, None) is None
 
 
+def test_waiting_costs_fidelity_where_the_target_tells_how_much():
+    """Waiting between gates counts by T1 and T2, a rest before the first gate does not."""
+    target = line(3).target
+    circuit = QuantumCircuit(3, 2)
+    circuit.sx(0)
+    circuit.sx(1)
+    for _ in range(4):
+        circuit.cx(1, 2)
+    circuit.cx(0, 1)
+    circuit.barrier()
+    circuit.delay(2, 0, unit="us")
+    circuit.measure([0, 1], [0, 1])
+    sx, cx, measure = (target[name] for name in ("sx", "cx", "measure"))
+    gates = [sx[0,], sx[1,], *[cx[1, 2]] * 4, cx[0, 1], measure[0,], measure[1,]]
+    busy = sx[1,].duration + 4 * cx[1, 2].duration
+    # Qubit 2 waits only for the barrier.
+    waits = {0: busy - sx[0,].duration + 2e-6, 2: cx[0, 1].duration}
+    product = np.prod([1 - gate.error for gate in gates])
+    for qubit, seconds in waits.items():
+        known = target.qubit_properties[qubit]
+        product *= 1 / 2 + np.exp(-seconds / known.t1) / 6 + np.exp(-seconds / known.t2) / 3
+    assert estimated_fidelity(circuit, target) == pytest.approx(product, rel=1e-12)
+    late = QuantumCircuit(3)
+    late.delay(1, 0, unit="s")
+    late.sx(0)
+    assert estimated_fidelity(late, target) == pytest.approx(1 - sx[0,].error)
+
+
 def test_seconds_follow_the_longest_chain():
     """Durations add along qubits, and an unknown one makes the whole unknown."""
     target = line(3).target

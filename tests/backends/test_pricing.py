@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qiskit_gateway.backends.pricing import FREE, Hqc, Pricing, Usage
+from qiskit_gateway.backends.pricing import FREE, Hqc, Pricing, Usage, needs_gates, needs_seconds
 
 rates = st.floats(0, 100)
 pricings = st.builds(Pricing, **dict.fromkeys(Pricing.__dataclass_fields__, rates))
@@ -90,6 +90,40 @@ def test_more_is_never_cheaper(pricing, usage, more):
         gate_2q_shots=usage.gate_2q_shots,
     )
     assert pricing(wider) >= pricing(usage) - 1e-9 * pricing(usage)
+
+
+@pytest.mark.parametrize(
+    ("tariff", "gates", "seconds"),
+    [
+        (FREE, False, False),
+        (Pricing(per_job=1, per_shot=1), False, False),
+        (Pricing(per_1q_gate_shot=1), True, False),
+        (Pricing(per_2q_gate_shot=1), True, False),
+        (Pricing(per_second=1), False, True),
+        (Hqc(usd_per_hqc=1), True, False),
+        (lambda usage: 0.01 * usage.shots, False, False),
+        (lambda usage: 0.01 * usage.measure_shots, True, False),
+        (lambda usage: usage.seconds or 0.0, False, True),
+        (lambda usage: usage.gate_2q_shots if usage.shots > 10**6 else 0.0, True, False),
+    ],
+)
+def test_what_a_tariff_depends_on_is_known(tariff, gates, seconds):
+    """Lists of rates say it; any other callable is watched for what it reads."""
+    assert (needs_gates(tariff), needs_seconds(tariff)) == (gates, seconds)
+
+
+def test_a_tariff_may_say_itself_what_it_depends_on():
+    """What is declared is believed."""
+
+    class Rare:
+        needs_gates = True
+        needs_seconds = True
+
+        def __call__(self, usage):
+            return 0.0
+
+    assert needs_gates(Rare())
+    assert needs_seconds(Rare())
 
 
 def test_unknown_seconds_give_a_lower_bound():
