@@ -13,8 +13,10 @@ Rows = NDArray[np.uint8]
 
 # Texts and characters parsed at once: enough to hide numpy's cost per call, few enough to stay in
 # the cache and below the size from which the allocator asks the kernel for every array.
-_TEXTS, _CHARACTERS = 12_000, 100_000
+_TEXTS, _CHARACTERS = 24_000, 200_000
 _ZERO, _LETTER_A, _MARK = ord("0"), ord("a"), ord("x")
+# The last bytes of a word, by their number.
+_OWN = np.array([(1 << 64) - (1 << 64 - 8 * number) for number in range(9)], np.uint64)
 
 
 def num_bytes(num_bits: int) -> int:
@@ -29,10 +31,15 @@ def rows_of_integers(values: Iterable[int], width: int) -> Rows:
 
 
 def rows_of_hex(groups: Iterable[Sequence[str]], width: int) -> Rows:
-    """Return canonical hexadecimal texts as rows of ``width`` bytes each, group after group.
+    """Return canonical hexadecimal texts as rows, group after group.
 
     Canonical is what Aer writes: ``0x``, lower case, no leading zeros. So distinct texts have
     distinct rows.
+
+    Args:
+        groups: The texts.
+        width: How many bytes a row needs. It has more, zeros in front: up to a multiple of 4,
+            but for rows of a single byte.
 
     Raises:
         TypeError: If some text is no string.
@@ -40,9 +47,7 @@ def rows_of_hex(groups: Iterable[Sequence[str]], width: int) -> Rows:
     """
     most = min(_TEXTS, _CHARACTERS // (2 * width + 2) + 1)
     parts = [_parse(batch, width) for batch in _batches(groups, most)]
-    if len(parts) == 1:
-        return parts[0]
-    return np.concatenate([np.empty((0, width), np.uint8), *parts])
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
 def _batches(groups: Iterable[Sequence[str]], most: int) -> Iterator[list[Sequence[str]]]:
@@ -64,36 +69,33 @@ def _batches(groups: Iterable[Sequence[str]], most: int) -> Iterator[list[Sequen
 def _parse(groups: Sequence[Sequence[str]], width: int) -> Rows:
     # All texts are joined and parsed as one. As each has exactly one "x", at its second place,
     # the x's tell where each text begins and ends; one more beginning marks the end of the last.
-    count = sum(map(len, groups))
-    text = "".join([*map("".join, groups), "0x"])
+    # The zeros in front are room to read too far back.
+    count, room = sum(map(len, groups)), _room(width)
+    text = "".join(["0" * room, *map("".join, groups), "0x"])
     chars = np.frombuffer(text.encode("ascii"), np.uint8)
     is_mark = chars == _MARK
-    nibbles, valid = _nibbles(chars)
-    if not is_mark[1] or np.count_nonzero(is_mark) != count + 1:
+    is_letter = chars - np.uint8(_LETTER_A) < 6
+    digits = np.count_nonzero(is_letter) + np.count_nonzero(chars - np.uint8(_ZERO) < 10)
+    if not is_mark[room + 1] or np.count_nonzero(is_mark) != count + 1:
         raise ValueError("a text does not have one x, at its second place")
-    if np.count_nonzero(valid) + count + 1 != len(chars):
+    if digits + count + 1 != len(chars):
         raise ValueError("a text has characters that are no hexadecimal digits")
     if (is_mark[1:] & (chars[:-1] != _ZERO)).any():
         raise ValueError("a text does not begin with 0x")
     if (is_mark[2:] & is_mark[:-2]).any():
         raise ValueError("a text has no digits")
-    return _bytes(nibbles, is_mark) if width == 1 else _windows(nibbles, is_mark, width)
-
-
-def _nibbles(chars: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
-    """Return the value of each character, 0 where it is no digit, and whether it is one."""
-    nibbles = chars - np.uint8(_ZERO)
-    letters = chars - np.uint8(_LETTER_A) < 6
-    valid = nibbles < 10
-    valid |= letters
-    nibbles -= letters.view(np.uint8) * np.uint8(_LETTER_A - _ZERO - 10)
-    nibbles *= valid.view(np.uint8)
-    return nibbles, valid
+    # A digit's value is the low half of its code, and a letter's is that and 9.
+    nibbles = chars & np.uint8(15)
+    nibbles += is_letter.view(np.uint8) * np.uint8(9)
+    nibbles *= (~is_mark).view(np.uint8)
+    if width == 1:
+        return _bytes(nibbles[room:], is_mark[room:])
+    return _windows(nibbles, np.flatnonzero(is_mark), width)
 
 
 def _bytes(nibbles: NDArray[np.uint8], is_mark: NDArray[np.bool_]) -> Rows:
     """Return the last two nibbles of each text; an "x" among them reads as 0."""
-    pairs = nibbles[:-3] * np.uint8(16)
+    pairs = nibbles[:-3] * np.uint8(16)  # Shifts of bytes are slow.
     pairs |= nibbles[1:-2]
     values = pairs.compress(is_mark[3:])
     # No text is shorter than its value needs. So if all are as long as that together, each is.
@@ -102,25 +104,28 @@ def _bytes(nibbles: NDArray[np.uint8], is_mark: NDArray[np.bool_]) -> Rows:
     return values[:, np.newaxis]
 
 
-def _windows(nibbles: NDArray[np.uint8], is_mark: NDArray[np.bool_], width: int) -> Rows:
-    """Return the ``2 * width`` nibbles before the end of each text, as far as they are its own."""
-    marks = np.flatnonzero(is_mark)
-    ends = marks[1:] - 1
-    starts = marks[:-1] + 1
+def _windows(nibbles: NDArray[np.uint8], marks: NDArray[np.intp], width: int) -> Rows:
+    """Return the nibbles before the end of each text, as far as they are its own."""
+    ends, starts = marks[1:] - 1, marks[:-1] + 1
     digits = ends - starts
-    size = 2 * width
-    if digits.max() > size or ((nibbles.take(starts) == 0) & (digits > 1)).any():
+    fewest, size = digits.min(), _room(width)
+    if digits.max() > 2 * width or ((nibbles.take(starts) == 0) & (digits > 1)).any():
         raise ValueError("a text has leading zeros or too many digits")
-    nibbles = np.concatenate([np.zeros(size, np.uint8), nibbles])  # Room to read too far back.
     windows = np.ndarray((len(nibbles) - size + 1,), f"V{size}", nibbles, strides=(1,))
-    pairs = windows[ends].view("<u2")
-    rows = ((pairs << np.uint16(4)) | (pairs >> np.uint16(8))).astype(np.uint8).reshape(-1, width)
-    short = np.flatnonzero(digits < size - 2)  # Two missing digits are "0x", which reads as 0.
-    if len(short):
-        needed = (np.arange(size + 1)[:, np.newaxis] + 1) // 2
-        own = (np.arange(width)[::-1] < needed) * np.uint8(255)
-        rows[short] &= own[digits[short]]
-    return rows
+    found = windows[ends - size].view("<u8").reshape(len(ends), -1)
+    for word, behind in enumerate(range(size - 8, -1, -8)):
+        if fewest < behind + 8:
+            found[:, word] &= _OWN.take(digits - behind, mode="clip")
+    pairs = found.view("<u2")
+    rows = pairs * np.uint16(16)
+    pairs >>= np.uint16(8)
+    rows |= pairs
+    return rows.astype(np.uint8)
+
+
+def _room(width: int) -> int:
+    """Return for how many digits a row has room."""
+    return 8 * -(-width // 4)
 
 
 class Selection:
@@ -188,10 +193,13 @@ def fingerprints(rows: Rows) -> NDArray[np.uint64]:
 
     Sums of these, modulo 2**64, tell multisets of rows apart: two that differ have equal sums with
     a chance of about 2**-64, unless made to.
+
+    Args:
+        rows: As :func:`rows_of_hex` returns them.
     """
     if rows.shape[1] == 1:
         return _BYTE_FINGERPRINTS.take(rows[:, 0])
-    columns = words(rows).T
+    columns = rows.view(np.uint32).T
     factors = _mixed(np.arange(1, len(columns) + 1, dtype=np.uint64)) | np.uint64(1)
     total = np.zeros(len(rows), np.uint64)
     for column, factor in zip(columns, factors, strict=True):

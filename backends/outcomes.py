@@ -27,7 +27,7 @@ from qiskit_gateway.backends.wiring import UNREAD, Codec, Wiring
 _T = TypeVar("_T")
 
 # Strings handled together, over several circuits: hides numpy's cost per call.
-_BLOCK = 12_000
+_BLOCK = 24_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -249,8 +249,7 @@ def _counts(counts: Any, shots: int) -> tuple[list[Any], list[int]]:
     if type(counts) is not dict:
         counts = dict(counts)
     values = list(counts.values())
-    distinct = set(values)
-    if set(map(type, distinct)) != {int} or min(distinct) < 0:
+    if not _are_whole(values):
         values = [_whole(value) for value in values]
     # Some backends run their own default number of shots, which is fine; a number that numpy could
     # not draw from is not.
@@ -274,6 +273,14 @@ def _require_success(experiment: object) -> None:
         raise BackendError(
             f"The provider says that the circuit failed: {_said(status)}", submitted=True
         )
+
+
+def _are_whole(values: list[Any]) -> bool:
+    try:
+        return bool(bytearray(values))  # The quickest way to know, where none is above 255.
+    except (TypeError, ValueError):
+        distinct = set(values)
+        return set(map(type, distinct)) == {int} and min(distinct) >= 0
 
 
 def _whole(value: object) -> int:
