@@ -249,7 +249,8 @@ def _counts(counts: Any, shots: int) -> tuple[list[Any], list[int]]:
     if type(counts) is not dict:
         counts = dict(counts)
     values = list(counts.values())
-    if not _are_whole(values):
+    distinct = set(values)
+    if set(map(type, distinct)) != {int} or min(distinct) < 0:
         values = [_whole(value) for value in values]
     # Some backends run their own default number of shots, which is fine; a number that numpy could
     # not draw from is not.
@@ -273,14 +274,6 @@ def _require_success(experiment: object) -> None:
         raise BackendError(
             f"The provider says that the circuit failed: {_said(status)}", submitted=True
         )
-
-
-def _are_whole(values: list[Any]) -> bool:
-    try:
-        return bool(bytearray(values))  # The quickest way to know, where none is above 255.
-    except (TypeError, ValueError):
-        distinct = set(values)
-        return set(map(type, distinct)) == {int} and min(distinct) >= 0
 
 
 def _whole(value: object) -> int:
