@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from os import PathLike
 from typing import Any
 
+from qiskit.circuit import QuantumCircuit
 from qiskit.primitives import BaseSamplerV2, PrimitiveResult, SamplerPubResult
 from qiskit.primitives.containers import SamplerPubLike
 from qiskit.primitives.containers.data_bin import DataBin
@@ -181,7 +182,7 @@ def _state(pubs: list[SamplerPub], options: SamplerOptions) -> tuple[Work, list[
     stores, tasks, rows = [], [], []
     for index, pub in enumerate(pubs):
         programs.setdefault(id(pub.circuit), Program(circuit=pub.circuit))
-        computed = level == 2 and not written_bits(pub.circuit)
+        computed = _is_known(pub.circuit, level)
         stores.append(SamplerStore(pub, meas_level=level, averaged=averaged, computed=computed))
         values = parameter_rows(pub.parameter_values, pub.circuit)
         rows.append(values)
@@ -196,3 +197,11 @@ def _state(pubs: list[SamplerPub], options: SamplerOptions) -> tuple[Work, list[
         options=run_options,
     )
     return work, stores
+
+
+def _is_known(circuit: QuantumCircuit, level: int) -> bool:
+    """Return whether the result is known without running: no bit that is read is ever written."""
+    read = {bit for register in circuit.cregs for bit in register}
+    if level == 1:
+        return not read  # What a device sees of a qubit that nobody measures is for it to say.
+    return read.isdisjoint(circuit.clbits[number] for number in written_bits(circuit))

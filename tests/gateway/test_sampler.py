@@ -39,6 +39,7 @@ from qiskit.transpiler import Target
 
 from qiskit_gateway import PlanError, RouterSampler
 from qiskit_gateway.backends import Fleet, Limits, Member
+from qiskit_gateway.backends.scripted import Fails, ScriptedBackend
 from qiskit_gateway.policies import failover, fastest, least_busy, round_robin, weighted
 from qiskit_gateway.sampler import SamplerOptions
 
@@ -789,6 +790,21 @@ def test_no_registers_but_bits(sampler):
     circuit.measure(0, 0)
     result = quiet(sampler.run, [circuit], shots=3).result()
     assert len(result[0].data) == 0
+
+
+def test_what_is_known_costs_nothing(backend):
+    """Where no bit that is read is ever written the result is zeros, and nothing is sent for it."""
+    unread = QuantumCircuit([Qubit()], [Clbit()])
+    unread.measure(0, 0)
+    unread.add_register(ClassicalRegister(2, "c"))
+    script = ScriptedBackend(backend, then=Fails(transient=False))
+    circuits = [never_measured(), unread, with_empty(0).copy_empty_like(), QuantumCircuit(1)]
+    job = quiet(RouterSampler(script).run, circuits, shots=3)
+    for pub, circuit in zip(job.result(), circuits, strict=True):
+        assert list(pub.data) == [register.name for register in circuit.cregs]
+        assert not any(bits.array.any() for bits in pub.data.values())
+        assert all(bits.num_shots == 3 for bits in pub.data.values())
+    assert not job.report().attempts
 
 
 def test_as_stock(sampler, stock):
