@@ -33,6 +33,11 @@ _MAX_HEAD = 1 << 24
 
 # How a shot came: the field of the outcome that holds it.
 _NOTHING, _MEMORY, _COUNTED, _IQ = range(4)
+_MAY_LACK = (
+    *("shots", "num_bits", "heights", "widths", "rows", "counts"),
+    *("iq_heights", "iq_widths", "iq", "errors"),
+)
+_NONE: NDArray[Any] = np.empty(0, np.uint8)
 _FACTS = (
     "transient",
     "throttled",
@@ -99,9 +104,12 @@ def pack(arrays: Mapping[str, NDArray[Any]]) -> bytes:
     head, parts = [], []
     for name, array in arrays.items():
         assert array.dtype.kind in _KINDS, array.dtype  # noqa: S101
-        little = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
-        head.append((name, little.dtype.str, array.shape))
-        parts.append(little.reshape(-1).view(np.uint8).data)
+        kind = array.dtype.str
+        if kind[0] == ">":
+            array = array.astype(array.dtype.newbyteorder("<"))  # noqa: PLW2901
+            kind = array.dtype.str
+        head.append((name, kind, array.shape))
+        parts.append(array.tobytes())
     text = json.dumps(head).encode()
     return b"".join([struct.pack("<I", len(text)), text, *parts])
 
@@ -142,8 +150,7 @@ def _array(
 
 
 def pack_outcomes(outcomes: Sequence[Outcome]) -> bytes:
-    """Return the outcomes of a job as bytes."""
-    kinds = [_kind(outcome) for outcome in outcomes]
+    """Return the outcomes of a job as bytes; arrays of theirs that are empty are left out."""
     rows: list[NDArray[Any]] = []
     counts: list[NDArray[np.int64]] = []
     iq: list[NDArray[np.complex128]] = []
@@ -158,21 +165,21 @@ def pack_outcomes(outcomes: Sequence[Outcome]) -> bytes:
     errors = {
         place: _facts(outcome.error) for place, outcome in enumerate(outcomes) if outcome.error
     }
-    return pack(
-        {
-            "kinds": np.array(kinds, np.uint8),
-            "shots": np.array([outcome.shots for outcome in outcomes], np.int64),
-            "num_bits": np.array([outcome.num_bits for outcome in outcomes], np.int64),
-            "heights": np.array([len(array) for array in rows], np.int64),
-            "widths": np.array([array.shape[1] for array in rows], np.int64),
-            "rows": _joined(rows, np.uint8),
-            "counts": _joined(counts, np.int64),
-            "iq_heights": np.array([len(a) if a.ndim == 2 else -1 for a in iq], np.int64),
-            "iq_widths": np.array([array.shape[-1] for array in iq], np.int64),
-            "iq": _joined(iq, np.complex128),
-            "errors": np.frombuffer(json.dumps(errors).encode(), np.uint8),
-        }
-    )
+    text = json.dumps(errors).encode() if errors else b""
+    arrays: dict[str, NDArray[Any]] = {
+        "kinds": np.array([_kind(outcome) for outcome in outcomes], np.uint8),
+        "shots": np.array([outcome.shots for outcome in outcomes], np.int64),
+        "num_bits": np.array([outcome.num_bits for outcome in outcomes], np.int64),
+        "heights": np.array([len(array) for array in rows], np.int64),
+        "widths": np.array([array.shape[1] for array in rows], np.int64),
+        "rows": _joined(rows, np.uint8),
+        "counts": _joined(counts, np.int64),
+        "iq_heights": np.array([len(a) if a.ndim == 2 else -1 for a in iq], np.int64),
+        "iq_widths": np.array([array.shape[-1] for array in iq], np.int64),
+        "iq": _joined(iq, np.complex128),
+        "errors": np.frombuffer(text, np.uint8),
+    }
+    return pack({name: array for name, array in arrays.items() if array.size or name == "kinds"})
 
 
 def unpack_outcomes(content: bytes) -> list[Outcome]:
@@ -182,7 +189,7 @@ def unpack_outcomes(content: bytes) -> list[Outcome]:
         ValueError: If it is something else.
     """
     try:
-        return _outcomes(unpack(content))
+        return _outcomes(dict.fromkeys(_MAY_LACK, _NONE) | unpack(content))
     except (KeyError, IndexError, TypeError, AttributeError, StopIteration) as error:
         raise ValueError(f"outcomes cannot be read: {error!r}") from error
 
@@ -196,7 +203,7 @@ def _outcomes(arrays: dict[str, NDArray[Any]]) -> list[Outcome]:
     sizes = [h for h, known in zip(heights, counted, strict=True) if known]
     counts = iter(_divided(arrays["counts"], sizes))
     points = iter(_points(arrays))
-    errors = json.loads(arrays["errors"].tobytes())
+    errors = json.loads(arrays["errors"].tobytes() or b"{}")
     found = []
     for place, (kind, shots, bits) in enumerate(
         zip(kinds, arrays["shots"].tolist(), arrays["num_bits"].tolist(), strict=True)
@@ -233,7 +240,7 @@ def _kind(outcome: Outcome) -> int:
 
 def _joined(arrays: Sequence[NDArray[Any]], dtype: Any) -> NDArray[Any]:
     flat = [array.reshape(-1) for array in arrays]
-    return np.concatenate(flat).astype(dtype, copy=False) if flat else np.empty(0, dtype)
+    return np.concatenate(flat).astype(dtype, copy=False) if flat else _NONE
 
 
 def _divided(array: NDArray[Any], sizes: Sequence[int]) -> list[NDArray[Any]]:

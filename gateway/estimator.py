@@ -16,7 +16,7 @@ from qiskit.providers import BackendV2
 
 from qiskit_gateway.backends.batch import Program
 from qiskit_gateway.job import RouterJob
-from qiskit_gateway.journal import Journal, Statement
+from qiskit_gateway.journal import Journal
 from qiskit_gateway.measure import (
     Observables,
     Part,
@@ -39,6 +39,7 @@ from qiskit_gateway.router import (
     stated_options,
     stated_pub,
 )
+from qiskit_gateway.statement import Statement
 from qiskit_gateway.sums import BasisStore, BlockSums, EstimatorStore, Section, Share
 from qiskit_gateway.work import Work
 from qiskit_gateway.workload import Task

@@ -5,45 +5,27 @@ when that arrives. So whatever becomes of the process, another one can tell what
 be fetched, and what nobody knows the fate of.
 """
 
-import json
 import os
 import re
 import socket
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
-from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-from qiskit.circuit import QuantumCircuit
-
-from qiskit_gateway.archive import (
-    pack,
-    pack_outcomes,
-    read_circuit,
-    read_plain,
-    unpack,
-    unpack_outcomes,
-    write_circuit,
-    write_plain,
-)
-from qiskit_gateway.backends.outcomes import Outcome
-from qiskit_gateway.backends.redaction import names_secret, redact
+from qiskit_gateway.archive import read_plain
 from qiskit_gateway.database import Database, Survives
+from qiskit_gateway.diary import Entry, RunDiary, entries_of
 from qiskit_gateway.errors import JournalError
-from qiskit_gateway.record import Attempt, Past
-from qiskit_gateway.workload import Piece
+from qiskit_gateway.statement import Statement, options_text, pub_rows, pubs_of
 
 # "qgwj", by which a file says that it is a journal.
 _APPLICATION = 0x7167776A
-# How often whoever works on a run says so, and after how long of silence it is taken for dead.
-BEAT_SECONDS = 15.0
+# After how long of silence whoever works on a run is taken for dead.
 _DEAD_SECONDS = 120.0
 
 _MIGRATIONS = (
@@ -131,55 +113,6 @@ class RunRecord:
     shots: int
     shots_done: int
     held: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class StatedPub:
-    """A PUB as it is written down.
-
-    Attributes:
-        circuit: Its circuit.
-        rows: Its parameter values, one row of the circuit's parameters for each of its points.
-        shape: The shape of its points.
-        amount: Its shots or its precision.
-        observables: Its observables, as plain data; ``None`` for a sampler.
-    """
-
-    circuit: QuantumCircuit
-    rows: NDArray[np.float64]
-    shape: tuple[int, ...]
-    amount: float
-    observables: Any = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Statement:
-    """What a run is to do, so that it can be stated anew from that alone.
-
-    Attributes:
-        kind: Whose run it is: ``"sampler"`` or ``"estimator"``.
-        pubs: Its PUBs.
-        options: The options of the primitive, when the run began.
-    """
-
-    kind: str
-    pubs: tuple[StatedPub, ...]
-    options: Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Entry:
-    """An attempt as it was written down.
-
-    Attributes:
-        attempt: The attempt.
-        state: ``"intended"``, ``"accepted"``, ``"arrived"``, or how it ended otherwise.
-        outcomes: What it brought, where it has arrived.
-    """
-
-    attempt: Attempt
-    state: str
-    outcomes: tuple[Outcome, ...] | None
 
 
 class Journal:
@@ -284,9 +217,9 @@ class Journal:
         Raises:
             JournalError: If it holds what cannot be written down, or must not be.
         """
-        diary = RunDiary(self, job_id, uuid.uuid4().hex)
-        options = _options_text(statement.options)
-        circuits, pubs = _pub_rows(job_id, statement.pubs)
+        diary = RunDiary(self._database, job_id, uuid.uuid4().hex, clock=self._clock)
+        options = options_text(statement.options)
+        circuits, pubs = pub_rows(job_id, statement.pubs)
         with self._database.transaction() as connection:
             connection.execute(
                 "INSERT INTO runs VALUES (?, ?, 'running', ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -306,7 +239,7 @@ class Journal:
         Raises:
             JournalError: If there is no such run, it is of another kind, or a process works on it.
         """
-        diary = RunDiary(self, job_id, uuid.uuid4().hex)
+        diary = RunDiary(self._database, job_id, uuid.uuid4().hex, clock=self._clock)
         with self._database.transaction() as connection:
             found = connection.execute(_LEASE, (job_id,)).fetchone()
             _check_free(found, job_id, self.now)
@@ -341,7 +274,7 @@ class Journal:
             (job_id,),
         )
         try:
-            return Statement(kind=kind, pubs=_pubs(rows), options=read_plain(options))
+            return Statement(kind=kind, pubs=pubs_of(rows), options=read_plain(options))
         except ValueError as error:
             raise JournalError(f"run {job_id} cannot be read from {self.path}: {error}") from error
 
@@ -351,147 +284,7 @@ class Journal:
         Raises:
             JournalError: If what stands there cannot be read.
         """
-        for number, *row in self._database.query(
-            f"SELECT id, state, {_COLUMNS} FROM attempts "  # noqa: S608  A constant.
-            "WHERE job_id = ? ORDER BY id",
-            (job_id,),
-        ):
-            # One by one: all together they may be larger than the memory.
-            blobs = self._database.query(
-                "SELECT content FROM outcomes WHERE attempt = ?", (number,)
-            )
-            try:
-                outcomes = tuple(unpack_outcomes(blobs[0][0])) if blobs else None
-                yield Entry(attempt=_attempt(row[1:]), state=str(row[0]), outcomes=outcomes)
-            except (ValueError, TypeError) as error:
-                raise JournalError(
-                    f"run {job_id} cannot be read from {self.path}: {error}"
-                ) from error
-
-
-class RunDiary:
-    """What is written down of one run while it goes on. See :class:`~qiskit_gateway.record.Diary`.
-
-    Args:
-        journal: Where.
-        job_id: The run.
-        token: By which it is known who has taken the run.
-
-    Attributes:
-        past: What was done of the run before.
-    """
-
-    lasting = True
-    beat_seconds = BEAT_SECONDS
-
-    def __init__(self, journal: Journal, job_id: str, token: str) -> None:
-        self.past = Past()
-        self.token = token
-        self._job_id = job_id
-        self._journal = journal
-        self._database = journal._database  # noqa: SLF001  Two halves of one thing.
-
-    def intended(self, attempt: Attempt, seed: int | None) -> None:
-        """Write down that an attempt is about to be made.
-
-        Raises:
-            JournalError: If that was not possible, or another process has taken the run. Then
-                nothing must be sent.
-        """
-        written = self._database.execute(
-            "INSERT INTO attempts "
-            "(job_id, state, seed, shard, number, member, pieces, circuits, shots, price_usd, "
-            "submitted) "
-            "SELECT ?, 'intended', ?, ?, ?, ?, ?, ?, ?, ?, ? "
-            "WHERE EXISTS (SELECT 1 FROM runs WHERE job_id = ? AND holder = ?)",
-            (
-                *(self._job_id, seed, attempt.shard, attempt.number, attempt.member),
-                *(_pieces_text(attempt.pieces), attempt.circuits, attempt.shots),
-                *(attempt.price_usd, attempt.submitted_seconds, self._job_id, self.token),
-            ),
-        )
-        self._database.wrote(0)
-        if not written:
-            raise self._taken_over()
-
-    def accepted(self, attempt: Attempt) -> None:
-        """Write down that a provider has taken an attempt."""
-        self._database.execute(
-            "UPDATE attempts SET state = 'accepted', provider_job_id = ?, accepted = ?, "
-            "failure = '' WHERE job_id = ? AND shard = ? AND number = ?",
-            (attempt.job_id, attempt.accepted_seconds, *self._key(attempt)),
-        )
-        self._database.wrote(0)
-
-    def arrived(self, attempt: Attempt, outcomes: Sequence[Outcome], seconds: float) -> None:
-        """Write down what an attempt brought.
-
-        Args:
-            attempt: The attempt.
-            outcomes: What it brought, circuit by circuit.
-            seconds: When, from the start of the run.
-        """
-        content = pack_outcomes(outcomes)
-        delivered = sum(outcome.shots for outcome in outcomes)
-        with self._database.transaction() as connection:
-            connection.execute(
-                "INSERT INTO outcomes SELECT id, ? FROM attempts "
-                "WHERE job_id = ? AND shard = ? AND number = ?",
-                (content, *self._key(attempt)),
-            )
-            connection.execute(
-                "UPDATE attempts SET state = 'arrived', finished = ?, delivered = ? "
-                "WHERE job_id = ? AND shard = ? AND number = ?",
-                (seconds, delivered, *self._key(attempt)),
-            )
-        self._database.wrote(len(content))
-
-    def ended(self, attempt: Attempt) -> None:
-        """Write down how an attempt ended that brought nothing."""
-        self._database.execute(
-            "UPDATE attempts SET state = ?, finished = ?, failure = ?, price_usd = ? "
-            "WHERE job_id = ? AND shard = ? AND number = ? AND state != 'arrived'",
-            (
-                *(attempt.outcome, attempt.finished_seconds, redact(attempt.failure)),
-                *(attempt.price_usd, *self._key(attempt)),
-            ),
-        )
-
-    def beat(self) -> None:
-        """Write down that the run goes on.
-
-        Raises:
-            JournalError: If another process has taken it.
-        """
-        if not self._database.execute(
-            "UPDATE runs SET beat = ? WHERE job_id = ? AND holder = ?",
-            (self._journal.now, self._job_id, self.token),
-        ):
-            raise self._taken_over()
-
-    def closed(self, state: str) -> None:
-        """Write down how the run stands, and let go of it."""
-        self._database.execute(
-            "UPDATE runs SET state = ?, holder = NULL WHERE job_id = ? AND holder = ?",
-            (state, self._job_id, self.token),
-        )
-
-    @property
-    def wants_tidying(self) -> bool:
-        """Return whether :meth:`tidy` should be called."""
-        return self._database.wants_checkpoint
-
-    def tidy(self) -> None:
-        """Bring what was written into its final place. Blocks until the disk has it."""
-        self._database.checkpoint()
-
-    def _key(self, attempt: Attempt) -> tuple[str, int, int]:
-        return self._job_id, attempt.shard, attempt.number
-
-    def _taken_over(self) -> JournalError:
-        return JournalError(
-            f"run {self._job_id} was forgotten, or another process has taken it; this one stops"
-        )
+        return entries_of(self._database, job_id)
 
 
 # -- who works on a run ----------------------------------------------------------------------------
@@ -528,103 +321,6 @@ def _lives(process: int) -> bool:
     except PermissionError:
         return True
     return True
-
-
-# -- rows ------------------------------------------------------------------------------------------
-
-_COLUMNS = (
-    "shard, member, number, pieces, circuits, shots, provider_job_id, submitted, accepted, "
-    "finished, price_usd, failure"
-)
-
-
-def _attempt(row: Sequence[Any]) -> Attempt:
-    shard, member, number, pieces, circuits, shots, job_id, *rest = row
-    submitted, accepted, finished, price, failure = rest
-    return Attempt(
-        shard=int(shard),
-        member=str(member),
-        number=int(number),
-        pieces=tuple(Piece(*map(int, piece)) for piece in json.loads(pieces)),
-        circuits=int(circuits),
-        shots=int(shots),
-        job_id=str(job_id),
-        submitted_seconds=float(submitted),
-        accepted_seconds=accepted,
-        finished_seconds=finished,
-        price_usd=float(price),
-        failure=str(failure),
-    )
-
-
-def _pieces_text(pieces: Sequence[Piece]) -> str:
-    return json.dumps(
-        [[p.task, p.row_start, p.row_stop, p.shot_start, p.shot_stop] for p in pieces]
-    )
-
-
-def _pub_rows(
-    job_id: str, pubs: Sequence[StatedPub]
-) -> tuple[dict[str, bytes], list[tuple[Any, ...]]]:
-    """Return the distinct circuits by their hash, and a row for each PUB."""
-    hashes: dict[int, str] = {}
-    circuits: dict[str, bytes] = {}
-    rows: list[tuple[Any, ...]] = []
-    for position, pub in enumerate(pubs):
-        key = id(pub.circuit)
-        try:
-            if key not in hashes:
-                content = write_circuit(pub.circuit)
-                hashes[key] = sha256(content).hexdigest()
-                circuits[hashes[key]] = content
-            metadata = write_plain(pub.circuit.metadata)
-            observables = write_plain(pub.observables)
-        except (TypeError, ValueError) as error:
-            raise JournalError(
-                f"pub {position} cannot be written into the journal, and nothing was sent: {error}"
-            ) from error
-        shape, values = json.dumps(pub.shape), pack({"rows": pub.rows})
-        rows.append(
-            (job_id, position, hashes[key], metadata, shape, values, pub.amount, observables)
-        )
-    return circuits, rows
-
-
-def _pubs(rows: Sequence[Sequence[Any]]) -> tuple[StatedPub, ...]:
-    known: dict[tuple[str, str], QuantumCircuit] = {}
-    pubs = []
-    for qpy, name, metadata, shape, values, amount, observables in rows:
-        if (name, metadata) not in known:
-            if sha256(qpy).hexdigest() != name:
-                raise ValueError("a circuit is not what was written")
-            circuit = known[name, metadata] = read_circuit(qpy)
-            circuit.metadata = read_plain(metadata)
-        pubs.append(
-            StatedPub(
-                circuit=known[name, metadata],
-                rows=unpack(values)["rows"],
-                shape=tuple(json.loads(shape)),
-                amount=amount,
-                observables=read_plain(observables),
-            )
-        )
-    return tuple(pubs)
-
-
-def _options_text(options: Mapping[str, Any]) -> str:
-    for name, value in (options.get("run_options") or {}).items():
-        if names_secret(name) or (isinstance(value, str) and redact(value) != value):
-            raise JournalError(
-                f"run_options hold a secret, {name!r}, which must not be written into a journal: "
-                "give it to the backend, or to run_options of its member"
-            )
-    try:
-        return write_plain(dict(options))
-    except TypeError as error:
-        raise JournalError(
-            f"options cannot be written into the journal, and nothing was sent: {error}; give "
-            "such run_options to the member"
-        ) from error
 
 
 def _path_of(given: str | os.PathLike[str]) -> Path:

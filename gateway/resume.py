@@ -4,8 +4,8 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
+from qiskit_gateway.diary import Entry
 from qiskit_gateway.errors import JournalError
-from qiskit_gateway.journal import Entry
 from qiskit_gateway.merge import Receipt
 from qiskit_gateway.record import Attempt, Past
 from qiskit_gateway.unfinished import Flying, Left, Spent, Unfinished, intersection, without

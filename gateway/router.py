@@ -22,11 +22,12 @@ from qiskit_gateway.backends.member import FleetMember
 from qiskit_gateway.dispatch import Run
 from qiskit_gateway.errors import JournalError
 from qiskit_gateway.job import RouterJob
-from qiskit_gateway.journal import Journal, StatedPub, Statement
+from qiskit_gateway.journal import Journal
 from qiskit_gateway.policies.policy import Policy
 from qiskit_gateway.record import NO_DIARY, Diary
 from qiskit_gateway.resume import replay
 from qiskit_gateway.snapshots import Snapshots
+from qiskit_gateway.statement import StatedPub, Statement
 from qiskit_gateway.work import Work
 
 Backends = Fleet | BackendV2 | FleetMember | Iterable[BackendV2 | FleetMember]

@@ -16,7 +16,7 @@ from qiskit.providers import BackendV2
 from qiskit_gateway.backends.batch import Program
 from qiskit_gateway.backends.plain import written_bits
 from qiskit_gateway.job import RouterJob
-from qiskit_gateway.journal import Journal, Statement
+from qiskit_gateway.journal import Journal
 from qiskit_gateway.merge import SamplerStore
 from qiskit_gateway.policies.policy import Policy
 from qiskit_gateway.router import (
@@ -31,6 +31,7 @@ from qiskit_gateway.router import (
     stated_options,
     stated_pub,
 )
+from qiskit_gateway.statement import Statement
 from qiskit_gateway.work import Work
 from qiskit_gateway.workload import Task
 

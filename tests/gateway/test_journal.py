@@ -35,8 +35,8 @@ from qiskit_gateway.archive import (
 from qiskit_gateway.backends.errors import BackendError
 from qiskit_gateway.backends.outcomes import Outcome
 from qiskit_gateway.database import Database
-from qiskit_gateway.journal import StatedPub, Statement
 from qiskit_gateway.record import Attempt
+from qiskit_gateway.statement import StatedPub, Statement
 from qiskit_gateway.workload import Piece
 
 # -- what goes in comes out ------------------------------------------------------------------------
@@ -507,7 +507,7 @@ def test_a_run_belongs_to_one_process_at_a_time(tmp_path):
 def test_the_run_of_a_dead_process_is_free_at_once(tmp_path):
     """A process that is gone from this machine holds nothing, however fresh its last sign."""
     code = (
-        "import sys; from qiskit_gateway.journal import *; "
+        "import sys; from qiskit_gateway.journal import *; from qiskit_gateway.statement import *; "
         "Journal(sys.argv[1]).begin('run', Statement(kind='sampler', pubs=(), options={}), 0)"
     )
     subprocess.run([sys.executable, "-c", code, tmp_path / "j"], check=True)  # noqa: S603
@@ -521,7 +521,7 @@ def test_a_forked_child_has_its_own_connection(tmp_path):
     """A journal that was open before a fork can be used after it by both."""
     journal = Journal(tmp_path / "j")
     code = (
-        "import os, sys; from qiskit_gateway.journal import *\n"
+        "import os, sys; from qiskit_gateway.journal import *; from qiskit_gateway.statement import *\n"
         "journal = Journal(sys.argv[1])\n"
         "statement = Statement(kind='sampler', pubs=(), options={})\n"
         "child = os.fork()\n"

@@ -24,8 +24,8 @@ from qiskit_gateway.backends.errors import BackendError
 from qiskit_gateway.backends.member import Handle
 from qiskit_gateway.backends.outcomes import Outcome
 from qiskit_gateway.backends.scripted import Fails, Runs, ScriptedBackend
+from qiskit_gateway.diary import Entry
 from qiskit_gateway.dispatch import Run
-from qiskit_gateway.journal import Entry
 from qiskit_gateway.policies import (
     BreakerPolicy,
     Budget,
