@@ -17,6 +17,9 @@ Implementing:
     its gates, fidelity and time, without sending anything; ``Refused`` where it cannot run. Prices
     of gates and policies that read the fidelity go by it; without it they know of no gates and of
     no fidelity but the member's own.
+
+    It may also have ``async started(handle) -> bool | None``: whether a job has begun to run, so
+    that to cancel it would lose work; ``None`` where the provider does not say.
 """
 
 from collections.abc import Mapping, Sequence

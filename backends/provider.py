@@ -42,6 +42,10 @@ _LOCKING = threading.Lock()
 
 _BUSY_SECONDS = 10.0
 
+# What the status of a job is called before it has begun, and from then on.
+_QUEUED = frozenset({"INITIALIZING", "QUEUED", "VALIDATING"})
+_BEGUN = frozenset({"RUNNING", "DONE", "ERROR"})
+
 
 class Member:
     """A backend in a fleet.
@@ -193,6 +197,10 @@ class Member:
     async def cancel(self, handle: Handle) -> bool:
         """Ask the provider to cancel a job; return whether it confirmed that."""
         return await call_in_thread(lambda: _cancelled(handle.job))
+
+    async def started(self, handle: Handle) -> bool | None:
+        """Return whether the provider runs a job already; ``None`` if it does not say."""
+        return await call_in_thread(lambda: _started(handle.job))
 
     async def reattach(self, job_id: str) -> Handle:
         """Find a job again by the provider's id.
@@ -443,6 +451,14 @@ def _job_id(job: Any) -> str:
         return str(job.job_id())
     except Exception:  # noqa: BLE001  A job without an id is still a job.
         return ""
+
+
+def _started(job: Any) -> bool | None:
+    with _Translated("cancel"):
+        status = job.status()
+    # Some providers have a status of their own, with the names of Qiskit's.
+    name = str(getattr(status, "name", status)).upper()
+    return True if name in _BEGUN else False if name in _QUEUED else None
 
 
 def _cancelled(job: Any) -> bool:

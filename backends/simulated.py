@@ -218,6 +218,17 @@ class SimulatedMember:
             machine.stop(job, now)
         return job.end == "cancelled"
 
+    async def started(self, handle: Handle) -> bool:
+        """Return whether a job has begun to run.
+
+        Raises:
+            BackendError: During an outage, or if the job is not known.
+        """
+        await checkpoint()
+        now, machine = self._time()
+        self._require_up(machine, now, submitted=True)
+        return self.job(handle.job_id).started <= now
+
     async def reattach(self, job_id: str) -> Handle:
         """Find a job again by its id.
 

@@ -5,32 +5,27 @@ which they are wrapped is written once, in :meth:`Attempts.run`.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field, replace
-from itertools import count
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import anyio
-from tenacity import (
-    AsyncRetrying,
-    RetryCallState,
-    retry_if_exception,
-    stop_after_attempt,
-    stop_never,
-)
+from tenacity import AsyncRetrying, RetryCallState
 
 from qiskit_gateway import logs
 from qiskit_gateway.backends.batch import Batch
 from qiskit_gateway.backends.errors import BackendError, Refused
-from qiskit_gateway.backends.faults import Phase, translate
 from qiskit_gateway.backends.member import FleetMember, Handle
 from qiskit_gateway.backends.outcomes import Outcome
+from qiskit_gateway.calls import Calls, OverdueError, Reply, error_of, facts, lost_connection
 from qiskit_gateway.errors import JournalError
 from qiskit_gateway.events import (
+    RecallFailed,
     ShardCancelled,
     ShardFailed,
     ShardFinished,
     ShardLost,
     ShardRefused,
+    Unless,
 )
 from qiskit_gateway.merge import Receipt
 from qiskit_gateway.policies.failure import Failure
@@ -42,8 +37,37 @@ from qiskit_gateway.workload import Shard
 T = TypeVar("T")
 
 
-class _OverdueError(BackendError):
-    """Our own deadline for a result has passed: enough time was lost on that member."""
+class _TakenBackError(Exception):
+    """The provider confirmed that it cancelled a job which was asked back."""
+
+
+class _SurplusError(Exception):
+    """What a job brought has been brought by another one."""
+
+
+@dataclass(slots=True, kw_only=True)
+class _Out:
+    """A job that a provider has and that is waited for.
+
+    Attributes:
+        member: Where.
+        handle: The job.
+        scope: What to cancel when nothing more is to come.
+        answered: Set when the provider has answered, or not, to being asked for it back; ``None``
+            while it was not asked.
+        reply: What it answered last.
+    """
+
+    member: FleetMember
+    handle: Handle
+    scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
+    answered: anyio.Event | None = None
+    reply: Reply = field(default_factory=Reply)
+
+    @property
+    def silent(self) -> bool:
+        """Return whether the provider did not answer: then it is not asked again."""
+        return self.reply.failure is not None
 
 
 Write = Callable[[Shard, Attempt, Sequence[Outcome]], Awaitable[Receipt]]
@@ -58,6 +82,8 @@ class Attempts:
         batch_of: Make the batch of a shard, for one of its tries there.
         price_of: Return the expected price of a shard, in USD.
         write: Write the outcomes of an attempt down and into the results, and say what is missing.
+        claim: Whether what a shard has brought is to be written, and not that of another with the
+            same pieces; asked once, just before.
         may_retry: Whether the run has a retry left for a shard, after such a failure.
         draw: Where the jitter of waits comes from: numbers in [0, 1).
         tried: Told of each try that failed and is repeated: shard, facts, reason.
@@ -73,6 +99,7 @@ class Attempts:
     batch_of: Callable[[Shard, int], Batch]
     price_of: Callable[[Shard], float]
     write: Write
+    claim: Callable[[int], bool]
     may_retry: Callable[[int, Failure], bool]
     draw: Callable[[], float]
     tried: Callable[[int, Failure, str], None]
@@ -82,14 +109,19 @@ class Attempts:
     diary: Diary = NO_DIARY
     leaves: Callable[[int], bool] = lambda _: False
     _tries: dict[int, int] = field(default_factory=dict)
+    _out: dict[int, _Out] = field(default_factory=dict)
+
+    @property
+    def _calls(self) -> Calls:
+        return Calls(policy=self.policy, draw=self.draw)
 
     async def run(
         self, shard: Shard, member: FleetMember
-    ) -> ShardFinished | ShardFailed | ShardRefused:
+    ) -> ShardFinished | ShardFailed | ShardRefused | ShardCancelled:
         """Run a shard on a member, whatever it takes by the rules, and tell how it ended."""
         retrying = AsyncRetrying(
             retry=lambda state: self._may_try_again(shard, state),
-            wait=self._backoff_seconds,
+            wait=self._calls.backoff_seconds,
             before_sleep=lambda state: self._note_retry(shard, member, state),
             sleep=anyio.sleep,
         )
@@ -99,6 +131,10 @@ class Attempts:
             return ShardRefused(shard=shard.index, reasons=verdict.reasons)
         except BackendError as error:
             return ShardFailed(shard=shard.index, failure=facts(error), reason=str(error))
+        except _TakenBackError:
+            return ShardCancelled(shard=shard.index, confirmed=True)
+        except _SurplusError:
+            return ShardCancelled(shard=shard.index)
 
     async def fetch(
         self, shard: Shard, member: FleetMember
@@ -118,24 +154,40 @@ class Attempts:
             return await self._recorded(attempt, self._receive(shard, member, handle, attempt))
         except BackendError as error:
             return ShardFailed(shard=shard.index, failure=facts(error), reason=str(error))
+        except _TakenBackError:
+            return ShardCancelled(shard=shard.index, confirmed=True)
+
+    async def recall(self, shard: int, unless: Unless) -> RecallFailed | None:
+        """Ask a shard back while it is waited for; return why not, if it goes on."""
+        out = self._out.get(shard)
+        if out is None:
+            return RecallFailed(shard=shard, reason="no provider has it at present")
+        out.answered = anyio.Event()
+        try:
+            out.reply = await self._calls.cancel(out.member, out.handle, unless=unless)
+        finally:
+            out.answered.set()
+        if out.reply.confirmed:
+            # What has come until now counts; only the waiting for it ends here.
+            out.scope.cancel()
+            return None
+        return RecallFailed(shard=shard, reason=out.reply.reason, failure=out.reply.failure)
+
+    async def has_started(self, shard: int) -> bool:
+        """Return whether a provider says that it runs a shard."""
+        out = self._out.get(shard)
+        return out is not None and await self._calls.started(out.member, out.handle)
 
     def _may_try_again(self, shard: Shard, state: RetryCallState) -> bool:
-        error = _error_of(state)
-        if not isinstance(error, BackendError) or isinstance(error, Refused | _OverdueError):
+        error = error_of(state)
+        if not isinstance(error, BackendError) or isinstance(error, Refused | OverdueError):
             return False
         failure = facts(error)
         decision = self.policy.retry.decide(failure, state.attempt_number, 0.0)
         return isinstance(decision, Retry) and self.may_retry(shard.index, failure)
 
-    def _backoff_seconds(self, state: RetryCallState) -> float:
-        error = _error_of(state)
-        assert isinstance(error, BackendError)  # noqa: S101  Nothing else is tried again.
-        return self.policy.retry.backoff_seconds(
-            state.attempt_number, self.draw(), error.retry_after_seconds
-        )
-
     def _note_retry(self, shard: Shard, member: FleetMember, state: RetryCallState) -> None:
-        error = _error_of(state)
+        error = error_of(state)
         assert isinstance(error, BackendError)  # noqa: S101  Nothing else is tried again.
         self.tried(shard.index, facts(error), str(error))
         self.log.debug(
@@ -164,6 +216,13 @@ class Attempts:
             price = 0.0 if error.submitted is False else attempt.price_usd
             self._end(attempt, taken, str(error), price_usd=price)
             raise
+        except _TakenBackError:
+            self._end(attempt, "cancelled", "", price_usd=0.0)
+            raise
+        except _SurplusError:
+            reason = "what it brought had arrived before"
+            self._end(attempt, "cancelled", reason, price_usd=attempt.price_usd)
+            raise
         except BaseException:
             self._end(attempt, "cancelled", attempt.failure, price_usd=attempt.price_usd)
             raise
@@ -174,7 +233,7 @@ class Attempts:
         batch = self.batch_of(shard, attempt.number)
         self.diary.intended(attempt, batch.seed)
         attempt.failure = "cancelled while the provider was being asked to take it"
-        handle = await self._submit(batch, member)
+        handle = await self._calls.submit(batch, member)
         # Nothing is awaited between the provider's answer and its being written down.
         self._accept(attempt, handle)
         return await self._receive(shard, member, handle, attempt)
@@ -196,78 +255,25 @@ class Attempts:
     async def _receive(
         self, shard: Shard, member: FleetMember, handle: Handle, attempt: Attempt
     ) -> ShardFinished:
+        out = self._out[shard.index] = _Out(member=member, handle=handle)
         try:
-            outcomes = await self._collect(member, handle)
-        except BackendError as error:
-            # Whoever gives a job up must not let it run on at somebody's cost.
-            if error.transient is not False and error.fault == "network":
-                await self._cancel(member, handle, attempt)
-            raise
-        except anyio.get_cancelled_exc_class():
-            if self.leaves(shard.index):
-                attempt.failure = _may_run(attempt, "it is left for another process to fetch")
-            else:
-                await self._cancel(member, handle, attempt)
-            raise
+            outcomes = await self._waited_for(out, attempt)
+        finally:
+            del self._out[shard.index]
+        if not self.claim(shard.index):
+            raise _SurplusError
         finished = self._checked(shard, await self.write(shard, attempt, outcomes))
         whole = not finished.missing and not finished.failed
         reason = finished.failed[0][2] if finished.failed else ""
         self._end(attempt, "done" if whole else "short", reason, price_usd=attempt.price_usd)
         return finished
 
-    async def _submit(self, batch: Batch, member: FleetMember) -> Handle:
-        try:
-            return await self._hand_over(batch, member)
-        except BackendError as error:
-            if error.submitted is not None:
-                raise
-            handle = await self._sought(batch, member)
-            if handle is None:
-                raise
-            return handle
-
-    async def _hand_over(self, batch: Batch, member: FleetMember) -> Handle:
-        seconds = self.policy.submit_seconds
-        with anyio.move_on_after(seconds), _Facts("submit"):
-            return await member.submit(batch)
-        raise BackendError(
-            f"{member.name} did not say within {seconds:g} s whether it took the job",
-            transient=True,
-            fault="network",
-            submitted=None,
-        )
-
-    async def _sought(self, batch: Batch, member: FleetMember) -> Handle | None:
-        """Look for a job that was perhaps taken, and return it if it was found."""
-        # Not to find it proves nothing: the submission may still be on its way.
-        patient = self.policy.retry.on_unknown == "wait"
-        with anyio.move_on_after(self.policy.submit_seconds if patient else None):
-            for tries in count(1):
-                handle: Handle | None = None
-                try:
-                    handle = await self._looked_up(batch, member, "")
-                except BackendError as error:
-                    if not (patient and _lost_connection(error)):
-                        return None
-                if handle is not None or not patient:
-                    return handle
-                await anyio.sleep(self.policy.retry.backoff_seconds(tries, self.draw()))
-        return None
-
     async def _found_again(
         self, member: FleetMember, batch: Batch, attempt: Attempt
     ) -> Handle | None:
         """Return the job of an earlier process; ``None`` if it is certain that there is none."""
-        patient = self.policy.retry.on_unknown == "wait"
-        asking = AsyncRetrying(
-            retry=retry_if_exception(_lost_connection),
-            wait=self._backoff_seconds,
-            stop=stop_never if patient else stop_after_attempt(self.policy.retry.max_attempts),
-            sleep=anyio.sleep,
-            reraise=True,
-        )
         try:
-            handle: Handle | None = await asking(self._looked_up, batch, member, attempt.job_id)
+            handle = await self._calls.find_again(member, batch, attempt.job_id)
         except BackendError as error:
             # Whatever the reason, what became of it is not known.
             raise BackendError(_may_run(attempt, str(error)), submitted=None) from error
@@ -276,56 +282,46 @@ class Attempts:
         attempt.failure = ""
         return handle
 
-    async def _looked_up(self, batch: Batch, member: FleetMember, job_id: str) -> Handle | None:
-        """Ask a provider for a job, by its id or else by our own name for it."""
-        seconds = self.policy.submit_seconds
-        with anyio.move_on_after(seconds), _Facts("reattach"):
-            if job_id:
-                return replace(await member.reattach(job_id), batch=batch)
-            find = getattr(member, "find", None)
-            if find is None:
-                raise BackendError(f"{member.name} cannot look for jobs", transient=False)
-            found: Handle | None = await find(batch.key)
-            return None if found is None else replace(found, batch=batch)
-        raise BackendError(
-            f"{member.name} did not say within {seconds:g} s whether it has the job",
-            transient=True,
-            fault="network",
-        )
+    async def _waited_for(self, out: "_Out", attempt: Attempt) -> Sequence[Outcome]:
+        """Wait for a job, and let go of it properly if nothing comes."""
+        try:
+            with out.scope:
+                return await self._calls.collect(out.member, out.handle)
+        except BackendError as error:
+            if await self._was_taken_back(out):
+                raise _TakenBackError from error
+            # Whoever gives a job up must not let it run on at somebody's cost.
+            if lost_connection(error):
+                await self._cancel(out, attempt)
+            raise
+        except anyio.get_cancelled_exc_class():
+            if self.leaves(attempt.shard):
+                attempt.failure = _may_run(attempt, "it is left for another process to fetch")
+            else:
+                await self._cancel(out, attempt)
+            raise
+        raise _TakenBackError
 
-    async def _collect(self, member: FleetMember, handle: Handle) -> Sequence[Outcome]:
-        """Wait for a job; a lost connection loses the wait, not the job, so wait again."""
-        seconds = self.policy.collect_seconds
-        asking = AsyncRetrying(
-            retry=retry_if_exception(_lost_connection),
-            wait=self._backoff_seconds,
-            stop=stop_after_attempt(self.policy.retry.max_attempts),
-            sleep=anyio.sleep,
-            reraise=True,
-        )
-        with anyio.move_on_after(seconds), _Facts("collect"):
-            return await asking(member.collect, handle)
-        raise _OverdueError(
-            f"{member.name} delivered no result of job {handle.job_id!r} within {seconds:g} s",
-            transient=True,
-            fault="network",
-            submitted=True,
-        )
-
-    async def _cancel(self, member: FleetMember, handle: Handle, attempt: Attempt) -> None:
+    async def _cancel(self, out: "_Out", attempt: Attempt) -> None:
         """Ask the provider to cancel a job that nobody will wait for."""
-        confirmed = False
-        reason = "the provider did not answer"
-        # Shielded, because the run that is being cancelled must still reach the provider.
-        with anyio.CancelScope(shield=True), anyio.move_on_after(self.policy.cancel_seconds):
-            try:
-                with _Facts("cancel"):
-                    confirmed = await member.cancel(handle)
-                reason = "the provider did not confirm"
-            except BackendError as error:
-                reason = str(error)
-        if not confirmed:
-            attempt.failure = f"job {handle.job_id!r} may still run: {reason}"
+        reply = out.reply
+        if not out.silent:
+            # Shielded, because the run that is being cancelled must still reach the provider.
+            with anyio.CancelScope(shield=True):
+                reply = await self._calls.cancel(out.member, out.handle)
+        if not reply.confirmed:
+            attempt.failure = f"job {out.handle.job_id!r} may still run: {reply.reason}"
+
+    async def _was_taken_back(self, out: "_Out") -> bool:
+        """Return whether a job failed because it was asked back: an answer may come late."""
+        if out.answered is None:
+            return False
+        # Shielded: whoever is cancelled meanwhile must still know whether the job is off.
+        with anyio.CancelScope(shield=True):
+            await out.answered.wait()
+            if not out.reply.confirmed and not out.silent:
+                out.reply = await self._calls.cancel(out.member, out.handle)
+        return out.reply.confirmed
 
     @staticmethod
     def _checked(shard: Shard, receipt: Receipt) -> ShardFinished:
@@ -379,41 +375,6 @@ class Attempts:
         return anyio.current_time() - self.began
 
 
-class _Facts:
-    """Turn what a member raises against the rules of its protocol into a failure there."""
-
-    def __init__(self, phase: Phase) -> None:
-        self._phase: Phase = phase
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        if isinstance(error, Exception) and not isinstance(error, BackendError):
-            raise translate(error, phase=self._phase) from error
-
-
 def _may_run(attempt: Attempt, reason: str) -> str:
     job = f"job {attempt.job_id!r}" if attempt.job_id else "a job that the provider perhaps took"
     return f"{job} may still run: {reason}"
-
-
-def facts(error: BackendError) -> Failure:
-    """Translate a backend's failure into what policies read."""
-    return Failure(
-        transient=error.transient,
-        throttled=error.throttled,
-        retry_after_seconds=error.retry_after_seconds,
-        fault=error.fault,
-        submitted=error.submitted,
-        authentication=error.authentication,
-        bad_result=error.bad_result,
-    )
-
-
-def _error_of(state: RetryCallState) -> BaseException | None:
-    return state.outcome.exception() if state.outcome else None
-
-
-def _lost_connection(error: BaseException) -> bool:
-    return isinstance(error, BackendError) and error.fault == "network" and bool(error.transient)

@@ -139,6 +139,12 @@ class Backlog:
         """Note that a member cannot run a task; waiting pieces learn it when they are met."""
         self._refused[task] = self._refused.get(task, frozenset()) | {member}
 
+    def forgive(self, member: str) -> None:
+        """Let a member that is well again take what it failed at before."""
+        for barred in [key for key in self.classes if member in key.tried]:
+            for piece in self.classes.pop(barred):
+                self.put(piece, replace(barred, tried=barred.tried - {member}))
+
     @property
     def empty(self) -> bool:
         """Return whether nothing waits."""

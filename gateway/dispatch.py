@@ -14,7 +14,6 @@ from typing import Any
 
 import anyio
 from anyio.abc import TaskGroup
-from anyio.lowlevel import checkpoint
 
 from qiskit_gateway import logs
 from qiskit_gateway.attempt import Attempts
@@ -22,7 +21,7 @@ from qiskit_gateway.backends.batch import Batch
 from qiskit_gateway.backends.fleet import Fleet
 from qiskit_gateway.backends.member import FleetMember
 from qiskit_gateway.backends.outcomes import Outcome
-from qiskit_gateway.backends.queueing import QueueReading, QueueWatch, can_be_read
+from qiskit_gateway.backends.queueing import QueueReading, QueueWatch, ask, can_be_read
 from qiskit_gateway.backends.threads import call_in_thread
 from qiskit_gateway.errors import JournalError
 from qiskit_gateway.events import (
@@ -33,16 +32,19 @@ from qiskit_gateway.events import (
     Instruction,
     MemberClosed,
     MemberOpened,
+    Recall,
     ShardCancelled,
     ShardFailed,
     ShardFinished,
     ShardLost,
     ShardRefused,
+    ShardStarted,
     Stop,
     Submit,
     Tick,
     TryFailed,
     WakeAt,
+    Watch,
 )
 from qiskit_gateway.merge import Receipt
 from qiskit_gateway.policies.failure import Failure
@@ -160,7 +162,7 @@ class Run:
                 self._group: TaskGroup = group
                 if self._diary.lasting:
                     group.start_soon(self._beat)
-                await self._watch_queues()
+                self._watch_queues()
                 await self._survey(entered)
                 self._start(entered)
                 await self._over.wait()
@@ -212,32 +214,36 @@ class Run:
         if self._stop_reason:
             self._feed(Stop(reason=self._stop_reason))
 
-    async def _watch_queues(self) -> None:
+    def _watch_queues(self) -> None:
         """Keep the readings of the queues fresh, in the background."""
-        watched = [member for member in self._fleet if can_be_read(member)]
-        for member in watched:
+        for member in self._fleet:
+            if not can_be_read(member):
+                continue
+            if not hasattr(member, "queue_probe"):
+                self._read_here(member)
             self._group.start_soon(self._watch_queue, member)
-        if any(not hasattr(member, "queue_probe") for member in watched):
-            # Members that are asked in the event loop answer at once, if they are let.
-            await checkpoint()
-            await checkpoint()
+
+    def _read_here(self, member: Any) -> None:
+        """Ask a member that answers in the event loop, so that the first decision knows of it."""
+        now = anyio.current_time()
+        if now >= self._standing.of(member.name).read_at + self._policy.queue_seconds:
+            self._note_queue(member.name, ask(member.queue))
 
     async def _watch_queue(self, member: FleetMember) -> None:
-        standing = self._standing.of(member.name)
-
-        def note(_: str, reading: QueueReading) -> None:
-            # A member that could not be asked is not thereby idle: what was last read stands.
-            if not reading.known:
-                return
-            standing.read_at = anyio.current_time()
-            if reading.wait_seconds is not None:
-                standing.queue_seconds = reading.wait_seconds
-            if reading.pending_jobs is not None:
-                standing.pending_jobs = reading.pending_jobs
-
         interval = self._policy.queue_seconds
-        await anyio.sleep_until(standing.read_at + interval)
-        await QueueWatch().watch([member], note, interval_seconds=interval)
+        await anyio.sleep_until(self._standing.of(member.name).read_at + interval)
+        await QueueWatch().watch([member], self._note_queue, interval_seconds=interval)
+
+    def _note_queue(self, member: str, reading: QueueReading) -> None:
+        # A member that could not be asked is not thereby idle: what was last read stands.
+        if not reading.known:
+            return
+        standing = self._standing.of(member)
+        standing.read_at = anyio.current_time()
+        if reading.wait_seconds is not None:
+            standing.queue_seconds = reading.wait_seconds
+        if reading.pending_jobs is not None:
+            standing.pending_jobs = reading.pending_jobs
 
     def stop(self, reason: str) -> None:
         """Give up what is not done; reaches the providers of what is in flight."""
@@ -281,16 +287,12 @@ class Run:
     def _perform(self, instructions: Sequence[Instruction]) -> None:
         for instruction in instructions:
             match instruction:
-                case Submit():
-                    # Made here, so that a cancellation finds it before the task has begun.
-                    self._scopes[instruction.shard.index] = anyio.CancelScope()
-                    self._prices[instruction.shard.index] = instruction.price_usd
-                    self._group.start_soon(self._fly, instruction.shard, instruction.member)
-                case Fetch():
-                    self._scopes[instruction.shard.index] = anyio.CancelScope()
-                    self._group.start_soon(self._fetch, instruction.shard, instruction.member)
+                case Submit() | Fetch():
+                    self._take_off(instruction)
                 case Cancel():
                     self._scopes[instruction.shard].cancel()
+                case Recall() | Watch():
+                    self._look_after(instruction)
                 case WakeAt():
                     self._set_alarm(instruction.seconds)
                 case MemberClosed() | MemberOpened():
@@ -298,6 +300,20 @@ class Run:
                 case Done():
                     self.ended = instruction
                     self._over.set()
+
+    def _take_off(self, instruction: Submit | Fetch) -> None:
+        # Made here, so that a cancellation finds it before the task has begun.
+        self._scopes[instruction.shard.index] = anyio.CancelScope()
+        if isinstance(instruction, Submit):
+            self._prices[instruction.shard.index] = instruction.price_usd
+        carry = self._fly if isinstance(instruction, Submit) else self._fetch
+        self._group.start_soon(carry, instruction.shard, instruction.member)
+
+    def _look_after(self, instruction: Recall | Watch) -> None:
+        if isinstance(instruction, Recall):
+            self._group.start_soon(self._recall, instruction)
+        else:
+            self._group.start_soon(self._watch, instruction.shard)
 
     def _log_health(self, change: MemberClosed | MemberOpened) -> None:
         if isinstance(change, MemberOpened):
@@ -329,6 +345,23 @@ class Run:
     async def _fetch(self, shard: Shard, name: str) -> None:
         """Fetch a shard of an earlier process from a member and report how it ended."""
         await self._see_through(shard, name, self._attempts.fetch)
+
+    async def _recall(self, recall: Recall) -> None:
+        """Ask a shard back, and tell if it was not given."""
+        failed = await self._attempts.recall(recall.shard, recall.unless)
+        if failed is None:
+            return
+        log = self._log.debug if failed.failure is None else self._log.warning
+        log(logs.RECALL_FAILED, shard=failed.shard, error=failed.reason)
+        self._feed(failed)
+
+    async def _watch(self, shard: int) -> None:
+        """Tell when a provider begins to run a shard."""
+        while shard in self._scopes:
+            if await self._attempts.has_started(shard):
+                self._feed(ShardStarted(shard=shard))
+                return
+            await anyio.sleep(self._policy.probe_seconds)
 
     async def _see_through(
         self, shard: Shard, name: str, carry: Callable[[Shard, FleetMember], Awaitable[Event]]
@@ -401,6 +434,7 @@ class Run:
             may_retry=lambda shard, failure: scheduler.may_retry(
                 shard, failure, anyio.current_time()
             ),
+            claim=scheduler.claim,
             draw=self._draw,
             tried=self._tried,
             log=self._log,

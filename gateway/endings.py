@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from qiskit_gateway.cutting import Barred
 from qiskit_gateway.events import (
+    Cancel,
     Event,
     Instruction,
     ShardCancelled,
@@ -30,8 +31,18 @@ class Endings:
     def __init__(self, state: RunState) -> None:
         self._state = state
 
-    def take_in(self, event: Event, now: float) -> Iterable[Instruction]:
+    def take_in(self, event: Event, now: float) -> Iterator[Instruction]:
         """Take in how a shard, or a try of one, ended; other events are no business of this."""
+        flights = self._state.flights
+        ending = getattr(event, "shard", None)
+        twin = flights[ending].twin if ending in flights else None
+        yield from self._ended(event, now)
+        if twin in flights and flights[twin].surplus and ending not in flights:
+            # What it would bring has arrived.
+            flights[twin].recalled = True
+            yield Cancel(shard=twin)
+
+    def _ended(self, event: Event, now: float) -> Iterable[Instruction]:
         match event:
             case ShardFinished():
                 return self._finished(event, now)
@@ -74,7 +85,9 @@ class Endings:
             yield from self._state.health.failed(flight.member, failure, reason, now)
         else:
             self._state.down_since = None
-            yield from self._state.health.succeeded(flight.member)
+            for change in self._state.health.succeeded(flight.member):
+                yield change  # It is well again, and is to get what its illness kept from it.
+                self._state.forgive(flight.member)
         for piece in event.missing:
             self._state.dealer.backlog.keep(flight.member, piece, flight.group.barred)
         for piece, failure, reason in event.failed:
@@ -92,6 +105,9 @@ class Endings:
             self._state.health.learned_nothing(flight.member)
         else:
             yield from self._state.health.failed(flight.member, failure, event.reason, now)
+        if self._state.leave_to_twin(flight, _barred_after(flight, failure)):
+            self._note(flight, event.reason)
+            return
         if self._may_hide_a_bad_one(flight, failure) and self._state.count_retry():
             for half in _halves(flight.shard.pieces):
                 group = replace(flight.group, pieces=half, isolating=True)
@@ -123,6 +139,8 @@ class Endings:
                 whole = Piece(piece.task, 0, self._state.tasks[piece.task].rows, 0, piece.shot_stop)
                 self._state.causes.append((whole, flight.member, reason))
                 self._state.dealer.backlog.refuse(piece.task, flight.member)
+        if self._state.leave_to_twin(flight, flight.group.barred):
+            return
         for piece in flight.shard.pieces:
             self._state.dealer.backlog.put(piece, flight.group.barred)
 
@@ -131,22 +149,34 @@ class Endings:
         self._state.health.learned_nothing(flight.member)
         if event.confirmed:
             self._state.purse.release(self._state.key(event.shard))
-            if flight.adopted and self._state.settled:
-                # It was never sent: the same shard is to go to the same member.
-                self._state.dealer.line_up(flight.member, flight.group)
-                return
-            barred = flight.group.barred
-            if flight.recalled:
-                # Back to the same member only when nobody else is left.
-                barred = replace(barred, tried=barred.tried | {flight.member})
-            for piece in flight.shard.pieces:
-                self._state.dealer.backlog.put(piece, barred)
+            self._put_back(flight)
             return
         self._state.sent = True
         self._state.purse.settle(self._state.key(event.shard))
         lost = Failure(transient=True, fault="network", submitted=None)
+        reason = "given up on, and its cancellation not confirmed"
+        if self._state.leave_to_twin(flight, _barred_after(flight, lost)):
+            self._note(flight, reason)
+            return
         for piece in flight.shard.pieces:
-            self._again(piece, flight, lost, "given up on, and its cancellation not confirmed")
+            self._again(piece, flight, lost, reason)
+
+    def _put_back(self, flight: Flight) -> None:
+        """Let the pieces of a shard wait again that for certain does not run."""
+        barred = flight.group.barred
+        if flight.asked == "overdue":
+            self._state.count_retry()
+        if flight.asked:
+            # Back to the same member only when nobody else is left.
+            barred = replace(barred, tried=barred.tried | {flight.member})
+        if self._state.leave_to_twin(flight, barred):
+            return
+        if flight.adopted and self._state.settled and not flight.asked:
+            # It was never sent: the same shard is to go to the same member.
+            self._state.dealer.line_up(flight.member, flight.group)
+            return
+        for piece in flight.shard.pieces:
+            self._state.dealer.backlog.put(piece, barred)
 
     def _lost(self, event: ShardLost, now: float) -> None:
         flight = self._state.land(event.shard, now)
@@ -163,18 +193,17 @@ class Endings:
             return False
         return not failure.transient and failure.submitted is not None
 
+    def _note(self, flight: Flight, reason: str) -> None:
+        for piece in flight.shard.pieces:
+            self._state.causes.append((piece, flight.member, reason))
+
     def _again(self, piece: Piece, flight: Flight, failure: Failure, reason: str) -> None:
         """Let a failed piece wait for another member, or give it up."""
         self._state.causes.append((piece, flight.member, reason))
-        barred, member = flight.group.barred, flight.member
         if failure.submitted is None and self._state.policy.retry.on_unknown != "move":
             self._state.give_up(piece, "nobody knows whether the provider took it")
             return
-        if failure.transient and failure.submitted is not None:
-            barred = replace(barred, tried=barred.tried | {member})
-        else:
-            # It cannot work there, or may have worked already and must not be paid twice.
-            barred = replace(barred, never=barred.never | {member})
+        barred = _barred_after(flight, failure)
         moves = self._state.policy.retry.max_moves
         if moves is not None and len(barred.never | barred.tried) > moves:
             self._state.give_up(piece, f"it may move {moves} times")
@@ -185,6 +214,15 @@ class Endings:
             self._state.give_up(piece, "the run has no retry left")
         else:
             self._state.dealer.backlog.put(piece, barred)
+
+
+def _barred_after(flight: Flight, failure: Failure) -> Barred:
+    """Return who must not take the pieces of a shard after it failed."""
+    barred, member = flight.group.barred, flight.member
+    if failure.transient and failure.submitted is not None:
+        return replace(barred, tried=barred.tried | {member})
+    # It cannot work there, or may have worked already and must not be paid twice.
+    return replace(barred, never=barred.never | {member})
 
 
 def _halves(pieces: Sequence[Piece]) -> tuple[tuple[Piece, ...], tuple[Piece, ...]]:

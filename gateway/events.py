@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 from qiskit_gateway.policies.failure import Failure
 from qiskit_gateway.workload import Piece, Shard
@@ -81,6 +82,28 @@ class TryFailed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RecallFailed:
+    """A shard was asked back, and goes on.
+
+    Attributes:
+        shard: Its number.
+        reason: Why, for people.
+        failure: What went wrong with asking; ``None`` where the provider answered and said no.
+    """
+
+    shard: int
+    reason: str
+    failure: Failure | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShardStarted:
+    """A provider has begun to run a shard that was watched."""
+
+    shard: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Tick:
     """Time has passed, or a slot may have become free."""
 
@@ -99,6 +122,8 @@ Event = (
     | ShardCancelled
     | ShardLost
     | TryFailed
+    | RecallFailed
+    | ShardStarted
     | Tick
     | Stop
 )
@@ -124,6 +149,30 @@ class Fetch:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cancel:
     """Cancel a shard that is in flight; its end is still to be reported."""
+
+    shard: int
+
+
+Unless = Literal["running", "perhaps running", "never"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recall:
+    """Ask a provider to cancel a shard, and go on waiting for its result until that is confirmed.
+
+    Attributes:
+        shard: Its number.
+        unless: When not to ask: if the provider says that it runs the job (``"running"``), if it
+            does not say that it does not (``"perhaps running"``), or ``"never"``.
+    """
+
+    shard: int
+    unless: Unless
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watch:
+    """Tell when a provider begins to run a shard."""
 
     shard: int
 
@@ -196,4 +245,4 @@ class Done:
     sent: bool = True
 
 
-Instruction = Submit | Fetch | Cancel | WakeAt | MemberClosed | MemberOpened | Done
+Instruction = Submit | Fetch | Cancel | Recall | Watch | WakeAt | MemberClosed | MemberOpened | Done

@@ -12,7 +12,7 @@ Rules:
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from qiskit_gateway.cutting import NOBODY, Backlog, Barred
@@ -24,7 +24,9 @@ from qiskit_gateway.events import (
     Event,
     Fetch,
     Instruction,
+    RecallFailed,
     ShardFinished,
+    ShardStarted,
     Stop,
     Submit,
     WakeAt,
@@ -36,17 +38,12 @@ from qiskit_gateway.policies.failure import Failure
 from qiskit_gateway.policies.policy import Policy
 from qiskit_gateway.policies.verdict import Verdict
 from qiskit_gateway.purse import Purse
+from qiskit_gateway.recalling import Recaller
 from qiskit_gateway.standing import FleetStanding
 from qiskit_gateway.state import Flight, RunState
 from qiskit_gateway.terms import Terms, informed
 from qiskit_gateway.unfinished import Flying, Left, Unfinished
 from qiskit_gateway.workload import Compiled, Load, Piece, Shard, Task, mean_of
-
-# A shard on a member that is not well is given up on after so many times what it was expected to
-# take, and so many seconds more.
-_OVERDUE_TIMES = 1.5
-_OVERDUE_SECONDS = 10.0
-_OVERDUE_UNSEEN_SECONDS = 300.0
 
 
 class Scheduler:
@@ -92,12 +89,12 @@ class Scheduler:
             sent=unfinished is not None,
         )
         self._endings = Endings(self._state)
+        self._recaller = Recaller(self._state, self._launch)
+        self._next_shard = unfinished.next_shard if unfinished else 0
         # The others are not looked at: that would cost every event in proportion to the fleet.
         self._rated = [term for term in members if term.submissions_per_minute is not None]
-        self._next_shard = unfinished.next_shard if unfinished else 0
         self._unfinished = unfinished
         self._deadline = math.inf
-        self._broke: set[str] = set()
         self.done = False
         for left in self._whole if unfinished is None else unfinished.left:
             self._endings.put(left)
@@ -131,7 +128,7 @@ class Scheduler:
             self._state.give_up_waiting("other work of the run can run nowhere")
         self._state.health.begin()
         adopted = [] if self._unfinished is None else list(self._resume(self._unfinished, now))
-        return [*adopted, *self._assign(now), *self._conclude(now)]
+        return [*adopted, *self._assign(now), *self._look_after(now), *self._conclude(now)]
 
     def _resume(self, unfinished: Unfinished, now: float) -> Iterator[Instruction]:
         """Go on where an earlier process ended."""
@@ -164,11 +161,10 @@ class Scheduler:
             member=member,
             group=group,
             submitted=now,
-            # How long it has taken is not known, nor how long it should.
-            overdue=now + (self._state.policy.patience_seconds or math.inf),
             adopted=True,
             price_usd=flying.price_usd,
         )
+        self._recaller.watch_over(shard.index)
         return Fetch(shard=shard, member=member)
 
     def handle(self, event: Event, now: float) -> list[Instruction]:
@@ -183,16 +179,26 @@ class Scheduler:
         freed = (
             self._state.flights[event.shard].member if isinstance(event, ShardFinished) else None
         )
-        if isinstance(event, Stop):
-            answers = list(self._stop(event.reason))
-        else:
-            answers = list(self._endings.take_in(event, now))
+        answers = list(self._take_in(event, now))
         if now >= self._deadline:
             answers += self._stop(
                 f"the deadline of {self._state.policy.deadline_seconds:g} s is over"
             )
-        answers += self._recall(now)
-        return [*answers, *self._assign(now, freed), *self._conclude(now)]
+        answers += self._assign(now, freed)
+        return [*answers, *self._look_after(now), *self._conclude(now)]
+
+    def _look_after(self, now: float) -> Iterable[Instruction]:
+        return () if self._state.stopped else self._recaller.look(now)
+
+    def _take_in(self, event: Event, now: float) -> Iterable[Instruction]:
+        match event:
+            case Stop():
+                return self._stop(event.reason)
+            case RecallFailed():
+                return self._recaller.refused(event, now)
+            case ShardStarted():
+                return self._recaller.started(event)
+        return self._endings.take_in(event, now)
 
     @property
     def in_flight(self) -> Mapping[int, tuple[Shard, str]]:
@@ -214,34 +220,21 @@ class Scheduler:
             return False
         return self._state.may_retry()
 
+    def claim(self, shard: int) -> bool:
+        """Return whether what a shard has brought counts: that of its twin then does not."""
+        return self._recaller.claim(shard)
+
     def release_all(self, now: float) -> None:
         """Give back what the run holds of its fleet, also when it was torn down from outside."""
         for index, flight in self._state.flights.items():
             self._state.standings[flight.member].release(self._state.key(index), now)
         self._state.purse.close()
 
-    # -- looking after what flies --------------------------------------------------------------
-
-    def _recall(self, now: float) -> Iterator[Instruction]:
-        """Give up on shards that are overdue on members that are ill.
-
-        Without this a member that died with jobs in its queue would hold up the run for ever.
-        """
-        for index, flight in self._flights_on_ill():
-            if now >= flight.overdue and not flight.recalled:
-                flight.recalled = True
-                yield Cancel(shard=index)
-
-    def _flights_on_ill(self) -> list[tuple[int, Flight]]:
-        ill = self._state.health.ill
-        return (
-            [item for item in self._state.flights.items() if item[1].member in ill] if ill else []
-        )
-
     def _stop(self, reason: str) -> Iterator[Instruction]:
         if not self._state.stopped:
             self._state.stopped = reason
-            for index in self._state.flights:
+            for index, flight in self._state.flights.items():
+                flight.recalled = True
                 yield Cancel(shard=index)
         self._state.give_up_waiting(self._state.stopped)
 
@@ -251,7 +244,7 @@ class Scheduler:
         if self._state.stopped:
             self._state.give_up_waiting(self._state.stopped)
             return
-        self._broke.clear()
+        self._state.broke.clear()
         self._sweep()
         yield from self._deal(now, freed)
         # Dealing may have found that some work can go to nobody it was kept for.
@@ -266,7 +259,7 @@ class Scheduler:
             self._state.dealer.settle(now, usable)
 
         def slots(member: str) -> int:
-            return self._slots(member, now)
+            return self._state.slots(member, now)
 
         for member, group in self._state.dealer.deal(now, usable, slots, freed):
             submit = self._submit(member, group, now)
@@ -290,18 +283,15 @@ class Scheduler:
                     self._state.give_up(piece)
         return goes_on
 
-    def _slots(self, member: str, now: float) -> int:
-        admission = self._state.health.admits(member)
-        if admission == "none" or member in self._broke:
-            return 0
-        standing, terms = self._state.standings[member], self._state.dealer.terms[member]
-        free = min(
-            terms.free_slots(standing, now),
-            standing.submissions_left(terms.submissions_per_minute, now),
-        )
-        return max(0, min(free, 1) if admission == "one" else free)
-
     def _submit(self, member: str, group: Group, now: float) -> Submit | None:
+        submit = self._launch(member, group, now)
+        if isinstance(submit, Verdict):
+            self._lack_money(member, group, submit)
+            return None
+        return submit
+
+    def _launch(self, member: str, group: Group, now: float) -> Submit | Verdict:
+        """Take the slot and the price of a shard; or say why there is no money."""
         terms, standing = self._state.dealer.terms[member], self._state.standings[member]
         shots = max(group.pieces[0].shots, terms.min_shots)
         shard = Shard(index=self._next_shard, pieces=group.pieces, shots=shots)
@@ -314,23 +304,20 @@ class Scheduler:
         amount = Amount(usd=usd, shots=shard.circuits * shots)
         verdict = self._state.purse.reserve(key, member, amount, now)
         if not verdict:
-            self._lack_money(member, group, verdict)
-            return None
+            return verdict
         self._next_shard += 1
         standing.take(key, load, now)
-        probing = member in self._state.health.ill
         expected = terms.seconds(standing, standing.load, guess) + standing.queue_seconds
-        # Nothing is known of how long an unseen member takes; and for a probe there is all the time.
-        least = _OVERDUE_SECONDS if standing.speed.jobs else _OVERDUE_UNSEEN_SECONDS
-        overdue = math.inf if probing else now + _OVERDUE_TIMES * expected + least
-        self._state.flights[shard.index] = Flight(
+        flight = Flight(
             shard=shard,
             member=member,
             group=group,
             submitted=now,
-            overdue=overdue,
-            probing=probing,
+            due=now + expected,
+            probing=member in self._state.health.ill,
         )
+        self._state.flights[shard.index] = flight
+        self._recaller.watch_over(shard.index)
         self._state.health.sent(member)
         self._state.first_tries += 1
         assigned = self._state.dealer.assigned
@@ -351,7 +338,7 @@ class Scheduler:
         budget, dealer = self._state.policy.budget, self._state.dealer
         assert budget is not None  # noqa: S101  Nothing else refuses.
         if budget.on_exhausted == "wait" and verdict.waits:
-            self._broke.add(member)
+            self._state.broke.add(member)
             dealer.line_up(member, group, first=True)
             return
         if budget.on_exhausted != "move":
@@ -400,9 +387,10 @@ class Scheduler:
         looks = [self._state.health.next_opening()]
         if self._state.down_since is not None and self._state.policy.patience_seconds is not None:
             looks.append(self._state.down_since + self._state.policy.patience_seconds)
-        if self._broke or any(self._state.dealer.verdicts.values()):
+        if self._state.broke or any(self._state.dealer.verdicts.values()):
             looks.append(now + self._state.policy.probe_seconds)
-        looks += [flight.overdue for _, flight in self._flights_on_ill()]
+        if not self._state.stopped:
+            looks.append(self._recaller.next_look(now))
         for terms in self._rated:
             standing = self._state.standings[terms.name]
             if standing.submissions_left(terms.submissions_per_minute, now) < 1:

@@ -5,7 +5,7 @@ The parts of the scheduler share this, and change it; it decides nothing itself.
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from qiskit_gateway.cutting import Barred
 from qiskit_gateway.dealing import Dealer, Group
@@ -27,8 +27,15 @@ class Flight:
         member: Where.
         group: What it was made of.
         submitted: When, in seconds of the loop's clock.
+        due: When it is expected to end.
         overdue: When it has taken so long that, if its member is ill, nobody waits for it any more.
-        recalled: Whether it is being cancelled for that.
+        late: When it has taken so long that it is asked back from a member that seems well.
+        recalled: Whether it is being cancelled, whatever its provider says.
+        asked: Why it is being asked back: ``"overdue"``, ``"idle"`` or ``"tied"``; ``"no"`` where it
+            was, and was not given.
+        looks: How often it was late and stayed where it is.
+        twin: The number of the other shard that carries the same pieces, while it is in flight.
+        surplus: Whether its twin has brought the pieces: they are not its own any more.
         seconds: How long its member worked on it, once that is known.
         retried: Whether it took more than one try, so that its time tells nothing of a speed.
         probing: Whether it was sent to find out whether its member is well again.
@@ -40,8 +47,14 @@ class Flight:
     member: str
     group: Group
     submitted: float
+    due: float = math.inf
     overdue: float = math.inf
+    late: float = math.inf
     recalled: bool = False
+    asked: str = ""
+    looks: int = 0
+    twin: int | None = None
+    surplus: bool = False
     seconds: float = 0.0
     retried: bool = False
     probing: bool = False
@@ -66,6 +79,7 @@ class RunState:
         given_up: What will not be done.
         first_tries: Attempts that were the first of their shard.
         retries: Attempts that were not.
+        broke: The members whose budgets have no room for what waits, as of the last look.
         sent: Whether a provider has taken anything.
         stopped: Why the run was stopped, or ``""``.
         down_since: Since when no member has been usable.
@@ -83,6 +97,7 @@ class RunState:
     given_up: list[GivenUp] = field(default_factory=list)
     first_tries: int = 0
     retries: int = 0
+    broke: set[str] = field(default_factory=set)
     sent: bool = False
     stopped: str = ""
     down_since: float | None = None
@@ -90,6 +105,33 @@ class RunState:
     def key(self, shard: int) -> tuple[int, int]:
         """Return the name of a shard that no shard of another run has."""
         return id(self), shard
+
+    def slots(self, member: str, now: float) -> int:
+        """Return how many more shards a member may be sent now."""
+        admission = self.health.admits(member)
+        if admission == "none" or member in self.broke:
+            return 0
+        standing, terms = self.standings[member], self.dealer.terms[member]
+        free = min(
+            terms.free_slots(standing, now),
+            standing.submissions_left(terms.submissions_per_minute, now),
+        )
+        return max(0, min(free, 1) if admission == "one" else free)
+
+    def leave_to_twin(self, flight: Flight, barred: Barred) -> bool:
+        """Return whether the pieces of a shard that ended are another's business.
+
+        Args:
+            flight: The shard, no longer in flight.
+            barred: Who must not take the pieces after that.
+        """
+        if flight.surplus:
+            return True
+        twin = self.flights.get(-1 if flight.twin is None else flight.twin)
+        if twin is None or twin.surplus:
+            return False
+        twin.twin, twin.group = None, replace(twin.group, barred=barred)
+        return True
 
     def land(self, index: int, now: float) -> Flight:
         """Take a shard out of the air, and give its slot back."""
@@ -111,6 +153,15 @@ class RunState:
         """Return whether any member may take such work, now or when it is well again."""
         lost = self.health.lost
         return any(name not in barred and name not in lost for name in self.standings)
+
+    def forgive(self, member: str) -> None:
+        """Let a member that is well again have what it failed at before."""
+        self.dealer.backlog.forgive(member)
+        for flight in self.flights.values():
+            barred = flight.group.barred
+            if member in barred.tried:
+                barred = replace(barred, tried=barred.tried - {member})
+                flight.group = replace(flight.group, barred=barred)
 
     def may_retry(self) -> bool:
         """Return whether the run has a retry left."""

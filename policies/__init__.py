@@ -46,6 +46,7 @@ from qiskit_gateway.policies.presets import (
     round_robin,
     weighted,
 )
+from qiskit_gateway.policies.recall import RecallPolicy
 from qiskit_gateway.policies.retry import RetryPolicy
 from qiskit_gateway.policies.verdict import ALLOWED, Verdict, refuse
 
@@ -76,6 +77,7 @@ __all__ = [
     "Pending",
     "Policy",
     "Price",
+    "RecallPolicy",
     "RetryPolicy",
     "Run",
     "Some",

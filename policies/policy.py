@@ -8,6 +8,7 @@ from qiskit_gateway.policies.breaker import BreakerPolicy
 from qiskit_gateway.policies.budget import Budget
 from qiskit_gateway.policies.filters import Anything, Filter
 from qiskit_gateway.policies.objectives import Finish, Objective, Then, WorkShare
+from qiskit_gateway.policies.recall import RecallPolicy
 from qiskit_gateway.policies.retry import RetryPolicy
 
 Spread = Literal["rows", "shots", "pubs"]
@@ -29,6 +30,7 @@ class Policy:
             shots of one row on one member, ``"pubs"`` keeps a PUB whole.
         retry: What to do with a shard whose attempt failed.
         breaker: When to leave a member alone.
+        recall: When to take work back from a member that has not begun it.
         budget: What may be spent; ``None`` for no limit.
         deadline_seconds: How long a run may take, in seconds; ``None`` for no limit.
         submit_seconds: How long a provider may take to accept a job, in seconds.
@@ -50,6 +52,7 @@ class Policy:
     spread: Spread = "rows"
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     breaker: BreakerPolicy = field(default_factory=BreakerPolicy)
+    recall: RecallPolicy = field(default_factory=RecallPolicy)
     budget: Budget | None = None
     deadline_seconds: float | None = None
     submit_seconds: float = 120.0
@@ -65,6 +68,7 @@ class Policy:
         _check_kind("minimize", self.minimize, Objective, "Price()")
         _check_kind("retry", self.retry, RetryPolicy, "RetryPolicy()")
         _check_kind("breaker", self.breaker, BreakerPolicy, "BreakerPolicy()")
+        _check_kind("recall", self.recall, RecallPolicy, "RecallPolicy()")
         if self.budget is not None:
             _check_kind("budget", self.budget, Budget, "Budget(usd=20)")
         check_choice("spread", self.spread, get_args(Spread))

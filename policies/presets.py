@@ -23,6 +23,7 @@ from qiskit_gateway.policies.objectives import (
     WorkShare,
 )
 from qiskit_gateway.policies.policy import OnFailure, Policy, Spread
+from qiskit_gateway.policies.recall import RecallPolicy
 from qiskit_gateway.policies.retry import RetryPolicy
 
 
@@ -33,6 +34,7 @@ class PolicyOptions(TypedDict, total=False):
     spread: Spread
     retry: RetryPolicy
     breaker: BreakerPolicy
+    recall: RecallPolicy
     budget: Budget | None
     deadline_seconds: float | None
     submit_seconds: float

@@ -31,6 +31,7 @@ from qiskit_gateway.policies import (
     OrderOf,
     Policy,
     Price,
+    RecallPolicy,
     RetryPolicy,
     Tagged,
     Then,
@@ -345,6 +346,7 @@ def test_every_filter_objective_and_preset_has_a_name():
     [
         (RetryPolicy, "policy.retry"),
         (BreakerPolicy, "policy.breaker"),
+        (RecallPolicy, "policy.recall"),
         (Budget, "policy.budget"),
         (Policy, "policy"),
         (Limits, "members.limits"),
@@ -366,6 +368,7 @@ def test_every_field_is_a_key(load, kind, table):
         "policy": config.policy,
         "policy.retry": config.policy.retry,
         "policy.breaker": config.policy.breaker,
+        "policy.recall": config.policy.recall,
         "policy.budget": config.policy.budget,
         "members.pricing": member.pricing,
         "members.limits": Limits(),

@@ -1,20 +1,21 @@
 """The scheduler as a machine: whatever happens, in whatever order, the laws hold."""
 
-import heapq
-import itertools
-import math
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from worlds import (
+    LIE,
+    LOGIN,
+    POISON,
+    THROTTLED,
+    TRANSIENT,
+    UNKNOWN,
+    assert_tiled,
+    make_world,
+    terms,
+)
 
 from qiskit_gateway.events import (
-    Cancel,
-    Done,
-    MemberClosed,
-    ShardCancelled,
     ShardFailed,
     ShardFinished,
     ShardRefused,
@@ -22,7 +23,6 @@ from qiskit_gateway.events import (
     Submit,
     Tick,
     TryFailed,
-    WakeAt,
 )
 from qiskit_gateway.policies import (
     BreakerPolicy,
@@ -36,136 +36,9 @@ from qiskit_gateway.policies import (
     round_robin,
     weighted,
 )
-from qiskit_gateway.policies.failure import Failure
-from qiskit_gateway.schedule import Scheduler
 from qiskit_gateway.standing import FleetStanding
 from qiskit_gateway.terms import Terms
-from qiskit_gateway.workload import Piece, Shard, Task
-
-TRANSIENT = Failure(transient=True, submitted=True)
-POISON = Failure(transient=False, fault="caller")
-UNKNOWN = Failure(transient=True, submitted=None, fault="network")
-THROTTLED = Failure(transient=True, throttled=True)
-LOGIN = Failure(transient=False, authentication=True, fault="caller")
-LIE = Failure(bad_result=True, submitted=True)
-
-
-@dataclass
-class World:
-    """Members that answer shards after some time, in ways that a script draws."""
-
-    scheduler: Scheduler
-    standing: FleetStanding
-    policy: Policy
-    terms: dict[str, Terms]
-    tasks: list[Task]
-    now: float = 0.0
-    queue: list = field(default_factory=list)
-    done: list[Piece] = field(default_factory=list)
-    submits: list[Submit] = field(default_factory=list)
-    closed: list[MemberClosed] = field(default_factory=list)
-    end: Done | None = None
-    alarms: set[float] = field(default_factory=set)
-    flying: dict[int, Submit] = field(default_factory=dict)
-    order: Iterator[int] = field(default_factory=itertools.count)
-
-    def perform(self, instructions, seconds) -> None:
-        for instruction in instructions:
-            match instruction:
-                case Submit(shard=shard, member=member):
-                    self.check_limits(shard, member)
-                    self.submits.append(instruction)
-                    self.flying[shard.index] = instruction
-                    self.push(self.now + seconds(instruction), instruction)
-                case Cancel(shard=index):
-                    self.push(self.now, ShardCancelled(shard=index))
-                case WakeAt(seconds=at):
-                    assert at > self.now
-                    if at not in self.alarms:
-                        self.alarms.add(at)
-                        self.push(at, Tick())
-                case MemberClosed():
-                    self.closed.append(instruction)
-                case Done():
-                    self.end = instruction
-
-    def push(self, at, what) -> None:
-        heapq.heappush(self.queue, (at, next(self.order), what))
-
-    def check_limits(self, shard: Shard, member: str) -> None:
-        terms = self.terms[member]
-        assert shard.circuits <= (terms.max_circuits or math.inf)
-        assert terms.min_shots <= shard.shots <= (terms.max_shots or math.inf)
-        heights = {piece.shots for piece in shard.pieces}
-        assert len(heights) == 1
-        assert shard.shots == max(terms.min_shots, *heights)
-        payload = sum(p.rows * self.tasks[p.task].payload_bytes for p in shard.pieces)
-        assert shard.circuits == 1 or payload <= (terms.max_payload_bytes or math.inf)
-        in_flight = sum(flight.member == member for flight in self.flying.values())
-        assert in_flight < (terms.max_in_flight or math.inf)
-        for piece in shard.pieces:
-            assert member not in self.tasks[piece.task].refusals
-
-    def run(self, answer, seconds, *, most=20_000) -> Done:
-        self.perform(self.scheduler.start(self.now), seconds)
-        for _ in range(most):
-            if self.end is not None:
-                return self.end
-            assert self.queue, "the scheduler waits for something that nobody will tell it"
-            self.now, _, what = heapq.heappop(self.queue)
-            event = answer(what) if isinstance(what, Submit) else what
-            index = getattr(event, "shard", None)
-            if isinstance(event, TryFailed):
-                self.push(self.now + 1, what)
-            elif index is not None:
-                if index not in self.flying:
-                    continue
-                self.book(self.flying.pop(index).shard, event)
-            self.perform(self.scheduler.handle(event, self.now), seconds)
-        raise AssertionError("the run does not end")
-
-    def book(self, shard: Shard, event) -> None:
-        if isinstance(event, ShardFinished):
-            lost = [*event.missing, *(piece for piece, _, _ in event.failed)]
-            for piece in shard.pieces:
-                self.done += without(piece, lost)
-
-
-def without(piece: Piece, lost: list[Piece]) -> list[Piece]:
-    """Return a piece, cut into rows and shots, less the lost rectangles."""
-    left = []
-    for row in range(piece.row_start, piece.row_stop):
-        start, stop = piece.shot_start, piece.shot_stop
-        for gap in lost:
-            here = gap.task == piece.task and gap.row_start <= row < gap.row_stop
-            if here and start <= gap.shot_start < stop:
-                stop = gap.shot_start
-        if stop > start:
-            left.append(Piece(piece.task, row, row + 1, start, stop))
-    return left
-
-
-def assert_tiled(tasks: list[Task], pieces: list[Piece]) -> None:
-    """Assert that pieces cover every shot of every row of every task exactly once."""
-    rows: dict[tuple[int, int], list[tuple[int, int]]] = {}
-    for piece in pieces:
-        for row in range(piece.row_start, piece.row_stop):
-            rows.setdefault((piece.task, row), []).append((piece.shot_start, piece.shot_stop))
-    for task in tasks:
-        for row in range(task.rows):
-            at = 0
-            for start, stop in sorted(rows.pop((task.index, row), [])):
-                assert start == at
-                at = stop
-            assert at == task.shots
-    assert not rows
-
-
-def make_world(tasks, members, policy, *, settled=False, standing=None) -> World:
-    standing = standing or FleetStanding()
-    scheduler = Scheduler(tasks, members, policy, standing=standing, settled=settled)
-    return World(scheduler, standing, policy, {terms.name: terms for terms in members}, list(tasks))
-
+from qiskit_gateway.workload import Piece, Task
 
 POLICIES = (fastest, round_robin, least_busy, cheapest, failover, weighted)
 
@@ -322,10 +195,6 @@ def test_a_settled_run_makes_the_same_shards_whatever_the_timing(drawn, first, s
     assert {(s.member, s.shard.pieces) for s in world.submits} == {
         (s.member, s.shard.pieces) for s in again.submits
     }
-
-
-def terms(name: str, order: int = 0, **facts) -> Terms:
-    return Terms(name=name, order=order, **facts)
 
 
 def test_one_bad_circuit_of_hundreds_is_isolated_and_the_rest_completes():

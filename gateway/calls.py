@@ -1,0 +1,232 @@
+"""The calls that a run makes to a member, each under its deadline, each failure told as facts."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from itertools import count
+from typing import Any
+
+import anyio
+from tenacity import (
+    AsyncRetrying,
+    RetryCallState,
+    retry_if_exception,
+    stop_after_attempt,
+    stop_never,
+)
+
+from qiskit_gateway.backends.batch import Batch
+from qiskit_gateway.backends.errors import BackendError
+from qiskit_gateway.backends.faults import Phase, translate
+from qiskit_gateway.backends.member import FleetMember, Handle
+from qiskit_gateway.backends.outcomes import Outcome
+from qiskit_gateway.events import Unless
+from qiskit_gateway.policies.failure import Failure
+from qiskit_gateway.policies.policy import Policy
+
+
+class OverdueError(BackendError):
+    """Our own deadline for a result has passed: enough time was lost on that member."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """What a provider answered when it was asked to cancel a job.
+
+    Attributes:
+        confirmed: Whether it said that the job is cancelled.
+        reason: Why not, for people.
+        failure: What went wrong with asking; ``None`` where it did answer.
+    """
+
+    confirmed: bool = False
+    reason: str = ""
+    failure: Failure | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Calls:
+    """The calls of one run.
+
+    Attributes:
+        policy: The rules, deadlines among them.
+        draw: Where the jitter of waits comes from: numbers in [0, 1).
+    """
+
+    policy: Policy
+    draw: Callable[[], float]
+
+    async def submit(self, batch: Batch, member: FleetMember) -> Handle:
+        """Hand a batch over; where no answer comes, look whether the provider took it."""
+        try:
+            return await self._hand_over(batch, member)
+        except BackendError as error:
+            if error.submitted is not None:
+                raise
+            handle = await self._sought(batch, member)
+            if handle is None:
+                raise
+            return handle
+
+    async def find_again(self, member: FleetMember, batch: Batch, job_id: str) -> Handle | None:
+        """Return a job of an earlier process; ``None`` if it is certain that there is none."""
+        patient = self.policy.retry.on_unknown == "wait"
+        asking = AsyncRetrying(
+            retry=retry_if_exception(lost_connection),
+            wait=self.backoff_seconds,
+            stop=stop_never if patient else stop_after_attempt(self.policy.retry.max_attempts),
+            sleep=anyio.sleep,
+            reraise=True,
+        )
+        handle: Handle | None = await asking(self._looked_up, batch, member, job_id)
+        return handle
+
+    async def collect(self, member: FleetMember, handle: Handle) -> Sequence[Outcome]:
+        """Wait for a job; a lost connection loses the wait, not the job, so wait again."""
+        seconds = self.policy.collect_seconds
+        asking = AsyncRetrying(
+            retry=retry_if_exception(lost_connection),
+            wait=self.backoff_seconds,
+            stop=stop_after_attempt(self.policy.retry.max_attempts),
+            sleep=anyio.sleep,
+            reraise=True,
+        )
+        with anyio.move_on_after(seconds), _Facts("collect"):
+            return await asking(member.collect, handle)
+        raise OverdueError(
+            f"{member.name} delivered no result of job {handle.job_id!r} within {seconds:g} s",
+            transient=True,
+            fault="network",
+            submitted=True,
+        )
+
+    async def cancel(
+        self, member: FleetMember, handle: Handle, *, unless: Unless = "never"
+    ) -> Reply:
+        """Ask a provider to cancel a job, unless that is running already.
+
+        Args:
+            member: Where.
+            handle: The job.
+            unless: When not to ask; see :class:`~qiskit_gateway.events.Recall`.
+        """
+        seconds = self.policy.cancel_seconds
+        with anyio.move_on_after(seconds):
+            try:
+                with _Facts("cancel"):
+                    if await _runs(member, handle, unless):
+                        return Reply(reason="the provider runs it already")
+                    confirmed = await member.cancel(handle)
+            except BackendError as error:
+                return Reply(reason=str(error), failure=facts(error))
+            return Reply(confirmed=confirmed, reason="the provider did not confirm")
+        silent = Failure(transient=True, fault="network", submitted=True)
+        return Reply(reason=f"the provider did not answer within {seconds:g} s", failure=silent)
+
+    async def started(self, member: FleetMember, handle: Handle) -> bool:
+        """Return whether a provider says that it runs a job."""
+        with anyio.move_on_after(self.policy.cancel_seconds):
+            try:
+                with _Facts("cancel"):
+                    return await _runs(member, handle, "running")
+            except BackendError:
+                return False  # It cannot tell now; it is asked again.
+        return False
+
+    def backoff_seconds(self, state: RetryCallState) -> float:
+        """Return how long to wait after a try that failed."""
+        error = error_of(state)
+        assert isinstance(error, BackendError)  # noqa: S101  Nothing else is tried again.
+        return self.policy.retry.backoff_seconds(
+            state.attempt_number, self.draw(), error.retry_after_seconds
+        )
+
+    async def _hand_over(self, batch: Batch, member: FleetMember) -> Handle:
+        seconds = self.policy.submit_seconds
+        with anyio.move_on_after(seconds), _Facts("submit"):
+            return await member.submit(batch)
+        raise BackendError(
+            f"{member.name} did not say within {seconds:g} s whether it took the job",
+            transient=True,
+            fault="network",
+            submitted=None,
+        )
+
+    async def _sought(self, batch: Batch, member: FleetMember) -> Handle | None:
+        """Look for a job that was perhaps taken, and return it if it was found."""
+        # Not to find it proves nothing: the submission may still be on its way.
+        patient = self.policy.retry.on_unknown == "wait"
+        with anyio.move_on_after(self.policy.submit_seconds if patient else None):
+            for tries in count(1):
+                handle: Handle | None = None
+                try:
+                    handle = await self._looked_up(batch, member, "")
+                except BackendError as error:
+                    if not (patient and lost_connection(error)):
+                        return None
+                if handle is not None or not patient:
+                    return handle
+                await anyio.sleep(self.policy.retry.backoff_seconds(tries, self.draw()))
+        return None
+
+    async def _looked_up(self, batch: Batch, member: FleetMember, job_id: str) -> Handle | None:
+        """Ask a provider for a job, by its id or else by our own name for it."""
+        seconds = self.policy.submit_seconds
+        with anyio.move_on_after(seconds), _Facts("reattach"):
+            if job_id:
+                return replace(await member.reattach(job_id), batch=batch)
+            find = getattr(member, "find", None)
+            if find is None:
+                raise BackendError(f"{member.name} cannot look for jobs", transient=False)
+            found: Handle | None = await find(batch.key)
+            return None if found is None else replace(found, batch=batch)
+        raise BackendError(
+            f"{member.name} did not say within {seconds:g} s whether it has the job",
+            transient=True,
+            fault="network",
+        )
+
+
+async def _runs(member: FleetMember, handle: Handle, unless: Unless) -> bool:
+    """Return whether a job runs already, or where that is enough, may run."""
+    ask = getattr(member, "started", None)
+    if unless == "never":
+        return False
+    started: bool | None = None if ask is None else await ask(handle)
+    return started is not False if unless == "perhaps running" else started is True
+
+
+class _Facts:
+    """Turn what a member raises against the rules of its protocol into a failure there."""
+
+    def __init__(self, phase: Phase) -> None:
+        self._phase: Phase = phase
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        if isinstance(error, Exception) and not isinstance(error, BackendError):
+            raise translate(error, phase=self._phase) from error
+
+
+def facts(error: BackendError) -> Failure:
+    """Translate a backend's failure into what policies read."""
+    return Failure(
+        transient=error.transient,
+        throttled=error.throttled,
+        retry_after_seconds=error.retry_after_seconds,
+        fault=error.fault,
+        submitted=error.submitted,
+        authentication=error.authentication,
+        bad_result=error.bad_result,
+    )
+
+
+def error_of(state: RetryCallState) -> BaseException | None:
+    """Return what a try raised."""
+    return state.outcome.exception() if state.outcome else None
+
+
+def lost_connection(error: BaseException) -> bool:
+    """Return whether a failure says nothing of the job that was asked about."""
+    return isinstance(error, BackendError) and error.fault == "network" and bool(error.transient)

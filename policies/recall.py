@@ -1,0 +1,73 @@
+"""When to take work back from a member that has it and has not begun, or does not answer.
+
+Work moves only after the provider has confirmed that it cancelled the job; until then its result is
+waited for, and counts if it comes. What a provider says is running is left to it.
+"""
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from qiskit_gateway.policies.arguments import check_choice, check_number
+
+Where = Literal["never", "free", "always"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecallPolicy:
+    """The rules of taking work back.
+
+    Each kind has its members: ``"never"`` is none, ``"free"`` those without a fee per job, where a
+    job that was cancelled before it began costs nothing, ``"always"`` all.
+
+    Attributes:
+        overdue: Where to ask for work back that takes far longer than expected, if another member
+            could take it. A provider that does not answer even that is treated as if the fate of
+            the job were unknown (:attr:`RetryPolicy.on_unknown`).
+        idle: Where to ask for queued work back for a member that is idle and would end it much
+            sooner, once nothing else waits.
+        tied: Where to queue a shard at a second, idle member as well, once nothing else waits; when
+            one of the two begins, the other is asked to cancel it.
+        overdue_times: Work is overdue after so many times what was expected, its queue included,
+            at least 1,
+        overdue_seconds: and so many seconds more;
+        unseen_seconds: so many seconds more at a member that has not returned a job yet, of which
+            nothing is known.
+        gain_times: "Much sooner" is: what is left of the wait is more than so many times what the
+            idle member would take, at least 1,
+        gain_seconds: and so many seconds more.
+    """
+
+    overdue: Where = "always"
+    idle: Where = "never"
+    tied: Where = "never"
+    overdue_times: float = 3.0
+    overdue_seconds: float = 300.0
+    unseen_seconds: float = 3600.0
+    gain_times: float = 2.0
+    gain_seconds: float = 10.0
+
+    def __post_init__(self) -> None:
+        for name in ("overdue", "idle", "tied"):
+            check_choice(name, getattr(self, name), get_args(Where))
+        check_number("overdue_times", self.overdue_times, low=1.0)
+        check_number("overdue_seconds", self.overdue_seconds)
+        check_number("unseen_seconds", self.unseen_seconds)
+        check_number("gain_times", self.gain_times, low=1.0)
+        check_number("gain_seconds", self.gain_seconds)
+
+    def grace_seconds(self, *, seen: bool) -> float:
+        """Return how much later than expected work may come before it is overdue, in seconds.
+
+        Args:
+            seen: Whether the member has returned a job before.
+        """
+        return self.overdue_seconds if seen else self.unseen_seconds
+
+
+def covers(where: Where, job_fee_usd: float) -> bool:
+    """Return whether a rule covers a member with such a fee per job."""
+    return where == "always" or (where == "free" and job_fee_usd < _NO_FEE_USD)
+
+
+# Fees are found by subtracting prices, which leaves some rounding.
+_NO_FEE_USD = 1e-9

@@ -1,0 +1,363 @@
+"""Taking work back, and tied submissions: the scheduler, whatever happens in whatever order."""
+
+import random
+
+import anyio
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from qiskit import QuantumCircuit
+from qiskit.circuit import Parameter
+from worlds import LIE, POISON, THROTTLED, TRANSIENT, UNKNOWN, World, assert_tiled, terms
+
+from qiskit_gateway import simulate
+from qiskit_gateway.backends import Limits, Pricing, SimulatedMember
+from qiskit_gateway.events import (
+    Cancel,
+    Done,
+    Recall,
+    RecallFailed,
+    ShardCancelled,
+    ShardFailed,
+    ShardFinished,
+    ShardStarted,
+    Stop,
+    Submit,
+    TryFailed,
+    Watch,
+)
+from qiskit_gateway.policies import (
+    BreakerPolicy,
+    Budget,
+    RecallPolicy,
+    RetryPolicy,
+    cheapest,
+    fastest,
+    round_robin,
+)
+from qiskit_gateway.policies.failure import Failure
+from qiskit_gateway.schedule import Scheduler
+from qiskit_gateway.standing import FleetStanding
+from qiskit_gateway.workload import Task
+
+PER_SHOT = Pricing(per_shot=0.001)
+TENS = Limits(max_circuits=10)
+SILENT = Failure(transient=True, fault="network", submitted=True)
+
+
+class Chaos(World):
+    """Members that answer at random: in time, late, never; recalls confirmed, refused, hung."""
+
+    def __init__(self, seed, tasks, members, policy):
+        self.dice = random.Random(seed)
+        standing = FleetStanding()
+        for member in members:
+            if self.dice.random() < 0.5:
+                standing.of(member.name).queue_seconds = self.dice.choice([0.0, 50.0, 5000.0])
+        scheduler = Scheduler(tasks, members, policy, standing=standing)
+        by_name = {member.name: member for member in members}
+        super().__init__(scheduler, standing, policy, by_name, list(tasks))
+        self.dead = {name for name in by_name if self.dice.random() < 0.25}
+        self.budget = policy.budget
+
+    def asked(self, instruction) -> None:
+        index = instruction.shard
+        match instruction:
+            case Cancel():
+                wait = self.dice.choice([0.0, 0.0, 5.0])
+                confirmed = self.dice.random() < 0.5
+                self.push(self.now + wait, ShardCancelled(shard=index, confirmed=confirmed))
+            case Recall():
+                self.push(self.now + self.dice.choice([0.0, 1.0, 10.0]), self.reply(index))
+            case Watch() if self.dice.random() < 0.7:
+                at = self.now + self.dice.uniform(0, 40)
+                self.push(at, ShardStarted(shard=index))
+
+    def reply(self, index):
+        draw = self.dice.random()
+        if draw < 0.4:
+            return ShardCancelled(shard=index, confirmed=True)
+        if draw < 0.7:
+            return RecallFailed(shard=index, reason="it runs")
+        return RecallFailed(shard=index, reason="no answer", failure=SILENT)
+
+    def seconds(self, submit) -> float:
+        if submit.member in self.dead and self.dice.random() < 0.7:
+            return self.dice.choice([1e4, 3e4])
+        return self.standing.of(submit.member).queue_seconds + self.dice.choice([0.1, 2.0, 400.0])
+
+    def answer(self, submit):
+        index, draw = submit.shard.index, self.dice.random()
+        if draw < 0.03:
+            return TryFailed(shard=index, failure=TRANSIENT, reason="busy")
+        if draw < 0.12:
+            failure = self.dice.choice([TRANSIENT, POISON, UNKNOWN, THROTTLED, LIE])
+            return ShardFailed(shard=index, failure=failure, reason="it failed")
+        if not self.scheduler.claim(index):
+            return ShardCancelled(shard=index)
+        if draw < 0.2:
+            piece = self.dice.choice(submit.shard.pieces)
+            row = piece.split_rows(self.dice.randrange(piece.rows))[1].split_rows(1)[0]
+            if draw < 0.16:
+                return ShardFinished(shard=index, failed=((row, LIE, "lied"),))
+            return ShardFailed(shard=index, failure=LIE, reason="all of it lied")
+        return ShardFinished(shard=index)
+
+    def live(self, *, stop_at=None) -> Done:
+        if stop_at is not None:
+            self.push(stop_at, Stop(reason="enough"))
+        self.perform(self.scheduler.start(self.now), self.seconds)
+        for _ in range(20_000):
+            if self.end is not None:
+                return self.end
+            what = self.next()
+            index = what.shard.index if isinstance(what, Submit) else getattr(what, "shard", None)
+            if isinstance(what, RecallFailed | ShardStarted):
+                pass  # They may come for shards that have ended.
+            elif index is not None and index not in self.flying:
+                continue
+            event = self.answer(what) if isinstance(what, Submit) else what
+            if isinstance(event, TryFailed):
+                self.push(self.now + 1, what)
+            elif index is not None and not isinstance(event, RecallFailed | ShardStarted):
+                self.book(self.flying.pop(index).shard, event)
+            self.perform(self.scheduler.handle(event, self.now), self.seconds)
+        raise AssertionError("the run does not end")
+
+
+def chaos(seed: int) -> Chaos:
+    """Return a random world in which work is recalled and tied."""
+    dice = random.Random(seed)
+    members = [
+        terms(
+            f"m{order}",
+            order,
+            max_circuits=dice.choice([None, 1, 3]),
+            max_shots=dice.choice([None, 40]),
+            max_in_flight=dice.choice([None, 1, 3]),
+            job_fee_usd=dice.choice([0.0, 0.0, 0.3]),
+        )
+        for order in range(dice.randint(1, 4))
+    ]
+    tasks = [
+        Task(index=n, rows=dice.randint(0, 9), shots=dice.choice([7, 41, 100]), group=n)
+        for n in range(dice.randint(1, 4))
+    ]
+    where = ["never", "free", "always"]
+    recall = RecallPolicy(
+        overdue=dice.choice(where),
+        idle=dice.choice(where),
+        tied=dice.choice(where),
+        overdue_seconds=dice.choice([0.0, 300.0]),
+        unseen_seconds=dice.choice([0.0, 3600.0]),
+    )
+    retry = RetryPolicy(
+        on_unknown=dice.choice(["move", "wait", "fail"]), budget_floor=dice.choice([0, 20])
+    )
+    preset = dice.choice([fastest, round_robin, cheapest])
+    policy = preset(
+        recall=recall,
+        retry=retry,
+        spread=dice.choice(["rows", "shots", "pubs"]),
+        budget=dice.choice([None, Budget(shots=3000), Budget(shots=3000, on_exhausted="move")]),
+        breaker=BreakerPolicy(failures=dice.randint(1, 4), eject_seconds=5.0),
+        deadline_seconds=dice.choice([None, None, 2000.0]),
+    )
+    return Chaos(seed, tasks, members, policy)
+
+
+def assert_lawful(world: Chaos) -> None:
+    """Assert that each shot was booked or given up once, and that nothing is held any more."""
+    assert_tiled(world.tasks, [*world.done, *(one.piece for one in world.end.given_up)])
+    assert not any(standing.in_flight for standing in world.standing.members.values())
+    assert all(one.reasons for one in world.end.given_up)
+    ledgers = [account.ledger for account in world.standing.accounts.values()]
+    assert not any(ledger.reserved for ledger in ledgers)
+    spent = sum(ledger.spent.get("shots", 0) for ledger in ledgers)
+    if world.budget is not None:
+        assert spent <= world.budget.shots
+
+
+@given(st.integers(0, 1 << 40), st.sampled_from([None, None, 0.5, 60.0, 1000.0]))
+@settings(max_examples=200, deadline=None)
+def test_whatever_is_recalled_or_tied_each_shot_counts_once(seed, stop_at):
+    """Confirmed, refused, hung, late, tied, stopped: nothing is lost, doubled, or left reserved."""
+    world = chaos(seed)
+
+    world.live(stop_at=stop_at)
+
+    assert_lawful(world)
+
+
+# -- in the shell, on a clock that jumps -------------------------------------------------------
+
+
+class Deaf(SimulatedMember):
+    """A member that does not answer when it is asked to cancel."""
+
+    async def cancel(self, handle):
+        await anyio.sleep_forever()
+
+
+class Stubborn(SimulatedMember):
+    """A member that cancels nothing, and does not tell what it runs."""
+
+    started = None
+
+    async def cancel(self, handle):
+        return False
+
+
+def dying(kind, **facts):
+    """Return a member whose jobs never end from its fifth second on, without a word."""
+    return kind("dead", circuit_seconds=lambda now, _: 1.0 if now < 5 else 1e9, **facts)
+
+
+def work(rows: int):
+    angle = Parameter("t")
+    circuit = QuantumCircuit(1, 1)
+    circuit.rx(angle, 0)
+    circuit.measure(0, 0)
+    return [(circuit, np.zeros((rows, 1)))]
+
+
+def circuits(found) -> int:
+    return sum(use.circuits for use in found.members.values())
+
+
+class Unsaid(SimulatedMember):
+    """A member that does not tell what it runs, but cancels it."""
+
+    started = None
+
+
+@pytest.mark.parametrize("kind", [Unsaid, Deaf])
+def test_a_member_that_dies_silently_is_left(kind):
+    """No call ever failed, yet the run ends: what is overdue is asked back, and moves.
+
+    Where the member does not even answer that, the work moves by the rule of unknown fate.
+    """
+    fleet = [dying(kind), SimulatedMember("well", circuit_seconds=1.0)]
+
+    found = simulate(fleet, work(100), seed=1, policy=fastest(cancel_seconds=10))
+
+    assert found.given_up == ()
+    assert circuits(found) == 100
+    assert found.makespan_seconds < 1000
+    assert found.members["dead"].failures > 0
+
+
+def test_work_that_a_provider_says_it_runs_is_left_to_it():
+    """A job that runs far longer than expected is not taken from a member that says so.
+
+    One that waits behind it has not begun, and is.
+    """
+    slow = SimulatedMember("slow", circuit_seconds=lambda now, _: 1.0 if now < 5 else 600.0)
+    fleet = [slow, SimulatedMember("well", circuit_seconds=1.0)]
+
+    found = simulate(fleet, work(40), seed=1)
+
+    taken = [shard for shard in found.shards if not shard.succeeded]
+    assert found.given_up == ()
+    assert taken
+    assert all(shard.started_seconds == shard.finished_seconds for shard in taken)
+
+
+def test_a_cancel_that_is_refused_changes_nothing():
+    """Where a provider answers that it does not cancel, its result is waited for and counts."""
+    slow = Stubborn("slow", circuit_seconds=lambda now, _: 1.0 if now < 5 else 600.0)
+    fleet = [slow, SimulatedMember("well", circuit_seconds=1.0)]
+
+    found = simulate(fleet, work(40), seed=1)
+
+    assert found.given_up == ()
+    assert circuits(found) == 40
+    assert found.members["slow"].failures == 0
+
+
+@pytest.mark.parametrize(("on_unknown", "lost"), [("wait", 0), ("fail", 1), ("move", 0)])
+def test_unknown_fate_is_handled_as_the_policy_says(on_unknown, lost):
+    """What is overdue at a member that does not answer waits, is given up, or moves."""
+    slow = Deaf("slow", circuit_seconds=lambda now, _: 1.0 if now < 5 else 2e3)
+    fleet = [slow, SimulatedMember("well", circuit_seconds=1.0)]
+    policy = fastest(retry=RetryPolicy(on_unknown=on_unknown), breaker=BreakerPolicy(failures=100))
+
+    found = simulate(fleet, work(40), seed=1, policy=policy)
+
+    assert bool(found.given_up) == bool(lost)
+    assert (found.members["slow"].failures > 0) == (on_unknown != "wait")
+    given_up = sum(one.piece.rows for one in found.given_up)
+    assert circuits(found) + given_up == 40
+
+
+def back_late():
+    """Return a fleet whose second member has a long queue at first, and none from then on."""
+    return [
+        SimulatedMember("slow", queue_seconds=3000.0, circuit_seconds=1.0, limits=TENS),
+        SimulatedMember(
+            "fast", queue_seconds=lambda now, _: 1e4 if now < 60 else 0.0, circuit_seconds=1.0
+        ),
+    ]
+
+
+def test_queued_work_is_called_back_for_an_idle_member_only_where_the_policy_says_so():
+    """By default what has been queued stays; with ``idle`` it goes where it is done much sooner."""
+    stays = simulate(back_late(), work(100), seed=1)
+    moves = simulate(
+        back_late(), work(100), seed=1, policy=fastest(recall=RecallPolicy(idle="free"))
+    )
+
+    assert stays.makespan_seconds > 3000
+    assert moves.makespan_seconds < 1500
+    assert circuits(moves) == circuits(stays) == 100
+
+
+def test_running_work_is_not_called_back_for_an_idle_member():
+    """What has begun is left where it is, however idle others are."""
+    fleet = [
+        SimulatedMember("slow", circuit_seconds=100.0, limits=Limits(max_in_flight=1)),
+        SimulatedMember("fast", circuit_seconds=0.1, outages=[(0, 10)]),
+    ]
+    policy = fastest(recall=RecallPolicy(idle="always", gain_seconds=0.0))
+
+    found = simulate(fleet, work(5), seed=1, policy=policy)
+
+    assert all(shard.succeeded for shard in found.shards if shard.member == "slow")
+    assert circuits(found) == 5
+
+
+def test_a_fee_per_job_keeps_work_where_it_is_queued():
+    """Recalling for an idle member is off where a cancelled job might be charged for."""
+    slow, fast = back_late()
+    slow.pricing = Pricing(per_job=0.3)
+    policies = (fastest(recall=RecallPolicy(idle=where)) for where in ("free", "always"))
+
+    stays, moves = (simulate([slow, fast], work(100), seed=1, policy=one) for one in policies)
+
+    assert stays.makespan_seconds > 3000 > moves.makespan_seconds
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_tied_work_counts_once_and_is_done_when_the_first_begins(seed):
+    """Queued at two members, a shard is done by the one that begins first, and paid there alone."""
+
+    def run(where):
+        fleet = [
+            SimulatedMember("a", queue_seconds=2000.0, circuit_seconds=100.0, pricing=PER_SHOT),
+            SimulatedMember(
+                "b",
+                queue_seconds=lambda _, rng: rng.choice([500.0, 9000.0]),
+                circuit_seconds=100.0,
+                pricing=PER_SHOT,
+            ),
+        ]
+        policy = fastest(recall=RecallPolicy(tied=where))
+        return simulate(fleet, work(1), seed=seed, policy=policy)
+
+    alone, tied = run("never"), run("free")
+
+    assert circuits(tied) == 1
+    assert len(tied.shards) == 2
+    assert tied.cost_usd == pytest.approx(1024 * 0.001)
+    assert tied.makespan_seconds <= min(alone.makespan_seconds, 2100.0)
