@@ -38,17 +38,13 @@ class Raw(NamedTuple):
     counts: list[int]
     memory: list[Any]
 
-    @property
-    def size(self) -> int:
-        """Return how many names have to be read."""
-        return len(self.names) + len(self.memory)
-
 
 class Counted(NamedTuple):
-    """Distinct outcomes over the user's bits, and how often each was seen."""
+    """Distinct outcomes over the user's bits, how often each was seen, and the sum of that."""
 
     patterns: Rows
     counts: NDArray[np.int64]
+    total: int
 
 
 # Either the shots in order, or how often each outcome was seen.
@@ -87,11 +83,12 @@ def read_hex(block: Sequence[Raw]) -> list[Content]:
     for raw, agree, (a, b), (c, d) in zip(
         block, agrees, pairwise(ends), pairwise(ends[len(block) :]), strict=False
     ):
-        if raw.memory and (not raw.names or (agree and len(raw.memory) == sum(raw.counts))):
+        total = sum(raw.counts)
+        if raw.memory and (not raw.names or (agree and len(raw.memory) == total)):
             contents.append(rows[c:d])
         else:
-            counted = Counted(rows[a:b], counts[a:b])
-            contents.append(counted if layout.faithful else _merged(*counted))
+            counted = Counted(rows[a:b], counts[a:b], total)
+            contents.append(counted if layout.faithful else _merged(counted))
     return contents
 
 
@@ -104,12 +101,12 @@ def _together(lists: Sequence[list[int]]) -> NDArray[np.int64]:
         return np.frombuffer(b"".join([array("q", counts) for counts in lists]), np.int64)
 
 
-def _merged(patterns: Rows, counts: NDArray[np.int64]) -> Counted:
+def _merged(counted: Counted) -> Counted:
     """Add up patterns that are the same in the bits that are read."""
-    distinct, places = np.unique(patterns, axis=0, return_inverse=True)
+    distinct, places = np.unique(counted.patterns, axis=0, return_inverse=True)
     sums = np.zeros(len(distinct), np.int64)
-    np.add.at(sums, places.reshape(-1), counts)
-    return Counted(distinct, sums)
+    np.add.at(sums, places.reshape(-1), counted.counts)
+    return Counted(distinct, sums, counted.total)
 
 
 def _sums(values: NDArray[np.uint64], ends: NDArray[np.int64]) -> NDArray[np.uint64]:
@@ -147,7 +144,8 @@ def read_names(raw: Raw) -> Content:
             return rows
     width = num_bytes(raw.codec.wiring.num_user)
     patterns = np.frombuffer(b"".join(histogram), np.uint8).reshape(-1, width)
-    return Counted(patterns, np.array(list(histogram.values()), np.int64))
+    counts = np.array(list(histogram.values()), np.int64)
+    return Counted(patterns, counts, int(counts.sum()))
 
 
 def _read_memory(raw: Raw, layout: Layout, histogram: Counter[bytes]) -> Rows | None:

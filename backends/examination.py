@@ -27,9 +27,10 @@ from qiskit.circuit import (
 )
 
 from qiskit_gateway.backends.batch import Batch, Entry, Program
+from qiskit_gateway.backends.decoding import tally
 from qiskit_gateway.backends.errors import BackendError, Refused
 from qiskit_gateway.backends.limits import Limits
-from qiskit_gateway.backends.outcomes import Outcome, read, tally
+from qiskit_gateway.backends.outcomes import Outcome, read
 from qiskit_gateway.backends.quirks import Adaptation, Trait
 from qiskit_gateway.backends.wiring import Wiring
 

@@ -1,7 +1,7 @@
 """Provider results, turned into checked shots.
 
 ``read`` does all the checking: what it lets through as an :class:`Outcome` can be believed, and
-what it cannot believe is an error, never zeros. ``decode`` and ``tally`` then only move bits.
+what it cannot believe is an error, never zeros. ``decoding`` then only moves bits.
 
 Counts come first. Memory, which alone knows the order of the shots, is believed where its
 histogram equals the counts, or where there are no counts and it has the right length.
@@ -13,13 +13,12 @@ import math
 import reprlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import accumulate, pairwise
 from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from qiskit_gateway.backends.bits import Rows, Selection, num_bytes, words
+from qiskit_gateway.backends.bits import Rows, num_bytes
 from qiskit_gateway.backends.contents import Content, Counted, Raw, read_hex, read_names
 from qiskit_gateway.backends.errors import BackendError
 from qiskit_gateway.backends.wiring import UNREAD, Codec, Wiring
@@ -84,107 +83,6 @@ def read(
     return tuple(outcomes)
 
 
-def decode(
-    outcomes: Sequence[Outcome],
-    registers: Sequence[Sequence[int]],
-    outs: Sequence[NDArray[np.uint8]],
-    rng: np.random.Generator,
-) -> tuple[BackendError | None, ...]:
-    """Write the shots of each outcome into the storage of the user's bit arrays.
-
-    Where the order of the shots is not known they are shuffled, all registers alike.
-
-    Args:
-        outcomes: What was read.
-        registers: For each register the user's classical bits, lowest first.
-        outs: For each register an array of shape ``(outcomes, shots, bytes)``. Of outcome ``i``
-            the first ``outcomes[i].shots`` rows are written, none where it has an error.
-        rng: Randomness of the shuffle, and of the choice where more shots came than were asked.
-
-    Returns:
-        For each outcome its error or ``None``.
-    """
-    selections: dict[int, list[Selection]] = {}
-    for position, outcome in enumerate(outcomes):
-        size = outcome.num_bits
-        if size not in selections and outcome.error is None:
-            selections[size] = [Selection(bits, size) for bits in registers]
-        rows, order = outcome.memory, None
-        if rows is None and outcome.patterns is not None:
-            rows = outcome.patterns
-            order = np.repeat(np.arange(len(rows)), _drawn(outcome, rng))
-            if len(rows) > 1:
-                rng.shuffle(order)
-        if rows is None:
-            continue
-        for selection, out in zip(selections[size], outs, strict=True):
-            chosen = selection.of(rows)
-            out[position, : outcome.shots] = chosen if order is None else chosen[order]
-    return tuple(outcome.error for outcome in outcomes)
-
-
-def tally(
-    outcomes: Sequence[Outcome], rng: np.random.Generator
-) -> tuple[tuple[NDArray[np.uint64], NDArray[np.int64]], ...]:
-    """Return the histogram of each outcome; empty where it has an error.
-
-    Args:
-        outcomes: What was read.
-        rng: Randomness of the choice where more shots came than were asked for.
-
-    Returns:
-        For each outcome the distinct patterns, shape ``(distinct, words)``, as 64-bit words over
-        the user's bits, least significant word first, and how often each was seen.
-    """
-    found = [_tallied(outcome, rng) for outcome in outcomes]
-    if len({rows.shape[1] for rows, _ in found}) != 1:
-        return tuple((words(rows), counts) for rows, counts in found)
-    # All at once: numpy's cost per call is more than that of one circuit's patterns.
-    together = words(np.concatenate([rows for rows, _ in found]))
-    ends = [0, *accumulate(len(rows) for rows, _ in found)]
-    return tuple(
-        (together[a:b], counts) for (a, b), (_, counts) in zip(pairwise(ends), found, strict=True)
-    )
-
-
-def decode_iq(outcome: Outcome) -> NDArray[np.complex128]:
-    """Return kerneled data over the user's bits: ``(shots, bits)``, or ``(bits,)`` if averaged.
-
-    Raises:
-        BackendError: If the outcome is an error, or was not read with ``meas_level=1``.
-    """
-    if outcome.error is not None:
-        raise outcome.error
-    if outcome.iq is None:
-        raise _bad("There is no kerneled data: the result was not read with meas_level=1.")
-    return outcome.iq
-
-
-def _tallied(outcome: Outcome, rng: np.random.Generator) -> tuple[Rows, NDArray[np.int64]]:
-    if outcome.patterns is not None:
-        counts = _drawn(outcome, rng)
-        if counts.all():
-            return outcome.patterns, counts
-        seen = counts > 0
-        return outcome.patterns[seen], counts[seen]
-    if outcome.memory is None:
-        return np.empty((0, 1), np.uint8), np.empty(0, np.int64)
-    patterns, counts = np.unique(outcome.memory, axis=0, return_counts=True)
-    return patterns, counts.astype(np.int64)
-
-
-def _drawn(outcome: Outcome, rng: np.random.Generator) -> NDArray[np.int64]:
-    """Return the counts, or as many of them as were asked for, drawn without replacement."""
-    counts = outcome.counts
-    assert counts is not None  # noqa: S101
-    if counts.sum() == outcome.shots:
-        return counts
-    drawn: NDArray[np.int64] = rng.multivariate_hypergeometric(
-        counts, outcome.shots, method="marginals"
-    )
-    return drawn
-
-
 # What a result says about itself.
 
 
@@ -214,16 +112,16 @@ def _look_at_all(
     experiments: Sequence[object], wirings: Sequence[Wiring], shots: int
 ) -> Iterator[Raw | Outcome]:
     codecs: dict[Wiring, Codec] = {}
-    codec = None
+    last = None
     for experiment, wiring in zip(experiments, wirings, strict=True):
-        if codec is None or codec.wiring is not wiring:
-            codec = codecs.setdefault(wiring, Codec(wiring))
+        if wiring is not last:
+            last, codec = wiring, codecs.setdefault(wiring, Codec(wiring))
         yield _guarded(_look, experiment, codec, shots)
 
 
 def _look(experiment: object, codec: Codec, shots: int) -> Raw | Outcome:
     _require_success(experiment)
-    if not any(codec.wiring.to_user[bit] != UNREAD for bit in codec.wiring.measured):
+    if not codec.reads:
         # Nothing can have written a bit that is read, so whatever the outcome is called, it is 0.
         zeros = np.zeros((1, num_bytes(codec.wiring.num_user)), np.uint8)
         return Outcome(
@@ -244,9 +142,9 @@ def _look(experiment: object, codec: Codec, shots: int) -> Raw | Outcome:
 def _counts(counts: Any, shots: int) -> tuple[list[Any], list[int]]:
     if counts is None or counts == {}:
         return [], []
-    if not isinstance(counts, Mapping):
-        raise _bad(f"Counts are no mapping but {reprlib.repr(counts)}.")
     if type(counts) is not dict:
+        if not isinstance(counts, Mapping):
+            raise _bad(f"Counts are no mapping but {reprlib.repr(counts)}.")
         counts = dict(counts)
     values = list(counts.values())
     distinct = set(values)
@@ -294,8 +192,9 @@ def _blocks(looked: Iterable[Raw | Outcome]) -> Iterator[list[Raw] | Outcome]:
     block: list[Raw] = []
     size = 0
     for raw in looked:
+        more = 0 if isinstance(raw, Outcome) else len(raw.names) + len(raw.memory)
         if block and (
-            isinstance(raw, Outcome) or raw.codec is not block[0].codec or size + raw.size > _BLOCK
+            isinstance(raw, Outcome) or raw.codec is not block[0].codec or size + more > _BLOCK
         ):
             yield block
             block, size = [], 0
@@ -303,7 +202,7 @@ def _blocks(looked: Iterable[Raw | Outcome]) -> Iterator[list[Raw] | Outcome]:
             yield raw
         else:
             block.append(raw)
-            size += raw.size
+            size += more
     if block:
         yield block
 
@@ -320,8 +219,8 @@ def _read_block(block: Sequence[Raw], shots: int) -> list[Outcome]:
 
 def _outcome(content: Content, num_bits: int, shots: int) -> Outcome:
     if isinstance(content, Counted):
-        patterns, counts = content
-        usable = min(int(counts.sum()), shots)
+        patterns, counts, total = content
+        usable = min(total, shots)
         found = Outcome(shots=usable, num_bits=num_bits, patterns=patterns, counts=counts)
     else:
         usable = min(len(content), shots)

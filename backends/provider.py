@@ -354,7 +354,7 @@ class Member:
         reasons: dict[int, str] = {}
         for index, (entry, ready) in enumerate(pairs):
             try:
-                circuits += bind(ready, entry.rows)
+                circuits += bind(ready, entry.rows, first=len(circuits))
             except Refused as refused:
                 reasons[index] = refused.reasons[0]
         if reasons:

@@ -127,6 +127,8 @@ class Codec:
 
     def __init__(self, wiring: Wiring) -> None:
         self.wiring = wiring
+        #: Whether anything that may be written is read.
+        self.reads = any(wiring.to_user[bit] != UNREAD for bit in wiring.measured)
 
     @cached_property
     def numbers(self) -> Layout:

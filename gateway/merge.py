@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from qiskit.primitives import BitArray, DataBin, SamplerPubResult
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 
+from qiskit_gateway.backends.decoding import decode, decode_iq
 from qiskit_gateway.backends.errors import BackendError
-from qiskit_gateway.backends.outcomes import Outcome, decode, decode_iq
+from qiskit_gateway.backends.outcomes import Outcome
 from qiskit_gateway.workload import Piece
 
 

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from qiskit.primitives import DataBin, PubResult
 from qiskit.primitives.containers.estimator_pub import EstimatorPub
 
-from qiskit_gateway.backends.outcomes import Outcome, tally
+from qiskit_gateway.backends.decoding import pooled
+from qiskit_gateway.backends.outcomes import Outcome
 from qiskit_gateway.measure import Part, Reading, RowGroup, Words, largest_deviations
 from qiskit_gateway.merge import Coverage, Receipt, book_outcomes
 from qiskit_gateway.workload import Piece
@@ -39,17 +40,6 @@ class Histogram(NamedTuple):
     words: Words
     counts: NDArray[np.int64]
     ends: NDArray[np.int64]
-
-    @classmethod
-    def of(cls, tallies: Sequence[tuple[Words, NDArray[np.int64]]]) -> "Histogram":
-        """Return the tallies of rows as one."""
-        # One without patterns does not know how many words the others have.
-        patterns = [words for words, _ in tallies if len(words)]
-        return cls(
-            words=np.concatenate(patterns or [np.empty((0, 1), np.uint64)]).T.copy(),
-            counts=np.concatenate([counts for _, counts in tallies]),
-            ends=np.cumsum([len(counts) for _, counts in tallies]),
-        )
 
     def rows(self, start: int, stop: int) -> "Histogram":
         """Return a part of the rows."""
@@ -238,7 +228,8 @@ class BasisStore:
         self, piece: Piece, outcomes: Sequence[Outcome], rng: np.random.Generator
     ) -> Receipt:
         """Add the outcomes of a piece, one per row, and say what did not arrive."""
-        histogram = Histogram.of(tally(outcomes, rng))
+        patterns, counts, ends = pooled(outcomes, rng)
+        histogram = Histogram(np.ascontiguousarray(patterns.T), counts, ends)
         found = []
         for section in self.sections:
             start = max(section.start, piece.row_start)

@@ -16,8 +16,9 @@ from qiskit.result import Counts, Result
 from qiskit.result.models import ExperimentResult, ExperimentResultData
 
 from qiskit_gateway.backends.bits import Selection, rows_of_hex
+from qiskit_gateway.backends.decoding import decode, decode_iq, tally
 from qiskit_gateway.backends.errors import BackendError
-from qiskit_gateway.backends.outcomes import Outcome, decode, decode_iq, read, tally
+from qiskit_gateway.backends.outcomes import Outcome, read
 from qiskit_gateway.backends.wiring import UNREAD, Wiring
 
 PLAIN = Wiring(num_sent=3, measured=(0, 1, 2), to_user=(0, 1, 2), num_user=3, widths=(1, 2))

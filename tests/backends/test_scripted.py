@@ -15,8 +15,8 @@ from qiskit.providers.basic_provider import BasicSimulator
 from qiskit.providers.fake_provider import GenericBackendV2
 
 from qiskit_gateway.backends.batch import Batch, Entry, Program
+from qiskit_gateway.backends.decoding import tally
 from qiskit_gateway.backends.errors import BackendError
-from qiskit_gateway.backends.outcomes import tally
 from qiskit_gateway.backends.provider import Member
 from qiskit_gateway.backends.scripted import (
     AcceptsThenRaises,

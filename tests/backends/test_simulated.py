@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from qiskit.circuit import QuantumCircuit
 
 from qiskit_gateway.backends.batch import Batch, Entry, Program
+from qiskit_gateway.backends.decoding import decode, tally
 from qiskit_gateway.backends.errors import BackendError, Refused
 from qiskit_gateway.backends.limits import Limits
 from qiskit_gateway.backends.machine import Machine, SimulatedJob
 from qiskit_gateway.backends.member import FleetMember, Handle
-from qiskit_gateway.backends.outcomes import decode, tally
 from qiskit_gateway.backends.pricing import FREE, Pricing
 from qiskit_gateway.backends.simulated import SimulatedMember
 

@@ -17,8 +17,8 @@ from qiskit.circuit import (
 
 from qiskit_gateway.backends.batch import Batch, Entry, Program
 from qiskit_gateway.backends.conformance import check_backend
+from qiskit_gateway.backends.decoding import decode
 from qiskit_gateway.backends.errors import BackendError
-from qiskit_gateway.backends.outcomes import decode
 from qiskit_gateway.backends.quirks import FAITHFUL, takes_parameter_binds
 
 # Third parties warn about their own dependencies; which of them do changes with every release.
