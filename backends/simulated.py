@@ -138,6 +138,10 @@ class SimulatedMember:
         self._numbers = count(1)
         self._machine: Machine | None = None
 
+    def origin(self) -> float | None:
+        """Return when its clock shows 0, on that of the running event loop, if it runs there."""
+        return self._origin if self._token == current_token() else None
+
     def queue(self) -> float:
         """Return how long a job submitted now would wait behind those of others, in seconds.
 

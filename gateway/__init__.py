@@ -5,6 +5,7 @@ from qiskit_gateway.errors import ConfigError, GatewayError, JournalError, PlanE
 from qiskit_gateway.estimator import RouterEstimator
 from qiskit_gateway.job import RouterJob
 from qiskit_gateway.journal import Journal
+from qiskit_gateway.quote import MemberQuote, Quote
 from qiskit_gateway.sampler import RouterSampler
 from qiskit_gateway.simulate import Simulation, simulate
 
@@ -14,7 +15,9 @@ __all__ = [
     "GatewayError",
     "Journal",
     "JournalError",
+    "MemberQuote",
     "PlanError",
+    "Quote",
     "RouterEstimator",
     "RouterJob",
     "RouterSampler",

@@ -7,13 +7,13 @@ from typing import Any
 class JumpingLoop(asyncio.SelectorEventLoop):
     """An asyncio event loop whose time jumps to the next timer whenever nothing else can run.
 
-    It begins at 0, and its time passes only by jumping, so that what runs on it is repeatable.
+    It begins at 0, or where it is told to, and its time passes only by jumping, so that what runs on it is repeatable.
     It must not be used with threads: their work takes no time on its clock.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, start: float = 0.0) -> None:
         super().__init__()
-        self._jumped = 0.0
+        self._jumped = start
         selector: Any = self._selector  # type: ignore[attr-defined]
         select = selector.select
 

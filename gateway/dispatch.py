@@ -8,7 +8,7 @@ import math
 import random
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -235,15 +235,8 @@ class Run:
         await QueueWatch().watch([member], self._note_queue, interval_seconds=interval)
 
     def _note_queue(self, member: str, reading: QueueReading) -> None:
-        # A member that could not be asked is not thereby idle: what was last read stands.
-        if not reading.known:
-            return
-        standing = self._standing.of(member)
-        standing.read_at = anyio.current_time()
-        if reading.wait_seconds is not None:
-            standing.queue_seconds = reading.wait_seconds
-        if reading.pending_jobs is not None:
-            standing.pending_jobs = reading.pending_jobs
+        now = anyio.current_time()
+        self._standing.of(member).note_queue(reading.wait_seconds, reading.pending_jobs, now)
 
     def stop(self, reason: str) -> None:
         """Give up what is not done; reaches the providers of what is in flight."""
@@ -251,6 +244,11 @@ class Run:
         if self._surveying is not None:
             self._surveying.cancel()
         self._feed(Stop(reason=reason))
+
+    @property
+    def against(self) -> Mapping[str, tuple[str, ...]]:
+        """Return why members could not take some of the work, by member."""
+        return {} if self._scheduler is None else self._scheduler.against
 
     def progress(self) -> Progress:
         """Return how far the run is."""

@@ -27,6 +27,7 @@ from qiskit_gateway.measure import (
 )
 from qiskit_gateway.merge import Coverage
 from qiskit_gateway.policies.policy import Policy
+from qiskit_gateway.quote import Quote, quoted
 from qiskit_gateway.router import (
     Backends,
     Plan,
@@ -138,11 +139,29 @@ class RouterEstimator(Routed[EstimatorOptions], BaseEstimatorV2):
             ValueError: If a PUB's values, shape or precision cannot be.
             JournalError: If there is a journal, and it cannot hold the run.
         """
-        if precision is None:
-            precision = self._options.default_precision
-        coerced = [EstimatorPub.coerce(pub, precision) for pub in pubs]
-        options = self._options
+        coerced, options = self._coerced(pubs, precision), self._options
         return self._router.start(_plan(coerced, options), lambda: _statement(coerced, options))
+
+    def quote(self, pubs: Iterable[EstimatorPubLike], *, precision: float | None = None) -> Quote:
+        """Say what a run would send where, at what price and by when. Nothing is sent.
+
+        The scheduler of a real run decides, over the members as they stand: their limits, tariffs,
+        queues, learned speed, health, and what is left of the budget. Circuits are compiled, once
+        for this and for running. It blocks until that is done.
+
+        Args:
+            pubs: The PUBs, as for :meth:`run`.
+            precision: As for :meth:`run`.
+
+        Returns:
+            The quote: per member and in all, printable, also in a notebook.
+
+        Raises:
+            TypeError: As for :meth:`run`.
+            ValueError: As for :meth:`run`.
+        """
+        work, _ = _plan(self._coerced(pubs, precision), self._options)
+        return quoted(self._router, work)
 
     def resume(self, job_id: str) -> RouterJob:
         """Go on with a run whose process ended, and return its handle.
@@ -159,6 +178,13 @@ class RouterEstimator(Routed[EstimatorOptions], BaseEstimatorV2):
                 or it cannot be read.
         """
         return self._router.resume(job_id, "estimator", _restated)
+
+    def _coerced(
+        self, pubs: Iterable[EstimatorPubLike], precision: float | None
+    ) -> list[EstimatorPub]:
+        if precision is None:
+            precision = self._options.default_precision
+        return [EstimatorPub.coerce(pub, precision) for pub in pubs]
 
 
 def _plan(pubs: list[EstimatorPub], options: EstimatorOptions) -> Plan:

@@ -19,6 +19,7 @@ from qiskit_gateway.job import RouterJob
 from qiskit_gateway.journal import Journal
 from qiskit_gateway.merge import SamplerStore
 from qiskit_gateway.policies.policy import Policy
+from qiskit_gateway.quote import Quote, quoted
 from qiskit_gateway.router import (
     Backends,
     Plan,
@@ -107,13 +108,29 @@ class RouterSampler(Routed[SamplerOptions], BaseSamplerV2):
             ValueError: If a PUB's values, shape or shots cannot be.
             JournalError: If there is a journal, and it cannot hold the run.
         """
-        if shots is None:
-            shots = self._options.default_shots
-        coerced = [SamplerPub.coerce(pub, shots) for pub in pubs]
-        for index, pub in enumerate(coerced):
-            _check(index, pub)
-        options = self._options
+        coerced, options = self._coerced(pubs, shots), self._options
         return self._router.start(_plan(coerced, options), lambda: _statement(coerced, options))
+
+    def quote(self, pubs: Iterable[SamplerPubLike], *, shots: int | None = None) -> Quote:
+        """Say what a run would send where, at what price and by when. Nothing is sent.
+
+        The scheduler of a real run decides, over the members as they stand: their limits, tariffs,
+        queues, learned speed, health, and what is left of the budget. Circuits are compiled, once
+        for this and for running. It blocks until that is done.
+
+        Args:
+            pubs: The PUBs, as for :meth:`run`.
+            shots: As for :meth:`run`.
+
+        Returns:
+            The quote: per member and in all, printable, also in a notebook.
+
+        Raises:
+            TypeError: As for :meth:`run`.
+            ValueError: As for :meth:`run`.
+        """
+        work, _ = _plan(self._coerced(pubs, shots), self._options)
+        return quoted(self._router, work)
 
     def resume(self, job_id: str) -> RouterJob:
         """Go on with a run whose process ended, and return its handle.
@@ -130,6 +147,14 @@ class RouterSampler(Routed[SamplerOptions], BaseSamplerV2):
                 or it cannot be read.
         """
         return self._router.resume(job_id, "sampler", _restated)
+
+    def _coerced(self, pubs: Iterable[SamplerPubLike], shots: int | None) -> list[SamplerPub]:
+        if shots is None:
+            shots = self._options.default_shots
+        coerced = [SamplerPub.coerce(pub, shots) for pub in pubs]
+        for index, pub in enumerate(coerced):
+            _check(index, pub)
+        return coerced
 
 
 def _plan(pubs: list[SamplerPub], options: SamplerOptions) -> Plan:
@@ -157,7 +182,7 @@ def _check(index: int, pub: SamplerPub) -> None:
             f"The {index}-th pub's circuit has no output classical registers and so the result "
             "will be empty. Did you mean to add measurement instructions?",
             UserWarning,
-            stacklevel=3,
+            stacklevel=4,
         )
     try:
         fields: dict[str, Any] = dict.fromkeys(creg.name for creg in pub.circuit.cregs)

@@ -207,6 +207,11 @@ class Scheduler:
             index: (flight.shard, flight.member) for index, flight in self._state.flights.items()
         }
 
+    @property
+    def against(self) -> Mapping[str, tuple[str, ...]]:
+        """Return why members could not take some of the work, by member."""
+        return self._state.against
+
     def may_retry(self, shard: int, failure: Failure, now: float) -> bool:
         """Return whether a shard may be tried again where it is.
 

@@ -5,42 +5,24 @@ their limits, tariff, queue, and the speed that earlier runs over the fleet have
 is sent, and no shot is sampled.
 """
 
-import math
-import threading
 from collections.abc import Iterable, Sequence
-from copy import copy
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from math import prod
-from random import Random
-from typing import Any, TypeVar
 
-import anyio
-import numpy as np
 from qiskit.primitives.containers import SamplerPubLike
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 
 from qiskit_gateway.backends.batch import Program
-from qiskit_gateway.backends.fleet import Fleet
-from qiskit_gateway.backends.member import FleetMember
-from qiskit_gateway.backends.outcomes import Outcome
-from qiskit_gateway.backends.simulated import SimulatedMember
-from qiskit_gateway.clock import JumpingLoop
-from qiskit_gateway.dispatch import Run
 from qiskit_gateway.events import GivenUp
-from qiskit_gateway.logs import silent_logger
-from qiskit_gateway.merge import Coverage, Receipt, book_outcomes
 from qiskit_gateway.policies.policy import Policy
+from qiskit_gateway.record import Attempt
+from qiskit_gateway.rehearsal import Prospect, Rehearsal, asked, rehearse
 from qiskit_gateway.report import table
 from qiskit_gateway.router import Backends, Router, parameter_rows
-from qiskit_gateway.standing import FleetStanding, Standing
+from qiskit_gateway.standing import FleetStanding
+from qiskit_gateway.survey import asked_of
 from qiskit_gateway.work import Work
-from qiskit_gateway.workload import Piece, Task
-
-T = TypeVar("T")
-
-# What a real backend is taken to be where nothing was learned of its speed.
-_CIRCUIT_SECONDS = 1e-3
-_SHOT_SECONDS = 1e-6
+from qiskit_gateway.workload import Task
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,122 +124,54 @@ def simulate(
         Makespan, cost, use of the members, and every job.
     """
     router = Router(fleet, policy)
-    seeds = np.random.SeedSequence(seed).generate_state(len(router.fleet) + 1).tolist()
+    work = router.stated(_stated(pubs, 1024 if shots is None else shots))
     known = router.fleet.keep(FleetStanding).members
-    stand_ins = Fleet(
-        [_stand_in(member, known, one) for member, one in zip(router.fleet, seeds, strict=False)]
-    )
-    work = _stated(router, pubs, 1024 if shots is None else shots)
-    draw = Random(seeds[-1]).random  # noqa: S311  Jitter.
-    log = silent_logger()
-    run = Run(
-        "simulation",
-        stand_ins,
-        router.policy,
-        work,
-        draw=draw,
-        log=log,
-        inline_shots=math.inf,
-        clock=lambda: 0.0,  # The first day begins with it.
-    )
-    _on_virtual_clock(run)
-    return _told(run, stand_ins)
+    asks = [member.name for member in router.fleet if asked_of(member, router.policy)]
+    answers = asked(router.fleet, work, asks, seconds=router.policy.submit_seconds)
+    # Of what is known of the fleet, only what real members are like is taken over.
+    models = {name: standing.alone() for name, standing in known.items()}
+    prospect = Prospect(models=models, answers=answers)
+    rehearsal = rehearse(router.fleet, router.policy, work, prospect, seed=seed)
+    return _told(rehearsal)
 
 
-class _Books:
-    """A store that only keeps the books."""
-
-    def __init__(self, rows: int, shots: int) -> None:
-        self._coverage = Coverage(rows, shots)
-
-    def receive(
-        self, piece: Piece, outcomes: Sequence[Outcome], rng: np.random.Generator
-    ) -> Receipt:
-        return book_outcomes(self._coverage, piece, outcomes)
-
-
-def _stated(router: Router, pubs: Iterable[SamplerPubLike], shots: int) -> Work:
+def _stated(pubs: Iterable[SamplerPubLike], shots: int) -> Work:
     coerced = [SamplerPub.coerce(pub, shots) for pub in pubs]
     programs: dict[int, Program] = {}
     for pub in coerced:
         programs.setdefault(id(pub.circuit), Program(circuit=pub.circuit))
-    sizes = [(prod(pub.shape), int(pub.shots or 0)) for pub in coerced]
-    work = Work(
-        tasks=tuple(
-            Task(index=index, rows=rows, shots=each, group=index)
-            for index, (rows, each) in enumerate(sizes)
-        ),
+    tasks = tuple(
+        Task(index=index, rows=prod(pub.shape), shots=int(pub.shots or 0), group=index)
+        for index, pub in enumerate(coerced)
+    )
+    return Work(
+        tasks=tasks,
         programs=tuple(programs[id(pub.circuit)] for pub in coerced),
         rows=tuple(parameter_rows(pub.parameter_values, pub.circuit) for pub in coerced),
-        stores=tuple(_Books(*size) for size in sizes),
-    )
-    return router.stated(work)
-
-
-def _stand_in(member: FleetMember, known: dict[str, Standing], seed: int) -> SimulatedMember:
-    """Return a member to simulate with, in place of one of the fleet."""
-    if isinstance(member, SimulatedMember):
-        same = copy(member)
-        same.reseed(seed)
-        same.start_clock(None)
-        return same
-    standing = known.get(member.name, Standing())
-    speed, learned = standing.speed, bool(standing.speed.jobs)
-    width = member.limits.num_qubits
-    return SimulatedMember(
-        member.name,
-        limits=member.limits if width else replace(member.limits, num_qubits=1 << 20),
-        pricing=member.pricing,
-        weight=member.weight,
-        tags=member.tags,
-        fidelity=member.fidelity,
-        queue_seconds=standing.queue_seconds,
-        job_seconds=speed.overhead_seconds,
-        circuit_seconds=speed.circuit_seconds if learned else _CIRCUIT_SECONDS,
-        shot_seconds=speed.shot_seconds if learned else _SHOT_SECONDS,
-        seed=seed,
+        stores=(),
     )
 
 
-def _on_virtual_clock(run: Run) -> None:
-    """Execute a run on a loop of its own, also where the caller's thread has one running."""
-    failure: list[BaseException] = []
-
-    def live() -> None:
-        try:
-            anyio.run(run.execute, backend_options={"loop_factory": JumpingLoop})
-        except BaseException as error:  # noqa: BLE001  Raised to the caller below.
-            failure.append(error)
-
-    thread = threading.Thread(target=live, name="qiskit-gateway simulation")
-    thread.start()
-    thread.join()
-    if failure:
-        raise failure[0]
-
-
-def _told(run: Run, fleet: Fleet) -> Simulation:
-    shards = tuple(_shard(attempt, fleet) for attempt in run.record)
+def _told(rehearsal: Rehearsal) -> Simulation:
+    run = rehearsal.run
+    shards = tuple(_shard(rehearsal, attempt) for attempt in run.record)
     assert run.ended is not None  # noqa: S101
     return Simulation(
         makespan_seconds=run.seconds,
         cost_usd=sum(shard.price_usd for shard in shards),
-        members={name: _use(name, shards) for name in fleet.names},
+        members={name: _use(name, shards) for name in rehearsal.fleet.names},
         shards=shards,
         given_up=run.ended.given_up,
     )
 
 
-def _shard(attempt: Any, fleet: Fleet) -> SimulatedShard:
-    member = fleet[attempt.member]
-    assert isinstance(member, SimulatedMember)  # noqa: S101
+def _shard(rehearsal: Rehearsal, attempt: Attempt) -> SimulatedShard:
     end = attempt.finished_seconds
-    # The clock of a simulation begins at 0, with the run.
-    started = member.job(attempt.job_id).started if attempt.job_id else end
+    assert end is not None  # noqa: S101  The run is over.
     return SimulatedShard(
         member=attempt.member,
         submitted_seconds=attempt.submitted_seconds,
-        started_seconds=min(started, end),
+        started_seconds=rehearsal.started_seconds(attempt),
         finished_seconds=end,
         circuits=attempt.circuits,
         shots=attempt.shots,

@@ -7,9 +7,11 @@ loop: slots in flight, health, learned speed, queue readings.
 import math
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
+from itertools import count
 
-from qiskit_gateway.policies.breaker import BreakerState
+from qiskit_gateway.policies.breaker import BreakerState, drop_probe
 from qiskit_gateway.purse import Account
 from qiskit_gateway.workload import NO_LOAD, Load
 
@@ -138,6 +140,29 @@ class Standing:
         self.load = self.load.plus(load)
         self.submissions.append(now)
 
+    def alone(self) -> "Standing":
+        """Return a copy in which the jobs in flight are those of others."""
+        return replace(
+            deepcopy(self),
+            in_flight={},
+            load=NO_LOAD,
+            breaker=drop_probe(self.breaker),
+            pending_jobs=self.pending_jobs + len(self.in_flight),
+        )
+
+    def note_queue(
+        self, wait_seconds: float | None, pending_jobs: float | None, now: float
+    ) -> None:
+        """Note what was read of its queue; ``None`` is not known."""
+        if wait_seconds is None and pending_jobs is None:
+            # A member that could not be asked is not thereby idle: what was last read stands.
+            return
+        self.read_at = now
+        if wait_seconds is not None:
+            self.queue_seconds = wait_seconds
+        if pending_jobs is not None:
+            self.pending_jobs = pending_jobs
+
     def judge(self, *, failed: bool) -> None:
         """Note how a job ended."""
         self.failure_rate += (failed - self.failure_rate) / _RECENT_JOBS
@@ -174,6 +199,18 @@ class FleetStanding:
     ill: set[str] = field(default_factory=set)
     accounts: dict[int, Account] = field(default_factory=dict)
     listeners: list[Callable[[], None]] = field(default_factory=list)
+
+    def copy_into(self, other: "FleetStanding") -> None:
+        """Make another standing say the same; what then happens to either is nothing to the other.
+
+        Nobody listens to the copy, and jobs in flight are there as pending ones, as if of others.
+        """
+        other.members = {name: standing.alone() for name, standing in self.members.items()}
+        other.ejected, other.ill = set(self.ejected), set(self.ill)
+        other.accounts = {
+            key: Account(account.budget, account.ledger, count(_MANY))
+            for key, account in self.accounts.items()
+        }
 
     def of(self, member: str) -> Standing:
         """Return the standing of a member, making it where it was never seen."""

@@ -102,6 +102,22 @@ class RunState:
     stopped: str = ""
     down_since: float | None = None
 
+    @property
+    def against(self) -> dict[str, tuple[str, ...]]:
+        """Return why members could not take some of the work, by member."""
+        found: dict[str, dict[str, None]] = {}
+        for task in self.tasks:
+            for member, reason in task.refusals.items():
+                found.setdefault(member, {})[reason] = None
+        for verdicts in self.dealer.verdicts.values():
+            for member, verdict in verdicts.items():
+                found.setdefault(member, {})[verdict.reason] = None
+        for member, reason in [*((m, r) for _, m, r in self.causes), *self.health.lost.items()]:
+            found.setdefault(member, {})[reason] = None
+        for member in self.health.ejected:
+            found.setdefault(member, {})["is left alone for a while, after failures"] = None
+        return {member: tuple(reasons) for member, reasons in found.items()}
+
     def key(self, shard: int) -> tuple[int, int]:
         """Return the name of a shard that no shard of another run has."""
         return id(self), shard

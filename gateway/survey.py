@@ -71,6 +71,11 @@ def _priced(member: FleetMember) -> Callable[..., float]:
     return price
 
 
+def asked_of(member: FleetMember, policy: Policy) -> bool:
+    """Return whether a run under a policy asks a member what circuits are there."""
+    return bool(_Asked.of(member, reads_fidelity="fidelity" in policy.uses))
+
+
 async def surveyed(work: Work, fleet: Fleet, policy: Policy) -> tuple[Task, ...]:
     """Return the tasks of a run with what their circuits are on each member, where that is asked.
 

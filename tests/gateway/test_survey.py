@@ -18,7 +18,7 @@ from qiskit.transpiler import (
     generate_preset_pass_manager,
 )
 
-from qiskit_gateway import PlanError, RouterEstimator, RouterSampler
+from qiskit_gateway import PlanError, RouterEstimator, RouterSampler, simulate
 from qiskit_gateway.backends import Fleet, Limits, Member, Pricing, ScriptedBackend, SimulatedMember
 from qiskit_gateway.backends.pricing import Hqc
 from qiskit_gateway.dispatch import Run
@@ -435,6 +435,23 @@ async def test_a_run_can_be_stopped_while_circuits_are_compiled():
     assert run.ended is not None
     assert "had enough" in run.ended.given_up[0].why
     assert (run.seconds, run.record) == (pytest.approx(5), [])
+
+
+def test_a_simulation_pays_for_gates():
+    """Members of a simulation are priced by what the real ones compile circuits to."""
+    backend = device(coupling=CouplingMap.from_line(4))
+    member = Member(backend, pricing=BY_GATES)
+    circuit = QuantumCircuit(3)
+    circuit.cx(0, 1)
+    circuit.cx(0, 2)
+    circuit.cx(1, 2)
+    circuit.measure_all()
+    job = RouterSampler(member).run([circuit], shots=50)
+    job.result()
+    sent = len(backend.calls)
+
+    assert simulate(member, [circuit], shots=50).cost_usd == pytest.approx(job.report().price_usd)
+    assert len(backend.calls) == sent
 
 
 def test_limits_hold_where_tasks_are_of_several_kinds():

@@ -1,0 +1,312 @@
+"""What a run would send where, at what price and time, before anything is sent."""
+
+import time
+from collections.abc import Iterator, Sequence
+from copy import deepcopy
+from dataclasses import asdict, dataclass, replace
+from html import escape
+from typing import Any, Literal
+
+import anyio
+
+from qiskit_gateway.backends.errors import Refused
+from qiskit_gateway.backends.estimates import Estimate
+from qiskit_gateway.backends.fleet import Fleet
+from qiskit_gateway.backends.member import FleetMember
+from qiskit_gateway.backends.simulated import SimulatedMember
+from qiskit_gateway.engine import ENGINE
+from qiskit_gateway.events import GivenUp
+from qiskit_gateway.rehearsal import (
+    Answers,
+    Prospect,
+    Rehearsal,
+    asked,
+    read_queues,
+    rehearse,
+    told_shot_seconds,
+)
+from qiskit_gateway.report import table
+from qiskit_gateway.router import Router
+from qiskit_gateway.standing import FleetStanding, Standing
+from qiskit_gateway.work import Work
+
+Speed = Literal["simulated", "learned", "durations", "assumed"]
+
+_HEAD = ("member", "jobs", "circuits", "shots", "USD", "starts in", "done in", "fidelity")
+_MOST_LINES = 5
+_STYLE = "text-align:{};padding:2px 8px"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemberQuote:
+    """What one member would do in a run; times in seconds from now.
+
+    Attributes:
+        member: Its name.
+        jobs: Jobs that it would be sent.
+        circuits: Circuits in them.
+        shots: Shots, summed over circuits.
+        price_usd: What they are expected to cost, in USD.
+        start_seconds: When the first begins to run; ``None`` without jobs.
+        finish_seconds: When the last is done; ``None`` without jobs.
+        fidelity: Expected fidelity of a shot there, on average over the circuits of the run, if
+            known.
+        speed: Where its times come from: a ``"simulated"`` member's own model, speed ``"learned"``
+            from its jobs, ``"durations"`` of its gates, or ``"assumed"`` where nothing is known.
+        reasons: Why it takes no part, or not in all of the work.
+    """
+
+    member: str
+    jobs: int = 0
+    circuits: int = 0
+    shots: int = 0
+    price_usd: float = 0.0
+    start_seconds: float | None = None
+    finish_seconds: float | None = None
+    fidelity: float | None = None
+    speed: Speed = "assumed"
+    reasons: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quote:
+    """What a run would do, found by the scheduler of a real one; nothing was sent.
+
+    Attributes:
+        members: What each member would do, in the order of the fleet.
+        price_usd: What all of it is expected to cost, in USD.
+        makespan_seconds: When all of it would be done, in seconds from now.
+        circuits: Circuits that the run asks for.
+        shots: Shots that it asks for, summed over circuits.
+        not_done: What would not be done, and why: budget, deadline, or no member that may take it.
+        notes: What there is to say of how the work was stated.
+    """
+
+    members: tuple[MemberQuote, ...]
+    price_usd: float
+    makespan_seconds: float
+    circuits: int
+    shots: int
+    not_done: tuple[GivenUp, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def __getitem__(self, member: str) -> MemberQuote:
+        """Return what one member would do.
+
+        Raises:
+            KeyError: If there is none of that name.
+        """
+        for one in self.members:
+            if one.member == member:
+                return one
+        raise KeyError(
+            f"no member {member!r}; there are {', '.join(m.member for m in self.members)}"
+        )
+
+    @property
+    def jobs(self) -> int:
+        """Return how many jobs would be sent."""
+        return sum(member.jobs for member in self.members)
+
+    @property
+    def shots_not_done(self) -> int:
+        """Return how many shots would not be done."""
+        return sum(given_up.piece.circuit_shots for given_up in self.not_done)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the quote as plain data, fit for JSON."""
+        return {
+            "price_usd": self.price_usd,
+            "makespan_seconds": self.makespan_seconds,
+            "jobs": self.jobs,
+            "circuits": self.circuits,
+            "shots": self.shots,
+            "shots_not_done": self.shots_not_done,
+            "members": [
+                {**asdict(member), "reasons": list(member.reasons)} for member in self.members
+            ],
+            "not_done": [
+                {
+                    "pub": given_up.pub,
+                    "rows": [given_up.piece.row_start, given_up.piece.row_stop],
+                    "shots": given_up.piece.shots,
+                    "reasons": dict(given_up.reasons),
+                }
+                for given_up in self.not_done
+            ],
+            "notes": list(self.notes),
+        }
+
+    def __str__(self) -> str:
+        """Return a table of the members, the total, and below it what stands against the run."""
+        return "\n".join([table([_HEAD, *self._rows()]), *self._remarks()])
+
+    def _repr_html_(self) -> str:
+        """Return the same for a notebook."""
+        *rows, total = self._rows()
+        head = _html_row("th", _HEAD, "border-bottom:1px solid")
+        body = "".join(_html_row("td", row) for row in rows)
+        foot = _html_row("th", total, "border-top:1px solid")
+        remarks = "".join(f"<li>{escape(remark)}</li>" for remark in self._remarks())
+        return f"<table><thead>{head}</thead><tbody>{body}</tbody><tfoot>{foot}</tfoot></table>" + (
+            f"<ul>{remarks}</ul>" if remarks else ""
+        )
+
+    def _rows(self) -> Iterator[tuple[str, ...]]:
+        for one in self.members:
+            yield (
+                one.member,
+                *_amounts(one.jobs, one.circuits, one.shots, one.price_usd),
+                _span(one.start_seconds),
+                _span(one.finish_seconds),
+                "?" if one.fidelity is None else f"{one.fidelity:.3f}",
+            )
+        circuits, shots = (
+            sum(getattr(m, what) for m in self.members) for what in ("circuits", "shots")
+        )
+        done = _span(self.makespan_seconds)
+        yield ("total", *_amounts(self.jobs, circuits, shots, self.price_usd), "", done, "")
+
+    def _remarks(self) -> Iterator[str]:
+        if self.not_done:
+            yield f"not done: {self.shots_not_done} of {self.shots} shots"
+        reasons = dict.fromkeys(f"not done: {given_up}" for given_up in self.not_done[:_MOST_LINES])
+        yield from reasons
+        if len(self.not_done) > _MOST_LINES:
+            yield f"and {len(self.not_done) - _MOST_LINES} more"
+        for one in self.members:
+            for reason in one.reasons[:_MOST_LINES]:
+                yield f"{one.member}: {reason}"
+            if len(one.reasons) > _MOST_LINES:
+                yield f"{one.member}: and {len(one.reasons) - _MOST_LINES} reasons more"
+        assumed = [m.member for m in self.members if m.jobs and m.speed == "assumed"]
+        if assumed:
+            yield f"times are a guess: nothing is known of the speed of {', '.join(assumed)}"
+        yield from self.notes
+
+
+def quoted(router: Router, work: Work) -> Quote:
+    """Return what a run of a router would do. It blocks until that is known, and sends nothing.
+
+    Args:
+        router: Fleet and policy. What is known of the fleet is not changed.
+        work: What to do.
+    """
+    fleet, policy = router.fleet, router.policy
+    work = router.stated(work)
+    answers = asked(fleet, work, fleet.names, seconds=policy.submit_seconds)
+    prospect = replace(_snapshot(fleet), answers=answers, wall=time.time())
+    read_queues(fleet, prospect, policy)
+    rehearsal = rehearse(fleet, policy, work, prospect, seed=0)
+    return _told(rehearsal, fleet, work, prospect)
+
+
+def _snapshot(fleet: Fleet) -> Prospect:
+    """Return what is known of a fleet, as copies, and the time on the clock of its runs."""
+
+    def copied() -> Prospect:
+        known = fleet.keep(FleetStanding)
+        standing = FleetStanding()
+        known.copy_into(standing)
+        origins = {one.name: one.origin() for one in fleet if isinstance(one, SimulatedMember)}
+        return Prospect(
+            standing=standing,
+            models={name: deepcopy(known.members.get(name, Standing())) for name in fleet.names},
+            origins=origins,
+            now=anyio.current_time(),
+        )
+
+    # In the loop in which all runs live, where nothing changes it meanwhile.
+    return ENGINE.call(copied)
+
+
+def _told(rehearsal: Rehearsal, fleet: Fleet, work: Work, prospect: Prospect) -> Quote:
+    run = rehearsal.run
+    assert run.ended is not None  # noqa: S101
+    against = run.against
+    return Quote(
+        members=tuple(
+            _member_quote(rehearsal, member, work, prospect, against.get(member.name, ()))
+            for member in fleet
+        ),
+        price_usd=sum(attempt.price_usd for attempt in run.record),
+        makespan_seconds=run.seconds,
+        circuits=sum(task.rows for task in work.tasks),
+        shots=sum(task.rows * task.shots for task in work.tasks),
+        not_done=run.ended.given_up,
+        notes=work.notes,
+    )
+
+
+def _member_quote(
+    rehearsal: Rehearsal,
+    member: FleetMember,
+    work: Work,
+    prospect: Prospect,
+    reasons: Sequence[str],
+) -> MemberQuote:
+    mine = [one for one in rehearsal.run.record if one.member == member.name]
+    done = [one for one in mine if one.outcome in {"done", "short"}]
+    said = prospect.answers.get(member.name, {}).values()
+    refused = (one.reasons[0] for one in said if isinstance(one, Refused))
+    starts = [rehearsal.started_seconds(one) for one in done]
+    return MemberQuote(
+        member=member.name,
+        jobs=len(done),
+        circuits=sum(one.circuits for one in done),
+        shots=sum(one.circuits * one.shots for one in done),
+        price_usd=sum(one.price_usd for one in mine),
+        start_seconds=min(starts, default=None),
+        finish_seconds=max((one.finished_seconds or 0.0 for one in done), default=None),
+        fidelity=_fidelity(member, work, prospect.answers),
+        speed=_speed(member, work, prospect),
+        reasons=tuple(dict.fromkeys([*reasons, *refused])),
+    )
+
+
+def _fidelity(member: FleetMember, work: Work, answers: Answers) -> float | None:
+    """Return the expected fidelity of a shot of some work on a member, on average, if known."""
+    if member.fidelity is not None:
+        return member.fidelity
+    told = answers.get(member.name, {})
+    total, shots = 0.0, 0
+    for task, program in zip(work.tasks, work.programs, strict=True):
+        answer = told.get(id(program))
+        fidelity = answer.fidelity if isinstance(answer, Estimate) else None
+        if fidelity is not None:
+            total += fidelity * task.rows * task.shots
+            shots += task.rows * task.shots
+        elif isinstance(answer, Estimate):
+            return None
+    return total / shots if shots else None
+
+
+def _speed(member: FleetMember, work: Work, prospect: Prospect) -> Speed:
+    if isinstance(member, SimulatedMember):
+        return "simulated"
+    known = prospect.models.get(member.name)
+    if known is not None and known.speed.jobs:
+        return "learned"
+    told = told_shot_seconds(work, prospect.answers.get(member.name, {}))
+    return "assumed" if told is None else "durations"
+
+
+def _amounts(jobs: int, circuits: int, shots: int, usd: float) -> tuple[str, str, str, str]:
+    return str(jobs), str(circuits), str(shots), f"{usd:.4f}"
+
+
+def _span(seconds: float | None) -> str:
+    """Return a time from now, for people."""
+    if seconds is None:
+        return "-"
+    for unit, size in (("h", 3600.0), ("min", 60.0)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{seconds:.1f} s" if seconds >= 1 or not seconds else f"{seconds * 1e3:.2g} ms"
+
+
+def _html_row(tag: str, cells: Sequence[str], style: str = "") -> str:
+    first, *others = (escape(cell) for cell in cells)
+    left, right = (f"{_STYLE.format(side)};{style}" for side in ("left", "right"))
+    made = "".join(f'<{tag} style="{right}">{cell}</{tag}>' for cell in others)
+    return f'<tr><{tag} style="{left}">{first}</{tag}>{made}</tr>'

@@ -1,0 +1,410 @@
+"""A quote is what the run then does, and asking for one changes nothing."""
+
+import json
+from copy import deepcopy
+from html.parser import HTMLParser
+
+import anyio
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from qiskit import QuantumCircuit
+from qiskit.circuit import Parameter
+from qiskit.providers.basic_provider import BasicSimulator
+from qiskit.providers.fake_provider import GenericBackendV2
+
+from qiskit_gateway import Quote, RouterEstimator, RouterSampler, RunError
+from qiskit_gateway.backends import Fleet, Limits, Member, Pricing, ScriptedBackend, SimulatedMember
+from qiskit_gateway.backends.scripted import Fails
+from qiskit_gateway.policies import (
+    BreakerPolicy,
+    Budget,
+    MaxWait,
+    MinFidelity,
+    Named,
+    Tagged,
+    balanced,
+    cheapest,
+    failover,
+    fastest,
+    round_robin,
+    weighted,
+)
+from qiskit_gateway.standing import FleetStanding
+
+
+def sweep(rows, qubits=1):
+    """A PUB of that many circuits."""
+    angle = Parameter("t")
+    circuit = QuantumCircuit(qubits)
+    circuit.rx(angle, 0)
+    circuit.measure_all()
+    return circuit, np.linspace(0, 1, rows)[:, None]
+
+
+def counted():
+    """A backend that counts its calls."""
+    return ScriptedBackend(BasicSimulator())
+
+
+def amounts(rows):
+    """Jobs, circuits, shots and price by member, of a report or of a quote."""
+    return {
+        name: (row["jobs"], row["circuits"], row["shots"], pytest.approx(row["price_usd"]))
+        for name, row in rows.items()
+        if row["jobs"]
+    }
+
+
+def as_rows(quote):
+    return {member["member"]: member for member in quote.to_dict()["members"]}
+
+
+# -- a quote is what the run does ----------------------------------------------------------------
+
+
+def model(draw, name):
+    """A member that does the same at the same time each time."""
+    milliseconds = st.integers(0, 20).map(lambda number: number / 1000)
+    return SimulatedMember(
+        name,
+        limits=Limits(
+            max_circuits=draw(st.sampled_from([None, 1, 3, 10])),
+            max_shots=draw(st.sampled_from([None, 50, 1000])),
+            max_in_flight=draw(st.sampled_from([1, 2])),
+        ),
+        pricing=Pricing(
+            per_job=draw(st.sampled_from([0.0, 0.3])),
+            per_shot=draw(st.sampled_from([0.0, 0.001])),
+            per_1q_gate_shot=draw(st.sampled_from([0.0, 0.001])),
+        ),
+        job_seconds=draw(milliseconds) + 0.02,
+    )
+
+
+@given(st.data())
+@settings(max_examples=15)
+def test_a_run_does_what_was_quoted(data):
+    """For members without randomness jobs, circuits, shots and price agree, member by member."""
+    members = [model(data.draw, name) for name in ("a", "b", "c")]
+    # Policies that do not go by the time at which jobs happen to end in this process.
+    policy = data.draw(st.sampled_from([cheapest, failover, round_robin, weighted]))
+    seed = data.draw(st.sampled_from([None, 7])) if policy in {cheapest, failover} else 7
+    pubs = [sweep(data.draw(st.integers(1, 8))) for _ in range(data.draw(st.integers(1, 3)))]
+    budget = Budget(usd=data.draw(st.sampled_from([1e6, 2.0])), on_exhausted="move")
+    options = {"seed_simulator": seed, "default_shots": 100}
+    sampler = RouterSampler(Fleet(members), policy=policy(budget=budget), options=options)
+
+    quote = sampler.quote(pubs)
+    job = sampler.run(pubs)
+    try:
+        job.result()
+    except Exception:  # noqa: BLE001  What could not be done is compared below.
+        assert quote.not_done
+
+    report = job.report()
+    assert amounts(as_rows(quote)) == amounts(report.members)
+    assert quote.price_usd == pytest.approx(report.price_usd)
+    assert len(quote.not_done) == len(report.given_up)
+
+
+def test_the_times_are_those_of_the_model():
+    """Start and finish are the queue's end, and that plus what the jobs take, one by one."""
+    member = SimulatedMember(
+        "a",
+        queue_seconds=600,
+        job_seconds=5,
+        circuit_seconds=2,
+        limits=Limits(max_circuits=10, max_in_flight=1),
+    )
+
+    quote = RouterSampler(member).quote([sweep(10)], shots=100)
+
+    assert quote["a"].start_seconds == pytest.approx(600)
+    assert quote["a"].finish_seconds == pytest.approx(600 + 5 + 20)
+    assert quote.makespan_seconds == pytest.approx(625)
+    assert quote["a"].speed == "simulated"
+
+
+def test_a_run_over_backends_costs_what_was_quoted():
+    """Real backends are priced by their own circuits, and the run sends as many."""
+    line = GenericBackendV2(4, coupling_map=[[0, 1], [1, 2], [2, 3]], seed=2, noise_info=True)
+    tariff = Pricing(per_job=1, per_1q_gate_shot=0.001, per_2q_gate_shot=0.01)
+    circuit = QuantumCircuit(3)
+    circuit.h(0)
+    circuit.cx(0, 1)
+    circuit.cx(0, 2)
+    circuit.cx(1, 2)
+    circuit.measure_all()
+    members = [
+        Member(line, name="line", pricing=tariff, limits=Limits(max_circuits=3)),
+        Member(BasicSimulator(), name="dear", pricing=Pricing(per_shot=100)),
+    ]
+    sampler = RouterSampler(members, policy=cheapest())
+    pubs = [circuit] * 8
+
+    quote = sampler.quote(pubs, shots=20)
+    job = sampler.run(pubs, shots=20)
+    job.result()
+
+    assert quote["line"].jobs == 3
+    assert amounts(as_rows(quote)) == amounts(job.report().members)
+    assert quote["line"].speed == "durations"
+    assert 0.5 < quote["line"].fidelity < 1
+    assert quote["dear"].fidelity is None
+
+
+def test_an_estimator_quotes_its_bases():
+    """Circuits and shots are those of the bases, as the run has them."""
+    member = Member(BasicSimulator(), name="a", pricing=Pricing(per_shot=0.01))
+    estimator = RouterEstimator(member, options={"default_precision": 0.1})
+    circuit = QuantumCircuit(2)
+    circuit.h(0)
+    pubs = [(circuit, ["XX", "ZZ", "ZI"])]
+
+    quote = estimator.quote(pubs)
+    job = estimator.run(pubs)
+    job.result()
+
+    assert (quote.circuits, quote.shots) == (2, 200)
+    assert amounts(as_rows(quote)) == amounts(job.report().members)
+    assert estimator.quote(pubs, precision=0.2).shots == 50
+
+
+def test_what_was_learned_of_speed_is_quoted():
+    """After a run, times come from what its jobs took."""
+    sampler = RouterSampler(Member(counted(), name="a"))
+    assert sampler.quote([sweep(20)]).members[0].speed == "assumed"
+    sampler.run([sweep(20)], shots=100).result()
+    assert sampler.quote([sweep(20)]).members[0].speed == "learned"
+
+
+# -- what stands against a run -------------------------------------------------------------------
+
+
+def test_what_does_not_fit_the_budget_is_said():
+    """The part within the budget is quoted, and the rest told with the reason."""
+    member = SimulatedMember("a", pricing=Pricing(per_shot=0.01), limits=Limits(max_circuits=1))
+    sampler = RouterSampler(member, policy=fastest(budget=Budget(usd=25)))
+
+    quote = sampler.quote([sweep(40)], shots=100)
+
+    assert quote.price_usd == pytest.approx(25)
+    assert (quote["a"].shots, quote.shots, quote.shots_not_done) == (2500, 4000, 1500)
+    assert "budget of 25 usd" in str(quote)
+    with pytest.raises(RunError):
+        sampler.run([sweep(40)], shots=100).result()
+    spent = sampler.quote([sweep(40)], shots=100)
+    assert (spent.price_usd, spent.shots_not_done) == (0, 4000)
+
+
+def test_what_is_late_for_the_deadline_is_said():
+    """What would not be back by the deadline is not done."""
+    member = SimulatedMember("a", circuit_seconds=10, limits=Limits(max_circuits=1))
+    quote = RouterSampler(member, policy=fastest(deadline_seconds=45)).quote([sweep(10)])
+    assert quote.shots_not_done > 0
+    assert "deadline" in str(quote)
+
+
+@pytest.mark.parametrize(
+    ("member", "where", "reason"),
+    [
+        (SimulatedMember("b", num_qubits=1), None, "needs 2 qubits, has 1"),
+        (SimulatedMember("b"), Named("a"), "only 'a' may be used"),
+        (SimulatedMember("b"), Tagged("free"), "tags (none) hold none of 'free'"),
+        (SimulatedMember("b", fidelity=0.5), MinFidelity(0.9), "fidelity 0.5 is below 0.9"),
+        (SimulatedMember("b", queue_seconds=90), MaxWait(60), "wait of 90 s is above 60 s"),
+    ],
+)
+def test_members_that_are_ruled_out_have_their_reasons(member, where, reason):
+    """A refusal or a filter's verdict stands by the member, and others do the work."""
+    one = SimulatedMember("a", tags=["free"], fidelity=0.99)
+    policy = fastest() if where is None else fastest(where=where)
+
+    quote = RouterSampler([one, member], policy=policy).quote([sweep(5, qubits=2)])
+
+    assert (quote["b"].jobs, quote["a"].circuits) == (0, 5)
+    assert quote["b"].reasons == (reason,)
+    assert f"b: {reason}" in str(quote)
+    assert quote.not_done == ()
+
+
+def test_work_that_can_run_nowhere_is_quoted_as_such():
+    """No member may take it: nothing would be sent, and the reasons are there."""
+    quote = RouterSampler(SimulatedMember("a", num_qubits=1)).quote([sweep(3, qubits=2)])
+    assert (quote.jobs, quote.price_usd, quote.shots_not_done) == (0, 0, 3 * 1024)
+    assert "needs 2 qubits, has 1" in str(quote)
+
+
+def test_a_quote_does_not_wait_for_what_does_not_come():
+    """Work that waits for a shorter queue is told as not done, and the quote comes at once."""
+    member = SimulatedMember("a", queue_seconds=600)
+    quote = RouterSampler(member, policy=fastest(where=MaxWait(60))).quote([sweep(3)])
+    assert quote.shots_not_done == 3 * 1024
+    assert "wait of 600 s is above 60 s" in str(quote)
+
+
+def test_an_empty_run_is_quoted_as_nothing():
+    """No PUBs, no jobs."""
+    quote = RouterSampler(SimulatedMember("a")).quote([])
+    assert (quote.jobs, quote.shots, quote.price_usd, quote.makespan_seconds) == (0, 0, 0, 0)
+
+
+@pytest.mark.parametrize("pubs", [3, [(*sweep(2), -5)], ["nonsense"]])
+def test_bad_input_fails_as_in_a_run(pubs):
+    """What run() refuses, quote() refuses in the same way."""
+    sampler = RouterSampler(SimulatedMember("a"))
+    errors = []
+    for ask in (sampler.run, sampler.quote):
+        with pytest.raises((TypeError, ValueError)) as caught:
+            ask(pubs)
+        errors.append((type(caught.value), str(caught.value)))
+    assert errors[0] == errors[1]
+
+
+# -- asking changes nothing ----------------------------------------------------------------------
+
+
+def test_nothing_is_sent():
+    """No backend is called, by neither primitive, whatever the policy, with a check or without."""
+    backends = [counted(), counted()]
+    members = [
+        Member(backends[0], name="a", pricing=Pricing(per_2q_gate_shot=0.01), check=True),
+        Member(backends[1], name="b", pricing=Pricing(per_second=1)),
+    ]
+    for policy in (fastest(), cheapest(), balanced(usd_per_infidelity=1), failover()):
+        RouterSampler(members, policy=policy).quote([sweep(30)])
+        RouterEstimator(members, policy=policy).quote([(QuantumCircuit(2), ["XX", "ZZ"])])
+    assert [backend.calls for backend in backends] == [(), ()]
+
+
+def test_what_is_known_of_the_fleet_stays():
+    """Speed, health, queues and accounts are after a quote what they were before."""
+    flaky = Member(ScriptedBackend(BasicSimulator(), then=Fails(at="result")), name="flaky")
+    priced = Member(counted(), name="sound", pricing=Pricing(per_shot=0.001))
+    budget = Budget(usd=100)
+    policy = round_robin(budget=budget, breaker=BreakerPolicy(failures=1))
+    sampler = RouterSampler(Fleet([flaky, priced]), policy=policy)
+    sampler.run([sweep(6)], shots=10).result()
+    known = sampler.fleet.keep(FleetStanding)
+
+    def state():
+        ledgers = [(account.ledger, repr(account.numbers)) for account in known.accounts.values()]
+        return repr((known.members, known.ejected, known.ill, known.listeners, ledgers))
+
+    before = deepcopy(state())
+    quote = sampler.quote([sweep(50)], shots=10)
+
+    assert state() == before
+    assert (quote["flaky"].jobs, quote["sound"].circuits) == (0, 50)
+    assert quote["flaky"].reasons
+    assert sampler.quote([sweep(50)], shots=10) == quote
+
+
+def test_members_are_compiled_for_once():
+    """What a quote has compiled, the run sends."""
+    backend = GenericBackendV2(3, seed=1)
+    sampler = RouterSampler(Member(backend, name="a"))
+    circuit = QuantumCircuit(2)
+    circuit.h(0)
+    circuit.cx(0, 1)
+    circuit.measure_all()
+    sampler.quote([circuit])
+    made = sampler.fleet["a"]._isa._programs._values
+    ready = [prepared for _, prepared in made.values()]
+    sampler.run([circuit], shots=10).result()
+    assert [prepared for _, prepared in made.values()] == ready
+
+
+def test_a_quote_can_be_asked_for_within_a_running_loop():
+    """As in a notebook; and while a run over the same fleet goes on."""
+    slow = SimulatedMember("a", job_seconds=0.3, limits=Limits(max_in_flight=1))
+    sampler = RouterSampler(slow)
+
+    async def main():
+        job = sampler.run([sweep(3)])
+        await anyio.sleep(0.05)
+        quote = sampler.quote([sweep(3)])
+        await job
+        return quote
+
+    quote = anyio.run(main)
+    assert quote["a"].circuits == 3
+    assert quote.not_done == ()
+
+
+def test_queues_are_read_for_a_quote():
+    """A member's queue is asked for once, and the start quoted is its end."""
+    asked = []
+
+    def queue():
+        asked.append(1)
+        return 1800.0
+
+    backend = counted()
+    sampler = RouterSampler(Member(backend, name="a", queue=queue))
+    quote = sampler.quote([sweep(3)])
+    assert quote["a"].start_seconds == pytest.approx(1800)
+    assert (len(asked), backend.calls) == (1, ())
+
+
+# -- how it is shown -----------------------------------------------------------------------------
+
+
+def shown():
+    fleet = [
+        SimulatedMember("cheap & slow", queue_seconds=7300, pricing=Pricing(per_shot=0.001)),
+        SimulatedMember("<script>alert(1)</script>", fidelity=0.5, num_qubits=1),
+    ]
+    return RouterSampler(fleet, policy=cheapest()).quote([sweep(12, qubits=2)], shots=500)
+
+
+def test_the_table_is_aligned():
+    """Every line of the table is as wide as the others, and the total stands last."""
+    lines = str(shown()).splitlines()
+    assert len({len(line) for line in lines[:4]}) == 1
+    assert lines[3].split() == ["total", "1", "12", "6000", "6.0000", "2.0", "h"]
+    assert "needs 2 qubits, has 1" in lines[4]
+
+
+class Texts(HTMLParser):
+    """The tags of a page, and what stands between them."""
+
+    def __init__(self, page):
+        super().__init__()
+        self.tags, self.texts, self.open = [], [], []
+        self.feed(page)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.texts.append(data)
+
+
+def test_html_says_the_same_and_is_escaped():
+    """Names of members are text and nothing else, and every tag is closed."""
+    quote = shown()
+    page = Texts(quote._repr_html_())
+    assert page.open == []
+    assert "script" not in page.tags
+    assert "<script>alert(1)</script>" in page.texts
+    for line in str(quote).splitlines()[1:4]:
+        assert page.tags.count("tr") == 4
+        assert all(word in "".join(page.texts) for word in line.split("  ")[0].split())
+
+
+def test_a_quote_is_plain_data():
+    """It goes through JSON and comes back the same."""
+    quote = shown()
+    plain = quote.to_dict()
+    assert json.loads(json.dumps(plain)) == plain
+    assert plain["members"][0]["price_usd"] == pytest.approx(6.0)
+    assert isinstance(quote, Quote)
+    with pytest.raises(KeyError, match="no member 'x'; there are cheap"):
+        quote["x"]
