@@ -1,7 +1,5 @@
 """How long `fastest()` takes over random fleets, against what nobody could beat.
 
-    python -m benchmarks.makespan [--fleets 30] [--circuits 3000]
-
 Each fleet has two to eight members. A circuit takes 0.2 to 2 s, evenly in its logarithm; a job has
 an overhead of 0 or 0.5 s, holds at most 1, 5, 50 or 300 circuits, and waits 0 or 60 s in the queue
 (0 with two chances in three). The router knows nothing of this beforehand but the queue and the
@@ -16,17 +14,12 @@ fail would have done, 5 %, nothing counts. No schedule ends sooner; with whole j
 at it.
 """
 
-import argparse
 import random
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from statistics import median
 
-import numpy as np
-from qiskit import QuantumCircuit
-from qiskit.circuit import Parameter
-
+from benchmarks.measure import Row, sweep
 from qiskit_gateway import simulate
 from qiskit_gateway.backends import Limits, SimulatedMember
 from qiskit_gateway.policies import fastest
@@ -85,15 +78,6 @@ def bound_seconds(fleet: Sequence[Model], circuits: int, *, dies_at: float | Non
     return high
 
 
-def sweep(rows: int) -> tuple[QuantumCircuit, np.ndarray]:
-    """Return a PUB of that many circuits."""
-    angle = Parameter("t")
-    circuit = QuantumCircuit(1, 1)
-    circuit.rx(angle, 0)
-    circuit.measure(0, 0)
-    return circuit, np.zeros((rows, 1))
-
-
 def ratio(seed: int, circuits: int, *, failing: bool) -> float:
     """Return the makespan over one fleet as a multiple of the bound."""
     fleet = random_fleet(seed)
@@ -110,7 +94,7 @@ def ratio(seed: int, circuits: int, *, failing: bool) -> float:
         )
         for index, model in enumerate(fleet)
     ]
-    found = simulate(members, [sweep(circuits)], policy=fastest(), shots=10, seed=seed)
+    found = simulate(members, [sweep(1, circuits)], policy=fastest(), shots=10, seed=seed)
     assert not found.given_up, found.given_up[0]
     return found.makespan_seconds / bound_seconds(fleet, circuits, dies_at=dies_at)
 
@@ -120,32 +104,18 @@ def ratios(*, failing: bool, fleets: int = 30, circuits: int = 3000) -> list[flo
     return [ratio(seed, circuits, failing=failing) for seed in range(fleets)]
 
 
-def rows(*, fleets: int = 30, circuits: int = 3000) -> Iterator[tuple[str, float, float, float]]:
-    """Yield what, the median ratio, the largest, and the target for the median."""
+def rows(*, quick: bool) -> Iterator[Row]:
+    """Measure fleets that are well, and fleets that are not."""
+    fleets, circuits = (3, 300) if quick else (30, 3000)
     for what, failing, target in (
-        ("makespan / bound, fleet well", False, 1.10),
-        ("makespan / bound, one dies, 5 % of jobs fail", True, 1.25),
+        ("fleet well", False, 1.10),
+        ("one dies, 5 % of jobs fail", True, 1.25),
     ):
         found = ratios(failing=failing, fleets=fleets, circuits=circuits)
-        yield what, median(found), max(found), target
-
-
-def main() -> None:
-    """Print the figures."""
-    parser = argparse.ArgumentParser(description="Makespan of fastest() against its bound.")
-    parser.add_argument("--fleets", type=int, default=30)
-    parser.add_argument("--circuits", type=int, default=3000)
-    parser.add_argument("--each", action="store_true", help="print every fleet")
-    given = parser.parse_args()
-    began = time.process_time()
-    for failing in (False, True) if given.each else ():
-        for seed in range(given.fleets):
-            print(seed, failing, round(ratio(seed, given.circuits, failing=failing), 3), flush=True)
-    if not given.each:
-        for what, middle, worst, target in rows(fleets=given.fleets, circuits=given.circuits):
-            print(f"{what:<46} median {middle:.3f}  max {worst:.3f}  target {target:.2f}")
-    print(f"{time.process_time() - began:.0f} s of processor time")
-
-
-if __name__ == "__main__":
-    main()
+        yield Row(
+            case=f"makespan / bound, {fleets} fleets: {what}",
+            router=f"at most {max(found):.3f} x",
+            figure=median(found),
+            unit="x",
+            at_most=None if quick else target,
+        )

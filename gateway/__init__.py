@@ -1,6 +1,8 @@
 """One ``SamplerV2`` over many Qiskit backends: split, fan out, retry, merge."""
 
-from qiskit_gateway.config import Config, config_schema, load_config
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from qiskit_gateway.errors import ConfigError, GatewayError, JournalError, PlanError, RunError
 from qiskit_gateway.estimator import RouterEstimator
 from qiskit_gateway.job import RouterJob
@@ -8,6 +10,9 @@ from qiskit_gateway.journal import Journal
 from qiskit_gateway.quote import MemberQuote, Quote
 from qiskit_gateway.sampler import RouterSampler
 from qiskit_gateway.simulate import Simulation, simulate
+
+if TYPE_CHECKING:
+    from qiskit_gateway.config import Config, config_schema, load_config
 
 __all__ = [
     "Config",
@@ -27,3 +32,15 @@ __all__ = [
     "load_config",
     "simulate",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    # What reads files needs pydantic, which takes longer to import than all the rest, and most
+    # programs read none.
+    if name in {"Config", "config_schema", "load_config"}:
+        return getattr(import_module("qiskit_gateway.config"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -3,12 +3,15 @@
 Every event is named here, as ``gateway.<noun>_<past participle>``; its fields are flat. A library
 must not print: where the application has not configured structlog, events go to the standard
 library's logger ``qiskit_gateway``, which shows warnings and nothing else.
+
+structlog is imported at the first run: it brings all that it can print tracebacks with, which takes
+longer to import than this package.
 """
+
+# ruff: noqa: PLC0415
 
 import logging
 from typing import Any
-
-import structlog
 
 PLAN_MADE = "gateway.plan_made"
 SHARD_SUBMITTED = "gateway.shard_submitted"
@@ -28,15 +31,18 @@ _FALLBACK = "qiskit_gateway"
 
 def silent_logger() -> Any:
     """Return a logger that says nothing: a simulation is nobody's incident."""
-    return structlog.wrap_logger(None, processors=[_drop])
+    import structlog
 
+    def drop(_logger: Any, _name: str, _event: Any) -> Any:
+        raise structlog.DropEvent
 
-def _drop(_logger: Any, _name: str, _event: Any) -> Any:
-    raise structlog.DropEvent
+    return structlog.wrap_logger(None, processors=[drop])
 
 
 def logger_for(job_id: str) -> Any:
     """Return a logger for one run, with its job id bound."""
+    import structlog
+
     if structlog.is_configured():
         return structlog.get_logger().bind(job_id=job_id)
     return structlog.wrap_logger(

@@ -67,7 +67,7 @@ def test_folders_are_no_packages():
 @pytest.mark.parametrize("package", [qiskit_gateway, backends, policies])
 def test_packages_export_what_they_say(package):
     """A package shows the names in ``__all__``, and beside them only its modules."""
-    shown = {name for name in vars(package) if not name.startswith("_")}
+    shown = {name for name in dir(package) if not name.startswith("_")}
     modules = {
         name
         for name in shown
@@ -75,3 +75,34 @@ def test_packages_export_what_they_say(package):
     }
     assert shown - modules == set(package.__all__)
     assert len(package.__all__) == len(set(package.__all__))
+
+
+def test_what_takes_long_to_import_is_left_until_it_is_needed():
+    """Importing the package brings in nothing heavy that Qiskit has not brought in already."""
+    heavy = {
+        "IPython",
+        "attr",
+        "matplotlib",
+        "pandas",
+        "pydantic",
+        "qiskit_aer",
+        "rich",
+        "structlog",
+    }
+    program = "\n".join(
+        [
+            "import sys, qiskit",
+            "before = set(sys.modules)",
+            "import qiskit_gateway, qiskit_gateway.backends, qiskit_gateway.policies",
+            "print(*{name.partition('.')[0] for name in set(sys.modules) - before})",
+        ]
+    )
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603
+    assert not heavy & set(done.stdout.split())
+
+
+def test_what_is_imported_late_is_found_all_the_same():
+    """Every public name can be had from the package, and no other."""
+    assert all(hasattr(qiskit_gateway, name) for name in qiskit_gateway.__all__)
+    assert not hasattr(qiskit_gateway, "no_such_name")
