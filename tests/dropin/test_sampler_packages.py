@@ -144,6 +144,29 @@ def test_sampling_vqe(algorithms):
     assert results[0].best_measurement["value"].real == pytest.approx(-1.5)
 
 
+@pytest.mark.parametrize("aggregation", [None, 0.5])
+def test_qaoa(algorithms, aggregation):
+    """The largest cut of a ring of four is found, over all samples or the best half of them."""
+    from qiskit_algorithms.optimizers import COBYLA
+
+    algorithms.utils.algorithm_globals.random_seed = 5
+    ring = [("ZZ", [number, (number + 1) % 4], 0.5) for number in range(4)]
+    operator = SparsePauliOp.from_sparse_list(ring, num_qubits=4)
+    seen = []
+    qaoa = algorithms.QAOA(
+        router(default_shots=1000),
+        COBYLA(maxiter=30),
+        reps=2,
+        initial_point=[0.5, 0.5, 0.5, 0.5],
+        aggregation=aggregation,
+        callback=lambda _count, _point, value, _metadata: seen.append(value),
+    )
+    found = qaoa.compute_minimum_eigenvalue(operator)
+    assert found.best_measurement["bitstring"] in {"0101", "1010"}
+    assert found.best_measurement["value"] == pytest.approx(-2.0)
+    assert found.eigenvalue.real < min(-0.8, seen[0])
+
+
 def test_grover(algorithms):
     """An amplitude amplifier finds the marked state."""
     oracle = QuantumCircuit(2)
