@@ -49,12 +49,14 @@ def translate(exc: BaseException, *, phase: Phase) -> BackendError:
         return exc
     links = tuple(islice(_links(exc), _MAX_LINKS))
     kind, link = _verdict(links)
+    # A request about a job that may be made again says nothing of the job: the way to it is blocked.
+    asking = phase != "submit" and bool(kind.transient)
     return BackendError(
         _message(exc, link),
         transient=kind.transient,
         throttled=kind.throttled,
         retry_after_seconds=next(filter(None, map(_retry_after, links)), None),
-        fault=kind.fault,
+        fault="network" if asking else kind.fault,
         submitted=kind.submitted if phase == "submit" else True,
         authentication=kind.authentication,
     )

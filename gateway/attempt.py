@@ -5,6 +5,7 @@ which they are wrapped is written once, in :meth:`Attempts.run`.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
+from copy import copy
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -224,7 +225,10 @@ class Attempts:
             self._end(attempt, "cancelled", reason, price_usd=attempt.price_usd)
             raise
         except BaseException:
-            self._end(attempt, "cancelled", attempt.failure, price_usd=attempt.price_usd)
+            noted = not self.leaves(attempt.shard)
+            self._end(
+                attempt, "cancelled", attempt.failure, price_usd=attempt.price_usd, noted=noted
+            )
             raise
 
     async def _submit_and_collect(
@@ -291,9 +295,10 @@ class Attempts:
             if await self._was_taken_back(out):
                 raise _TakenBackError from error
             # Whoever gives a job up must not let it run on at somebody's cost.
-            if lost_connection(error):
+            if lost_connection(error) or error.authentication:
                 await self._cancel(out, attempt)
-            raise
+            # An attempt that was accepted has no other failure than that it may still run.
+            raise _of_a_taken_job(error, attempt.failure) from error
         except anyio.get_cancelled_exc_class():
             if self.leaves(attempt.shard):
                 attempt.failure = _may_run(attempt, "it is left for another process to fetch")
@@ -350,13 +355,14 @@ class Attempts:
         self.record.append(attempt)
         return attempt
 
-    def _end(self, attempt: Attempt, outcome: str, failure: str, *, price_usd: float) -> None:
+    def _end(
+        self, attempt: Attempt, outcome: str, failure: str, *, price_usd: float, noted: bool = True
+    ) -> None:
         attempt.outcome = outcome
         attempt.failure = failure
         attempt.price_usd = price_usd
         attempt.finished_seconds = self._now()
-        left = outcome == "cancelled" and self.leaves(attempt.shard)
-        if outcome not in {"done", "short"} and not left:
+        if outcome not in {"done", "short"} and noted:
             self._note_down(self.diary.ended, attempt)
 
     def _note_down(self, write: Callable[[Attempt], None], attempt: Attempt) -> None:
@@ -378,3 +384,15 @@ class Attempts:
 def _may_run(attempt: Attempt, reason: str) -> str:
     job = f"job {attempt.job_id!r}" if attempt.job_id else "a job that the provider perhaps took"
     return f"{job} may still run: {reason}"
+
+
+def _of_a_taken_job(error: BackendError, left: str) -> BackendError:
+    """Return a failure over a job that was taken, and that may still run if something is left.
+
+    Whatever a member says: that the job was taken is known. What becomes of one that may still run
+    is not, as with a submission that nobody answered.
+    """
+    told = copy(error)
+    told.submitted = None if left else True
+    told.message = f"{error}; {left}" if left else str(error)
+    return told

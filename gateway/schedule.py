@@ -95,6 +95,7 @@ class Scheduler:
         self._rated = [term for term in members if term.submissions_per_minute is not None]
         self._unfinished = unfinished
         self._deadline = math.inf
+        self._moved = False
         self.done = False
         for left in self._whole if unfinished is None else unfinished.left:
             self._endings.put(left)
@@ -236,9 +237,10 @@ class Scheduler:
         self._state.purse.close()
 
     def _stop(self, reason: str) -> Iterator[Instruction]:
-        if not self._state.stopped:
-            self._state.stopped = reason
-            for index, flight in self._state.flights.items():
+        # It may have stopped sending before, for want of money, and waited for what flies.
+        self._state.stopped = self._state.stopped or reason
+        for index, flight in self._state.flights.items():
+            if not flight.recalled:
                 flight.recalled = True
                 yield Cancel(shard=index)
         self._state.give_up_waiting(self._state.stopped)
@@ -251,10 +253,12 @@ class Scheduler:
             return
         self._state.broke.clear()
         self._sweep()
-        yield from self._deal(now, freed)
-        # Dealing may have found that some work can go to nobody it was kept for.
-        while not self._state.stopped and self._sweep():
-            yield from self._deal(now)
+        again = True
+        while again and not self._state.stopped:
+            self._moved = False
+            yield from self._deal(now, freed)
+            # Some work may have turned out to be for nobody it was kept for, or only for others.
+            again, freed = self._sweep() or self._moved, None
 
     def _deal(self, now: float, freed: str | None = None) -> Iterator[Instruction]:
         usable = self._state.health.usable(now)
@@ -358,6 +362,7 @@ class Scheduler:
             self._state.causes.append((piece, member, verdict.reason))
             if self._state.may_go(barred):
                 self._state.dealer.backlog.put(piece, barred)
+                self._moved = True
             else:
                 self._state.give_up(piece)
 
@@ -370,7 +375,7 @@ class Scheduler:
             self.done = True
             yield Done(given_up=tuple(self._state.given_up), sent=self._state.sent)
             return
-        deadline = math.inf if self._state.stopped else self._deadline
+        deadline = self._deadline if now < self._deadline else math.inf
         wake = min(deadline, self._next_look(now))
         if wake < math.inf:
             yield WakeAt(seconds=wake)
@@ -383,9 +388,11 @@ class Scheduler:
             return
         if self._state.down_since is None:
             self._state.down_since = now
-        patience, waited = self._state.policy.patience_seconds, now - self._state.down_since
-        if self._deadline == math.inf and patience is not None and waited >= patience:
-            self._state.give_up_waiting(f"no member was usable for {waited:.0f} s")
+        patience = self._state.policy.patience_seconds
+        # Told as the alarm was set: rounding might else let it ring in vain.
+        lost = patience is not None and now >= self._state.down_since + patience
+        if self._deadline == math.inf and lost:
+            self._state.give_up_waiting(f"no member was usable for {patience:.0f} s")
 
     def _next_look(self, now: float) -> float:
         """Return when something may change that no event tells."""

@@ -169,7 +169,7 @@ class Standing:
 
     def submissions_left(self, per_minute: int | None, now: float) -> int:
         """Return how many more jobs may be handed over now under a limit per minute."""
-        while self.submissions and self.submissions[0] <= now - _MINUTE:
+        while self.submissions and self.submissions[0] + _MINUTE <= now:
             self.submissions.popleft()
         return _MANY if per_minute is None else per_minute - len(self.submissions)
 

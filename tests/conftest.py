@@ -15,6 +15,17 @@ settings.register_profile("thorough", parent=settings.get_profile("default"), ma
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 
+def pytest_addoption(parser):
+    group = parser.getgroup("chaos")
+    group.addoption(
+        "--chaos-seeds",
+        default="300",
+        metavar="[FIRST:]LAST",
+        help="run the chaos suite for the seeds from FIRST (0 by default) to below LAST",
+    )
+    group.addoption("--chaos-seed", type=int, metavar="SEED", help="run it for this seed alone")
+
+
 @pytest.fixture(params=["trio", "asyncio"])
 def anyio_backend(request):
     """Run async tests on both event loops, on a clock that jumps."""

@@ -108,6 +108,18 @@ def test_a_job_that_exists_was_submitted(phase):
         assert translate(exc, phase=phase).submitted is True
 
 
+@pytest.mark.parametrize("phase", ["collect", "cancel", "reattach"])
+def test_a_request_about_a_job_that_may_be_made_again_says_nothing_of_the_job(phase):
+    """The way to the provider is blocked, whatever blocks it; a job that failed is told apart."""
+    for exc in (TimeoutError(), http(503), http(429), aws("ThrottlingException")):
+        assert (translate(exc, phase=phase).transient, translate(exc, phase=phase).fault) == (
+            True,
+            "network",
+        )
+    for exc in (JobError("failed"), http(404), TypeError()):
+        assert translate(exc, phase=phase).fault != "network"
+
+
 @pytest.mark.parametrize(
     "exc",
     [

@@ -297,6 +297,46 @@ async def test_retry_after_is_honoured():
     assert run.record[1].submitted_seconds - run.record[0].finished_seconds >= 100
 
 
+class Unreachable(Echo):
+    """A member whose jobs cannot be asked about, nor be cancelled."""
+
+    locked_out = False
+
+    def failure(self):
+        if self.locked_out:
+            return BackendError("who?", transient=False, fault="caller", authentication=True)
+        return BackendError("gone", transient=True, fault="network", submitted=True)
+
+    async def collect(self, handle):
+        await anyio.sleep(1)
+        raise self.failure()
+
+    async def cancel(self, handle):
+        raise self.failure()
+
+
+class LockedOut(Unreachable):
+    locked_out = True
+
+
+@pytest.mark.parametrize("kind", [Unreachable, LockedOut])
+@pytest.mark.parametrize("on_unknown", ["move", "fail"])
+async def test_a_job_that_can_be_neither_fetched_nor_cancelled_is_of_unknown_fate(kind, on_unknown):
+    """It may run on, which is reported, and it is not paid again where the policy forbids that."""
+    work, stores = make_work([(1, 10)])
+    fleet = Fleet([kind("gone"), Echo("well")])
+    run = Run("job", fleet, round_robin(retry=RetryPolicy(on_unknown=on_unknown)), work)
+
+    done = await run.execute()
+
+    assert [one.outcome for one in run.record[:1]] == ["unknown"]
+    assert "'gone-1' may still run" in run.record[0].failure
+    assert len(fleet["gone"].batches) == 1
+    assert bool(done.given_up) == (on_unknown == "fail")
+    if not done.given_up:
+        assert_right(stores)
+
+
 async def test_seeds_of_shards_differ_and_repeat():
     """With a seed every shard has its own, and the same run has the same ones again."""
     seen = []

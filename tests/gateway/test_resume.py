@@ -343,6 +343,19 @@ async def test_a_run_that_is_done_sends_nothing_and_says_the_same(tmp_path):
 
 
 @pytest.mark.anyio
+async def test_what_was_never_sent_is_written_down_as_that(tmp_path):
+    """An attempt that the provider says it never took costs nothing, in the journal too."""
+    world = World(tmp_path / "j", fleet_of(Finder))
+    await world.execute(world.begin(), lives=1)
+    await world.execute(world.take())
+    world.assert_right()
+    never = [one for one in world.run.record if one.outcome == "cancelled"]
+    assert [one.price_usd for one in never] == [0.0]
+    (written,) = Journal(world.path).runs()
+    assert written.spent_usd == pytest.approx(sum(one.price_usd for one in world.run.record))
+
+
+@pytest.mark.anyio
 async def test_what_is_reported_goes_on_where_it_was(tmp_path):
     """The attempts of both processes are told, on one time that began with the run."""
     world = World(tmp_path / "j", fleet_of(Keeper))

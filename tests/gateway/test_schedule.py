@@ -16,6 +16,8 @@ from worlds import (
 )
 
 from qiskit_gateway.events import (
+    Cancel,
+    MemberClosed,
     ShardFailed,
     ShardFinished,
     ShardRefused,
@@ -23,6 +25,7 @@ from qiskit_gateway.events import (
     Submit,
     Tick,
     TryFailed,
+    WakeAt,
 )
 from qiskit_gateway.policies import (
     BreakerPolicy,
@@ -36,6 +39,7 @@ from qiskit_gateway.policies import (
     round_robin,
     weighted,
 )
+from qiskit_gateway.schedule import Scheduler
 from qiskit_gateway.standing import FleetStanding
 from qiskit_gateway.terms import Terms
 from qiskit_gateway.workload import Piece, Task
@@ -394,3 +398,60 @@ def test_submissions_keep_to_a_limit_per_minute():
 
     assert all(later - earlier >= 60 for earlier, later in zip(times, times[3:], strict=False))
     assert len(times) == 10
+
+
+def started(policy, members, tasks):
+    scheduler = Scheduler(tasks, members, policy, standing=FleetStanding())
+    return scheduler, scheduler.start(0.0)
+
+
+@pytest.mark.parametrize("how", ["cancelled", "deadline"])
+def test_a_run_that_sends_no_more_for_want_of_money_can_still_be_stopped(how):
+    """What flies when the budget is used up is cancelled like any other; its deadline holds."""
+    policy = fastest(budget=Budget(shots=10), deadline_seconds=100 if how == "deadline" else None)
+    members = [Terms(name="a", order=0, max_circuits=1, max_in_flight=1)]
+    scheduler, first = started(policy, members, [Task(index=0, rows=2, shots=10)])
+    (submit,) = (one for one in first if isinstance(one, Submit))
+    scheduler.handle(Tick(), 1.0)
+    event, now = (Stop(reason="enough"), 50.0) if how == "cancelled" else (Tick(), 100.0)
+
+    if how == "deadline":
+        looks = [one.seconds for one in first if isinstance(one, WakeAt)]
+        assert looks == [100.0]
+    answers = scheduler.handle(event, now)
+
+    assert Cancel(shard=submit.shard.index) in answers
+    assert not scheduler.handle(Tick(), now + 1) or scheduler.done
+
+
+def test_a_run_out_of_money_waits_for_what_flies():
+    """It ends well, though a member that is out could be let in again meanwhile."""
+    breaker = BreakerPolicy(submit_errors=1, failures=1, eject_seconds=5)
+    policy = round_robin(budget=Budget(attempts=2), breaker=breaker)
+    members = [Terms(name=name, order=o, max_in_flight=1) for o, name in enumerate("abc")]
+    tasks = [Task(index=index, rows=1, shots=1, group=index) for index in range(9)]
+    scheduler, first = started(policy, members, tasks)
+    bad, good = (one.shard for one in first if isinstance(one, Submit))
+
+    closed = scheduler.handle(ShardFailed(shard=bad.index, failure=TRANSIENT, reason="no"), 1.0)
+    later = scheduler.handle(Tick(), 62.0)
+    end = scheduler.handle(ShardFinished(shard=good.index), 63.0)
+
+    assert [type(one) for one in closed if not isinstance(one, WakeAt)] == [MemberClosed]
+    assert not any(isinstance(one, Submit | Cancel) for one in later)
+    (done,) = end
+    assert sum(one.piece.rows for one in done.given_up) == 8
+
+
+@pytest.mark.parametrize("spread", ["rows", "pubs", "shots"])
+def test_work_that_one_member_is_too_dear_for_goes_to_another_at_once(spread):
+    """With nothing in flight no event would come that gives it out."""
+
+    def price(jobs, circuits, circuit_shots, seconds):
+        return jobs * 0.5
+
+    policy = fastest(budget=Budget(per_member_usd={"a": 0.1}, on_exhausted="move"), spread=spread)
+    members = [Terms(name="a", order=0, price=price), Terms(name="b", order=1, price=price)]
+    _, first = started(policy, members, [Task(index=0, rows=1, shots=10)])
+
+    assert {one.member for one in first if isinstance(one, Submit)} == {"b"}

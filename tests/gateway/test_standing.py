@@ -100,3 +100,14 @@ def test_jobs_in_flight_bridge_the_queue_where_nobody_says_how_many(terms, queue
         standing.take(number, Load(1, 10), now=0.0)
 
     assert terms.free_slots(standing, now=0.0) == free
+
+
+@given(st.floats(0, 1e6), st.integers(1, 5))
+def test_a_slot_of_the_minute_is_free_when_it_was_said_to_be(now, per_minute):
+    """At the time for which the alarm is set there is room, however the sum was rounded."""
+    standing = Standing()
+    for key in range(per_minute):
+        standing.take(key, Load(1, 1), now)
+
+    assert standing.submissions_left(per_minute, now) == 0
+    assert standing.submissions_left(per_minute, standing.submissions[0] + 60) > 0

@@ -1,0 +1,352 @@
+"""Providers without threads, for a clock that jumps: they keep their jobs, keep books, and misbehave.
+
+A :class:`Provider` outlives the processes that use it. It computes results of its own for circuits
+whose every shot can be recognised (:mod:`chaos.circuits`), and lets the same steps act on them that
+:class:`~qiskit_gateway.backends.ScriptedBackend` has, told apart and translated by the real code:
+only waiting is done here in another way, because a step that blocks would stop the clock.
+"""
+
+import math
+import random
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import anyio
+import numpy as np
+from chaos import circuits
+from qiskit.providers import JobError
+from qiskit.result import Result
+from qiskit.result.models import ExperimentResult, ExperimentResultData
+
+from qiskit_gateway.backends.batch import Batch
+from qiskit_gateway.backends.errors import BackendError, Refused
+from qiskit_gateway.backends.faults import translate
+from qiskit_gateway.backends.limits import Limits
+from qiskit_gateway.backends.member import Handle
+from qiskit_gateway.backends.outcomes import read
+from qiskit_gateway.backends.pricing import Pricing, Usage
+from qiskit_gateway.backends.steps import Call, Hangs, Step, Together
+from qiskit_gateway.backends.tampering import Swaps
+
+FOREVER = math.inf
+
+
+@dataclass(frozen=True, slots=True)
+class Refuses(Step):
+    """Answer that the first program cannot run there."""
+
+
+@dataclass(frozen=True, slots=True)
+class AcceptsThenHangs(Step):
+    """Take the job, and never say so."""
+
+
+@dataclass(frozen=True, slots=True)
+class PoisonRow(Step):
+    """Fail every job that holds a row, and blame nobody."""
+
+    row: int
+
+    def before(self, moment, call):
+        if moment == "result" and self.row in call.options["codes"]:
+            raise JobError("the job failed: internal error 9999")
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Job:
+    """A job as its provider knows it.
+
+    Attributes:
+        codes: The code of the row of each circuit, in order.
+        ready: When it is done; never, where it hangs.
+        over: Set when it was cancelled.
+        told: Whether its end, good or bad, was told to whoever asked for it.
+        shown: By the code of a row, the codes that the results in its place are of: its own, or
+            that of another where results were swapped.
+        swapped: The codes in whose place another result was shown.
+        usable: By code, how many shots the result that was told has for it, in the order asked.
+    """
+
+    serial: int
+    job_id: str
+    batch: Batch
+    call: Call
+    codes: tuple[int, ...]
+    taken: float
+    ready: float
+    price: float
+    over: anyio.Event
+    cancelled: bool = False
+    told: bool = False
+    shown: dict = field(default_factory=lambda: defaultdict(set))
+    usable: dict = field(default_factory=lambda: defaultdict(list))
+    swapped: set = field(default_factory=set)
+
+    @property
+    def shots(self):
+        return len(self.codes) * self.batch.shots
+
+
+@dataclass(slots=True, kw_only=True)
+class Nature:
+    """How a provider is.
+
+    Attributes:
+        fault_rate: How often something is wrong with a call of ``submit``.
+        faults: Of what kinds that is: each makes a step.
+        outages: When it is down, in seconds; jobs that run then are lost where it is ``frail``.
+        lets_cancel: Whether it cancels jobs on request.
+        looks_up: Whether it knows jobs by their ids.
+        finds: Whether it knows them by our name for them.
+        every: A step that happens to all jobs, such as :class:`PoisonRow`.
+    """
+
+    submit_seconds: float = 0.1
+    queue_seconds: float = 0.0
+    job_seconds: float = 1.0
+    circuit_seconds: float = 0.1
+    fault_rate: float = 0.0
+    faults: tuple[Callable[[random.Random], Step], ...] = ()
+    outages: tuple[tuple[float, float], ...] = ()
+    frail: bool = False
+    lets_cancel: bool = True
+    looks_up: bool = True
+    finds: bool = False
+    counts_only: bool = False
+    every: Step | None = None
+
+
+@dataclass(eq=False)
+class Provider:
+    """A provider that keeps its jobs, as a member of a fleet.
+
+    Attributes:
+        jobs: Those that it has taken, by id.
+        batches: Those that it was asked to take, whether it did or not.
+    """
+
+    name: str
+    nature: Nature
+    seed: int
+    serials: "object"
+    limits: Limits = field(default_factory=Limits)
+    pricing: Pricing = field(default_factory=Pricing)
+    weight: float = 1.0
+    tags: frozenset = frozenset()
+    fidelity: float | None = None
+    overlaps: bool = True
+    unique: bool = True
+    jobs: dict = field(default_factory=dict)
+    batches: list = field(default_factory=list)
+
+    def __post_init__(self):
+        self._rng = random.Random(self.seed)
+
+    # -- the verbs -------------------------------------------------------------------------------
+
+    def refusal(self, program, shots, options):
+        return ""
+
+    async def submit(self, batch: Batch) -> Handle:
+        self.batches.append(batch)
+        call = self._call(batch)
+        await anyio.sleep(self.nature.submit_seconds)
+        if isinstance(call.step, Refuses):
+            raise Refused({0: "it does not fit"})
+        with Translated("submit"):
+            self._check_up()
+            await _before("run", call)
+            job = self._taken(batch, call)
+            await anyio.sleep(self.nature.submit_seconds)
+            if any(isinstance(step, AcceptsThenHangs) for step in leaves(call.step)):
+                await anyio.sleep_forever()
+            call.step.taken(call)
+        return Handle(job_id=job.job_id, job=job, batch=batch)
+
+    async def collect(self, handle: Handle):
+        job = self.jobs[handle.job_id]
+        with Translated("collect"):
+            with anyio.CancelScope(deadline=job.ready):
+                await job.over.wait()
+            if job.cancelled:
+                job.told = True
+                raise JobError(f"job {job.job_id} was cancelled")
+            self._check_up()
+            if self.nature.frail and any(job.taken < down < job.ready for down in self._downs()):
+                job.told = True
+                raise JobError("the job was lost in an outage")
+            await self._deliver(job)
+            result = job.call.step.edit(self._result(job), job.call)
+        job.told = True
+        self._note(job, result)
+        wirings = [circuits.wiring(e.program) for e in handle.batch.entries for _ in e.rows]
+        return read(result, wirings, handle.batch.kept_shots)
+
+    async def cancel(self, handle: Handle) -> bool:
+        job = self.jobs[handle.job_id]
+        with Translated("cancel"):
+            await _before("cancel", job.call)
+            self._check_up()
+            if self.nature.lets_cancel and anyio.current_time() < job.ready:
+                job.cancelled = True
+                job.over.set()
+            await _before("status", job.call)
+        return job.cancelled
+
+    async def reattach(self, job_id: str) -> Handle:
+        await anyio.sleep(self.nature.submit_seconds)
+        with Translated("reattach"):
+            self._check_up()
+            if not self.nature.looks_up or job_id not in self.jobs:
+                raise JobError(f"there is no job {job_id}")
+        return Handle(job_id=job_id, job=self.jobs[job_id])
+
+    async def find(self, key: str) -> Handle | None:
+        await anyio.sleep(self.nature.submit_seconds)
+        if not self.nature.finds:
+            raise BackendError(f"{self.name} cannot look for jobs", transient=False)
+        with Translated("reattach"):
+            self._check_up()
+        found = [job for job in self.jobs.values() if job.batch.key == key]
+        return Handle(job_id=found[0].job_id, job=found[0]) if found else None
+
+    # -- what happens ----------------------------------------------------------------------------
+
+    def _downs(self):
+        return [down for down, _ in self.nature.outages]
+
+    def _check_up(self):
+        now = anyio.current_time()
+        if any(down <= now < up for down, up in self.nature.outages):
+            raise ConnectionRefusedError(111, "Connection refused")
+
+    def _call(self, batch: Batch) -> Call:
+        nature, rng = self.nature, self._rng
+        step = rng.choice(nature.faults)(rng) if rng.random() < nature.fault_rate else Step()
+        if nature.every is not None:
+            step = nature.every + step
+        return Call(
+            number=len(self.batches) - 1,
+            sent=tuple(circuits.blank(e.program.num_bits) for e in batch.entries for _ in e.rows),
+            options={"shots": batch.shots, "codes": codes_of(batch)},
+            step=step,
+            rng=np.random.default_rng(rng.getrandbits(32)),
+        )
+
+    def _taken(self, batch: Batch, call: Call) -> Job:
+        now, nature, codes = anyio.current_time(), self.nature, codes_of(batch)
+        seconds = nature.queue_seconds + nature.job_seconds + nature.circuit_seconds * len(codes)
+        serial = next(self.serials)
+        usage = Usage(circuits=len(codes), shots=len(codes) * batch.shots)
+        job = Job(
+            serial=serial,
+            job_id=f"{self.name}-{serial}",
+            batch=batch,
+            call=call,
+            codes=codes,
+            taken=now,
+            ready=now + seconds + _held_seconds("result", call.step),
+            price=self.pricing(usage),
+            over=anyio.Event(),
+        )
+        self.jobs[job.job_id] = job
+        return job
+
+    async def _deliver(self, job: Job):
+        """Let the steps spoil the call; what says that the job is over says so for good."""
+        try:
+            for step in leaves(job.call.step):
+                if not isinstance(step, Hangs):
+                    step.before("result", job.call)
+        except Exception as error:
+            # A connection that breaks says nothing of the job, which is done all the same.
+            job.told = not isinstance(error, ConnectionError)
+            raise
+
+    def _result(self, job: Job) -> Result:
+        rng = np.random.default_rng([self.seed, job.serial])
+        shots, number, experiments = job.batch.shots, 0, []
+        programs = [entry.program for entry in job.batch.entries for _ in entry.rows]
+        for position, (program, code) in enumerate(zip(programs, job.codes, strict=True)):
+            if program.basis is None:
+                serials = [(job.serial, number + shot) for shot in range(shots)]
+                serials = serials if self.unique else [(0, 0)] * shots
+                values = circuits.shots_of(program.circuit, code, serials, rng)
+            else:
+                values = [circuits.bits_of(code, program.basis, job.serial, position)] * shots
+            number += shots
+            experiments.append(_experiment(values, shots, counts_only=self.nature.counts_only))
+        return Result(results=experiments)
+
+    def _note(self, job: Job, result):
+        """Keep what the result that is told has, position by position, as anybody could count it."""
+        experiments = getattr(result, "results", None)
+        experiments = list(experiments) if isinstance(experiments, list) else []
+        shown = list(job.codes)
+        for step in leaves(job.call.step):
+            if isinstance(step, Swaps) and max(step.i, step.j) < len(shown):
+                shown[step.i], shown[step.j] = shown[step.j], shown[step.i]
+                job.swapped |= {shown[step.i], shown[step.j]}
+        for position, code in enumerate(job.codes):
+            whole = len(experiments) == len(job.codes)
+            job.shown[code].add(shown[position])
+            bits = job.call.sent[position].num_clbits
+            usable = _usable(experiments[position], bits) if whole else 0
+            job.usable[code].append((position, min(usable, job.batch.kept_shots)))
+
+
+class Translated:
+    """Turn what a provider raises into facts, as the adapter does."""
+
+    def __init__(self, phase):
+        self._phase = phase
+
+    def __enter__(self):
+        return None
+
+    def __exit__(self, kind, error, trace):
+        if isinstance(error, Exception) and not isinstance(error, BackendError):
+            raise translate(error, phase=self._phase) from error
+
+
+def leaves(step: Step) -> list[Step]:
+    """Return the steps that a step is made of."""
+    if isinstance(step, Together):
+        return [leaf for part in step.steps for leaf in leaves(part)]
+    return [step]
+
+
+async def _before(moment, call):
+    for step in leaves(call.step):
+        if not isinstance(step, Hangs):
+            step.before(moment, call)
+        elif step.at == moment:
+            await anyio.sleep(FOREVER if step.seconds is None else step.seconds)
+
+
+def _held_seconds(moment, step):
+    held = [one for one in leaves(step) if isinstance(one, Hangs) and one.at == moment]
+    return sum(FOREVER if one.seconds is None else one.seconds for one in held)
+
+
+def codes_of(batch: Batch) -> tuple[int, ...]:
+    """Return the code of the row of each circuit: its parameter."""
+    return tuple(int(row[0]) for entry in batch.entries for row in entry.rows)
+
+
+def _experiment(values, shots, *, counts_only):
+    texts = [hex(value) for value in values]
+    counts = defaultdict(int)
+    for text in texts:
+        counts[text] += 1
+    data = {"counts": dict(counts)} if counts_only else {"counts": dict(counts), "memory": texts}
+    return ExperimentResult(shots=shots, success=True, data=ExperimentResultData(**data))
+
+
+def _usable(experiment, bits):
+    """Return how many shots an experiment has that can be believed."""
+    counts = getattr(experiment.data, "counts", None) or {}
+    whole = all(math.isfinite(n) and n >= 0 and n == int(n) for n in counts.values())
+    narrow = all(int(name, 16) < 1 << bits for name in counts)
+    return int(sum(counts.values())) if experiment.success and whole and narrow else 0

@@ -1,0 +1,164 @@
+"""A scenario lived through, on a clock that jumps: runs that go on side by side, die, and are resumed."""
+
+import math
+from dataclasses import dataclass, field
+
+import anyio
+from chaos.dying import Dying
+from chaos.scenario import Scenario
+from trio.testing import MockClock
+
+import qiskit_gateway.estimator as estimators
+import qiskit_gateway.sampler as samplers
+from qiskit_gateway import Journal
+from qiskit_gateway.backends import Fleet
+from qiskit_gateway.clock import JumpingLoop
+from qiskit_gateway.dispatch import Run
+from qiskit_gateway.job import RouterJob
+from qiskit_gateway.journal import RunRecord
+from qiskit_gateway.logs import silent_logger
+from qiskit_gateway.record import NO_DIARY
+from qiskit_gateway.router import Router
+
+# A run that is not over after so long never will be.
+AGES = 50 * 86_400.0
+
+
+@dataclass(kw_only=True, eq=False)
+class Life:
+    """One run as one process saw it.
+
+    Attributes:
+        died: Whether the process did before the run was over.
+        answer: What the job answered: a result, or an error.
+        began: When this process began to work on it, on the loop's clock.
+        over: When it stopped.
+    """
+
+    run: Run
+    fleet: Fleet
+    died: bool = False
+    answer: object = None
+    began: float = 0.0
+    over: float = 0.0
+
+
+@dataclass(kw_only=True, eq=False)
+class World:
+    """What there was in the end.
+
+    Attributes:
+        written: What the journal knows of the run in the end, where there is one.
+        lives: For each run, its lives; all but the last ended by a death.
+        cancelled_at: When the user cancelled, on the loop's clock.
+    """
+
+    scenario: Scenario
+    journal: Journal | None = None
+    written: RunRecord | None = None
+    lives: list[list[Life]] = field(default_factory=list)
+    cancelled_at: float = math.inf
+
+
+def lived(scenario: Scenario, folder) -> World:
+    """Live through a scenario and return what there was in the end."""
+    world = World(scenario=scenario, lives=[[] for _ in scenario.runs])
+    options = {
+        "trio": {"clock": MockClock(autojump_threshold=0)},
+        "asyncio": {"loop_factory": JumpingLoop},
+    }[scenario.loop]
+    anyio.run(_live, world, folder, backend=scenario.loop, backend_options=options)
+    return world
+
+
+async def _live(world: World, folder):
+    scenario, primitive = world.scenario, _Primitive(world.scenario)
+    with anyio.fail_after(AGES):
+        if scenario.journal:
+            await _again_and_again(world, primitive, folder)
+        else:
+            router = Router(Fleet(scenario.providers), scenario.policy)
+            async with anyio.create_task_group() as group:
+                for number, pubs in enumerate(scenario.runs):
+                    work, result = primitive.plan(pubs)
+                    run = Run(f"run{number}", *_of(router), router.stated(work), log=_LOG)
+                    group.start_soon(_followed, world, number, run, result)
+
+
+async def _again_and_again(world: World, primitive: "_Primitive", folder):
+    scenario, (pubs,) = world.scenario, world.scenario.runs
+    dead = [0.0]
+    for number, death in enumerate([*scenario.deaths, None]):
+        # A journal and a fleet of its own, as a new process has.
+        world.journal = Journal(folder / "journal", clock=lambda: anyio.current_time() + dead[0])
+        router = Router(Fleet(scenario.providers), scenario.policy, world.journal)
+        if number == 0:
+            work, result = primitive.plan(pubs)
+            work, shots = router.stated(work), sum(task.rows * task.shots for task in work.tasks)
+            diary = world.journal.begin("run0", primitive.statement(pubs), shots)
+        else:
+            dead[0] += 1000.0  # The dead are known by their silence, since this process lives on.
+            (work, result), diary = router.taken_up("run0", scenario.kind, primitive.restated)
+        dying = Dying(diary, death and death.writes)
+        run = Run("run0", *_of(router), work, log=_LOG, diary=dying)
+        with dying.scope:
+            if death is not None and death.seconds is not None:
+                dying.scope.deadline = anyio.current_time() + death.seconds
+            await _followed(world, 0, run, result)
+        if not world.lives[0][-1].died:
+            (world.written,) = world.journal.runs()
+            return
+        world.journal.close()
+
+
+_LOG = silent_logger()
+
+
+def _of(router):
+    return router.fleet, router.policy
+
+
+async def _followed(world: World, number: int, run: Run, result):
+    """Live a run to its end, or to that of its process."""
+    life = Life(run=run, fleet=run._fleet, died=True, began=anyio.current_time())
+    world.lives[number].append(life)
+    job = RouterJob(run, result, on_failure=world.scenario.policy.on_failure)
+    try:
+        async with anyio.create_task_group() as group:
+            if world.scenario.cancel_seconds is not None:
+                group.start_soon(_cancelled, world, job)
+            await job._main()
+            group.cancel_scope.cancel()
+        life.died = run.ended is None
+        if run._diary is not NO_DIARY:
+            life.died |= run._diary.scope.cancel_called
+        if job.in_final_state():
+            life.answer = job._future.exception() or job._future.result()
+    finally:
+        life.over = anyio.current_time()
+
+
+async def _cancelled(world: World, job: RouterJob):
+    await anyio.sleep(world.scenario.cancel_seconds)
+    world.cancelled_at = anyio.current_time()
+    job._cancel()
+
+
+class _Primitive:
+    """How the primitive of a scenario states work."""
+
+    def __init__(self, scenario: Scenario) -> None:
+        self._options = {"seed_simulator": scenario.simulator_seed}
+        if scenario.kind == "sampler":
+            self._module, self._options = samplers, samplers.SamplerOptions(**self._options)
+        else:
+            allocation = "by_weight" if scenario.by_weight else "per_basis"
+            self._module = estimators
+            self._options = estimators.EstimatorOptions(**self._options, shot_allocation=allocation)
+        self.restated = self._module._restated
+
+    def plan(self, pubs):
+        return self._module._plan(pubs, self._options)
+
+    def statement(self, pubs):
+        return self._module._statement(pubs, self._options)
