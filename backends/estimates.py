@@ -25,11 +25,13 @@ class GateCounts:
         num_1q: One-qubit gates.
         num_2q: Two-qubit gates.
         num_measure: Measurements.
+        num_prepare: Preparations of a qubit: once for each that is used, and its resets.
     """
 
     num_1q: int
     num_2q: int
     num_measure: int
+    num_prepare: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,11 +52,14 @@ class Estimate:
 
 def gate_counts(circuit: QuantumCircuit) -> GateCounts:
     """Return how many operations a circuit has."""
-    one = two = measure = 0
+    one = two = measure = resets = 0
+    used: set[int] = set()
     for instruction, qubits in _operations(circuit, tuple(range(circuit.num_qubits))):
+        if instruction.name not in _IDLING:
+            used.update(qubits)
         if instruction.name in _NOT_GATES:
-            continue
-        if instruction.name == "measure":
+            resets += instruction.name == "reset"
+        elif instruction.name == "measure":
             measure += 1
         elif len(qubits) == 1:
             one += 1
@@ -62,7 +67,7 @@ def gate_counts(circuit: QuantumCircuit) -> GateCounts:
             two += 1
         else:
             two += 6 * max(0, len(qubits) - 2)
-    return GateCounts(num_1q=one, num_2q=two, num_measure=measure)
+    return GateCounts(num_1q=one, num_2q=two, num_measure=measure, num_prepare=len(used) + resets)
 
 
 def estimated_fidelity(circuit: QuantumCircuit, target: Target | None) -> float | None:

@@ -25,6 +25,7 @@ class Usage:
         gate_1q_shots: One-qubit gates, each counted once per shot, as compiled for the member.
         gate_2q_shots: Two-qubit gates, counted likewise.
         measure_shots: Measurements, counted likewise.
+        prepare_shots: Preparations of qubits, the first and by resets, counted likewise.
     """
 
     circuits: int
@@ -33,6 +34,7 @@ class Usage:
     gate_1q_shots: int = 0
     gate_2q_shots: int = 0
     measure_shots: int = 0
+    prepare_shots: int = 0
 
     def __post_init__(self) -> None:
         _check_amounts(self)
@@ -41,7 +43,7 @@ class Usage:
 Tariff = Callable[[Usage], float]
 """The price in USD of one job."""
 
-_GATES = frozenset({"gate_1q_shots", "gate_2q_shots", "measure_shots"})
+_GATES = frozenset({"gate_1q_shots", "gate_2q_shots", "measure_shots", "prepare_shots"})
 
 
 def needs_gates(tariff: Tariff) -> bool:
@@ -155,7 +157,8 @@ class Pricing:
 class Hqc:
     """Price a job in Quantinuum's credits.
 
-    A circuit of ``C`` shots costs ``5 + C (N1q + 10 N2q + 5 Nm) / 5000`` HQC.
+    A circuit of ``C`` shots costs ``5 + C (N1q + 10 N2q + 5 Nm) / 5000`` HQC, where ``Nm`` counts
+    measurements and preparations, that of each qubit at the beginning and resets.
 
     Attributes:
         usd_per_hqc: Price of one credit in USD.
@@ -180,7 +183,8 @@ class Hqc:
 
     def __call__(self, usage: Usage) -> float:
         """Return the price of the job in USD."""
-        weighted = usage.gate_1q_shots + 10 * usage.gate_2q_shots + 5 * usage.measure_shots
+        spam = usage.measure_shots + usage.prepare_shots
+        weighted = usage.gate_1q_shots + 10 * usage.gate_2q_shots + 5 * spam
         credits_used = self.hqc_per_circuit * usage.circuits + weighted / 5000
         return float(self.usd_per_hqc * credits_used)
 

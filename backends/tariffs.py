@@ -263,8 +263,8 @@ _LISTINGS: Mapping[str, _Listing] = MappingProxyType(
         _AZURE,
         "2026-04-15",
         {"quantinuum:hqc": _hqc},
-        "5 + C (N1q + 10 N2q + 5 Nm) / 5000 credits for a circuit of C shots; all branches of "
-        "control flow count; what a credit costs is by contract",
+        "5 + C (N1q + 10 N2q + 5 Nm) / 5000 credits for a circuit of C shots, Nm of measurements, "
+        "initial preparations and resets; all branches of control flow count; what a credit costs is by contract",
     )
     | _each(
         "USD",

@@ -65,6 +65,7 @@ def _priced(member: FleetMember) -> Callable[..., float]:
             gate_1q_shots=round(compiled.gates_1q * shots),
             gate_2q_shots=round(compiled.gates_2q * shots),
             measure_shots=round(compiled.measures * shots),
+            prepare_shots=round(compiled.prepares * shots),
         )
         return jobs * member.pricing(usage)
 
@@ -187,6 +188,7 @@ class _Asked:
             gates_1q=answer.gates.num_1q,
             gates_2q=answer.gates.num_2q,
             measures=answer.gates.num_measure,
+            prepares=answer.gates.num_prepare,
             fidelity=answer.fidelity,
             shot_seconds=answer.shot_seconds if self.seconds else None,
         )

@@ -12,6 +12,7 @@ class Compiled:
         gates_1q: One-qubit gates.
         gates_2q: Two-qubit gates.
         measures: Measurements.
+        prepares: Preparations of qubits.
         fidelity: Expected fidelity of a shot in [0, 1], if known.
         shot_seconds: Machine time of a shot, if known.
     """
@@ -19,6 +20,7 @@ class Compiled:
     gates_1q: float = 0.0
     gates_2q: float = 0.0
     measures: float = 0.0
+    prepares: float = 0.0
     fidelity: float | None = None
     shot_seconds: float | None = None
 
@@ -43,6 +45,7 @@ def mean_of(parts: Iterable[tuple[float, Compiled]]) -> Compiled:
         gates_1q=mean(one.gates_1q for one in circuits) or 0.0,
         gates_2q=mean(one.gates_2q for one in circuits) or 0.0,
         measures=mean(one.measures for one in circuits) or 0.0,
+        prepares=mean(one.prepares for one in circuits) or 0.0,
         fidelity=mean(one.fidelity for one in circuits),
         shot_seconds=mean(one.shot_seconds for one in circuits),
     )

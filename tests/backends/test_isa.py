@@ -842,6 +842,15 @@ def test_gates_are_counted_as_compiled():
     circuit.barrier()
     gates = prepare(Program(circuit=circuit, basis="IXZ"), BasicSimulator()).gates
     assert (gates.num_1q, gates.num_2q, gates.num_measure) == (2, 1 + 6, 2)
+    assert gates.num_prepare == 3
+    again = QuantumCircuit(5, 2)
+    again.x(0)
+    again.measure(0, 0)
+    again.reset(0)
+    again.measure(0, 1)
+    again.barrier()
+    gates = prepare(Program(circuit=again), BasicSimulator()).gates
+    assert (gates.num_measure, gates.num_prepare) == (2, 2)
     aer = pytest.importorskip("qiskit_aer").AerSimulator()
     gates = prepare(Program(circuit=with_branch()), aer).gates
     assert (gates.num_1q, gates.num_2q, gates.num_measure) == (2, 0, 2)

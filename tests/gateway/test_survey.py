@@ -21,6 +21,7 @@ from qiskit.transpiler import (
 from qiskit_gateway import PlanError, RouterEstimator, RouterSampler, simulate
 from qiskit_gateway.backends import Fleet, Limits, Member, Pricing, ScriptedBackend, SimulatedMember
 from qiskit_gateway.backends.pricing import Hqc
+from qiskit_gateway.backends.tariffs import tariff
 from qiskit_gateway.dispatch import Run
 from qiskit_gateway.policies import (
     Budget,
@@ -99,7 +100,11 @@ class Watched(PassManager):
     ("tariff", "worked"),
     [
         (BY_GATES, lambda one, two, _: 50 * (one * GATES_1Q + two * GATES_2Q)),
-        (Hqc(usd_per_hqc=10), lambda one, two, m: 10 * (5 + 50 * (one + 10 * two + 5 * m) / 5000)),
+        # Each of the three qubits is prepared once and measured once.
+        (
+            Hqc(usd_per_hqc=10),
+            lambda one, two, m: 10 * (5 + 50 * (one + 10 * two + 5 * (m + 3)) / 5000),
+        ),
         (Pricing(per_2q_gate_shot=1e-9, minimum_per_job=12.4166), lambda *_: 12.4166),
         (lambda usage: usage.gate_2q_shots * GATES_2Q, lambda _, two, __: 50 * two * GATES_2Q),
     ],
@@ -121,6 +126,46 @@ def test_a_job_is_priced_by_the_gates_that_were_sent(tariff, worked):
     one, two, measures = count(backend.calls[0].sent)
     assert two > 3, "the line must cost swaps, or the circuit as written would do"
     assert job.report().price_usd == pytest.approx(worked(one, two, measures))
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "shots", "usd"),
+    [
+        # A fee of 0.30 for the task, and 0.00145 for each shot.
+        ("braket:iqm_garnet", {}, 1000, 1.75),
+        ("braket:ionq_forte", {}, 1000, 80.30),
+        # 30 credits and 2.35 a shot, at a cent each: the 2380 credits of the provider's own example.
+        ("qbraid:aqt_ibex_q1", {}, 1000, 23.80),
+        # 1000 (2 * 0.000220 + 1 * 0.000975) = 1.415 is below the floor, 20 times as much is above.
+        ("azure:ionq_aria", {"error_mitigation": False}, 1000, 12.4166),
+        ("azure:ionq_aria", {"error_mitigation": False}, 20_000, 28.30),
+        ("azure:ionq_aria", {}, 20_000, 97.50),
+        # 5 + 1000 (2 + 10 * 1 + 5 * (2 + 2)) / 5000 = 11.4 credits.
+        ("quantinuum:hqc", {"usd_per_hqc": 10}, 1000, 114.0),
+        # 31 ms, begun increments of 10 ms at 0.02.
+        ("azure:rigetti_cepheus_1_108q", {}, 1000, 0.08),
+        ("ibm:pay_as_you_go", {}, 1000, 0.031 * 1.60),
+        ("iqm:resonance", {}, 1000, 0.031 * 0.30),
+        ("scaleway:aqt_ibex_q1", {"usd_per_eur": 1.1}, 1000, 1.1 * (0.30 + 21.0)),
+        ("ibm:open", {}, 1000, 0.0),
+    ],
+)
+def test_published_tariffs_price_a_run_as_worked_by_hand(name, arguments, shots, usd):
+    """Two rotations, one coupling, two readouts of three layers of 10 us: the bill of each tariff."""
+    backend = device(seconds=1e-5)
+    circuit = QuantumCircuit(2)
+    circuit.sx(0)
+    circuit.sx(1)
+    circuit.cx(0, 1)
+    circuit.measure_all()
+    sampler = RouterSampler(Member(backend, name="a", pricing=tariff(name, **arguments)))
+
+    quote = sampler.quote([circuit], shots=shots)
+    job = sampler.run([circuit], shots=shots)
+    job.result()
+
+    assert job.report().price_usd == pytest.approx(usd)
+    assert quote.price_usd == pytest.approx(usd)
 
 
 def test_a_job_of_several_circuits_is_priced_by_all_of_them():
