@@ -5,7 +5,7 @@ by prices, ``Price() + 40 * Hours()``, or looked at one after the other, ``Then(
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from math import inf
 from numbers import Real
@@ -189,6 +189,23 @@ class Hours(Objective):
 
 
 @dataclass(frozen=True, slots=True)
+class RunHours(Objective):
+    """How long until all that waits would be done, in hours from now.
+
+    The value of one offer is that of :class:`Hours`. The difference is in how work is divided:
+    under ``Price() + 40 * Hours()`` every circuit weighs its own price and time, and the last is
+    sent where they are best for it alone; under ``Price() + 40 * RunHours()`` what is weighed is
+    the price of the whole work against the time until the last of it is done.
+    """
+
+    uses: ClassVar[frozenset[str]] = frozenset({"wait_seconds", "run_seconds"})
+
+    def __call__(self, offer: Offer) -> float:
+        """Return the value of ``offer``."""
+        return offer.finish_seconds / 3600.0
+
+
+@dataclass(frozen=True, slots=True)
 class Infidelity(Objective):
     """One minus the expected fidelity; an unknown fidelity counts as the worst, 1."""
 
@@ -298,6 +315,56 @@ class OrderOf(Objective):
         """Return the value of ``offer``."""
         known = offer.member in self.members
         return float(self.members.index(offer.member) if known else len(self.members))
+
+
+@dataclass(frozen=True, slots=True)
+class Trade:
+    """A price of work and of the time that the whole of it takes, told apart.
+
+    Attributes:
+        price_factor: What a dollar of price counts.
+        others: What else counts for every circuit, in USD.
+        usd_per_hour: What an hour of the whole work counts.
+    """
+
+    price_factor: float
+    others: tuple[Objective, ...]
+    usd_per_hour: float
+
+    @classmethod
+    def of(cls, objective: Objective) -> "Trade | None":
+        """Return the trade that an objective makes first of all, or ``None`` if it makes none.
+
+        It makes one if it weighs a price, and nothing that rises with the load but the time of the
+        whole work.
+        """
+        first = objective.objectives[0] if isinstance(objective, Then) else objective
+        price, hours, others = 0.0, 0.0, []
+        for factor, term in _terms(first):
+            if isinstance(term, Price):
+                price += factor
+            elif isinstance(term, RunHours):
+                hours += factor
+            elif term.grows:
+                return None
+            elif factor:
+                others.append(factor * term)
+        return cls(price, tuple(others), hours) if price else None
+
+    def other_usd(self, offer: Offer) -> float:
+        """Return what a circuit counts beside its price and time."""
+        return sum([other(offer) for other in self.others], 0.0)
+
+
+def _terms(objective: Objective, factor: float = 1.0) -> Iterator[tuple[float, Objective]]:
+    """Go through the terms of a sum, each with its factor."""
+    if isinstance(objective, Sum):
+        for part in objective.objectives:
+            yield from _terms(part, factor)
+    elif isinstance(objective, Scaled):
+        yield from _terms(objective.objective, factor * objective.factor)
+    else:
+        yield factor, objective
 
 
 def _flat(kind: type[Sum] | type[Then], objectives: tuple[Objective, ...]) -> tuple[Objective, ...]:

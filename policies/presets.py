@@ -12,12 +12,12 @@ from qiskit_gateway.policies.budget import Budget
 from qiskit_gateway.policies.filters import Anything, Filter, Named
 from qiskit_gateway.policies.objectives import (
     Finish,
-    Hours,
     Infidelity,
     Order,
     OrderOf,
     Pending,
     Price,
+    RunHours,
     Then,
     Work,
     WorkShare,
@@ -101,12 +101,14 @@ def balanced(
     usd_per_infidelity: float = 0.0,
     **policy: Unpack[PolicyOptions],
 ) -> Policy:
-    """Trade price, time and quality in money, for each piece of work.
+    """Trade price, time and quality in money: the price of a run against how long it takes.
+
+    With 0 USD an hour it is the cheapest, and the more an hour is worth the faster it becomes.
 
     Args:
-        usd_per_hour: What it is worth to have a piece an hour earlier, in USD.
+        usd_per_hour: What it is worth to be done with the run an hour earlier, in USD.
         usd_per_infidelity: What it is worth to run a piece at fidelity 1 instead of 0, in USD.
         **policy: What else the policy holds.
     """
-    cost = Price() + usd_per_hour * Hours() + usd_per_infidelity * Infidelity()
+    cost = Price() + usd_per_hour * RunHours() + usd_per_infidelity * Infidelity()
     return Policy(minimize=Then(cost, WorkShare(), Order()), **policy)

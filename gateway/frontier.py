@@ -1,0 +1,407 @@
+"""Dividing work by price and time: done by when, at what price, and by whom.
+
+Jobs have fees and floors, so that a circuit has no price of its own, and a member has time for so
+many circuits by a horizon. For each horizon there is a cheapest division; together they are the
+frontier of price and time, from which the worth of an hour picks one.
+
+With all the time in the world the cheapest division is found exactly, for up to ``_EXACT`` circuits:
+as the number of jobs is free, only the size of the jobs counts, and all but one of them are as large
+as the member takes or as its floor pays for. Within a horizon it is exact for a small fleet and few
+circuits; else members are filled in the order of their price.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+# So many circuits at the end are divided exactly; those before go out at the best rate.
+_EXACT = 4096
+# Up to so many members and circuits each horizon's division is exact.
+_FEW_MEMBERS = 12
+_FEW_CIRCUITS = 48
+_HORIZONS = 32
+# Up to so many circuits of a job, a price that is no maximum of two lines is asked for each.
+_TABLE = 512
+_HALVINGS = 50
+_TIE = 1e-9
+
+
+@dataclass(frozen=True, slots=True)
+class JobPrice:
+    """The price of one job by its circuits: a maximum of two lines, or a table.
+
+    Attributes:
+        most: Most circuits of a job.
+        first: The price of one circuit.
+        rise: What a further one costs at first.
+        last: The price of a job of most circuits.
+        slope: What a further one costs at last.
+        table: The prices of 0 to ``most`` circuits, where they are no maximum of two lines.
+    """
+
+    most: int
+    first: float
+    rise: float
+    last: float
+    slope: float
+    table: tuple[float, ...] | None = None
+
+    @classmethod
+    def of(cls, price: Callable[[int], float], most: int) -> "JobPrice":
+        """Learn a price by asking for a few sizes."""
+        first, last = price(1), price(most)
+        rise, slope = (price(2) - first, last - price(most - 1)) if most > 1 else (first, first)
+        lines = cls(most, first, rise, last, slope)
+        middle, kink = (1 + most) // 2, lines.kink
+        if all(_near(price(k), lines(k)) for k in {middle, max(1, kink), min(kink + 1, most)}):
+            return lines
+        if most <= _TABLE:
+            table = (0.0, *(price(k) for k in range(1, most + 1)))
+            return cls(most, first, rise, last, slope, table)
+        return lines
+
+    @property
+    def kink(self) -> int:
+        """Return the largest size up to which the first line holds."""
+        if self.slope <= self.rise:
+            return self.most
+        gap = self.first + self.rise * (self.most - 1) - self.last
+        return max(1, min(self.most, math.floor(self.most + gap / (self.slope - self.rise) + _TIE)))
+
+    @property
+    def linear(self) -> bool:
+        """Return whether a circuit costs the same in any job."""
+        return self.table is None and all(
+            _near(one, self.first) for one in (self.rise, self.slope, self.last / self.most)
+        )
+
+    def __call__(self, circuits: int) -> float:
+        """Return the price of a job; nothing for none."""
+        if self.table is not None:
+            return self.table[circuits]
+        low = self.first + self.rise * (circuits - 1)
+        return max(low, self.last - self.slope * (self.most - circuits)) if circuits else 0.0
+
+    def all(self, circuits: NDArray[np.int64]) -> Floats:
+        """Return the prices of jobs of these sizes."""
+        if self.table is not None:
+            return np.array(self.table)[circuits]
+        low = self.first + self.rise * (circuits - 1)
+        high = self.last - self.slope * (self.most - circuits)
+        return np.where(circuits > 0, np.maximum(low, high), 0.0)
+
+    def whole(self, circuits: NDArray[np.int64]) -> Floats:
+        """Return the prices of so many circuits each, in as few and as equal jobs as can be."""
+        jobs = np.maximum(1, -(-circuits // self.most))
+        small = circuits // jobs
+        large = circuits - small * jobs
+        more = np.where(large > 0, small + 1, small)
+        return (jobs - large) * self.all(small) + large * self.all(more)
+
+    def sizes(self) -> Iterator[int]:
+        """Yield the sizes that all jobs but one have in a cheapest division."""
+        if self.table is not None:
+            yield from range(1, self.most + 1)
+        else:
+            yield from {self.most, self.kink, min(self.kink + 1, self.most)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bid:
+    """What a member asks for circuits that are alike, in money and time.
+
+    Attributes:
+        member: Its name.
+        price: Of a job.
+        wait_seconds: Until it begins with them.
+        circuit_seconds: For each.
+        job_seconds: For each job, beside its circuits.
+        sure: Whether its speed is known: what is not known holds no deadline up.
+    """
+
+    member: str
+    price: JobPrice
+    wait_seconds: float = 0.0
+    circuit_seconds: float = 0.0
+    job_seconds: float = 0.0
+    sure: bool = True
+
+    def seconds(self, circuits: int) -> float:
+        """Return when so many would be done; 0 for none."""
+        if not circuits:
+            return 0.0
+        jobs = -(-circuits // self.price.most)
+        return self.wait_seconds + circuits * self.circuit_seconds + jobs * self.job_seconds
+
+    def capacity(self, seconds: float, most: int) -> int:
+        """Return how many circuits would be done by then, at most ``most``."""
+        times = (self.wait_seconds, self.circuit_seconds, self.job_seconds, self.price.most)
+        return int(_capacities(np.array(times)[:, None], seconds, most)[0])
+
+
+@dataclass(frozen=True, slots=True)
+class Division:
+    """Circuits by member, what they cost, and when all are done."""
+
+    circuits: Mapping[str, int]
+    usd: float
+    seconds: float
+
+
+@dataclass(slots=True)
+class Frontier:
+    """The divisions of work over members that no other beats in both price and time.
+
+    Args:
+        bids: The members that may take it.
+        circuits: How many.
+        prefer: What orders equally cheap members for a job: of a member, what it has, and the
+            job's circuits.
+    """
+
+    bids: Sequence[Bid]
+    circuits: int
+    prefer: Callable[[str, int, int], tuple[float, ...]] | None = None
+    _by_name: dict[str, Bid] = field(init=False)
+    _times: Floats = field(init=False)
+    _tied: dict[int, list[Bid]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._by_name = {bid.member: bid for bid in self.bids}
+        self._times = np.array(
+            [
+                (bid.wait_seconds, bid.circuit_seconds, bid.job_seconds, bid.price.most)
+                for bid in self.bids
+            ]
+        ).T
+
+    def best(self, usd_per_hour: float, horizon: float = math.inf) -> Division:
+        """Return the division of the least price, where an hour is worth so much.
+
+        Args:
+            usd_per_hour: What it is worth to be done an hour earlier.
+            horizon: When all should be done, in seconds from now. If no division can, the one
+                that is done first.
+        """
+        cheapest = self.cheapest()
+        if usd_per_hour == 0 and cheapest.seconds <= horizon:
+            return cheapest
+        fastest = self._by(self.level_seconds())
+        if fastest.seconds > horizon:
+            return fastest
+        found = [one for one in self._divisions(fastest, cheapest) if one.seconds <= horizon]
+        if horizon < cheapest.seconds:
+            found.append(self._by(horizon))
+        return min(found, key=lambda one: (one.usd + usd_per_hour * one.seconds / 3600, one.seconds))
+
+    def _divisions(self, fastest: Division, cheapest: Division) -> Iterator[Division]:
+        """Yield divisions from the fastest to the cheapest, the same whatever an hour is worth."""
+        yield cheapest
+        yield fastest
+        if self._few:
+            ends = {bid.seconds(k) for bid in self.bids for k in range(1, self.circuits + 1)}
+            ends = {end for end in ends if fastest.seconds < end < cheapest.seconds}
+            horizons = sorted(ends)
+            if len(horizons) > _HORIZONS:
+                horizons = [
+                    horizons[round(at)] for at in np.linspace(0, len(horizons) - 1, _HORIZONS)
+                ]
+        else:
+            horizons = self._levels(fastest.seconds, cheapest.seconds)
+        yield from map(self._by, horizons)
+
+    def _levels(self, fastest: float, cheapest: float) -> list[float]:
+        """Return horizons at which the cheapest members, so many of them, are filled."""
+        order = sorted(self.bids, key=lambda bid: bid.price.last / bid.price.most)
+        counts = {round(n) for n in np.geomspace(1, len(order), min(len(order), _HORIZONS))}
+        places = {bid.member: place for place, bid in enumerate(self.bids)}
+        inside = np.array([places[bid.member] for bid in order])
+        levels = {self._level(inside[:count]) for count in counts}
+        low = max(fastest, _TIE)
+        if cheapest > low:
+            levels.update(np.geomspace(low, cheapest, _HORIZONS // 4).tolist())
+        return sorted(level for level in levels if fastest < level < cheapest)
+
+    @property
+    def _few(self) -> bool:
+        return len(self.bids) <= _FEW_MEMBERS and self.circuits <= _FEW_CIRCUITS
+
+    def level_seconds(self) -> float:
+        """Return the least time by which the members can do all the circuits together."""
+        return self._level(np.arange(len(self.bids)))
+
+    def _level(self, members: NDArray[np.int64]) -> float:
+        times = self._times[:, members]
+        wait, circuit, job, most = times
+        alone = wait + self.circuits * circuit + np.ceil(self.circuits / most) * job
+        low, high = 0.0, float(alone.min())
+        for _ in range(_HALVINGS):
+            middle = (low + high) / 2
+            enough = _capacities(times, middle, self.circuits).sum() >= self.circuits
+            low, high = (low, middle) if enough else (middle, high)
+        return high
+
+    def _made(self, circuits: Mapping[str, int]) -> Division:
+        """Return a division with its price and time."""
+        held = {member: count for member, count in circuits.items() if count}
+        usd = sum(self._by_name[name].price.whole(np.array([n]))[0] for name, n in held.items())
+        return Division(
+            held, float(usd), max(self._by_name[name].seconds(n) for name, n in held.items())
+        )
+
+    # -- within a horizon ----------------------------------------------------------------------
+
+    def _by(self, horizon: float) -> Division:
+        """Return the cheapest division that is done by then, of those that can be."""
+        most = _capacities(self._times, horizon, self.circuits).tolist()
+        if self._few:
+            return self._made(self._exactly(most))
+        return self._made(self._filled(most))
+
+    def _exactly(self, most: Sequence[int]) -> dict[str, int]:
+        """Divide at the least price, one member after the other, for every number of circuits."""
+        sizes = np.arange(self.circuits + 1)
+        # Row n, column k: k of n circuits go to the member, the others to those before it.
+        before = sizes[:, None] - sizes[None, :]
+        best = np.where(sizes == 0, 0.0, np.inf)
+        choices = []
+        for bid, limit in zip(self.bids, most, strict=True):
+            prices = np.where(sizes <= limit, bid.price.whole(sizes), np.inf)
+            costs = np.where(before >= 0, best[before], np.inf) + prices
+            choices.append(costs.argmin(axis=1))
+            best = costs.min(axis=1)
+        left, taken = self.circuits, {}
+        for bid, choice in zip(reversed(self.bids), reversed(choices), strict=True):
+            taken[bid.member] = int(choice[left])
+            left -= taken[bid.member]
+        return taken
+
+    def _filled(self, most: Sequence[int]) -> dict[str, int]:
+        """Fill members in the order of their price when full; then leave out who is not needed."""
+        prices = {
+            bid.member: float(bid.price.whole(np.array([limit]))[0])
+            for bid, limit in zip(self.bids, most, strict=True)
+            if limit
+        }
+        limits = dict(zip((bid.member for bid in self.bids), most, strict=True))
+        order = sorted(prices, key=lambda member: prices[member] / limits[member])
+        used: list[str] = []
+        room = 0
+        for member in order:
+            if room >= self.circuits:
+                break
+            used.append(member)
+            room += limits[member]
+        for member in sorted(used, key=prices.__getitem__, reverse=True):
+            if limits[member] <= room - self.circuits:
+                used.remove(member)
+                room -= limits[member]
+        taken, left = {}, self.circuits
+        for member in used:
+            taken[member] = min(left, limits[member])
+            left -= taken[member]
+        return taken
+
+    # -- with all the time in the world --------------------------------------------------------
+
+    def cheapest(self) -> Division:
+        """Return the division of the least price."""
+        taken: dict[str, int] = {}
+        for size in sorted(self._job_sizes(), reverse=True):
+            member = self._taker(size, taken)
+            taken[member] = taken.get(member, 0) + size
+        return self._made(taken)
+
+    def _taker(self, size: int, taken: Mapping[str, int]) -> str:
+        """Return who does a job of a size at the least price, and best in other ways."""
+        if size not in self._tied:
+            offers = [(bid.price(size), bid) for bid in self.bids if bid.price.most >= size]
+            least = min(price for price, _ in offers)
+            close = least + _TIE * max(1.0, least)
+            self._tied[size] = [bid for price, bid in offers if price <= close]
+        tied = self._tied[size]
+        if len(tied) == 1:
+            return tied[0].member
+
+        def key(bid: Bid) -> tuple[float, ...]:
+            held = taken.get(bid.member, 0)
+            if self.prefer is None:
+                return (bid.seconds(held + size),)
+            return self.prefer(bid.member, held, size)
+
+        return min(tied, key=key).member
+
+    def _job_sizes(self) -> Iterator[int]:
+        """Yield the sizes of the jobs of a cheapest division."""
+        prices = {bid.price for bid in self.bids}
+        best = min(prices, key=lambda price: price.last / price.most)
+        left = self.circuits
+        if left > _EXACT and best.most < left:
+            bulk = (left - _EXACT + best.most) // best.most
+            bulk = min(bulk, left // best.most)
+            yield from [best.most] * bulk
+            left -= bulk * best.most
+        if left > _EXACT:
+            # Only jobs without a limit are that large, and one of them is best.
+            yield left
+        elif left:
+            yield from _exact_sizes(prices, left)
+
+
+def _exact_sizes(prices: set[JobPrice], circuits: int) -> Iterator[int]:
+    """Yield the sizes of jobs that do so many circuits at the least price."""
+    envelope = np.full(circuits + 1, np.inf)
+    envelope[0] = 0.0
+    for price in prices:
+        sizes = np.arange(min(price.most, circuits) + 1)
+        envelope[sizes] = np.minimum(envelope[sizes], price.all(sizes))
+    usual = {size for price in prices for size in price.sizes() if size <= circuits}
+    costs = np.where(np.arange(circuits + 1) == 0, 0.0, np.inf)
+    for size in usual:
+        costs = _with_jobs_of(costs, size, envelope[size])
+    # One job may be of any size.
+    odd = int((envelope + costs[::-1]).argmin())
+    if odd:
+        yield odd
+    left = circuits - odd
+    while left:
+        size = min(
+            (size for size in usual if size <= left),
+            key=lambda size: abs(costs[left - size] + envelope[size] - costs[left]),
+        )
+        yield size
+        left -= size
+
+
+def _with_jobs_of(costs: Floats, size: int, price: float) -> Floats:
+    """Return the least prices of so many circuits where any number of such jobs may be added."""
+    rows = -(-len(costs) // size)
+    padded = np.full(rows * size, np.inf)
+    padded[: len(costs)] = costs
+    added = price * np.arange(rows)[:, None]
+    # Down a column each row has one such job more.
+    least = np.minimum.accumulate(padded.reshape(rows, size) - added, axis=0) + added
+    return least.reshape(-1)[: len(costs)]
+
+
+def _capacities(times: Floats, seconds: float, most: int) -> NDArray[np.int64]:
+    """Return how many circuits members would have done by then, at most ``most`` each."""
+    wait, circuit, job, size = times
+    # What ends at the horizon is in time.
+    left = seconds * (1 + _TIE) + _TIE - wait
+    full = size * circuit + job
+    with np.errstate(divide="ignore", invalid="ignore"):
+        jobs = np.where(full > 0, np.minimum(left // full, most), most)
+        rest = left - jobs * full - job
+        part = np.where(circuit > 0, np.minimum(rest // circuit, size), size)
+    done = jobs * size + np.where(rest >= 0, part, 0)
+    return np.where(left > 0, np.minimum(done, most), 0).astype(np.int64)
+
+
+def _near(one: float, other: float) -> bool:
+    return abs(one - other) <= _TIE * max(1.0, abs(one), abs(other))
