@@ -68,9 +68,10 @@ class Room:
 
 @dataclass(slots=True)
 class Waiting:
-    """The pieces of one class, by height."""
+    """The pieces of one class, and how many rows they have, by height."""
 
     heights: dict[int, deque[Piece]] = field(default_factory=dict)
+    rows: dict[int, int] = field(default_factory=dict)
     circuits: int = 0
     circuit_shots: int = 0
 
@@ -78,6 +79,7 @@ class Waiting:
         """Add a piece, at the end or at the front."""
         queue = self.heights.setdefault(piece.shots, deque())
         queue.appendleft(piece) if first else queue.append(piece)
+        self.rows[piece.shots] = self.rows.get(piece.shots, 0) + piece.rows
         self.circuits += piece.rows
         self.circuit_shots += piece.circuit_shots
 
@@ -85,8 +87,9 @@ class Waiting:
         """Take the first piece of a height."""
         queue = self.heights[height]
         piece = queue.popleft()
+        self.rows[height] -= piece.rows
         if not queue:
-            del self.heights[height]
+            del self.heights[height], self.rows[height]
         self.circuits -= piece.rows
         self.circuit_shots -= piece.circuit_shots
         return piece
@@ -186,17 +189,33 @@ class Backlog:
                 return pieces, barred
         return None
 
-    def cut(self, member: str, barred: Barred, room: Room) -> tuple[Piece, ...]:
-        """Cut a shard for a member from one class; empty where nothing of it is for the member."""
-        return self._cut_from(self.classes, member, barred, room)
+    def cut(
+        self, member: str, barred: Barred, room: Room, height: int | None = None
+    ) -> tuple[Piece, ...]:
+        """Cut a shard for a member from one class; empty where nothing of it is for the member.
+
+        Args:
+            member: Who.
+            barred: The class.
+            room: How large.
+            height: Only from rows of so many shots; ``None`` for the tallest.
+        """
+        return self._cut_from(self.classes, member, barred, room, height)
 
     def _cut_from(
-        self, classes: dict[Barred, Waiting], member: str, barred: Barred, room: Room
+        self,
+        classes: dict[Barred, Waiting],
+        member: str,
+        barred: Barred,
+        room: Room,
+        height: int | None = None,
     ) -> tuple[Piece, ...]:
         taken: tuple[Piece, ...] = ()
         while not taken and (waiting := classes.get(barred)) is not None:
+            if height is not None and height not in waiting.heights:
+                break
             cut = _Cut(room, member, barred, waiting)
-            taken = self._fill(cut, waiting.tallest())
+            taken = self._fill(cut, height or waiting.tallest())
             if not waiting.heights:
                 classes.pop(barred, None)
         return taken

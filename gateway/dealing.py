@@ -5,14 +5,15 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from qiskit_gateway.allocate import allocate
 from qiskit_gateway.cutting import Backlog, Barred
+from qiskit_gateway.dividing import divide, earliest_seconds
+from qiskit_gateway.policies.objectives import Trade
 from qiskit_gateway.policies.policy import Policy
 from qiskit_gateway.policies.verdict import Verdict
 from qiskit_gateway.standing import Standing
 from qiskit_gateway.terms import Quoting, Terms, guess_seconds
 from qiskit_gateway.unfinished import intersection, without
-from qiskit_gateway.workload import Compiled, Load, Piece
+from qiskit_gateway.workload import NO_LOAD, Compiled, Load, Piece
 
 Slots = Callable[[str], int]
 
@@ -42,16 +43,28 @@ class Group:
     isolating: bool = False
 
 
-@dataclass(slots=True)
-class _Plan:
-    """How many circuits of a class each member should take, as of some moment."""
+@dataclass(frozen=True, slots=True)
+class _Lot:
+    """Waiting work that is planned together: a class, or its rows of so many shots."""
 
-    quotas: dict[str, float]
-    circuits: int
-    left: float
-    shots: float
-    usable: tuple[str, ...]
-    deals: int = 0
+    barred: Barred
+    height: int | None = None
+
+
+class _Plan:
+    """How many circuits of a lot each member should take, as of some moment."""
+
+    __slots__ = ("circuits", "deals", "left", "lot", "quotas", "shots", "usable")
+
+    def __init__(
+        self, lot: _Lot, quotas: dict[str, float], load: Load, usable: tuple[str, ...]
+    ) -> None:
+        self.lot = lot
+        self.quotas = quotas
+        self.circuits = self.left = load.circuits
+        self.shots = load.circuit_shots / load.circuits if load.circuits else 0.0
+        self.usable = usable
+        self.deals = 0
 
 
 @dataclass(slots=True)
@@ -67,6 +80,8 @@ class Dealer:
         assigned: Circuit-shots given to each member in this run.
         verdicts: Why the policy's filters refused members, by class of work.
         mixes: What the circuits of a kind are on each member on average, where that is known.
+        deadline: When all should be done, in seconds of the loop's clock.
+        trade: What the policy trades, price against time, if it does.
     """
 
     terms: dict[str, Terms]
@@ -77,8 +92,13 @@ class Dealer:
     assigned: dict[str, float] = field(default_factory=dict)
     verdicts: dict[Barred, dict[str, Verdict]] = field(default_factory=dict)
     mixes: Mapping[int, Mapping[str, Compiled]] = field(default_factory=dict)
-    _plans: dict[Barred, _Plan] = field(default_factory=dict)
+    deadline: float = math.inf
+    trade: Trade | None = field(init=False)
+    _plans: dict[_Lot, _Plan] = field(default_factory=dict)
     _eligibles: dict[Barred, tuple[tuple[str, ...], tuple[str, ...]]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.trade = Trade.of(self.policy.minimize)
 
     @property
     def guess(self) -> Load | None:
@@ -180,45 +200,77 @@ class Dealer:
     ) -> Iterator[tuple[str, Group]]:
         if freed is None and not any(map(slots, eligible)):
             return
-        plan, is_new = self._plan(barred, eligible, now)
-        takers = list(plan.quotas) if is_new or freed is None else [freed]
-        for member in takers:
-            while (free := slots(member)) and plan.quotas.get(member, 0.0) > _ROUNDING:
-                group = self._cut(member, barred, self._part(member, plan, free))
-                if group is not None:
-                    taken = self._circuits(group, plan.shots)
-                    plan.quotas[member] -= taken
-                    plan.left -= taken
-                    yield member, group
-                if barred not in self.backlog.classes:
-                    return
+        for height in self._heights(barred):
+            plan, is_new = self._plan(_Lot(barred, height), eligible, now)
+            takers = list(plan.quotas) if is_new or freed is None else [freed]
+            for member in takers:
+                while (free := slots(member)) and plan.quotas.get(member, 0.0) > _ROUNDING:
+                    group = self._cut(member, plan, self._part(member, plan, free))
+                    if group is not None:
+                        taken = self._circuits(group, plan.shots)
+                        plan.quotas[member] -= taken
+                        plan.left -= taken
+                        yield member, group
+                    if not self._load(plan.lot).circuits:
+                        break
 
-    def _plan(self, barred: Barred, eligible: tuple[str, ...], now: float) -> tuple[_Plan, bool]:
-        """Return a plan for a class that is still good, or make one; and whether it is new."""
-        waiting = self.backlog.classes[barred]
-        plan = self._plans.get(barred)
+    def _heights(self, barred: Barred) -> Sequence[int | None]:
+        """Return what is planned by itself: rows of so many shots, where jobs have prices."""
+        if self.trade is None:
+            return [None]
+        return sorted(self.backlog.classes[barred].heights, reverse=True)
+
+    def _load(self, lot: _Lot) -> Load:
+        """Return how much of a lot waits."""
+        waiting = self.backlog.classes.get(lot.barred)
+        if waiting is None:
+            return NO_LOAD
+        if lot.height is None:
+            return Load(waiting.circuits, waiting.circuit_shots)
+        rows = waiting.rows.get(lot.height, 0)
+        return Load(rows, rows * lot.height)
+
+    def _plan(self, lot: _Lot, eligible: tuple[str, ...], now: float) -> tuple[_Plan, bool]:
+        """Return a plan for a lot that is still good, or make one; and whether it is new."""
+        load = self._load(lot)
+        plan = self._plans.get(lot)
         if (
             plan is not None
             and plan.usable is eligible
-            and _STALE_SHARE * plan.circuits <= waiting.circuits <= plan.left + _ROUNDING
+            and _STALE_SHARE * plan.circuits <= load.circuits <= plan.left + _ROUNDING
             and plan.deals <= len(eligible) // 2
         ):
             plan.deals += 1
             return plan, False
-        quotas = self._divide(barred, eligible, now)
-        total = waiting.circuits
-        plan = _Plan(quotas, total, total, self._mean_shots(barred), eligible)
-        self._plans[barred] = plan
+        quotas = self._divide(lot, eligible, now) if load.circuits else {}
+        plan = _Plan(lot, quotas, load, eligible)
+        self._plans[lot] = plan
         return plan, True
 
     def _divide(
-        self, barred: Barred, eligible: Sequence[str], now: float, *, blank: bool = False
+        self, lot: _Lot, eligible: Sequence[str], now: float, *, blank: bool = False
     ) -> dict[str, float]:
-        """Return how many circuits of a class each member should take."""
-        waiting = self.backlog.classes[barred]
-        load = Load(waiting.circuits, waiting.circuit_shots)
-        standings = {name: Standing() for name in eligible} if blank else self.standings
-        quote = Quoting(
+        """Return how many circuits of a lot each member should take."""
+        load = self._load(lot)
+        quote = self._quoting(load, now, lot.barred, blank=blank)
+        one = load.part(1 / load.circuits)
+        verdicts = {member: self.policy.where(quote(member, one)) for member in eligible}
+        self.verdicts[lot.barred] = {
+            name: verdict for name, verdict in verdicts.items() if not verdict
+        }
+        allowed = [member for member in eligible if verdicts[member]]
+        if not allowed:
+            return {}
+        divisible = self.policy.spread == "shots"
+        horizon = math.inf if blank else max(0.0, self.deadline - now)
+        objective = self.policy.minimize
+        return divide(quote, allowed, objective, divisible=divisible, horizon=horizon)
+
+    def _quoting(
+        self, load: Load, now: float, barred: Barred | None = None, *, blank: bool = False
+    ) -> Quoting:
+        standings = {name: Standing() for name in self.terms} if blank else self.standings
+        return Quoting(
             terms=self.terms,
             standings=standings,
             assigned={} if blank else self.assigned,
@@ -226,16 +278,29 @@ class Dealer:
             guess=guess_seconds(standing.speed for standing in standings.values()),
             uses=self.policy.uses,
             now=now,
-            mix=self.mixes.get(barred.kind, {}),
+            mix=self.mixes.get(barred.kind, {}) if barred else {},
         )
-        one = load.part(1 / load.circuits)
-        verdicts = {member: self.policy.where(quote(member, one)) for member in eligible}
-        self.verdicts[barred] = {name: verdict for name, verdict in verdicts.items() if not verdict}
-        allowed = [member for member in eligible if verdicts[member]]
-        if not allowed:
-            return {}
-        divisible = self.policy.spread == "shots"
-        return allocate(load, allowed, quote, self.policy.minimize, divisible=divisible)
+
+    def earliest_seconds(self, now: float) -> float:
+        """Return the least time in which all that waits can be done, as far as that is known.
+
+        That of any class alone, and of all together if every member could take all.
+        """
+        earliest = 0.0
+        whole, anybody = NO_LOAD, dict[str, None]()
+        for barred in self.backlog.classes:
+            load = self._load(_Lot(barred))
+            quote = self._quoting(load, now, barred)
+            one = load.part(1 / load.circuits)
+            verdicts = {name: self.policy.where(quote(name, one)) for name in self.terms}
+            open_to = {name for name, verdict in verdicts.items() if verdict or verdict.waits}
+            able = [name for name in self.terms if name in open_to and name not in barred]
+            earliest = max(earliest, earliest_seconds(quote, able))
+            whole, anybody = whole.plus(load), anybody | dict.fromkeys(able)
+        if len(self.backlog.classes) > 1:
+            quote = self._quoting(whole, now)
+            earliest = max(earliest, earliest_seconds(quote, list(anybody)))
+        return earliest
 
     def _part(self, member: str, plan: _Plan, free: int) -> float:
         """Return how much of its quota a member takes in one shard.
@@ -247,24 +312,38 @@ class Dealer:
         terms, standing = self.terms[member], self.standings[member]
         if standing.breaker.phase != "closed":
             return min(quota, 1.0)
-        if len(plan.quotas) == 1 or not self.policy.minimize.grows or terms.job_fee_usd:
-            return quota
+        if not self._hurries(plan) or terms.job_fee_usd:
+            return self._equal_part(member, quota)
         if not standing.speed.jobs:
             return quota / (_FIRST_PARTS * (free + len(standing.in_flight)))
         each = standing.speed.seconds(1, plan.shots, jobs=0)
         worth = _OVERHEADS * standing.speed.overhead_seconds / each if each else quota
         return min(quota, max(quota / (_PARTS * free), worth))
 
-    def _cut(self, member: str, barred: Barred, circuits: float) -> Group | None:
-        divisible = self.policy.spread == "shots"
+    def _hurries(self, plan: _Plan) -> bool:
+        """Return whether time counts, and there is somebody to share the work with."""
+        if self.trade is None:
+            return len(plan.quotas) > 1 and self.policy.minimize.grows
+        return len(plan.usable) > 1 and (self.trade.usd_per_hour > 0 or self.deadline < math.inf)
+
+    def _equal_part(self, member: str, quota: float) -> float:
+        """Return the size of as few and as equal jobs as a quota can go in.
+
+        A last small job would pay a floor that larger ones do not notice.
+        """
+        most = self.terms[member].max_circuits
+        return quota if most is None or quota <= most else quota / math.ceil(quota / most)
+
+    def _cut(self, member: str, plan: _Plan, circuits: float) -> Group | None:
+        divisible, lot = self.policy.spread == "shots", plan.lot
         if divisible and circuits < 1:
-            shots = circuits * self._mean_shots(barred)
+            shots = circuits * plan.shots
             room = self.terms[member].room(1, most_shots=max(1, round(shots)))
         else:
             whole = math.floor if divisible else math.ceil
             room = self.terms[member].room(max(1, whole(circuits - _ROUNDING)))
-        pieces = self.backlog.cut(member, barred, room)
-        return Group(pieces, barred) if pieces else None
+        pieces = self.backlog.cut(member, lot.barred, room, lot.height)
+        return Group(pieces, lot.barred) if pieces else None
 
     def _circuits(self, group: Group, shots: float) -> float:
         """Return how many circuits a shard counts for in a plan."""
@@ -280,12 +359,13 @@ class Dealer:
         for barred in list(self.backlog.classes):
             eligible = self._eligible(barred, usable)
             while eligible and barred in self.backlog.classes:
-                shots = self._mean_shots(barred)
-                quotas = self._divide(barred, eligible, now, blank=True)
-                if not quotas:
+                lot = _Lot(barred, self._heights(barred)[0])
+                quotas = self._divide(lot, eligible, now, blank=True)
+                plan = _Plan(lot, quotas, self._load(lot), eligible)
+                if not plan.quotas:
                     break
-                for member, quota in quotas.items():
-                    self._settle_member(member, barred, quota, shots)
+                for member in plan.quotas:
+                    self._settle_member(member, plan)
 
     def settle_as_before(
         self, now: float, usable: tuple[str, ...], whole: Iterable[tuple[Piece, Barred]]
@@ -319,19 +399,17 @@ class Dealer:
             for part in without(piece, kept.get(piece.task, ())):
                 self.backlog.put(part, barred)
 
-    def _settle_member(self, member: str, barred: Barred, quota: float, shots: float) -> None:
-        while quota > _ROUNDING and barred in self.backlog.classes:
-            group = self._cut(member, barred, quota)
+    def _settle_member(self, member: str, plan: _Plan) -> None:
+        quota = plan.quotas[member]
+        part = self._equal_part(member, quota) if self.trade else quota
+        while quota > _ROUNDING and self._load(plan.lot).circuits:
+            group = self._cut(member, plan, min(quota, part))
             if group is None:
                 break
-            quota -= self._circuits(group, shots)
+            quota -= self._circuits(group, plan.shots)
             self.line_up(member, group)
         while kept := self.backlog.cut_kept(member, self.terms[member].room()):
             self.line_up(member, Group(*kept))
-
-    def _mean_shots(self, barred: Barred) -> float:
-        waiting = self.backlog.classes[barred]
-        return waiting.circuit_shots / waiting.circuits
 
 
 def _covers(left: Iterable[tuple[Piece, Barred]], piece: Piece, barred: Barred) -> bool:

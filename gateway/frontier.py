@@ -101,7 +101,8 @@ class JobPrice:
         small = circuits // jobs
         large = circuits - small * jobs
         more = np.where(large > 0, small + 1, small)
-        return (jobs - large) * self.all(small) + large * self.all(more)
+        prices: Floats = (jobs - large) * self.all(small) + large * self.all(more)
+        return prices
 
     def sizes(self) -> Iterator[int]:
         """Yield the sizes that all jobs but one have in a cheapest division."""
@@ -121,7 +122,6 @@ class Bid:
         wait_seconds: Until it begins with them.
         circuit_seconds: For each.
         job_seconds: For each job, beside its circuits.
-        sure: Whether its speed is known: what is not known holds no deadline up.
     """
 
     member: str
@@ -129,7 +129,6 @@ class Bid:
     wait_seconds: float = 0.0
     circuit_seconds: float = 0.0
     job_seconds: float = 0.0
-    sure: bool = True
 
     def seconds(self, circuits: int) -> float:
         """Return when so many would be done; 0 for none."""
@@ -197,7 +196,9 @@ class Frontier:
         found = [one for one in self._divisions(fastest, cheapest) if one.seconds <= horizon]
         if horizon < cheapest.seconds:
             found.append(self._by(horizon))
-        return min(found, key=lambda one: (one.usd + usd_per_hour * one.seconds / 3600, one.seconds))
+        return min(
+            found, key=lambda one: (one.usd + usd_per_hour * one.seconds / 3600, one.seconds)
+        )
 
     def _divisions(self, fastest: Division, cheapest: Division) -> Iterator[Division]:
         """Yield divisions from the fastest to the cheapest, the same whatever an hour is worth."""
@@ -386,7 +387,8 @@ def _with_jobs_of(costs: Floats, size: int, price: float) -> Floats:
     added = price * np.arange(rows)[:, None]
     # Down a column each row has one such job more.
     least = np.minimum.accumulate(padded.reshape(rows, size) - added, axis=0) + added
-    return least.reshape(-1)[: len(costs)]
+    flat: Floats = least.reshape(-1)
+    return flat[: len(costs)]
 
 
 def _capacities(times: Floats, seconds: float, most: int) -> NDArray[np.int64]:

@@ -123,13 +123,26 @@ class Scheduler:
             began: Since when the deadline is counted, if not from now.
         """
         self._state.purse.epoch = epoch
-        if self._state.policy.deadline_seconds is not None:
-            self._deadline = (now if began is None else began) + self._state.policy.deadline_seconds
+        seconds = self._state.policy.deadline_seconds
+        if seconds is not None:
+            self._deadline = (now if began is None else began) + seconds
+            self._state.dealer.deadline = self._deadline
+            if self._unfinished is None:
+                self._refuse_if_late(now, self._deadline - now)
         if self._state.given_up and self._unfinished is None:
             self._state.give_up_waiting("other work of the run can run nowhere")
         self._state.health.begin()
         adopted = [] if self._unfinished is None else list(self._resume(self._unfinished, now))
         return [*adopted, *self._assign(now), *self._look_after(now), *self._conclude(now)]
+
+    def _refuse_if_late(self, now: float, seconds: float) -> None:
+        """Give all up before anything is sent, if it cannot be done by the deadline."""
+        earliest = self._state.dealer.earliest_seconds(now)
+        if earliest > seconds:
+            self._state.give_up_waiting(
+                f"it cannot be done by the deadline of {seconds:g} s: by the queues and speeds that "
+                f"are known, {earliest:.4g} s is the earliest"
+            )
 
     def _resume(self, unfinished: Unfinished, now: float) -> Iterator[Instruction]:
         """Go on where an earlier process ended."""

@@ -1,0 +1,136 @@
+"""How much of the waiting work each member should take, by what is to be minimized and by when."""
+
+from collections.abc import Mapping, Sequence
+from math import ceil, inf
+
+from qiskit_gateway.allocate import allocate
+from qiskit_gateway.frontier import Bid, Frontier, JobPrice
+from qiskit_gateway.policies.objectives import Objective, Then, Trade
+from qiskit_gateway.terms import Quoting, informed
+from qiskit_gateway.workload import Load
+
+# Where shots may be divided, the work is dealt out in so many parts at least.
+_PARTS = 64
+_NO_TRADE = Trade(0.0, (), 0.0)
+
+
+def divide(
+    quoting: Quoting,
+    members: Sequence[str],
+    objective: Objective,
+    *,
+    divisible: bool = False,
+    horizon: float = inf,
+) -> dict[str, float]:
+    """Divide the waiting work among members.
+
+    Args:
+        quoting: What is known of the members and the work.
+        members: Who may take it.
+        objective: What to minimize.
+        divisible: Whether a circuit may be divided, by its shots.
+        horizon: When all should be done, in seconds from now. Members of unknown speed are trusted
+            to be in time; if all together cannot be, it is as if there were none.
+
+    Returns:
+        Circuits by member, as :func:`~qiskit_gateway.allocate.allocate` does.
+    """
+    work, trade = quoting.waiting, Trade.of(objective)
+    if trade is None or len(members) == 1:
+        levelled = allocate(work, members, quoting, objective, divisible=divisible)
+        return levelled if horizon == inf else _within(levelled, quoting, members, horizon)
+    parts = max(1, ceil(_PARTS / work.circuits)) if divisible else 1
+    bids = [bid_of(quoting, member, trade, parts) for member in members]
+    if trade.usd_per_hour == 0 and horizon == inf and all(bid.price.linear for bid in bids):
+        return allocate(work, members, quoting, objective, divisible=divisible)
+
+    def prefer(member: str, held: int, size: int) -> tuple[float, ...]:
+        share = size / (parts * work.circuits)
+        offer = quoting(member, work.part(share), work.part(held / (parts * work.circuits)))
+        return objective.key(offer)[1:] if isinstance(objective, Then) else ()
+
+    frontier = Frontier(bids, max(1, round(work.circuits * parts)), prefer)
+    found = frontier.best(trade.usd_per_hour, horizon)
+    return {member: count / parts for member, count in found.circuits.items()}
+
+
+def bid_of(quoting: Quoting, member: str, trade: Trade = _NO_TRADE, parts: int = 1) -> Bid:
+    """Return what a member asks for the waiting circuits, as if they were all alike.
+
+    Args:
+        quoting: What is known.
+        member: Its name.
+        trade: What is to be traded.
+        parts: In how many parts each circuit is divided; the bid is for parts.
+    """
+    terms, standing, work = quoting.terms[member], quoting.standings[member], quoting.waiting
+    waiting = max(1, round(work.circuits * parts))
+    most = waiting if terms.max_circuits is None else min(waiting, terms.max_circuits * parts)
+    shots = work.circuit_shots / work.circuits
+    # The shots of a circuit that are too many for one job go in several.
+    times = 1 if terms.max_shots is None else ceil(shots / terms.max_shots)
+    each = max(shots / times, terms.min_shots)
+    offer, compiled = quoting(member, Load(1.0, shots)), quoting.mix.get(member)
+    guess = informed(quoting.guess, compiled)
+    other = trade.other_usd(offer) / parts if trade.others else 0.0
+
+    def seconds(size: int) -> float:
+        circuits = size / parts
+        return terms.seconds(standing, Load(circuits, circuits * each), guess)
+
+    def price(size: int) -> float:
+        circuits = size / parts
+        usd = terms.usd(1, Load(ceil(circuits), circuits * each), seconds(size), compiled)
+        return trade.price_factor * times * usd + size * other
+
+    first, last = seconds(1), seconds(most)
+    slope = max(0.0, (last - first) / (most - 1)) if most > 1 else first
+    return Bid(
+        member=member,
+        price=JobPrice.of(price, most) if trade.price_factor else JobPrice(most, 0, 0, 0, 0),
+        wait_seconds=offer.wait_seconds,
+        circuit_seconds=times * slope,
+        job_seconds=times * max(0.0, first - slope),
+    )
+
+
+def capacities(quoting: Quoting, members: Sequence[str], horizon: float) -> dict[str, float]:
+    """Return how many of the waiting circuits each member would have done by a horizon.
+
+    All, where its speed is not known.
+    """
+    most = max(1, round(quoting.waiting.circuits))
+    return {
+        member: bid_of(quoting, member).capacity(horizon, most)
+        if quoting.standings[member].speed.jobs
+        else most
+        for member in members
+    }
+
+
+def earliest_seconds(quoting: Quoting, members: Sequence[str]) -> float:
+    """Return the least time by which members can be done with the waiting circuits.
+
+    By their queues and what was learned of their speeds; 0 where the speed of any is not known.
+    """
+    if not all(quoting.standings[member].speed.jobs for member in members):
+        return 0.0
+    bids = [bid_of(quoting, member) for member in members]
+    return Frontier(bids, max(1, round(quoting.waiting.circuits))).level_seconds() if bids else 0.0
+
+
+def _within(
+    shares: Mapping[str, float], quoting: Quoting, members: Sequence[str], horizon: float
+) -> dict[str, float]:
+    """Give what some members would not have done by a horizon to others that would."""
+    most = capacities(quoting, members, horizon)
+    kept = {member: min(share, most[member]) for member, share in shares.items()}
+    late = sum(shares.values()) - sum(kept.values())
+    spare = {member: most[member] - kept.get(member, 0.0) for member in members}
+    if late <= 0 or sum(spare.values()) < late:
+        return dict(shares)
+    for member in sorted(spare, key=spare.__getitem__, reverse=True):
+        more = min(late, spare[member])
+        kept[member] = kept.get(member, 0.0) + more
+        late -= more
+    return {member: share for member, share in kept.items() if share > 0}
