@@ -238,7 +238,7 @@ class Dealer:
             plan is not None
             and plan.usable is eligible
             and _STALE_SHARE * plan.circuits <= load.circuits <= plan.left + _ROUNDING
-            and plan.deals <= len(eligible) // 2
+            and (plan.deals <= len(eligible) // 2 or self._timeless)
         ):
             plan.deals += 1
             return plan, False
@@ -324,7 +324,12 @@ class Dealer:
         """Return whether time counts, and there is somebody to share the work with."""
         if self.trade is None:
             return len(plan.quotas) > 1 and self.policy.minimize.grows
-        return len(plan.usable) > 1 and (self.trade.usd_per_hour > 0 or self.deadline < math.inf)
+        return len(plan.usable) > 1 and not self._timeless
+
+    @property
+    def _timeless(self) -> bool:
+        """Return whether only prices count."""
+        return self.trade is not None and not self.trade.usd_per_hour and self.deadline == math.inf
 
     def _equal_part(self, member: str, quota: float) -> float:
         """Return the size of as few and as equal jobs as a quota can go in.

@@ -22,12 +22,14 @@ Floats = NDArray[np.float64]
 # So many circuits at the end are divided exactly; those before go out at the best rate.
 _EXACT = 4096
 # Up to so many members and circuits each horizon's division is exact.
-_FEW_MEMBERS = 12
-_FEW_CIRCUITS = 48
-_HORIZONS = 32
+_FEW_MEMBERS = 8
+_FEW_CIRCUITS = 32
+_HORIZONS = 24
 # Up to so many circuits of a job, a price that is no maximum of two lines is asked for each.
 _TABLE = 512
-_HALVINGS = 50
+# So many members at most are looked at for whether they can be left out.
+_DROPS = 16
+_ROUGH = 1e-3
 _TIE = 1e-9
 
 
@@ -168,6 +170,8 @@ class Frontier:
     prefer: Callable[[str, int, int], tuple[float, ...]] | None = None
     _by_name: dict[str, Bid] = field(init=False)
     _times: Floats = field(init=False)
+    _lines: Floats = field(init=False)
+    _prices: Floats | None = None
     _tied: dict[int, list[Bid]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -176,6 +180,12 @@ class Frontier:
             [
                 (bid.wait_seconds, bid.circuit_seconds, bid.job_seconds, bid.price.most)
                 for bid in self.bids
+            ]
+        ).T
+        self._lines = np.array(
+            [
+                (one.first, one.rise, one.last, one.slope, one.most)
+                for one in (bid.price for bid in self.bids)
             ]
         ).T
 
@@ -219,10 +229,10 @@ class Frontier:
     def _levels(self, fastest: float, cheapest: float) -> list[float]:
         """Return horizons at which the cheapest members, so many of them, are filled."""
         order = sorted(self.bids, key=lambda bid: bid.price.last / bid.price.most)
-        counts = {round(n) for n in np.geomspace(1, len(order), min(len(order), _HORIZONS))}
+        counts = {round(n) for n in np.geomspace(1, len(order), min(len(order), _HORIZONS // 2))}
         places = {bid.member: place for place, bid in enumerate(self.bids)}
         inside = np.array([places[bid.member] for bid in order])
-        levels = {self._level(inside[:count]) for count in counts}
+        levels = {self._level(inside[:count], _ROUGH) for count in counts}
         low = max(fastest, _TIE)
         if cheapest > low:
             levels.update(np.geomspace(low, cheapest, _HORIZONS // 4).tolist())
@@ -236,12 +246,12 @@ class Frontier:
         """Return the least time by which the members can do all the circuits together."""
         return self._level(np.arange(len(self.bids)))
 
-    def _level(self, members: NDArray[np.int64]) -> float:
+    def _level(self, members: NDArray[np.int64], close: float = _TIE) -> float:
         times = self._times[:, members]
         wait, circuit, job, most = times
         alone = wait + self.circuits * circuit + np.ceil(self.circuits / most) * job
         low, high = 0.0, float(alone.min())
-        for _ in range(_HALVINGS):
+        while high - low > close * high:
             middle = (low + high) / 2
             enough = _capacities(times, middle, self.circuits).sum() >= self.circuits
             low, high = (low, middle) if enough else (middle, high)
@@ -270,10 +280,13 @@ class Frontier:
         # Row n, column k: k of n circuits go to the member, the others to those before it.
         before = sizes[:, None] - sizes[None, :]
         best = np.where(sizes == 0, 0.0, np.inf)
+        if self._prices is None:
+            self._prices = np.array([bid.price.whole(sizes) for bid in self.bids])
         choices = []
-        for bid, limit in zip(self.bids, most, strict=True):
-            prices = np.where(sizes <= limit, bid.price.whole(sizes), np.inf)
-            costs = np.where(before >= 0, best[before], np.inf) + prices
+        for prices, limit in zip(self._prices, most, strict=True):
+            # Columns of more than the limit are left out, and with them most of the work.
+            part = before[:, : limit + 1]
+            costs = np.where(part >= 0, best[part], np.inf) + prices[: limit + 1]
             choices.append(costs.argmin(axis=1))
             best = costs.min(axis=1)
         left, taken = self.circuits, {}
@@ -283,30 +296,50 @@ class Frontier:
         return taken
 
     def _filled(self, most: Sequence[int]) -> dict[str, int]:
-        """Fill members in the order of their price when full; then leave out who is not needed."""
-        prices = {
-            bid.member: float(bid.price.whole(np.array([limit]))[0])
-            for bid, limit in zip(self.bids, most, strict=True)
-            if limit
-        }
-        limits = dict(zip((bid.member for bid in self.bids), most, strict=True))
-        order = sorted(prices, key=lambda member: prices[member] / limits[member])
-        used: list[str] = []
-        room = 0
-        for member in order:
-            if room >= self.circuits:
-                break
-            used.append(member)
-            room += limits[member]
-        for member in sorted(used, key=prices.__getitem__, reverse=True):
-            if limits[member] <= room - self.circuits:
-                used.remove(member)
-                room -= limits[member]
-        taken, left = {}, self.circuits
-        for member in used:
-            taken[member] = min(left, limits[member])
-            left -= taken[member]
-        return taken
+        """Fill members in the order of their price when full, and give the rest to whom it suits.
+
+        Then leave out whose part the one with the rest would do for less.
+        """
+        limits = np.array(most)
+        prices = self._prices_of(limits)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            rates = np.where(limits > 0, prices / limits, np.inf)
+        order = np.argsort(rates, kind="stable")
+        room = np.cumsum(limits[order])
+        full = int(np.searchsorted(room, self.circuits))
+        taken = np.zeros_like(limits)
+        taken[order[:full]] = limits[order[:full]]
+        left = self.circuits - int(taken.sum())
+        others = order[full:][limits[order[full:]] >= left]
+        at = others[self._prices_of(np.full_like(limits, left))[others].argmin()]
+        taken[at] = left
+        self._drop_dear(taken, limits, int(at))
+        return {bid.member: int(count) for bid, count in zip(self.bids, taken, strict=True)}
+
+    def _drop_dear(self, taken: NDArray[np.int64], limits: NDArray[np.int64], at: int) -> None:
+        """Let one member do what others do for more, as far as it is in time."""
+        prices = self._prices_of(taken)
+        for other in np.argsort(-prices, kind="stable")[:_DROPS]:
+            more = taken[at] + taken[other]
+            if other == at or not taken[other] or more > limits[at]:
+                continue
+            together = float(self.bids[at].price.whole(np.array([more]))[0])
+            if together < prices[at] + prices[other]:
+                taken[at], taken[other], prices[at] = more, 0, together
+
+    def _prices_of(self, circuits: NDArray[np.int64]) -> Floats:
+        """Return what each member asks for so many circuits, by the lines of its price."""
+        first, rise, last, slope, most = self._lines
+        jobs = np.maximum(1, -(-circuits // most))
+        small = circuits // jobs
+        large = circuits - small * jobs
+
+        def price(size: Floats) -> Floats:
+            two = np.maximum(first + rise * (size - 1), last - slope * (most - size))
+            return np.where(size > 0, two, 0.0)
+
+        prices: Floats = (jobs - large) * price(small) + large * price(small + 1)
+        return prices
 
     # -- with all the time in the world --------------------------------------------------------
 
@@ -362,6 +395,9 @@ def _exact_sizes(prices: set[JobPrice], circuits: int) -> Iterator[int]:
         sizes = np.arange(min(price.most, circuits) + 1)
         envelope[sizes] = np.minimum(envelope[sizes], price.all(sizes))
     usual = {size for price in prices for size in price.sizes() if size <= circuits}
+    # A size is of no use where a larger one costs no more.
+    larger = np.append(np.minimum.accumulate(envelope[::-1])[::-1][1:], np.inf)
+    usual = {size for size in usual if envelope[size] < larger[size]}
     costs = np.where(np.arange(circuits + 1) == 0, 0.0, np.inf)
     for size in usual:
         costs = _with_jobs_of(costs, size, envelope[size])
