@@ -7,6 +7,7 @@ transient nor final.
 """
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from itertools import islice
@@ -26,12 +27,23 @@ from qiskit_gateway.backends.fault_table import (
 )
 from qiskit_gateway.backends.redaction import redact
 
-__all__ = ["Phase", "redact", "translate"]
+__all__ = ["Phase", "redact", "translate", "translated"]
 
 Phase = Literal["submit", "collect", "cancel", "reattach"]
 
 _MAX_LINKS = 8
 _MAX_MESSAGE = 600
+
+
+@contextmanager
+def translated(phase: Phase) -> Iterator[None]:
+    """Turn whatever a provider raises into a :class:`BackendError`."""
+    try:
+        yield
+    except (BackendError, KeyboardInterrupt, SystemExit):
+        raise  # Interrupts are not the provider's; everything else is, a CancelledError too.
+    except BaseException as error:
+        raise translate(error, phase=phase) from error
 
 
 def translate(exc: BaseException, *, phase: Phase) -> BackendError:

@@ -18,6 +18,9 @@ Implementing:
     of gates and policies that read the fidelity go by it; without it they know of no gates and of
     no fidelity but the member's own.
 
+    It may also have ``was_sent(batch) -> bool``: whether a submission that was left unanswered may
+    have reached the provider; without it, any may have.
+
     It may also have ``async started(handle) -> bool | None``: whether a job has begun to run, so
     that to cancel it would lose work; ``None`` where the provider does not say.
 """

@@ -5,46 +5,38 @@ one backend object is used by one thread at a time, only options that it knows a
 plain integers, and every exception is translated into facts.
 """
 
-import threading
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
-from weakref import WeakKeyDictionary
 
-from qiskit.circuit import QuantumCircuit
-from qiskit.providers import BackendV2, JobStatus
+from qiskit.providers import BackendV2
 from qiskit.transpiler import PassManager
 
-from qiskit_gateway.backends.batch import Batch, Entry, Program
+from qiskit_gateway.backends.batch import Batch, Program
 from qiskit_gateway.backends.errors import BackendError, Refused
 from qiskit_gateway.backends.examination import examine
-from qiskit_gateway.backends.faults import Phase, translate
-from qiskit_gateway.backends.isa import Estimate, IsaCache, Prepared, bind, parameter_binds
-from qiskit_gateway.backends.limits import Limits, discover
+from qiskit_gateway.backends.faults import translated
+from qiskit_gateway.backends.isa import Estimate, IsaCache, Prepared
+from qiskit_gateway.backends.jobs import has_started, is_cancelled, job_id_of
+from qiskit_gateway.backends.limits import Limits
 from qiskit_gateway.backends.lookup import fetch, find, label_of
 from qiskit_gateway.backends.member import Handle, Tariff
 from qiskit_gateway.backends.outcomes import Outcome, read
+from qiskit_gateway.backends.payload import payload_of
 from qiskit_gateway.backends.pricing import Pricing
+from qiskit_gateway.backends.properties import told_by
 from qiskit_gateway.backends.queueing import Probe, probe_for
 from qiskit_gateway.backends.quirks import (
     Adaptation,
-    adaptation_for,
-    jobs_overlap,
-    takes_parameter_binds,
 )
 from qiskit_gateway.backends.threads import call_in_thread
+from qiskit_gateway.backends.turns import Errand, Turns, turns_of
 from qiskit_gateway.backends.wiring import Wiring
 
 T = TypeVar("T")
 
-# Many backends keep the state of a run on themselves; whoever uses one holds its lock.
-_LOCKS: "WeakKeyDictionary[BackendV2, threading.Lock]" = WeakKeyDictionary()
-_LOCKING = threading.Lock()
-
-_BUSY_SECONDS = 10.0
-
-# What the status of a job is called before it has begun, and from then on.
-_QUEUED = frozenset({"INITIALIZING", "QUEUED", "VALIDATING"})
-_BEGUN = frozenset({"RUNNING", "DONE", "ERROR"})
+# How many submissions are remembered of which it is certain that nothing was sent.
+_REMEMBERED = 1024
 
 
 class Member:
@@ -102,21 +94,23 @@ class Member:
         if fidelity is not None and not 0 <= fidelity <= 1:
             raise ValueError(f"the fidelity of a member must be in [0, 1], got {fidelity!r}")
         self.backend = backend
-        self.name = name or str(backend.name or type(backend).__name__)
-        self.limits = discover(backend).overridden_by(limits)
+        self.run_options = dict(run_options or {})
+        told = told_by(backend, self.run_options)
+        self.name = name or told.name
+        self.limits = told.limits.overridden_by(limits)
         self.pricing: Tariff = pricing or Pricing()
         self.weight = float(weight)
         self.fidelity = fidelity
         self.queue = queue
-        self.run_options = dict(run_options or {})
         self.tags = frozenset([tags] if isinstance(tags, str) else tags)
         self.check = check
-        self.overlaps = jobs_overlap(backend)
-        self.adaptation = adaptation_for(backend, self.run_options)
+        self.overlaps = told.overlaps
+        self.adaptation = told.adaptation
         self._isa = IsaCache(backend, pass_manager)
-        self._lock = _lock_of(backend)
+        self._turns = turns_of(backend)
         self._unchecked = check
-        self._checking = threading.Lock()
+        self._checking = Turns()
+        self._unsent: deque[str] = deque(maxlen=_REMEMBERED)
 
     def __repr__(self) -> str:
         return f"Member({self.name!r})"
@@ -180,11 +174,16 @@ class Member:
             Refused: If some entries cannot run here; then nothing was sent.
             BackendError: If the provider did not take the job.
         """
-        left = threading.Event()
+        errand = Errand()
         try:
-            return await call_in_thread(lambda: self._submit(batch, left), late=_cancel_quietly)
+            return await call_in_thread(lambda: self._submit(batch, errand), late=_cancel_quietly)
         finally:
-            left.set()
+            if not errand.leave():
+                self._unsent.append(batch.key)
+
+    def was_sent(self, batch: Batch) -> bool:
+        """Return whether a submission that was left unanswered may have reached the provider."""
+        return batch.key not in self._unsent
 
     async def collect(self, handle: Handle) -> Sequence[Outcome]:
         """Wait for a job and return one outcome per circuit.
@@ -196,11 +195,11 @@ class Member:
 
     async def cancel(self, handle: Handle) -> bool:
         """Ask the provider to cancel a job; return whether it confirmed that."""
-        return await call_in_thread(lambda: _cancelled(handle.job))
+        return await call_in_thread(lambda: is_cancelled(handle.job))
 
     async def started(self, handle: Handle) -> bool | None:
         """Return whether the provider runs a job already; ``None`` if it does not say."""
-        return await call_in_thread(lambda: _started(handle.job))
+        return await call_in_thread(lambda: has_started(handle.job))
 
     async def reattach(self, job_id: str) -> Handle:
         """Find a job again by the provider's id.
@@ -208,7 +207,7 @@ class Member:
         Raises:
             BackendError: If the provider cannot look up jobs, or does not know this one.
         """
-        return await call_in_thread(lambda: self._reattach(job_id))
+        return await _on_errand(lambda errand: self._reattach(job_id, errand))
 
     async def find(self, key: str) -> Handle | None:
         """Find a job by the key of its batch; ``None`` if the provider has none.
@@ -219,17 +218,22 @@ class Member:
         Raises:
             BackendError: If the provider cannot tell.
         """
-        return await call_in_thread(lambda: self._find(key))
+        return await _on_errand(lambda errand: self._find(key, errand))
 
     # -- in a thread -------------------------------------------------------------------------
 
-    def ensure_checked(self) -> None:
+    def ensure_checked(self, errand: Errand | None = None) -> None:
         """Check the backend if that is asked for and has not been done yet. Blocks.
+
+        Args:
+            errand: For whom; those who wait for the same check are told when it was left hanging.
 
         Raises:
             BackendError: If the backend could not be asked; the next call tries again.
         """
-        with self._checking:
+        if not self._unchecked:
+            return
+        with self._checking.taken(errand or Errand()):
             if not self._unchecked:
                 return
             if not self.adaptation.refusal:
@@ -251,33 +255,32 @@ class Member:
             BackendError: If the job failed.
         """
         prepared = self._prepared(batch, Adaptation(flatten=flatten))
-        job = self._run(batch, prepared, threading.Event())
-        with _Translated("collect"):
+        job = self._run(batch, prepared, Errand())
+        with translated("collect"):
             result = job.result()
         pairs = zip(batch.entries, prepared, strict=True)
         return result, [ready.wiring for entry, ready in pairs for _ in range(entry.circuits)]
 
-    def _submit(self, batch: Batch, left: threading.Event) -> Handle:
+    def _submit(self, batch: Batch, errand: Errand) -> Handle:
         try:
-            self.ensure_checked()
+            self.ensure_checked(errand)
         except BackendError as error:
             # What was submitted was the check; the batch was not.
             error.submitted = False
             raise
-        job = self._run(batch, self._prepared(batch, self.adaptation), left)
-        return Handle(job_id=_job_id(job), job=job, batch=batch)
+        job = self._run(batch, self._prepared(batch, self.adaptation), errand)
+        return Handle(job_id=job_id_of(job), job=job, batch=batch)
 
-    def _run(self, batch: Batch, prepared: Sequence[Prepared], left: threading.Event) -> Any:
-        circuits, binds = self._circuits(batch, prepared)
+    def _run(self, batch: Batch, prepared: Sequence[Prepared], errand: Errand) -> Any:
+        pairs = list(zip(batch.entries, prepared, strict=True))
+        circuits, binds = payload_of(self.backend, pairs)
         if len(circuits) > 1:
             self._require_company(prepared)
         options = self.options_for(batch)
         if binds:
             options["parameter_binds"] = binds
-        with self._lock, _Translated("submit"):
-            if left.is_set():
-                # While this thread waited its turn the caller gave up; a job now would be nobody's.
-                raise BackendError("nobody waits for this job any more", submitted=False)
+        with self._turns.taken(errand), translated("submit"):
+            errand.begin()
             bare = self.adaptation.bare and len(circuits) == 1
             return self.backend.run(circuits[0] if bare else circuits, **options)
 
@@ -326,7 +329,7 @@ class Member:
     def _prepare(self, program: Program, adaptation: Adaptation) -> Prepared:
         if adaptation.refusal:  # Before anything is compiled in vain.
             raise Refused({0: adaptation.refusal})
-        with _Translated("submit"):
+        with translated("submit"):
             ready = self._isa.prepare(program, flatten=adaptation.flatten)
         reason = adaptation.reason(ready.circuit)
         if reason:
@@ -336,35 +339,13 @@ class Member:
     def _estimate(self, program: Program) -> Estimate:
         adaptation = self.adaptation
         self._prepare(program, adaptation)
-        with _Translated("submit"):
+        with translated("submit"):
             return self._isa.estimate(program, flatten=adaptation.flatten)
-
-    def _circuits(
-        self, batch: Batch, prepared: Sequence[Prepared]
-    ) -> tuple[list[QuantumCircuit], list[dict[Any, list[float]]] | None]:
-        """Return what to send: bound circuits, or free ones and their values."""
-        pairs = list(zip(batch.entries, prepared, strict=True))
-        if (
-            takes_parameter_binds(self.backend)
-            and all(ready.binds or not ready.columns for _, ready in pairs)
-            and any(ready.columns for _, ready in pairs)
-        ):
-            return _unbound(pairs)
-        circuits: list[QuantumCircuit] = []
-        reasons: dict[int, str] = {}
-        for index, (entry, ready) in enumerate(pairs):
-            try:
-                circuits += bind(ready, entry.rows, first=len(circuits))
-            except Refused as refused:
-                reasons[index] = refused.reasons[0]
-        if reasons:
-            raise Refused(reasons)
-        return circuits, None
 
     def _collect(self, handle: Handle) -> Sequence[Outcome]:
         batch = handle.batch
         assert batch is not None, "a job found again needs its batch"  # noqa: S101
-        with _Translated("collect"):
+        with translated("collect"):
             result = handle.job.result()
         wirings = [
             wiring
@@ -377,26 +358,20 @@ class Member:
         level = {**batch.options, **self.run_options}.get("meas_level", 2)
         return read(result, wirings, batch.kept_shots, meas_level=int(level))
 
-    def _find(self, key: str) -> Handle | None:
+    def _find(self, key: str, errand: Errand) -> Handle | None:
         label = label_of(self.backend, self.known_options)
         if label is None:
             raise BackendError(
                 f"{self.name} lists no jobs by a name of ours", transient=False, submitted=None
             )
-        self.ensure_checked()
-        # It may be a submission that hangs there, and holds the lock, that is looked for.
-        if not self._lock.acquire(timeout=_BUSY_SECONDS):
-            raise BackendError(f"{self.name} is busy", transient=True, fault="network")
-        try:
-            with _Translated("reattach"):
-                job = find(self.backend, label, key)
-        finally:
-            self._lock.release()
-        return None if job is None else Handle(job_id=_job_id(job), job=job)
+        self.ensure_checked(errand)
+        with self._turns.taken(errand), translated("reattach"):
+            job = find(self.backend, label, key)
+        return None if job is None else Handle(job_id=job_id_of(job), job=job)
 
-    def _reattach(self, job_id: str) -> Handle:
-        self.ensure_checked()  # For what is learned of its bits, which the result is read by.
-        with self._lock, _Translated("reattach"):
+    def _reattach(self, job_id: str, errand: Errand) -> Handle:
+        self.ensure_checked(errand)  # For what is learned of its bits, which the result is read by.
+        with self._turns.taken(errand), translated("reattach"):
             job = fetch(self.backend, job_id)
         if job is None:
             raise BackendError(
@@ -407,65 +382,14 @@ class Member:
         return Handle(job_id=job_id, job=job)
 
 
-def _lock_of(backend: BackendV2) -> threading.Lock:
-    """Return the lock of a backend object, the same for all members over it."""
-    with _LOCKING:
-        return _LOCKS.setdefault(backend, threading.Lock())
-
-
-class _Translated:
-    """Turn whatever a provider raises into a :class:`BackendError`."""
-
-    def __init__(self, phase: Phase) -> None:
-        self._phase: Phase = phase
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        if error is None or isinstance(error, BackendError):
-            return
-        # Interrupts are not the provider's; everything else is, a future's CancelledError too.
-        if isinstance(error, KeyboardInterrupt | SystemExit):
-            return
-        raise translate(error, phase=self._phase) from error
-
-
-def _unbound(
-    pairs: Sequence[tuple[Entry, Prepared]],
-) -> tuple[list[QuantumCircuit], list[dict[Any, list[float]]]]:
-    circuits: list[QuantumCircuit] = []
-    binds: list[dict[Any, list[float]]] = []
-    for entry, ready in pairs:
-        if ready.columns:
-            circuits.append(ready.circuit)
-            binds.append(parameter_binds(ready, entry.rows))
-        else:
-            circuits += [ready.circuit] * entry.circuits
-            binds += [{}] * entry.circuits
-    return circuits, binds
-
-
-def _job_id(job: Any) -> str:
-    try:
-        return str(job.job_id())
-    except Exception:  # noqa: BLE001  A job without an id is still a job.
-        return ""
-
-
-def _started(job: Any) -> bool | None:
-    with _Translated("cancel"):
-        status = job.status()
-    # Some providers have a status of their own, with the names of Qiskit's.
-    name = str(getattr(status, "name", status)).upper()
-    return True if name in _BEGUN else False if name in _QUEUED else None
-
-
-def _cancelled(job: Any) -> bool:
-    with _Translated("cancel"):
-        job.cancel()
-        return bool(job.status() == JobStatus.CANCELLED)
-
-
 def _cancel_quietly(handle: Handle) -> None:
     handle.job.cancel()
+
+
+async def _on_errand(function: Callable[[Errand], T]) -> T:
+    """Call a function in a thread that learns when its caller has left."""
+    errand = Errand()
+    try:
+        return await call_in_thread(lambda: function(errand))
+    finally:
+        errand.leave()

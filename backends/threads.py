@@ -8,6 +8,7 @@ import contextlib
 import queue
 import threading
 from collections.abc import Callable
+from concurrent.futures import Future
 from typing import Any, TypeVar
 
 import anyio
@@ -138,3 +139,29 @@ async def call_in_thread(
         raise call.error
     value: T = call.value
     return value
+
+
+def call_within(function: Callable[[], T], seconds: float) -> T:
+    """Run a blocking function in a daemon thread and wait for what it returns, but not for ever.
+
+    Args:
+        function: The function to run.
+        seconds: How long to wait.
+
+    Returns:
+        What the function returned.
+
+    Raises:
+        TimeoutError: If it has not returned by then; the thread is left behind.
+        BaseException: Whatever the function raised.
+    """
+    future: Future[T] = Future()
+
+    def work() -> None:
+        try:
+            future.set_result(function())
+        except BaseException as error:  # noqa: BLE001  Raised to the caller.
+            future.set_exception(error)
+
+    threading.Thread(target=work, name="qiskit-gateway question", daemon=True).start()
+    return future.result(seconds)

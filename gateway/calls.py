@@ -144,11 +144,12 @@ class Calls:
         seconds = self.policy.submit_seconds
         with anyio.move_on_after(seconds), _Facts("submit"):
             return await member.submit(batch)
+        was_sent = getattr(member, "was_sent", None)
         raise BackendError(
             f"{member.name} did not say within {seconds:g} s whether it took the job",
             transient=True,
             fault="network",
-            submitted=None,
+            submitted=None if was_sent is None or was_sent(batch) else False,
         )
 
     async def _sought(self, batch: Batch, member: FleetMember) -> Handle | None:
