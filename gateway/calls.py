@@ -25,7 +25,7 @@ from qiskit_gateway.policies.policy import Policy
 
 
 class OverdueError(BackendError):
-    """Our own deadline for a result has passed: enough time was lost on that member."""
+    """Our own deadline for a job has passed: enough time was lost on that member."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,7 +145,7 @@ class Calls:
         with anyio.move_on_after(seconds), _Facts("submit"):
             return await member.submit(batch)
         was_sent = getattr(member, "was_sent", None)
-        raise BackendError(
+        raise OverdueError(
             f"{member.name} did not say within {seconds:g} s whether it took the job",
             transient=True,
             fault="network",
@@ -220,6 +220,7 @@ def facts(error: BackendError) -> Failure:
         submitted=error.submitted,
         authentication=error.authentication,
         bad_result=error.bad_result,
+        hung=isinstance(error, OverdueError),
     )
 
 

@@ -9,6 +9,8 @@
 Rule 1.  Closed admits all work, open none, half-open one shard at a time: the probe.
 Rule 2.  Three counts, each with its own threshold: jobs that failed, results that cannot be true,
          and submissions that were not taken or were throttled. Any success sets all three to 0.
+         A call that ran into our deadline is enough by itself: to find out three times would
+         cost three deadlines.
 Rule 3.  What is the caller's fault is no sign of illness and counts nowhere. A probe that ends so
          has shown nothing, and another may be sent.
 Rule 4.  The n-th ejection lasts ``eject_seconds * eject_multiplier ** (n - 1)``, at most
@@ -166,7 +168,7 @@ def record_failure(
     if state.phase == "open":
         return state
     counted = _counted(state, failure)
-    if state.phase == "half-open" or _is_ill(counted, policy):
+    if state.phase == "half-open" or failure.hung or _is_ill(counted, policy):
         return _eject(counted, policy, now)
     return counted
 

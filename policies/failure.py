@@ -18,6 +18,8 @@ class Failure:
         submitted: Whether the provider took the job; ``None`` if unknown.
         authentication: Whether the provider refused our credentials.
         bad_result: Whether the provider delivered a result that cannot be true.
+        hung: Whether the member did not answer a submission, or deliver a result, within our own
+            deadline.
     """
 
     transient: bool | None = None
@@ -27,3 +29,4 @@ class Failure:
     submitted: bool | None = False
     authentication: bool = False
     bad_result: bool = False
+    hung: bool = False

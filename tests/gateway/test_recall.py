@@ -232,7 +232,14 @@ class Unsaid(SimulatedMember):
     started = None
 
 
-@pytest.mark.parametrize("kind", [Unsaid, Deaf])
+class Mute(SimulatedMember):
+    """A member that does not answer when it is asked what it runs."""
+
+    async def started(self, handle):
+        await anyio.sleep_forever()
+
+
+@pytest.mark.parametrize("kind", [Unsaid, Deaf, Mute])
 def test_a_member_that_dies_silently_is_left(kind):
     """No call ever failed, yet the run ends: what is overdue is asked back, and moves.
 
