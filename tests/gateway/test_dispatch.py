@@ -351,6 +351,79 @@ async def test_seeds_of_shards_differ_and_repeat():
     assert seen[0] == seen[1]
 
 
+@dataclass
+class Slow(Echo):
+    """A member that takes far longer than it did, and answers a cancellation by a script."""
+
+    answer: object = lambda _: True
+
+    async def collect(self, handle: Handle):
+        late = len(self.batches) > 2
+        with anyio.CancelScope() as self.wait:
+            await anyio.sleep(5000.0 if late else 0.0)
+        return await super().collect(handle)
+
+    async def cancel(self, handle: Handle) -> bool:
+        self.cancelled.append(handle.job_id)
+        return await self.answer(self)
+
+
+async def _refuses(_) -> bool:
+    return False
+
+
+async def _is_silent(_) -> bool:
+    await anyio.sleep_forever()
+    return True
+
+
+async def _delivers_first(member) -> bool:
+    member.wait.cancel()
+    await anyio.sleep(20.0)
+    return True
+
+
+async def _fails(_) -> bool:
+    raise BackendError("cannot cancel", transient=False)
+
+
+@pytest.mark.parametrize(
+    ("answer", "outcome"),
+    [
+        (_refuses, "done"),
+        (_delivers_first, "done"),
+        (_is_silent, "cancelled"),
+        (_fails, "cancelled"),
+    ],
+)
+async def test_work_that_is_asked_back_counts_once(answer, outcome):
+    """Refused, answered late, not at all, or by an error: each shot is written once, and it is told."""
+    work, stores = make_work([(12, 10)])
+    fleet = Fleet(
+        [
+            Slow("slow", Limits(max_circuits=1, max_in_flight=1), answer=answer),
+            Echo("well", Limits(max_circuits=1, max_in_flight=1)),
+        ]
+    )
+
+    with structlog.testing.capture_logs() as events:
+        run = Run("job", fleet, round_robin(cancel_seconds=60.0), work)
+        done = await run.execute()
+
+    asked = fleet["slow"].cancelled
+    ends = {one.job_id: one for one in run.record if one.member == "slow"}
+    told = [event for event in events if event["event"] == logs.RECALL_FAILED]
+    assert done.given_up == ()
+    assert_right(stores)
+    assert {ends[job].outcome for job in asked} == {outcome}
+    assert bool(told) == (answer is not _delivers_first)
+    if outcome == "cancelled":
+        assert told[0]["log_level"] == "warning"
+        assert all("may still run" in ends[job].failure for job in asked)
+        assert run.seconds < 2000
+    assert not any(s.in_flight for s in fleet.keep(FleetStanding).members.values())
+
+
 async def test_the_events_of_a_run_that_moves_work():
     """A submission, a failure, a retry and the summary are logged under their names."""
     answers = iter([BackendError("503", transient=True), BackendError("bad", transient=False)])
