@@ -29,6 +29,7 @@ from qiskit_gateway.events import (
     Done,
     Event,
     Fetch,
+    FleetClosed,
     Instruction,
     MemberClosed,
     MemberOpened,
@@ -293,7 +294,7 @@ class Run:
                     self._look_after(instruction)
                 case WakeAt():
                     self._set_alarm(instruction.seconds)
-                case MemberClosed() | MemberOpened():
+                case MemberClosed() | MemberOpened() | FleetClosed():
                     self._log_health(instruction)
                 case Done():
                     self.ended = instruction
@@ -313,7 +314,10 @@ class Run:
         else:
             self._group.start_soon(self._watch, instruction.shard)
 
-    def _log_health(self, change: MemberClosed | MemberOpened) -> None:
+    def _log_health(self, change: MemberClosed | MemberOpened | FleetClosed) -> None:
+        if isinstance(change, FleetClosed):
+            self._log.warning(logs.FLEET_CLOSED, error=change.reason)
+            return
         if isinstance(change, MemberOpened):
             self._log.warning(logs.BACKEND_OPENED, backend=change.member)
             return

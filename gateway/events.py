@@ -200,6 +200,17 @@ class MemberClosed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FleetClosed:
+    """No member is well: work waits, and they are probed one at a time. For the log.
+
+    Attributes:
+        reason: Why the last of them is not.
+    """
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MemberOpened:
     """A member that was closed did a shard again: for the log."""
 
@@ -245,4 +256,15 @@ class Done:
     sent: bool = True
 
 
-Instruction = Submit | Fetch | Cancel | Recall | Watch | WakeAt | MemberClosed | MemberOpened | Done
+Instruction = (
+    Submit
+    | Fetch
+    | Cancel
+    | Recall
+    | Watch
+    | WakeAt
+    | MemberClosed
+    | MemberOpened
+    | FleetClosed
+    | Done
+)

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterable
 
-from qiskit_gateway.events import Instruction, MemberClosed, MemberOpened
+from qiskit_gateway.events import FleetClosed, Instruction, MemberClosed, MemberOpened
 from qiskit_gateway.policies.breaker import (
     Admission,
     BreakerPolicy,
@@ -30,19 +30,27 @@ class Health:
         members: Their names, in the fleet's order.
         standing: What is known of the fleet.
         policy: The rules.
+        probe_seconds: How long a probe may keep others waiting while no member is well.
 
     Attributes:
         lost: The members that are out for the rest of the run, and why: credentials.
     """
 
     def __init__(
-        self, members: Iterable[str], standing: FleetStanding, policy: BreakerPolicy
+        self,
+        members: Iterable[str],
+        standing: FleetStanding,
+        policy: BreakerPolicy,
+        probe_seconds: float,
     ) -> None:
         self._names = tuple(members)
         self._standings = {name: standing.of(name) for name in self._names}
         self._ejected = standing.ejected
         self._ill = standing.ill
         self._policy = policy
+        self._probe_seconds = probe_seconds
+        self._next_probe = -math.inf
+        self._told_down = False
         self._usable = self._names
         self._known: frozenset[str] = frozenset()
         self.lost: dict[str, str] = {}
@@ -75,13 +83,29 @@ class Health:
         """Return the members that are ejected, or have not done a shard since they were."""
         return frozenset(self._ill & self._standings.keys())
 
-    def admits(self, member: str) -> Admission:
-        """Return how much work a member may be sent now."""
-        return admits(self._standings[member].breaker)
+    def admits(self, member: str, now: float) -> Admission:
+        """Return how much work a member may be sent now.
 
-    def sent(self, member: str) -> None:
+        While no member is well, one at a time is probed, unless a probe does not come back.
+        """
+        admission = admits(self._standings[member].breaker)
+        if admission == "one" and now < self._next_probe and self._waits_for_a_probe:
+            return "none"
+        return admission
+
+    @property
+    def _waits_for_a_probe(self) -> bool:
+        breakers = [standing.breaker for standing in self._standings.values()]
+        return all(one.phase != "closed" for one in breakers) and any(
+            one.probing for one in breakers
+        )
+
+    def sent(self, member: str, now: float) -> None:
         """Note that a shard was sent."""
-        self._set(member, record_probe(self._standings[member].breaker))
+        before = self._standings[member].breaker
+        if before.phase == "half-open":
+            self._next_probe = now + self._probe_seconds
+        self._set(member, record_probe(before))
 
     def succeeded(self, member: str) -> Iterable[Instruction]:
         """Note that a shard came back well."""
@@ -89,6 +113,7 @@ class Health:
         self._standings[member].judge(failed=False)
         after = record_success(before, self._policy)
         self._set(member, after)
+        self._told_down = False
         if before.phase == "half-open" and after.phase == "closed":
             yield MemberOpened(member=member)
 
@@ -112,13 +137,18 @@ class Health:
         self._set(member, after)
         if newly and after.phase == "open":
             yield MemberClosed(member=member, until=after.until, reason=reason)
+        if not self._told_down and len(self.ill) == len(self._names):
+            self._told_down = True
+            yield FleetClosed(reason=reason)
 
     def _may_eject(self) -> bool:
         return may_eject(len(self.ejected), len(self._names), self._policy)
 
-    def next_opening(self) -> float:
-        """Return when the first ejected member is let in again; infinity if none ever is."""
-        untils = (self._standings[name].breaker.until for name in self.ejected)
+    def next_opening(self, now: float) -> float:
+        """Return when the next member may be let in again; infinity if none ever is."""
+        untils = [self._standings[name].breaker.until for name in self.ejected]
+        if now < self._next_probe and self._waits_for_a_probe:
+            untils.append(self._next_probe)
         return min(untils, default=math.inf)
 
     def _set(self, member: str, state: BreakerState) -> None:

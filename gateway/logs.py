@@ -23,6 +23,7 @@ SHARD_FINISHED = "gateway.shard_finished"
 SHOTS_DROPPED = "gateway.shots_dropped"
 BACKEND_OPENED = "gateway.backend_opened"
 BACKEND_CLOSED = "gateway.backend_closed"
+FLEET_CLOSED = "gateway.fleet_closed"
 JOURNAL_FAILED = "gateway.journal_failed"
 JOB_FINISHED = "gateway.job_finished"
 

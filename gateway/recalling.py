@@ -213,7 +213,7 @@ class Recaller:
             name
             for name in state.health.usable(now)
             if not state.standings[name].in_flight
-            and state.health.admits(name) == "all"
+            and state.health.admits(name, now) == "all"
             and state.slots(name, now)
             and all(name in barred for barred in waiting)
         ]

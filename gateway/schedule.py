@@ -76,7 +76,7 @@ class Scheduler:
             tasks=tuple(tasks),
             policy=policy,
             standings=standings,
-            health=Health(terms, standing, policy.breaker),
+            health=Health(terms, standing, policy.breaker, policy.probe_seconds),
             purse=Purse(policy.budget, standing.accounts),
             dealer=Dealer(
                 terms=terms,
@@ -340,7 +340,7 @@ class Scheduler:
         )
         self._state.flights[shard.index] = flight
         self._recaller.watch_over(shard.index)
-        self._state.health.sent(member)
+        self._state.health.sent(member, now)
         self._state.first_tries += 1
         assigned = self._state.dealer.assigned
         assigned[member] = assigned.get(member, 0.0) + shard.circuit_shots
@@ -409,7 +409,7 @@ class Scheduler:
 
     def _next_look(self, now: float) -> float:
         """Return when something may change that no event tells."""
-        looks = [self._state.health.next_opening()]
+        looks = [self._state.health.next_opening(now)]
         if self._state.down_since is not None and self._state.policy.patience_seconds is not None:
             looks.append(self._state.down_since + self._state.policy.patience_seconds)
         if self._state.broke or any(self._state.dealer.verdicts.values()):

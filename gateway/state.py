@@ -124,7 +124,7 @@ class RunState:
 
     def slots(self, member: str, now: float) -> int:
         """Return how many more shards a member may be sent now."""
-        admission = self.health.admits(member)
+        admission = self.health.admits(member, now)
         if admission == "none" or member in self.broke:
             return 0
         standing, terms = self.standings[member], self.dealer.terms[member]

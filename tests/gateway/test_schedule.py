@@ -17,6 +17,7 @@ from worlds import (
 
 from qiskit_gateway.events import (
     Cancel,
+    FleetClosed,
     MemberClosed,
     ShardFailed,
     ShardFinished,
@@ -255,6 +256,34 @@ def test_when_all_are_down_one_small_shard_at_a_time_probes():
     assert end.given_up == ()
     assert 2 <= len(probes) <= 8
     assert world.now < 1500
+
+
+def test_a_fleet_that_is_down_is_probed_one_member_at_a_time():
+    """With several members down no two probes are out at once, unless one does not come back."""
+    members = [terms(f"m{n}", n) for n in range(4)]
+    world = make_world(
+        [Task(index=0, rows=50, shots=10)],
+        members,
+        fastest(retry=RetryPolicy(budget_floor=1000), patience_seconds=10_000.0),
+    )
+    together = []
+
+    def told():
+        return [one for one in world.closed if isinstance(one, FleetClosed)]
+
+    def answer(submit: Submit):
+        if 30 < world.now < 400:
+            together.append(len(world.flying))
+        if world.now < 400:
+            return ShardFailed(shard=submit.shard.index, failure=TRANSIENT, reason="503")
+        return ShardFinished(shard=submit.shard.index)
+
+    end = world.run(answer, steady)
+
+    assert end.given_up == ()
+    assert max(together) == 1
+    assert len(together) > 4
+    assert len(told()) == 1
 
 
 def test_patience_ends_when_no_member_comes_back():

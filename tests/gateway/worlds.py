@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from qiskit_gateway.events import (
     Cancel,
     Done,
+    FleetClosed,
     MemberClosed,
     Recall,
     ShardCancelled,
@@ -47,7 +48,7 @@ class World:
     queue: list = field(default_factory=list)
     done: list[Piece] = field(default_factory=list)
     submits: list[Submit] = field(default_factory=list)
-    closed: list[MemberClosed] = field(default_factory=list)
+    closed: list[MemberClosed | FleetClosed] = field(default_factory=list)
     end: Done | None = None
     wake: float = math.inf
     flying: dict[int, Submit] = field(default_factory=dict)
@@ -67,7 +68,7 @@ class World:
                     if at < self.wake:
                         self.wake = at
                         self.push(at, Tick())
-                case MemberClosed():
+                case MemberClosed() | FleetClosed():
                     self.closed.append(instruction)
                 case Done():
                     self.end = instruction
