@@ -281,10 +281,10 @@ def test_nothing_is_sent():
 
 def test_what_is_known_of_the_fleet_stays():
     """Speed, health, queues and accounts are after a quote what they were before."""
-    flaky = Member(ScriptedBackend(BasicSimulator(), then=Fails(at="result")), name="flaky")
+    flaky = Member(ScriptedBackend(BasicSimulator(), then=Fails()), name="flaky")
     priced = Member(counted(), name="sound", pricing=Pricing(per_shot=0.001))
     budget = Budget(usd=100)
-    policy = round_robin(budget=budget, breaker=BreakerPolicy(failures=1))
+    policy = round_robin(budget=budget, breaker=BreakerPolicy(submit_errors=1))
     sampler = RouterSampler(Fleet([flaky, priced]), policy=policy)
     sampler.run([sweep(6)], shots=10).result()
     known = sampler.fleet.keep(FleetStanding)
