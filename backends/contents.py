@@ -6,7 +6,7 @@ histogram equals the counts, or where there are no counts.
 
 from array import array
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import accumulate, pairwise
 from typing import Any, NamedTuple
 
@@ -28,14 +28,14 @@ class Raw(NamedTuple):
 
     Attributes:
         codec: Reader of the names of its outcomes.
-        names: Distinct outcomes that were counted, in any format; empty where nothing was.
-        counts: How often each of them was seen.
+        counts: How often distinct outcomes were seen, in any format; empty where nothing was counted.
+        total: How many shots that is.
         memory: The outcome of each shot; empty where it is not known.
     """
 
     codec: Codec
-    names: list[Any]
-    counts: list[int]
+    counts: dict[Any, int]
+    total: int
     memory: list[Any]
 
 
@@ -62,18 +62,18 @@ def read_hex(block: Sequence[Raw]) -> list[Content]:
         ValueError: If some name is no canonical hexadecimal text, or does not fit the circuit.
     """
     layout = block[0].codec.numbers
-    texts = [raw.names for raw in block] + [raw.memory for raw in block]
+    texts = [list(raw.counts) for raw in block] + [raw.memory for raw in block]
     padded = rows_of_hex(texts, layout.width)
     # As one value for each row, since numpy copies a few bytes a row one by one.
     rows = padded[:, padded.shape[1] - layout.width :].view(f"V{layout.width}").copy()
     rows = rows.view(np.uint8)
     if not layout.allows(rows):
         raise ValueError("an outcome does not fit the circuit")
-    counts = _together([raw.counts for raw in block])
+    counts = _together([list(raw.counts.values()) for raw in block])
 
     ends = [0, *accumulate(map(len, texts))]
     agrees = [False] * len(block)
-    if any(raw.memory and raw.names for raw in block):
+    if any(raw.memory and raw.counts for raw in block):
         prints = fingerprints(padded)
         prints[: len(counts)] *= counts.astype(np.uint64)
         sums = _sums(prints, np.array(ends))
@@ -83,11 +83,10 @@ def read_hex(block: Sequence[Raw]) -> list[Content]:
     for raw, agree, (a, b), (c, d) in zip(
         block, agrees, pairwise(ends), pairwise(ends[len(block) :]), strict=False
     ):
-        total = sum(raw.counts)
-        if raw.memory and (not raw.names or (agree and len(raw.memory) == total)):
+        if raw.memory and (not raw.counts or (agree and len(raw.memory) == raw.total)):
             contents.append(rows[c:d])
         else:
-            counted = Counted(rows[a:b], counts[a:b], total)
+            counted = Counted(rows[a:b], counts[a:b], raw.total)
             contents.append(counted if layout.faithful else _merged(counted))
     return contents
 
@@ -130,14 +129,14 @@ def read_names(raw: Raw) -> Content:
         ValueError: If some name cannot be read or does not fit the circuit.
     """
     layout, histogram = raw.codec.numbers, Counter[bytes]()
-    if raw.names:
-        layout, packed = _packed(raw.codec, raw.names, layout)
-        histogram = _histogram(raw.names, raw.counts, packed)
+    if raw.counts:
+        layout, packed = _packed(raw.codec, list(raw.counts), layout)
+        histogram = _histogram(raw.counts, packed)
     if raw.memory:
         try:
             rows = _read_memory(raw, layout, histogram)
         except (TypeError, ValueError):
-            if not raw.names:
+            if not raw.counts:
                 raise
             rows = None
         if rows is not None:
@@ -154,18 +153,16 @@ def _read_memory(raw: Raw, layout: Layout, histogram: Counter[bytes]) -> Rows | 
     seen = Counter(raw.memory)
     # After a compact text a number is compact too: Braket's counts are texts, its memory numbers.
     _, packed = _packed(raw.codec, list(seen), layout)
-    if raw.names and _histogram(seen.keys(), seen.values(), packed) != histogram:
+    if raw.counts and _histogram(seen, packed) != histogram:
         return None
     joined = b"".join(map(packed.__getitem__, raw.memory))
     return np.frombuffer(joined, np.uint8).reshape(-1, num_bytes(raw.codec.wiring.num_user))
 
 
-def _histogram(
-    names: Iterable[Any], counts: Iterable[int], packed: dict[Any, bytes]
-) -> Counter[bytes]:
+def _histogram(counts: Mapping[Any, int], packed: dict[Any, bytes]) -> Counter[bytes]:
     """Count rows instead of names: two names may be of one row."""
     histogram = Counter[bytes]()
-    for name, count in zip(names, counts, strict=True):
+    for name, count in counts.items():
         histogram[packed[name]] += count
     del histogram[_LOST]
     return histogram

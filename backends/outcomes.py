@@ -130,31 +130,31 @@ def _look(experiment: object, codec: Codec, shots: int) -> Raw | Outcome:
             memory=np.broadcast_to(zeros, (shots, zeros.shape[1])),
         )
     data, reported = _field(experiment, "data"), _field(experiment, "shots")
-    names, counts = _counts(_field(data, "counts"), shots)
+    counts, total = _counts(_field(data, "counts"), shots)
     memory = _memory(_field(data, "memory"))
-    if not names and not memory:
+    if not counts and not memory:
         raise _bad(f"The result has neither counts nor memory; it reports {_said(reported)} shots.")
-    if not names and len(memory) not in (shots, reported):
+    if not counts and len(memory) not in (shots, reported):
         raise _bad(f"Memory has {len(memory)} shots where {shots} were asked for, and no counts.")
-    return Raw(codec, names, counts, memory)
+    return Raw(codec, counts, total, memory)
 
 
-def _counts(counts: Any, shots: int) -> tuple[list[Any], list[int]]:
+def _counts(counts: Any, shots: int) -> tuple[dict[Any, int], int]:
     if counts is None or counts == {}:
-        return [], []
+        return {}, 0
     if type(counts) is not dict:
         if not isinstance(counts, Mapping):
             raise _bad(f"Counts are no mapping but {reprlib.repr(counts)}.")
         counts = dict(counts)
-    values = list(counts.values())
-    distinct = set(values)
+    distinct = set(counts.values())
     if set(map(type, distinct)) != {int} or min(distinct) < 0:
-        values = [_whole(value) for value in values]
+        counts = {name: _whole(value) for name, value in counts.items()}
+    total = sum(counts.values())
     # Some backends run their own default number of shots, which is fine; a number that numpy could
     # not draw from is not.
-    if not 0 < sum(values) <= max(shots, min(1000 * shots + 100_000, 999_999_999)):
-        raise _bad(f"Counts add up to {sum(values)} where {shots} shots were asked for.")
-    return list(counts), values
+    if not 0 < total <= max(shots, min(1000 * shots + 100_000, 999_999_999)):
+        raise _bad(f"Counts add up to {total} where {shots} shots were asked for.")
+    return counts, total
 
 
 def _memory(memory: Any) -> list[Any]:
@@ -192,7 +192,7 @@ def _blocks(looked: Iterable[Raw | Outcome]) -> Iterator[list[Raw] | Outcome]:
     block: list[Raw] = []
     size = 0
     for raw in looked:
-        more = 0 if isinstance(raw, Outcome) else len(raw.names) + len(raw.memory)
+        more = 0 if isinstance(raw, Outcome) else len(raw.counts) + len(raw.memory)
         if block and (
             isinstance(raw, Outcome) or raw.codec is not block[0].codec or size + more > _BLOCK
         ):
