@@ -174,10 +174,10 @@ class Attempts:
             return None
         return RecallFailed(shard=shard, reason=out.reply.reason, failure=out.reply.failure)
 
-    async def has_started(self, shard: int) -> bool:
-        """Return whether a provider says that it runs a shard."""
+    async def has_started(self, shard: int) -> bool | None:
+        """Return whether a provider runs a shard; ``None`` if it does not say, or has none yet."""
         out = self._out.get(shard)
-        return out is not None and await self._calls.started(out.member, out.handle)
+        return None if out is None else await self._calls.started(out.member, out.handle)
 
     def _may_try_again(self, shard: Shard, state: RetryCallState) -> bool:
         error = error_of(state)

@@ -122,15 +122,15 @@ class Calls:
         silent = Failure(transient=True, fault="network", submitted=True)
         return Reply(reason=f"the provider did not answer within {seconds:g} s", failure=silent)
 
-    async def started(self, member: FleetMember, handle: Handle) -> bool:
-        """Return whether a provider says that it runs a job."""
+    async def started(self, member: FleetMember, handle: Handle) -> bool | None:
+        """Return whether a provider runs a job already; ``None`` if it does not say."""
         with anyio.move_on_after(self.policy.cancel_seconds):
             try:
                 with _Facts("cancel"):
-                    return await _runs(member, handle, "running")
+                    return await _started(member, handle)
             except BackendError:
-                return False  # It cannot tell now; it is asked again.
-        return False
+                return None  # It cannot tell now; it is asked again.
+        return None
 
     def backoff_seconds(self, state: RetryCallState) -> float:
         """Return how long to wait after a try that failed."""
@@ -189,11 +189,16 @@ class Calls:
 
 async def _runs(member: FleetMember, handle: Handle, unless: Unless) -> bool:
     """Return whether a job runs already, or where that is enough, may run."""
-    ask = getattr(member, "started", None)
     if unless == "never":
         return False
-    started: bool | None = None if ask is None else await ask(handle)
+    started = await _started(member, handle)
     return started is not False if unless == "perhaps running" else started is True
+
+
+async def _started(member: FleetMember, handle: Handle) -> bool | None:
+    ask = getattr(member, "started", None)
+    started: bool | None = None if ask is None else await ask(handle)
+    return started
 
 
 class _Facts:

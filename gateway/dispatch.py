@@ -38,6 +38,7 @@ from qiskit_gateway.events import (
     ShardFailed,
     ShardFinished,
     ShardLost,
+    ShardQueued,
     ShardRefused,
     ShardStarted,
     Stop,
@@ -59,6 +60,9 @@ from qiskit_gateway.workload import Shard
 
 # Decoding fewer shots than this takes less time than asking a thread to do it.
 _INLINE_SHOTS = 20_000
+# When a job that waits in a queue is first looked at, and how much longer it may wait unseen.
+_FIRST_LOOK_SECONDS = 1.0
+_LOOK_SHARE = 0.1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -358,12 +362,21 @@ class Run:
         self._feed(failed)
 
     async def _watch(self, shard: int) -> None:
-        """Tell when a provider begins to run a shard."""
-        while shard in self._scopes:
-            if await self._attempts.has_started(shard):
+        """Tell what a provider says of a shard in its queue, until it begins to run it."""
+        began = anyio.current_time()
+        while True:
+            waited = anyio.current_time() - began
+            # Most jobs are over before the first look; the longer one waits, the rarer the looks.
+            pause = max(_FIRST_LOOK_SECONDS, _LOOK_SHARE * waited)
+            await anyio.sleep(min(pause, self._policy.probe_seconds))
+            if shard not in self._scopes:
+                return
+            started = await self._attempts.has_started(shard)
+            if started:
                 self._feed(ShardStarted(shard=shard))
                 return
-            await anyio.sleep(self._policy.probe_seconds)
+            if started is False:
+                self._feed(ShardQueued(shard=shard))
 
     async def _see_through(
         self, shard: Shard, name: str, carry: Callable[[Shard, FleetMember], Awaitable[Event]]

@@ -78,8 +78,10 @@ class Endings:
         self._state.purse.settle(self._state.key(event.shard))
         shard = flight.shard
         if not flight.retried and not flight.adopted:
-            speed = self._state.standings[flight.member].speed
-            speed.observe(shard.circuits, shard.circuits * shard.shots, flight.seconds)
+            standing = self._state.standings[flight.member]
+            standing.speed.observe(shard.circuits, shard.circuits * shard.shots, flight.seconds)
+            if flight.alone:
+                standing.learn_wait(*flight.wait_seconds(now), now)
         if event.failed:
             _, failure, reason = event.failed[0]
             yield from self._state.health.failed(flight.member, failure, reason, now)

@@ -97,6 +97,13 @@ class RecallFailed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ShardQueued:
+    """A provider says that a shard that is watched still waits in its queue."""
+
+    shard: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ShardStarted:
     """A provider has begun to run a shard that was watched."""
 
@@ -123,6 +130,7 @@ Event = (
     | ShardLost
     | TryFailed
     | RecallFailed
+    | ShardQueued
     | ShardStarted
     | Tick
     | Stop
@@ -172,7 +180,7 @@ class Recall:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Watch:
-    """Tell when a provider begins to run a shard."""
+    """Ask a provider from time to time if it runs a shard, and tell what it says."""
 
     shard: int
 

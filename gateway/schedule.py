@@ -26,10 +26,12 @@ from qiskit_gateway.events import (
     Instruction,
     RecallFailed,
     ShardFinished,
+    ShardQueued,
     ShardStarted,
     Stop,
     Submit,
     WakeAt,
+    Watch,
 )
 from qiskit_gateway.health import Health
 from qiskit_gateway.kinds import means_of
@@ -44,6 +46,9 @@ from qiskit_gateway.state import Flight, RunState
 from qiskit_gateway.terms import Terms, informed
 from qiskit_gateway.unfinished import Flying, Left, Unfinished
 from qiskit_gateway.workload import Compiled, Load, Piece, Shard, Task, mean_of
+
+# Of the jobs of a member, at most one in so many seconds is looked at while it waits.
+_WATCH_SECONDS = 1.0
 
 
 class Scheduler:
@@ -210,9 +215,20 @@ class Scheduler:
                 return self._stop(event.reason)
             case RecallFailed():
                 return self._recaller.refused(event, now)
-            case ShardStarted():
-                return self._recaller.started(event)
+            case ShardQueued() | ShardStarted():
+                return self._seen(event, now)
         return self._endings.take_in(event, now)
+
+    def _seen(self, event: ShardQueued | ShardStarted, now: float) -> Iterator[Instruction]:
+        """Take in what a provider says of a shard in its queue."""
+        flight = self._state.flights.get(event.shard)
+        if flight is None:
+            return
+        if isinstance(event, ShardQueued):
+            flight.queued_until = now
+        else:
+            flight.started = now
+            yield from self._recaller.started(event)
 
     @property
     def in_flight(self) -> Mapping[int, tuple[Shard, str]]:
@@ -287,8 +303,21 @@ class Scheduler:
             submit = self._submit(member, group, now)
             if submit is not None:
                 yield submit
+                if self._learns_wait(submit, now):
+                    yield Watch(shard=submit.shard.index)
             if self._state.stopped:
                 return
+
+    def _learns_wait(self, submit: Submit, now: float) -> bool:
+        """Return whether a shard is worth watching, to learn how long jobs wait at its member."""
+        standing = self._state.standings[submit.member]
+        if standing.wait_read or "wait_seconds" not in self._state.policy.uses:
+            return False
+        recent = now - standing.watched_at < _WATCH_SECONDS
+        if recent or not self._state.flights[submit.shard.index].alone:
+            return False
+        standing.watched_at = now
+        return True
 
     def _sweep(self) -> bool:
         """Put right the classes of work that no member may take; return whether any go on."""
@@ -328,6 +357,7 @@ class Scheduler:
         if not verdict:
             return verdict
         self._next_shard += 1
+        alone = not standing.in_flight
         standing.take(key, load, now)
         expected = terms.seconds(standing, standing.load, guess) + standing.queue_seconds
         flight = Flight(
@@ -337,6 +367,7 @@ class Scheduler:
             submitted=now,
             due=now + expected,
             probing=member in self._state.health.ill,
+            alone=alone,
         )
         self._state.flights[shard.index] = flight
         self._recaller.watch_over(shard.index)

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from itertools import count
+from math import isfinite
 
 from qiskit_gateway.policies.breaker import BreakerState, drop_probe
 from qiskit_gateway.purse import Account
@@ -22,6 +23,8 @@ _RECENT_JOBS = 20
 _MANY = 1 << 30
 _TRUST = 0.5
 _FORGET = 0.95
+# How much the newest wait counts against all before it.
+_NEWEST = 0.5
 # How little each term of the speed model is trusted without evidence, relative to its own scale.
 # A first reading is thus read as cost per circuit and per shot, hardly as cost per job.
 _RIDGE = (0.05, 0.005, 0.005)
@@ -115,9 +118,13 @@ class Standing:
         speed: What its jobs taught.
         breaker: Its health.
         failure_rate: Share of its recent jobs that failed, in [0, 1].
-        queue_seconds: How long a job waits behind those of others, as last read.
+        queue_seconds: How long a job waits behind those of others, as last read, or as learned
+            from jobs of ours where it cannot be read.
         pending_jobs: How many jobs of others are queued, as last read.
         read_at: When that was, in seconds of the loop's clock.
+        wait_read: Whether the wait was ever read.
+        learned_at: When the wait was last learned from a job of ours.
+        watched_at: When such a job was last sent that is looked at while it waits.
         submissions: When the jobs of the last minute were handed over, oldest first.
     """
 
@@ -130,6 +137,9 @@ class Standing:
     queue_seconds: float = 0.0
     pending_jobs: float = 0.0
     read_at: float = -math.inf
+    wait_read: bool = False
+    learned_at: float = -math.inf
+    watched_at: float = -math.inf
     submissions: deque[float] = field(default_factory=deque)
 
     def take(self, key: object, load: Load, now: float) -> None:
@@ -160,8 +170,24 @@ class Standing:
         self.read_at = now
         if wait_seconds is not None:
             self.queue_seconds = wait_seconds
+            self.wait_read = True
         if pending_jobs is not None:
             self.pending_jobs = pending_jobs
+
+    def learn_wait(self, least_seconds: float, most_seconds: float, now: float) -> None:
+        """Learn how long a job of ours waited behind those of others, if that cannot be read.
+
+        Args:
+            least_seconds: So long its provider said that it waits.
+            most_seconds: So long it took until it ran, or ended.
+            now: Seconds of the loop's clock.
+        """
+        if self.wait_read:
+            return
+        seen = min(max(self.queue_seconds, least_seconds), most_seconds)
+        share = _NEWEST if isfinite(self.learned_at) else 1.0
+        self.queue_seconds += share * (seen - self.queue_seconds)
+        self.learned_at = now
 
     def judge(self, *, failed: bool) -> None:
         """Note how a job ended."""

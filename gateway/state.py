@@ -36,6 +36,9 @@ class Flight:
         looks: How often it was late and stayed where it is.
         twin: The number of the other shard that carries the same pieces, while it is in flight.
         surplus: Whether its twin has brought the pieces: they are not its own any more.
+        alone: Whether its member had nothing else of ours when it was sent.
+        queued_until: When its provider last said that it waits in the queue.
+        started: When its provider first said that it does not.
         seconds: How long its member worked on it, once that is known.
         retried: Whether it took more than one try, so that its time tells nothing of a speed.
         probing: Whether it was sent to find out whether its member is well again.
@@ -55,11 +58,19 @@ class Flight:
     looks: int = 0
     twin: int | None = None
     surplus: bool = False
+    alone: bool = False
+    queued_until: float | None = None
+    started: float = math.inf
     seconds: float = 0.0
     retried: bool = False
     probing: bool = False
     adopted: bool = False
     price_usd: float = 0.0
+
+    def wait_seconds(self, now: float) -> tuple[float, float]:
+        """Return how long it waited in the queue, at least and at most."""
+        queued_until = self.submitted if self.queued_until is None else self.queued_until
+        return queued_until - self.submitted, min(self.started, now) - self.submitted
 
 
 @dataclass(slots=True, kw_only=True)
@@ -155,7 +166,11 @@ class RunState:
         standing = self.standings[flight.member]
         # A member works on one job after the other, so this one had it since the last one ended,
         # or since its turn in the queue came. Where jobs overlap, that is what they take of it.
-        turn = min(now, flight.submitted + standing.queue_seconds)
+        turn = flight.submitted
+        if flight.queued_until is not None:
+            turn = flight.queued_until
+        elif standing.wait_read:  # What was learned from other jobs says nothing of this one.
+            turn = min(now, turn + standing.queue_seconds)
         flight.seconds = now - max(turn, standing.busy_since)
         standing.release(self.key(index), now)
         return flight

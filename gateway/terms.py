@@ -172,6 +172,7 @@ class Quoting:
         if before.circuits:
             wait += terms.seconds(standing, before, guess)
         run = terms.seconds(standing, load, guess)
+        known_at = max(standing.read_at, standing.learned_at)
         fidelity = terms.fidelity
         if fidelity is None and compiled is not None:
             fidelity = compiled.fidelity
@@ -190,7 +191,7 @@ class Quoting:
             order=terms.order,
             tags=terms.tags,
             failure_rate=standing.failure_rate,
-            data_age_seconds=self.now - standing.read_at if isfinite(standing.read_at) else 0.0,
+            data_age_seconds=self.now - known_at if isfinite(known_at) else 0.0,
         )
 
     def _price(self, terms: Terms, load: Load, seconds: float) -> float:

@@ -21,6 +21,7 @@ from qiskit_gateway.events import (
     ShardCancelled,
     ShardFailed,
     ShardFinished,
+    ShardQueued,
     ShardStarted,
     Stop,
     Submit,
@@ -72,6 +73,7 @@ class Chaos(World):
                 self.push(self.now + self.dice.choice([0.0, 1.0, 10.0]), self.reply(index))
             case Watch() if self.dice.random() < 0.7:
                 at = self.now + self.dice.uniform(0, 40)
+                self.push(self.dice.uniform(self.now, at), ShardQueued(shard=index))
                 self.push(at, ShardStarted(shard=index))
 
     def reply(self, index):
@@ -113,14 +115,16 @@ class Chaos(World):
                 return self.end
             what = self.next()
             index = what.shard.index if isinstance(what, Submit) else getattr(what, "shard", None)
-            if isinstance(what, RecallFailed | ShardStarted):
+            if isinstance(what, RecallFailed | ShardQueued | ShardStarted):
                 pass  # They may come for shards that have ended.
             elif index is not None and index not in self.flying:
                 continue
             event = self.answer(what) if isinstance(what, Submit) else what
             if isinstance(event, TryFailed):
                 self.push(self.now + 1, what)
-            elif index is not None and not isinstance(event, RecallFailed | ShardStarted):
+            elif index is not None and not isinstance(
+                event, RecallFailed | ShardQueued | ShardStarted
+            ):
                 self.book(self.flying.pop(index).shard, event)
             self.perform(self.scheduler.handle(event, self.now), self.seconds)
         raise AssertionError("the run does not end")

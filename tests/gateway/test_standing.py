@@ -111,3 +111,27 @@ def test_a_slot_of_the_minute_is_free_when_it_was_said_to_be(now, per_minute):
 
     assert standing.submissions_left(per_minute, now) == 0
     assert standing.submissions_left(per_minute, standing.submissions[0] + 60) > 0
+
+
+@given(st.lists(st.tuples(st.floats(0, 1e4), st.floats(0, 100)), min_size=1))
+def test_a_learned_wait_is_between_the_waits_that_were_seen(waits):
+    """No wait is thought to be shorter than all that were seen, or longer; the newest counts half."""
+    standing = Standing()
+    for number, (least, more) in enumerate(waits):
+        before = standing.queue_seconds
+        standing.learn_wait(least, least + more, float(number))
+        seen = min(max(before, least), least + more)
+        newest = seen if number == 0 else (before + seen) / 2
+        assert standing.queue_seconds == pytest.approx(newest)
+
+    lowest, highest = min(least for least, _ in waits), max(sum(wait) for wait in waits)
+    assert lowest - 1e-6 <= standing.queue_seconds <= highest + 1e-6
+
+
+def test_a_wait_that_can_be_read_is_not_learned():
+    """What a provider tells of its queue stands, whatever our own jobs met."""
+    standing = Standing()
+    standing.note_queue(30.0, None, 0.0)
+    standing.learn_wait(500.0, 600.0, 1.0)
+
+    assert standing.queue_seconds == 30.0
