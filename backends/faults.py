@@ -27,7 +27,7 @@ from qiskit_gateway.backends.fault_table import (
 )
 from qiskit_gateway.backends.redaction import redact
 
-__all__ = ["Phase", "redact", "translate", "translated"]
+__all__ = ["Phase", "redact", "text_of", "translate", "translated"]
 
 Phase = Literal["submit", "collect", "cancel", "reattach"]
 
@@ -212,12 +212,13 @@ def _item(source: object, *names: str) -> Any:
 
 def _message(exc: BaseException, link: BaseException) -> str:
     """Return what an exception says, and what the link says that explains it."""
-    texts = [_text(exc)] if link is exc else [_text(exc), _text(link)]
+    texts = [text_of(exc)] if link is exc else [text_of(exc), text_of(link)]
     text = ", because of ".join(texts)
     return text if len(text) <= _MAX_MESSAGE else text[: _MAX_MESSAGE - 1] + "…"
 
 
-def _text(exc: BaseException) -> str:
+def text_of(exc: BaseException) -> str:
+    """Return the class of a foreign exception and what it says, without secrets."""
     # IonQ's str() shows headers and body of the answer, Qiskit's shows quotes.
     try:
         said = getattr(exc, "message", None)

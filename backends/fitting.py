@@ -9,7 +9,7 @@ from qiskit.circuit.library import HGate, SdgGate
 from qiskit.transpiler import PassManager, StagedPassManager, Target, generate_preset_pass_manager
 
 from qiskit_gateway.backends.errors import Refused
-from qiskit_gateway.backends.faults import redact
+from qiskit_gateway.backends.faults import text_of
 from qiskit_gateway.backends.limits import discover_width
 from qiskit_gateway.backends.quirks import adaptation_for
 
@@ -66,10 +66,8 @@ class Site:
             with self._lock:
                 compiled = self._compiler().run(circuit)
         except Exception as error:  # a provider's own stage may raise anything
-            said = redact(str(error)).strip("'\" ")[:300]
-            raise Refused(
-                {0: f"cannot be compiled for {self.name}: {type(error).__name__}: {said}"}
-            ) from error
+            said = text_of(error)[:300]
+            raise Refused({0: f"cannot be compiled for {self.name}: {said}"}) from error
         if isinstance(compiled.global_phase, ParameterExpression):
             # Nobody can measure it, and Aer cannot bind it.
             compiled.global_phase = 0

@@ -31,6 +31,11 @@ class Fleet:
     ) -> None:
         if isinstance(members, BackendV2 | FleetMember):
             members = [members]
+        if not isinstance(members, Iterable) or isinstance(members, type | str):
+            raise TypeError(
+                "a fleet is made of backends (BackendV2 objects), members, or an iterable of these; "
+                f"got {members!r}"
+            )
         made = [_as_member(member) for member in members]
         if not made:
             raise ValueError("a fleet needs at least one backend, got none")

@@ -378,10 +378,21 @@ def test_one_backend():
         RouterSampler(BasicSimulator(), backend=BasicSimulator())
 
 
-@pytest.mark.parametrize("given", [None, "aer", [], [1], BasicSimulator], ids=repr)
-def test_no_backends(given):
-    """What is no backend is refused at once."""
-    with pytest.raises((TypeError, ValueError)):
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (None, "give what to run on"),
+        ("aer", "got 'aer'"),
+        ([], "at least one"),
+        ([1], "got 1"),
+        (7, "got 7"),
+        (BasicSimulator, "got .*BasicSimulator'"),
+    ],
+    ids=repr,
+)
+def test_no_backends(given, said):
+    """What is no backend is refused at once, by what it is."""
+    with pytest.raises((TypeError, ValueError), match=said):
         RouterSampler(given)
 
 
