@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -151,12 +151,20 @@ def in_process(module: str, *arguments: object) -> Any:
 
 def machine() -> str:
     """Return what this was measured on."""
-    packages = ", ".join(f"{name} {version(name)}" for name in ("qiskit", "qiskit-aer", "numpy"))
+    packages = ", ".join(filter(None, map(_versioned, ("qiskit", "qiskit-aer", "numpy"))))
     load = os.getloadavg()[0]
     return (
         f"{_processor()}, {os.cpu_count()} cores; Python {platform.python_version()}, {packages}; "
         f"load average {load:.1f} at the start"
     )
+
+
+def _versioned(package: str) -> str:
+    """Return a package and its version; nothing where it is not installed."""
+    try:
+        return f"{package} {version(package)}"
+    except PackageNotFoundError:
+        return ""
 
 
 def _processor() -> str:
