@@ -448,7 +448,7 @@ async def test_the_events_of_a_run_that_moves_work():
 
 
 async def test_a_closed_and_reopened_backend_is_logged():
-    """Closing and reopening a backend are warnings with the backend's name."""
+    """Closing and reopening a backend are warnings with the backend's name, and none being well too."""
     failing = [BackendError("503", transient=True, submitted=True)] * 3
     answers = iter(failing)
     work, stores = make_work([(1, 10)])
@@ -463,3 +463,4 @@ async def test_a_closed_and_reopened_backend_is_logged():
     assert [event["backend"] for event in closed] == ["a"]
     assert closed[0]["wait_seconds"] == pytest.approx(60, abs=0.1)
     assert len(opened) == 1
+    assert [event["error"] for event in events if event["event"] == logs.FLEET_CLOSED] == ["503"]
