@@ -44,6 +44,7 @@ from qiskit_gateway.workload import Task
 
 PER_SHOT = Pricing(per_shot=0.001)
 TENS = Limits(max_circuits=10)
+ONE = Limits(max_circuits=1, max_in_flight=1)
 SILENT = Failure(transient=True, fault="network", submitted=True)
 
 
@@ -66,7 +67,7 @@ class Chaos(World):
         index = instruction.shard
         match instruction:
             case Cancel():
-                wait = self.dice.choice([0.0, 0.0, 5.0])
+                wait = self.dice.choice([0.0, 5.0, 500.0])
                 confirmed = self.dice.random() < 0.5
                 self.push(self.now + wait, ShardCancelled(shard=index, confirmed=confirmed))
             case Recall():
@@ -192,6 +193,36 @@ def test_whatever_is_recalled_or_tied_each_shot_counts_once(seed, stop_at):
     world.live(stop_at=stop_at)
 
     assert_lawful(world)
+
+
+def test_of_two_tied_shards_the_first_to_claim_counts():
+    """Both may bring the same shots at the same moment: one of them is told that it is too late."""
+    standing = FleetStanding()
+    standing.of("a").queue_seconds = 100.0
+    policy = fastest(recall=RecallPolicy(tied="free"))
+    members = [terms("a", max_in_flight=1), terms("b", 1, max_in_flight=1)]
+    scheduler = Scheduler([Task(index=0, rows=1, shots=10)], members, policy, standing=standing)
+
+    first, second = (one.shard.index for one in scheduler.start(0.0) if isinstance(one, Submit))
+
+    assert scheduler.claim(second)
+    assert not scheduler.claim(first)
+    assert Cancel(shard=first) in scheduler.handle(ShardFinished(shard=second), 1.0)
+    assert Done(given_up=()) in scheduler.handle(ShardCancelled(shard=first), 2.0)
+    assert not any(one.in_flight for one in standing.members.values())
+
+
+def test_a_member_that_is_well_again_takes_what_it_failed_at():
+    """What an outage kept from a member is not left for a far slower one alone."""
+    fleet = [
+        SimulatedMember("back", circuit_seconds=1.0, limits=ONE, outages=[(0, 30)]),
+        SimulatedMember("slow", circuit_seconds=100.0, limits=ONE),
+    ]
+
+    found = simulate(fleet, work(10), seed=1)
+
+    assert circuits(found) == 10
+    assert found.makespan_seconds < 250
 
 
 # -- in the shell, on a clock that jumps -------------------------------------------------------
