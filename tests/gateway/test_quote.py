@@ -90,7 +90,8 @@ def test_a_run_does_what_was_quoted(data):
     members = [model(data.draw, name) for name in ("a", "b", "c")]
     # Policies that do not go by the time at which jobs happen to end in this process.
     policy = data.draw(st.sampled_from([cheapest, failover, round_robin, weighted]))
-    seed = data.draw(st.sampled_from([None, 7])) if policy in {cheapest, failover} else 7
+    # Without a seed the cheapest of equal price is the one that is free first, which is chance.
+    seed = data.draw(st.sampled_from([None, 7])) if policy is failover else 7
     pubs = [sweep(data.draw(st.integers(1, 8))) for _ in range(data.draw(st.integers(1, 3)))]
     budget = Budget(usd=data.draw(st.sampled_from([1e6, 2.0])), on_exhausted="move")
     options = {"seed_simulator": seed, "default_shots": 100}
