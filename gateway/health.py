@@ -68,6 +68,8 @@ class Health:
         """
         for name in self._ejected & self._standings.keys():
             self._set(name, poll(self._standings[name].breaker, now))
+            if self._standings[name].breaker.until == math.inf:
+                self.lost.setdefault(name, "its credentials were refused in another run")
         if (ejected := self.ejected) != self._known:
             self._known = ejected
             self._usable = tuple(name for name in self._names if name not in ejected)

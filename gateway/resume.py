@@ -37,11 +37,10 @@ def replay(
     asked = sorted(books.open, key=lambda entry: _ASKED_AGAIN.index(entry.state))
     flights = [flying for entry in asked if (flying := books.flight_of(entry, members))]
     lost = [attempt for attempt in books.attempts if attempt.outcome == "unknown"]
-    in_flight = {flight.shard.index for flight in flights}
     unfinished = Unfinished(
         left=tuple(left for task in work.tasks for left in books.left_of(task, lost)),
         flights=tuple(flights),
-        spent=tuple(_spent([one for one in books.attempts if one.shard not in in_flight])),
+        spent=tuple(_spent(books.attempts)),
         next_shard=1 + max((attempt.shard for attempt in books.attempts), default=-1),
     )
     return Past(
@@ -185,6 +184,6 @@ def _how_it_stands(entry: Entry) -> str:
 
 def _spent(attempts: Iterable[Attempt]) -> Iterable[Spent]:
     for attempt in attempts:
-        if attempt.outcome != "refused":
+        if attempt.outcome not in {"refused", "running"}:
             shots = attempt.circuits * attempt.shots
             yield Spent(member=attempt.member, usd=attempt.price_usd, shots=shots, attempts=1)

@@ -99,6 +99,7 @@ class Nature:
         lets_cancel: Whether it cancels jobs on request.
         looks_up: Whether it knows jobs by their ids.
         finds: Whether it knows them by our name for them.
+        says_when: Whether it says of a job that it runs.
         every: A step that happens to all jobs, such as :class:`PoisonRow`.
     """
 
@@ -113,6 +114,7 @@ class Nature:
     lets_cancel: bool = True
     looks_up: bool = True
     finds: bool = False
+    says_when: bool = True
     counts_only: bool = False
     every: Step | None = None
 
@@ -193,6 +195,15 @@ class Provider:
                 job.over.set()
             await _before("status", job.call)
         return job.cancelled
+
+    async def started(self, handle: Handle) -> bool | None:
+        job = self.jobs[handle.job_id]
+        with Translated("cancel"):
+            await _before("status", job.call)
+            self._check_up()
+        if not self.nature.says_when:
+            return None
+        return anyio.current_time() >= job.taken + self.nature.queue_seconds
 
     async def reattach(self, job_id: str) -> Handle:
         await anyio.sleep(self.nature.submit_seconds)

@@ -33,6 +33,7 @@ from qiskit_gateway.policies import (
     BreakerPolicy,
     Budget,
     Policy,
+    RecallPolicy,
     RetryPolicy,
     balanced,
     cheapest,
@@ -245,6 +246,7 @@ def _nature(rng, codes):
         lets_cancel=rng.random() < 0.8,
         looks_up=rng.random() < 0.8,
         finds=rng.random() < 0.4,
+        says_when=rng.random() < 0.7,
         counts_only=rng.random() < 0.4,
         frail=rng.random() < 0.5,
     )
@@ -288,7 +290,20 @@ def _policy(rng, scenario):
         collect_seconds=rng.choice([100.0, 1000.0]),
         cancel_seconds=rng.choice([1.0, 10.0]),
         patience_seconds=300.0,
+        recall=_recall(rng),
         on_failure=rng.choice(["raise", "partial"]),
+    )
+
+
+def _recall(rng):
+    where = ("never", "free", "always")
+    return RecallPolicy(
+        overdue=rng.choice(where),
+        idle=rng.choice(where),
+        tied=rng.choice(where),
+        overdue_times=rng.choice([1.0, 3.0]),
+        overdue_seconds=rng.choice([1.0, 300.0]),
+        unseen_seconds=rng.choice([5.0, 3600.0]),
     )
 
 

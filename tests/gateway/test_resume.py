@@ -508,6 +508,21 @@ async def test_money_spent_before_counts(tmp_path):
     assert world.run.ended.given_up
 
 
+@pytest.mark.anyio
+async def test_tries_before_the_one_in_flight_count_too(tmp_path):
+    """A shard that failed, was sent again and is then fetched has cost two jobs."""
+    failed = BackendError("the job failed", transient=None, submitted=True)
+    answers = iter([failed])
+    policy = fastest(budget=Budget(usd=0.02), on_failure="partial")
+    member = Finder("a", Limits(max_in_flight=1), script=lambda _: next(answers, ""))
+    world = World(tmp_path / "j", [member], policy=policy, sizes=((1, 3), (1, 2)))
+    await world.execute(world.begin(), seconds=8)
+    assert len(member.jobs) == 2
+    await world.execute(world.take())
+    assert len(member.jobs) == 2
+    assert world.run.ended.given_up
+
+
 # -- while the process lives -------------------------------------------------------------------------
 
 

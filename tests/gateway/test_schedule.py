@@ -484,3 +484,19 @@ def test_work_that_one_member_is_too_dear_for_goes_to_another_at_once(spread):
     _, first = started(policy, members, [Task(index=0, rows=1, shots=10)])
 
     assert {one.member for one in first if isinstance(one, Submit)} == {"b"}
+
+
+def test_no_run_waits_for_a_member_that_another_has_found_locked():
+    """Credentials that were refused in one run put the member out for all that go on."""
+    standing, tasks = FleetStanding(), [Task(index=0, rows=1, shots=10)]
+    members = [Terms(name=name, order=order) for order, name in enumerate("ab")]
+    one = Scheduler(tasks, members, failover("b", "a"), standing=standing)
+    other = Scheduler(tasks, members, failover("a", "b"), standing=standing)
+    (first,) = (i for i in one.start(0.0) if isinstance(i, Submit))
+    (second,) = (i for i in other.start(0.0) if isinstance(i, Submit))
+    other.handle(ShardFailed(shard=second.shard.index, failure=LOGIN, reason="who?"), 1.0)
+
+    failed = ShardFailed(shard=first.shard.index, failure=TRANSIENT, reason="busy")
+    again = [i.member for i in one.handle(failed, 2.0) if isinstance(i, Submit)]
+
+    assert (first.member, second.member, again) == ("b", "a", ["b"])
