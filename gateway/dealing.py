@@ -82,6 +82,7 @@ class Dealer:
         mixes: What the circuits of a kind are on each member on average, where that is known.
         deadline: When all should be done, in seconds of the loop's clock.
         trade: What the policy trades, price against time, if it does.
+        rough_guess: The guess of a while ago: what it was when plans were last thrown away.
     """
 
     terms: dict[str, Terms]
@@ -94,7 +95,11 @@ class Dealer:
     mixes: Mapping[int, Mapping[str, Compiled]] = field(default_factory=dict)
     deadline: float = math.inf
     trade: Trade | None = field(init=False)
+    rough_guess: Load | None = None
     _plans: dict[_Lot, _Plan] = field(default_factory=dict)
+    # How many members' speeds are known, and at how many more all is planned anew.
+    _seen: int = 0
+    _seen_next: int = 1
     _eligibles: dict[Barred, tuple[tuple[str, ...], tuple[str, ...]]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -149,6 +154,8 @@ class Dealer:
             freed: The only member whose slots have changed since the last deal; ``None`` for any.
         """
         yield from self._deal_own(usable, slots)
+        if freed is not None and self._is_news(freed):
+            freed = None
         self.backlog.redirected = False
         yield from self._deal_classes(now, usable, slots, freed)
         while self.backlog.redirected:
@@ -156,6 +163,21 @@ class Dealer:
             yield from self._deal_classes(now, usable, slots, None)
         # Dealing out a class may have found work that belongs to a member.
         yield from self._deal_own(usable, slots)
+
+    def _is_news(self, member: str) -> bool:
+        """Return whether so much more is known since a member's return that plans are worth nothing.
+
+        So it is when the first speed is known, then two, four: not at each, or in a large fleet
+        planning would never end.
+        """
+        if self.standings[member].speed.jobs == 1:
+            self._seen += 1
+        if self._seen < self._seen_next:
+            return False
+        self._seen_next = 2 * self._seen
+        self.rough_guess = self.guess
+        self._plans.clear()
+        return True
 
     def _deal_classes(
         self, now: float, usable: tuple[str, ...], slots: Slots, freed: str | None
@@ -323,7 +345,7 @@ class Dealer:
     def _hurries(self, plan: _Plan) -> bool:
         """Return whether time counts, and there is somebody to share the work with."""
         if self.trade is None:
-            return len(plan.quotas) > 1 and self.policy.minimize.grows
+            return len(plan.usable) > 1 and self.policy.minimize.grows
         return len(plan.usable) > 1 and not self._timeless
 
     @property

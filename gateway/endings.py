@@ -212,7 +212,8 @@ class Endings:
             return
         if not self._state.may_go(replace(barred, tried=frozenset())):
             self._state.give_up(piece)
-        elif not flight.probing and not self._state.count_retry():
+        elif not (flight.probing or flight.recalled) and not self._state.count_retry():
+            # A probe, and what was left behind on a member that answers no more, load nobody anew.
             self._state.give_up(piece, "the run has no retry left")
         else:
             self._state.dealer.backlog.put(piece, barred)

@@ -112,6 +112,7 @@ class Standing:
 
     Attributes:
         in_flight: The size of each job of ours there, by a key that no other job has.
+        turns: When the turn of each was expected to come, its queue waited out.
         load: The sizes of those jobs together.
         busy_since: Since when it has worked on the first of them: when the last one ended, or this
             one was handed over, in seconds of the loop's clock.
@@ -129,6 +130,7 @@ class Standing:
     """
 
     in_flight: dict[object, Load] = field(default_factory=dict)
+    turns: dict[object, float] = field(default_factory=dict)
     load: Load = NO_LOAD
     busy_since: float = 0.0
     speed: Speed = field(default_factory=Speed)
@@ -147,14 +149,21 @@ class Standing:
         if not self.in_flight:
             self.busy_since = now
         self.in_flight[key] = load
+        self.turns[key] = now + self.queue_seconds
         self.load = self.load.plus(load)
         self.submissions.append(now)
+
+    def worked_seconds(self, now: float) -> float:
+        """Return how long it has worked on the jobs in flight; negative before the first's turn."""
+        turn = next(iter(self.turns.values()), now)
+        return now - max(self.busy_since, turn)
 
     def alone(self) -> "Standing":
         """Return a copy in which the jobs in flight are those of others."""
         return replace(
             deepcopy(self),
             in_flight={},
+            turns={},
             load=NO_LOAD,
             breaker=drop_probe(self.breaker),
             pending_jobs=self.pending_jobs + len(self.in_flight),
@@ -203,6 +212,7 @@ class Standing:
         """Note that a job is over; a second release of one key does nothing."""
         load = self.in_flight.pop(key, None)
         if load is not None:
+            del self.turns[key]
             # Exactly none when it is empty, whatever rounding has added up to.
             self.load = self.load.minus(load) if self.in_flight else NO_LOAD
             self.busy_since = now

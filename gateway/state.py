@@ -140,7 +140,7 @@ class RunState:
             return 0
         standing, terms = self.standings[member], self.dealer.terms[member]
         free = min(
-            terms.free_slots(standing, now),
+            terms.free_slots(standing, now, self.dealer.rough_guess),
             standing.submissions_left(terms.submissions_per_minute, now),
         )
         return max(0, min(free, 1) if admission == "one" else free)

@@ -19,6 +19,7 @@ _LEAST_SLOTS = 2
 _MOST_SLOTS = 256
 _UNSEEN_SLOTS = 4
 _UNSEEN_QUEUED_SLOTS = 16
+_UNSEEN_MOST_SLOTS = 64
 _ANY = 1 << 62
 
 
@@ -63,11 +64,16 @@ class Terms:
     price: Callable[..., float] = _free
     job_fee_usd: float = 0.0
 
-    def free_slots(self, standing: Standing, now: float) -> int:
+    def free_slots(self, standing: Standing, now: float, guess: Load | None = None) -> int:
         """Return how many more jobs the member may have now.
 
         Where nobody says how many, so many that it stays busy while jobs wait in its queue, and
         no more: what it has been given can hardly be taken back.
+
+        Args:
+            standing: What is known of the member.
+            now: Seconds of the loop's clock.
+            guess: What to assume of members never seen at work, if others were.
         """
         jobs = len(standing.in_flight)
         if self.max_in_flight is not None:
@@ -75,19 +81,31 @@ class Terms:
         if not self.overlaps:
             return 1 - jobs
         if not standing.speed.jobs:
-            return (_UNSEEN_QUEUED_SLOTS if standing.queue_seconds else _UNSEEN_SLOTS) - jobs
+            usual = _UNSEEN_QUEUED_SLOTS if standing.queue_seconds else _UNSEEN_SLOTS
+            if jobs < usual or guess is None or not standing.queue_seconds:
+                return usual - jobs
+            left = self._left_seconds(standing, now, guess)
+            return 1 if left < standing.queue_seconds and jobs < _UNSEEN_MOST_SLOTS else 0
         if jobs < _LEAST_SLOTS:
             return _LEAST_SLOTS - jobs
-        busy = self.busy_seconds(standing, now)
-        each = busy / jobs
-        return 1 if busy < standing.queue_seconds + each and jobs < _MOST_SLOTS else 0
+        left = self._left_seconds(standing, now)
+        each = left / jobs
+        return 1 if left < standing.queue_seconds + each and jobs < _MOST_SLOTS else 0
 
     def busy_seconds(self, standing: Standing, now: float, guess: Load | None = None) -> float:
         """Return how long the member is still expected to work on our jobs in flight."""
         if not standing.in_flight:
             return 0.0
-        seconds = self.seconds(standing, standing.load, guess)
-        return max(0.0, seconds - (now - standing.busy_since))
+        return self._left_seconds(standing, now, guess) - min(0.0, standing.worked_seconds(now))
+
+    def _left_seconds(self, standing: Standing, now: float, guess: Load | None = None) -> float:
+        """Return how long the member has still to work on our jobs, once their turn has come."""
+        load, jobs = standing.load, len(standing.in_flight)
+        if standing.speed.jobs:
+            seconds = standing.speed.seconds(load.circuits, load.circuit_shots, jobs)
+        else:
+            seconds = self.seconds(standing, load, guess)
+        return max(0.0, seconds - max(0.0, standing.worked_seconds(now)))
 
     def room(self, circuits: int = _ANY, *, most_shots: int | None = None) -> Room:
         """Return how large a shard of at most so many circuits and shots may be."""
