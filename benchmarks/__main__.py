@@ -19,6 +19,7 @@ SUITE = (
     "scheduler",
     "scale",
     "makespan",
+    "trace",
     "imports",
     "journal",
 )
