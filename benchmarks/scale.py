@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from benchmarks.canned import CannedBackend
 from benchmarks.measure import Row, grown_bytes, in_process, seconds, sized, sweep, timed
 from qiskit_gateway import RouterSampler, simulate
-from qiskit_gateway.backends import Limits, SimulatedMember
+from qiskit_gateway.backends import Limits, Member, SimulatedMember
 
 MEMBERS = 100
 ROWS = 1_000_000
@@ -53,7 +53,8 @@ def simulated(size: int) -> None:
 def sampled(size: int) -> None:
     """Sample so many shots, 10,000 of each row, over a backend that costs nothing."""
     pub = sweep(5, size // 10_000)
-    found = RouterSampler(CannedBackend(5)).run([pub], shots=10_000).result()
+    member = Member(CannedBackend(5), limits=Limits(**LIMITS))
+    found = RouterSampler(member).run([pub], shots=10_000).result()
     assert found[0].data.meas.num_shots == 10_000
 
 

@@ -6,6 +6,7 @@ is sent, and no shot is sampled.
 """
 
 from collections.abc import Iterable, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field
 from math import prod
 
@@ -128,9 +129,13 @@ def simulate(
     known = router.fleet.keep(FleetStanding).members
     asks = [member.name for member in router.fleet if asked_of(member, router.policy)]
     answers = asked(router.fleet, work, asks, seconds=router.policy.submit_seconds)
-    # Of what is known of the fleet, only what real members are like is taken over.
+    # Of what is known of the fleet, only what real members are like is taken over, and what a
+    # real run would know of speeds.
     models = {name: standing.alone() for name, standing in known.items()}
-    prospect = Prospect(models=models, answers=answers)
+    begins = FleetStanding()
+    for name, model in models.items():
+        begins.of(name).speed = deepcopy(model.speed)
+    prospect = Prospect(standing=begins, models=models, answers=answers)
     rehearsal = rehearse(router.fleet, router.policy, work, prospect, seed=seed)
     return _told(rehearsal)
 

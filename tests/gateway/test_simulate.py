@@ -14,6 +14,7 @@ from qiskit.providers.basic_provider import BasicSimulator
 from qiskit_gateway import simulate
 from qiskit_gateway.backends import Fleet, Limits, Pricing, SimulatedMember
 from qiskit_gateway.policies import cheapest, fastest, round_robin
+from qiskit_gateway.standing import FleetStanding
 
 
 def sweep(rows: int):
@@ -104,6 +105,20 @@ def test_real_backends_are_modelled_and_not_asked():
 
     assert sum(use.circuits for use in found.members.values()) == 10
     assert "basic_simulator" in str(found)
+
+
+def test_speeds_that_the_fleet_has_learned_are_known_from_the_start():
+    """A slow member that is free now gets less of the work where the fleet knows how slow it is."""
+    slow = SimulatedMember("slow", circuit_seconds=20, limits=Limits(max_circuits=25))
+    quick = SimulatedMember("quick", circuit_seconds=1, queue_seconds=60)
+    new, used = Fleet([slow, quick]), Fleet([slow, quick])
+    for member, seconds in (("slow", 20.0), ("quick", 1.0)):
+        used.keep(FleetStanding).of(member).speed.observe(10, 1000, 10 * seconds)
+
+    before, after = (simulate(fleet, [sweep(200)], shots=100) for fleet in (new, used))
+
+    assert after.makespan_seconds < before.makespan_seconds
+    assert after.members["slow"].circuits < before.members["slow"].circuits
 
 
 def test_it_runs_inside_a_running_loop():
