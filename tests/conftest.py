@@ -23,6 +23,9 @@ def pytest_addoption(parser):
         metavar="[FIRST:]LAST",
         help="run the chaos suite for the seeds from FIRST (0 by default) to below LAST",
     )
+    group.addoption(
+        "--kills", type=int, default=8, metavar="TIMES", help="kill so many processes in mid-run"
+    )
     group.addoption("--chaos-seed", type=int, metavar="SEED", help="run it for this seed alone")
 
 

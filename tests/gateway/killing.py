@@ -1,6 +1,6 @@
 """Kill a process in the middle of a run at random moments, take the run up, and tell what came.
 
-    python killing.py FOLDER TIMES [SEED]
+    python killing.py FOLDER TIMES [SEED] [sampler | estimator]
 
 The providers' jobs live on disk, as they would elsewhere. Each run goes on in a process of its own,
 which is killed at a moment drawn at random, and is taken up in another one. Told as JSON, for each
@@ -27,11 +27,13 @@ from qiskit.providers import BackendV2, JobStatus, JobV1, Options
 from qiskit.result import Result
 from qiskit.transpiler import Target
 
-from qiskit_gateway import Journal, RouterSampler
+from qiskit_gateway import Journal, RouterEstimator, RouterSampler
 from qiskit_gateway.backends import Fleet, Limits, Member, Pricing
 from qiskit_gateway.policies import round_robin
 
 BITS, ROWS, SHOTS = 5, 32, 10
+# All in one basis, so that each row is one circuit, as for the sampler.
+LABELS = ("ZIIII", "IZIZI", "ZZZZZ", "IIIIZ")
 JOB_SECONDS = 0.04
 CALL_SECONDS = 0.004
 
@@ -124,7 +126,7 @@ def value_of(circuit):
     )
 
 
-def sampler(folder):
+def router(folder, kind):
     members = [
         Member(
             DiskBackend(folder / name, tags=name == "tagged"),
@@ -133,26 +135,46 @@ def sampler(folder):
         )
         for name in ("tagged", "plain", "other")
     ]
-    return RouterSampler(Fleet(members), policy=round_robin(), journal=folder / "journal.db")
+    primitive = {"sampler": RouterSampler, "estimator": RouterEstimator}[kind]
+    return primitive(Fleet(members), policy=round_robin(), journal=folder / "journal.db")
 
 
-def run(folder):
+def run(folder, kind):
     circuit = QuantumCircuit(BITS)
     for qubit, angle in enumerate(ParameterVector("a", BITS)):
         circuit.rx(angle, qubit)
-    circuit.measure_all()
-    bits = np.arange(ROWS)[:, None] >> np.arange(BITS) & 1
-    sampler(folder).run([(circuit, bits * np.pi)], shots=SHOTS).result()
+    angles = bits_of_rows() * np.pi
+    if kind == "sampler":
+        circuit.measure_all()
+        router(folder, kind).run([(circuit, angles)], shots=SHOTS).result()
+    else:
+        pub = (circuit, [[label] for label in LABELS], angles)
+        router(folder, kind).run([pub], precision=1 / math.sqrt(SHOTS)).result()
 
 
-def resume(folder):
-    router = sampler(folder)
+def bits_of_rows():
+    """Return the bits of the number of each row, lowest first."""
+    return np.arange(ROWS)[:, None] >> np.arange(BITS) & 1
+
+
+def is_right(result, kind):
+    """Tell whether a result is exactly that of a run without accidents."""
+    if kind == "sampler":
+        values = result[0].data.meas.array[..., 0]
+        return values.shape == (ROWS, SHOTS) and bool((values == np.arange(ROWS)[:, None]).all())
+    signs = 1 - 2 * bits_of_rows()[:, ::-1]
+    expected = [signs[:, [letter == "Z" for letter in label]].prod(axis=1) for label in LABELS]
+    metadata = result[0].metadata
+    same = np.allclose(result[0].data.evs, expected) and not result[0].data.stds.any()
+    return same and metadata["shots"] == SHOTS and "received_shots" not in metadata
+
+
+def resume(folder, kind):
+    primitive = router(folder, kind)
     told = {"right": True, "paid_once": True, "unknown": 0}
     for record in Journal(folder / "journal.db").runs():
-        job = router.resume(record.job_id)
-        values = job.result()[0].data.meas.array[..., 0]
-        told["right"] = bool((values == np.arange(ROWS)[:, None]).all())
-        told["right"] &= values.shape == (ROWS, SHOTS)
+        job = primitive.resume(record.job_id)
+        told["right"] = bool(is_right(job.result(), kind))
         told |= paid_once(folder, job.report().attempts)
     if not Journal(folder / "journal.db").runs():
         told["paid_once"] = not jobs_in(folder)
@@ -185,14 +207,14 @@ def jobs_in(folder):
     return {file.stem: json.loads(file.read_text())["values"] for file in files}
 
 
-def forked(function, folder):
+def forked(function, *arguments):
     """Call a function in a process of its own, and return that process's id."""
     child = os.fork()
     if child:
         return child
     status = 1
     try:
-        function(folder)
+        function(*arguments)
         status = 0
     finally:
         sys.stderr.flush()
@@ -205,11 +227,11 @@ def wait_for_run(folder):
         time.sleep(0.001)
 
 
-def main(folder, times, seed):
+def main(folder, times, seed, kind):
     rng = random.Random(seed)
     whole = folder / "whole"
     whole.mkdir(parents=True)
-    child = forked(run, whole)
+    child = forked(run, whole, kind)
     wait_for_run(whole)
     began = time.monotonic()
     os.waitpid(child, 0)
@@ -218,14 +240,14 @@ def main(folder, times, seed):
     for number in range(times):
         place = folder / str(number)
         place.mkdir()
-        child = forked(run, place)
+        child = forked(run, place, kind)
         wait_for_run(place)
         moment = rng.uniform(0, seconds)
         time.sleep(moment)
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
         jobs = len(jobs_in(place))
-        _, status = os.waitpid(forked(resume, place), 0)
+        _, status = os.waitpid(forked(resume, place, kind), 0)
         if status:
             sys.exit(f"taking up the run in {place} failed")
         verdict = json.loads((place / "told.json").read_text())
@@ -234,4 +256,5 @@ def main(folder, times, seed):
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]) if len(sys.argv) > 3 else 0)
+    given = dict(enumerate(sys.argv))
+    main(Path(given[1]), int(given[2]), int(given.get(3, 0)), given.get(4, "sampler"))

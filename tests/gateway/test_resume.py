@@ -644,14 +644,19 @@ def test_a_failed_run_is_completed_on_another_fleet(tmp_path, kind):
     assert rerun < sum(one.circuits for one in resumed.report().attempts if one.outcome == "done")
 
 
-def test_kill(tmp_path):
+@pytest.mark.parametrize("kind", ["sampler", "estimator"])
+def test_kill(tmp_path, kind, request):
     """Killed at random moments over providers that keep their jobs, each run ends as it should."""
     script = Path(__file__).with_name("killing.py")
+    times = request.config.getoption("kills")
     done = subprocess.run(  # noqa: S603
-        [sys.executable, script, str(tmp_path), "8"], capture_output=True, text=True, check=False
+        [sys.executable, script, str(tmp_path), str(times), "0", kind],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
-    assert len(told) == 8
+    assert len(told) == times
     assert all(one["right"] and one["paid_once"] for one in told), told
     assert not any(one.get("unknown_where_it_can_be_asked") for one in told), told
