@@ -314,7 +314,8 @@ def _in_a_thread(function: Callable[[], T]) -> T:
         except BaseException as error:  # noqa: BLE001  Raised to the caller below.
             failures.append(error)
 
-    thread = threading.Thread(target=call, name="qiskit-gateway rehearsal")
+    # A daemon, so that whoever interrupts the wait can end the program.
+    thread = threading.Thread(target=call, name="qiskit-gateway rehearsal", daemon=True)
     thread.start()
     thread.join()
     if failures:

@@ -17,6 +17,7 @@ from qiskit.providers.fake_provider import GenericBackendV2
 from qiskit_gateway import Quote, RouterEstimator, RouterSampler, RunError
 from qiskit_gateway.backends import Fleet, Limits, Member, Pricing, ScriptedBackend, SimulatedMember
 from qiskit_gateway.backends.scripted import Fails
+from qiskit_gateway.engine import ENGINE
 from qiskit_gateway.policies import (
     BreakerPolicy,
     Budget,
@@ -31,7 +32,9 @@ from qiskit_gateway.policies import (
     round_robin,
     weighted,
 )
+from qiskit_gateway.policies.breaker import BreakerState
 from qiskit_gateway.standing import FleetStanding
+from qiskit_gateway.workload import Load
 
 
 def sweep(rows, qubits=1):
@@ -348,6 +351,39 @@ def test_queues_are_read_for_a_quote():
     quote = sampler.quote([sweep(3)])
     assert quote["a"].start_seconds == pytest.approx(1800)
     assert (len(asked), backend.calls) == (1, ())
+
+
+def test_what_other_runs_have_in_flight_is_waited_for():
+    """Jobs of ours on a member are ahead of those that are quoted, as long as they should take."""
+    sampler = RouterSampler(Member(counted(), name="a", pricing=Pricing(per_shot=0.01)))
+    standing = sampler.fleet.keep(FleetStanding).of("a")
+
+    def another_run():
+        standing.speed.observe(10, 1000, 50.0)
+        standing.take("other", Load(100, 10_000), anyio.current_time())
+
+    ENGINE.call(another_run)
+    quote = sampler.quote([sweep(10)], shots=100)
+
+    assert quote["a"].start_seconds == pytest.approx(500, rel=0.1)
+    assert quote["a"].finish_seconds == pytest.approx(550, rel=0.1)
+    assert list(standing.in_flight) == ["other"]
+
+
+def test_a_probe_of_another_run_does_not_hold_up_a_quote():
+    """Whether a member is well again is found out by the quote's own jobs."""
+    sampler = RouterSampler(Member(counted(), name="a"))
+    known = sampler.fleet.keep(FleetStanding)
+    probing = BreakerState(phase="half-open", probing=True)
+
+    def another_run():
+        known.of("a").breaker = probing
+        known.ill.add("a")
+
+    ENGINE.call(another_run)
+
+    assert sampler.quote([sweep(10)])["a"].circuits == 10
+    assert known.of("a").breaker == probing
 
 
 # -- how it is shown -----------------------------------------------------------------------------
