@@ -1,5 +1,6 @@
 """What a run would send where, at what price and time, before anything is sent."""
 
+import math
 import time
 from collections.abc import Iterator, Sequence
 from copy import deepcopy
@@ -213,7 +214,9 @@ def _snapshot(fleet: Fleet) -> Prospect:
             standing=standing,
             models={name: deepcopy(known.members.get(name, Standing())) for name in fleet.names},
             origins=origins,
-            now=anyio.current_time(),
+            # A full second, so that members are not told apart by how times are rounded, and a quote
+            # that is asked for again is the same.
+            now=float(math.ceil(anyio.current_time())),
         )
 
     # In the loop in which all runs live, where nothing changes it meanwhile.

@@ -1,6 +1,7 @@
 """A quote is what the run then does, and asking for one changes nothing."""
 
 import json
+import math
 from copy import deepcopy
 from html.parser import HTMLParser
 
@@ -11,13 +12,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from qiskit import QuantumCircuit
 from qiskit.circuit import Parameter
+from qiskit.primitives.containers.sampler_pub import SamplerPub
 from qiskit.providers.basic_provider import BasicSimulator
 from qiskit.providers.fake_provider import GenericBackendV2
 
 from qiskit_gateway import Quote, RouterEstimator, RouterSampler, RunError
 from qiskit_gateway.backends import Fleet, Limits, Member, Pricing, ScriptedBackend, SimulatedMember
 from qiskit_gateway.backends.scripted import Fails
+from qiskit_gateway.clock import JumpingLoop
+from qiskit_gateway.dispatch import Run
 from qiskit_gateway.engine import ENGINE
+from qiskit_gateway.logs import silent_logger
 from qiskit_gateway.policies import (
     BreakerPolicy,
     Budget,
@@ -29,10 +34,14 @@ from qiskit_gateway.policies import (
     cheapest,
     failover,
     fastest,
+    least_busy,
+    most_faithful,
     round_robin,
     weighted,
 )
 from qiskit_gateway.policies.breaker import BreakerState
+from qiskit_gateway.report import Report
+from qiskit_gateway.sampler import _plan
 from qiskit_gateway.standing import FleetStanding
 from qiskit_gateway.workload import Load
 
@@ -69,48 +78,102 @@ def as_rows(quote):
 
 def model(draw, name):
     """A member that does the same at the same time each time."""
-    milliseconds = st.integers(0, 20).map(lambda number: number / 1000)
+    # Of few binary digits, so that sums are exact, wherever a clock begins.
+    seconds = st.sampled_from([0.0, 2**-10, 0.5, 3.0])
     return SimulatedMember(
         name,
         limits=Limits(
             max_circuits=draw(st.sampled_from([None, 1, 3, 10])),
             max_shots=draw(st.sampled_from([None, 50, 1000])),
-            max_in_flight=draw(st.sampled_from([1, 2])),
+            max_in_flight=draw(st.sampled_from([None, 1, 2])),
         ),
         pricing=Pricing(
             per_job=draw(st.sampled_from([0.0, 0.3])),
             per_shot=draw(st.sampled_from([0.0, 0.001])),
             per_1q_gate_shot=draw(st.sampled_from([0.0, 0.001])),
         ),
-        job_seconds=draw(milliseconds) + 0.02,
+        queue_seconds=draw(st.sampled_from([0.0, 60.0])),
+        job_seconds=draw(seconds),
+        circuit_seconds=draw(seconds),
+        fidelity=draw(st.sampled_from([None, 0.9, 0.99])),
     )
 
 
+def run_virtually(sampler, pubs):
+    """Run PUBs as the sampler would, over the members themselves, on a clock that jumps."""
+    coerced = [SamplerPub.coerce(pub, sampler.default_shots) for pub in pubs]
+    work = sampler._router.stated(_plan(coerced, sampler.options)[0])
+    run = Run(
+        "run", sampler.fleet, sampler.policy, work, inline_shots=math.inf, log=silent_logger()
+    )
+    anyio.run(run.execute, backend_options={"loop_factory": JumpingLoop})
+    return run
+
+
 @given(st.data())
-@settings(max_examples=15)
+@settings(max_examples=60)
 def test_a_run_does_what_was_quoted(data):
-    """For members without randomness jobs, circuits, shots and price agree, member by member."""
+    """For members without randomness jobs, circuits, shots, price and times agree exactly."""
     members = [model(data.draw, name) for name in ("a", "b", "c")]
-    # Policies that do not go by the time at which jobs happen to end in this process.
-    policy = data.draw(st.sampled_from([cheapest, failover, round_robin, weighted]))
-    # Without a seed the cheapest of equal price is the one that is free first, which is chance.
-    seed = data.draw(st.sampled_from([None, 7])) if policy is failover else 7
-    pubs = [sweep(data.draw(st.integers(1, 8))) for _ in range(data.draw(st.integers(1, 3)))]
-    budget = Budget(usd=data.draw(st.sampled_from([1e6, 2.0])), on_exhausted="move")
+    made = data.draw(
+        st.sampled_from(
+            [
+                cheapest,
+                fastest,
+                least_busy,
+                most_faithful,
+                round_robin,
+                weighted,
+                failover,
+                balanced,
+            ]
+        )
+    )
+    policy = made(
+        # Not "shots": those cuts follow the speeds learned, to the last digit of the clock.
+        spread=data.draw(st.sampled_from(["rows", "pubs"])),
+        budget=Budget(
+            usd=data.draw(st.sampled_from([1e6, 2.0])),
+            on_exhausted=data.draw(st.sampled_from(["move", "stop"])),
+        ),
+        deadline_seconds=data.draw(st.sampled_from([None, 100.0])),
+    )
+    pubs = [sweep(data.draw(st.integers(1, 12))) for _ in range(data.draw(st.integers(1, 3)))]
+    seed = data.draw(st.sampled_from([None, 7]))
     options = {"seed_simulator": seed, "default_shots": 100}
-    sampler = RouterSampler(Fleet(members), policy=policy(budget=budget), options=options)
+    sampler = RouterSampler(Fleet(members), policy=policy, options=options)
 
     quote = sampler.quote(pubs)
-    job = sampler.run(pubs)
-    try:
-        job.result()
-    except Exception:  # noqa: BLE001  What could not be done is compared below.
-        assert quote.not_done
+    run = run_virtually(sampler, pubs)
 
-    report = job.report()
+    report = Report(job_id="run", seconds=run.seconds, attempts=tuple(run.record))
     assert amounts(as_rows(quote)) == amounts(report.members)
     assert quote.price_usd == pytest.approx(report.price_usd)
-    assert len(quote.not_done) == len(report.given_up)
+    assert quote.makespan_seconds == pytest.approx(run.seconds, abs=1e-6)
+    assert [one.piece for one in quote.not_done] == [one.piece for one in run.ended.given_up]
+
+
+@pytest.mark.parametrize("policy", [cheapest(), failover(), round_robin(), weighted({"b": 3})])
+def test_a_run_on_a_real_clock_does_what_was_quoted(policy):
+    """Where the choice does not go by times, the run of the very same sampler agrees."""
+    members = [
+        SimulatedMember(
+            name,
+            job_seconds=0.02,
+            limits=Limits(max_circuits=4, max_in_flight=1),
+            pricing=Pricing(per_job=0.3, per_shot=rate),
+        )
+        for name, rate in (("a", 0.002), ("b", 0.001), ("c", 0.003))
+    ]
+    sampler = RouterSampler(members, policy=policy, options={"seed_simulator": 7})
+    pubs = [sweep(10), sweep(7)]
+
+    quote = sampler.quote(pubs, shots=50)
+    job = sampler.run(pubs, shots=50)
+    job.result()
+
+    assert amounts(as_rows(quote)) == amounts(job.report().members)
+    assert quote.price_usd == pytest.approx(job.report().price_usd)
 
 
 def test_the_times_are_those_of_the_model():
