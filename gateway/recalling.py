@@ -202,7 +202,8 @@ class Recaller:
     @property
     def _relieves(self) -> bool:
         rules = self._policy
-        return not (rules.idle == rules.tied == "never" or self._state.settled)
+        never = rules.idle == rules.tied == "never" or len(self._terms) == 1
+        return not (never or self._state.settled)
 
     def _idle(self, now: float) -> list[str]:
         """Return the healthy members that have nothing of ours, and for which nothing waits."""

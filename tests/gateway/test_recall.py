@@ -87,7 +87,7 @@ class Chaos(World):
 
     def seconds(self, submit) -> float:
         if submit.member in self.dead and self.dice.random() < 0.7:
-            return self.dice.choice([1e4, 3e4])
+            return self.dice.choice([3e3, 1e4])
         return self.standing.of(submit.member).queue_seconds + self.dice.choice([0.1, 2.0, 400.0])
 
     def answer(self, submit):
@@ -111,7 +111,7 @@ class Chaos(World):
         if stop_at is not None:
             self.push(stop_at, Stop(reason="enough"))
         self.perform(self.scheduler.start(self.now), self.seconds)
-        for _ in range(20_000):
+        for _ in range(100_000):
             if self.end is not None:
                 return self.end
             what = self.next()
