@@ -280,6 +280,8 @@ def _assert_paid_once(world):
                     continue
                 if not any(intersection(a, b) for a in one.pieces for b in later.pieces):
                     continue
+                if one.outcome == "unknown" and len(lives) == 1:
+                    assert one.member != later.member, ("sent blindly again", one, later)
                 if _name(one) in told or (one.outcome == "cancelled" and not one.job_id):
                     continue  # That is reported; or it is certain that it was never sent.
                 if one.pieces == later.pieces and _may_be_tied(world, one, later):
