@@ -271,22 +271,26 @@ def _assert_jobs_are_told(world):
 def _assert_paid_once(world):
     """Nothing is sent while a job that has it may run, unless that one's fate is not known."""
     for lives in world.lives:
-        record = lives[-1].run.record
         # What one process did not know, the next one may have found out.
         told = {_name(one) for life in lives for one in life.run.record if _may_run(one)}
-        for later in record:
-            for one in record:
-                if one is later or one.submitted_seconds > later.submitted_seconds:
-                    continue
-                if not any(intersection(a, b) for a in one.pieces for b in later.pieces):
-                    continue
-                if one.outcome == "unknown" and len(lives) == 1:
-                    assert one.member != later.member, ("sent blindly again", one, later)
-                if _name(one) in told or (one.outcome == "cancelled" and not one.job_id):
-                    continue  # That is reported; or it is certain that it was never sent.
-                if one.pieces == later.pieces and _may_be_tied(world, one, later):
-                    continue
+        for one, later in _repeats(lives[-1].run.record):
+            # A process that begins anew may know of nobody else.
+            blindly = one.outcome == "unknown" and one.member == later.member and len(lives) == 1
+            assert not blindly, ("sent blindly again", one, later)
+            if _name(one) in told or (one.outcome == "cancelled" and not one.job_id):
+                continue  # That is reported; or it is certain that it was never sent.
+            if not (one.pieces == later.pieces and _may_be_tied(world, one, later)):
                 assert one.finished_seconds <= later.submitted_seconds + 1e-9, (one, later)
+
+
+def _repeats(record):
+    """Go through the pairs of attempts that have shots in common, the earlier one first."""
+    for later in record:
+        for one in record:
+            if one is later or one.submitted_seconds > later.submitted_seconds:
+                continue
+            if any(intersection(a, b) for a in one.pieces for b in later.pieces):
+                yield one, later
 
 
 def _may_be_tied(world, one, other):

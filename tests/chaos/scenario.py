@@ -291,20 +291,21 @@ def _policy(rng, scenario):
         collect_seconds=rng.choice([5000.0 if lenient else 100.0, 5000.0]),
         cancel_seconds=rng.choice([1.0, 10.0]),
         patience_seconds=300.0,
-        recall=_recall(rng),
+        recall=_recall(rng, scenario),
         on_failure=rng.choice(["raise", "partial"]),
     )
 
 
-def _recall(rng):
+def _recall(rng, scenario):
     where = ("never", "free", "always")
     return RecallPolicy(
         overdue=rng.choice(where),
         idle=rng.choice(where),
         tied=rng.choice(where),
         overdue_times=rng.choice([1.0, 3.0]),
-        overdue_seconds=rng.choice([1.0, 300.0]),
-        unseen_seconds=rng.choice([5.0, 3600.0]),
+        # So impatient a rule may take all work back from the one that can be relied on.
+        overdue_seconds=rng.choice([300.0 if scenario.lenient else 1.0, 300.0]),
+        unseen_seconds=rng.choice([3600.0 if scenario.lenient else 5.0, 3600.0]),
     )
 
 
