@@ -1,6 +1,7 @@
 """Ask what a run would cost and when it would be done, before anything is sent."""
 
 import sys
+import warnings
 
 import numpy as np
 from qiskit.circuit import Parameter, QuantumCircuit
@@ -10,6 +11,9 @@ from qiskit.providers.fake_provider import GenericBackendV2
 from qiskit_gateway import RouterSampler
 from qiskit_gateway.backends import Fleet, Limits, Member, Pricing
 from qiskit_gateway.policies import Budget, cheapest, most_faithful
+
+# Without Aer, GenericBackendV2 has no noise, and says so.
+warnings.filterwarnings("ignore", message="Aer not found", category=RuntimeWarning)
 
 LINE = [[0, 1], [1, 2], [2, 3], [3, 4]]
 
