@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from math import ceil, inf
 
 from qiskit_gateway.allocate import allocate
-from qiskit_gateway.frontier import Bid, Frontier, JobPrice
+from qiskit_gateway.bids import Bid, JobPrice
+from qiskit_gateway.frontier import Frontier
 from qiskit_gateway.policies.objectives import Objective, Then, Trade
 from qiskit_gateway.terms import Quoting, informed
 from qiskit_gateway.workload import Load

@@ -35,6 +35,8 @@ Speed = Literal["simulated", "learned", "durations", "assumed"]
 
 _HEAD = ("member", "jobs", "circuits", "shots", "USD", "starts in", "done in", "fidelity")
 _MOST_LINES = 5
+# Units of time, how many seconds each is, and the least number told in it.
+_UNITS = (("h", 3600.0, 1.0), ("min", 60.0, 2.0), ("s", 1.0, 1.0))
 _STYLE = "text-align:{};padding:2px 8px"
 
 
@@ -299,13 +301,14 @@ def _amounts(jobs: int, circuits: int, shots: int, usd: float) -> tuple[str, str
 
 
 def _span(seconds: float | None) -> str:
-    """Return a time from now, for people."""
+    """Return a time from now, for people, in a unit that suits it."""
     if seconds is None:
         return "-"
-    for unit, size in (("h", 3600.0), ("min", 60.0)):
-        if seconds >= 2 * size:
+    for unit, size, least in _UNITS:
+        # As rounded to three digits, lest 0.9999 s is told as 1000 ms.
+        if seconds >= 0.9995 * least * size:
             return f"{seconds / size:.1f} {unit}"
-    return f"{seconds:.1f} s" if seconds >= 1 or not seconds else f"{seconds * 1e3:.2g} ms"
+    return f"{seconds * 1e3:.3g} ms" if seconds >= 1e-6 else "0 s"
 
 
 def _html_row(tag: str, cells: Sequence[str], style: str = "") -> str:

@@ -10,7 +10,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy.optimize import LinearConstraint, linprog, milp
 
-from qiskit_gateway.frontier import Bid, Frontier, JobPrice
+from qiskit_gateway.bids import Bid, JobPrice
+from qiskit_gateway.frontier import Frontier
 
 
 @dataclass(frozen=True)

@@ -468,6 +468,29 @@ def test_the_table_is_aligned():
     assert "needs 2 qubits, has 1" in lines[4]
 
 
+@pytest.mark.parametrize(
+    ("seconds", "told"),
+    [
+        (0.0, "0 s"),
+        (1e-9, "0 s"),
+        (0.0004, "0.4 ms"),
+        (0.0125, "12.5 ms"),
+        (0.7, "700 ms"),
+        (0.99996, "1.0 s"),
+        (59.96, "60.0 s"),
+        (119.0, "119.0 s"),
+        (119.97, "2.0 min"),
+        (3599.99, "1.0 h"),
+        (3600.0, "1.0 h"),
+        (90_000.0, "25.0 h"),
+    ],
+)
+def test_times_read_well(seconds, told):
+    """No time is told in powers of ten, nor as a thousand of a unit where there is a larger one."""
+    quote = Quote(members=(), price_usd=0.0, makespan_seconds=seconds, circuits=0, shots=0)
+    assert " ".join(str(quote).split()[-2:]) == told
+
+
 class Texts(HTMLParser):
     """The tags of a page, and what stands between them."""
 
