@@ -9,7 +9,7 @@ import random
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import anyio
@@ -20,10 +20,6 @@ from qiskit_gateway.attempt import Attempts
 from qiskit_gateway.backends.batch import Batch
 from qiskit_gateway.backends.fleet import Fleet
 from qiskit_gateway.backends.member import FleetMember
-from qiskit_gateway.backends.outcomes import Outcome
-from qiskit_gateway.backends.queueing import QueueReading, QueueWatch, ask, can_be_read
-from qiskit_gateway.backends.threads import call_in_thread
-from qiskit_gateway.errors import JournalError
 from qiskit_gateway.events import (
     Cancel,
     Done,
@@ -48,60 +44,20 @@ from qiskit_gateway.events import (
     WakeAt,
     Watch,
 )
-from qiskit_gateway.merge import Receipt
 from qiskit_gateway.policies.failure import Failure
 from qiskit_gateway.policies.policy import Policy
+from qiskit_gateway.progress import Progress, progress_of
 from qiskit_gateway.record import NO_DIARY, Attempt, Diary
 from qiskit_gateway.schedule import Scheduler
 from qiskit_gateway.standing import FleetStanding
 from qiskit_gateway.survey import surveyed, terms_of
+from qiskit_gateway.watching import Queues, watch_job
 from qiskit_gateway.work import Work
 from qiskit_gateway.workload import Shard
+from qiskit_gateway.writing import Writer
 
 # Decoding fewer shots than this takes less time than asking a thread to do it.
 _INLINE_SHOTS = 20_000
-# When a job that waits in a queue is first looked at, and how much longer it may wait unseen.
-_FIRST_LOOK_SECONDS = 1.0
-_LOOK_SHARE = 0.1
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Progress:
-    """How far a run is, in circuits and in shots summed over circuits.
-
-    Attributes:
-        circuits: In all.
-        circuits_done: Of these, complete. A circuit whose shots are cut counts in parts.
-        shots: In all.
-        shots_done: Of these, arrived.
-        members: By member: circuits and shots that run there, and that it has done.
-    """
-
-    circuits: int
-    circuits_done: float
-    shots: int
-    shots_done: int
-    members: "dict[str, MemberProgress]"
-
-    @property
-    def shots_running(self) -> int:
-        """Return the shots in flight."""
-        return sum(member.shots_running for member in self.members.values())
-
-    @property
-    def shots_waiting(self) -> int:
-        """Return the shots that nobody has been given yet."""
-        return self.shots - self.shots_done - self.shots_running
-
-
-@dataclass(slots=True, kw_only=True)
-class MemberProgress:
-    """What one member has done and is doing for a run."""
-
-    circuits_done: int = 0
-    shots_done: int = 0
-    circuits_running: int = 0
-    shots_running: int = 0
 
 
 class Run:
@@ -141,6 +97,9 @@ class Run:
         self._fleet = fleet
         self._policy = policy
         self._standing = fleet.keep(FleetStanding)
+        self._queues = Queues(
+            fleet=fleet, standing=self._standing, interval_seconds=policy.queue_seconds
+        )
         self._scheduler: Scheduler | None = None
         self._surveying: anyio.CancelScope | None = None
         self._prices: dict[int, float] = {}
@@ -151,7 +110,13 @@ class Run:
         self._scopes: dict[int, anyio.CancelScope] = {}
         self._wake = math.inf
         self._diary = diary
-        self._inline_shots = inline_shots
+        self._writer = Writer(
+            diary=diary,
+            merge=work.write,
+            seconds=lambda: anyio.current_time() - self._began,
+            log=self._log,
+            inline_shots=inline_shots,
+        )
         self._shots_done: dict[str, list[int]] = {
             name: list(done) for name, done in diary.past.done.items() if name in fleet
         }
@@ -166,8 +131,8 @@ class Run:
             async with anyio.create_task_group() as group:
                 self._group: TaskGroup = group
                 if self._diary.lasting:
-                    group.start_soon(self._beat)
-                self._watch_queues()
+                    group.start_soon(self._writer.beat)
+                self._queues.watch(group)
                 await self._survey(entered)
                 self._start(entered)
                 await self._over.wait()
@@ -219,30 +184,6 @@ class Run:
         if self._stop_reason:
             self._feed(Stop(reason=self._stop_reason))
 
-    def _watch_queues(self) -> None:
-        """Keep the readings of the queues fresh, in the background."""
-        for member in self._fleet:
-            if not can_be_read(member):
-                continue
-            if not hasattr(member, "queue_probe"):
-                self._read_here(member)
-            self._group.start_soon(self._watch_queue, member)
-
-    def _read_here(self, member: Any) -> None:
-        """Ask a member that answers in the event loop, so that the first decision knows of it."""
-        now = anyio.current_time()
-        if now >= self._standing.of(member.name).read_at + self._policy.queue_seconds:
-            self._note_queue(member.name, ask(member.queue))
-
-    async def _watch_queue(self, member: FleetMember) -> None:
-        interval = self._policy.queue_seconds
-        await anyio.sleep_until(self._standing.of(member.name).read_at + interval)
-        await QueueWatch().watch([member], self._note_queue, interval_seconds=interval)
-
-    def _note_queue(self, member: str, reading: QueueReading) -> None:
-        now = anyio.current_time()
-        self._standing.of(member).note_queue(reading.wait_seconds, reading.pending_jobs, now)
-
     def stop(self, reason: str) -> None:
         """Give up what is not done; reaches the providers of what is in flight."""
         self._stop_reason = reason
@@ -257,25 +198,8 @@ class Run:
 
     def progress(self) -> Progress:
         """Return how far the run is."""
-        members = {name: MemberProgress() for name in self._fleet.names}
-        for name, (circuits, shots) in self._shots_done.items():
-            members[name].circuits_done = circuits
-            members[name].shots_done = shots
         in_flight = {} if self._scheduler is None else self._scheduler.in_flight
-        for shard, name in in_flight.values():
-            members[name].circuits_running += shard.circuits
-            members[name].shots_running += shard.circuit_shots
-        tasks = self.work.tasks
-        circuits = sum(task.rows for task in tasks)
-        shots = sum(task.rows * task.shots for task in tasks)
-        done = sum(member.shots_done for member in members.values())
-        return Progress(
-            circuits=circuits,
-            circuits_done=round(circuits * done / shots, 3) if shots else 0,
-            shots=shots,
-            shots_done=done,
-            members=members,
-        )
+        return progress_of(self.work.tasks, self._fleet.names, self._shots_done, in_flight.values())
 
     # -- performing --------------------------------------------------------------------------
 
@@ -363,20 +287,16 @@ class Run:
 
     async def _watch(self, shard: int) -> None:
         """Tell what a provider says of a shard in its queue, until it begins to run it."""
-        began = anyio.current_time()
-        while True:
-            waited = anyio.current_time() - began
-            # Most jobs are over before the first look; the longer one waits, the rarer the looks.
-            pause = max(_FIRST_LOOK_SECONDS, _LOOK_SHARE * waited)
-            await anyio.sleep(min(pause, self._policy.probe_seconds))
-            if shard not in self._scopes:
-                return
-            started = await self._attempts.has_started(shard)
-            if started:
-                self._feed(ShardStarted(shard=shard))
-                return
-            if started is False:
-                self._feed(ShardQueued(shard=shard))
+
+        def told(started: bool) -> None:  # noqa: FBT001  It is an answer.
+            self._feed(ShardStarted(shard=shard) if started else ShardQueued(shard=shard))
+
+        await watch_job(
+            lambda: self._attempts.has_started(shard),
+            told,
+            goes_on=lambda: shard in self._scopes,
+            most_seconds=self._policy.probe_seconds,
+        )
 
     async def _see_through(
         self, shard: Shard, name: str, carry: Callable[[Shard, FleetMember], Awaitable[Event]]
@@ -395,44 +315,13 @@ class Run:
             if listener != self._tick:
                 listener()
 
-    async def _write(self, shard: Shard, attempt: Attempt, outcomes: Sequence[Outcome]) -> Receipt:
-        seconds = anyio.current_time() - self._began
-        if shard.circuit_shots <= self._inline_shots and not self._diary.wants_tidying:
-            return self._written(shard, attempt, outcomes, seconds)
-        receipt = Receipt()
-        # Shielded: a write that has begun is finished, or the books would not match the arrays.
-        with anyio.CancelScope(shield=True):
-            receipt = await call_in_thread(lambda: self._written(shard, attempt, outcomes, seconds))
-        return receipt  # noqa: RET504  mypy knows that a scope may end early.
-
-    def _written(
-        self, shard: Shard, attempt: Attempt, outcomes: Sequence[Outcome], seconds: float
-    ) -> Receipt:
-        """Write outcomes down and into the results; in a thread where that takes time."""
-        try:
-            self._diary.arrived(attempt, outcomes, seconds)
-            if self._diary.wants_tidying:
-                self._diary.tidy()
-        except JournalError as error:
-            self._log.warning(logs.JOURNAL_FAILED, error=str(error))
-        return self.work.write(shard, outcomes)
-
-    async def _beat(self) -> None:
-        """Say from time to time that the run goes on."""
-        while True:
-            await anyio.sleep(self._diary.beat_seconds)
-            self._diary.beat()
-
     def _close(self) -> None:
         """Write down how the run stands; one that was torn down can be taken up by another."""
         state = "running"
         if self.ended is not None:
             state = "failed" if self.ended.given_up else "done"
             state = "cancelled" if self._stop_reason else state
-        try:
-            self._diary.closed(state)
-        except JournalError as error:
-            self._log.warning(logs.JOURNAL_FAILED, error=str(error))
+        self._writer.close(state)
 
     def _leaves(self, shard: int) -> bool:
         """Return whether a shard ends because the run is torn down, to be taken up by another."""
@@ -445,7 +334,7 @@ class Run:
             policy=self._policy,
             batch_of=self._batch_of,
             price_of=lambda shard: self._prices[shard.index],
-            write=self._write,
+            write=self._writer.write,
             may_retry=lambda shard, failure: scheduler.may_retry(
                 shard, failure, anyio.current_time()
             ),

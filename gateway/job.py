@@ -13,10 +13,11 @@ from anyio.lowlevel import current_token
 from qiskit.primitives import BasePrimitiveJob, PrimitiveResult
 from qiskit.providers import JobStatus
 
-from qiskit_gateway.dispatch import Progress, Run
+from qiskit_gateway.dispatch import Run
 from qiskit_gateway.engine import ENGINE
 from qiskit_gateway.errors import GatewayError, PlanError, RunError
 from qiskit_gateway.events import Done, GivenUp
+from qiskit_gateway.progress import Progress
 from qiskit_gateway.record import Attempt
 from qiskit_gateway.report import Report
 
