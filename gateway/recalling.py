@@ -276,6 +276,7 @@ class Recaller:
         if isinstance(submit, Verdict):
             return []
         twin = submit.shard.index
+        self.watch_over(twin)
         flight.twin, self._state.flights[twin].twin = twin, index
         return [submit, Watch(shard=index), Watch(shard=twin)]
 

@@ -22,7 +22,6 @@ from qiskit_gateway.events import (
     Cancel,
     Done,
     Event,
-    Fetch,
     Instruction,
     RecallFailed,
     ShardFinished,
@@ -35,6 +34,7 @@ from qiskit_gateway.events import (
 )
 from qiskit_gateway.health import Health
 from qiskit_gateway.kinds import means_of
+from qiskit_gateway.launching import Launcher
 from qiskit_gateway.policies.budget import Amount
 from qiskit_gateway.policies.failure import Failure
 from qiskit_gateway.policies.policy import Policy
@@ -42,13 +42,10 @@ from qiskit_gateway.policies.verdict import Verdict
 from qiskit_gateway.purse import Purse
 from qiskit_gateway.recalling import Recaller
 from qiskit_gateway.standing import FleetStanding
-from qiskit_gateway.state import Flight, RunState
-from qiskit_gateway.terms import Terms, informed
-from qiskit_gateway.unfinished import Flying, Left, Unfinished
-from qiskit_gateway.workload import Compiled, Load, Piece, Shard, Task, mean_of
-
-# Of the jobs of a member, at most one in so many seconds is looked at while it waits.
-_WATCH_SECONDS = 1.0
+from qiskit_gateway.state import RunState
+from qiskit_gateway.terms import Terms
+from qiskit_gateway.unfinished import Left, Unfinished
+from qiskit_gateway.workload import Piece, Shard, Task
 
 
 class Scheduler:
@@ -94,8 +91,8 @@ class Scheduler:
             sent=unfinished is not None,
         )
         self._endings = Endings(self._state)
-        self._recaller = Recaller(self._state, self._launch)
-        self._next_shard = unfinished.next_shard if unfinished else 0
+        self._launcher = Launcher(self._state, unfinished.next_shard if unfinished else 0)
+        self._recaller = Recaller(self._state, self._launcher.launch)
         # The others are not looked at: that would cost every event in proportion to the fleet.
         self._rated = [term for term in members if term.submissions_per_minute is not None]
         self._unfinished = unfinished
@@ -163,28 +160,9 @@ class Scheduler:
             ]
             self._state.dealer.settle_as_before(now, self._state.health.usable(now), whole)
         for flying in unfinished.flights:
-            yield self._adopt(flying, now)
-
-    def _adopt(self, flying: Flying, now: float) -> Fetch:
-        """Take over a shard that an earlier process has sent; its slot and price are taken."""
-        shard, member = flying.shard, flying.member
-        load = Load(shard.circuits, shard.circuits * shard.shots)
-        key = self._state.key(shard.index)
-        amount = Amount(usd=flying.price_usd, shots=shard.circuits * shard.shots)
-        self._state.purse.owe(key, member, amount, now)
-        self._state.standings[member].take(key, load, now)
-        refusals = (self._state.tasks[piece.task].refusals for piece in shard.pieces)
-        group = Group(shard.pieces, Barred(never=frozenset().union(*refusals)))
-        self._state.flights[shard.index] = Flight(
-            shard=shard,
-            member=member,
-            group=group,
-            submitted=now,
-            adopted=True,
-            price_usd=flying.price_usd,
-        )
-        self._recaller.watch_over(shard.index)
-        return Fetch(shard=shard, member=member)
+            fetch = self._launcher.adopt(flying, now)
+            self._recaller.watch_over(flying.shard.index)
+            yield fetch
 
     def handle(self, event: Event, now: float) -> list[Instruction]:
         """Take in an event and return what to do about it.
@@ -303,21 +281,10 @@ class Scheduler:
             submit = self._submit(member, group, now)
             if submit is not None:
                 yield submit
-                if self._learns_wait(submit, now):
+                if self._launcher.learns_wait(submit, now):
                     yield Watch(shard=submit.shard.index)
             if self._state.stopped:
                 return
-
-    def _learns_wait(self, submit: Submit, now: float) -> bool:
-        """Return whether a shard is worth watching, to learn how long jobs wait at its member."""
-        standing = self._state.standings[submit.member]
-        if standing.wait_read or "wait_seconds" not in self._state.policy.uses:
-            return False
-        recent = now - standing.watched_at < _WATCH_SECONDS
-        if recent or not self._state.flights[submit.shard.index].alone:
-            return False
-        standing.watched_at = now
-        return True
 
     def _sweep(self) -> bool:
         """Put right the classes of work that no member may take; return whether any go on."""
@@ -335,56 +302,12 @@ class Scheduler:
         return goes_on
 
     def _submit(self, member: str, group: Group, now: float) -> Submit | None:
-        submit = self._launch(member, group, now)
+        submit = self._launcher.launch(member, group, now)
         if isinstance(submit, Verdict):
             self._lack_money(member, group, submit)
             return None
+        self._recaller.watch_over(submit.shard.index)
         return submit
-
-    def _launch(self, member: str, group: Group, now: float) -> Submit | Verdict:
-        """Take the slot and the price of a shard; or say why there is no money."""
-        terms, standing = self._state.dealer.terms[member], self._state.standings[member]
-        shots = max(group.pieces[0].shots, terms.min_shots)
-        shard = Shard(index=self._next_shard, pieces=group.pieces, shots=shots)
-        load = Load(shard.circuits, shard.circuits * shots)
-        compiled = self._compiled(shard, member)
-        guess = None if standing.speed.jobs else informed(self._state.dealer.guess, compiled)
-        seconds = terms.seconds(standing, load, guess)
-        key = self._state.key(shard.index)
-        usd = terms.usd(1, load, seconds, compiled)
-        amount = Amount(usd=usd, shots=shard.circuits * shots)
-        verdict = self._state.purse.reserve(key, member, amount, now)
-        if not verdict:
-            return verdict
-        self._next_shard += 1
-        alone = not standing.in_flight
-        standing.take(key, load, now)
-        expected = terms.seconds(standing, standing.load, guess) + standing.queue_seconds
-        flight = Flight(
-            shard=shard,
-            member=member,
-            group=group,
-            submitted=now,
-            due=now + expected,
-            probing=member in self._state.health.ill,
-            alone=alone,
-        )
-        self._state.flights[shard.index] = flight
-        self._recaller.watch_over(shard.index)
-        self._state.health.sent(member, now)
-        self._state.first_tries += 1
-        assigned = self._state.dealer.assigned
-        assigned[member] = assigned.get(member, 0.0) + shard.circuit_shots
-        return Submit(shard=shard, member=member, price_usd=usd)
-
-    def _compiled(self, shard: Shard, member: str) -> Compiled | None:
-        """Return what the circuits of a shard are on a member on average, if that is known."""
-        tasks = self._state.tasks
-        if not tasks[shard.pieces[0].task].compiled:
-            return None
-        found = [(piece.rows, tasks[piece.task].compiled.get(member)) for piece in shard.pieces]
-        known = [(float(rows), compiled) for rows, compiled in found if compiled is not None]
-        return mean_of(known) if len(known) == len(found) else None
 
     def _lack_money(self, member: str, group: Group, verdict: Verdict) -> None:
         """Let work that does not fit the budget move, wait, or stop the run."""
