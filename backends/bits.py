@@ -34,7 +34,8 @@ def rows_of_hex(groups: Iterable[Sequence[str]], width: int) -> Rows:
     """Return canonical hexadecimal texts as rows, group after group.
 
     Canonical is what Aer writes: ``0x``, lower case, no leading zeros. So distinct texts have
-    distinct rows.
+    distinct rows. That each text begins with ``0x`` is the caller's to know: where some do not,
+    the others may be taken to end elsewhere (``0x50 x1`` reads as ``0x5 0x1``).
 
     Args:
         groups: The texts.

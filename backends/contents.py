@@ -6,7 +6,7 @@ histogram equals the counts, or where there are no counts.
 
 from array import array
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import accumulate, pairwise
 from typing import Any, NamedTuple
 
@@ -62,6 +62,9 @@ def read_hex(block: Sequence[Raw]) -> list[Content]:
         ValueError: If some name is no canonical hexadecimal text, or does not fit the circuit.
     """
     layout = block[0].codec.numbers
+    for raw in block:
+        # Memory beside counts is compared with them; texts that are all there is must be whole.
+        _require_prefix(raw.counts or raw.memory)
     texts = [list(raw.counts) for raw in block] + [raw.memory for raw in block]
     padded = rows_of_hex(texts, layout.width)
     # As one value for each row, since numpy copies a few bytes a row one by one.
@@ -89,6 +92,13 @@ def read_hex(block: Sequence[Raw]) -> list[Content]:
             counted = Counted(rows[a:b], counts[a:b], raw.total)
             contents.append(counted if layout.faithful else _merged(counted))
     return contents
+
+
+def _require_prefix(texts: Collection[str]) -> None:
+    """Make sure that each text begins with ``0x``: parsed as one, they could run into each other."""
+    joined = "\n".join(texts)
+    if not joined.startswith("0x") or joined.count("\n0x") != len(texts) - 1:
+        raise ValueError("a text does not begin with 0x")
 
 
 def _together(lists: Sequence[list[int]]) -> NDArray[np.int64]:

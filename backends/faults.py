@@ -6,6 +6,7 @@ is not named takes the row of its nearest named base, and one without any is unk
 transient nor final.
 """
 
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -40,9 +41,14 @@ def translated(phase: Phase) -> Iterator[None]:
     """Turn whatever a provider raises into a :class:`BackendError`."""
     try:
         yield
-    except (BackendError, KeyboardInterrupt, SystemExit):
-        raise  # Interrupts are not the provider's; everything else is, a CancelledError too.
+    except BackendError:
+        raise
     except BaseException as error:
+        # Interrupts reach the main thread alone. All else is the provider's, a CancelledError too,
+        # and a SystemExit in a worker: it must not end the event loop that waits for that.
+        ours = threading.current_thread() is threading.main_thread()
+        if ours and isinstance(error, KeyboardInterrupt | SystemExit):
+            raise
         raise translate(error, phase=phase) from error
 
 

@@ -13,6 +13,7 @@ import math
 import reprlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, TypeVar
 
 import numpy as np
@@ -27,6 +28,8 @@ _T = TypeVar("_T")
 
 # Strings handled together, over several circuits: hides numpy's cost per call.
 _BLOCK = 24_000
+# How deep kerneled data may be nested: shots, slots, pairs.
+_DEPTH = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -89,12 +92,14 @@ def read(
 def _experiments(result: object, expected: int) -> Sequence[object] | BackendError:
     # Reading an attribute of a foreign object runs foreign code.
     try:
-        experiments = _field(result, "results")
-        if not isinstance(experiments, list | tuple):
+        given = _field(result, "results")
+        if not isinstance(given, list | tuple):
             return _bad(f"The provider returned no result but {reprlib.repr(result)}.")
-        if len(experiments) != expected:
+        # A copy: what is asked again may answer otherwise.
+        experiments = tuple(islice(given, expected + 1))
+        if not len(given) == len(experiments) == expected:
             return _bad(
-                f"The result has {len(experiments)} experiments for {expected} circuits, so which "
+                f"The result has {len(given)} experiments for {expected} circuits, so which "
                 "belongs to which cannot be known."
             )
         success = _field(result, "success")
@@ -131,7 +136,7 @@ def _look(experiment: object, codec: Codec, shots: int) -> Raw | Outcome:
         )
     data, reported = _field(experiment, "data"), _field(experiment, "shots")
     counts, total = _counts(_field(data, "counts"), shots)
-    memory = _memory(_field(data, "memory"))
+    memory = _memory(_field(data, "memory"), shots)
     if not counts and not memory:
         raise _bad(f"The result has neither counts nor memory; it reports {_said(reported)} shots.")
     if not counts and len(memory) not in (shots, reported):
@@ -140,29 +145,39 @@ def _look(experiment: object, codec: Codec, shots: int) -> Raw | Outcome:
 
 
 def _counts(counts: Any, shots: int) -> tuple[dict[Any, int], int]:
-    if counts is None or counts == {}:
+    if counts is None:
         return {}, 0
     if type(counts) is not dict:
         if not isinstance(counts, Mapping):
             raise _bad(f"Counts are no mapping but {reprlib.repr(counts)}.")
-        counts = dict(counts)
+        counts = dict(islice(counts.items(), _most(shots) + 1))
+    if not counts:
+        return {}, 0
     distinct = set(counts.values())
     if set(map(type, distinct)) != {int} or min(distinct) < 0:
         counts = {name: _whole(value) for name, value in counts.items()}
     total = sum(counts.values())
-    # Some backends run their own default number of shots, which is fine; a number that numpy could
-    # not draw from is not.
-    if not 0 < total <= max(shots, min(1000 * shots + 100_000, 999_999_999)):
+    if not 0 < total <= _most(shots):
         raise _bad(f"Counts add up to {total} where {shots} shots were asked for.")
     return counts, total
 
 
-def _memory(memory: Any) -> list[Any]:
+def _memory(memory: Any, shots: int) -> list[Any]:
     if type(memory) is list:  # Not copied: it may be long.
         return memory
     if isinstance(memory, np.ndarray):
-        memory = memory.tolist()
-    return list(memory) if isinstance(memory, list | tuple) else []
+        # The first shots are enough of it, and an array may say that it is of any length.
+        memory = memory[: _most(shots) + 1].tolist() if memory.ndim == 1 else []
+    return list(islice(memory, _most(shots) + 1)) if isinstance(memory, list | tuple) else []
+
+
+def _most(shots: int) -> int:
+    """Return how many shots are believed where some number was asked for.
+
+    Some backends run their own default number, which is fine; one that numpy could not draw from
+    is not.
+    """
+    return max(shots, min(1000 * shots + 100_000, 999_999_999))
 
 
 def _require_success(experiment: object) -> None:
@@ -211,7 +226,7 @@ def _read_block(block: Sequence[Raw], shots: int) -> list[Outcome]:
     size = block[0].codec.wiring.num_user
     try:
         contents = read_hex(block)
-    except (TypeError, ValueError):
+    except Exception:  # noqa: BLE001
         # Something in it is not written as Aer does: take them one by one, name by name.
         return [_guarded(lambda raw: _outcome(read_names(raw), size, shots), raw) for raw in block]
     return [_outcome(content, size, shots) for content in contents]
@@ -235,7 +250,8 @@ def _outcome(content: Content, num_bits: int, shots: int) -> Outcome:
 
 def _read_kerneled(experiment: object, wiring: Wiring, shots: int) -> Outcome:
     _require_success(experiment)
-    raw = np.asarray(_field(_field(experiment, "data"), "memory"))
+    most = 2 * max(1, wiring.num_sent) * _most(shots)
+    raw = _array(_field(_field(experiment, "data"), "memory"), most)
     if raw.dtype.kind in "iuf" and raw.ndim and raw.shape[-1] == 2:
         raw = raw[..., 0] + 1j * raw[..., 1]
     if raw.dtype.kind != "c" or raw.ndim not in (1, 2) or not np.isfinite(raw).all():
@@ -254,6 +270,29 @@ def _read_kerneled(experiment: object, wiring: Wiring, shots: int) -> Outcome:
             iq[..., bit] = raw[..., place]
     usable = len(iq) if iq.ndim == 2 else shots
     return Outcome(shots=usable, num_bits=wiring.num_user, iq=iq)
+
+
+def _array(memory: Any, most: int) -> NDArray[Any]:
+    """Return nested lists as an array of so many numbers at most.
+
+    Lists may hold one list many times, or themselves: they are measured before they are copied.
+    """
+    size = memory.size if isinstance(memory, np.ndarray) else 1
+    level: dict[int, Any] = {0: memory} if isinstance(memory, list | tuple) else {}
+    for _ in range(_DEPTH):
+        lengths = set(map(len, level.values()))
+        size *= max(lengths, default=1)
+        if size > most or not {*map(type, level.values())} <= {list, tuple, np.ndarray}:
+            break
+        level = {
+            id(part): part
+            for whole in level.values()
+            for part in whole
+            if isinstance(part, list | tuple | np.ndarray)
+        }
+    if level or size > most:
+        raise _bad("Memory is no kerneled data: it is nested too deep, or too large.")
+    return np.asarray(memory)
 
 
 # Errors.

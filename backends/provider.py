@@ -356,7 +356,8 @@ class Member:
             for _ in range(entry.circuits)
         ]
         level = {**batch.options, **self.run_options}.get("meas_level", 2)
-        return read(result, wirings, batch.kept_shots, meas_level=int(level))
+        with translated("collect"):  # A result may be read from the provider only when looked at.
+            return read(result, wirings, batch.kept_shots, meas_level=int(level))
 
     def _find(self, key: str, errand: Errand) -> Handle | None:
         label = label_of(self.backend, self.known_options)

@@ -1,7 +1,11 @@
 """Laws of reading provider results: what is read is the truth, or an error."""
 
+import time
+import tracemalloc
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import replace
+from itertools import count
 from types import MappingProxyType, SimpleNamespace
 
 import numpy as np
@@ -681,6 +685,100 @@ def test_objects_that_raise():
             assert isinstance(thing.results[0].success, Explodes)
         else:
             assert outcome.shots == 0
+
+
+class Countless(Mapping):
+    """Counts that never end."""
+
+    def __getitem__(self, name):
+        return 1
+
+    def __iter__(self):
+        return map(hex, count())
+
+    def __len__(self):
+        return 1
+
+
+class Changing(list):
+    """A list that is longer each time it is gone through."""
+
+    def __iter__(self):
+        return (self[0] for _ in count())
+
+
+def itself(times):
+    """Return a list that holds itself."""
+    endless = []
+    endless.extend([endless] * times)
+    return endless
+
+
+ENDLESS = [
+    {"counts": Countless()},
+    {"counts": {"0x1": itself(1)}},
+    {"memory": itself(4)},
+    {"memory": itself(10**5)},
+    {"memory": (name for name in ["0x1"] * 4)},
+    {"memory": count()},
+    {"memory": Changing(["0x1"] * 4)},
+    {"memory": np.broadcast_to("0x1", (2**50,))},
+    {"memory": np.broadcast_to(1.0, (2**50, 3, 2))},
+    {"memory": [[[1.0, 0.0]] * 3] * (2 * 10**5)},
+    {"memory": [[[1.0] * 10**5] * 10**5] * 10**5},
+    {"memory": [np.ones((1000, 1000))] * 10**5},
+    {"counts": {"0x1": 4, "0x" + "9" * 10**6: 1}},
+    {"counts": {"9" * 10**6: 4}},
+    {"counts": {"0b" + "1" * 10**6: 4}},
+    {"counts": {10**10**5: 4}},
+]
+
+
+@pytest.mark.parametrize("data", ENDLESS, ids=range(len(ENDLESS)))
+@pytest.mark.parametrize("meas_level", [1, 2])
+def test_what_has_no_end_is_an_error(data, meas_level):
+    """Neither lists that hold themselves nor claims of any size take time or memory; all are errors."""
+    tracemalloc.start()
+    began = time.thread_time()
+    (outcome,) = read({"results": [{"data": data}]}, [PLAIN], 4, meas_level=meas_level)
+    spent, (_, most) = time.thread_time() - began, tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert outcome.error.bad_result
+    assert spent < 5
+    assert most < 150 << 20
+
+
+def test_experiments_that_change_are_counted_as_they_are_read():
+    """A list of experiments that is another one when it is read again is an error, not a crash."""
+    good = {"success": True, "data": {"counts": {"0x1": 4}}}
+    (outcome,) = read({"results": Changing([good])}, [PLAIN], 4)
+    assert outcome.error.bad_result
+
+
+@pytest.mark.parametrize(
+    "texts", [["0x50", "x1"], ["0x10x2", "5"], ["0x10x2", "0"], ["0x10x2", ""], ["0x10x", "2"]]
+)
+def test_texts_that_run_into_each_other_are_refused(texts):
+    """Outcomes that only together read as hexadecimal texts are no outcomes."""
+    wide = Wiring(num_sent=40, measured=tuple(range(40)), to_user=tuple(range(40)), num_user=40)
+    for counts, memory in (
+        (None, texts),
+        (dict.fromkeys(texts, 1), None),
+        (dict.fromkeys(texts, 1), texts),
+    ):
+        for wiring in (
+            wide,
+            replace(
+                PLAIN,
+                num_sent=8,
+                measured=tuple(range(8)),
+                to_user=tuple(range(8)),
+                num_user=8,
+                widths=(),
+            ),
+        ):
+            (outcome,) = read(result(experiment(counts, memory, 2)), [wiring], 2)
+            assert outcome.error.bad_result
 
 
 names = st.one_of(
