@@ -2,18 +2,13 @@
 
 import math
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from qiskit_gateway.cutting import Backlog, Barred
-from qiskit_gateway.dividing import divide, earliest_seconds
-from qiskit_gateway.policies.objectives import Trade
-from qiskit_gateway.policies.policy import Policy
-from qiskit_gateway.policies.verdict import Verdict
-from qiskit_gateway.standing import Standing
-from qiskit_gateway.terms import Quoting, Terms, guess_seconds
+from qiskit_gateway.planning import ROUNDING, Lot, Plan, Planner
 from qiskit_gateway.unfinished import intersection, without
-from qiskit_gateway.workload import NO_LOAD, Compiled, Load, Piece
+from qiskit_gateway.workload import Piece
 
 Slots = Callable[[str], int]
 
@@ -23,9 +18,6 @@ _FIRST_PARTS = 12
 _PARTS = 2
 # A shard runs at least this many times as long as its job's overhead.
 _OVERHEADS = 4
-# A plan is made anew when this share of the planned work is gone.
-_STALE_SHARE = 0.75
-_ROUNDING = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,72 +35,22 @@ class Group:
     isolating: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class _Lot:
-    """Waiting work that is planned together: a class, or its rows of so many shots."""
-
-    barred: Barred
-    height: int | None = None
-
-
-class _Plan:
-    """How many circuits of a lot each member should take, as of some moment."""
-
-    __slots__ = ("circuits", "deals", "left", "lot", "quotas", "shots", "usable")
-
-    def __init__(
-        self, lot: _Lot, quotas: dict[str, float], load: Load, usable: tuple[str, ...]
-    ) -> None:
-        self.lot = lot
-        self.quotas = quotas
-        self.circuits = self.left = load.circuits
-        self.shots = load.circuit_shots / load.circuits if load.circuits else 0.0
-        self.usable = usable
-        self.deals = 0
-
-
 @dataclass(slots=True)
 class Dealer:
-    """Give waiting work to members, by a policy.
+    """Give waiting work to members, as it is planned.
 
     Attributes:
-        terms: By member.
-        standings: By member; read, never changed.
-        policy: The rules.
-        backlog: What waits for whoever should take it.
+        planner: How much each should take.
         lined_up: What waits for one member, already cut.
-        assigned: Circuit-shots given to each member in this run.
-        verdicts: Why the policy's filters refused members, by class of work.
-        mixes: What the circuits of a kind are on each member on average, where that is known.
-        deadline: When all should be done, in seconds of the loop's clock.
-        trade: What the policy trades, price against time, if it does.
-        rough_guess: The guess of a while ago: what it was when plans were last thrown away.
     """
 
-    terms: dict[str, Terms]
-    standings: dict[str, Standing]
-    policy: Policy
-    backlog: Backlog
+    planner: Planner
     lined_up: dict[str, deque[Group]] = field(default_factory=dict)
-    assigned: dict[str, float] = field(default_factory=dict)
-    verdicts: dict[Barred, dict[str, Verdict]] = field(default_factory=dict)
-    mixes: Mapping[int, Mapping[str, Compiled]] = field(default_factory=dict)
-    deadline: float = math.inf
-    trade: Trade | None = field(init=False)
-    rough_guess: Load | None = None
-    _plans: dict[_Lot, _Plan] = field(default_factory=dict)
-    # How many members' speeds are known, and at how many more all is planned anew.
-    _seen: int = 0
-    _seen_next: int = 1
-    _eligibles: dict[Barred, tuple[tuple[str, ...], tuple[str, ...]]] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        self.trade = Trade.of(self.policy.minimize)
 
     @property
-    def guess(self) -> Load | None:
-        """Return seconds per circuit and circuit-shot to assume of members never seen at work."""
-        return guess_seconds(standing.speed for standing in self.standings.values())
+    def backlog(self) -> Backlog:
+        """Return what waits for whoever should take it."""
+        return self.planner.backlog
 
     @property
     def empty(self) -> bool:
@@ -154,7 +96,7 @@ class Dealer:
             freed: The only member whose slots have changed since the last deal; ``None`` for any.
         """
         yield from self._deal_own(usable, slots)
-        if freed is not None and self._is_news(freed):
+        if freed is not None and self.planner.learns(freed):
             freed = None
         self.backlog.redirected = False
         yield from self._deal_classes(now, usable, slots, freed)
@@ -164,26 +106,11 @@ class Dealer:
         # Dealing out a class may have found work that belongs to a member.
         yield from self._deal_own(usable, slots)
 
-    def _is_news(self, member: str) -> bool:
-        """Return whether so much more is known since a member's return that plans are worth nothing.
-
-        So it is when the first speed is known, then two, four: not at each, or in a large fleet
-        planning would never end.
-        """
-        if self.standings[member].speed.jobs == 1:
-            self._seen += 1
-        if self._seen < self._seen_next:
-            return False
-        self._seen_next = 2 * self._seen
-        self.rough_guess = self.guess
-        self._plans.clear()
-        return True
-
     def _deal_classes(
         self, now: float, usable: tuple[str, ...], slots: Slots, freed: str | None
     ) -> Iterator[tuple[str, Group]]:
         for barred in list(self.backlog.classes):
-            eligible = self._eligible(barred, usable)
+            eligible = self.planner.eligible(barred, usable)
             if eligible and (freed is None or slots(freed)):
                 yield from self._deal_class(barred, eligible, now, slots, freed)
 
@@ -193,15 +120,6 @@ class Dealer:
             while slots(member) and (group := self._own(member)) is not None:
                 yield member, group
 
-    def _eligible(self, barred: Barred, usable: tuple[str, ...]) -> tuple[str, ...]:
-        if not (barred.never or barred.tried):
-            return usable
-        known = self._eligibles.get(barred)
-        if known is None or known[0] is not usable:
-            known = (usable, tuple(name for name in usable if name not in barred))
-            self._eligibles[barred] = known
-        return known[1]
-
     def _own(self, member: str) -> Group | None:
         queue = self.lined_up.get(member)
         if queue:
@@ -209,7 +127,7 @@ class Dealer:
             if not queue:
                 del self.lined_up[member]
             return group
-        kept = self.backlog.cut_kept(member, self.terms[member].room())
+        kept = self.backlog.cut_kept(member, self.planner.terms[member].room())
         return None if kept is None else Group(*kept)
 
     def _deal_class(
@@ -222,116 +140,28 @@ class Dealer:
     ) -> Iterator[tuple[str, Group]]:
         if freed is None and not any(map(slots, eligible)):
             return
-        for height in self._heights(barred):
-            plan, is_new = self._plan(_Lot(barred, height), eligible, now)
+        for height in self.planner.heights(barred):
+            plan, is_new = self.planner.plan(Lot(barred, height), eligible, now)
             takers = list(plan.quotas) if is_new or freed is None else [freed]
             for member in takers:
-                while (free := slots(member)) and plan.quotas.get(member, 0.0) > _ROUNDING:
+                while (free := slots(member)) and plan.quotas.get(member, 0.0) > ROUNDING:
                     group = self._cut(member, plan, self._part(member, plan, free))
                     if group is not None:
                         taken = self._circuits(group, plan.shots)
                         plan.quotas[member] -= taken
                         plan.left -= taken
                         yield member, group
-                    if not self._load(plan.lot).circuits:
+                    if not self.planner.load(plan.lot).circuits:
                         break
 
-    def _heights(self, barred: Barred) -> Sequence[int | None]:
-        """Return what is planned by itself: rows of so many shots, where jobs have prices."""
-        if self.trade is None:
-            return [None]
-        return sorted(self.backlog.classes[barred].heights, reverse=True)
-
-    def _load(self, lot: _Lot) -> Load:
-        """Return how much of a lot waits."""
-        waiting = self.backlog.classes.get(lot.barred)
-        if waiting is None:
-            return NO_LOAD
-        if lot.height is None:
-            return Load(waiting.circuits, waiting.circuit_shots)
-        rows = waiting.rows.get(lot.height, 0)
-        return Load(rows, rows * lot.height)
-
-    def _plan(self, lot: _Lot, eligible: tuple[str, ...], now: float) -> tuple[_Plan, bool]:
-        """Return a plan for a lot that is still good, or make one; and whether it is new."""
-        load = self._load(lot)
-        plan = self._plans.get(lot)
-        if (
-            plan is not None
-            and plan.usable is eligible
-            and _STALE_SHARE * plan.circuits <= load.circuits <= plan.left + _ROUNDING
-            and (plan.deals <= len(eligible) // 2 or self._timeless)
-        ):
-            plan.deals += 1
-            return plan, False
-        quotas = self._divide(lot, eligible, now) if load.circuits else {}
-        plan = _Plan(lot, quotas, load, eligible)
-        self._plans[lot] = plan
-        return plan, True
-
-    def _divide(
-        self, lot: _Lot, eligible: Sequence[str], now: float, *, blank: bool = False
-    ) -> dict[str, float]:
-        """Return how many circuits of a lot each member should take."""
-        load = self._load(lot)
-        quote = self._quoting(load, now, lot.barred, blank=blank)
-        one = load.part(1 / load.circuits)
-        verdicts = {member: self.policy.where(quote(member, one)) for member in eligible}
-        self.verdicts[lot.barred] = {
-            name: verdict for name, verdict in verdicts.items() if not verdict
-        }
-        allowed = [member for member in eligible if verdicts[member]]
-        if not allowed:
-            return {}
-        divisible = self.policy.spread == "shots"
-        horizon = math.inf if blank else max(0.0, self.deadline - now)
-        objective = self.policy.minimize
-        return divide(quote, allowed, objective, divisible=divisible, horizon=horizon)
-
-    def _quoting(
-        self, load: Load, now: float, barred: Barred | None = None, *, blank: bool = False
-    ) -> Quoting:
-        standings = {name: Standing() for name in self.terms} if blank else self.standings
-        return Quoting(
-            terms=self.terms,
-            standings=standings,
-            assigned={} if blank else self.assigned,
-            waiting=load,
-            guess=guess_seconds(standing.speed for standing in standings.values()),
-            uses=self.policy.uses,
-            now=now,
-            mix=self.mixes.get(barred.kind, {}) if barred else {},
-        )
-
-    def earliest_seconds(self, now: float) -> float:
-        """Return the least time in which all that waits can be done, as far as that is known.
-
-        That of any class alone, and of all together if every member could take all.
-        """
-        earliest = 0.0
-        whole, anybody = NO_LOAD, dict[str, None]()
-        for barred in self.backlog.classes:
-            load = self._load(_Lot(barred))
-            quote = self._quoting(load, now, barred)
-            one = load.part(1 / load.circuits)
-            verdicts = {name: self.policy.where(quote(name, one)) for name in self.terms}
-            open_to = {name for name, verdict in verdicts.items() if verdict or verdict.waits}
-            able = [name for name in self.terms if name in open_to and name not in barred]
-            earliest = max(earliest, earliest_seconds(quote, able))
-            whole, anybody = whole.plus(load), anybody | dict.fromkeys(able)
-        if len(self.backlog.classes) > 1:
-            quote = self._quoting(whole, now)
-            earliest = max(earliest, earliest_seconds(quote, list(anybody)))
-        return earliest
-
-    def _part(self, member: str, plan: _Plan, free: int) -> float:
+    def _part(self, member: str, plan: Plan, free: int) -> float:
         """Return how much of its quota a member takes in one shard.
 
         All of it, where there is nobody to share with or a further job costs money; otherwise
         less, so that what is not known of the members' speeds can be put right later.
         """
         quota = plan.quotas[member]
-        terms, standing = self.terms[member], self.standings[member]
+        terms, standing = self.planner.terms[member], self.planner.standings[member]
         if standing.breaker.phase != "closed":
             return min(quota, 1.0)
         if not self._hurries(plan) or terms.job_fee_usd:
@@ -342,40 +172,35 @@ class Dealer:
         worth = _OVERHEADS * standing.speed.overhead_seconds / each if each else quota
         return min(quota, max(quota / (_PARTS * free), worth))
 
-    def _hurries(self, plan: _Plan) -> bool:
+    def _hurries(self, plan: Plan) -> bool:
         """Return whether time counts, and there is somebody to share the work with."""
-        if self.trade is None:
-            return len(plan.usable) > 1 and self.policy.minimize.grows
-        return len(plan.usable) > 1 and not self._timeless
-
-    @property
-    def _timeless(self) -> bool:
-        """Return whether only prices count."""
-        return self.trade is not None and not self.trade.usd_per_hour and self.deadline == math.inf
+        if self.planner.trade is None:
+            return len(plan.usable) > 1 and self.planner.policy.minimize.grows
+        return len(plan.usable) > 1 and not self.planner.timeless
 
     def _equal_part(self, member: str, quota: float) -> float:
         """Return the size of as few and as equal jobs as a quota can go in.
 
         A last small job would pay a floor that larger ones do not notice.
         """
-        most = self.terms[member].max_circuits
+        most = self.planner.terms[member].max_circuits
         return quota if most is None or quota <= most else quota / math.ceil(quota / most)
 
-    def _cut(self, member: str, plan: _Plan, circuits: float) -> Group | None:
-        divisible, lot = self.policy.spread == "shots", plan.lot
+    def _cut(self, member: str, plan: Plan, circuits: float) -> Group | None:
+        divisible, lot = self.planner.policy.spread == "shots", plan.lot
         if divisible and circuits < 1:
             shots = circuits * plan.shots
-            room = self.terms[member].room(1, most_shots=max(1, round(shots)))
+            room = self.planner.terms[member].room(1, most_shots=max(1, round(shots)))
         else:
             whole = math.floor if divisible else math.ceil
-            room = self.terms[member].room(max(1, whole(circuits - _ROUNDING)))
+            room = self.planner.terms[member].room(max(1, whole(circuits - ROUNDING)))
         pieces = self.backlog.cut(member, lot.barred, room, lot.height)
         return Group(pieces, lot.barred) if pieces else None
 
     def _circuits(self, group: Group, shots: float) -> float:
         """Return how many circuits a shard counts for in a plan."""
         circuits = sum(piece.rows for piece in group.pieces)
-        if self.policy.spread != "shots":
+        if self.planner.policy.spread != "shots":
             return circuits
         return sum(piece.circuit_shots for piece in group.pieces) / shots
 
@@ -384,11 +209,10 @@ class Dealer:
     def settle(self, now: float, usable: tuple[str, ...]) -> None:
         """Cut all that waits and line it up, looking at nothing that depends on time."""
         for barred in list(self.backlog.classes):
-            eligible = self._eligible(barred, usable)
+            eligible = self.planner.eligible(barred, usable)
             while eligible and barred in self.backlog.classes:
-                lot = _Lot(barred, self._heights(barred)[0])
-                quotas = self._divide(lot, eligible, now, blank=True)
-                plan = _Plan(lot, quotas, self._load(lot), eligible)
+                lot = Lot(barred, self.planner.heights(barred)[0])
+                plan = self.planner.settled(lot, eligible, now)
                 if not plan.quotas:
                     break
                 for member in plan.quotas:
@@ -426,16 +250,16 @@ class Dealer:
             for part in without(piece, kept.get(piece.task, ())):
                 self.backlog.put(part, barred)
 
-    def _settle_member(self, member: str, plan: _Plan) -> None:
+    def _settle_member(self, member: str, plan: Plan) -> None:
         quota = plan.quotas[member]
-        part = self._equal_part(member, quota) if self.trade else quota
-        while quota > _ROUNDING and self._load(plan.lot).circuits:
+        part = self._equal_part(member, quota) if self.planner.trade else quota
+        while quota > ROUNDING and self.planner.load(plan.lot).circuits:
             group = self._cut(member, plan, min(quota, part))
             if group is None:
                 break
             quota -= self._circuits(group, plan.shots)
             self.line_up(member, group)
-        while kept := self.backlog.cut_kept(member, self.terms[member].room()):
+        while kept := self.backlog.cut_kept(member, self.planner.terms[member].room()):
             self.line_up(member, Group(*kept))
 
 

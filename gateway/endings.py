@@ -134,7 +134,7 @@ class Endings:
         self._state.purse.release(self._state.key(event.shard))
         self._state.health.learned_nothing(flight.member)
         self._state.first_tries -= 1
-        self._state.dealer.assigned[flight.member] -= flight.shard.circuit_shots
+        self._state.planner.assigned[flight.member] -= flight.shard.circuit_shots
         for position, piece in enumerate(flight.shard.pieces):
             reason = event.reasons.get(position)
             if reason is not None:

@@ -28,12 +28,12 @@ class Launcher:
 
     def launch(self, member: str, group: Group, now: float) -> Submit | Verdict:
         """Take the slot and the price of a shard; or say why there is no money."""
-        terms, standing = self._state.dealer.terms[member], self._state.standings[member]
+        terms, standing = self._state.planner.terms[member], self._state.standings[member]
         shots = max(group.pieces[0].shots, terms.min_shots)
         shard = Shard(index=self._next_shard, pieces=group.pieces, shots=shots)
         load = Load(shard.circuits, shard.circuits * shots)
         compiled = self._compiled(shard, member)
-        guess = None if standing.speed.jobs else informed(self._state.dealer.guess, compiled)
+        guess = None if standing.speed.jobs else informed(self._state.planner.guess, compiled)
         seconds = terms.seconds(standing, load, guess)
         key = self._state.key(shard.index)
         usd = terms.usd(1, load, seconds, compiled)
@@ -57,7 +57,7 @@ class Launcher:
         self._state.flights[shard.index] = flight
         self._state.health.sent(member, now)
         self._state.first_tries += 1
-        assigned = self._state.dealer.assigned
+        assigned = self._state.planner.assigned
         assigned[member] = assigned.get(member, 0.0) + shard.circuit_shots
         return Submit(shard=shard, member=member, price_usd=usd)
 

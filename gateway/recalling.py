@@ -21,7 +21,6 @@ from qiskit_gateway.policies.offer import Offer
 from qiskit_gateway.policies.recall import Where, covers
 from qiskit_gateway.policies.verdict import Verdict
 from qiskit_gateway.state import Flight, RunState
-from qiskit_gateway.terms import Quoting
 from qiskit_gateway.workload import Load
 
 # A shard on a member that is not well is given up on after so many times what it was expected to
@@ -46,7 +45,7 @@ class Recaller:
         self._state = state
         self._launch = launch
         self._policy = state.policy.recall
-        self._terms = state.dealer.terms
+        self._terms = state.planner.terms
         # When to look at which shard; those that have ended are passed over when they come up.
         self._late: list[tuple[float, int]] = []
 
@@ -163,17 +162,7 @@ class Recaller:
         """Return what it would mean for a member to take a shard, if the policy allows it."""
         shard = flight.shard
         load = Load(shard.circuits, shard.circuits * shard.shots)
-        dealer = self._state.dealer
-        quote = Quoting(
-            terms=self._terms,
-            standings=self._state.standings,
-            assigned=dealer.assigned,
-            waiting=load,
-            guess=dealer.guess,
-            uses=self._state.policy.uses,
-            now=now,
-            mix=dealer.mixes.get(flight.group.barred.kind, {}),
-        )
+        quote = self._state.planner.quoting(load, now, flight.group.barred)
         offer = quote(member, load)
         return offer if self._state.policy.where(offer) else None
 

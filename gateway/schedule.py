@@ -35,6 +35,7 @@ from qiskit_gateway.events import (
 from qiskit_gateway.health import Health
 from qiskit_gateway.kinds import means_of
 from qiskit_gateway.launching import Launcher
+from qiskit_gateway.planning import Planner
 from qiskit_gateway.policies.budget import Amount
 from qiskit_gateway.policies.failure import Failure
 from qiskit_gateway.policies.policy import Policy
@@ -73,20 +74,21 @@ class Scheduler:
     ) -> None:
         terms = {member.name: member for member in members}
         standings = {name: standing.of(name) for name in terms}
-        backlog = Backlog(tuple(tasks), policy.spread)
+        planner = Planner(
+            terms=terms,
+            standings=standings,
+            policy=policy,
+            backlog=Backlog(tuple(tasks), policy.spread),
+            mixes=means_of(tasks),
+        )
         self._state = RunState(
             tasks=tuple(tasks),
             policy=policy,
             standings=standings,
             health=Health(terms, standing, policy.breaker, policy.probe_seconds),
             purse=Purse(policy.budget, standing.accounts),
-            dealer=Dealer(
-                terms=terms,
-                standings=standings,
-                policy=policy,
-                backlog=backlog,
-                mixes=means_of(tasks),
-            ),
+            planner=planner,
+            dealer=Dealer(planner),
             settled=settled,
             sent=unfinished is not None,
         )
@@ -128,7 +130,7 @@ class Scheduler:
         seconds = self._state.policy.deadline_seconds
         if seconds is not None:
             self._deadline = (now if began is None else began) + seconds
-            self._state.dealer.deadline = self._deadline
+            self._state.planner.deadline = self._deadline
             if self._unfinished is None:
                 self._refuse_if_late(now, self._deadline - now)
         if self._state.given_up and self._unfinished is None:
@@ -139,7 +141,7 @@ class Scheduler:
 
     def _refuse_if_late(self, now: float, seconds: float) -> None:
         """Give all up before anything is sent, if it cannot be done by the deadline."""
-        earliest = self._state.dealer.earliest_seconds(now)
+        earliest = self._state.planner.earliest_seconds(now)
         if earliest > seconds:
             self._state.give_up_waiting(
                 f"it cannot be done by the deadline of {seconds:g} s: by the queues and speeds that "
@@ -349,7 +351,7 @@ class Scheduler:
 
     def _give_up_hopeless(self, now: float) -> None:
         """Give up what nothing in sight will get done, though nothing is in flight."""
-        for barred, verdicts in list(self._state.dealer.verdicts.items()):
+        for barred, verdicts in list(self._state.planner.verdicts.items()):
             self._state.give_up_refused(barred, verdicts)
         if self._state.dealer.empty or self._state.health.usable(now):
             return
@@ -366,7 +368,7 @@ class Scheduler:
         looks = [self._state.health.next_opening(now)]
         if self._state.down_since is not None and self._state.policy.patience_seconds is not None:
             looks.append(self._state.down_since + self._state.policy.patience_seconds)
-        if self._state.broke or any(self._state.dealer.verdicts.values()):
+        if self._state.broke or any(self._state.planner.verdicts.values()):
             looks.append(now + self._state.policy.probe_seconds)
         if not self._state.stopped:
             looks.append(self._recaller.next_look(now))

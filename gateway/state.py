@@ -11,6 +11,7 @@ from qiskit_gateway.cutting import Barred
 from qiskit_gateway.dealing import Dealer, Group
 from qiskit_gateway.events import GivenUp
 from qiskit_gateway.health import Health
+from qiskit_gateway.planning import Planner
 from qiskit_gateway.policies.policy import Policy
 from qiskit_gateway.policies.verdict import Verdict
 from qiskit_gateway.purse import Purse
@@ -83,6 +84,7 @@ class RunState:
         standings: What is known of the members; shared with other runs.
         health: Their breakers.
         purse: What may be spent.
+        planner: How much of what waits each member should take.
         dealer: What waits, and who gets it.
         settled: Whether cuts and members are settled before anything runs.
         flights: What is in flight, by number.
@@ -101,6 +103,7 @@ class RunState:
     standings: dict[str, Standing]
     health: Health
     purse: Purse
+    planner: Planner
     dealer: Dealer
     settled: bool = False
     flights: dict[int, Flight] = field(default_factory=dict)
@@ -120,7 +123,7 @@ class RunState:
         for task in self.tasks:
             for member, reason in task.refusals.items():
                 found.setdefault(member, {})[reason] = None
-        for verdicts in self.dealer.verdicts.values():
+        for verdicts in self.planner.verdicts.values():
             for member, verdict in verdicts.items():
                 found.setdefault(member, {})[verdict.reason] = None
         for member, reason in [*((m, r) for _, m, r in self.causes), *self.health.lost.items()]:
@@ -138,9 +141,9 @@ class RunState:
         admission = self.health.admits(member, now)
         if admission == "none" or member in self.broke:
             return 0
-        standing, terms = self.standings[member], self.dealer.terms[member]
+        standing, terms = self.standings[member], self.planner.terms[member]
         free = min(
-            terms.free_slots(standing, now, self.dealer.rough_guess),
+            terms.free_slots(standing, now, self.planner.rough_guess),
             standing.submissions_left(terms.submissions_per_minute, now),
         )
         return max(0, min(free, 1) if admission == "one" else free)
