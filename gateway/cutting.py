@@ -6,7 +6,7 @@ in proportion to the pieces that it takes, however many wait.
 """
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field, replace
 
 from qiskit_gateway.workload import Piece, Task
@@ -154,7 +154,7 @@ class Backlog:
         return not self.classes and not self._kept
 
     @property
-    def keeping(self) -> Iterable[str]:
+    def keeping(self) -> Collection[str]:
         """Return the members for which work is kept."""
         return self._kept.keys()
 

@@ -151,6 +151,9 @@ class Dealer:
                         plan.quotas[member] -= taken
                         plan.left -= taken
                         yield member, group
+                        if member in self.backlog.keeping:
+                            # The other shots of these rows, at once: a job as large as this one.
+                            yield from self._deal_own((member,), slots)
                     if not self.planner.load(plan.lot).circuits:
                         break
 
@@ -252,13 +255,19 @@ class Dealer:
 
     def _settle_member(self, member: str, plan: Plan) -> None:
         quota = plan.quotas[member]
-        part = self._equal_part(member, quota) if self.planner.trade else quota
         while quota > ROUNDING and self.planner.load(plan.lot).circuits:
-            group = self._cut(member, plan, min(quota, part))
+            # Anew for what is left: 10 in jobs of 3 are 3, 3, 2, 2.
+            part = self._equal_part(member, quota) if self.planner.trade else quota
+            group = self._cut(member, plan, part)
             if group is None:
                 break
             quota -= self._circuits(group, plan.shots)
             self.line_up(member, group)
+            # The other shots of these rows, at once: a job as large as this one.
+            self._settle_kept(member)
+        self._settle_kept(member)
+
+    def _settle_kept(self, member: str) -> None:
         while kept := self.backlog.cut_kept(member, self.planner.terms[member].room()):
             self.line_up(member, Group(*kept))
 

@@ -143,6 +143,21 @@ def test_a_run_under_cheapest_pays_the_least_that_can_be_paid(members, work, set
     assert paid(submits, members) == pytest.approx(least, abs=1e-9)
 
 
+@pytest.mark.parametrize("settled", [False, True])
+@pytest.mark.parametrize("max_shots", [None, 5])
+def test_jobs_are_equally_large_where_the_last_would_pay_a_floor(settled, max_shots):
+    """Ten circuits in jobs of at most three go as 3, 3, 2, 2, twice where shots are cut in half."""
+    member = terms("a", price=tariff(0.0, 0.01, 0.2), max_circuits=3, max_shots=max_shots)
+    tasks = [Task(index=i, rows=rows, shots=10, group=i) for i, rows in enumerate([1, 9])]
+
+    submits, _ = run_through(
+        Scheduler(tasks, [member], cheapest(), standing=FleetStanding(), settled=settled)
+    )
+
+    sizes = sorted(one.shard.circuits for one in submits)
+    assert sizes == ([2, 2, 3, 3] if max_shots is None else [2, 2, 2, 2, 3, 3, 3, 3])
+
+
 def test_work_that_cannot_be_done_in_time_is_refused_before_anything_is_sent():
     """The earliest possible time is told, counting queues and speeds."""
     standing = learned(FleetStanding(), {"a": 1.0, "b": 3.0})
