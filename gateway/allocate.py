@@ -21,15 +21,14 @@ from qiskit_gateway.workload import NO_LOAD, Load
 _EXACT_PER_MEMBER = 4
 _TIE = 1e-9
 
-
-Quote = Callable[[str, Load, Load], Offer]
+OfferOf = Callable[[str, Load, Load], Offer]
 """What it would mean for a member to take a load, after another that it was given before."""
 
 
 def allocate(
     work: Load,
     members: Sequence[str],
-    quote: Quote,
+    offer_of: OfferOf,
     objective: Objective,
     *,
     divisible: bool = False,
@@ -39,7 +38,7 @@ def allocate(
     Args:
         work: What waits.
         members: Who may take it.
-        quote: What it would mean for a member to take a load after another.
+        offer_of: What it would mean for a member to take a load after another.
         objective: What to minimize.
         divisible: Whether a circuit may be divided, by its shots.
 
@@ -51,21 +50,21 @@ def allocate(
         return {members[0]: work.circuits}
     if not objective.grows:
         one = work.part(1 / work.circuits)
-        best = min(members, key=lambda member: objective.key(quote(member, one, NO_LOAD)))
+        best = min(members, key=lambda member: objective.key(offer_of(member, one, NO_LOAD)))
         return {best: work.circuits}
     if not divisible and work.circuits <= _EXACT_PER_MEMBER * len(members):
-        return _one_by_one(work, members, quote, objective)
-    return _level(work, members, quote, objective)
+        return _one_by_one(work, members, offer_of, objective)
+    return _level(work, members, offer_of, objective)
 
 
 def _one_by_one(
-    work: Load, members: Sequence[str], quote: Quote, objective: Objective
+    work: Load, members: Sequence[str], offer_of: OfferOf, objective: Objective
 ) -> dict[str, float]:
     """Give each circuit to the member that values it best, given what it has by then."""
     one = work.part(1 / work.circuits)
 
     def value(member: str, before: float) -> tuple[float, ...]:
-        return objective.key(quote(member, one, one.part(before)))
+        return objective.key(offer_of(member, one, one.part(before)))
 
     heap = [(value(member, 0), order, member) for order, member in enumerate(members)]
     heapq.heapify(heap)
@@ -78,12 +77,12 @@ def _one_by_one(
 
 
 def _level(
-    work: Load, members: Sequence[str], quote: Quote, objective: Objective
+    work: Load, members: Sequence[str], offer_of: OfferOf, objective: Objective
 ) -> dict[str, float]:
     """Fill all members to one level of the objective, read as linear in the load."""
     one = work.part(1 / work.circuits)
     low, high = (
-        np.array([objective.key(quote(member, one, before)) for member in members], dtype=float)
+        np.array([objective.key(offer_of(member, one, before)) for member in members], dtype=float)
         for before in (NO_LOAD, work)
     )
     chosen = np.arange(len(members))
