@@ -123,7 +123,7 @@ class Planner:
             plan is not None
             and plan.usable is eligible
             and _STALE_SHARE * plan.circuits <= load.circuits <= plan.left + ROUNDING
-            and (plan.deals <= len(eligible) // 2 or self.timeless)
+            and (plan.deals <= len(eligible) or self.timeless)
         ):
             plan.deals += 1
             return plan, False
