@@ -11,6 +11,7 @@ from pathlib import Path
 import anyio
 import numpy as np
 import pytest
+from chaos.dying import Dying
 from qiskit import QuantumCircuit
 from qiskit.circuit import Parameter
 from qiskit.primitives.containers.sampler_pub import SamplerPub
@@ -115,30 +116,6 @@ class Finder(Keeper):
             if batch.key == key:
                 return Handle(job_id=job_id, job=job_id)
         return None
-
-
-class Dying:
-    """A diary whose process dies after so many writes: from then on nothing is written."""
-
-    def __init__(self, diary, lives):
-        self._diary, self.lives, self.scope = diary, lives, anyio.CancelScope()
-        self.writes = 0
-
-    def __getattr__(self, name):
-        told = getattr(self._diary, name)
-        if name not in {"intended", "accepted", "arrived", "ended", "beat", "closed"}:
-            return told
-
-        def write(*arguments):
-            if self.scope.cancel_called:
-                return
-            told(*arguments)
-            if name not in {"beat", "closed"}:
-                self.writes += 1
-                if self.writes == self.lives:
-                    self.scope.cancel()
-
-        return write
 
 
 class World:
