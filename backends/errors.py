@@ -10,6 +10,8 @@ from typing import Literal
 
 from qiskit.exceptions import QiskitError
 
+from qiskit_gateway.backends.redaction import redact
+
 Fault = Literal["caller", "backend", "network"]
 
 
@@ -17,7 +19,7 @@ class BackendError(QiskitError):
     """Report one failure of one backend as facts.
 
     Args:
-        message: What was wrong, what was seen, and what to do. Never holds a secret.
+        message: What was wrong, what was seen, and what to do. Secrets in it are left out.
         transient: Whether trying again on the same backend may help; ``None`` where that cannot
             be known.
         throttled: Whether the backend asked for fewer requests.
@@ -41,7 +43,7 @@ class BackendError(QiskitError):
         authentication: bool = False,
         bad_result: bool = False,
     ) -> None:
-        super().__init__(message)  # type: ignore[no-untyped-call]
+        super().__init__(redact(message))  # type: ignore[no-untyped-call]
         self.transient = transient
         self.throttled = throttled
         self.retry_after_seconds = retry_after_seconds
@@ -66,4 +68,4 @@ class Refused(BackendError):  # noqa: N818  A verdict is no error.
         super().__init__(
             "; ".join(dict.fromkeys(reasons.values())), transient=False, fault="caller"
         )
-        self.reasons = dict(reasons)
+        self.reasons = {place: redact(reason) for place, reason in reasons.items()}

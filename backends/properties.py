@@ -9,6 +9,7 @@ from qiskit.providers import BackendV2
 from qiskit_gateway.backends.errors import BackendError
 from qiskit_gateway.backends.limits import Limits, discover
 from qiskit_gateway.backends.quirks import Adaptation, adaptation_for, jobs_overlap
+from qiskit_gateway.backends.redaction import redact_name
 from qiskit_gateway.backends.threads import call_within
 
 # How long it may take.
@@ -45,7 +46,7 @@ def told_by(backend: BackendV2, run_options: Mapping[str, Any]) -> Told:
 
     def read() -> Told:
         return Told(
-            str(backend.name or type(backend).__name__),
+            redact_name(str(backend.name or type(backend).__name__)),
             discover(backend),
             jobs_overlap(backend),
             adaptation_for(backend, run_options),

@@ -1,6 +1,7 @@
 """Secrets, kept out of texts that are logged, stored or shown."""
 
 import re
+from collections.abc import Sequence
 
 _HIDDEN = "[redacted]"
 _MAX_READ = 20_000
@@ -33,7 +34,8 @@ _RULES = (
     # Whatever is long, has digits, and is no path, name or uuid
     (r"(?<![\w/.-])(?=[A-Za-z_-]*\d)[\w-]{40,}={0,2}(?![\w/.-])", _HIDDEN),
 )
-# Every pattern must read a text in linear time: providers send whole pages of HTML.
+# Every pattern must read a text in linear time: providers send whole pages of HTML. The last goes
+# by the length alone.
 _PATTERNS = tuple((re.compile(pattern, re.IGNORECASE), into) for pattern, into in _RULES)
 
 
@@ -54,7 +56,23 @@ def redact(text: str) -> str:
     Args:
         text: What a provider said. Only its first 20 000 characters are kept.
     """
-    text = text[:_MAX_READ]
-    for pattern, into in _PATTERNS:
+    return _without(_PATTERNS, text)
+
+
+def redact_name(text: str) -> str:
+    """Return a name or an id without the secrets that can be told from it.
+
+    As :func:`redact`, but that it is long makes no secret of a name.
+
+    Args:
+        text: What something goes by.
+    """
+    return _without(_PATTERNS[:-1], text)
+
+
+def _without(patterns: Sequence[tuple[re.Pattern[str], str]], text: str) -> str:
+    # Half a surrogate pair can be neither written nor stored.
+    text = text[:_MAX_READ].encode("utf-8", "backslashreplace").decode("utf-8")
+    for pattern, into in patterns:
         text = pattern.sub(into, text)
     return text

@@ -17,6 +17,7 @@ from qiskit_gateway.backends.batch import Batch
 from qiskit_gateway.backends.errors import BackendError, Refused
 from qiskit_gateway.backends.member import FleetMember, Handle
 from qiskit_gateway.backends.outcomes import Outcome
+from qiskit_gateway.backends.redaction import redact_name
 from qiskit_gateway.calls import Calls, OverdueError, Reply, error_of, facts, lost_connection
 from qiskit_gateway.errors import JournalError
 from qiskit_gateway.events import (
@@ -244,7 +245,7 @@ class Attempts:
 
     def _accept(self, attempt: Attempt, handle: Handle) -> None:
         attempt.failure = ""
-        attempt.job_id = handle.job_id
+        attempt.job_id = redact_name(str(handle.job_id))
         attempt.accepted_seconds = self._now()
         self._note_down(self.diary.accepted, attempt)
         self.log.debug(
@@ -253,7 +254,7 @@ class Attempts:
             backend=attempt.member,
             circuits=attempt.circuits,
             shots=attempt.shots,
-            provider_job_id=handle.job_id,
+            provider_job_id=attempt.job_id,
         )
 
     async def _receive(
@@ -315,7 +316,7 @@ class Attempts:
             with anyio.CancelScope(shield=True):
                 reply = await self._calls.cancel(out.member, out.handle)
         if not reply.confirmed:
-            attempt.failure = f"job {out.handle.job_id!r} may still run: {reply.reason}"
+            attempt.failure = f"job {attempt.job_id!r} may still run: {reply.reason}"
 
     async def _was_taken_back(self, out: "_Out") -> bool:
         """Return whether a job failed because it was asked back: an answer may come late."""

@@ -7,6 +7,7 @@ survives a loss of power is a choice, see :class:`Database`.
 import contextlib
 import os
 import sqlite3
+import stat
 import threading
 import weakref
 from collections.abc import Iterator, Sequence
@@ -24,6 +25,8 @@ _PAGES = 4
 # After so many bytes the write-ahead log is copied into the file, by whoever has time for it.
 _CHECKPOINT_BYTES = 4 << 20
 _OURS_ONLY = 0o600
+# Nobody must open a file before whoever made it has closed it, see `_make_private`.
+_CREATING = threading.Lock()
 
 
 class Database:
@@ -88,7 +91,13 @@ class Database:
         return connection
 
     def _migrate(self, connection: sqlite3.Connection) -> None:
-        if self._version(connection) == len(self._migrations):
+        # In a transaction: another process may make the tables between one question and the next.
+        connection.execute("BEGIN")
+        try:
+            version = self._version(connection)
+        finally:
+            connection.execute("ROLLBACK")
+        if version == len(self._migrations):
             return
         connection.execute("BEGIN IMMEDIATE")
         try:
@@ -178,18 +187,23 @@ class Database:
     def _told(self) -> Iterator[None]:
         try:
             yield
-        except (sqlite3.Error, OSError) as error:
+        except (sqlite3.Error, OSError, UnicodeError, OverflowError) as error:
             raise JournalError(f"the journal {self.path} cannot be used: {error}") from error
 
 
 def _make_private(path: Path) -> None:
-    """Make a file that only its owner may read; SQLite gives its companions the same mode."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, _OURS_ONLY)
-    try:
-        if os.name == "posix" and os.fstat(descriptor).st_mode & 0o077:
-            os.fchmod(descriptor, _OURS_ONLY)
-    finally:
-        os.close(descriptor)
+    """Make a file that only its owner may read; SQLite gives its companions the same mode.
+
+    A file that is there is not opened: to close it again would undo the locks of every other
+    connection of this process, and another process would then take away what those write to.
+    """
+    with _CREATING, contextlib.suppress(FileExistsError):
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, _OURS_ONLY))
+    mode = path.stat().st_mode
+    if not stat.S_ISREG(mode):
+        raise JournalError(f"{path} is no file; name one, or a path where there is none yet")
+    if os.name == "posix" and mode & 0o077:
+        path.chmod(_OURS_ONLY)
 
 
 def _turn_on_wal(connection: sqlite3.Connection) -> None:

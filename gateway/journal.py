@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from qiskit_gateway.archive import read_plain
+from qiskit_gateway.backends.redaction import redact
 from qiskit_gateway.database import Database, Survives
 from qiskit_gateway.diary import Entry, RunDiary, entries_of
 from qiskit_gateway.errors import JournalError
@@ -333,7 +334,7 @@ def _path_of(given: str | os.PathLike[str]) -> Path:
         )
     path = rest[1:] if mark else text
     if (mark and not rest.startswith("/")) or not path or re.fullmatch(r":\w*:", path):
-        raise JournalError(f"a journal needs the path of a file, and {text!r} has none")
+        raise JournalError(f"a journal needs the path of a file, and {redact(text)!r} has none")
     return Path(path).expanduser()
 
 

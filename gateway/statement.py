@@ -120,7 +120,7 @@ def options_text(options: Mapping[str, Any]) -> str:
         JournalError: If they hold a secret, or what cannot be written down.
     """
     for name, value in (options.get("run_options") or {}).items():
-        if names_secret(name) or (isinstance(value, str) and redact(value) != value):
+        if _holds_secret({name: value}):
             raise JournalError(
                 f"run_options hold a secret, {name!r}, which must not be written into a journal: "
                 "give it to the backend, or to run_options of its member"
@@ -132,3 +132,12 @@ def options_text(options: Mapping[str, Any]) -> str:
             f"options cannot be written into the journal, and nothing was sent: {error}; give "
             "such run_options to the member"
         ) from error
+
+
+def _holds_secret(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        named = any(isinstance(name, str) and names_secret(name) for name in value)
+        return named or any(map(_holds_secret, (*value, *value.values())))
+    if isinstance(value, list | tuple | set | frozenset):
+        return any(map(_holds_secret, value))
+    return isinstance(value, str) and redact(value) != value

@@ -479,6 +479,31 @@ def test_two_journals_over_one_file(tmp_path):
     assert {run.state for run in runs} == {"done"}
 
 
+def test_what_one_of_two_journals_writes_is_there_after_another_process_was(tmp_path):
+    """Opening a file twice undoes no lock: no other process takes away what is being written to."""
+    path, look = tmp_path / "j", "from qiskit_gateway import Journal; Journal({!r}).close()"
+    first, second = Journal(path), Journal(path)
+    first.begin("one", a_statement(), 28)
+    subprocess.run([sys.executable, "-c", look.format(str(path))], check=True)  # noqa: S603
+    first.begin("two", a_statement(), 28)
+    second.close()
+    assert [run.job_id for run in Journal(path).runs()] == ["one", "two"]
+    seen = "from qiskit_gateway import Journal; print(len(Journal({!r}).runs()))"
+    command = [sys.executable, "-c", seen.format(str(path))]
+    assert subprocess.run(command, check=True, capture_output=True).stdout == b"2\n"  # noqa: S603
+
+
+@pytest.mark.skipif(os.name != "posix", reason="other systems have neither")
+def test_what_is_no_file_is_told(tmp_path):
+    """A pipe, a folder and a link to nowhere are no journals, and nothing waits for them."""
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    for name in ("pipe", "link", "."):
+        with pytest.raises(JournalError, match=r"no file|cannot be used"):
+            Journal(tmp_path / name)
+    assert not (tmp_path / "nowhere").exists()
+
+
 def test_a_run_belongs_to_one_process_at_a_time(tmp_path):
     """A run that somebody works on is not taken; once he is silent it is, and he is stopped."""
     now = [1000.0]
