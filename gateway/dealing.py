@@ -42,15 +42,15 @@ class Dealer:
     Attributes:
         planner: How much each should take.
         lined_up: What waits for one member, already cut.
+        backlog: What waits for whoever should take it.
     """
 
     planner: Planner
     lined_up: dict[str, deque[Group]] = field(default_factory=dict)
+    backlog: Backlog = field(init=False)
 
-    @property
-    def backlog(self) -> Backlog:
-        """Return what waits for whoever should take it."""
-        return self.planner.backlog
+    def __post_init__(self) -> None:
+        self.backlog = self.planner.backlog
 
     @property
     def empty(self) -> bool:
