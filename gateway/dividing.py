@@ -112,10 +112,12 @@ def capacities(quoting: Quoting, members: Sequence[str], horizon: float) -> dict
 def earliest_seconds(quoting: Quoting, members: Sequence[str]) -> float:
     """Return the least time by which members can be done with the waiting circuits.
 
-    By their queues and what was learned of their speeds; 0 where the speed of any is not known.
+    By their queues and what was learned of their speeds; where the speed of any is not known, by
+    the shortest of the queues alone.
     """
-    if not all(quoting.standings[member].speed.jobs for member in members):
-        return 0.0
+    standings = [quoting.standings[member] for member in members]
+    if not all(standing.speed.jobs for standing in standings):
+        return min(standing.queue_seconds for standing in standings)
     bids = [bid_of(quoting, member) for member in members]
     return Frontier(bids, max(1, round(quoting.waiting.circuits))).level_seconds() if bids else 0.0
 

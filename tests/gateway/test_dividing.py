@@ -178,6 +178,23 @@ def test_work_that_cannot_be_done_in_time_is_refused_before_anything_is_sent():
     assert not end.sent
 
 
+def test_queues_longer_than_the_deadline_are_reason_enough():
+    """However fast members may be, nothing is done before the shortest queue is over."""
+    standing = FleetStanding()
+    standing.of("a").queue_seconds, standing.of("b").queue_seconds = 700.0, 900.0
+    scheduler = Scheduler(
+        [Task(index=0, rows=4, shots=10)],
+        [terms("a"), terms("b", 1)],
+        fastest(deadline_seconds=600),
+        standing=standing,
+    )
+
+    (end,) = scheduler.start(0.0)
+
+    assert "700 s is the earliest" in end.given_up[0].reasons[""]
+    assert not end.sent
+
+
 @pytest.mark.parametrize("unknown", ["speeds", "nothing"])
 def test_unknown_speeds_are_no_reason_to_refuse(unknown):
     """What nobody was seen to do may be done in time, and what can be is begun."""
