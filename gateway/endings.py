@@ -60,11 +60,11 @@ class Endings:
 
     def put(self, left: Left) -> None:
         """Let a piece wait for those who may take it, or give it up."""
-        for member, reason in left.unknown.items():
+        for member, reason in {**left.failed, **left.unknown}.items():
             self._state.causes.append((left.piece, member, reason))
         barred = Barred(
             never=frozenset(self._state.tasks[left.piece.task].refusals) | left.paid,
-            tried=frozenset(left.unknown) - left.paid,
+            tried=frozenset({**left.failed, **left.unknown}) - left.paid,
         )
         may_move = not left.unknown or self._state.policy.retry.on_unknown == "move"
         if may_move and self._state.may_go(replace(barred, tried=frozenset())):

@@ -179,20 +179,23 @@ class Journal:
             """
         )
         now = self.now
-        return tuple(
-            RunRecord(
-                job_id=job_id,
-                kind=kind,
-                state=state,
-                created=created,
-                age_seconds=now - created,
-                spent_usd=spent,
-                shots=shots,
-                shots_done=int(delivered),
-                held=bool(_holder(lease, now)),
+        try:
+            return tuple(
+                RunRecord(
+                    job_id=job_id,
+                    kind=kind,
+                    state=state,
+                    created=created,
+                    age_seconds=now - created,
+                    spent_usd=spent,
+                    shots=shots,
+                    shots_done=int(delivered),
+                    held=bool(_holder(lease, now)),
+                )
+                for job_id, kind, state, created, shots, *lease, spent, delivered in found
             )
-            for job_id, kind, state, created, shots, *lease, spent, delivered in found
-        )
+        except (TypeError, ValueError, OverflowError) as error:
+            raise JournalError(f"the runs of {self.path} cannot be read: {error}") from error
 
     def forget(self, job_id: str) -> None:
         """Delete all that is known of a run. Jobs that providers still have run on.
@@ -296,7 +299,11 @@ _LEASE = "SELECT kind, holder, process, host, beat FROM runs WHERE job_id = ?"
 def _check_free(found: Any, job_id: str, now: float) -> None:
     if found is None:
         raise JournalError(f"there is no run {job_id!r}; runs() lists those there are")
-    if who := _holder(found[1:], now):
+    try:
+        who = _holder(found[1:], now)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise JournalError(f"who works on run {job_id} cannot be read: {error}") from error
+    if who:
         raise JournalError(
             f"run {job_id} goes on in {who}: cancel it there, or wait until that process has ended"
         )
@@ -339,7 +346,7 @@ def _path_of(given: str | os.PathLike[str]) -> Path:
 
 
 def _a(kind: str) -> str:
-    return f"an {kind}" if kind[:1] in "aeiou" else f"a {kind}"
+    return f"an {kind}" if str(kind)[:1] in set("aeiou") else f"a {kind}"
 
 
 @cache

@@ -61,6 +61,7 @@ class _Books:
         open: Those that brought nothing, and may have.
         taken: Of each task, the rectangles that have arrived or are in flight.
         done: By member, circuits and shots that have arrived.
+        failed: Of each task, what failed, where and why.
     """
 
     work: Work
@@ -68,6 +69,9 @@ class _Books:
     open: list[Entry] = field(default_factory=list)
     taken: dict[int, list[Piece]] = field(default_factory=lambda: defaultdict(list))
     done: dict[str, list[int]] = field(default_factory=lambda: defaultdict(lambda: [0, 0]))
+    failed: dict[int, list[tuple[Piece, str, str]]] = field(
+        default_factory=lambda: defaultdict(list)
+    )
 
     def enter(self, entry: Entry) -> None:
         attempt = entry.attempt
@@ -80,6 +84,9 @@ class _Books:
             return  # It is certain that it did not run.
         elif entry.state in _ASKED_AGAIN:
             self.open.append(entry)
+        elif entry.state == "failed":
+            for piece in attempt.pieces:
+                self.failed[piece.task].append((piece, attempt.member, attempt.failure))
 
     def _receive(self, entry: Entry) -> bool:
         """Write outcomes into their places; return whether all of them are good."""
@@ -92,6 +99,8 @@ class _Books:
         receipt = self.work.write(shard, entry.outcomes or ())
         for piece in shard.pieces:
             self.taken[piece.task] += without(piece, _holes(receipt))
+        for piece, error in receipt.failed:
+            self.failed[piece.task].append((piece, attempt.member, str(error)))
         lost = sum(hole.circuit_shots for hole in _holes(receipt))
         done = self.done[attempt.member]
         done[0] += shard.circuits - sum(piece.rows for piece, _ in receipt.failed)
@@ -129,6 +138,8 @@ class _Books:
         for attempt in lost:
             for piece in attempt.pieces:
                 left = [part for one in left for part in _marked(one, piece, attempt)]
+        for piece, member, reason in self.failed[task.index] if left else ():
+            left = [part for one in left for part in _failed(one, piece, member, reason)]
         return left
 
     def _free(self, pieces: Iterable[Piece]) -> bool:
@@ -165,6 +176,15 @@ def _marked(left: Left, piece: Piece, attempt: Attempt) -> list[Left]:
         unknown={**left.unknown, attempt.member: attempt.failure},
         paid=left.paid | {attempt.member} if attempt.price_usd else left.paid,
     )
+    return [noted, *(replace(left, piece=part) for part in without(left.piece, [common]))]
+
+
+def _failed(left: Left, piece: Piece, member: str, reason: str) -> list[Left]:
+    """Note on the part of a piece that failed on a member that it did."""
+    common = intersection(left.piece, piece)
+    if common is None:
+        return [left]
+    noted = replace(left, piece=common, failed={**left.failed, member: reason})
     return [noted, *(replace(left, piece=part) for part in without(left.piece, [common]))]
 
 

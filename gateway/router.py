@@ -139,7 +139,7 @@ class Router:
             )
         except BaseException as error:
             diary.closed("running")
-            if isinstance(error, TypeError | ValueError):
+            if isinstance(error, TypeError | ValueError | MemoryError):
                 raise JournalError(f"run {job_id} cannot be stated anew: {error}") from error
             raise
         begun = self.fleet.keep(_Begun)

@@ -15,11 +15,13 @@ class Left:
         piece: The piece.
         unknown: The members that may have taken it, nobody knows, and why that is not known.
         paid: Those of them that would be paid a second time for it.
+        failed: The members that failed at it, and why; they get it when nobody else is left.
     """
 
     piece: Piece
     unknown: Mapping[str, str] = field(default_factory=dict)
     paid: frozenset[str] = frozenset()
+    failed: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -392,6 +392,99 @@ def test_a_damaged_run_is_told_and_let_go_of(tmp_path, change, says):
     assert not Journal(tmp_path / "j").runs()[0].held
 
 
+TAMPERED = [
+    (table, column)
+    for table, columns in {
+        "runs": "kind state created shots options version",
+        "circuits": "qpy hash",
+        "pubs": "position circuit metadata shape rows amount observables",
+        "attempts": "shard number member pieces circuits shots price_usd state submitted accepted",
+        "outcomes": "content",
+    }.items()
+    for column in columns.split()
+]
+VALUES = ["NULL", "'x'", "x'00'", "-1", "4611686018427387904", "1e300", "'[[1]]'", "''"]
+
+
+@pytest.mark.parametrize(("table", "column"), TAMPERED)
+def test_whatever_stands_in_a_column_is_read_or_told(tmp_path, table, column):
+    """Values of any kind in any column end in a result or in an error of ours, and nothing else."""
+    sampler = RouterSampler(BasicSimulator(), journal=tmp_path / "j")
+    job = sampler.run([bell()], shots=9)
+    job.result()
+    whole = tmp_path / "whole.sql"
+    with sqlite3.connect(tmp_path / "j") as connection, sqlite3.connect(whole) as copy:
+        connection.backup(copy)
+    connection.close()
+    copy.close()
+    for value in VALUES:
+        path = tmp_path / "tampered"
+        path.write_bytes(whole.read_bytes())
+        with sqlite3.connect(path) as connection, contextlib.suppress(sqlite3.IntegrityError):
+            connection.execute(f"UPDATE {table} SET {column} = {value}")  # noqa: S608
+        connection.close()
+        journal = Journal(path)
+        with contextlib.suppress(GatewayError):
+            journal.runs()
+        with contextlib.suppress(GatewayError):
+            resumed = RouterSampler(BasicSimulator(), journal=journal).resume(job.job_id())
+            assert resumed.result(timeout=60)[0].data.meas.num_shots == 9
+        with contextlib.suppress(JournalError):
+            journal.forget(job.job_id())
+        journal.close()
+
+
+@pytest.mark.parametrize("beat", ["'x'", "x'00'", "1e300"])
+@pytest.mark.parametrize("process", ["'x'", "-1", "4611686018427387904"])
+def test_a_lease_that_cannot_be_read_is_told(tmp_path, beat, process):
+    """Whoever is said to work on a run, asking after it harms nobody and raises errors of ours."""
+    journal = Journal(tmp_path / "j")
+    journal.begin("run", a_statement(), 28)
+    journal._database.execute(f"UPDATE runs SET beat = {beat}, process = {process}")  # noqa: S608
+    for ask in (
+        journal.runs,
+        lambda: journal.take("run", "sampler"),
+        lambda: journal.forget("run"),
+    ):
+        with contextlib.suppress(JournalError):
+            ask()
+
+
+def test_an_id_is_no_sql(tmp_path):
+    """What stands in an id is an id, and touches no other run."""
+    journal = Journal(tmp_path / "j")
+    journal.begin("run", a_statement(), 28).closed("done")
+    for wrong in ("x' OR '1'='1", "'; DELETE FROM runs; --", "%", "*", ["run"], None):
+        with pytest.raises(JournalError):
+            journal.forget(wrong)
+        with pytest.raises(JournalError):
+            journal.take(wrong, "sampler")
+    assert [run.job_id for run in journal.runs()] == ["run"]
+
+
+def test_a_circuit_holds_no_objects(tmp_path):
+    """An array in a circuit that would be unpickled is refused, and runs nothing."""
+    flag = tmp_path / "flag"
+
+    class Evil:
+        def __reduce__(self):
+            return (os.mkdir, (str(flag),))
+
+    circuit = QuantumCircuit(6)
+    circuit.unitary(np.eye(64), range(6))
+    content = write_circuit(circuit)
+    start = content.index(b"\x93NUMPY")
+    data = content.index(b"\n", start) + 1
+    head = content[start:data].replace(b"'<c16'", b"'|O'  ")
+    evil = pickle.dumps(np.array([[Evil()] * 64] * 64, dtype=object))
+    forged = content[:start] + head + evil + content[data + len(evil) :]
+    assert len(forged) == len(content)
+    assert head != content[start:data]
+    with pytest.raises(ValueError, match="cannot be read"):
+        read_circuit(forged)
+    assert not flag.exists()
+
+
 def test_no_pickle_is_ever_read(tmp_path):
     """A blob that runs code when it is unpickled does nothing."""
     flag = tmp_path / "flag"

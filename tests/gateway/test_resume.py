@@ -475,6 +475,30 @@ async def test_a_provider_that_hangs_over_old_jobs_costs_its_deadline(tmp_path):
 
 
 @pytest.mark.anyio
+async def test_what_failed_on_a_member_goes_there_again_only_when_nobody_else_is_left(tmp_path):
+    """A resumed run knows where pieces failed, and is not kept from a member that was mended."""
+    broken = BackendError("cannot", transient=False, submitted=True)
+    members = [Keeper("a", seconds=0.1, script=lambda _: broken), Keeper("b", seconds=50.0)]
+    policy = round_robin(retry=RetryPolicy(max_attempts=1), breaker=BreakerPolicy(failures=10**6))
+    world = World(tmp_path / "j", members, policy=policy, sizes=((4, 3),))
+    await world.execute(world.begin(), seconds=1)
+    sent = len(members[0].jobs)
+    assert sent
+    world.members[1] = Keeper("b", seconds=0.1, jobs=members[1].jobs)
+    await world.execute(world.take())
+    world.assert_right()
+    assert len(members[0].jobs) == sent
+
+    alone = [Keeper("a", seconds=0.1, script=lambda _: broken)]
+    world = World(tmp_path / "k", alone, policy=policy, sizes=((1, 3),))
+    await world.execute(world.begin())
+    assert "cannot" in str(world.run.ended.given_up[0])
+    world.members[0] = Keeper("a", seconds=0.1, jobs=alone[0].jobs)
+    await world.execute(world.take())
+    world.assert_right()
+
+
+@pytest.mark.anyio
 async def test_money_spent_before_counts(tmp_path):
     """A run that is taken up in a new process has what is left of its budget, and no more."""
     policy = fastest(budget=Budget(usd=0.05), on_failure="partial")
