@@ -1,5 +1,6 @@
 """What the router adds to the time of one small circuit."""
 
+import gc
 from collections.abc import Iterator
 
 from qiskit.primitives import BackendSamplerV2
@@ -22,7 +23,10 @@ def rows(*, quick: bool) -> Iterator[Row]:
         sides = [lambda one=one: one.run([bound], shots=1000).result() for one in (stock, router)]
         for side in sides:
             side()
+        gc.collect()
+        gc.freeze()  # Or the collection before each of them would take a hundred times as long.
         theirs, ours = paired(sides, 20 if quick else 200)
+        gc.unfreeze()
         yield Row(
             case=f"one circuit x 1,000 shots, {name} backend: added",
             against=timed(theirs),
