@@ -14,6 +14,12 @@ pytestmark = pytest.mark.anyio
 OPTIONS = frozenset({"shots", "job_tags", "extra_metadata"})
 
 
+@pytest.fixture(params=["asyncio", "trio"])
+def anyio_backend(request):
+    """Run on real clocks: a member calls its backend in threads, whose work no virtual one sees."""
+    return request.param
+
+
 def job(name):
     return SimpleNamespace(job_id=lambda: name)
 
