@@ -112,9 +112,47 @@ def test_the_cheapest_division_is_exactly_the_cheapest(fleet, circuits):
     assert found.usd == pytest.approx(least_price(fleet, circuits), abs=1e-6)
 
 
-# Not at random: it is known that in rare cases the division is not the least, see CHANGELOG.md.
+def least_price_by(fleet, circuits, horizon):
+    """Return the price of the cheapest division that is done by a horizon, looking at all of them.
+
+    The integer program is too loose here: where whole jobs just fit, its tolerance lets it cheat.
+    """
+    best = {0: 0.0}
+    for tariff, most, wait, each, overhead in fleet:
+        most = most or circuits
+        # By how many circuits and in how many jobs: the least price.
+        jobs = {(0, 0): 0.0}
+        for number in range(circuits):
+            for (held, count), price in list(jobs.items()):
+                if count != number:
+                    continue
+                for size in range(1, min(most, circuits - held) + 1):
+                    after = (held + size, number + 1)
+                    jobs[after] = min(jobs.get(after, math.inf), price + tariff(size))
+        mine = {0: 0.0}
+        for (held, count), price in jobs.items():
+            if held and wait + held * each + count * overhead <= horizon * (1 + 1e-7):
+                mine[held] = min(mine.get(held, math.inf), price)
+        sums = {}
+        for others, price in best.items():
+            for held, more in mine.items():
+                if others + held <= circuits:
+                    total = sums.get(others + held, math.inf)
+                    sums[others + held] = min(total, price + more)
+        best = sums
+    return best[circuits]
+
+
+TIGHT = (
+    [(Tariff(), None, 0.0, 1.0, 0.0)] * 2
+    + [(Tariff(), None, 5.0, 1.0, 0.0)]
+    + [(Tariff(fee=1.0, each=1.0, floor=2.5), 2, 0.0, 1.0, 0.0)]
+)
+
+
 @given(fleets, st.integers(1, 14), st.floats(0, 1))
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60, deadline=None)
+@example(TIGHT, 9, 0.0)
 def test_the_cheapest_division_in_time_is_the_cheapest_in_time(fleet, circuits, share):
     """Within a horizon that can be kept, none that keeps it costs less."""
     frontier = Frontier(bids_of(fleet, circuits), circuits)
@@ -125,7 +163,7 @@ def test_the_cheapest_division_in_time_is_the_cheapest_in_time(fleet, circuits, 
     found = frontier.best(usd_per_hour=0, horizon=horizon)
 
     assert found.seconds <= horizon * (1 + 1e-6) + 1e-6
-    assert found.usd == pytest.approx(least_price(fleet, circuits, horizon), abs=1e-6)
+    assert found.usd == pytest.approx(least_price_by(fleet, circuits, horizon), abs=1e-6)
 
 
 @given(fleets, st.integers(1, 14), st.sampled_from([0.0, 1.0, 40.0, 1e3, 1e5]))
