@@ -117,30 +117,37 @@ def least_price_by(fleet, circuits, horizon):
 
     The integer program is too loose here: where whole jobs just fit, its tolerance lets it cheat.
     """
-    best = {0: 0.0}
-    for tariff, most, wait, each, overhead in fleet:
-        most = most or circuits
-        # By how many circuits and in how many jobs: the least price.
-        jobs = {(0, 0): 0.0}
-        for number in range(circuits):
-            for (held, count), price in list(jobs.items()):
-                if count != number:
-                    continue
-                for size in range(1, min(most, circuits - held) + 1):
-                    after = (held + size, number + 1)
-                    jobs[after] = min(jobs.get(after, math.inf), price + tariff(size))
-        mine = {0: 0.0}
-        for (held, count), price in jobs.items():
-            if held and wait + held * each + count * overhead <= horizon * (1 + 1e-7):
-                mine[held] = min(mine.get(held, math.inf), price)
+    least = {0: 0.0}
+    for member in fleet:
+        shares = least_prices(member, circuits, horizon * (1 + 1e-7))
         sums = {}
-        for others, price in best.items():
-            for held, more in mine.items():
-                if others + held <= circuits:
-                    total = sums.get(others + held, math.inf)
-                    sums[others + held] = min(total, price + more)
-        best = sums
-    return best[circuits]
+        for (held, price), (more, share) in itertools.product(least.items(), shares.items()):
+            put_least(sums, held + more, price + share)
+        least = sums
+    return least[circuits]
+
+
+def least_prices(member, circuits, horizon):
+    """Return, by how many circuits a member does within a horizon, what they cost at least there."""
+    tariff, most, wait, each, overhead = member
+    # By circuits held and jobs made, one layer of jobs after the other.
+    layer, shares = {0: 0.0}, {0: 0.0}
+    for jobs in range(1, circuits + 1):
+        after = {}
+        for (held, price), size in itertools.product(
+            layer.items(), range(1, (most or circuits) + 1)
+        ):
+            if wait + (held + size) * each + jobs * overhead <= horizon:
+                put_least(after, held + size, price + tariff(size))
+        layer = {held: price for held, price in after.items() if held <= circuits}
+        for held, price in layer.items():
+            put_least(shares, held, price)
+    return shares
+
+
+def put_least(prices, held, price):
+    """Keep a price if none lower is known."""
+    prices[held] = min(price, prices.get(held, math.inf))
 
 
 TIGHT = (
