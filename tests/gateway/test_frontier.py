@@ -54,8 +54,8 @@ fleets = st.lists(
 )
 
 
-def least_price(fleet, circuits, horizon=math.inf):
-    """Return the price of the cheapest division that is done by a horizon, by integer programming.
+def least_price(fleet, circuits):
+    """Return the price of the cheapest division, by integer programming.
 
     One binary variable for each job that a member may do: whether it is done; and how many circuits
     it has, and what it costs, which is at least both lines of the tariff.
@@ -84,12 +84,6 @@ def least_price(fleet, circuits, horizon=math.inf):
         constrain([(size[j], 1), (done[j], -most)], -np.inf, 0)
         constrain([(usd[j], 1), (done[j], -tariff.floor)], 0, np.inf)
         constrain([(usd[j], 1), (done[j], -tariff.fee), (size[j], -tariff.each)], 0, np.inf)
-        _, _, wait, each, overhead = fleet[member]
-        if horizon < math.inf:
-            mine = [k for k, (other, _) in enumerate(jobs) if other == member]
-            times = [(size[k], each) for k in mine] + [(done[k], overhead) for k in mine]
-            left = horizon - wait
-            constrain(times, -np.inf, max(left, 0) * (1 + 1e-7) + 1e-7 * (left >= 0))
     found = milp(
         c=np.concatenate([np.zeros(2 * count), np.ones(count)]),
         constraints=LinearConstraint(np.array(rows), low, high),
@@ -115,7 +109,7 @@ def test_the_cheapest_division_is_exactly_the_cheapest(fleet, circuits):
 def least_price_by(fleet, circuits, horizon):
     """Return the price of the cheapest division that is done by a horizon, looking at all of them.
 
-    The integer program is too loose here: where whole jobs just fit, its tolerance lets it cheat.
+    The integer program is too loose for this: where jobs just fit, its tolerance lets it cheat.
     """
     least = {0: 0.0}
     for member in fleet:
@@ -185,7 +179,7 @@ def test_price_and_time_together_are_close_to_the_least(fleet, circuits, worth):
     horizons = sorted(end for end in ends if end >= least * (1 - 1e-9))
     if len(horizons) > 12:
         horizons = [horizons[round(at)] for at in np.linspace(0, len(horizons) - 1, 12)]
-    best = min(least_price(fleet, circuits, end) + worth * end / 3600 for end in horizons)
+    best = min(least_price_by(fleet, circuits, end) + worth * end / 3600 for end in horizons)
     assert found.usd + worth * found.seconds / 3600 <= best * 1.01 + 1e-6
 
 
