@@ -2,7 +2,7 @@
 
 import math
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from qiskit_gateway.cutting import Backlog, Barred
@@ -111,8 +111,9 @@ class Dealer:
     ) -> Iterator[tuple[str, Group]]:
         for barred in list(self.backlog.classes):
             eligible = self.planner.eligible(barred, usable)
-            if eligible and (freed is None or slots(freed)):
-                yield from self._deal_class(barred, eligible, now, slots, freed)
+            again = bool(eligible)
+            while again and barred in self.backlog.classes and (freed is None or slots(freed)):
+                again = yield from self._deal_class(barred, eligible, now, slots, freed)
 
     def _deal_own(self, usable: tuple[str, ...], slots: Slots) -> Iterator[tuple[str, Group]]:
         waiting = {*self.lined_up, *self.backlog.keeping}
@@ -137,25 +138,35 @@ class Dealer:
         now: float,
         slots: Slots,
         freed: str | None,
-    ) -> Iterator[tuple[str, Group]]:
+    ) -> Generator[tuple[str, Group], None, bool]:
+        """Deal out a class; return whether that made lots of it which nobody has been dealt yet."""
         if freed is None and not any(map(slots, eligible)):
-            return
+            return False
+        rest = False
         for height in self.planner.heights(barred):
             plan, is_new = self.planner.plan(Lot(barred, height), eligible, now)
             takers = list(plan.quotas) if is_new or freed is None else [freed]
             for member in takers:
-                while (free := slots(member)) and plan.quotas.get(member, 0.0) > ROUNDING:
-                    group = self._cut(member, plan, self._part(member, plan, free))
-                    if group is not None:
-                        taken = self._circuits(group, plan.shots)
-                        plan.quotas[member] -= taken
-                        plan.left -= taken
-                        yield member, group
-                        if member in self.backlog.keeping:
-                            # The other shots of these rows, at once: a job as large as this one.
-                            yield from self._deal_own((member,), slots)
-                    if not self.planner.load(plan.lot).circuits:
-                        break
+                for group in self._deal_to(member, plan, slots):
+                    yield member, group
+                    rest |= height is not None and group.pieces[-1].shots < height
+                    if member in self.backlog.keeping:
+                        # The other shots of these rows, at once: a job as large as this one.
+                        yield from self._deal_own((member,), slots)
+        # Rows of fewer shots than before are lots of their own.
+        return rest and self.planner.policy.spread == "shots"
+
+    def _deal_to(self, member: str, plan: Plan, slots: Slots) -> Iterator[Group]:
+        """Cut shards for a member, as long as it has slots and should take more."""
+        while (free := slots(member)) and plan.quotas.get(member, 0.0) > ROUNDING:
+            group = self._cut(member, plan, self._part(member, plan, free))
+            if group is not None:
+                taken = self._circuits(group, plan.shots)
+                plan.quotas[member] -= taken
+                plan.left -= taken
+                yield group
+            if not self.planner.load(plan.lot).circuits:
+                break
 
     def _part(self, member: str, plan: Plan, free: int) -> float:
         """Return how much of its quota a member takes in one shard.

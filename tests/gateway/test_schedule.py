@@ -1,5 +1,7 @@
 """The scheduler as a machine: whatever happens, in whatever order, the laws hold."""
 
+import math
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -359,12 +361,22 @@ def test_a_submission_of_unknown_fate_never_goes_to_the_same_member_again():
     assert end.given_up[0].reasons == {"a": "timeout"}
 
 
-@given(runs(), st.integers(0, 400))
-@settings(max_examples=40, deadline=None)
-def test_no_run_spends_more_than_its_budget(drawn, shots):
-    """Whatever happens, submissions never add up to more shots than the budget has."""
+@st.composite
+def budgets(draw):
+    """Return a budget in shots, or in USD over all or one member."""
+    shots, usd = draw(st.integers(0, 400)), draw(st.sampled_from([0.0, 0.5, 1.7, 5.0]))
+    amounts = draw(
+        st.sampled_from([{"shots": shots}, {"usd": usd}, {"per_member_usd": {"m0": usd}}])
+    )
+    return Budget(**amounts, on_exhausted=draw(st.sampled_from(["move", "wait", "stop"])))
+
+
+@given(runs(), budgets(), st.sampled_from(POLICIES))
+@settings(max_examples=100, deadline=None)
+def test_no_run_spends_more_than_its_budget(drawn, budget, preset):
+    """Whatever happens, submissions never add up to more than the budget has, and the run ends."""
     world, random = drawn
-    policy = fastest(budget=Budget(shots=shots), patience_seconds=50.0)
+    policy = preset(budget=budget, patience_seconds=50.0, spread=world.policy.spread)
     world = make_world(world.tasks, list(world.terms.values()), policy)
 
     def answer(submit: Submit):
@@ -374,7 +386,12 @@ def test_no_run_spends_more_than_its_budget(drawn, shots):
 
     end = world.run(answer, steady)
 
-    assert sum(s.shard.circuits * s.shard.shots for s in world.submits) <= shots
+    shots = sum(s.shard.circuits * s.shard.shots for s in world.submits)
+    assert shots <= (math.inf if budget.shots is None else budget.shots)
+    limits = budget.per_member_usd or ({} if budget.usd is None else {"": budget.usd})
+    for name, usd in limits.items():
+        paid = [s.price_usd for s in world.submits if name in {"", s.member}]
+        assert sum(paid) <= usd + 1e-9
     assert_tiled(world.tasks, [*world.done, *(one.piece for one in end.given_up)])
 
 
@@ -484,6 +501,30 @@ def test_work_that_one_member_is_too_dear_for_goes_to_another_at_once(spread):
     _, first = started(policy, members, [Task(index=0, rows=1, shots=10)])
 
     assert {one.member for one in first if isinstance(one, Submit)} == {"b"}
+
+
+def test_a_run_ends_when_its_only_member_is_too_dear_for_what_is_left_of_a_row():
+    """Where prices count, what is left is planned by itself, and no event would come for that."""
+
+    def price(jobs, circuits, circuit_shots, seconds):
+        return jobs * 0.5
+
+    budget = Budget(per_member_usd={"a": 0.6}, on_exhausted="move")
+    members = [Terms(name="a", order=0, price=price, max_shots=5, max_in_flight=1)]
+    tasks = [Task(index=0, rows=1, shots=60)]
+    scheduler, _ = started(cheapest(spread="shots", budget=budget), members, tasks)
+
+    (done,) = scheduler.handle(ShardFinished(shard=0), 1.0)
+
+    assert sum(one.piece.shots for one in done.given_up) == 55
+
+
+def test_what_is_left_of_a_row_goes_out_at_once_where_a_member_has_free_slots():
+    """Where prices count, too: a row of fewer shots than before is planned by itself."""
+    members = [Terms(name="a", order=0, max_shots=5, max_in_flight=3)]
+    _, first = started(cheapest(spread="shots"), members, [Task(index=0, rows=1, shots=60)])
+
+    assert [one.shard.shots for one in first if isinstance(one, Submit)] == [5, 5, 5]
 
 
 def test_no_run_waits_for_a_member_that_another_has_found_locked():
