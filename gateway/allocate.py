@@ -87,6 +87,10 @@ def _level(
     )
     chosen = np.arange(len(members))
     for part in range(low.shape[1]):
+        if np.isinf(low[chosen, part]).all():
+            continue
+        # Infinity is for members that are taken only where no other may be.
+        chosen = chosen[np.isfinite(low[chosen, part])]
         base = low[chosen, part]
         slope = (high[chosen, part] - base) / work.circuits
         if slope.max(initial=0.0) > _TIE * max(1.0, float(np.abs(base).max())):

@@ -1,6 +1,6 @@
 """How much of the waiting work each member should take, by what is to be minimized and by when."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from math import ceil, inf
 
 from qiskit_gateway.allocate import allocate
@@ -38,8 +38,7 @@ def divide(
     """
     work, trade = quoting.waiting, Trade.of(objective)
     if trade is None or len(members) == 1:
-        levelled = allocate(work, members, quoting, objective, divisible=divisible)
-        return levelled if horizon == inf else _within(levelled, quoting, members, horizon)
+        return _levelled(quoting, members, objective, horizon, divisible=divisible)
     parts = max(1, ceil(_PARTS / work.circuits)) if divisible else 1
     bids = [bid_of(quoting, member, trade, parts) for member in members]
     if trade.usd_per_hour == 0 and horizon == inf and all(bid.price.linear for bid in bids):
@@ -122,18 +121,32 @@ def earliest_seconds(quoting: Quoting, members: Sequence[str]) -> float:
     return Frontier(bids, max(1, round(quoting.waiting.circuits))).level_seconds() if bids else 0.0
 
 
-def _within(
-    shares: Mapping[str, float], quoting: Quoting, members: Sequence[str], horizon: float
+def _levelled(
+    quoting: Quoting,
+    members: Sequence[str],
+    objective: Objective,
+    horizon: float,
+    *,
+    divisible: bool,
 ) -> dict[str, float]:
-    """Give what some members would not have done by a horizon to others that would."""
+    """Divide by level, so that no member has more than it would have done by a horizon.
+
+    What is too much for some is divided among the others by the same objective, unless all
+    together would be late.
+    """
+    work = quoting.waiting
+    shares = allocate(work, members, quoting, objective, divisible=divisible)
+    if horizon == inf:
+        return shares
     most = capacities(quoting, members, horizon)
-    kept = {member: min(share, most[member]) for member, share in shares.items()}
-    late = sum(shares.values()) - sum(kept.values())
-    spare = {member: most[member] - kept.get(member, 0.0) for member in members}
-    if late <= 0 or sum(spare.values()) < late:
-        return dict(shares)
-    for member in sorted(spare, key=spare.__getitem__, reverse=True):
-        more = min(late, spare[member])
-        kept[member] = kept.get(member, 0.0) + more
-        late -= more
-    return {member: share for member, share in kept.items() if share > 0}
+    full: dict[str, float] = {}
+    if sum(most.values()) < work.circuits:
+        return shares
+    while late := {name: most[name] for name, share in shares.items() if share > most[name]}:
+        full |= late
+        rest = work.part(max(0.0, 1 - sum(full.values()) / work.circuits))
+        others = [name for name in members if name not in full] if rest.circuits else []
+        shares = {}
+        if others:
+            shares = allocate(rest, others, quoting, objective, divisible=divisible)
+    return {name: share for name, share in {**full, **shares}.items() if share > 0}

@@ -93,6 +93,18 @@ def test_weights_are_shares():
     assert shares == pytest.approx({"0": 100, "1": 300}, abs=2)
 
 
+@pytest.mark.parametrize("circuits", [4, 400])
+def test_a_member_of_weight_zero_takes_only_what_no_other_may(circuits):
+    """Its share of the work is infinite whatever it has; the others share as if it were not there."""
+    quote, objective = quoting([1.0] * 3), Then(WorkShare({"0": 0.0, "1": 1.0, "2": 3.0}), Order())
+
+    shares = allocate(Load(circuits, circuits), ["0", "1", "2"], quote, objective)
+    alone = allocate(Load(circuits, circuits), ["0"], quote, objective)
+
+    assert shares == pytest.approx({"1": circuits / 4, "2": circuits * 3 / 4}, abs=circuits / 200)
+    assert alone == {"0": circuits}
+
+
 def test_work_is_levelled_whatever_the_weights():
     """Under Work every member takes the same."""
     quote = quoting([1.0, 5.0], weights=[1.0, 3.0])

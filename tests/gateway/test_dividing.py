@@ -252,6 +252,26 @@ def test_a_deadline_takes_work_from_members_that_would_be_late(
         assert bid.seconds(round(shares.get(bid.member, 0))) <= horizon * (1 + 1e-6) + seconds[0]
 
 
+@given(seconds=st.lists(st.floats(0.5, 2.0), min_size=2, max_size=5), slack=st.floats(1.05, 4.0))
+@settings(max_examples=20, deadline=None)
+def test_what_is_late_at_the_best_member_goes_to_the_next_best(seconds, slack):
+    """Under a deadline each member but the last that is used has all that it can do in time."""
+    names = [f"m{order}" for order in range(len(seconds))]
+    standing = learned(FleetStanding(), dict(zip(names, seconds, strict=True)))
+    members = [terms(name, order) for order, name in enumerate(names)]
+    quoting = quoting_of(members, 200, standing)
+    horizon = slack * Frontier([bid_of(quoting, name) for name in names], 200).level_seconds()
+    able = [bid_of(quoting, name).capacity(horizon, 200) for name in names]
+
+    shares = divide(quoting, names, failover().minimize, horizon=horizon)
+
+    left = 200
+    for name, most in zip(names, able, strict=True):
+        assert shares.get(name, 0) == pytest.approx(min(most, left))
+        left -= min(most, left)
+    assert left == 0
+
+
 def quoting_of(members, circuits, standing=None):
     return Quoting(
         terms={member.name: member for member in members},

@@ -1,4 +1,4 @@
-"""The tables of docs/policies-dividing.md and docs/policies.md, computed anew."""
+"""The tables of docs/policies-dividing.md, docs/presets/ and docs/policies.md, computed anew."""
 
 import re
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from qiskit_gateway import policies
+from qiskit_gateway import load_config, policies
 from qiskit_gateway.dividing import bid_of, divide
 from qiskit_gateway.policies.objectives import Trade
 from qiskit_gateway.standing import Standing
@@ -73,7 +73,8 @@ def divided(call):
     policy = policy_of(call)
     known = quoting(policy)
     horizon = policy.deadline_seconds or float("inf")
-    shares = divide(known, NAMES, policy.minimize, horizon=horizon)
+    allowed = [name for name in NAMES if policy.where(known(name, Load(1, SHOTS)))]
+    shares = divide(known, allowed, policy.minimize, horizon=horizon)
     bids = [bid_of(known, name, Trade(1.0, (), 0.0)) for name in NAMES]
     counts = [round(shares.get(name, 0)) for name in NAMES]
     usd = sum(
@@ -84,21 +85,49 @@ def divided(call):
     return [*map(str, counts), f"{usd:.2f}", f"{end:.0f}"]
 
 
-DIVIDED = rows_of("policies-dividing.md")
+PRESETS = [
+    "balanced",
+    "cheapest",
+    "failover",
+    "fastest",
+    "least_busy",
+    "most_faithful",
+    "round_robin",
+    "weighted",
+]
+PAGES = ["policies-dividing.md", *(f"presets/{preset}.md" for preset in PRESETS)]
+DIVIDED = [row for page in PAGES for row in rows_of(page)]
 
 
 @pytest.mark.parametrize("row", DIVIDED, ids=lambda row: row[0])
-def test_the_table_of_divisions(row):
+def test_the_tables_of_divisions(row):
     """Every row says what the policy does with the work of the page."""
     assert row[1:] == divided(row[0])
 
 
 def test_every_preset_has_a_row():
-    """No preset is left out of either table."""
-    presets = {"cheapest", "fastest", "least_busy", "most_faithful", "round_robin"}
-    presets |= {"weighted", "failover", "balanced"}
-    assert presets <= {row[0].partition("(")[0] for row in DIVIDED}
-    assert presets <= {row[0].partition("(")[0] for row in rows_of("policies.md")}
+    """No preset is left out of the common tables, and each has a table of its own."""
+    assert set(PRESETS) <= {row[0].partition("(")[0] for row in rows_of("policies-dividing.md")}
+    assert set(PRESETS) <= {row[0].partition("(")[0] for row in rows_of("policies.md")}
+    for preset in PRESETS:
+        assert {row[0].partition("(")[0] for row in rows_of(f"presets/{preset}.md")} == {preset}
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_the_file_on_the_page_of_a_preset_loads(preset, tmp_path):
+    """What a page says in TOML loads, and minimizes what a row of its table does."""
+    (written,) = re.findall(
+        r"```toml\n(.*?)```", (DOCS / f"presets/{preset}.md").read_text(), re.DOTALL
+    )
+    members = "".join(f'[[members]]\nname = "{name}"\nsimulated = {{}}\n' for name in NAMES)
+    file = tmp_path / "fleet.toml"
+    file.write_text(members + written)
+
+    policy = load_config(file).policy
+
+    assert policy.minimize in [
+        policy_of(call).minimize for call, *_ in rows_of(f"presets/{preset}.md")
+    ]
 
 
 def offers():
