@@ -22,10 +22,25 @@ from qiskit_gateway.backends.outcomes import Outcome
 from qiskit_gateway.events import Unless
 from qiskit_gateway.policies.failure import Failure
 from qiskit_gateway.policies.policy import Policy
+from qiskit_gateway.watching import watch_job
 
 
 class OverdueError(BackendError):
     """Our own deadline for a job has passed: enough time was lost on that member."""
+
+
+class _Patience:
+    """How long a job is waited for, and what to say when that is over."""
+
+    def __init__(self) -> None:
+        self.scope = anyio.CancelScope()
+        self.reason = ""
+
+    def limit(self, seconds: float | None, reason: str) -> None:
+        """Wait no longer than so many seconds from now; ``None`` changes nothing."""
+        if seconds is not None and anyio.current_time() + seconds < self.scope.deadline:
+            self.scope.deadline = anyio.current_time() + seconds
+            self.reason = f"{reason} within {seconds:g} s"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +97,20 @@ class Calls:
 
     async def collect(self, member: FleetMember, handle: Handle) -> Sequence[Outcome]:
         """Wait for a job; a lost connection loses the wait, not the job, so wait again."""
-        seconds = self.policy.collect_seconds
+        patience, job = _Patience(), f"{member.name} delivered no result of job {handle.job_id!r}"
+        patience.limit(self.policy.collect_seconds, job)
+        with patience.scope, _Facts("collect"):
+            if self.policy.run_seconds is None:
+                return await self._asked_for(member, handle)
+
+            def told(started: bool) -> None:  # noqa: FBT001  It is an answer.
+                if started:
+                    patience.limit(self.policy.run_seconds, f"{job}, once it had begun it,")
+
+            return await self._asked_for_and_watched(member, handle, told)
+        raise OverdueError(patience.reason, transient=True, fault="network", submitted=True)
+
+    async def _asked_for(self, member: FleetMember, handle: Handle) -> Sequence[Outcome]:
         asking = AsyncRetrying(
             retry=retry_if_exception(lost_connection),
             wait=self.backoff_seconds,
@@ -90,14 +118,32 @@ class Calls:
             sleep=anyio.sleep,
             reraise=True,
         )
-        with anyio.move_on_after(seconds), _Facts("collect"):
-            return await asking(member.collect, handle)
-        raise OverdueError(
-            f"{member.name} delivered no result of job {handle.job_id!r} within {seconds:g} s",
-            transient=True,
-            fault="network",
-            submitted=True,
-        )
+        outcomes: Sequence[Outcome] = await asking(member.collect, handle)
+        return outcomes
+
+    async def _asked_for_and_watched(
+        self, member: FleetMember, handle: Handle, told: Callable[[bool], None]
+    ) -> Sequence[Outcome]:
+        """Wait for a job, and tell when its provider has begun to run it."""
+        outcomes: Sequence[Outcome] = ()
+        failed: Exception | None = None
+        async with anyio.create_task_group() as group:
+            group.start_soon(
+                lambda: watch_job(
+                    lambda: self.started(member, handle),
+                    told,
+                    goes_on=lambda: True,
+                    most_seconds=self.policy.probe_seconds,
+                )
+            )
+            try:
+                outcomes = await self._asked_for(member, handle)
+            except Exception as error:  # noqa: BLE001  A group would wrap it.
+                failed = error
+            group.cancel_scope.cancel()
+        if failed is not None:
+            raise failed
+        return outcomes
 
     async def cancel(
         self, member: FleetMember, handle: Handle, *, unless: Unless = "never"

@@ -59,18 +59,21 @@ class Recaller:
         if flight.adopted:
             # How long it has taken is not known, nor how long it should.
             flight.overdue = sent + (self._state.policy.patience_seconds or math.inf)
-            flight.late = sent + self._policy.unseen_seconds
+            late = self._policy.unseen_seconds
         else:
-            flight.late = sent + self._policy.overdue_times * expected
-            flight.late += self._policy.grace_seconds(seen=seen)
+            late = self._policy.overdue_times * expected + self._policy.grace_seconds(seen=seen)
             # For a probe there is all the time.
             least = _ILL_SECONDS if seen else _ILL_UNSEEN_SECONDS
             flight.overdue = math.inf if flight.probing else sent + _ILL_TIMES * expected + least
+        if not self._covered(self._policy.overdue, flight.member):
+            late = math.inf
+        start = self._state.policy.start_seconds
+        flight.late = sent + (late if start is None else min(late, start))
         self._look_at(index, flight)
 
     def _look_at(self, index: int, flight: Flight) -> None:
         # In a fleet of one there is nobody who could take it.
-        if len(self._terms) > 1 and self._covered(self._policy.overdue, flight.member):
+        if len(self._terms) > 1 and flight.late < math.inf:
             heapq.heappush(self._late, (flight.late, index))
 
     def look(self, now: float) -> Iterator[Instruction]:
@@ -133,7 +136,7 @@ class Recaller:
         first, flight.asked = not flight.asked, "overdue"
         yield Recall(shard=index, unless=unless)
         if first and self._counts(flight):
-            reason = f"nothing came for {now - flight.submitted:.0f} s, far longer than expected"
+            reason = f"nothing came for {now - flight.submitted:.0f} s, longer than it should take"
             yield from self._state.health.failed(flight.member, _OVERDUE, reason, now)
 
     def _counts(self, flight: Flight) -> bool:

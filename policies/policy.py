@@ -15,6 +15,15 @@ Spread = Literal["rows", "shots", "pubs"]
 OnFailure = Literal["raise", "partial"]
 
 
+_MAY_BE_NONE = (
+    "deadline_seconds",
+    "start_seconds",
+    "run_seconds",
+    "collect_seconds",
+    "patience_seconds",
+)
+
+
 def _finish_then_share() -> Objective:
     return Then(Finish(), WorkShare())
 
@@ -34,8 +43,12 @@ class Policy:
         budget: What may be spent; ``None`` for no limit.
         deadline_seconds: How long a run may take, in seconds; ``None`` for no limit.
         submit_seconds: How long a provider may take to accept a job, in seconds.
-        collect_seconds: How long a provider may take from there to the result, queue included,
-            in seconds, a day by default; ``None`` for no limit.
+        start_seconds: How long a job may wait in its provider's queue before it is asked back for
+            another member, in seconds; ``None`` leaves that to ``recall``.
+        run_seconds: How long a provider may take over a job that it said it has begun, in seconds;
+            ``None`` for no limit of its own.
+        collect_seconds: How long a provider may take from accepting a job to the result, queue
+            included, in seconds, a day by default; ``None`` for no limit.
         cancel_seconds: How long a provider may take to cancel a job, in seconds.
         queue_seconds: How old a reading of a member's queue may become, in seconds. A refresh every
             five minutes keeps almost all of its worth.
@@ -56,6 +69,8 @@ class Policy:
     budget: Budget | None = None
     deadline_seconds: float | None = None
     submit_seconds: float = 120.0
+    start_seconds: float | None = None
+    run_seconds: float | None = None
     collect_seconds: float | None = 86_400.0
     cancel_seconds: float = 10.0
     queue_seconds: float = 300.0
@@ -75,7 +90,7 @@ class Policy:
         check_choice("on_failure", self.on_failure, get_args(OnFailure))
         for name in ("submit_seconds", "cancel_seconds", "probe_seconds", "queue_seconds"):
             check_positive(name, getattr(self, name))
-        for name in ("deadline_seconds", "collect_seconds", "patience_seconds"):
+        for name in _MAY_BE_NONE:
             if getattr(self, name) is not None:
                 check_positive(name, getattr(self, name))
 

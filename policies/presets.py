@@ -38,6 +38,8 @@ class PolicyOptions(TypedDict, total=False):
     budget: Budget | None
     deadline_seconds: float | None
     submit_seconds: float
+    start_seconds: float | None
+    run_seconds: float | None
     collect_seconds: float | None
     cancel_seconds: float
     probe_seconds: float

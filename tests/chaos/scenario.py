@@ -293,6 +293,9 @@ def _policy(rng, scenario):
         patience_seconds=300.0,
         recall=_recall(rng, scenario),
         on_failure=rng.choice(["raise", "partial"]),
+        # The one that can be relied on may have a long queue, and be slow.
+        start_seconds=None if lenient else rng.choice([None, None, 10.0]),
+        run_seconds=None if lenient else rng.choice([None, None, 8.0]),
     )
 
 

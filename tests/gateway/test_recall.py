@@ -34,6 +34,7 @@ from qiskit_gateway.policies import (
     RecallPolicy,
     RetryPolicy,
     cheapest,
+    failover,
     fastest,
     round_robin,
 )
@@ -353,6 +354,60 @@ def test_queued_work_is_called_back_for_an_idle_member_only_where_the_policy_say
     assert stays.makespan_seconds > 3000
     assert moves.makespan_seconds < 1500
     assert circuits(moves) == circuits(stays) == 100
+
+
+@pytest.mark.parametrize("overdue", ["never", "always"])
+def test_a_job_is_asked_back_that_waits_longer_than_it_may(overdue):
+    """``start_seconds`` is kept whatever was expected, and what was taken back costs nothing."""
+    fleet = [
+        SimulatedMember("slow", queue_seconds=lambda now, _: 1e5, circuit_seconds=1.0, fidelity=1),
+        SimulatedMember("fast", circuit_seconds=1.0, pricing=Pricing(per_circuit=1.0)),
+    ]
+    recall = RecallPolicy(overdue=overdue, unseen_seconds=1e6)
+
+    found = simulate(
+        fleet, work(10), seed=1, policy=failover("slow", "fast", start_seconds=600, recall=recall)
+    )
+
+    (slow,) = (shard for shard in found.shards if shard.member == "slow")
+    assert slow.finished_seconds == pytest.approx(600, abs=1)
+    assert circuits(found) == found.members["fast"].circuits == found.cost_usd == 10
+
+
+def test_a_job_that_has_begun_may_wait_as_long_as_it_takes():
+    """``start_seconds`` takes nothing from a provider that says it runs it."""
+    fleet = [SimulatedMember("slow", circuit_seconds=500.0), SimulatedMember("idle")]
+
+    found = simulate(fleet, work(3), seed=1, policy=failover(start_seconds=60))
+
+    assert found.members["slow"].circuits == 3
+
+
+def long_runs(kind):
+    """Return a member whose queue takes 300 s and whose jobs then take for ever, and another."""
+    endless = kind("endless", queue_seconds=300.0, circuit_seconds=1e6)
+    return [endless, SimulatedMember("well", circuit_seconds=1.0)]
+
+
+def test_a_job_that_runs_longer_than_it_may_is_given_up_on():
+    """``run_seconds`` begins with the run of the job, not with its queue, and the work moves."""
+    found = simulate(long_runs(SimulatedMember), work(3), seed=1, policy=failover(run_seconds=60))
+
+    (endless,) = (shard for shard in found.shards if shard.member == "endless")
+    # It was noticed at one of the looks at the job, which become rarer, that it had begun.
+    assert 360 <= endless.finished_seconds <= 360 + 30 + 1
+    assert found.members["well"].circuits == 3
+
+
+def test_a_limit_of_running_is_none_where_nobody_says_what_runs():
+    """The limit from accepting a job to its result is kept all the same."""
+    policy = failover(run_seconds=60, collect_seconds=4000)
+
+    found = simulate(long_runs(Unsaid), work(3), seed=1, policy=policy)
+
+    (endless,) = (shard for shard in found.shards if shard.member == "endless")
+    assert endless.finished_seconds == pytest.approx(4000, abs=1)
+    assert found.members["well"].circuits == 3
 
 
 def test_running_work_is_not_called_back_for_an_idle_member():

@@ -75,6 +75,8 @@ def test_parts_of_the_wrong_kind_are_refused(wrong, message):
         ({"deadline_seconds": 0}, "deadline_seconds must be above 0"),
         ({"submit_seconds": -1}, "submit_seconds must be a finite number"),
         ({"collect_seconds": 0}, "collect_seconds must be above 0"),
+        ({"start_seconds": 0}, "start_seconds must be above 0"),
+        ({"run_seconds": 0}, "run_seconds must be above 0"),
         ({"cancel_seconds": 0}, "cancel_seconds must be above 0"),
         ({"probe_seconds": 0}, "probe_seconds must be above 0"),
         ({"patience_seconds": 0}, "patience_seconds must be above 0"),
