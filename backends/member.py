@@ -33,8 +33,9 @@ from qiskit_gateway.backends.batch import Batch, Program
 from qiskit_gateway.backends.limits import Limits
 from qiskit_gateway.backends.outcomes import Outcome
 from qiskit_gateway.backends.pricing import Tariff
+from qiskit_gateway.backends.threads import Call
 
-__all__ = ["FleetMember", "Handle", "Tariff"]
+__all__ = ["Awaited", "FleetMember", "Handle", "Tariff"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -51,6 +52,22 @@ class Handle:
     job_id: str
     job: Any = None
     batch: Batch | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Awaited(Handle):
+    """A job whose result the thread that has submitted it waits for already.
+
+    Attributes:
+        result: That call; the first who asks for the result gets what comes of it.
+    """
+
+    result: Call[Sequence[Outcome]]
+
+    @classmethod
+    def of(cls, handle: Handle, result: Call[Sequence[Outcome]]) -> "Awaited":
+        """Return a handle of the same job."""
+        return cls(job_id=handle.job_id, job=handle.job, batch=handle.batch, result=result)
 
 
 @runtime_checkable

@@ -7,7 +7,8 @@ plain integers, and every exception is translated into facts.
 
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, TypeVar
+from functools import cached_property
+from typing import Any
 
 from qiskit.providers import BackendV2
 from qiskit.transpiler import PassManager
@@ -20,20 +21,16 @@ from qiskit_gateway.backends.isa import Estimate, IsaCache, Prepared
 from qiskit_gateway.backends.jobs import has_started, is_cancelled, job_id_of
 from qiskit_gateway.backends.limits import Limits
 from qiskit_gateway.backends.lookup import fetch, find, label_of
-from qiskit_gateway.backends.member import Handle, Tariff
+from qiskit_gateway.backends.member import Awaited, Handle, Tariff
 from qiskit_gateway.backends.outcomes import Outcome, read
 from qiskit_gateway.backends.payload import payload_of
 from qiskit_gateway.backends.pricing import Pricing
 from qiskit_gateway.backends.properties import told_by
 from qiskit_gateway.backends.queueing import Probe, probe_for
-from qiskit_gateway.backends.quirks import (
-    Adaptation,
-)
-from qiskit_gateway.backends.threads import call_in_thread
-from qiskit_gateway.backends.turns import Errand, Turns, turns_of
+from qiskit_gateway.backends.quirks import Adaptation
+from qiskit_gateway.backends.threads import Call, call_in_thread, start_in_thread
+from qiskit_gateway.backends.turns import Errand, Turns, on_errand, turns_of
 from qiskit_gateway.backends.wiring import Wiring
-
-T = TypeVar("T")
 
 # How many submissions are remembered of which it is certain that nothing was sent.
 _REMEMBERED = 1024
@@ -137,7 +134,7 @@ class Member:
             return f"does not know the option {unknown[0]!r}"
         return self.adaptation.refusal
 
-    @property
+    @cached_property
     def queue_probe(self) -> Probe | None:
         """Return what to call to learn how long its queue is, or ``None``; it may block."""
         return probe_for(self.backend, self.queue)
@@ -175,8 +172,12 @@ class Member:
             BackendError: If the provider did not take the job.
         """
         errand = Errand()
+        taking = Call(lambda: self._submit(batch, errand), late=_cancel_quietly)
+        # In the same thread, which spares the way to the event loop and back.
+        result = Call(lambda: self._collect(taking.value))
+        start_in_thread(taking, result)
         try:
-            return await call_in_thread(lambda: self._submit(batch, errand), late=_cancel_quietly)
+            return Awaited.of(await taking.outcome(), result)
         finally:
             if not errand.leave():
                 self._unsent.append(batch.key)
@@ -191,6 +192,8 @@ class Member:
         Raises:
             BackendError: If the job failed.
         """
+        if isinstance(handle, Awaited) and not handle.result.asked:
+            return await handle.result.outcome()
         return await call_in_thread(lambda: self._collect(handle))
 
     async def cancel(self, handle: Handle) -> bool:
@@ -207,7 +210,7 @@ class Member:
         Raises:
             BackendError: If the provider cannot look up jobs, or does not know this one.
         """
-        return await _on_errand(lambda errand: self._reattach(job_id, errand))
+        return await on_errand(lambda errand: self._reattach(job_id, errand))
 
     async def find(self, key: str) -> Handle | None:
         """Find a job by the key of its batch; ``None`` if the provider has none.
@@ -218,7 +221,7 @@ class Member:
         Raises:
             BackendError: If the provider cannot tell.
         """
-        return await _on_errand(lambda errand: self._find(key, errand))
+        return await on_errand(lambda errand: self._find(key, errand))
 
     # -- in a thread -------------------------------------------------------------------------
 
@@ -385,12 +388,3 @@ class Member:
 
 def _cancel_quietly(handle: Handle) -> None:
     handle.job.cancel()
-
-
-async def _on_errand(function: Callable[[Errand], T]) -> T:
-    """Call a function in a thread that learns when its caller has left."""
-    errand = Errand()
-    try:
-        return await call_in_thread(lambda: function(errand))
-    finally:
-        errand.leave()

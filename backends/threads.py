@@ -7,76 +7,122 @@ process ends, so that one hung provider would keep a finished program alive.
 import contextlib
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 import anyio
-from anyio import from_thread
-from anyio.lowlevel import EventLoopToken, current_token
+from anyio.lowlevel import current_token
 
 T = TypeVar("T")
 
 _IDLE_SECONDS = 10.0
 
 
-class _Call:
-    """One function on its way through a worker thread and back to its event loop."""
+Soon = Callable[[Callable[[], object]], object]
+
+
+def soon_here() -> Soon:
+    """Return what has the event loop that runs here call a function, from whatever thread.
+
+    It does not wait for that, or whoever calls would be held up by what that loop does. It raises
+    ``RuntimeError`` once the loop has ended.
+    """
+    loop = current_token().native_token
+    # Of asyncio and of trio.
+    soon = getattr(loop, "call_soon_threadsafe", None) or getattr(loop, "run_sync_soon", None)
+    return cast("Soon", soon)
+
+
+class Call(Generic[T]):
+    """One function on its way through a worker thread and back to the event loop it is made in.
+
+    Args:
+        function: The function.
+        late: Told, in a thread, what the function returned after the caller had left.
+
+    Attributes:
+        value: What the function returned.
+        error: What it raised, if it did.
+        asked: Whether anybody has waited for it.
+    """
 
     def __init__(
-        self,
-        function: Callable[[], Any],
-        late: Callable[[Any], None] | None,
-        token: EventLoopToken,
+        self, function: Callable[[], T], *, late: Callable[[T], object] | None = None
     ) -> None:
+        self.value: Any = None
+        self.error: BaseException | None = None
+        self.asked = False
         self._function = function
         self._late = late
-        self._token = token
+        self._soon = soon_here()
+        self._done = anyio.Event()
         self._lock = threading.Lock()
         self._abandoned = False
         self._finished = False
-        self.done = anyio.Event()
-        self.value: Any = None
-        self.error: BaseException | None = None
 
-    def run(self) -> None:
+    async def outcome(self) -> T:
+        """Wait for what the function returns, or raise what it raises.
+
+        Who is cancelled meanwhile leaves the thread behind, where the function ends on its own.
+        """
+        self.asked = True
         try:
-            self.value = self._function()
-        except BaseException as error:  # noqa: BLE001  Carried to the caller, who raises it.
-            self.error = error
-        with self._lock:
-            self._finished = True
-            abandoned = self._abandoned
-        if abandoned:
-            self._tell_late()
-            return
-        # The loop may be gone by now; then nobody is left to be told.
-        with contextlib.suppress(RuntimeError, anyio.RunFinishedError):
-            from_thread.run_sync(self.done.set, token=self._token)
+            await self._done.wait()
+        except BaseException:
+            self._abandon()
+            raise
+        if self.error is not None:
+            raise self.error
+        value: T = self.value
+        return value
 
-    def abandon(self) -> None:
+    def _abandon(self) -> None:
         with self._lock:
             self._abandoned = True
             finished = self._finished
         if finished and self._late is not None:
             # The value arrived in the moment in which the caller left: nobody has taken it.
-            threading.Thread(target=self._tell_late, daemon=True).start()
+            threading.Thread(target=self.tell_late, daemon=True).start()
 
-    def _tell_late(self) -> None:
+    # -- in the thread -----------------------------------------------------------------------
+
+    def run(self) -> bool:
+        """Call the function; return whether its caller is still there."""
+        try:
+            self.value = self._function()
+        except BaseException as error:  # noqa: BLE001  Carried to the caller, who raises it.
+            self.error = error
+        del self._function  # What it was made of may be large, or hold this call in turn.
+        with self._lock:
+            self._finished = True
+            return not self._abandoned
+
+    def tell(self) -> None:
+        """Wake the caller."""
+        # The loop may be gone by now; then nobody is left to be told.
+        with contextlib.suppress(RuntimeError):
+            self._soon(self._done.set)
+
+    def tell_late(self) -> None:
+        """Hand over the value where the caller has left."""
         if self._late is not None and self.error is None:
             # Best effort by contract: there is nobody left to raise to.
             with contextlib.suppress(Exception):
                 self._late(self.value)
 
 
+_Calls = Sequence[Call[Any]]
+
+
 class _Workers:
     """Idle daemon threads, kept for a while because starting one costs more than most calls."""
 
     def __init__(self) -> None:
-        self._idle: list[queue.SimpleQueue[_Call]] = []
+        self._idle: list[queue.SimpleQueue[_Calls]] = []
         self._lock = threading.Lock()
 
-    def submit(self, call: _Call) -> None:
+    def submit(self, calls: _Calls) -> None:
         with self._lock:
             inbox = self._idle.pop() if self._idle else None
         if inbox is None:
@@ -84,22 +130,38 @@ class _Workers:
             threading.Thread(
                 target=self._work, args=(inbox,), name="qiskit-gateway worker", daemon=True
             ).start()
-        inbox.put(call)
+        inbox.put(calls)
 
-    def _work(self, inbox: "queue.SimpleQueue[_Call]") -> None:
+    def _work(self, inbox: "queue.SimpleQueue[_Calls]") -> None:
         while True:
             try:
-                call = inbox.get(timeout=_IDLE_SECONDS)
+                calls = inbox.get(timeout=_IDLE_SECONDS)
             except queue.Empty:
                 if self._retire(inbox):
                     return
                 continue
-            call.run()
-            del call  # A kept reference would hold the last result while the thread idles.
-            with self._lock:
-                self._idle.append(inbox)
+            self._make(calls, inbox)
+            del calls  # A kept reference would hold the last result while the thread idles.
 
-    def _retire(self, inbox: "queue.SimpleQueue[_Call]") -> bool:
+    def _make(self, calls: _Calls, inbox: "queue.SimpleQueue[_Calls]") -> None:
+        for call in calls:
+            stays = call.run()
+            if not stays:
+                call.tell_late()  # It may block: nobody else is to wait for this thread.
+            over = not stays or call.error is not None or call is calls[-1]
+            if over:
+                # First, since whoever is told may want a thread for the next call at once.
+                self._rest(inbox)
+            if stays:
+                call.tell()
+            if over:
+                return
+
+    def _rest(self, inbox: "queue.SimpleQueue[_Calls]") -> None:
+        with self._lock:
+            self._idle.append(inbox)
+
+    def _retire(self, inbox: "queue.SimpleQueue[_Calls]") -> bool:
         # An inbox that is no longer idle has been handed a call that is about to arrive.
         with self._lock:
             if inbox not in self._idle:
@@ -111,8 +173,16 @@ class _Workers:
 _WORKERS = _Workers()
 
 
+def start_in_thread(*calls: Call[Any]) -> None:
+    """Make calls in one daemon thread, one after the other.
+
+    Each is made only if the one before it went well, and its caller has not left by then.
+    """
+    _WORKERS.submit(calls)
+
+
 async def call_in_thread(
-    function: Callable[[], T], *, late: Callable[[T], None] | None = None
+    function: Callable[[], T], *, late: Callable[[T], object] | None = None
 ) -> T:
     """Run a blocking function in a daemon thread and await what it returns.
 
@@ -128,17 +198,9 @@ async def call_in_thread(
     Raises:
         BaseException: Whatever the function raised.
     """
-    call = _Call(function, late, current_token())
-    _WORKERS.submit(call)
-    try:
-        await call.done.wait()
-    except BaseException:
-        call.abandon()
-        raise
-    if call.error is not None:
-        raise call.error
-    value: T = call.value
-    return value
+    call = Call(function, late=late)
+    start_in_thread(call)
+    return await call.outcome()
 
 
 def call_within(function: Callable[[], T], seconds: float) -> T:

@@ -5,13 +5,17 @@ once whoever made it has left, those who wait behind it are told so, and that no
 """
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 from weakref import WeakKeyDictionary
 
 from qiskit.providers import BackendV2
 
 from qiskit_gateway.backends.errors import BackendError
+from qiskit_gateway.backends.threads import call_in_thread
+
+T = TypeVar("T")
 
 # How often those who wait look whether they still should.
 _LOOK_SECONDS = 0.1
@@ -41,6 +45,15 @@ class Errand:
         with self._lock:
             self.left = True
             return self._begun
+
+
+async def on_errand(function: Callable[[Errand], T]) -> T:
+    """Call a blocking function in a thread that learns when its caller has left."""
+    errand = Errand()
+    try:
+        return await call_in_thread(lambda: function(errand))
+    finally:
+        errand.leave()
 
 
 class Turns:

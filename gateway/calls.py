@@ -111,15 +111,16 @@ class Calls:
         raise OverdueError(patience.reason, transient=True, fault="network", submitted=True)
 
     async def _asked_for(self, member: FleetMember, handle: Handle) -> Sequence[Outcome]:
-        asking = AsyncRetrying(
-            retry=retry_if_exception(lost_connection),
-            wait=self.backoff_seconds,
-            stop=stop_after_attempt(self.policy.retry.max_attempts),
-            sleep=anyio.sleep,
-            reraise=True,
-        )
-        outcomes: Sequence[Outcome] = await asking(member.collect, handle)
-        return outcomes
+        tries = 1
+        while True:
+            try:
+                return await member.collect(handle)
+            except BackendError as error:
+                if not lost_connection(error) or tries >= self.policy.retry.max_attempts:
+                    raise
+                seconds = self._wait_seconds(error, tries)
+            await anyio.sleep(seconds)
+            tries += 1
 
     async def _asked_for_and_watched(
         self, member: FleetMember, handle: Handle, told: Callable[[bool], None]
@@ -182,9 +183,10 @@ class Calls:
         """Return how long to wait after a try that failed."""
         error = error_of(state)
         assert isinstance(error, BackendError)  # noqa: S101  Nothing else is tried again.
-        return self.policy.retry.backoff_seconds(
-            state.attempt_number, self.draw(), error.retry_after_seconds
-        )
+        return self._wait_seconds(error, state.attempt_number)
+
+    def _wait_seconds(self, error: BackendError, tries: int) -> float:
+        return self.policy.retry.backoff_seconds(tries, self.draw(), error.retry_after_seconds)
 
     async def _hand_over(self, batch: Batch, member: FleetMember) -> Handle:
         seconds = self.policy.submit_seconds

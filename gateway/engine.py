@@ -5,7 +5,9 @@ that a program that is done can end; on the way out the runs that still go on ar
 that their jobs do not run on unseen.
 """
 
+import asyncio
 import contextlib
+import sys
 import threading
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
@@ -25,12 +27,16 @@ class Engine:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._portal: BlockingPortal | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._scopes: set[anyio.CancelScope] = set()
 
     def start(self, function: Callable[[], Awaitable[None]]) -> None:
         """Run an async function on the loop, and return at once. It must not raise."""
-        self._started().start_task_soon(self._tracked, function)
+        self._started()
+        assert self._loop is not None  # noqa: S101
+        # Not through the portal, which would wait until the loop has time for it.
+        asyncio.run_coroutine_threadsafe(self._tracked(function), self._loop)
 
     def call(self, function: Callable[[], T]) -> T:
         """Call a function on the loop, from wherever the caller is, and return its answer."""
@@ -39,6 +45,9 @@ class Engine:
         return self._started().call(function)
 
     async def _tracked(self, function: Callable[[], Awaitable[None]]) -> None:
+        # The context is a copy of the caller's, whose event loop may be of another kind.
+        if (sniffio := sys.modules.get("sniffio")) is not None:
+            sniffio.current_async_library_cvar.set("asyncio")
         with anyio.CancelScope() as scope:
             self._scopes.add(scope)
             try:
@@ -59,6 +68,7 @@ class Engine:
         ready: Future[BlockingPortal] = Future()
 
         async def serve() -> None:
+            self._loop = asyncio.get_running_loop()
             async with BlockingPortal() as portal:
                 ready.set_result(portal)
                 await portal.sleep_until_stopped()
@@ -84,7 +94,8 @@ class Engine:
 
     def _leave(self) -> None:
         """Cancel what still runs, and give the providers a moment to hear of it."""
-        if self._scopes and self._portal is not None and self._thread is not None:
+        if self._portal is not None:
+            # Also where no run is known of: one may be about to begin.
             future = self._portal.start_task_soon(self._drain)
             with contextlib.suppress(TimeoutError):
                 future.result(_EXIT_SECONDS)

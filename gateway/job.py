@@ -9,10 +9,10 @@ from dataclasses import replace
 from typing import Any
 
 import anyio
-from anyio.lowlevel import current_token
 from qiskit.primitives import BasePrimitiveJob, PrimitiveResult
 from qiskit.providers import JobStatus
 
+from qiskit_gateway.backends.threads import soon_here
 from qiskit_gateway.dispatch import Run
 from qiskit_gateway.engine import ENGINE
 from qiskit_gateway.errors import GatewayError, PlanError, RunError
@@ -125,11 +125,9 @@ class RouterJob(BasePrimitiveJob[PrimitiveResult[Any], JobStatus]):
         return self._wait().__await__()
 
     async def _wait(self) -> PrimitiveResult[Any]:
-        over, loop = anyio.Event(), current_token().native_token
-        # Of asyncio and of trio. They return at once: the engine must never wait for the caller's
-        # loop, which may be blocked in the result() of another job.
-        soon = getattr(loop, "call_soon_threadsafe", None) or getattr(loop, "run_sync_soon", None)
-        assert soon is not None  # noqa: S101
+        # The engine must never wait for the caller's loop, which may be blocked in the result() of
+        # another job.
+        over, soon = anyio.Event(), soon_here()
 
         def tell(_: Future[PrimitiveResult[Any]]) -> None:
             with contextlib.suppress(RuntimeError):  # The caller's loop has ended: nobody waits.
