@@ -1,5 +1,6 @@
 """Members of a fleet: everything that touches a provider."""
 
+from qiskit_gateway.backends.allowance import Allowance
 from qiskit_gateway.backends.errors import BackendError, Refused
 from qiskit_gateway.backends.fleet import Fleet
 from qiskit_gateway.backends.limits import Limits
@@ -10,6 +11,7 @@ from qiskit_gateway.backends.scripted import ScriptedBackend
 from qiskit_gateway.backends.simulated import SimulatedMember
 
 __all__ = [
+    "Allowance",
     "BackendError",
     "Fleet",
     "FleetMember",

@@ -6,6 +6,7 @@ from typing import TypeVar
 
 from qiskit.providers import BackendV2
 
+from qiskit_gateway.backends.allowance import Allowance, allowance_of
 from qiskit_gateway.backends.member import FleetMember
 from qiskit_gateway.backends.provider import Member
 
@@ -40,6 +41,7 @@ class Fleet:
         if not made:
             raise ValueError("a fleet needs at least one backend, got none")
         self._members = _named(made)
+        _check_shared(self)
         self._kept: dict[type, object] = {}
 
     @classmethod
@@ -80,6 +82,23 @@ class Fleet:
         found = self._kept.setdefault(kind, kind())
         assert isinstance(found, kind)  # noqa: S101
         return found
+
+
+def _check_shared(fleet: Fleet) -> None:
+    """Make sure that members which share an allowance agree on it."""
+    first: dict[str, tuple[str, Allowance]] = {}
+    for member in fleet:
+        own = allowance_of(member.pricing)
+        if own is None or not own.name:
+            continue
+        other, said = first.setdefault(own.name, (member.name, own))
+        for key in ("amount", "period", "unit", "used"):
+            one, two = getattr(said, key), getattr(own, key)
+            if one != two:
+                raise ValueError(
+                    f"{other!r} and {member.name!r} share the allowance {own.name!r}, and do not "
+                    f"agree on its {key}: {one!r} and {two!r}"
+                )
 
 
 def _as_member(given: object) -> FleetMember:

@@ -192,13 +192,17 @@ class Hqc:
 def _check_amounts(owner: Any) -> None:
     for name in owner.__dataclass_fields__:
         value = getattr(owner, name)
-        if value is None and name == "seconds":
-            continue
-        # Looked at by type first: to ask what is a Real takes longer than all the rest.
-        if type(value) is not int and type(value) is not float:
-            _check_kind(name, value)
-        if not 0 <= value < inf:
-            raise ValueError(f"{name} must be zero or more and finite, got {value!r}")
+        if value is not None or name != "seconds":
+            check_number(name, value)
+
+
+def check_number(name: str, value: Any) -> None:
+    """Make sure that an argument is a number, zero or more and finite."""
+    # Looked at by type first: to ask what is a Real takes longer than all the rest.
+    if type(value) is not int and type(value) is not float:
+        _check_kind(name, value)
+    if not 0 <= value < inf:
+        raise ValueError(f"{name} must be zero or more and finite, got {value!r}")
 
 
 def _check_kind(name: str, value: object) -> None:

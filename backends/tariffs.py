@@ -11,8 +11,9 @@ from difflib import get_close_matches
 from inspect import Parameter, signature
 from math import inf
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
+from qiskit_gateway.backends.allowance import Allowance, allowance_of
 from qiskit_gateway.backends.pricing import (
     FREE,
     Hqc,
@@ -25,6 +26,7 @@ from qiskit_gateway.backends.pricing import (
 
 Currency = Literal["USD", "EUR", "credits", "HQC"]
 _HOUR_SECONDS = 3600.0
+_SECONDS = Pricing(per_second=1.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +54,11 @@ class PublishedTariff:
         return self.pricing(usage)
 
     @property
+    def allowance(self) -> Allowance | None:
+        """Return what of it is free in every period, or paid for already."""
+        return allowance_of(self.pricing)
+
+    @property
     def needs_seconds(self) -> bool:
         """Return whether the price depends on the machine time."""
         return needs_seconds(self.pricing)
@@ -62,13 +69,14 @@ class PublishedTariff:
         return needs_gates(self.pricing)
 
 
-def tariff(name: str, **overrides: float | bool) -> PublishedTariff:
+def tariff(name: str, /, **overrides: float | bool | str) -> PublishedTariff:
     """Return a published tariff.
 
     Args:
         name: One of :func:`tariff_names`.
         **overrides: The arguments that the tariff asks for (see :data:`ARGUMENTS`), and any rate of
-            its :class:`~qiskit_gateway.backends.pricing.Pricing` that is another for you.
+            its :class:`~qiskit_gateway.backends.pricing.Pricing` that is another for you, or what
+            is other in its :class:`~qiskit_gateway.backends.allowance.Allowance`.
 
     Raises:
         ValueError: If there is none of that name.
@@ -99,6 +107,7 @@ ARGUMENTS: Mapping[str, str] = MappingProxyType(
         "usd_per_eur": "what you pay for one euro, in USD",
         "usd_per_credit": "what you pay for one credit, in USD (published: 0.01)",
         "usd_per_hqc": "what you pay for one Quantinuum credit (HQC), in USD; not published",
+        "credits_per_second": "how many credits a second of machine time takes; not published",
         "error_mitigation": "whether the provider's error mitigation is on, as it is by default",
         "program_sets": "whether a whole job is one Braket task, as on devices with program sets; "
         "by default each circuit is a task, which is the dearer reading",
@@ -107,9 +116,12 @@ ARGUMENTS: Mapping[str, str] = MappingProxyType(
 """The arguments that tariffs ask for beside rates, and what each means."""
 
 
+_Rates = Pricing | Hqc | Allowance
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Listing:
-    make: Callable[..., Pricing | Hqc]
+    make: Callable[..., _Rates]
     currency: Currency
     source: str
     as_of: str
@@ -117,8 +129,8 @@ class _Listing:
 
 
 def _priced(
-    name: str, make: Callable[..., Pricing | Hqc], overrides: Mapping[str, float | bool]
-) -> Pricing | Hqc:
+    name: str, make: Callable[..., _Rates], overrides: Mapping[str, float | bool | str]
+) -> _Rates:
     asked = signature(make).parameters
     for argument, parameter in asked.items():
         if argument in overrides:
@@ -127,11 +139,20 @@ def _priced(
             raise TypeError(f"tariff {name!r} needs {argument}: {ARGUMENTS[argument]}")
     pricing = make(**{key: value for key, value in overrides.items() if key in asked})
     rates: dict[str, Any] = {key: value for key, value in overrides.items() if key not in asked}
-    known = [field.name for field in fields(pricing)]
+    known = _rates_of(pricing)
     for rate in rates:
         if rate not in known:
             raise TypeError(f"tariff {name!r} takes {', '.join([*asked, *known])}; got {rate!r}")
-    return replace(pricing, **rates)
+    if not isinstance(pricing, Allowance):
+        return replace(pricing, **rates)
+    metered = {rate: rates.pop(rate) for rate in _rates_of(pricing.meter) if rate in rates}
+    return replace(pricing, meter=replace(cast("Any", pricing.meter), **metered), **rates)
+
+
+def _rates_of(pricing: Any) -> list[str]:
+    """Return what may be said of a tariff; of one with an allowance, also of its meter."""
+    names = [field.name for field in fields(pricing) if field.name != "meter"]
+    return names + (_rates_of(pricing.meter) if isinstance(pricing, Allowance) else [])
 
 
 def _check_argument(name: str, value: object, kind: type) -> None:
@@ -144,7 +165,7 @@ def _check_argument(name: str, value: object, kind: type) -> None:
         raise ValueError(f"{name} must be above 0 and finite, got {value!r}")
 
 
-def _braket(per_shot: float) -> Callable[..., Pricing]:
+def _braket(per_shot: float) -> Callable[..., _Rates]:
     def make(*, program_sets: bool = False) -> Pricing:
         if program_sets:
             return Pricing(per_job=0.30, per_shot=per_shot)
@@ -153,7 +174,7 @@ def _braket(per_shot: float) -> Callable[..., Pricing]:
     return make
 
 
-def _qbraid(credits_per_shot: float) -> Callable[..., Pricing]:
+def _qbraid(credits_per_shot: float) -> Callable[..., _Rates]:
     def make(*, usd_per_credit: float = 0.01) -> Pricing:
         return Pricing(per_circuit=30 * usd_per_credit, per_shot=credits_per_shot * usd_per_credit)
 
@@ -162,7 +183,7 @@ def _qbraid(credits_per_shot: float) -> Callable[..., Pricing]:
 
 def _ionq_azure(
     *, gate_1q: float, gate_2q: float, floor: float, mitigated_floor: float
-) -> Callable[..., Pricing]:
+) -> Callable[..., _Rates]:
     def make(*, error_mitigation: bool = True) -> Pricing:
         return Pricing(
             per_1q_gate_shot=gate_1q,
@@ -173,19 +194,45 @@ def _ionq_azure(
     return make
 
 
-def _fixed(pricing: Pricing) -> Callable[..., Pricing]:
+def _fixed(pricing: _Rates) -> Callable[..., _Rates]:
     return lambda: pricing
 
 
-def _hourly(usd: float) -> Callable[..., Pricing]:
+def _hourly(usd: float) -> Callable[..., _Rates]:
     return _fixed(Pricing(per_second=usd / _HOUR_SECONDS))
 
 
-def _hourly_eur(eur: float) -> Callable[..., Pricing]:
+def _hourly_eur(eur: float) -> Callable[..., _Rates]:
     def make(*, usd_per_eur: float) -> Pricing:
         return Pricing(per_second=eur * usd_per_eur / _HOUR_SECONDS)
 
     return make
+
+
+def _free_hour(usd: float) -> _Rates:
+    return Allowance(
+        meter=_SECONDS,
+        amount=_HOUR_SECONDS,
+        period="month",
+        unit="s",
+        usd_per_unit=usd / _HOUR_SECONDS,
+    )
+
+
+def _free_minutes() -> _Rates:
+    return Allowance(meter=_SECONDS, amount=600, period=28.0, unit="s", usd_per_unit=inf)
+
+
+def _free_credits(*, credits_per_second: float) -> _Rates:
+    meter = Pricing(per_second=credits_per_second)
+    return Allowance(meter=meter, amount=30, period="month", unit="credits", usd_per_unit=inf)
+
+
+def _subscribed_hqc(amount: float, unit: str = "HQC") -> Callable[..., _Rates]:
+    meter = Hqc(usd_per_hqc=1)
+    return _fixed(
+        Allowance(meter=meter, amount=amount, period="month", unit=unit, usd_per_unit=inf)
+    )
 
 
 def _hqc(*, usd_per_hqc: float) -> Hqc:
@@ -200,7 +247,7 @@ def _each(
     currency: Currency,
     source: str,
     as_of: str,
-    makers: Mapping[str, Callable[..., Pricing | Hqc]],
+    makers: Mapping[str, Callable[..., _Rates]],
     note: str = "",
 ) -> dict[str, _Listing]:
     return {
@@ -267,6 +314,19 @@ _LISTINGS: Mapping[str, _Listing] = MappingProxyType(
         "initial preparations and resets; all branches of control flow count; what a credit costs is by contract",
     )
     | _each(
+        "HQC",
+        _AZURE,
+        "2026-04-15",
+        {
+            "azure:quantinuum_standard": _subscribed_hqc(10_000),
+            "azure:quantinuum_standard_emulator": _subscribed_hqc(100_000, "eHQC"),
+            "azure:quantinuum_premium": _subscribed_hqc(17_000),
+            "azure:quantinuum_premium_emulator": _subscribed_hqc(170_000, "eHQC"),
+        },
+        "the credits of a subscription of 125 000 USD a month (standard) or 175 000 (premium), which "
+        "are not in the price; taken as those of a calendar month, and none are sold beyond them",
+    )
+    | _each(
         "USD",
         _AZURE,
         "2026-04-15",
@@ -288,20 +348,28 @@ _LISTINGS: Mapping[str, _Listing] = MappingProxyType(
         "api-evangelist/ibm-quantum plans, citing ibm.com/quantum/pricing",
         "2026-05-25",
         {
-            "ibm:open": _fixed(FREE),
+            "ibm:open": _free_minutes,
             "ibm:pay_as_you_go": _fixed(Pricing(per_second=1.60)),
             "ibm:flex": _hourly(72 * 60),
             "ibm:premium": _hourly(48 * 60),
         },
-        "of machine time; the 10 free minutes in 28 days of the open plan, and the 30 000 USD that "
-        "flex asks for, are not counted",
+        "of machine time, of which the open plan has 10 minutes in any 28 days and sells no more; "
+        "the 30 000 USD that flex asks for are not counted",
     )
     | _each(
         "USD",
         "api-evangelist/iqm-quantum-computers plans",
         "2026-08-23",
         {"iqm:resonance": _fixed(Pricing(per_second=0.30))},
-        "the lowest price of a QPU second; the 30 free credits a month are not counted",
+        "the lowest price of a QPU second",
+    )
+    | _each(
+        "credits",
+        "api-evangelist/iqm-quantum-computers plans",
+        "2026-08-23",
+        {"iqm:starter": _free_credits},
+        "up to 30 free credits a month, taken as those of a calendar month; what a second takes of "
+        "them was not published",
     )
     | _each(
         "EUR",
@@ -317,7 +385,13 @@ _LISTINGS: Mapping[str, _Listing] = MappingProxyType(
         "USD",
         "api-evangelist/alice--bob plans",
         "2026-08-06",
-        {"alice_bob:qpu": _hourly(5000), "alice_bob:emulator": _hourly(25)},
-        "by the hour; the free hour of each a month is not counted",
+        {
+            "alice_bob:qpu": _hourly(5000),
+            "alice_bob:emulator": _hourly(25),
+            "alice_bob:qpu_free_hour": lambda: _free_hour(5000),
+            "alice_bob:emulator_free_hour": lambda: _free_hour(25),
+        },
+        "by the hour; one hour of each is free a month, taken as a calendar month, which only the "
+        "tariffs that are named for it count",
     )
 )

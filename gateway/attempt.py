@@ -13,6 +13,7 @@ import anyio
 from tenacity import AsyncRetrying, RetryCallState
 
 from qiskit_gateway import logs
+from qiskit_gateway.allowances import Price
 from qiskit_gateway.backends.batch import Batch
 from qiskit_gateway.backends.errors import BackendError, Refused
 from qiskit_gateway.backends.member import FleetMember, Handle
@@ -82,7 +83,7 @@ class Attempts:
     Attributes:
         policy: The rules.
         batch_of: Make the batch of a shard, for one of its tries there.
-        price_of: Return the expected price of a shard, in USD.
+        price_of: Return the expected price of the present try of a shard.
         write: Write the outcomes of an attempt down and into the results, and say what is missing.
         claim: Whether what a shard has brought is to be written, and not that of another with the
             same pieces; asked once, just before.
@@ -99,7 +100,7 @@ class Attempts:
 
     policy: Policy
     batch_of: Callable[[Shard, int], Batch]
-    price_of: Callable[[Shard], float]
+    price_of: Callable[[Shard], Price]
     write: Write
     claim: Callable[[int], bool]
     may_retry: Callable[[int, Failure], bool]
@@ -150,7 +151,7 @@ class Attempts:
         except BackendError as error:
             return ShardLost(shard=shard.index, reason=attempt.failure or str(error))
         if handle is None:
-            self._end(attempt, "cancelled", "", price_usd=0.0)
+            self._end(attempt, "cancelled", "", paid=False)
             return ShardCancelled(shard=shard.index, confirmed=True)
         try:
             return await self._recorded(attempt, self._receive(shard, member, handle, attempt))
@@ -211,25 +212,21 @@ class Attempts:
         try:
             return await doing
         except Refused as verdict:
-            self._end(attempt, "refused", str(verdict), price_usd=0.0)
+            self._end(attempt, "refused", str(verdict), paid=False)
             raise
         except BackendError as error:
             taken = {True: "failed", False: "failed", None: "unknown"}[error.submitted]
-            price = 0.0 if error.submitted is False else attempt.price_usd
-            self._end(attempt, taken, str(error), price_usd=price)
+            self._end(attempt, taken, str(error), paid=error.submitted is not False)
             raise
         except _TakenBackError:
-            self._end(attempt, "cancelled", "", price_usd=0.0)
+            self._end(attempt, "cancelled", "", paid=False)
             raise
         except _SurplusError:
             reason = "what it brought had arrived before"
-            self._end(attempt, "cancelled", reason, price_usd=attempt.price_usd)
+            self._end(attempt, "cancelled", reason)
             raise
         except BaseException:
-            noted = not self.leaves(attempt.shard)
-            self._end(
-                attempt, "cancelled", attempt.failure, price_usd=attempt.price_usd, noted=noted
-            )
+            self._end(attempt, "cancelled", attempt.failure, noted=not self.leaves(attempt.shard))
             raise
 
     async def _submit_and_collect(
@@ -270,7 +267,7 @@ class Attempts:
         finished = self._checked(shard, await self.write(shard, attempt, outcomes))
         whole = not finished.missing and not finished.failed
         reason = finished.failed[0][2] if finished.failed else ""
-        self._end(attempt, "done" if whole else "short", reason, price_usd=attempt.price_usd)
+        self._end(attempt, "done" if whole else "short", reason)
         return finished
 
     async def _found_again(
@@ -343,6 +340,7 @@ class Attempts:
 
     def _begin(self, shard: Shard, member: str) -> Attempt:
         self._tries[shard.index] = number = self._tries.get(shard.index, 0) + 1
+        price = self.price_of(shard)
         attempt = Attempt(
             shard=shard.index,
             member=member,
@@ -351,17 +349,19 @@ class Attempts:
             circuits=shard.circuits,
             shots=shard.shots,
             submitted_seconds=self._now(),
-            price_usd=self.price_of(shard),
+            price_usd=price.usd,
+            free_units=price.free_units,
         )
         self.record.append(attempt)
         return attempt
 
     def _end(
-        self, attempt: Attempt, outcome: str, failure: str, *, price_usd: float, noted: bool = True
+        self, attempt: Attempt, outcome: str, failure: str, *, paid: bool = True, noted: bool = True
     ) -> None:
         attempt.outcome = outcome
         attempt.failure = failure
-        attempt.price_usd = price_usd
+        if not paid:
+            attempt.price_usd = attempt.free_units = 0.0
         attempt.finished_seconds = self._now()
         if outcome not in {"done", "short"} and noted:
             self._note_down(self.diary.ended, attempt)

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -95,16 +95,33 @@ class JobPrice:
             yield from {self.most, self.kink, min(self.kink + 1, self.most)}
 
 
+@dataclass(frozen=True, slots=True)
+class Credit:
+    """What a member does for nothing, before it is paid.
+
+    Attributes:
+        pot: From which it comes; members may share one.
+        left: How much is left, in the unit of the member's price.
+        usd_per_unit: What a unit beyond counts.
+    """
+
+    pot: str
+    left: float
+    usd_per_unit: float
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bid:
     """What a member asks for circuits that are alike, in money and time.
 
     Attributes:
         member: Its name.
-        price: Of a job.
+        price: Of a job, in USD; in units of the credit, where it has one.
         wait_seconds: Until it begins with them.
         circuit_seconds: For each.
         job_seconds: For each job, beside its circuits.
+        credit: What it does for nothing.
+        other_usd: What else counts for each circuit, where it has a credit.
     """
 
     member: str
@@ -112,6 +129,36 @@ class Bid:
     wait_seconds: float = 0.0
     circuit_seconds: float = 0.0
     job_seconds: float = 0.0
+    credit: Credit | None = None
+    other_usd: float = 0.0
+
+    @property
+    def linear(self) -> bool:
+        """Return whether a circuit costs the same in any job, and after any other."""
+        return self.credit is None and self.price.linear
+
+    def usd(self, units: Floats, circuits: NDArray[np.int64]) -> Floats:
+        """Return what so many circuits cost that take so many units of the price."""
+        if self.credit is None:
+            return units
+        beyond = units - self.credit.left
+        beyond = np.where(beyond > _TIE * units, beyond, 0.0)
+        usd: Floats = beyond * self.credit.usd_per_unit + circuits * self.other_usd
+        return usd
+
+    def for_nothing(self) -> "Bid":
+        """Return the bid if its credit were without end."""
+        each, most = self.other_usd, self.price.most
+        return replace(self, credit=None, price=JobPrice(most, each, each, most * each, each))
+
+    @property
+    def full_usd(self) -> float:
+        """Return what a job of most circuits costs."""
+        return float(self.whole(np.array([self.price.most]))[0])
+
+    def whole(self, circuits: NDArray[np.int64]) -> Floats:
+        """Return what so many circuits each cost, in as few and as equal jobs as can be."""
+        return self.usd(self.price.whole(circuits), circuits)
 
     def seconds(self, circuits: int) -> float:
         """Return when so many would be done; 0 for none."""

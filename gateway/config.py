@@ -88,8 +88,12 @@ def load_config(
     form = _validated(file.name, text, document, variables)
     members, problems = made_members(form.members, variables)
     if not problems:
-        fleet = Fleet(members)
-        problems = _strangers(document, fleet.names)
+        try:
+            fleet = Fleet(members)
+        except ValueError as error:  # Members that share something do not agree on it.
+            problems = [Problem(path=("members",), text=str(error))]
+        else:
+            problems = _strangers(document, fleet.names)
     if problems:
         raise ConfigError(listed(file.name, problems, text))
     journal = resolved(form.journal, variables)

@@ -67,13 +67,14 @@ class RunDiary:
         written = self._database.execute(
             "INSERT INTO attempts "
             "(job_id, state, seed, shard, number, member, pieces, circuits, shots, price_usd, "
-            "submitted) "
-            "SELECT ?, 'intended', ?, ?, ?, ?, ?, ?, ?, ?, ? "
+            "free_units, submitted) "
+            "SELECT ?, 'intended', ?, ?, ?, ?, ?, ?, ?, ?, ?, ? "
             "WHERE EXISTS (SELECT 1 FROM runs WHERE job_id = ? AND holder = ?)",
             (
                 *(self._job_id, seed, attempt.shard, attempt.number, attempt.member),
                 *(_pieces_text(attempt.pieces), attempt.circuits, attempt.shots),
-                *(attempt.price_usd, attempt.submitted_seconds, self._job_id, self.token),
+                *(attempt.price_usd, attempt.free_units, attempt.submitted_seconds),
+                *(self._job_id, self.token),
             ),
         )
         self._database.wrote(0)
@@ -115,11 +116,11 @@ class RunDiary:
     def ended(self, attempt: Attempt) -> None:
         """Write down how an attempt ended that brought nothing."""
         self._database.execute(
-            "UPDATE attempts SET state = ?, finished = ?, failure = ?, price_usd = ? "
-            "WHERE job_id = ? AND shard = ? AND number = ? AND state != 'arrived'",
+            "UPDATE attempts SET state = ?, finished = ?, failure = ?, price_usd = ?, "
+            "free_units = ? WHERE job_id = ? AND shard = ? AND number = ? AND state != 'arrived'",
             (
                 *(attempt.outcome, attempt.finished_seconds, redact(attempt.failure)),
-                *(attempt.price_usd, *self._key(attempt)),
+                *(attempt.price_usd, attempt.free_units, *self._key(attempt)),
             ),
         )
 
@@ -184,13 +185,13 @@ def entries_of(database: Database, job_id: str) -> Iterator[Entry]:
 
 _COLUMNS = (
     "shard, member, number, pieces, circuits, shots, provider_job_id, submitted, accepted, "
-    "finished, price_usd, failure"
+    "finished, price_usd, free_units, failure"
 )
 
 
 def _attempt(row: Sequence[Any]) -> Attempt:
     shard, member, number, pieces, circuits, shots, job_id, *rest = row
-    submitted, accepted, finished, price, failure = rest
+    submitted, accepted, finished, price, units, failure = rest
     return Attempt(
         shard=int(shard),
         member=str(member),
@@ -203,6 +204,7 @@ def _attempt(row: Sequence[Any]) -> Attempt:
         accepted_seconds=accepted,
         finished_seconds=finished,
         price_usd=float(price),
+        free_units=float(units),
         failure=str(failure),
     )
 

@@ -102,7 +102,6 @@ class Run:
         )
         self._scheduler: Scheduler | None = None
         self._surveying: anyio.CancelScope | None = None
-        self._prices: dict[int, float] = {}
         self._log = logs.logger_for(job_id) if log is None else log
         self._stop_reason = ""
         self._draw = draw
@@ -231,8 +230,6 @@ class Run:
     def _take_off(self, instruction: Submit | Fetch) -> None:
         # Made here, so that a cancellation finds it before the task has begun.
         self._scopes[instruction.shard.index] = anyio.CancelScope()
-        if isinstance(instruction, Submit):
-            self._prices[instruction.shard.index] = instruction.price_usd
         carry = self._fly if isinstance(instruction, Submit) else self._fetch
         self._group.start_soon(carry, instruction.shard, instruction.member)
 
@@ -333,7 +330,7 @@ class Run:
         return Attempts(
             policy=self._policy,
             batch_of=self._batch_of,
-            price_of=lambda shard: self._prices[shard.index],
+            price_of=lambda shard: scheduler.price(shard.index),
             write=self._writer.write,
             may_retry=lambda shard, failure: scheduler.may_retry(
                 shard, failure, anyio.current_time()

@@ -3,8 +3,11 @@
 from collections.abc import Sequence
 from math import ceil, inf
 
+import numpy as np
+
 from qiskit_gateway.allocate import allocate
-from qiskit_gateway.bids import Bid, JobPrice
+from qiskit_gateway.allowances import Allotment
+from qiskit_gateway.bids import Bid, Credit, JobPrice
 from qiskit_gateway.frontier import Frontier
 from qiskit_gateway.policies.objectives import Objective, Then, Trade
 from qiskit_gateway.terms import Quoting, informed
@@ -12,6 +15,7 @@ from qiskit_gateway.workload import Load
 
 # Where shots may be divided, the work is dealt out in so many parts at least.
 _PARTS = 64
+_NEVER_USD = 1e9
 _NO_TRADE = Trade(0.0, (), 0.0)
 
 
@@ -40,8 +44,10 @@ def divide(
     if trade is None or len(members) == 1:
         return _levelled(quoting, members, objective, horizon, divisible=divisible)
     parts = max(1, ceil(_PARTS / work.circuits)) if divisible else 1
-    bids = [bid_of(quoting, member, trade, parts) for member in members]
-    if trade.usd_per_hour == 0 and horizon == inf and all(bid.price.linear for bid in bids):
+    bids = _without_ample(
+        [bid_of(quoting, member, trade, parts) for member in members], work, parts
+    )
+    if trade.usd_per_hour == 0 and horizon == inf and all(bid.linear for bid in bids):
         return allocate(work, members, quoting, objective, divisible=divisible)
 
     def prefer(member: str, held: int, size: int) -> tuple[float, ...]:
@@ -74,14 +80,19 @@ def bid_of(quoting: Quoting, member: str, trade: Trade = _NO_TRADE, parts: int =
     guess = informed(quoting.guess, compiled)
     other = trade.other_usd(offer) / parts if trade.others else 0.0
 
+    rate = _usd_per_unit(terms.allotment) * trade.price_factor
+    left = quoting.left.get(member, 0.0)
+    # Where nothing is left, a member is like any other.
+    credit = Credit(terms.allotment.name, left, rate) if terms.allotment and left else None
+
     def seconds(size: int) -> float:
         circuits = size / parts
         return terms.seconds(standing, Load(circuits, circuits * each), guess)
 
     def price(size: int) -> float:
         circuits = size / parts
-        usd = terms.usd(1, Load(ceil(circuits), circuits * each), seconds(size), compiled)
-        return trade.price_factor * times * usd + size * other
+        asked = terms.asked(1, Load(ceil(circuits), circuits * each), seconds(size), compiled)
+        return times * asked if credit else rate * times * asked + size * other
 
     first, last = seconds(1), seconds(most)
     slope = max(0.0, (last - first) / (most - 1)) if most > 1 else first
@@ -91,7 +102,29 @@ def bid_of(quoting: Quoting, member: str, trade: Trade = _NO_TRADE, parts: int =
         wait_seconds=offer.wait_seconds,
         circuit_seconds=times * slope,
         job_seconds=times * max(0.0, first - slope),
+        credit=credit,
+        other_usd=other,
     )
+
+
+def _usd_per_unit(allotment: Allotment | None) -> float:
+    if allotment is None:
+        return 1.0
+    # Where no more is sold, all else is to be done first.
+    return allotment.usd_per_unit if allotment.sells_more else _NEVER_USD
+
+
+def _without_ample(bids: Sequence[Bid], work: Load, parts: int) -> list[Bid]:
+    """Return bids in which what is left for nothing, where it is more than enough, is no limit."""
+    waiting = np.array([max(1, round(work.circuits * parts))])
+    scarce = {
+        bid.credit.pot
+        for bid in bids
+        if bid.credit and bid.price.whole(waiting)[0] > bid.credit.left
+    }
+    return [
+        bid if bid.credit is None or bid.credit.pot in scarce else bid.for_nothing() for bid in bids
+    ]
 
 
 def capacities(quoting: Quoting, members: Sequence[str], horizon: float) -> dict[str, float]:

@@ -111,7 +111,7 @@ class Endings:
             self._note(flight, event.reason)
             return
         if self._may_hide_a_bad_one(flight, failure) and self._state.count_retry():
-            for half in _halves(flight.shard.pieces):
+            for half in halves(flight.shard.pieces):
                 group = replace(flight.group, pieces=half, isolating=True)
                 self._state.dealer.line_up(flight.member, group)
             return
@@ -120,10 +120,11 @@ class Endings:
 
     def _try_failed(self, event: TryFailed, now: float) -> Iterator[Instruction]:
         self._state.retries += 1
+        flight = self._state.flights[event.shard]
         if event.failure.submitted is not False:
             self._state.sent = True
-            self._state.purse.renew(self._state.key(event.shard), now)
-        flight = self._state.flights[event.shard]
+            again = self._state.purse.renew(self._state.key(event.shard), now)
+            flight.price = again or flight.price
         flight.retried = True
         self._state.standings[flight.member].busy_since = now
         if not flight.group.isolating:
@@ -184,7 +185,7 @@ class Endings:
         flight = self._state.land(event.shard, now)
         self._state.purse.settle(self._state.key(event.shard))
         self._state.health.learned_nothing(flight.member)
-        paid = frozenset([flight.member] if flight.price_usd else [])
+        paid = frozenset([flight.member] if flight.price.costs else [])
         for piece in flight.shard.pieces:
             self.put(Left(piece=piece, unknown={flight.member: event.reason}, paid=paid))
 
@@ -228,7 +229,7 @@ def _barred_after(flight: Flight, failure: Failure) -> Barred:
     return replace(barred, never=barred.never | {member})
 
 
-def _halves(pieces: Sequence[Piece]) -> tuple[tuple[Piece, ...], tuple[Piece, ...]]:
+def halves(pieces: Sequence[Piece]) -> tuple[tuple[Piece, ...], tuple[Piece, ...]]:
     """Divide pieces into two shards of about the same number of circuits."""
     left = sum(piece.rows for piece in pieces) // 2
     first: list[Piece] = []

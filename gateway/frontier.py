@@ -4,23 +4,21 @@ Jobs have fees and floors, so that a circuit has no price of its own, and a memb
 many circuits by a horizon. For each horizon there is a cheapest division; together they are the
 frontier of price and time, from which the worth of an hour picks one.
 
-With all the time in the world the cheapest division is found exactly, for up to ``_EXACT`` circuits:
-as the number of jobs is free, only the size of the jobs counts, and all but one of them are as large
-as the member takes or as its floor pays for. Within a horizon it is exact for a small fleet and few
+With all the time in the world the cheapest division is found exactly, for up to some thousand
+circuits: see :mod:`~qiskit_gateway.packing`. Within a horizon it is exact for a small fleet and few
 circuits; else members are filled in the order of their price.
 """
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from qiskit_gateway.bids import Bid, Floats, JobPrice, capacities
+from qiskit_gateway.bids import Bid, Floats, capacities
+from qiskit_gateway.packing import job_sizes, parts_of
 
-# So many circuits at the end are divided exactly; those before go out at the best rate.
-_EXACT = 4096
 # Up to so many members and circuits each horizon's division is exact.
 _FEW_MEMBERS = 8
 _FEW_CIRCUITS = 32
@@ -57,8 +55,8 @@ class Frontier:
     _by_name: dict[str, Bid] = field(init=False)
     _times: Floats = field(init=False)
     _lines: Floats = field(init=False)
+    _credits: Floats = field(init=False)
     _prices: Floats | None = None
-    _tied: dict[int, list[Bid]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._by_name = {bid.member: bid for bid in self.bids}
@@ -72,6 +70,15 @@ class Frontier:
             [
                 (one.first, one.rise, one.last, one.slope, one.most)
                 for one in (bid.price for bid in self.bids)
+            ]
+        ).T
+
+        self._credits = np.array(
+            [
+                (one.credit.left, one.credit.usd_per_unit, one.other_usd)
+                if one.credit
+                else (0.0, 1.0, 0.0)
+                for one in self.bids
             ]
         ).T
 
@@ -114,7 +121,7 @@ class Frontier:
 
     def _levels(self, fastest: float, cheapest: float) -> list[float]:
         """Return horizons at which the cheapest members, so many of them, are filled."""
-        order = sorted(self.bids, key=lambda bid: bid.price.last / bid.price.most)
+        order = sorted(self.bids, key=lambda bid: bid.full_usd / bid.price.most)
         counts = {round(n) for n in np.geomspace(1, len(order), min(len(order), _HORIZONS // 2))}
         places = {bid.member: place for place, bid in enumerate(self.bids)}
         inside = np.array([places[bid.member] for bid in order])
@@ -146,10 +153,21 @@ class Frontier:
     def _made(self, circuits: Mapping[str, int]) -> Division:
         """Return a division with its price and time."""
         held = {member: count for member, count in circuits.items() if count}
-        usd = sum(self._by_name[name].price.whole(np.array([n]))[0] for name, n in held.items())
-        return Division(
-            held, float(usd), max(self._by_name[name].seconds(n) for name, n in held.items())
-        )
+        seconds = max(self._by_name[name].seconds(n) for name, n in held.items())
+        return Division(held, self._usd(held), seconds)
+
+    def _usd(self, circuits: Mapping[str, int]) -> float:
+        """Return the price of a division, in which a pot is used up but once."""
+        total, left = 0.0, dict[str, float]()
+        for name, count in circuits.items():
+            bid, some = self._by_name[name], np.array([count])
+            units = bid.price.whole(some)
+            if bid.credit is not None:
+                here = left.get(bid.credit.pot, bid.credit.left)
+                left[bid.credit.pot] = max(0.0, here - float(units[0]))
+                bid = replace(bid, credit=replace(bid.credit, left=here))
+            total += float(bid.usd(units, some)[0])
+        return total
 
     # -- within a horizon ----------------------------------------------------------------------
 
@@ -167,7 +185,7 @@ class Frontier:
         before = sizes[:, None] - sizes[None, :]
         best = np.where(sizes == 0, 0.0, np.inf)
         if self._prices is None:
-            self._prices = np.array([bid.price.whole(sizes) for bid in self.bids])
+            self._prices = np.array([bid.whole(sizes) for bid in self.bids])
         choices = []
         for prices, limit in zip(self._prices, most, strict=True):
             # Columns of more than the limit are left out, and with them most of the work.
@@ -209,7 +227,7 @@ class Frontier:
             more = taken[at] + taken[other]
             if other == at or not taken[other] or more > limits[at]:
                 continue
-            together = float(self.bids[at].price.whole(np.array([more]))[0])
+            together = float(self.bids[at].whole(np.array([more]))[0])
             if together < prices[at] + prices[other]:
                 taken[at], taken[other], prices[at] = more, 0, together
 
@@ -224,27 +242,27 @@ class Frontier:
             two = np.maximum(first + rise * (size - 1), last - slope * (most - size))
             return np.where(size > 0, two, 0.0)
 
-        prices: Floats = (jobs - large) * price(small) + large * price(small + 1)
-        return prices
+        units: Floats = (jobs - large) * price(small) + large * price(small + 1)
+        left, rate, other = self._credits
+        beyond = units - left
+        usd: Floats = np.where(beyond > _TIE * units, beyond, 0.0) * rate + circuits * other
+        return usd
 
     # -- with all the time in the world --------------------------------------------------------
 
     def cheapest(self) -> Division:
         """Return the division of the least price."""
         taken: dict[str, int] = {}
-        for size in sorted(self._job_sizes(), reverse=True):
-            member = self._taker(size, taken)
-            taken[member] = taken.get(member, 0) + size
+        for bids, circuits in parts_of(self.bids, self.circuits):
+            sizes = sorted(job_sizes({bid.price for bid in bids}, circuits), reverse=True)
+            tied = {size: _tied(bids, size) for size in sizes}
+            for size in sizes:
+                member = self._taker(size, tied[size], taken)
+                taken[member] = taken.get(member, 0) + size
         return self._made(taken)
 
-    def _taker(self, size: int, taken: Mapping[str, int]) -> str:
-        """Return who does a job of a size at the least price, and best in other ways."""
-        if size not in self._tied:
-            offers = [(bid.price(size), bid) for bid in self.bids if bid.price.most >= size]
-            least = min(price for price, _ in offers)
-            close = least + _TIE * max(1.0, least)
-            self._tied[size] = [bid for price, bid in offers if price <= close]
-        tied = self._tied[size]
+    def _taker(self, size: int, tied: Sequence[Bid], taken: Mapping[str, int]) -> str:
+        """Return who of those that ask the same for a job of a size is best in other ways."""
         if len(tied) == 1:
             return tied[0].member
 
@@ -256,58 +274,10 @@ class Frontier:
 
         return min(tied, key=key).member
 
-    def _job_sizes(self) -> Iterator[int]:
-        """Yield the sizes of the jobs of a cheapest division."""
-        prices = {bid.price for bid in self.bids}
-        best = min(prices, key=lambda price: price.last / price.most)
-        left = self.circuits
-        if left > _EXACT and best.most < left:
-            bulk = (left - _EXACT + best.most) // best.most
-            bulk = min(bulk, left // best.most)
-            yield from [best.most] * bulk
-            left -= bulk * best.most
-        if left > _EXACT:
-            # Only jobs without a limit are that large, and one of them is best.
-            yield left
-        elif left:
-            yield from _exact_sizes(prices, left)
 
-
-def _exact_sizes(prices: set[JobPrice], circuits: int) -> Iterator[int]:
-    """Yield the sizes of jobs that do so many circuits at the least price."""
-    envelope = np.full(circuits + 1, np.inf)
-    envelope[0] = 0.0
-    for price in prices:
-        sizes = np.arange(min(price.most, circuits) + 1)
-        envelope[sizes] = np.minimum(envelope[sizes], price.all(sizes))
-    usual = {size for price in prices for size in price.sizes() if size <= circuits}
-    # A size is of no use where a larger one costs no more.
-    larger = np.append(np.minimum.accumulate(envelope[::-1])[::-1][1:], np.inf)
-    usual = {size for size in usual if envelope[size] < larger[size]}
-    costs = np.where(np.arange(circuits + 1) == 0, 0.0, np.inf)
-    for size in usual:
-        costs = _with_jobs_of(costs, size, envelope[size])
-    # One job may be of any size.
-    odd = int((envelope + costs[::-1]).argmin())
-    if odd:
-        yield odd
-    left = circuits - odd
-    while left:
-        size = min(
-            (size for size in usual if size <= left),
-            key=lambda size: abs(costs[left - size] + envelope[size] - costs[left]),
-        )
-        yield size
-        left -= size
-
-
-def _with_jobs_of(costs: Floats, size: int, price: float) -> Floats:
-    """Return the least prices of so many circuits where any number of such jobs may be added."""
-    rows = -(-len(costs) // size)
-    padded = np.full(rows * size, np.inf)
-    padded[: len(costs)] = costs
-    added = price * np.arange(rows)[:, None]
-    # Down a column each row has one such job more.
-    least = np.minimum.accumulate(padded.reshape(rows, size) - added, axis=0) + added
-    flat: Floats = least.reshape(-1)
-    return flat[: len(costs)]
+def _tied(bids: Sequence[Bid], size: int) -> list[Bid]:
+    """Return who asks least for a job of a size."""
+    offers = [(bid.price(size), bid) for bid in bids if bid.price.most >= size]
+    least = min(price for price, _ in offers)
+    close = least + _TIE * max(1.0, least)
+    return [bid for price, bid in offers if price <= close]

@@ -10,7 +10,7 @@ import re
 import socket
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
@@ -85,6 +85,7 @@ CREATE TABLE outcomes (
 );
 CREATE INDEX pubs_by_circuit ON pubs (circuit)
 """,
+    "ALTER TABLE attempts ADD COLUMN free_units REAL NOT NULL DEFAULT 0",
 )
 
 
@@ -196,6 +197,25 @@ class Journal:
             )
         except (TypeError, ValueError, OverflowError) as error:
             raise JournalError(f"the runs of {self.path} cannot be read: {error}") from error
+
+    def free_units(self, besides: Collection[str]) -> list[tuple[str, float, float]]:
+        """Return what jobs used of members' allowances.
+
+        Args:
+            besides: Runs that are not asked about.
+
+        Returns:
+            Of each job its member, when it was sent, in seconds since 1970, and how many units.
+        """
+        found = self._database.query(
+            "SELECT job_id, member, created + submitted, free_units "
+            "FROM attempts JOIN runs USING (job_id) WHERE free_units > 0"
+        )
+        return [
+            (str(member), when, units)
+            for job_id, member, when, units in found
+            if job_id not in besides
+        ]
 
     def forget(self, job_id: str) -> None:
         """Delete all that is known of a run. Jobs that providers still have run on.

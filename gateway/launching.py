@@ -1,5 +1,6 @@
 """How shards begin: numbered, with their slot and price taken; or taken over from another process."""
 
+from qiskit_gateway.allowances import Price
 from qiskit_gateway.cutting import Barred
 from qiskit_gateway.dealing import Group
 from qiskit_gateway.events import Fetch, Submit
@@ -36,11 +37,10 @@ class Launcher:
         guess = None if standing.speed.jobs else informed(self._state.planner.guess, compiled)
         seconds = terms.seconds(standing, load, guess)
         key = self._state.key(shard.index)
-        usd = terms.usd(1, load, seconds, compiled)
-        amount = Amount(usd=usd, shots=shard.circuits * shots)
-        verdict = self._state.purse.reserve(key, member, amount, now)
-        if not verdict:
-            return verdict
+        asked = terms.asked(1, load, seconds, compiled)
+        price = self._state.purse.buy(key, member, asked, shard.circuits * shots, now)
+        if isinstance(price, Verdict):
+            return price
         self._next_shard += 1
         alone = not standing.in_flight
         standing.take(key, load, now)
@@ -53,13 +53,14 @@ class Launcher:
             due=now + expected,
             probing=member in self._state.health.ill,
             alone=alone,
+            price=price,
         )
         self._state.flights[shard.index] = flight
         self._state.health.sent(member, now)
         self._state.first_tries += 1
         assigned = self._state.planner.assigned
         assigned[member] = assigned.get(member, 0.0) + shard.circuit_shots
-        return Submit(shard=shard, member=member, price_usd=usd)
+        return Submit(shard=shard, member=member, price_usd=price.usd)
 
     def adopt(self, flying: Flying, now: float) -> Fetch:
         """Take over a shard that an earlier process has sent; its slot and price are taken."""
@@ -77,7 +78,7 @@ class Launcher:
             group=group,
             submitted=now,
             adopted=True,
-            price_usd=flying.price_usd,
+            price=Price(usd=flying.price_usd, free_units=flying.free_units),
         )
         return Fetch(shard=shard, member=member)
 

@@ -7,30 +7,27 @@ import importlib
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, WithJsonSchema, model_validator
 from pydantic import Field as Key
 from qiskit.providers import BackendV2
 
 from qiskit_gateway.backends.limits import Limits
-from qiskit_gateway.backends.member import FleetMember, Tariff
-from qiskit_gateway.backends.pricing import Pricing
+from qiskit_gateway.backends.member import FleetMember
 from qiskit_gateway.backends.provider import Member
 from qiskit_gateway.backends.redaction import redact
 from qiskit_gateway.backends.simulated import SimulatedMember
-from qiskit_gateway.backends.tariffs import ARGUMENTS, tariff, tariff_names
 from qiskit_gateway.complaints import Path, Problem, did_you_mean, variable_of
 from qiskit_gateway.forms import (
     Made,
     Table,
-    checked,
     checked_by,
-    keys_of,
     made_of,
     new_table,
     wrong,
 )
+from qiskit_gateway.pricing_form import PricingTable, tariff_of
 
 # A shorter secret than this would be found in words that are none.
 _SHORTEST_SECRET = 4
@@ -65,37 +62,6 @@ def _queue(value: Any) -> Any:
 
 
 ImportPath = Annotated[str, AfterValidator(_import_path)]
-
-_TARIFF_KINDS: dict[str, Any] = {
-    name: bool if name in {"error_mitigation", "program_sets"} else float for name in ARGUMENTS
-}
-PricingTable = new_table(
-    "PricingTable",
-    {
-        "tariff": Annotated[
-            Literal[tariff_names()],
-            Key(description="A published tariff by name; rates given beside it win."),
-        ],
-        **{
-            name: Annotated[kind, Key(description=f"For a tariff: {ARGUMENTS[name]}.")]
-            for name, kind in _TARIFF_KINDS.items()
-        },
-    }
-    | keys_of(Pricing),
-    Pricing,
-)
-
-
-def _tariff(table: Table) -> Tariff:
-    given = table.given()
-    name = given.pop("tariff", None)
-    if name is not None:
-        published: Tariff = checked(lambda: tariff(name, **given))
-        return published
-    for argument in ARGUMENTS:
-        if argument in given:
-            raise wrong(f"has {argument}, which is for a tariff by name; rates are in USD")
-    return Pricing(**given)
 
 
 def _simulated_key(name: str, kind: Any) -> Any:
@@ -160,7 +126,7 @@ class MemberTable(Table):
         Limits | None, made_of(Limits), Key(description="What a job may be; wins over the backend.")
     ] = None
     pricing: Annotated[
-        Any, Made(PricingTable, _tariff), Key(description="What a job costs; free by default.")
+        Any, Made(PricingTable, tariff_of), Key(description="What a job costs; free by default.")
     ] = None
     weight: Annotated[
         float, Key(gt=0, allow_inf_nan=False, description="Share of the work, for weighted.")

@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from qiskit_gateway.allowances import Allowances
 from qiskit_gateway.cutting import Backlog, Barred
 from qiskit_gateway.dividing import divide, earliest_seconds
 from qiskit_gateway.policies.objectives import Trade
@@ -56,6 +57,7 @@ class Planner:
         verdicts: Why the policy's filters refused members, by class of work.
         mixes: What the circuits of a kind are on each member on average, where that is known.
         deadline: When all should be done, in seconds of the loop's clock.
+        allowances: What members do for nothing; read, never changed.
         trade: What the policy trades, price against time, if it does.
         rough_guess: The guess of a while ago: what it was when plans were last thrown away.
     """
@@ -68,6 +70,7 @@ class Planner:
     verdicts: dict[Barred, dict[str, Verdict]] = field(default_factory=dict)
     mixes: Mapping[int, Mapping[str, Compiled]] = field(default_factory=dict)
     deadline: float = math.inf
+    allowances: Allowances = field(default_factory=Allowances)
     trade: Trade | None = field(init=False)
     rough_guess: Load | None = None
     _plans: dict[Lot, Plan] = field(default_factory=dict)
@@ -173,7 +176,13 @@ class Planner:
             uses=self.policy.uses,
             now=now,
             mix=self.mixes.get(barred.kind, {}) if barred else {},
+            left=self._whole_allotments if blank else self.allowances.left(now),
         )
+
+    @property
+    def _whole_allotments(self) -> dict[str, float]:
+        allotments = ((name, terms.allotment) for name, terms in self.terms.items())
+        return {name: allotment.amount for name, allotment in allotments if allotment}
 
     def earliest_seconds(self, now: float) -> float:
         """Return the least time in which all that waits can be done, as far as that is known.
@@ -203,7 +212,10 @@ class Planner:
         load = self.load(lot)
         quote = self.quoting(load, now, lot.barred, blank=blank)
         one = load.part(1 / load.circuits)
-        verdicts = {member: self.policy.where(quote(member, one)) for member in eligible}
+        verdicts = {
+            member: quote.used_up(member) and self.policy.where(quote(member, one))
+            for member in eligible
+        }
         self.verdicts[lot.barred] = {
             name: verdict for name, verdict in verdicts.items() if not verdict
         }

@@ -29,6 +29,7 @@ from qiskit_gateway.rehearsal import (
 from qiskit_gateway.report import table
 from qiskit_gateway.router import Router
 from qiskit_gateway.standing import FleetStanding, Standing
+from qiskit_gateway.survey import allotment_of
 from qiskit_gateway.work import Work
 
 Speed = Literal["simulated", "learned", "durations", "assumed"]
@@ -38,6 +39,30 @@ _MOST_LINES = 5
 # Units of time, how many seconds each is, and the least number told in it.
 _UNITS = (("h", 3600.0, 1.0), ("min", 60.0, 2.0), ("s", 1.0, 1.0))
 _STYLE = "text-align:{};padding:2px 8px"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AllowanceUse:
+    """What would be used of a member's allowance, in units of that.
+
+    Attributes:
+        units: What its jobs take.
+        left: What is left then.
+        amount: What there is in each period.
+        unit: What the units are called.
+    """
+
+    units: float
+    left: float
+    amount: float
+    unit: str
+
+    def __str__(self) -> str:
+        """Return it as one line."""
+        return (
+            f"takes {self.units:.6g} of the {self.amount:.10g} {self.unit} that are free, and "
+            f"leaves {self.left:.6g}"
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +82,7 @@ class MemberQuote:
         speed: Where its times come from: a ``"simulated"`` member's own model, speed ``"learned"``
             from its jobs, ``"durations"`` of its gates, or ``"assumed"`` where nothing is known.
         reasons: Why it takes no part, or not in all of the work.
+        allowance: What would be used of its allowance, if it has one.
     """
 
     member: str
@@ -69,6 +95,7 @@ class MemberQuote:
     fidelity: float | None = None
     speed: Speed = "assumed"
     reasons: tuple[str, ...] = ()
+    allowance: AllowanceUse | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,6 +209,7 @@ class Quote:
                 yield f"{one.member}: {reason}"
             if len(one.reasons) > _MOST_LINES:
                 yield f"{one.member}: and {len(one.reasons) - _MOST_LINES} reasons more"
+        yield from (f"{one.member}: {one.allowance}" for one in self.members if one.allowance)
         assumed = [m.member for m in self.members if m.jobs and m.speed == "assumed"]
         if assumed:
             yield f"times are a guess: nothing is known of the speed of {', '.join(assumed)}"
@@ -196,6 +224,7 @@ def quoted(router: Router, work: Work) -> Quote:
         work: What to do.
     """
     fleet, policy = router.fleet, router.policy
+    router.count_use()
     work = router.stated(work)
     answers = asked(fleet, work, fleet.names, seconds=policy.submit_seconds)
     prospect = replace(_snapshot(fleet), answers=answers, wall=time.time())
@@ -266,6 +295,23 @@ def _member_quote(
         fidelity=_fidelity(member, work, prospect.answers),
         speed=_speed(member, work, prospect),
         reasons=tuple(dict.fromkeys([*reasons, *refused])),
+        allowance=_allowance_use(rehearsal, member, prospect),
+    )
+
+
+def _allowance_use(
+    rehearsal: Rehearsal, member: FleetMember, prospect: Prospect
+) -> AllowanceUse | None:
+    allotment = allotment_of(member)
+    if allotment is None:
+        return None
+    run = rehearsal.run
+    pot = rehearsal.fleet.keep(FleetStanding).pots[allotment.name]
+    return AllowanceUse(
+        units=sum(one.free_units for one in run.record if one.member == member.name),
+        left=pot.left(prospect.wall + run.seconds),
+        amount=allotment.amount,
+        unit=allotment.unit,
     )
 
 

@@ -25,6 +25,7 @@ class Attempt:
         accepted_seconds: When the provider had taken it; ``None`` if it did not.
         finished_seconds: When its end was known; ``None`` while it runs.
         price_usd: What it is expected to cost; 0 where the provider is known not to have taken it.
+        free_units: What it is expected to use of its member's allowance, in units of that.
         outcome: ``"running"``, ``"done"``, ``"short"`` (something is missing), ``"failed"``,
             ``"refused"`` (a verdict, nothing was sent), ``"unknown"`` (nobody knows whether the
             provider took it), or ``"cancelled"``.
@@ -42,8 +43,14 @@ class Attempt:
     accepted_seconds: float | None = None
     finished_seconds: float | None = None
     price_usd: float = 0.0
+    free_units: float = 0.0
     outcome: str = "running"
     failure: str = ""
+
+    @property
+    def costs(self) -> bool:
+        """Return whether it costs anything, money or part of an allowance."""
+        return bool(self.price_usd or self.free_units)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -127,6 +127,7 @@ class _Books:
             member=attempt.member,
             job_id=attempt.job_id,
             price_usd=attempt.price_usd,
+            free_units=attempt.free_units,
         )
 
     def left_of(self, task: Task, lost: Sequence[Attempt]) -> list[Left]:
@@ -174,7 +175,7 @@ def _marked(left: Left, piece: Piece, attempt: Attempt) -> list[Left]:
         left,
         piece=common,
         unknown={**left.unknown, attempt.member: attempt.failure},
-        paid=left.paid | {attempt.member} if attempt.price_usd else left.paid,
+        paid=left.paid | {attempt.member} if attempt.costs else left.paid,
     )
     return [noted, *(replace(left, piece=part) for part in without(left.piece, [common]))]
 

@@ -6,6 +6,7 @@ from io import BytesIO
 from math import prod
 from operator import index
 from os import PathLike
+from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import numpy as np
@@ -16,10 +17,12 @@ from qiskit.primitives.containers.bindings_array import BindingsArray
 from qiskit.providers import BackendV2
 from qiskit.qpy import dump
 
+from qiskit_gateway.allowances import count_use
 from qiskit_gateway.backends.batch import Program
 from qiskit_gateway.backends.fleet import Fleet
 from qiskit_gateway.backends.member import FleetMember
 from qiskit_gateway.dispatch import Run
+from qiskit_gateway.engine import ENGINE
 from qiskit_gateway.errors import JournalError
 from qiskit_gateway.job import RouterJob
 from qiskit_gateway.journal import Journal
@@ -27,7 +30,9 @@ from qiskit_gateway.policies.policy import Policy
 from qiskit_gateway.record import NO_DIARY, Diary
 from qiskit_gateway.resume import replay
 from qiskit_gateway.snapshots import Snapshots
+from qiskit_gateway.standing import FleetStanding
 from qiskit_gateway.statement import StatedPub, Statement
+from qiskit_gateway.survey import allotment_of
 from qiskit_gateway.work import Work
 
 Backends = Fleet | BackendV2 | FleetMember | Iterable[BackendV2 | FleetMember]
@@ -50,6 +55,10 @@ Plan = tuple[Work, Callable[[], PrimitiveResult[Any]]]
 
 class _Begun(set[str]):
     """The runs that were begun on a fleet in this process."""
+
+
+class _Counted(set[Path]):
+    """The journals whose runs' use of allowances is counted for a fleet."""
 
 
 class Router:
@@ -98,6 +107,7 @@ class Router:
         Raises:
             JournalError: If the run cannot be written down; nothing was sent.
         """
+        self.count_use()
         work, result = plan
         work, job_id = self.stated(work), RouterJob.new_id()
         diary: Diary = NO_DIARY
@@ -128,6 +138,7 @@ class Router:
         """
         if self.journal is None:
             raise JournalError("there is no journal to resume from: give one, journal=path")
+        self.count_use()
         diary = self.journal.take(job_id, kind)
         try:
             work, result = plan(self.journal.statement(job_id))
@@ -157,6 +168,26 @@ class Router:
         job = RouterJob(run, result, on_failure=self.policy.on_failure)
         job.start()
         return job
+
+    def count_use(self) -> None:
+        """Count what runs of other processes have used of members' allowances, once for a fleet.
+
+        The journal tells, if there is one.
+
+        Raises:
+            JournalError: If it cannot be read.
+        """
+        allotments = {
+            member.name: allotment for member in self.fleet if (allotment := allotment_of(member))
+        }
+        counted = self.fleet.keep(_Counted)
+        if self.journal is None or not allotments or self.journal.path in counted:
+            return
+        counted.add(self.journal.path)
+        used = self.journal.free_units(besides=self.fleet.keep(_Begun))
+        pots = self.fleet.keep(FleetStanding).pots
+        # In the loop in which all runs live, which is where pots are changed.
+        ENGINE.call(lambda: count_use(allotments, pots, used))
 
     def stated(self, work: Work) -> Work:
         """Return work with what is known of each task before anything runs.

@@ -15,6 +15,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
+from qiskit_gateway.allowances import Allowances, Price
 from qiskit_gateway.cutting import NOBODY, Backlog, Barred
 from qiskit_gateway.dealing import Dealer, Group
 from qiskit_gateway.endings import Endings
@@ -42,6 +43,7 @@ from qiskit_gateway.policies.policy import Policy
 from qiskit_gateway.policies.verdict import Verdict
 from qiskit_gateway.purse import Purse
 from qiskit_gateway.recalling import Recaller
+from qiskit_gateway.shortage import lack_money
 from qiskit_gateway.standing import FleetStanding
 from qiskit_gateway.state import RunState
 from qiskit_gateway.terms import Terms
@@ -74,19 +76,22 @@ class Scheduler:
     ) -> None:
         terms = {member.name: member for member in members}
         standings = {name: standing.of(name) for name in terms}
+        allotted = {one.name: one.allotment for one in members if one.allotment is not None}
+        allowances = Allowances(allotted, standing.pots)
         planner = Planner(
             terms=terms,
             standings=standings,
             policy=policy,
             backlog=Backlog(tuple(tasks), policy.spread),
             mixes=means_of(tasks),
+            allowances=allowances,
         )
         self._state = RunState(
             tasks=tuple(tasks),
             policy=policy,
             standings=standings,
             health=Health(terms, standing, policy.breaker, policy.probe_seconds),
-            purse=Purse(policy.budget, standing.accounts),
+            purse=Purse(policy.budget, standing.accounts, allowances),
             planner=planner,
             dealer=Dealer(planner),
             settled=settled,
@@ -222,6 +227,10 @@ class Scheduler:
         """Return why members could not take some of the work, by member."""
         return self._state.against
 
+    def price(self, shard: int) -> Price:
+        """Return what the present try of a shard costs."""
+        return self._state.flights[shard].price
+
     def may_retry(self, shard: int, failure: Failure, now: float) -> bool:
         """Return whether a shard may be tried again where it is.
 
@@ -306,34 +315,10 @@ class Scheduler:
     def _submit(self, member: str, group: Group, now: float) -> Submit | None:
         submit = self._launcher.launch(member, group, now)
         if isinstance(submit, Verdict):
-            self._lack_money(member, group, submit)
+            self._moved |= lack_money(self._state, member, group, submit)
             return None
         self._recaller.watch_over(submit.shard.index)
         return submit
-
-    def _lack_money(self, member: str, group: Group, verdict: Verdict) -> None:
-        """Let work that does not fit the budget move, wait, or stop the run."""
-        budget, dealer = self._state.policy.budget, self._state.dealer
-        assert budget is not None  # noqa: S101  Nothing else refuses.
-        if budget.on_exhausted == "wait" and verdict.waits:
-            self._state.broke.add(member)
-            dealer.line_up(member, group, first=True)
-            return
-        if budget.on_exhausted != "move":
-            for piece in group.pieces:
-                dealer.backlog.put(piece, group.barred)
-            shots = sum(piece.circuit_shots for piece, _ in dealer.waiting())
-            self._state.stopped = f"{verdict.reason}; {shots} shots of the run are left to do"
-            self._state.give_up_waiting(self._state.stopped)
-            return
-        barred = replace(group.barred, never=group.barred.never | {member})
-        for piece in group.pieces:
-            self._state.causes.append((piece, member, verdict.reason))
-            if self._state.may_go(barred):
-                self._state.dealer.backlog.put(piece, barred)
-                self._moved = True
-            else:
-                self._state.give_up(piece)
 
     # -- the end, or when to look again ------------------------------------------------------
 

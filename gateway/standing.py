@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from itertools import count
 from math import isfinite
 
+from qiskit_gateway.allowances import Pot
 from qiskit_gateway.policies.breaker import BreakerState, drop_probe
 from qiskit_gateway.purse import Account
 from qiskit_gateway.workload import NO_LOAD, Load
@@ -227,6 +228,7 @@ class FleetStanding:
         ejected: The members whose breakers are open.
         ill: The members whose breakers are not closed.
         accounts: What was spent and is set aside, by identity of the budget.
+        pots: What was used of members' allotments and is set aside, by name of the allotment.
         listeners: Told when a slot became free, by run.
     """
 
@@ -234,6 +236,7 @@ class FleetStanding:
     ejected: set[str] = field(default_factory=set)
     ill: set[str] = field(default_factory=set)
     accounts: dict[int, Account] = field(default_factory=dict)
+    pots: dict[str, Pot] = field(default_factory=dict)
     listeners: list[Callable[[], None]] = field(default_factory=list)
 
     def copy_into(self, other: "FleetStanding") -> None:
@@ -247,6 +250,7 @@ class FleetStanding:
             key: Account(account.budget, account.ledger, count(_MANY))
             for key, account in self.accounts.items()
         }
+        other.pots = {name: pot.copied() for name, pot in self.pots.items()}
 
     def of(self, member: str) -> Standing:
         """Return the standing of a member, making it where it was never seen."""

@@ -7,6 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from qiskit_gateway.allowances import FREE, Price
 from qiskit_gateway.cutting import Barred
 from qiskit_gateway.dealing import Dealer, Group
 from qiskit_gateway.events import GivenUp
@@ -44,7 +45,7 @@ class Flight:
         retried: Whether it took more than one try, so that its time tells nothing of a speed.
         probing: Whether it was sent to find out whether its member is well again.
         adopted: Whether an earlier process sent it.
-        price_usd: What it costs, where an earlier process sent it.
+        price: What its present try costs.
     """
 
     shard: Shard
@@ -66,7 +67,7 @@ class Flight:
     retried: bool = False
     probing: bool = False
     adopted: bool = False
-    price_usd: float = 0.0
+    price: Price = FREE
 
     def wait_seconds(self, now: float) -> tuple[float, float]:
         """Return how long it waited in the queue, at least and at most."""

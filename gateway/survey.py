@@ -10,6 +10,8 @@ from dataclasses import dataclass, replace
 
 import anyio
 
+from qiskit_gateway.allowances import Allotment
+from qiskit_gateway.backends.allowance import allowance_of
 from qiskit_gateway.backends.batch import Program
 from qiskit_gateway.backends.errors import BackendError, Refused
 from qiskit_gateway.backends.estimates import Estimate
@@ -30,7 +32,11 @@ Answer = Estimate | BackendError
 def terms_of(member: FleetMember, order: int) -> Terms:
     """Translate a member into what the scheduler sees of it."""
     limits = member.limits
+    allotment = allotment_of(member)
     price = _priced(member)
+    fee = max(0.0, 2 * price(1, 1, 1, 0) - price(1, 2, 2, 0))
+    if allotment is not None and allotment.sells_more:
+        fee *= allotment.usd_per_unit
     return Terms(
         name=member.name,
         order=order,
@@ -45,11 +51,32 @@ def terms_of(member: FleetMember, order: int) -> Terms:
         submissions_per_minute=limits.submissions_per_minute,
         overlaps=member.overlaps,
         price=price,
-        job_fee_usd=max(0.0, 2 * price(1, 1, 1, 0) - price(1, 2, 2, 0)),
+        allotment=allotment,
+        job_fee_usd=fee,
+    )
+
+
+def allotment_of(member: FleetMember) -> Allotment | None:
+    """Return what a member's tariff leaves free, if it leaves anything."""
+    allowance = allowance_of(member.pricing)
+    if allowance is None:
+        return None
+    return Allotment(
+        # No name that a user gives can be that of a member's own.
+        name=f"named {allowance.name}" if allowance.name else f"of {member.name}",
+        amount=allowance.amount,
+        unit=allowance.unit,
+        usd_per_unit=allowance.usd_per_unit,
+        used=allowance.used,
+        step_of=allowance.step_of,
+        steps=allowance.steps,
     )
 
 
 def _priced(member: FleetMember) -> Callable[..., float]:
+    allowance = allowance_of(member.pricing)
+    tariff = member.pricing if allowance is None else allowance.meter
+
     def price(
         jobs: float,
         circuits: float,
@@ -67,7 +94,7 @@ def _priced(member: FleetMember) -> Callable[..., float]:
             measure_shots=round(compiled.measures * shots),
             prepare_shots=round(compiled.prepares * shots),
         )
-        return jobs * member.pricing(usage)
+        return jobs * tariff(usage)
 
     return price
 

@@ -5,8 +5,10 @@ from dataclasses import dataclass, field
 from math import isfinite
 from statistics import median
 
+from qiskit_gateway.allowances import Allotment, used_up
 from qiskit_gateway.cutting import Room
 from qiskit_gateway.policies.offer import Offer
+from qiskit_gateway.policies.verdict import ALLOWED, Verdict, refuse
 from qiskit_gateway.standing import Speed, Standing
 from qiskit_gateway.workload import NO_LOAD, Compiled, Load
 
@@ -45,7 +47,8 @@ class Terms:
         submissions_per_minute: Most submissions in any minute, or ``None``.
         overlaps: Whether its jobs may overlap where ``max_in_flight`` does not say.
         price: USD for so many jobs, circuits, circuit-shots and seconds, and, where that is known,
-            for circuits that are such on average.
+            for circuits that are such on average; units of the allotment where there is one.
+        allotment: What of it costs nothing; ``None`` where all is to be paid.
         job_fee_usd: The part of a job's price that does not depend on its size.
     """
 
@@ -62,6 +65,7 @@ class Terms:
     submissions_per_minute: int | None = None
     overlaps: bool = True
     price: Callable[..., float] = _free
+    allotment: Allotment | None = None
     job_fee_usd: float = 0.0
 
     def free_slots(self, standing: Standing, now: float, guess: Load | None = None) -> int:
@@ -132,10 +136,10 @@ class Terms:
             return load.circuits * circuit + load.circuit_shots * shot
         return standing.speed.seconds(load.circuits, load.circuit_shots, self.jobs(load))
 
-    def usd(
+    def asked(
         self, jobs: float, load: Load, seconds: float, compiled: Compiled | None = None
     ) -> float:
-        """Return the price of a load in so many equal jobs, in USD.
+        """Return the price of a load in so many equal jobs, in units of the allotment or in USD.
 
         Args:
             jobs: In how many jobs.
@@ -145,6 +149,15 @@ class Terms:
         """
         known = () if compiled is None else (compiled,)
         return self.price(jobs, load.circuits, load.circuit_shots, seconds, *known)
+
+    def usd(self, asked: float, left: float) -> float:
+        """Return what to expect to pay for a load, where so many free units are left.
+
+        Where no more are sold, what does not fit is not done there, and nothing is paid.
+        """
+        if self.allotment is None:
+            return asked
+        return self.allotment.usd(asked, left) if self.allotment.sells_more else 0.0
 
     def jobs(self, load: Load) -> float:
         """Return how many jobs a load is there."""
@@ -170,6 +183,7 @@ class Quoting:
         uses: The fields of an offer that will be read.
         now: Seconds of the loop's clock.
         mix: What the circuits of the work are on a member on average, where that is known.
+        left: What is left of members' allotments, in units.
     """
 
     terms: dict[str, Terms]
@@ -180,6 +194,7 @@ class Quoting:
     uses: frozenset[str]
     now: float
     mix: Mapping[str, Compiled] = field(default_factory=dict)
+    left: Mapping[str, float] = field(default_factory=dict)
 
     def __call__(self, member: str, load: Load, before: Load = NO_LOAD) -> Offer:
         """Return what it would mean for a member to take a load after another."""
@@ -212,13 +227,25 @@ class Quoting:
             data_age_seconds=self.now - known_at if isfinite(known_at) else 0.0,
         )
 
+    def used_up(self, member: str) -> Verdict:
+        """Return whether a member can do any of the waiting work, by what is left of its allotment."""
+        terms = self.terms[member]
+        if terms.allotment is None or terms.allotment.sells_more:
+            return ALLOWED
+        one, compiled = self.waiting.part(1 / self.waiting.circuits), self.mix.get(member)
+        guess = informed(self.guess, compiled)
+        asked = terms.asked(1, one, terms.seconds(self.standings[member], one, guess), compiled)
+        left = self.left.get(member, 0.0)
+        fits = not terms.allotment.usd(asked, left)
+        return ALLOWED if fits else refuse(used_up(terms.allotment, asked, left))
+
     def _price(self, terms: Terms, load: Load, seconds: float) -> float:
         """Return the price of a load, as part of jobs as large as all that waits allows."""
         whole = self.waiting
         jobs = terms.jobs(whole)
         share = load.circuits / whole.circuits
-        total = terms.usd(jobs, whole, seconds / share, self.mix.get(terms.name))
-        return total * share
+        asked = terms.asked(jobs, whole, seconds / share, self.mix.get(terms.name))
+        return terms.usd(asked, self.left.get(terms.name, 0.0)) * share
 
 
 def informed(guess: Load | None, compiled: Compiled | None) -> Load | None:

@@ -33,12 +33,14 @@ class Flying:
         member: Where.
         job_id: The provider's id; ``""`` where it is not known whether the provider took it.
         price_usd: What it costs.
+        free_units: What it takes of its member's allotment.
     """
 
     shard: Shard
     member: str
     job_id: str
     price_usd: float = 0.0
+    free_units: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,7 @@ from qiskit_gateway.backends.pricing import Usage
 from qiskit_gateway.backends.tariffs import ARGUMENTS, PublishedTariff, tariff, tariff_names
 
 # What is not published, so that every tariff can be made.
-NEEDED = {"usd_per_eur": 1.1, "usd_per_hqc": 10.0}
+NEEDED = {"usd_per_eur": 1.1, "usd_per_hqc": 10.0, "credits_per_second": 0.5}
 
 
 def made(name):
@@ -65,6 +65,19 @@ def shots(number, **more):
         ("ibm:flex", {}, shots(1, seconds=60), 72.0),
         ("ibm:premium", {}, shots(1, seconds=60), 48.0),
         ("ibm:open", {}, shots(1, seconds=60), 0.0),
+        ("ibm:open", {}, shots(1, seconds=601), math.inf),
+        ("ibm:open", {"amount": 60}, shots(1, seconds=61), math.inf),
+        ("iqm:starter", {"credits_per_second": 0.5}, shots(1, seconds=60), 0.0),
+        ("iqm:starter", {"credits_per_second": 0.5}, shots(1, seconds=61), math.inf),
+        ("iqm:starter", {"credits_per_second": 1, "per_second": 0.1}, shots(1, seconds=300), 0.0),
+        ("azure:quantinuum_standard", {"hqc_per_circuit": 10_000}, shots(1), 0.0),
+        (
+            "azure:quantinuum_premium",
+            {"usd_per_unit": 12.5},
+            Usage(circuits=3401, shots=3401),
+            62.5,
+        ),
+        ("alice_bob:qpu_free_hour", {}, shots(1, seconds=3636), 50.0),
         ("iqm:resonance", {}, shots(1, seconds=10), 3.0),
         ("scaleway:aqt_ibex_q1", {"usd_per_eur": 1.0}, shots(100), 2.40),
         ("alice_bob:qpu", {}, shots(1, seconds=36), 50.0),

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from qiskit.providers.basic_provider import BasicSimulator
 
 from qiskit_gateway import ConfigError, load_config, policies
-from qiskit_gateway.backends import Limits, Member, Pricing, Usage
+from qiskit_gateway.backends import Allowance, Limits, Member, Pricing, Usage
 from qiskit_gateway.backends.simulated import SimulatedMember
-from qiskit_gateway.backends.tariffs import ARGUMENTS, tariff_names
+from qiskit_gateway.backends.tariffs import ARGUMENTS, tariff, tariff_names
 from qiskit_gateway.config import REGISTRY, config_schema
 from qiskit_gateway.policies import (
     BreakerPolicy,
@@ -234,6 +234,28 @@ def test_run_options_may_hold_secrets_by_reference(load):
 # -- prices ----------------------------------------------------------------------------------
 
 
+def test_allowances_of_rates_and_of_published_tariffs(load):
+    """An allowance is what the rates beside it count, or what is other in a published one."""
+    text = """
+        [[members]]
+        simulated = {}
+        pricing = { tariff = "ibm:open", allowance = { used = 120, name = "ibm" } }
+        [[members]]
+        simulated = {}
+        pricing = { per_shot = 0.01, allowance = { amount = 500, period = "month" } }
+        [[members]]
+        simulated = {}
+        pricing = { per_second = 1, allowance = { amount = 60, period = 7, usd_per_unit = inf } }
+    """
+    ibm, prepaid, weekly = (member.pricing for member in load(text).fleet)
+
+    assert ibm == tariff("ibm:open", used=120, name="ibm")
+    assert prepaid == Allowance(meter=Pricing(per_shot=0.01), amount=500, period="month")
+    assert weekly == Allowance(
+        meter=Pricing(per_second=1), amount=60, period=7.0, usd_per_unit=math.inf
+    )
+
+
 def test_published_tariffs_by_name(load):
     """A tariff by name is priced as published; rates beside it win, and keep its source."""
     text = """
@@ -253,7 +275,10 @@ def test_published_tariffs_by_name(load):
     assert azure(Usage(circuits=1, shots=1)) == 30
     assert "braket" in forte.source
     keys = set(config_schema()["$defs"]["PricingTable"]["properties"])
-    assert keys == {"tariff", *ARGUMENTS, *(field.name for field in fields(Pricing))}
+    rates = {field.name for field in fields(Pricing)}
+    assert keys == {"tariff", "allowance", *ARGUMENTS, *rates}
+    of_allowance = set(config_schema()["$defs"]["AllowanceTable"]["properties"])
+    assert of_allowance == {field.name for field in fields(Allowance)} - {"meter"}
 
 
 # -- policies --------------------------------------------------------------------------------
@@ -507,6 +532,22 @@ def test_commented_providers_are_right_too(path):
         (
             "[[members]]\nsimulated = {}\npricing = { usd_per_eur = 1.1 }",
             ["has usd_per_eur, which is for a tariff by name"],
+        ),
+        (
+            "[[members]]\nsimulated = {}\npricing = { per_shot = 1, allowance = { used = 1 } }",
+            ["members[0].pricing: has an allowance that does not say its amount"],
+        ),
+        (
+            "[[members]]\nsimulated = {}\npricing = { allowance = { amount = -1, period = 'week' } }",
+            [
+                "members[0].pricing.allowance.amount: amount must be zero or more",
+                "period must be 'day'",
+            ],
+        ),
+        (
+            "[[members]]\nname = 'a'\nsimulated = {}\npricing = { tariff = 'ibm:open', allowance = { name = 'x' } }\n"
+            "[[members]]\nname = 'b'\nsimulated = {}\npricing = { allowance = { amount = 1, name = 'x' } }",
+            ["members: 'a' and 'b' share the allowance 'x', and do not agree on its amount"],
         ),
         (
             "[[members]]\nsimulated = {}\npricing = { per_shot = -1 }",

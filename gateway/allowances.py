@@ -1,0 +1,228 @@
+"""What members do for nothing, or were paid for before: so much in a period, used up by jobs.
+
+As with budgets, what a job takes is set aside before it is sent, and given back where nothing came
+of it. So jobs in flight never count the same free minute twice.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from copy import deepcopy
+from dataclasses import dataclass, field
+from math import inf
+
+from qiskit_gateway.policies.verdict import ALLOWED, Verdict
+
+# So little more than there is, relatively, is a rounding error.
+_ROUNDING = 1e-9
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Allotment:
+    """What a member's tariff leaves free.
+
+    Attributes:
+        name: Members with an allotment of one name share it.
+        amount: Units in each period.
+        unit: What they are called.
+        usd_per_unit: Price of each beyond; infinite where none is sold.
+        used: Units that were used otherwise, as of the first look.
+        step_of: Numbers the steps of time, by seconds of the wall clock.
+        steps: For how many steps before the present one what was used counts.
+    """
+
+    name: str
+    amount: float
+    unit: str = "USD"
+    usd_per_unit: float = 1.0
+    used: float = 0.0
+    step_of: Callable[[float], int] = lambda _: 0
+    steps: int = 0
+
+    @property
+    def sells_more(self) -> bool:
+        """Return whether units beyond the allotment are to be had."""
+        return self.usd_per_unit < inf
+
+    def usd(self, units: float, left: float) -> float:
+        """Return the price of so many units where so many are left for nothing."""
+        beyond = units - left
+        return beyond * self.usd_per_unit if beyond > _ROUNDING * units else 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Price:
+    """What a job costs.
+
+    Attributes:
+        usd: In USD.
+        free_units: What it takes of its member's allotment, in units of that.
+    """
+
+    usd: float = 0.0
+    free_units: float = 0.0
+
+    @property
+    def costs(self) -> bool:
+        """Return whether it costs anything: to do it twice would be to pay twice."""
+        return bool(self.usd or self.free_units)
+
+
+FREE = Price()
+"""The price of what costs nothing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UsedUp(Verdict):
+    """The refusal of a job for which an allotment has no room, and of which no more is sold."""
+
+
+@dataclass(slots=True)
+class Pot:
+    """What was used of one allotment, by all runs over a fleet.
+
+    Attributes:
+        allotment: The allotment; of members that share it any one's, whose prices do not matter.
+        used: Units used, by step of time.
+        held: Units set aside for jobs in flight, with the step of each, by a name of its own.
+        seen: Whether what was used otherwise is counted.
+    """
+
+    allotment: Allotment
+    used: dict[int, float] = field(default_factory=dict)
+    held: dict[object, tuple[int, float]] = field(default_factory=dict)
+    seen: bool = False
+
+    def left(self, wall: float) -> float:
+        """Return how many units are left, at a time of the wall clock."""
+        step = self.allotment.step_of(wall)
+        if not self.seen:
+            self.seen = True
+            self._use(step, self.allotment.used)
+        first = step - self.allotment.steps
+        self.used = {at: units for at, units in self.used.items() if at >= first}
+        held = sum(units for _, units in self.held.values())
+        return max(0.0, self.allotment.amount - sum(self.used.values()) - held)
+
+    def count(self, wall: float, units: float) -> None:
+        """Count units that were used before, at a time of the wall clock."""
+        self._use(self.allotment.step_of(wall), units)
+
+    def settle(self, key: object) -> None:
+        """Turn what is set aside for a job into what is used."""
+        if key in self.held:
+            self._use(*self.held.pop(key))
+
+    def copied(self) -> "Pot":
+        """Return a pot that says the same, and goes its own way."""
+        return Pot(self.allotment, deepcopy(self.used), dict(self.held), self.seen)
+
+    def _use(self, step: int, units: float) -> None:
+        if units:
+            self.used[step] = self.used.get(step, 0.0) + units
+
+
+class Allowances:
+    """The allotments of a fleet's members, as one run sees them.
+
+    Args:
+        allotments: By member; others have none.
+        pots: The fleet's pots, by name of the allotment: all runs share them.
+
+    Attributes:
+        epoch: When the wall clock showed 0, in seconds of the loop's clock.
+    """
+
+    def __init__(
+        self,
+        allotments: Mapping[str, Allotment] | None = None,
+        pots: dict[str, Pot] | None = None,
+    ) -> None:
+        pots = {} if pots is None else pots
+        self._allotments = allotments or {}
+        self._pots = {
+            member: pots.setdefault(allotment.name, Pot(allotment))
+            for member, allotment in self._allotments.items()
+        }
+        self.epoch = 0.0
+        # Whose pot, and how much a try takes in all: free or not.
+        self._open: dict[object, tuple[str, float]] = {}
+
+    def left(self, now: float) -> dict[str, float]:
+        """Return how many units are left, by member."""
+        return {member: pot.left(now - self.epoch) for member, pot in self._pots.items()}
+
+    def price(self, member: str, asked: float, now: float) -> Price:
+        """Return the price of a job now.
+
+        Args:
+            member: Where.
+            asked: What it takes, in units of the allotment; in USD where there is none.
+            now: Seconds of the loop's clock.
+        """
+        pot = self._pots.get(member)
+        if pot is None:
+            return Price(usd=asked)
+        left = pot.left(now - self.epoch)
+        usd = self._allotments[member].usd(asked, left)
+        return Price(usd=usd, free_units=min(asked, left))
+
+    def verdict(self, member: str, asked: float, now: float) -> Verdict:
+        """Return whether a job can be had at all, for money or not."""
+        if self.price(member, asked, now).usd < inf:
+            return ALLOWED
+        pot = self._pots[member]
+        reason = used_up(pot.allotment, asked, pot.left(now - self.epoch))
+        return UsedUp(allowed=False, reason=reason)
+
+    def take(self, key: object, member: str, asked: float, now: float) -> None:
+        """Set aside what a job takes."""
+        pot = self._pots.get(member)
+        if pot is not None:
+            wall = now - self.epoch
+            pot.held[key] = pot.allotment.step_of(wall), min(asked, pot.left(wall))
+            self._open[key] = member, asked
+
+    def again(self, key: object, now: float) -> Price | None:
+        """Return what one more try of a job costs; ``None`` where that depends on no allotment."""
+        return self.price(*self._open[key], now) if key in self._open else None
+
+    def renew(self, key: object, now: float) -> None:
+        """Count what is set aside for a job as used, and set aside what one more try takes."""
+        if key in self._open:
+            member, asked = self._open[key]
+            self.settle(key)
+            self.take(key, member, asked, now)
+
+    def settle(self, key: object) -> None:
+        """Count what is set aside for a job as used."""
+        if key in self._open:
+            self._pots[self._open.pop(key)[0]].settle(key)
+
+    def release(self, key: object) -> None:
+        """Give back what is set aside for a job: nothing was used."""
+        if key in self._open:
+            self._pots[self._open.pop(key)[0]].held.pop(key, None)
+
+    def close(self) -> None:
+        """Count what is still set aside as used, since nobody knows."""
+        for key in list(self._open):
+            self.settle(key)
+
+
+def count_use(
+    allotments: Mapping[str, Allotment],
+    pots: dict[str, Pot],
+    used: Iterable[tuple[str, float, float]],
+) -> None:
+    """Count what was used before: by which member, when by the wall clock, how many units."""
+    for member, wall, units in used:
+        if member in allotments:
+            allotment = allotments[member]
+            pots.setdefault(allotment.name, Pot(allotment)).count(wall, units)
+
+
+def used_up(allotment: Allotment, asked: float, left: float) -> str:
+    """Return why an allotment has no room for a job, for people."""
+    return (
+        f"its allowance of {allotment.amount:.10g} {allotment.unit} has {left:.6g} left, "
+        f"{asked:.6g} asked, and no more is sold"
+    )
