@@ -17,11 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qiskit_gateway.bids import Bid, Floats, capacities
-from qiskit_gateway.packing import job_sizes, parts_of
+from qiskit_gateway.packing import job_sizes, parts_of, shares_within
 
-# Up to so many members and circuits each horizon's division is exact.
-_FEW_MEMBERS = 8
-_FEW_CIRCUITS = 32
+# Up to so many circuits, and circuits times members, each horizon's division is exact.
+_FEW_CIRCUITS = 300
+_FEW_SHARES = 2048
+_FEW_LINEAR = 256
+_FEW_HORIZONS = 64
 _HORIZONS = 24
 # So many members at most are looked at for whether they can be left out.
 _DROPS = 16
@@ -93,12 +95,12 @@ class Frontier:
         cheapest = self.cheapest()
         if usd_per_hour == 0 and cheapest.seconds <= horizon:
             return cheapest
-        fastest = self._by(self.level_seconds())
+        (fastest,) = self._by(self.level_seconds())
         if fastest.seconds > horizon:
             return fastest
         found = [one for one in self._divisions(fastest, cheapest) if one.seconds <= horizon]
         if horizon < cheapest.seconds:
-            found.append(self._by(horizon))
+            found += self._by(horizon)
         return min(
             found, key=lambda one: (one.usd + usd_per_hour * one.seconds / 3600, one.seconds)
         )
@@ -111,13 +113,12 @@ class Frontier:
             ends = {bid.seconds(k) for bid in self.bids for k in range(1, self.circuits + 1)}
             ends = {end for end in ends if fastest.seconds < end < cheapest.seconds}
             horizons = sorted(ends)
-            if len(horizons) > _HORIZONS:
-                horizons = [
-                    horizons[round(at)] for at in np.linspace(0, len(horizons) - 1, _HORIZONS)
-                ]
+            if len(horizons) > _FEW_HORIZONS:
+                places = np.linspace(0, len(horizons) - 1, _FEW_HORIZONS)
+                horizons = [horizons[round(place)] for place in places]
         else:
             horizons = self._levels(fastest.seconds, cheapest.seconds)
-        yield from map(self._by, horizons)
+        yield from self._by(*horizons) if horizons else ()
 
     def _levels(self, fastest: float, cheapest: float) -> list[float]:
         """Return horizons at which the cheapest members, so many of them, are filled."""
@@ -133,7 +134,10 @@ class Frontier:
 
     @property
     def _few(self) -> bool:
-        return len(self.bids) <= _FEW_MEMBERS and self.circuits <= _FEW_CIRCUITS
+        if all(bid.linear for bid in self.bids):
+            # There is no fee or floor that filling would overlook.
+            return len(self.bids) * self.circuits <= _FEW_LINEAR
+        return self.circuits <= min(_FEW_CIRCUITS, _FEW_SHARES // len(self.bids))
 
     def level_seconds(self) -> float:
         """Return the least time by which the members can do all the circuits together."""
@@ -171,40 +175,25 @@ class Frontier:
 
     # -- within a horizon ----------------------------------------------------------------------
 
-    def _by(self, horizon: float) -> Division:
-        """Return the cheapest division that is done by then, of those that can be."""
-        most = capacities(self._times, horizon, self.circuits).tolist()
-        if self._few:
-            return self._made(self._exactly(most))
-        return self._made(self._filled(most))
-
-    def _exactly(self, most: Sequence[int]) -> dict[str, int]:
-        """Divide at the least price, one member after the other, for every number of circuits."""
-        sizes = np.arange(self.circuits + 1)
-        # Row n, column k: k of n circuits go to the member, the others to those before it.
-        before = sizes[:, None] - sizes[None, :]
-        best = np.where(sizes == 0, 0.0, np.inf)
+    def _by(self, *horizons: float) -> list[Division]:
+        """Return the cheapest division that is done by each of rising times, of those that can be."""
+        limits = [capacities(self._times, one, self.circuits) for one in horizons]
+        if not self._few:
+            return [self._made(self._filled(one)) for one in limits]
         if self._prices is None:
+            sizes = np.arange(self.circuits + 1)
             self._prices = np.array([bid.whole(sizes) for bid in self.bids])
-        choices = []
-        for prices, limit in zip(self._prices, most, strict=True):
-            # Columns of more than the limit are left out, and with them most of the work.
-            part = before[:, : limit + 1]
-            costs = np.where(part >= 0, best[part], np.inf) + prices[: limit + 1]
-            choices.append(costs.argmin(axis=1))
-            best = costs.min(axis=1)
-        left, taken = self.circuits, {}
-        for bid, choice in zip(reversed(self.bids), reversed(choices), strict=True):
-            taken[bid.member] = int(choice[left])
-            left -= taken[bid.member]
-        return taken
+        found = shares_within(self._prices, np.array(limits))
+        return [self._made(self._named(shares)) for shares in found]
 
-    def _filled(self, most: Sequence[int]) -> dict[str, int]:
+    def _named(self, shares: NDArray[np.int64]) -> dict[str, int]:
+        return {bid.member: int(count) for bid, count in zip(self.bids, shares, strict=True)}
+
+    def _filled(self, limits: NDArray[np.int64]) -> dict[str, int]:
         """Fill members in the order of their price when full, and give the rest to whom it suits.
 
         Then leave out whose part the one with the rest would do for less.
         """
-        limits = np.array(most)
         prices = self._prices_of(limits)
         with np.errstate(divide="ignore", invalid="ignore"):
             rates = np.where(limits > 0, prices / limits, np.inf)
@@ -218,7 +207,7 @@ class Frontier:
         at = others[self._prices_of(np.full_like(limits, left))[others].argmin()]
         taken[at] = left
         self._drop_dear(taken, limits, int(at))
-        return {bid.member: int(count) for bid, count in zip(self.bids, taken, strict=True)}
+        return self._named(taken)
 
     def _drop_dear(self, taken: NDArray[np.int64], limits: NDArray[np.int64], at: int) -> None:
         """Let one member do what others do for more, as far as it is in time."""

@@ -50,6 +50,41 @@ def parts_of(bids: Sequence[Bid], circuits: int) -> Iterator[tuple[list[Bid], in
             yield group, most
 
 
+def shares_within(prices: Floats, limits: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Divide circuits among members at the least price, each within a limit.
+
+    Looks at every number of circuits for one member after the other, for all limits at once.
+
+    Args:
+        prices: A row for each member: what 0, 1, 2, ... and all circuits cost there.
+        limits: A row for each division that is asked for, none below the one before: the most
+            circuits of each member. Together they allow for all.
+
+    Returns:
+        The shares: a row for each division, with the circuits of each member.
+    """
+    count = len(prices[0]) - 1
+    best = np.full((len(limits), count + 1), np.inf)
+    best[:, 0] = 0.0
+    choices = []
+    for member, most in zip(prices, limits.T, strict=True):
+        costs, choice = best.copy(), np.zeros(best.shape, np.int64)
+        for share in range(1, int(most[-1]) + 1):
+            # Those divisions in which the member may have as much.
+            first = int(np.searchsorted(most, share))
+            sums = best[first:, : count + 1 - share] + member[share]
+            better = sums < costs[first:, share:]
+            np.copyto(costs[first:, share:], sums, where=better)
+            np.copyto(choice[first:, share:], share, where=better)
+        best = costs
+        choices.append(choice)
+    left, rows, shares = np.full(len(limits), count), np.arange(len(limits)), []
+    for choice in reversed(choices):
+        shares.append(choice[rows, left])
+        left = left - shares[-1]
+    return np.array(shares[::-1]).T
+
+
 def _pot_costs(bids: Sequence[Bid], counts: NDArray[np.int64]) -> Floats:
     """Return what members of one pot ask at least for so many circuits each, in USD."""
     least = _least({bid.price for bid in bids}, counts)
