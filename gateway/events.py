@@ -244,11 +244,16 @@ class GivenUp:
         """Return the reasons as one line."""
         return "; ".join(f"{name}: {why}" if name else why for name, why in self.reasons.items())
 
-    def __str__(self) -> str:
-        """Return the place and the reasons as one line."""
+    @property
+    def place(self) -> str:
+        """Return what will not be done as one line."""
         piece = self.piece
         rows = f"rows {piece.row_start} to {piece.row_stop - 1}"
-        return f"pub {self.pub}, {rows}, {piece.shots} shots each: {self.why}"
+        return f"pub {self.pub}, {rows}, {piece.shots} shots each"
+
+    def __str__(self) -> str:
+        """Return the place and the reasons as one line."""
+        return f"{self.place}: {self.why}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

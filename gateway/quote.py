@@ -5,7 +5,6 @@ import time
 from collections.abc import Iterator, Sequence
 from copy import deepcopy
 from dataclasses import asdict, dataclass, replace
-from html import escape
 from typing import Any, Literal
 
 import anyio
@@ -15,6 +14,7 @@ from qiskit_gateway.backends.estimates import Estimate
 from qiskit_gateway.backends.fleet import Fleet
 from qiskit_gateway.backends.member import FleetMember
 from qiskit_gateway.backends.simulated import SimulatedMember
+from qiskit_gateway.display import Remark, shown_as_html, shown_as_text
 from qiskit_gateway.engine import ENGINE
 from qiskit_gateway.events import GivenUp
 from qiskit_gateway.rehearsal import (
@@ -26,7 +26,6 @@ from qiskit_gateway.rehearsal import (
     rehearse,
     told_shot_seconds,
 )
-from qiskit_gateway.report import table
 from qiskit_gateway.router import Router
 from qiskit_gateway.standing import FleetStanding, Standing
 from qiskit_gateway.survey import allotment_of
@@ -38,7 +37,6 @@ _HEAD = ("member", "jobs", "circuits", "shots", "USD", "starts in", "done in", "
 _MOST_LINES = 5
 # Units of time, how many seconds each is, and the least number told in it.
 _UNITS = (("h", 3600.0, 1.0), ("min", 60.0, 2.0), ("s", 1.0, 1.0))
-_STYLE = "text-align:{};padding:2px 8px"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,18 +167,11 @@ class Quote:
 
     def __str__(self) -> str:
         """Return a table of the members, the total, and below it what stands against the run."""
-        return "\n".join([table([_HEAD, *self._rows()]), *self._remarks()])
+        return shown_as_text([_HEAD, *self._rows()], self._remarks())
 
     def _repr_html_(self) -> str:
         """Return the same for a notebook."""
-        *rows, total = self._rows()
-        head = _html_row("th", _HEAD, "border-bottom:1px solid")
-        body = "".join(_html_row("td", row) for row in rows)
-        foot = _html_row("th", total, "border-top:1px solid")
-        remarks = "".join(f"<li>{escape(remark)}</li>" for remark in self._remarks())
-        return f"<table><thead>{head}</thead><tbody>{body}</tbody><tfoot>{foot}</tfoot></table>" + (
-            f"<ul>{remarks}</ul>" if remarks else ""
-        )
+        return shown_as_html([_HEAD, *self._rows()], self._remarks())
 
     def _rows(self) -> Iterator[tuple[str, ...]]:
         for one in self.members:
@@ -197,23 +188,25 @@ class Quote:
         done = _span(self.makespan_seconds)
         yield ("total", *_amounts(self.jobs, circuits, shots, self.price_usd), "", done, "")
 
-    def _remarks(self) -> Iterator[str]:
-        if self.not_done:
-            yield f"not done: {self.shots_not_done} of {self.shots} shots"
-        reasons = dict.fromkeys(f"not done: {given_up}" for given_up in self.not_done[:_MOST_LINES])
-        yield from reasons
-        if len(self.not_done) > _MOST_LINES:
-            yield f"and {len(self.not_done) - _MOST_LINES} more"
+    def _remarks(self) -> Iterator[Remark]:
+        told = self.not_done[:_MOST_LINES]
+        if told:
+            places = [_not_done(given_up) for given_up in told]
+            more = _more(len(self.not_done), "pieces")
+            text = f"not done: {self.shots_not_done} of {self.shots} shots"
+            yield Remark(text, (*dict.fromkeys(places), *more))
+        known = {(name, why) for given_up in told for name, why in given_up.reasons.items()}
         for one in self.members:
-            for reason in one.reasons[:_MOST_LINES]:
-                yield f"{one.member}: {reason}"
-            if len(one.reasons) > _MOST_LINES:
-                yield f"{one.member}: and {len(one.reasons) - _MOST_LINES} reasons more"
-        yield from (f"{one.member}: {one.allowance}" for one in self.members if one.allowance)
+            reasons = [reason for reason in one.reasons if (one.member, reason) not in known]
+            yield from _of_member(one.member, reasons)
+        yield from (
+            Remark(f"{one.member}: {one.allowance}") for one in self.members if one.allowance
+        )
         assumed = [m.member for m in self.members if m.jobs and m.speed == "assumed"]
         if assumed:
-            yield f"times are a guess: nothing is known of the speed of {', '.join(assumed)}"
-        yield from self.notes
+            names = ", ".join(assumed)
+            yield Remark(f"times are a guess: nothing is known of the speed of {names}")
+        yield from map(Remark, self.notes)
 
 
 def quoted(router: Router, work: Work) -> Quote:
@@ -357,8 +350,21 @@ def _span(seconds: float | None) -> str:
     return f"{seconds * 1e3:.3g} ms" if seconds >= 1e-6 else "0 s"
 
 
-def _html_row(tag: str, cells: Sequence[str], style: str = "") -> str:
-    first, *others = (escape(cell) for cell in cells)
-    left, right = (f"{_STYLE.format(side)};{style}" for side in ("left", "right"))
-    made = "".join(f'<{tag} style="{right}">{cell}</{tag}>' for cell in others)
-    return f'<tr><{tag} style="{left}">{first}</{tag}>{made}</tr>'
+def _not_done(given_up: GivenUp) -> Remark:
+    """Return what is to be said of a piece that would not be done."""
+    reasons = [f"{name}: {why}" if name else why for name, why in given_up.reasons.items()]
+    return Remark(given_up.place, tuple(map(Remark, reasons)))
+
+
+def _of_member(member: str, reasons: Sequence[str]) -> Iterator[Remark]:
+    """Yield why a member takes no part, on one line if there is but one reason."""
+    if len(reasons) == 1:
+        yield Remark(f"{member}: {reasons[0]}")
+    elif reasons:
+        told = tuple(map(Remark, reasons[:_MOST_LINES]))
+        yield Remark(member, (*told, *_more(len(reasons), "reasons")))
+
+
+def _more(count: int, what: str) -> Iterator[Remark]:
+    if count > _MOST_LINES:
+        yield Remark(f"and {count - _MOST_LINES} {what} more")

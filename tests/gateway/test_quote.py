@@ -468,6 +468,32 @@ def test_the_table_is_aligned():
     assert "needs 2 qubits, has 1" in lines[4]
 
 
+def test_the_table_fits_a_terminal_and_reasons_have_lines_of_their_own():
+    """Names that are too long lose their middle; each reason is told once, below what it is about."""
+    long, other = "provider/" + "x" * 80 + "/one", "provider/" + "x" * 80 + "/other"
+    fleet = [
+        SimulatedMember(long, num_qubits=1),
+        SimulatedMember(other, pricing=Pricing(per_shot=1.0)),
+    ]
+    policy = cheapest(budget=Budget(usd=3000))
+    quote = RouterSampler(fleet, policy=policy).quote([sweep(12, qubits=2)], shots=500)
+
+    lines = str(quote).splitlines()
+    page = Texts(quote._repr_html_())
+
+    assert max(map(len, lines[:4])) <= 92
+    assert lines[1].startswith("provider")
+    assert lines[1].split()[0].endswith("/one")
+    assert lines[2].split()[0].endswith("/other")
+    assert lines[4:6] == [
+        "not done: 6000 of 6000 shots",
+        "  pub 0, rows 0 to 11, 500 shots each",
+    ]
+    assert sum("needs 2 qubits, has 1" in line for line in lines) == 1
+    assert f"    {long}: needs 2 qubits, has 1" in lines
+    assert {line.strip() for line in lines[4:]} <= set(page.texts)
+
+
 @pytest.mark.parametrize(
     ("seconds", "told"),
     [
