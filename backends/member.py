@@ -11,7 +11,8 @@ Implementing:
 
     A member may also have ``async find(key) -> Handle | None``: look for the job of a batch by the
     batch's key, for a submission whose answer was lost. ``None`` says for certain that the
-    provider has no such job; whatever cannot be told is a ``BackendError``.
+    provider has no such job; whatever cannot be told is a ``BackendError``. Where that can be known
+    beforehand to be of no use, ``finds`` is false, and submissions have all the time of their deadline.
 
     And it may have ``async estimate(program) -> Estimate``: tell what a program would be there,
     its gates, fidelity and time, without sending anything; ``Refused`` where it cannot run. Prices

@@ -212,6 +212,11 @@ class Member:
         """
         return await on_errand(lambda errand: self._reattach(job_id, errand))
 
+    @property
+    def finds(self) -> bool:
+        """Return whether the provider lists jobs with a name of ours, to find them by."""
+        return label_of(self.backend, self.known_options) is not None
+
     async def find(self, key: str) -> Handle | None:
         """Find a job by the key of its batch; ``None`` if the provider has none.
 

@@ -1,6 +1,6 @@
 """The calls that a run makes to a member, each under its deadline, each failure told as facts."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
 from typing import Any
@@ -23,6 +23,9 @@ from qiskit_gateway.events import Unless
 from qiskit_gateway.policies.failure import Failure
 from qiskit_gateway.policies.policy import Policy
 from qiskit_gateway.watching import watch_job
+
+# The share of the deadline of a submission that is kept for looking whether it arrived.
+_SEEKING_SHARE = 0.25
 
 
 class OverdueError(BackendError):
@@ -71,13 +74,21 @@ class Calls:
     draw: Callable[[], float]
 
     async def submit(self, batch: Batch, member: FleetMember) -> Handle:
-        """Hand a batch over; where no answer comes, look whether the provider took it."""
+        """Hand a batch over; where no answer comes, look whether the provider took it.
+
+        Both together are under the deadline of a submission: where a member can be asked, the last
+        part of it is kept for that.
+        """
+        seconds = self.policy.submit_seconds
+        deadline = anyio.current_time() + seconds
+        if finder_of(member) is not None:
+            seconds *= 1 - _SEEKING_SHARE
         try:
-            return await self._hand_over(batch, member)
+            return await self._hand_over(batch, member, seconds)
         except BackendError as error:
             if error.submitted is not None:
                 raise
-            handle = await self._sought(batch, member)
+            handle = await self._sought(batch, member, deadline)
             if handle is None:
                 raise
             return handle
@@ -86,7 +97,8 @@ class Calls:
         """Return a job of an earlier process; ``None`` if it is certain that there is none."""
         patient = self.policy.retry.on_unknown == "wait"
         asking = AsyncRetrying(
-            retry=retry_if_exception(lost_connection),
+            # A member that hangs is left at the first hang, unless there is all the time.
+            retry=retry_if_exception(lambda e: lost_connection(e) and (patient or not _hung(e))),
             wait=self.backoff_seconds,
             stop=stop_never if patient else stop_after_attempt(self.policy.retry.max_attempts),
             sleep=anyio.sleep,
@@ -188,8 +200,7 @@ class Calls:
     def _wait_seconds(self, error: BackendError, tries: int) -> float:
         return self.policy.retry.backoff_seconds(tries, self.draw(), error.retry_after_seconds)
 
-    async def _hand_over(self, batch: Batch, member: FleetMember) -> Handle:
-        seconds = self.policy.submit_seconds
+    async def _hand_over(self, batch: Batch, member: FleetMember, seconds: float) -> Handle:
         with anyio.move_on_after(seconds), _Facts("submit"):
             return await member.submit(batch)
         was_sent = getattr(member, "was_sent", None)
@@ -200,11 +211,11 @@ class Calls:
             submitted=None if was_sent is None or was_sent(batch) else False,
         )
 
-    async def _sought(self, batch: Batch, member: FleetMember) -> Handle | None:
-        """Look for a job that was perhaps taken, and return it if it was found."""
+    async def _sought(self, batch: Batch, member: FleetMember, deadline: float) -> Handle | None:
+        """Look for a job that was perhaps taken, and return it if it was found by the deadline."""
         # Not to find it proves nothing: the submission may still be on its way.
         patient = self.policy.retry.on_unknown == "wait"
-        with anyio.move_on_after(self.policy.submit_seconds if patient else None):
+        with anyio.CancelScope(deadline=deadline):
             for tries in count(1):
                 handle: Handle | None = None
                 try:
@@ -223,12 +234,12 @@ class Calls:
         with anyio.move_on_after(seconds), _Facts("reattach"):
             if job_id:
                 return replace(await member.reattach(job_id), batch=batch)
-            find = getattr(member, "find", None)
+            find = finder_of(member)
             if find is None:
                 raise BackendError(f"{member.name} cannot look for jobs", transient=False)
             found: Handle | None = await find(batch.key)
             return None if found is None else replace(found, batch=batch)
-        raise BackendError(
+        raise OverdueError(
             f"{member.name} did not say within {seconds:g} s whether it has the job",
             transient=True,
             fault="network",
@@ -280,6 +291,16 @@ def facts(error: BackendError) -> Failure:
 def error_of(state: RetryCallState) -> BaseException | None:
     """Return what a try raised."""
     return state.outcome.exception() if state.outcome else None
+
+
+def finder_of(member: FleetMember) -> Callable[[str], Awaitable[Handle | None]] | None:
+    """Return what to ask a member for a job of ours with, or ``None`` where it cannot be asked."""
+    find = getattr(member, "find", None)
+    return find if getattr(member, "finds", True) else None
+
+
+def _hung(error: BaseException) -> bool:
+    return isinstance(error, OverdueError)
 
 
 def lost_connection(error: BaseException) -> bool:

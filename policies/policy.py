@@ -42,7 +42,8 @@ class Policy:
         recall: When to take work back from a member that has not begun it.
         budget: What may be spent; ``None`` for no limit.
         deadline_seconds: How long a run may take, in seconds; ``None`` for no limit.
-        submit_seconds: How long a provider may take to accept a job, in seconds.
+        submit_seconds: How long a provider may take to accept a job, in seconds. Where it can be
+            asked for a job whose acceptance it did not tell, the last quarter is for asking.
         start_seconds: How long a job may wait in its provider's queue before it is asked back for
             another member, in seconds; ``None`` leaves that to ``recall``.
         run_seconds: How long a provider may take over a job that it said it has begun, in seconds;

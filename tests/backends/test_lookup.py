@@ -3,7 +3,7 @@
 from types import SimpleNamespace
 
 import pytest
-from qiskit.providers import JobStatus
+from qiskit.providers import JobStatus, Options
 from qiskit.providers.basic_provider import BasicSimulator
 
 from qiskit_gateway.backends import BackendError, Member
@@ -119,3 +119,20 @@ def test_a_job_that_failed_is_still_a_job():
     with pytest.raises(KeyError):
         fetch(backend, "gone")
     assert fetch(BasicSimulator(), "7") is None
+
+
+def test_a_member_tells_beforehand_whether_it_can_be_asked():
+    """So that a submission has all its time where nothing is to be had from looking for it."""
+
+    class Listing(BasicSimulator):
+        """A backend whose jobs have tags."""
+
+        @classmethod
+        def _default_options(cls):
+            return Options(shots=1, job_tags=None)
+
+        def jobs(self, job_tags):
+            return []
+
+    assert Member(Listing()).finds
+    assert not Member(BasicSimulator()).finds

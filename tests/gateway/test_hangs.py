@@ -121,7 +121,7 @@ def limited(backend, **given):
 @pytest.mark.parametrize(
     ("steps", "deadlines"),
     [
-        ([Hangs("run")], 2),  # To take the job, and to look whether it was taken.
+        ([Hangs("run")], 1),
         ([Hangs("result")], 1),
         ([Hangs("result"), Hangs("cancel")], 2),
         ([Hangs("result"), Hangs("status")], 2),
