@@ -69,9 +69,11 @@ def _habits(member: Member, adaptation: Adaptation, shots: int) -> list[Finding]
     limits = member.limits
     shots = max(limits.min_shots or 1, min(shots, limits.max_shots or shots))
     entry = Entry(program=Program(circuit=circuit), rows=np.empty((1, 0)))
-    batch = Batch(entries=(entry,), shots=shots, kept_shots=shots, seed=_SEED)
+    batch = Batch(
+        entries=(entry,), shots=shots, kept_shots=shots, seed=_SEED, flatten=adaptation.flatten
+    )
     try:
-        results = [member.answer(batch, flatten=adaptation.flatten) for _ in range(2)]
+        results = [member.answer(batch) for _ in range(2)]
     except BackendError as error:
         return [Finding(name="superposition", ok=None, seen=f"not answered: {error}")]
     outcomes = [

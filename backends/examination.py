@@ -9,43 +9,43 @@ Invariant: an error that a backend raises is no lie. It is reported, and only wh
 wrong without one is held against the backend.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from itertools import islice, product
-from math import pi
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
-from qiskit.circuit import (
-    ClassicalRegister,
-    Clbit,
-    Parameter,
-    QuantumCircuit,
-    QuantumRegister,
-    Qubit,
-)
 
 from qiskit_gateway.backends.batch import Batch, Entry, Program
 from qiskit_gateway.backends.decoding import tally
 from qiskit_gateway.backends.errors import BackendError, Refused
 from qiskit_gateway.backends.limits import Limits
 from qiskit_gateway.backends.outcomes import Outcome, read
-from qiskit_gateway.backends.quirks import Adaptation, Trait
+from qiskit_gateway.backends.questions import TRAITS, Question, questions, traits
+from qiskit_gateway.backends.quirks import Adaptation
 from qiskit_gateway.backends.wiring import Wiring
 
 SHOTS = 100
 """Shots of each circuit, where the backend's limits allow."""
 
 
+class Answer(NamedTuple):
+    """What a provider answered to a batch: its own result, and the wiring of each circuit."""
+
+    result: Any
+    wirings: Sequence[Wiring]
+
+
+Examination = Generator[Batch, Answer, "Conformance"]
+"""Batches that are to be run one after the other, each answered before the next, to a verdict."""
+
+
 class Ask(Protocol):
     """Something that runs batches; a member's ``answer``."""
 
-    def __call__(self, batch: Batch, *, flatten: bool) -> tuple[Any, list[Wiring]]:
-        """Run a batch, with single classical registers or with the user's. Blocks.
-
-        Returns:
-            The provider's own result, and the wiring of each circuit.
+    def __call__(self, batch: Batch) -> Answer:
+        """Run a batch as its ``flatten`` says. Blocks.
 
         Raises:
             BackendError: If the job failed.
@@ -113,13 +113,39 @@ class Conformance:
 
 
 def examine(ask: Ask, known: Adaptation, limits: Limits, *, shots: int = SHOTS) -> Conformance:
-    """Ask a backend what is known, and find out how its answers have to be read.
-
-    Takes one job for the answers that have to be right, one for what not every backend can do, and
-    more where a job fails or may not hold them all.
+    """Ask a backend what is known, and find out how its answers have to be read. Blocks.
 
     Args:
         ask: Runs a batch.
+        known: See :func:`examination`, as for the others.
+        limits: What one job may hold.
+        shots: Shots of each circuit, as far as the limits allow.
+
+    Raises:
+        BackendError: If the backend could not be asked.
+    """
+    going = examination(known, limits, shots=shots)
+    step = partial(next, going)
+    while True:
+        try:
+            batch = step()
+        except StopIteration as done:
+            found: Conformance = done.value
+            return found
+        try:
+            step = partial(going.send, ask(batch))
+        except BackendError as error:
+            step = partial(going.throw, error)
+
+
+def examination(known: Adaptation, limits: Limits, *, shots: int = SHOTS) -> Examination:
+    """Yield what to ask a backend to find out how its answers have to be read; return what that is.
+
+    Takes one job for the answers that have to be right, one for what not every backend can do, and
+    more where a job fails or may not hold them all. Whoever runs the jobs sends their answers in,
+    and throws in the ``BackendError`` of one that failed.
+
+    Args:
         known: How the backend is read so far; kept where it makes everything right.
         limits: What one job may hold.
         shots: Shots of each circuit, as far as the limits allow.
@@ -127,105 +153,28 @@ def examine(ask: Ask, known: Adaptation, limits: Limits, *, shots: int = SHOTS) 
     Raises:
         BackendError: If the backend could not be asked.
     """
-    session = _Session(
-        ask, limits, max(limits.min_shots or 1, min(shots, limits.max_shots or shots))
-    )
-    adaptation, jobs = _adaptation(session, known)
+    session = _Session(limits, max(limits.min_shots or 1, min(shots, limits.max_shots or shots)))
+    adaptation, jobs = yield from _adaptation(session, known)
     judged = _judged(jobs, adaptation, session.shots)
     findings = [*judged, _several(jobs)]
     if not adaptation.refusal:
-        traits = _judged(
-            session.put(_traits(), flatten=adaptation.flatten), adaptation, session.shots
-        )
-        wrong = [
-            name for name in _TRAITS for found in traits if (found.name, found.ok) == (name, False)
-        ]
+        jobs = yield from session.put(traits(), flatten=adaptation.flatten)
+        found = _judged(jobs, adaptation, session.shots)
+        wrong = [name for name in TRAITS for one in found if (one.name, one.ok) == (name, False)]
         adaptation = replace(adaptation, unsound=known.unsound.union(wrong))
-        findings += traits
+        findings += found
     return Conformance(adaptation=adaptation, findings=tuple(findings))
 
 
-# What is asked.
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Question:
-    """A circuit and, for each of its parameter rows, the one outcome that it has."""
-
-    name: str
-    circuit: QuantumCircuit
-    expected: tuple[int, ...]
-    rows: NDArray[np.float64] = field(default_factory=lambda: np.empty((1, 0)))
-
-
-_TRAITS: tuple[Trait, ...] = ("repeated", "mid-circuit")
-
-
-def _questions() -> list[_Question]:
-    """Return what every backend has to get right.
-
-    Together they tell apart every order of registers and of bits, registers sorted by name, and
-    backends that report qubits instead of bits.
-    """
+def usual_jobs(limits: Limits) -> list[Batch]:
+    """Return the jobs that an examination takes where nothing is wrong."""
+    shots = max(limits.min_shots or 1, min(SHOTS, limits.max_shots or SHOTS))
+    session = _Session(limits, shots)
     return [
-        _flipped("bit order", {"c": 3}, {0: 0, 1: 1, 2: 2}, flip=0),
-        _flipped("measured bits", {"c": 3}, {0: 2, 1: 0, 2: 1}, flip=0),
-        _flipped("register order", {"a": 1, "b": 2}, {0: 0, 1: 1, 2: 2}, flip=2),
-        _flipped("register names", {"z": 1, "y": 2}, {0: 0, 1: 1, 2: 2}, flip=2),
-        _flipped("three registers", {"m": 1, "n": 1, "l": 1}, {0: 2, 1: 0, 2: 1}, flip=1),
-        _flipped("unmeasured bits", {"c": 3}, {2: 0}, flip=0),
-        _flipped("unmeasured register", {"low": 2, "high": 1}, {2: 0}, flip=0),
-        _flipped("empty register", {"none": 0, "one": 1}, {0: 0}, flip=0),
-        _loose(),
-        _turned(),
+        session.batch(part, flatten=False)
+        for asked in (questions(), traits())
+        for part in session.parts(asked)
     ]
-
-
-def _traits() -> list[_Question]:
-    """Return what backends need not be able to do, but must not do wrongly."""
-    repeated, middle = QuantumCircuit(1, 2), QuantumCircuit(1, 2)
-    repeated.x(0)
-    repeated.measure([0, 0], [0, 1])
-    middle.x(0)
-    middle.measure(0, 0)
-    middle.x(0)
-    middle.measure(0, 1)
-    return [
-        _Question(name="repeated", circuit=repeated, expected=(0b11,)),
-        _Question(name="mid-circuit", circuit=middle, expected=(0b01,)),
-    ]
-
-
-def _flipped(
-    name: str, registers: Mapping[str, int], measured: Mapping[int, int], *, flip: int
-) -> _Question:
-    """Return a circuit that flips one qubit and measures some, given by classical bit."""
-    circuit = QuantumCircuit(
-        QuantumRegister(1 + max(measured.values()), "q"),
-        *(ClassicalRegister(size, name) for name, size in registers.items()),
-    )
-    circuit.x(flip)
-    for bit, qubit in measured.items():
-        circuit.measure(qubit, bit)
-    (written,) = (bit for bit, qubit in measured.items() if qubit == flip)
-    return _Question(name=name, circuit=circuit, expected=(1 << written,))
-
-
-def _loose() -> _Question:
-    circuit = QuantumCircuit([Qubit(), Qubit()], [Clbit(), Clbit()])
-    circuit.x(1)
-    circuit.measure([0, 1], [0, 1])
-    return _Question(name="loose bits", circuit=circuit, expected=(0b10,))
-
-
-def _turned() -> _Question:
-    # The names are not in the order of use: rows follow circuit.parameters, which is sorted.
-    circuit = QuantumCircuit(2, 2)
-    circuit.rx(Parameter("b"), 0)
-    circuit.rx(Parameter("a"), 1)
-    circuit.measure([0, 1], [0, 1])
-    rows = np.array([[pi, 0.0], [0.0, pi]])
-    return _Question(name="parameters", circuit=circuit, expected=(0b10, 0b01), rows=rows)
 
 
 # How it is asked.
@@ -234,27 +183,36 @@ def _turned() -> _Question:
 class _Job(NamedTuple):
     """Questions that one job answered, or one that no job could."""
 
-    questions: Sequence[_Question]
+    questions: Sequence[Question]
     result: Any = None
     wirings: Sequence[Wiring] = ()
     error: BackendError | None = None
 
 
+_Putting = Generator[Batch, Answer, list[_Job]]
+
+
 class _Session(NamedTuple):
-    ask: Ask
     limits: Limits
     shots: int
 
-    def put(self, questions: Sequence[_Question], *, flatten: bool) -> list[_Job]:
+    def put(self, questions: Sequence[Question], *, flatten: bool) -> _Putting:
         """Ask in as few jobs as there may be; where a job fails, each question alone."""
         jobs: list[_Job] = []
-        for part in self._parts(questions):
-            jobs += self._put(part, flatten=flatten)
+        for part in self.parts(questions):
+            jobs += yield from self._put(part, flatten=flatten)
         return jobs
 
-    def _parts(self, questions: Sequence[_Question]) -> Iterator[list[_Question]]:
-        part: list[_Question] = []
-        for question in questions:
+    def batch(self, questions: Sequence[Question], *, flatten: bool) -> Batch:
+        entries = tuple(
+            Entry(program=Program(circuit=question.circuit), rows=question.rows)
+            for question in questions
+        )
+        return Batch(entries=entries, shots=self.shots, kept_shots=self.shots, flatten=flatten)
+
+    def parts(self, questions: Sequence[Question]) -> Iterator[list[Question]]:
+        part: list[Question] = []
+        for question in self._fitting(questions):
             circuits = sum(len(other.rows) for other in [*part, question])
             if part and circuits > (self.limits.max_circuits or circuits):
                 yield part
@@ -262,35 +220,47 @@ class _Session(NamedTuple):
             part.append(question)
         yield part
 
-    def _put(self, questions: Sequence[_Question], *, flatten: bool) -> list[_Job]:
-        entries = tuple(
-            Entry(program=Program(circuit=question.circuit), rows=question.rows)
-            for question in questions
-        )
-        batch = Batch(entries=entries, shots=self.shots, kept_shots=self.shots)
+    def _fitting(self, questions: Sequence[Question]) -> Iterator[Question]:
+        """Go through questions of which each fits a job."""
+        for question in questions:
+            if len(question.rows) <= (self.limits.max_circuits or len(question.rows)):
+                yield question
+                continue
+            for row, expected in zip(question.rows, question.expected, strict=True):
+                yield replace(question, rows=row[None], expected=(expected,))
+
+    def _put(self, questions: Sequence[Question], *, flatten: bool) -> _Putting:
         try:
-            return [_Job(questions, *self.ask(batch, flatten=flatten))]
+            answer = yield self.batch(questions, flatten=flatten)
         except Refused as refused:
             left = [q for number, q in enumerate(questions) if number not in refused.reasons]
             jobs = [_Job([questions[number]], error=refused) for number in refused.reasons]
-            return jobs + (self._put(left, flatten=flatten) if left else [])
+            return jobs + ((yield from self._put(left, flatten=flatten)) if left else [])
         except BackendError as error:
             # An outage says nothing about the questions.
             if error.transient or error.throttled or error.authentication:
                 raise
             if len(questions) == 1:
                 return [_Job(questions, error=error)]
-            return [job for question in questions for job in self._put([question], flatten=flatten)]
+        else:
+            return [_Job(questions, answer.result, answer.wirings)]
+        jobs = []
+        for question in questions:
+            jobs += yield from self._put([question], flatten=flatten)
+        return jobs
 
 
 # What the answers say.
 
 
-def _adaptation(session: _Session, known: Adaptation) -> tuple[Adaptation, list[_Job]]:
+def _adaptation(
+    session: _Session, known: Adaptation
+) -> Generator[Batch, Answer, tuple[Adaptation, list[_Job]]]:
     """Return the simplest adaptation under which all is right, and the answers it was found by."""
-    reason, jobs = "", []
+    reason = ""
+    jobs: list[_Job] = []
     for flatten in dict.fromkeys((known.flatten, True)):
-        jobs = session.put(_questions(), flatten=flatten)
+        jobs = yield from session.put(questions(), flatten=flatten)
         reason = _unanswered(jobs)
         if reason:
             break

@@ -1,14 +1,15 @@
-"""What ``backend.run`` is sent: bound circuits, or free ones with their values."""
+"""What ``backend.run`` is sent: bound circuits, or free ones with their values, and options."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from qiskit.circuit import QuantumCircuit
 from qiskit.providers import BackendV2
 
-from qiskit_gateway.backends.batch import Entry
+from qiskit_gateway.backends.batch import Batch, Entry
 from qiskit_gateway.backends.errors import Refused
 from qiskit_gateway.backends.isa import Prepared, bind, parameter_binds
+from qiskit_gateway.backends.lookup import label_of
 from qiskit_gateway.backends.quirks import takes_parameter_binds
 
 Pairs = Sequence[tuple[Entry, Prepared]]
@@ -51,3 +52,44 @@ def _unbound(pairs: Pairs) -> tuple[list[QuantumCircuit], list[dict[Any, list[fl
             circuits += [ready.circuit] * entry.circuits
             binds += [{}] * entry.circuits
     return circuits, binds
+
+
+def options_known_by(backend: BackendV2) -> frozenset[str]:
+    """Return the options of ``backend.run`` that a backend says it knows."""
+    options = getattr(backend, "options", None)
+    fields = getattr(type(options), "model_fields", None)
+    if fields is None:
+        fields = getattr(options, "_fields", None) or getattr(options, "__dict__", {})
+    return frozenset(map(str, fields))
+
+
+def options_of(
+    batch: Batch,
+    backend: BackendV2,
+    *,
+    known: frozenset[str],
+    always: Mapping[str, Any],
+    given: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Return the options of ``backend.run`` for a batch: shots and those that are known.
+
+    Args:
+        batch: What is to be sent.
+        backend: To which backend.
+        known: The options that it knows.
+        always: Those that it must always be told.
+        given: Those that the user gave for it.
+    """
+    wanted: dict[str, Any] = {}
+    if any(entry.program.basis is None for entry in batch.entries):
+        wanted["memory"] = True  # In sums over a basis the order of shots does not matter.
+    if batch.seed is not None:
+        wanted["seed_simulator"] = batch.seed
+    sent = {key: value for key, value in wanted.items() if key in known}
+    options = {**sent, **always, **batch.options, **given}
+    options["shots"] = int(batch.shots)
+    label = label_of(backend, known)
+    if label is not None and batch.key:
+        held = options.get(label.option, getattr(backend.options, label.option, None))
+        options[label.option] = label.labelled(held, batch.key)
+    return options

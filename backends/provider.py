@@ -6,7 +6,7 @@ plain integers, and every exception is translated into facts.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -15,7 +15,7 @@ from qiskit.transpiler import PassManager
 
 from qiskit_gateway.backends.batch import Batch, Program
 from qiskit_gateway.backends.errors import BackendError, Refused
-from qiskit_gateway.backends.examination import examine
+from qiskit_gateway.backends.examination import Answer, examination, examine
 from qiskit_gateway.backends.faults import translated
 from qiskit_gateway.backends.isa import Estimate, IsaCache, Prepared
 from qiskit_gateway.backends.jobs import has_started, is_cancelled, job_id_of
@@ -23,14 +23,13 @@ from qiskit_gateway.backends.limits import Limits
 from qiskit_gateway.backends.lookup import fetch, find, label_of
 from qiskit_gateway.backends.member import Awaited, Handle, Tariff
 from qiskit_gateway.backends.outcomes import Outcome, read
-from qiskit_gateway.backends.payload import payload_of
+from qiskit_gateway.backends.payload import options_known_by, options_of, payload_of
 from qiskit_gateway.backends.pricing import Pricing
 from qiskit_gateway.backends.properties import told_by
 from qiskit_gateway.backends.queueing import Probe, probe_for
 from qiskit_gateway.backends.quirks import Adaptation
 from qiskit_gateway.backends.threads import Call, call_in_thread, start_in_thread
 from qiskit_gateway.backends.turns import Errand, Turns, on_errand, turns_of
-from qiskit_gateway.backends.wiring import Wiring
 
 # How many submissions are remembered of which it is certain that nothing was sent.
 _REMEMBERED = 1024
@@ -58,8 +57,8 @@ class Member:
         pass_manager: What to compile circuits with, in place of Qiskit's preset of level 1.
         tags: Free labels that filters may ask for.
         check: Whether to find out, by a few small circuits before the first job, if the backend
-            tells the truth about its bits, and to talk to it as they show. It costs two or three
-            small jobs.
+            tells the truth about its bits, and to talk to it as they show. They are two jobs, more
+            where one fails or may not hold them all, and are paid for and reported like any others.
 
     Raises:
         TypeError: If ``backend`` is not a ``BackendV2``.
@@ -142,11 +141,7 @@ class Member:
     @property
     def known_options(self) -> frozenset[str]:
         """Return the options of ``backend.run`` that the backend says it knows."""
-        options = getattr(self.backend, "options", None)
-        fields = getattr(type(options), "model_fields", None)
-        if fields is None:
-            fields = getattr(options, "_fields", None) or getattr(options, "__dict__", {})
-        return frozenset(map(str, fields))
+        return options_known_by(self.backend)
 
     async def estimate(self, program: Program) -> Estimate:
         """Return what a program is here: gates, fidelity and time, as compiled for the backend.
@@ -172,7 +167,7 @@ class Member:
             BackendError: If the provider did not take the job.
         """
         errand = Errand()
-        taking = Call(lambda: self._submit(batch, errand), late=_cancel_quietly)
+        taking = Call(lambda: self._submit(batch, errand), late=lambda found: found.job.cancel())
         # In the same thread, which spares the way to the event loop and back.
         result = Call(lambda: self._collect(taking.value))
         start_in_thread(taking, result)
@@ -233,6 +228,8 @@ class Member:
     def ensure_checked(self, errand: Errand | None = None) -> None:
         """Check the backend if that is asked for and has not been done yet. Blocks.
 
+        A run does it by :meth:`checks` beforehand, as jobs that are paid for like any others.
+
         Args:
             errand: For whom; those who wait for the same check are told when it was left hanging.
 
@@ -242,41 +239,53 @@ class Member:
         if not self._unchecked:
             return
         with self._checking.taken(errand or Errand()):
-            if not self._unchecked:
-                return
-            if not self.adaptation.refusal:
+            if self._unchecked and not self.adaptation.refusal:
                 self.adaptation = examine(self.answer, self.adaptation, self.limits).adaptation
             self._unchecked = False
 
-    def answer(self, batch: Batch, *, flatten: bool) -> tuple[Any, list[Wiring]]:
+    def checks(self) -> Generator[Batch, Answer, None] | None:
+        """Return the jobs that must be run before the first one, or ``None`` where there are none.
+
+        See :mod:`~qiskit_gateway.backends.member`.
+        """
+        if self._unchecked and self.adaptation.refusal:
+            self._unchecked = False
+        return self._checks() if self._unchecked else None
+
+    def _checks(self) -> Generator[Batch, Answer, None]:
+        found = yield from examination(self.adaptation, self.limits)
+        self.adaptation, self._unchecked = found.adaptation, False
+
+    def answer(self, batch: Batch) -> Answer:
         """Run a batch and return the provider's own result, neither adapted to nor checked. Blocks.
 
         Args:
-            batch: What to run.
-            flatten: Whether to send single classical registers.
-
-        Returns:
-            What ``job.result()`` returned, and the wiring of each circuit.
+            batch: What to run; one of a check.
 
         Raises:
             Refused: If some entries cannot run here; then nothing was sent.
             BackendError: If the job failed.
         """
-        prepared = self._prepared(batch, Adaptation(flatten=flatten))
-        job = self._run(batch, prepared, Errand())
+        job = self._run(batch, self._prepared(batch), Errand())
+        return self._answer(Handle(job_id="", job=job, batch=batch))
+
+    def _answer(self, handle: Handle) -> Answer:
+        batch = handle.batch
+        assert batch is not None  # noqa: S101  It was submitted here.
         with translated("collect"):
-            result = job.result()
-        pairs = zip(batch.entries, prepared, strict=True)
-        return result, [ready.wiring for entry, ready in pairs for _ in range(entry.circuits)]
+            result = handle.job.result()
+        pairs = zip(batch.entries, self._prepared(batch), strict=True)
+        return Answer(result, [ready.wiring for e, ready in pairs for _ in range(e.circuits)])
 
     def _submit(self, batch: Batch, errand: Errand) -> Handle:
-        try:
-            self.ensure_checked(errand)
-        except BackendError as error:
-            # What was submitted was the check; the batch was not.
-            error.submitted = False
-            raise
-        job = self._run(batch, self._prepared(batch, self.adaptation), errand)
+        if batch.flatten is None:
+            try:
+                self.ensure_checked(errand)
+            except BackendError as error:
+                # What was submitted was the check; the batch was not.
+                error.submitted = False
+                raise
+        job = self._run(batch, self._prepared(batch), errand)
         return Handle(job_id=job_id_of(job), job=job, batch=batch)
 
     def _run(self, batch: Batch, prepared: Sequence[Prepared], errand: Errand) -> Any:
@@ -305,24 +314,19 @@ class Member:
 
     def options_for(self, batch: Batch) -> dict[str, Any]:
         """Return the options of ``backend.run`` for a batch: shots and those that are known."""
-        known = self.known_options
-        wanted: dict[str, Any] = {}
-        if any(entry.program.basis is None for entry in batch.entries):
-            wanted["memory"] = True  # In sums over a basis the order of shots does not matter.
-        if batch.seed is not None:
-            wanted["seed_simulator"] = batch.seed
-        sent = {key: value for key, value in wanted.items() if key in known}
-        always = dict(self.adaptation.options)
-        options = {**sent, **always, **batch.options, **self.run_options}
-        options["shots"] = int(batch.shots)
-        label = label_of(self.backend, known)
-        if label is not None and batch.key:
-            held = options.get(label.option, getattr(self.backend.options, label.option, None))
-            options[label.option] = label.labelled(held, batch.key)
-        return options
+        return options_of(
+            batch,
+            self.backend,
+            known=self.known_options,
+            always=dict(self.adaptation.options),
+            given=self.run_options,
+        )
 
-    def _prepared(self, batch: Batch, adaptation: Adaptation) -> list[Prepared]:
+    def _prepared(self, batch: Batch) -> list[Prepared]:
         """Return the programs as the backend gets them, or say which of them it cannot run."""
+        adaptation = self.adaptation
+        if batch.flatten is not None:
+            adaptation = Adaptation(flatten=batch.flatten)
         prepared: list[Prepared] = []
         reasons: dict[int, str] = {}
         for index, entry in enumerate(batch.entries):
@@ -350,9 +354,11 @@ class Member:
         with translated("submit"):
             return self._isa.estimate(program, flatten=adaptation.flatten)
 
-    def _collect(self, handle: Handle) -> Sequence[Outcome]:
+    def _collect(self, handle: Handle) -> Any:
         batch = handle.batch
         assert batch is not None, "a job found again needs its batch"  # noqa: S101
+        if batch.flatten is not None:
+            return self._answer(handle)
         with translated("collect"):
             result = handle.job.result()
         wirings = [
@@ -389,7 +395,3 @@ class Member:
                 submitted=None,
             )
         return Handle(job_id=job_id, job=job)
-
-
-def _cancel_quietly(handle: Handle) -> None:
-    handle.job.cancel()

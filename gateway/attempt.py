@@ -5,7 +5,6 @@ which they are wrapped is written once, in :meth:`Attempts.run`.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
-from copy import copy
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -19,7 +18,7 @@ from qiskit_gateway.backends.errors import BackendError, Refused
 from qiskit_gateway.backends.member import FleetMember, Handle
 from qiskit_gateway.backends.outcomes import Outcome
 from qiskit_gateway.backends.redaction import redact_name
-from qiskit_gateway.calls import Calls, OverdueError, Reply, error_of, facts, lost_connection
+from qiskit_gateway.calls import Calls, OverdueError, error_of, facts
 from qiskit_gateway.errors import JournalError
 from qiskit_gateway.events import (
     RecallFailed,
@@ -35,42 +34,18 @@ from qiskit_gateway.policies.failure import Failure
 from qiskit_gateway.policies.policy import Policy
 from qiskit_gateway.policies.retry import Retry
 from qiskit_gateway.record import NO_DIARY, Attempt, Diary
+from qiskit_gateway.waiting import Out, TakenBackError, Waiting, may_run
 from qiskit_gateway.workload import Shard
 
 T = TypeVar("T")
-
-
-class _TakenBackError(Exception):
-    """The provider confirmed that it cancelled a job which was asked back."""
 
 
 class _SurplusError(Exception):
     """What a job brought has been brought by another one."""
 
 
-@dataclass(slots=True, kw_only=True)
-class _Out:
-    """A job that a provider has and that is waited for.
-
-    Attributes:
-        member: Where.
-        handle: The job.
-        scope: What to cancel when nothing more is to come.
-        answered: Set when the provider has answered, or not, to being asked for it back; ``None``
-            while it was not asked.
-        reply: What it answered last.
-    """
-
-    member: FleetMember
-    handle: Handle
-    scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
-    answered: anyio.Event | None = None
-    reply: Reply = field(default_factory=Reply)
-
-    @property
-    def silent(self) -> bool:
-        """Return whether the provider did not answer: then it is not asked again."""
-        return self.reply.failure is not None
+async def nothing_to_examine(shard: Shard, member: FleetMember) -> None:
+    """Take a member as it is."""
 
 
 Write = Callable[[Shard, Attempt, Sequence[Outcome]], Awaitable[Receipt]]
@@ -93,6 +68,7 @@ class Attempts:
         log: A bound logger.
         record: Every attempt, in order.
         diary: Where attempts are written down.
+        examine: Have a member checked before its first job, if it is to be.
         leaves: Whether the job of a cancelled shard is left with its provider, for another process
             to fetch.
         began: When the run began, in seconds of the loop's clock.
@@ -110,13 +86,18 @@ class Attempts:
     began: float
     record: list[Attempt] = field(default_factory=list)
     diary: Diary = NO_DIARY
+    examine: Callable[[Shard, FleetMember], Awaitable[None]] = nothing_to_examine
     leaves: Callable[[int], bool] = lambda _: False
     _tries: dict[int, int] = field(default_factory=dict)
-    _out: dict[int, _Out] = field(default_factory=dict)
+    _out: dict[int, Out] = field(default_factory=dict)
 
     @property
     def _calls(self) -> Calls:
         return Calls(policy=self.policy, draw=self.draw)
+
+    @property
+    def _waiting(self) -> Waiting:
+        return Waiting(calls=self._calls, leaves=self.leaves)
 
     async def run(
         self, shard: Shard, member: FleetMember
@@ -134,7 +115,7 @@ class Attempts:
             return ShardRefused(shard=shard.index, reasons=verdict.reasons)
         except BackendError as error:
             return ShardFailed(shard=shard.index, failure=facts(error), reason=str(error))
-        except _TakenBackError:
+        except TakenBackError:
             return ShardCancelled(shard=shard.index, confirmed=True)
         except _SurplusError:
             return ShardCancelled(shard=shard.index)
@@ -144,10 +125,11 @@ class Attempts:
     ) -> ShardFinished | ShardFailed | ShardLost | ShardCancelled:
         """Collect a shard that an earlier process submitted, or was about to, and tell how it ended."""
         attempt = next(one for one in reversed(self.record) if one.shard == shard.index)
-        attempt.failure = _may_run(attempt, "it was not found again yet")
+        attempt.failure = may_run(attempt, "it was not found again yet")
         batch = self.batch_of(shard, attempt.number)
         try:
-            handle = await self._recorded(attempt, self._found_again(member, batch, attempt))
+            found = self._found_again(shard, member, batch, attempt)
+            handle = await self._recorded(attempt, found)
         except BackendError as error:
             return ShardLost(shard=shard.index, reason=attempt.failure or str(error))
         if handle is None:
@@ -157,8 +139,25 @@ class Attempts:
             return await self._recorded(attempt, self._receive(shard, member, handle, attempt))
         except BackendError as error:
             return ShardFailed(shard=shard.index, failure=facts(error), reason=str(error))
-        except _TakenBackError:
+        except TakenBackError:
             return ShardCancelled(shard=shard.index, confirmed=True)
+
+    async def ask(self, attempt: Attempt, batch: Batch, member: FleetMember) -> Any:
+        """Run a batch that is not of the work, as a recorded attempt, and return the raw answer.
+
+        Raises:
+            BackendError: If it failed.
+        """
+        self.record.append(attempt)
+        return await self._recorded(attempt, self._asked(batch, member, attempt))
+
+    async def _asked(self, batch: Batch, member: FleetMember, attempt: Attempt) -> Any:
+        handle = await self._handed_over(batch, member, attempt)
+        out = Out(member=member, handle=handle)
+        answer = await self._waiting.waited_for(out, attempt)
+        self._end(attempt, "done", "")
+        self._note_down(self.diary.ended, attempt)
+        return answer
 
     async def recall(self, shard: int, unless: Unless) -> RecallFailed | None:
         """Ask a shard back while it is waited for; return why not, if it goes on."""
@@ -204,6 +203,7 @@ class Attempts:
 
     async def _try(self, shard: Shard, member: FleetMember) -> ShardFinished:
         """Try once, and record it."""
+        await self.examine(shard, member)
         attempt = self._begin(shard, member.name)
         return await self._recorded(attempt, self._submit_and_collect(shard, member, attempt))
 
@@ -218,7 +218,7 @@ class Attempts:
             taken = {True: "failed", False: "failed", None: "unknown"}[error.submitted]
             self._end(attempt, taken, str(error), paid=error.submitted is not False)
             raise
-        except _TakenBackError:
+        except TakenBackError:
             self._end(attempt, "cancelled", "", paid=False)
             raise
         except _SurplusError:
@@ -232,13 +232,16 @@ class Attempts:
     async def _submit_and_collect(
         self, shard: Shard, member: FleetMember, attempt: Attempt
     ) -> ShardFinished:
-        batch = self.batch_of(shard, attempt.number)
+        handle = await self._handed_over(self.batch_of(shard, attempt.number), member, attempt)
+        return await self._receive(shard, member, handle, attempt)
+
+    async def _handed_over(self, batch: Batch, member: FleetMember, attempt: Attempt) -> Handle:
         self.diary.intended(attempt, batch.seed)
         attempt.failure = "cancelled while the provider was being asked to take it"
         handle = await self._calls.submit(batch, member)
         # Nothing is awaited between the provider's answer and its being written down.
         self._accept(attempt, handle)
-        return await self._receive(shard, member, handle, attempt)
+        return handle
 
     def _accept(self, attempt: Attempt, handle: Handle) -> None:
         attempt.failure = ""
@@ -257,9 +260,9 @@ class Attempts:
     async def _receive(
         self, shard: Shard, member: FleetMember, handle: Handle, attempt: Attempt
     ) -> ShardFinished:
-        out = self._out[shard.index] = _Out(member=member, handle=handle)
+        out = self._out[shard.index] = Out(member=member, handle=handle)
         try:
-            outcomes = await self._waited_for(out, attempt)
+            outcomes = await self._waiting.waited_for(out, attempt)
         finally:
             del self._out[shard.index]
         if not self.claim(shard.index):
@@ -271,60 +274,24 @@ class Attempts:
         return finished
 
     async def _found_again(
-        self, member: FleetMember, batch: Batch, attempt: Attempt
+        self, shard: Shard, member: FleetMember, batch: Batch, attempt: Attempt
     ) -> Handle | None:
         """Return the job of an earlier process; ``None`` if it is certain that there is none."""
         try:
-            handle = await self._calls.find_again(member, batch, attempt.job_id)
+            handle = await self._calls.find_again(
+                member,
+                batch,
+                attempt.job_id,
+                # What comes is read by what a check finds out.
+                before=lambda: self.examine(shard, member),
+            )
         except BackendError as error:
             # Whatever the reason, what became of it is not known.
-            raise BackendError(_may_run(attempt, str(error)), submitted=None) from error
+            raise BackendError(may_run(attempt, str(error)), submitted=None) from error
         if handle is not None and not attempt.job_id:
             self._accept(attempt, handle)
         attempt.failure = ""
         return handle
-
-    async def _waited_for(self, out: "_Out", attempt: Attempt) -> Sequence[Outcome]:
-        """Wait for a job, and let go of it properly if nothing comes."""
-        try:
-            with out.scope:
-                return await self._calls.collect(out.member, out.handle)
-        except BackendError as error:
-            if await self._was_taken_back(out):
-                raise _TakenBackError from error
-            # Whoever gives a job up must not let it run on at somebody's cost.
-            if lost_connection(error) or error.authentication:
-                await self._cancel(out, attempt)
-            # An attempt that was accepted has no other failure than that it may still run.
-            raise _of_a_taken_job(error, attempt.failure) from error
-        except anyio.get_cancelled_exc_class():
-            if self.leaves(attempt.shard):
-                attempt.failure = _may_run(attempt, "it is left for another process to fetch")
-            else:
-                await self._cancel(out, attempt)
-            raise
-        raise _TakenBackError
-
-    async def _cancel(self, out: "_Out", attempt: Attempt) -> None:
-        """Ask the provider to cancel a job that nobody will wait for."""
-        reply = out.reply
-        if not out.silent:
-            # Shielded, because the run that is being cancelled must still reach the provider.
-            with anyio.CancelScope(shield=True):
-                reply = await self._calls.cancel(out.member, out.handle)
-        if not reply.confirmed:
-            attempt.failure = f"job {attempt.job_id!r} may still run: {reply.reason}"
-
-    async def _was_taken_back(self, out: "_Out") -> bool:
-        """Return whether a job failed because it was asked back: an answer may come late."""
-        if out.answered is None:
-            return False
-        # Shielded: whoever is cancelled meanwhile must still know whether the job is off.
-        with anyio.CancelScope(shield=True):
-            await out.answered.wait()
-            if not out.reply.confirmed and not out.silent:
-                out.reply = await self._calls.cancel(out.member, out.handle)
-        return out.reply.confirmed
 
     @staticmethod
     def _checked(shard: Shard, receipt: Receipt) -> ShardFinished:
@@ -380,20 +347,3 @@ class Attempts:
 
     def _now(self) -> float:
         return anyio.current_time() - self.began
-
-
-def _may_run(attempt: Attempt, reason: str) -> str:
-    job = f"job {attempt.job_id!r}" if attempt.job_id else "a job that the provider perhaps took"
-    return f"{job} may still run: {reason}"
-
-
-def _of_a_taken_job(error: BackendError, left: str) -> BackendError:
-    """Return a failure over a job that was taken, and that may still run if something is left.
-
-    Whatever a member says: that the job was taken is known. What becomes of one that may still run
-    is not, as with a submission that nobody answered.
-    """
-    told = copy(error)
-    told.submitted = None if left else True
-    told.message = f"{error}; {left}" if left else str(error)
-    return told

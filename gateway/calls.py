@@ -93,8 +93,22 @@ class Calls:
                 raise
             return handle
 
-    async def find_again(self, member: FleetMember, batch: Batch, job_id: str) -> Handle | None:
-        """Return a job of an earlier process; ``None`` if it is certain that there is none."""
+    async def find_again(
+        self,
+        member: FleetMember,
+        batch: Batch,
+        job_id: str,
+        *,
+        before: Callable[[], Awaitable[None]],
+    ) -> Handle | None:
+        """Return a job of an earlier process; ``None`` if it is certain that there is none.
+
+        Args:
+            member: Where.
+            batch: What was submitted.
+            job_id: The provider's id, or ``""``.
+            before: What to do before each lookup, which may fail as that may.
+        """
         patient = self.policy.retry.on_unknown == "wait"
         asking = AsyncRetrying(
             # A member that hangs is left at the first hang, unless there is all the time.
@@ -104,7 +118,12 @@ class Calls:
             sleep=anyio.sleep,
             reraise=True,
         )
-        handle: Handle | None = await asking(self._looked_up, batch, member, job_id)
+
+        async def look() -> Handle | None:
+            await before()
+            return await self._looked_up(batch, member, job_id)
+
+        handle: Handle | None = await asking(look)
         return handle
 
     async def collect(self, member: FleetMember, handle: Handle) -> Sequence[Outcome]:

@@ -44,6 +44,7 @@ from qiskit_gateway.events import (
     WakeAt,
     Watch,
 )
+from qiskit_gateway.examining import Examiner
 from qiskit_gateway.policies.failure import Failure
 from qiskit_gateway.policies.policy import Policy
 from qiskit_gateway.progress import Progress, progress_of
@@ -176,6 +177,14 @@ class Run:
             unfinished=past.unfinished,
         )
         self._attempts = self._make_attempts(self._scheduler)
+        self._attempts.examine = Examiner(
+            job_id=self.job_id,
+            checks=self._scheduler.checks,
+            ask=self._attempts.ask,
+            record=self.record,
+            began=self._began,
+            done=self._tick,
+        ).examine
         # What an earlier process has sent must be taken over to be cancelled.
         if not self._stop_reason or past.unfinished is not None:
             now = anyio.current_time()
@@ -322,7 +331,8 @@ class Run:
 
     def _leaves(self, shard: int) -> bool:
         """Return whether a shard ends because the run is torn down, to be taken up by another."""
-        return self._diary.lasting and not self._scopes[shard].cancel_called
+        going_on = shard in self._scopes and not self._scopes[shard].cancel_called
+        return self._diary.lasting and going_on
 
     # -- noting what happened ----------------------------------------------------------------
 

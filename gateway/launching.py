@@ -1,6 +1,7 @@
 """How shards begin: numbered, with their slot and price taken; or taken over from another process."""
 
 from qiskit_gateway.allowances import Price
+from qiskit_gateway.checks import Checks
 from qiskit_gateway.cutting import Barred
 from qiskit_gateway.dealing import Group
 from qiskit_gateway.events import Fetch, Submit
@@ -21,11 +22,15 @@ class Launcher:
     Args:
         state: How the run stands.
         next_shard: The number of the first shard.
+
+    Attributes:
+        checks: What the checks of members cost.
     """
 
     def __init__(self, state: RunState, next_shard: int = 0) -> None:
         self._state = state
         self._next_shard = next_shard
+        self.checks = Checks(state)
 
     def launch(self, member: str, group: Group, now: float) -> Submit | Verdict:
         """Take the slot and the price of a shard; or say why there is no money."""
@@ -38,6 +43,9 @@ class Launcher:
         seconds = terms.seconds(standing, load, guess)
         key = self._state.key(shard.index)
         asked = terms.asked(1, load, seconds, compiled)
+        verdict = self.checks.reserve(member, asked, shard.circuits * shots, now)
+        if not verdict:
+            return verdict
         price = self._state.purse.buy(key, member, asked, shard.circuits * shots, now)
         if isinstance(price, Verdict):
             return price

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from qiskit_gateway.diary import Entry
 from qiskit_gateway.errors import JournalError
 from qiskit_gateway.merge import Receipt
-from qiskit_gateway.record import Attempt, Past
+from qiskit_gateway.record import CHECK, Attempt, Past
 from qiskit_gateway.unfinished import Flying, Left, Spent, Unfinished, intersection, without
 from qiskit_gateway.work import Work
 from qiskit_gateway.workload import Piece, Shard, Task
@@ -75,6 +75,9 @@ class _Books:
 
     def enter(self, entry: Entry) -> None:
         attempt = entry.attempt
+        if attempt.shard == CHECK:
+            self._enter_check(entry)
+            return
         _check(entry, self.work.tasks)
         self.attempts.append(attempt)
         attempt.outcome = entry.state
@@ -87,6 +90,14 @@ class _Books:
         elif entry.state == "failed":
             for piece in attempt.pieces:
                 self.failed[piece.task].append((piece, attempt.member, attempt.failure))
+
+    def _enter_check(self, entry: Entry) -> None:
+        """Note a job of a check: what it would say is not waited for, but it may have to be paid."""
+        attempt = entry.attempt
+        self.attempts.append(attempt)
+        attempt.outcome = entry.state
+        if entry.state in {"intended", "accepted"}:
+            attempt.outcome, attempt.failure = "unknown", _how_it_stands(entry)
 
     def _receive(self, entry: Entry) -> bool:
         """Write outcomes into their places; return whether all of them are good."""

@@ -16,6 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from qiskit_gateway.allowances import Allowances, Price
+from qiskit_gateway.checks import Checks
 from qiskit_gateway.cutting import NOBODY, Backlog, Barred
 from qiskit_gateway.dealing import Dealer, Group
 from qiskit_gateway.endings import Endings
@@ -244,6 +245,11 @@ class Scheduler:
             return False
         return self._state.may_retry()
 
+    @property
+    def checks(self) -> Checks:
+        """Return what the checks of members cost."""
+        return self._launcher.checks
+
     def claim(self, shard: int) -> bool:
         """Return whether what a shard has brought counts: that of its twin then does not."""
         return self._recaller.claim(shard)
@@ -252,6 +258,7 @@ class Scheduler:
         """Give back what the run holds of its fleet, also when it was torn down from outside."""
         for index, flight in self._state.flights.items():
             self._state.standings[flight.member].release(self._state.key(index), now)
+        self.checks.close_all()
         self._state.purse.close()
 
     def _stop(self, reason: str) -> Iterator[Instruction]:

@@ -143,11 +143,17 @@ class RunState:
         if admission == "none" or member in self.broke:
             return 0
         standing, terms = self.standings[member], self.planner.terms[member]
+        if self.is_unchecked(member):
+            return 0 if standing.in_flight else 1
         free = min(
             terms.free_slots(standing, now, self.planner.rough_guess),
             standing.submissions_left(terms.submissions_per_minute, now),
         )
         return max(0, min(free, 1) if admission == "one" else free)
+
+    def is_unchecked(self, member: str) -> bool:
+        """Return whether a member is to be checked first: until then it gets one shard."""
+        return bool(self.planner.terms[member].check) and not self.standings[member].checked
 
     def leave_to_twin(self, flight: Flight, barred: Barred) -> bool:
         """Return whether the pieces of a shard that ended are another's business.

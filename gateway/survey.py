@@ -15,6 +15,7 @@ from qiskit_gateway.backends.allowance import allowance_of
 from qiskit_gateway.backends.batch import Program
 from qiskit_gateway.backends.errors import BackendError, Refused
 from qiskit_gateway.backends.estimates import Estimate
+from qiskit_gateway.backends.examination import usual_jobs
 from qiskit_gateway.backends.faults import translate
 from qiskit_gateway.backends.fleet import Fleet
 from qiskit_gateway.backends.member import FleetMember
@@ -23,7 +24,7 @@ from qiskit_gateway.kinds import with_kinds
 from qiskit_gateway.policies.policy import Policy
 from qiskit_gateway.terms import Terms
 from qiskit_gateway.work import Work
-from qiskit_gateway.workload import Compiled, Task
+from qiskit_gateway.workload import Compiled, Load, Task
 
 Answer = Estimate | BackendError
 """What a member said of a program: a refusal is an error too."""
@@ -53,6 +54,7 @@ def terms_of(member: FleetMember, order: int) -> Terms:
         price=price,
         allotment=allotment,
         job_fee_usd=fee,
+        check=_check_of(member),
     )
 
 
@@ -71,6 +73,15 @@ def allotment_of(member: FleetMember) -> Allotment | None:
         step_of=allowance.step_of,
         steps=allowance.steps,
     )
+
+
+def _check_of(member: FleetMember) -> tuple[Load, ...]:
+    """Return the jobs that the check of a member usually takes, if it is to be checked."""
+    checks = getattr(member, "checks", None)
+    if checks is None or checks() is None:
+        return ()
+    batches = usual_jobs(member.limits)
+    return tuple(Load(batch.circuits, batch.circuits * batch.shots) for batch in batches)
 
 
 def _priced(member: FleetMember) -> Callable[..., float]:

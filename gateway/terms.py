@@ -50,6 +50,7 @@ class Terms:
             for circuits that are such on average; units of the allotment where there is one.
         allotment: What of it costs nothing; ``None`` where all is to be paid.
         job_fee_usd: The part of a job's price that does not depend on its size.
+        check: The jobs that its check usually takes, where it is to be checked before its first.
     """
 
     name: str
@@ -67,6 +68,7 @@ class Terms:
     price: Callable[..., float] = _free
     allotment: Allotment | None = None
     job_fee_usd: float = 0.0
+    check: tuple[Load, ...] = ()
 
     def free_slots(self, standing: Standing, now: float, guess: Load | None = None) -> int:
         """Return how many more jobs the member may have now.
