@@ -5,6 +5,7 @@ from collections import Counter, defaultdict
 
 import numpy as np
 from chaos import circuits
+from chaos.records import assert_journal, assert_recorded, key_of
 from chaos.world import World
 
 from qiskit_gateway import PlanError, RunError
@@ -13,7 +14,6 @@ from qiskit_gateway.unfinished import intersection
 
 # Twice the chance of a false alarm of one test of a distribution; see `_assert_coins`.
 _CHANCE = 1e-12
-_OUTCOMES = {"done", "short", "failed", "refused", "unknown", "cancelled"}
 
 
 def assert_laws(world: World) -> None:
@@ -30,15 +30,14 @@ def assert_laws(world: World) -> None:
             _assert_shots(world, life)
         else:
             _assert_values(world, life)
-        _assert_record(life)
-        _assert_in_time(world, life)
+        assert_recorded(world, lives)
     _assert_nothing_left(world)
     _assert_jobs_are_told(world)
     _assert_paid_once(world)
     _assert_limits(world)
     _assert_budget(world)
     if world.journal is not None:
-        _assert_journal(world)
+        assert_journal(world)
 
 
 # -- the answer ------------------------------------------------------------------------------------
@@ -111,6 +110,7 @@ def _assert_shots(world, life):
                 shown = jobs[job].shown[code] if world.scenario.unique else {code, *_swapped(jobs)}
                 assert place in shown, f"row {code} has a shot of row {place}, of job {job}"
                 if world.scenario.unique:
+                    assert number // jobs[job].batch.shots in jobs[job].good, "of a failed circuit"
                     assert (job, number) not in seen, "a shot was counted twice"
                     seen.add((job, number))
                 coins.append((circuits.odds(place), coin & 1))
@@ -200,38 +200,6 @@ def _noise_of(world, life, work, pub, code):
     return total / shots if shots else None
 
 
-# -- what is recorded ------------------------------------------------------------------------------
-
-
-def _assert_record(life):
-    """Every attempt has ended in a documented way, and says why if that is not well."""
-    for one in life.run.record:
-        assert one.outcome in _OUTCOMES, one
-        assert one.finished_seconds is not None or one.outcome == "unknown", one
-        assert one.failure or one.outcome in {"done", "short", "cancelled"}, one
-        assert one.outcome != "failed" or one.price_usd == 0 or one.accepted_seconds is not None
-
-
-def _assert_in_time(world, life):
-    """A deadline, or a cancellation, ends a run within the time that cancelling may take."""
-    policy = world.scenario.policy
-    ends = [world.cancelled_at]
-    if policy.deadline_seconds is not None:
-        ends.append(life.began + policy.deadline_seconds)
-    assert life.over <= min(ends) + policy.cancel_seconds + 1e-6 or life.over <= life.began
-
-
-def _assert_journal(world):
-    """The journal says of the run what the run says of itself."""
-    found, life = world.written, world.lives[0][-1]
-    received = sum(int(store.coverage.received.sum()) for store in life.run.work.stores)
-    assert found.state == ("failed" if life.run.ended.given_up else "done")
-    assert not found.held
-    spent = sum(one.price_usd for one in life.run.record)
-    assert math.isclose(found.spent_usd, spent, abs_tol=1e-9)
-    assert found.shots_done >= received
-
-
 # -- what is left ----------------------------------------------------------------------------------
 
 
@@ -249,7 +217,7 @@ def _assert_nothing_left(world):
 def _assert_jobs_are_told(world):
     """Each job that a provider took is an attempt of the report; what may run on is said to."""
     attempts = {
-        f"run{number}-{one.shard}-{one.number}": one
+        key_of(number, one): one
         for number, lives in enumerate(world.lives)
         for one in lives[-1].run.record
     }

@@ -10,17 +10,21 @@ import math
 import random
 from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 
 import anyio
 import numpy as np
 from chaos import circuits
+from chaos.books import Ask, Job
+from chaos.steps import AcceptsThenHangs, Refuses
 from qiskit.providers import JobError
 from qiskit.result import Result
 from qiskit.result.models import ExperimentResult, ExperimentResultData
 
-from qiskit_gateway.backends.batch import Batch
+from qiskit_gateway.backends.batch import Batch, Entry, Program
 from qiskit_gateway.backends.errors import BackendError, Refused
+from qiskit_gateway.backends.examination import usual_jobs
 from qiskit_gateway.backends.faults import translate
 from qiskit_gateway.backends.limits import Limits
 from qiskit_gateway.backends.member import Handle
@@ -30,62 +34,8 @@ from qiskit_gateway.backends.steps import Call, Hangs, Step, Together
 from qiskit_gateway.backends.tampering import Swaps
 
 FOREVER = math.inf
-
-
-@dataclass(frozen=True, slots=True)
-class Refuses(Step):
-    """Answer that the first program cannot run there."""
-
-
-@dataclass(frozen=True, slots=True)
-class AcceptsThenHangs(Step):
-    """Take the job, and never say so."""
-
-
-@dataclass(frozen=True, slots=True)
-class PoisonRow(Step):
-    """Fail every job that holds a row, and blame nobody."""
-
-    row: int
-
-    def before(self, moment, call):
-        if moment == "result" and self.row in call.options["codes"]:
-            raise JobError("the job failed: internal error 9999")
-
-
-@dataclass(slots=True, kw_only=True, eq=False)
-class Job:
-    """A job as its provider knows it.
-
-    Attributes:
-        codes: The code of the row of each circuit, in order.
-        ready: When it is done; never, where it hangs.
-        over: Set when it was cancelled.
-        told: Whether its end, good or bad, was told to whoever asked for it.
-        shown: By the code of a row, the codes that the results in its place are of: its own, or
-            that of another where results were swapped.
-        swapped: The codes in whose place another result was shown.
-        usable: By code, how many shots the result that was told has for it, in the order asked.
-    """
-
-    serial: int
-    job_id: str
-    batch: Batch
-    call: Call
-    codes: tuple[int, ...]
-    taken: float
-    ready: float
-    price: float
-    over: anyio.Event
-    cancelled: bool = False
-    told: bool = False
-    shown: dict = field(default_factory=lambda: defaultdict(set))
-    usable: dict = field(default_factory=lambda: defaultdict(list))
-    swapped: set = field(default_factory=set)
-
-    @property
-    def shots(self):
-        return len(self.codes) * self.batch.shots
+# The code of circuits that are in no scenario.
+NOBODYS_CODE = 255
 
 
 @dataclass(slots=True, kw_only=True)
@@ -125,7 +75,9 @@ class Provider:
 
     Attributes:
         jobs: Those that it has taken, by id.
+        unchecked: Whether it is to be checked before its first job, as a process that begins sees it.
         batches: Those that it was asked to take, whether it did or not.
+        asks: When it was asked for jobs, and what it answered.
     """
 
     name: str
@@ -139,8 +91,10 @@ class Provider:
     fidelity: float | None = None
     overlaps: bool = True
     unique: bool = True
+    unchecked: bool = False
     jobs: dict = field(default_factory=dict)
     batches: list = field(default_factory=list)
+    asks: list[Ask] = field(default_factory=list)
 
     def __post_init__(self):
         self._rng = random.Random(self.seed)
@@ -167,6 +121,13 @@ class Provider:
         return Handle(job_id=job.job_id, job=job, batch=batch)
 
     async def collect(self, handle: Handle):
+        result = await self._answered(handle)
+        if handle.batch.flatten is not None:
+            return result
+        wirings = [circuits.wiring(e.program) for e in handle.batch.entries for _ in e.rows]
+        return read(result, wirings, handle.batch.kept_shots)
+
+    async def _answered(self, handle: Handle):
         job = self.jobs[handle.job_id]
         with Translated("collect"):
             with anyio.CancelScope(deadline=job.ready):
@@ -182,11 +143,24 @@ class Provider:
             result = job.call.step.edit(self._result(job), job.call)
         job.told = True
         self._note(job, result)
-        wirings = [circuits.wiring(e.program) for e in handle.batch.entries for _ in e.rows]
-        return read(result, wirings, handle.batch.kept_shots)
+        return result
+
+    def checks(self):
+        return self._checks() if self.unchecked else None
+
+    def _checks(self):
+        """Yield jobs of the usual size, the third time once more; what they say does not matter."""
+        batches = usual_jobs(self.limits)
+        for batch in [*batches, *batches[: self.seed % 3 == 0]]:
+            rows = np.full((batch.circuits, 1), float(NOBODYS_CODE))
+            entry = Entry(program=Program(circuit=circuits.sampled()), rows=rows)
+            with suppress(Refused):
+                yield replace(batch, entries=(entry,))
+        self.unchecked = False
 
     async def cancel(self, handle: Handle) -> bool:
         job = self.jobs[handle.job_id]
+        job.let_go.append(anyio.current_time())
         with Translated("cancel"):
             await _before("cancel", job.call)
             self._check_up()
@@ -198,6 +172,7 @@ class Provider:
 
     async def started(self, handle: Handle) -> bool | None:
         job = self.jobs[handle.job_id]
+        job.let_go.append(anyio.current_time())  # Asking that begins so.
         with Translated("cancel"):
             await _before("status", job.call)
             self._check_up()
@@ -207,30 +182,42 @@ class Provider:
 
     async def reattach(self, job_id: str) -> Handle:
         await anyio.sleep(self.nature.submit_seconds)
+        job = self.jobs.get(job_id)
         with Translated("reattach"):
-            self._check_up()
-            if not self.nature.looks_up or job_id not in self.jobs:
+            if self._answer(job_id, job, can_tell=self.nature.looks_up) is None:
                 raise JobError(f"there is no job {job_id}")
-        return Handle(job_id=job_id, job=self.jobs[job_id])
+        return Handle(job_id=job_id, job=job)
 
     async def find(self, key: str) -> Handle | None:
         await anyio.sleep(self.nature.submit_seconds)
-        if not self.nature.finds:
-            raise BackendError(f"{self.name} cannot look for jobs", transient=False)
+        found = next((job for job in self.jobs.values() if job.batch.key == key), None)
         with Translated("reattach"):
-            self._check_up()
-        found = [job for job in self.jobs.values() if job.batch.key == key]
-        return Handle(job_id=found[0].job_id, job=found[0]) if found else None
+            job = self._answer(key, found, can_tell=self.nature.finds)
+            if job is None and not self.nature.finds:
+                raise BackendError(f"{self.name} cannot look for jobs", transient=False)
+        return None if job is None else Handle(job_id=job.job_id, job=job)
 
     # -- what happens ----------------------------------------------------------------------------
 
     def _downs(self):
         return [down for down, _ in self.nature.outages]
 
-    def _check_up(self):
+    def _is_down(self):
         now = anyio.current_time()
-        if any(down <= now < up for down, up in self.nature.outages):
+        return any(down <= now < up for down, up in self.nature.outages)
+
+    def _check_up(self):
+        if self._is_down():
             raise ConnectionRefusedError(111, "Connection refused")
+
+    def _answer(self, name: str, job: Job | None, *, can_tell: bool) -> Job | None:
+        """Return a job, where the provider can tell; take note that it was asked."""
+        down = self._is_down()
+        answer = "yes" if job is not None else "no"
+        answer = "down" if down else answer if can_tell else "cannot tell"
+        self.asks.append(Ask(at=anyio.current_time(), name=name, answer=answer))
+        self._check_up()
+        return job if can_tell else None
 
     def _call(self, batch: Batch) -> Call:
         nature, rng = self.nature, self._rng
@@ -294,10 +281,13 @@ class Provider:
         """Keep what the result that is told has, position by position, as anybody could count it."""
         experiments = getattr(result, "results", None)
         experiments = list(experiments) if isinstance(experiments, list) else []
-        shown = list(job.codes)
+        if experiments and result.success is False and all(one.success for one in experiments):
+            experiments = []  # The job failed, whatever it holds.
+        shown, origins = list(job.codes), list(range(len(job.codes)))
         for step in leaves(job.call.step):
             if isinstance(step, Swaps) and max(step.i, step.j) < len(shown):
                 shown[step.i], shown[step.j] = shown[step.j], shown[step.i]
+                origins[step.i], origins[step.j] = origins[step.j], origins[step.i]
                 job.swapped |= {shown[step.i], shown[step.j]}
         for position, code in enumerate(job.codes):
             whole = len(experiments) == len(job.codes)
@@ -305,6 +295,8 @@ class Provider:
             bits = job.call.sent[position].num_clbits
             usable = _usable(experiments[position], bits) if whole else 0
             job.usable[code].append((position, min(usable, job.batch.kept_shots)))
+            if usable:
+                job.good.add(origins[position])
 
 
 class Translated:
@@ -360,4 +352,5 @@ def _usable(experiment, bits):
     counts = getattr(experiment.data, "counts", None) or {}
     whole = all(math.isfinite(n) and n >= 0 and n == int(n) for n in counts.values())
     narrow = all(int(name, 16) < 1 << bits for name in counts)
-    return int(sum(counts.values())) if experiment.success and whole and narrow else 0
+    disowned = not experiment.success or str(getattr(experiment, "status", "")).startswith("ERROR")
+    return int(sum(counts.values())) if whole and narrow and not disowned else 0

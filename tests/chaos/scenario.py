@@ -7,7 +7,8 @@ from itertools import count
 
 import numpy as np
 from chaos import circuits
-from chaos.providers import AcceptsThenHangs, Nature, PoisonRow, Provider, Refuses
+from chaos.providers import Nature, Provider
+from chaos.steps import AcceptsThenHangs, Disowns, PoisonRow, Refuses
 from qiskit.primitives.containers.estimator_pub import EstimatorPub
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 
@@ -116,6 +117,7 @@ class Scenario:
         runs: The PUBs of each run; several go on side by side over one fleet.
         deaths: How the processes die that work on the run, one after the other; with a journal.
         cancel_seconds: When the user cancels, or never.
+        unchecked: The providers that each process checks before their first job.
         lenient: Whether nothing is allowed to keep the runs from ending whole.
     """
 
@@ -132,6 +134,7 @@ class Scenario:
     cancel_seconds: float | None = None
     lenient: bool = False
     by_weight: bool = False
+    unchecked: list[Provider] = field(default_factory=list)
 
 
 def drawn(seed: int) -> Scenario:
@@ -153,12 +156,33 @@ def drawn(seed: int) -> Scenario:
     for _ in range(together):
         scenario.runs.append(_pubs(rng, scenario, codes))
     scenario.providers = _providers(rng, scenario, list(range(next(codes))))
+    _add_disowned(scenario)
+    _add_checks(scenario)
     scenario.policy = _policy(rng, scenario)
     if scenario.journal:
         scenario.deaths = [_death(rng) for _ in range(rng.choice([0, 1, 1, 2, 4]))]
     elif not scenario.lenient and rng.random() < 0.2:
         scenario.cancel_seconds = rng.uniform(0, 60)
     return scenario
+
+
+def _add_disowned(scenario):
+    """Let some providers say that circuits failed, and hand out what looks like a result."""
+    rng = random.Random(f"disowned {scenario.seed}")  # Seeds without stay what they were.
+    if rng.random() < 0.2:
+        for provider in scenario.providers:
+            provider.nature.faults += (_disowned,)
+
+
+def _add_checks(scenario):
+    """Let some providers be checked before their first job."""
+    rng = random.Random(f"checked {scenario.seed}")  # Seeds without stay what they were.
+    if rng.random() < 0.15:
+        scenario.unchecked = [one for one in scenario.providers if rng.random() < 0.6]
+
+
+def _disowned(rng):
+    return Disowns(rng.choice(["flag", "status", "job"]), tuple(rng.sample(range(3), 2)))
 
 
 def _death(rng):
