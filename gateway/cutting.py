@@ -77,21 +77,26 @@ class Waiting:
 
     def put(self, piece: Piece, *, first: bool = False) -> None:
         """Add a piece, at the end or at the front."""
-        queue = self.heights.setdefault(piece.shots, deque())
+        height, rows = piece.shots, piece.rows
+        queue = self.heights.get(height)
+        if queue is None:
+            queue = self.heights[height] = deque()
+            self.rows[height] = 0
         queue.appendleft(piece) if first else queue.append(piece)
-        self.rows[piece.shots] = self.rows.get(piece.shots, 0) + piece.rows
-        self.circuits += piece.rows
-        self.circuit_shots += piece.circuit_shots
+        self.rows[height] += rows
+        self.circuits += rows
+        self.circuit_shots += rows * height
 
     def pop(self, height: int) -> Piece:
         """Take the first piece of a height."""
         queue = self.heights[height]
         piece = queue.popleft()
-        self.rows[height] -= piece.rows
+        rows = piece.rows
+        self.rows[height] -= rows
         if not queue:
             del self.heights[height], self.rows[height]
-        self.circuits -= piece.rows
-        self.circuit_shots -= piece.circuit_shots
+        self.circuits -= rows
+        self.circuit_shots -= rows * height
         return piece
 
     def tallest(self) -> int:
@@ -129,7 +134,10 @@ class Backlog:
     def put(self, piece: Piece, barred: Barred = NOBODY, *, first: bool = False) -> None:
         """Add a piece that the members in ``barred`` must not take."""
         barred = self._with_refusals(piece.task, barred)
-        self.classes.setdefault(barred, Waiting()).put(piece, first=first)
+        waiting = self.classes.get(barred)
+        if waiting is None:
+            waiting = self.classes[barred] = Waiting()
+        waiting.put(piece, first=first)
 
     def keep(self, member: str, piece: Piece, barred: Barred) -> None:
         """Keep a piece for the member that has the rest of its rows, if the spread asks that."""
@@ -241,6 +249,8 @@ class Backlog:
 
     def _goes_elsewhere(self, piece: Piece, cut: "_Cut") -> bool:
         """Put a piece where it belongs, if that is not with this member."""
+        if not self._refused and self._spread != "pubs":
+            return False
         known = self._with_refusals(piece.task, cut.barred)
         if cut.member in known:
             self.put(piece, known)

@@ -58,6 +58,20 @@ class Endings:
                 self._lost(event, now)
         return ()
 
+    def begin(self, pieces: Iterable[Piece]) -> None:
+        """Let pieces that nobody has tried wait for those who may take them, or give them up."""
+        known: dict[frozenset[str], Barred | None] = {}
+        for piece in pieces:
+            refusals = frozenset(self._state.tasks[piece.task].refusals)
+            if refusals not in known:
+                barred = Barred(never=refusals)
+                known[refusals] = barred if self._state.may_go(barred) else None
+            waits = known[refusals]
+            if waits is None:
+                self._state.give_up(piece)
+            else:
+                self._state.dealer.backlog.put(piece, waits)
+
     def put(self, left: Left) -> None:
         """Let a piece wait for those who may take it, or give it up."""
         for member, reason in {**left.failed, **left.unknown}.items():

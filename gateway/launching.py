@@ -93,7 +93,7 @@ class Launcher:
     def learns_wait(self, submit: Submit, now: float) -> bool:
         """Return whether a shard is worth watching, to learn how long jobs wait at its member."""
         standing = self._state.standings[submit.member]
-        if standing.wait_read or "wait_seconds" not in self._state.policy.uses:
+        if standing.wait_read or "wait_seconds" not in self._state.planner.uses:
             return False
         recent = now - standing.watched_at < _WATCH_SECONDS
         if recent or not self._state.flights[submit.shard.index].alone:

@@ -59,6 +59,7 @@ class Planner:
         deadline: When all should be done, in seconds of the loop's clock.
         allowances: What members do for nothing; read, never changed.
         trade: What the policy trades, price against time, if it does.
+        uses: The fields of an offer that the policy reads.
         rough_guess: The guess of a while ago: what it was when plans were last thrown away.
     """
 
@@ -72,6 +73,7 @@ class Planner:
     deadline: float = math.inf
     allowances: Allowances = field(default_factory=Allowances)
     trade: Trade | None = field(init=False)
+    uses: frozenset[str] = field(init=False)
     rough_guess: Load | None = None
     _plans: dict[Lot, Plan] = field(default_factory=dict)
     # How many members' speeds are known, and at how many more all is planned anew.
@@ -81,6 +83,7 @@ class Planner:
 
     def __post_init__(self) -> None:
         self.trade = Trade.of(self.policy.minimize)
+        self.uses = self.policy.uses
 
     @property
     def guess(self) -> Load | None:
@@ -173,7 +176,7 @@ class Planner:
             assigned={} if blank else self.assigned,
             waiting=load,
             guess=guess_seconds(standing.speed for standing in standings.values()),
-            uses=self.policy.uses,
+            uses=self.uses,
             now=now,
             mix=self.mixes.get(barred.kind, {}) if barred else {},
             left=self._whole_allotments if blank else self.allowances.left(now),

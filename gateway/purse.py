@@ -11,6 +11,7 @@ from qiskit_gateway.policies.budget import (
     Budget,
     Ledger,
     Reservation,
+    owe,
     release,
     reserve,
     settle,
@@ -114,8 +115,7 @@ class Purse:
         account = self._account
         if account is not None:
             made = self._reservation(account, member, amount, now)
-            reserved = {**account.ledger.reserved, made.key: made}
-            account.ledger = replace(account.ledger, reserved=reserved)
+            account.ledger = owe(account.ledger, made)
             self._open[key] = made
 
     def affords_again(self, key: object, now: float) -> bool:
@@ -168,8 +168,11 @@ class Purse:
         if self._account is not None:
             ours = f" in run {self._run}"
             ledger = self._account.ledger
-            spent = {name: sum_ for name, sum_ in ledger.spent.items() if not name.endswith(ours)}
-            self._account.ledger = replace(ledger, spent=spent)
+            held, spent = (
+                {name: sum_ for name, sum_ in sums.items() if not name.endswith(ours)}
+                for sums in (ledger.held, ledger.spent)
+            )
+            self._account.ledger = replace(ledger, held=held, spent=spent)
 
     def _reservation(
         self, account: Account, member: str, amount: Amount, now: float

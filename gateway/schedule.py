@@ -48,7 +48,7 @@ from qiskit_gateway.shortage import lack_money
 from qiskit_gateway.standing import FleetStanding
 from qiskit_gateway.state import RunState
 from qiskit_gateway.terms import Terms
-from qiskit_gateway.unfinished import Left, Unfinished
+from qiskit_gateway.unfinished import Unfinished
 from qiskit_gateway.workload import Piece, Shard, Task
 
 
@@ -107,15 +107,17 @@ class Scheduler:
         self._deadline = math.inf
         self._moved = False
         self.done = False
-        for left in self._whole if unfinished is None else unfinished.left:
+        if unfinished is None:
+            self._endings.begin(self._whole)
+        for left in () if unfinished is None else unfinished.left:
             self._endings.put(left)
 
     @property
-    def _whole(self) -> Iterator[Left]:
+    def _whole(self) -> Iterator[Piece]:
         """Go through all the work of the run, as if nothing of it were done."""
         for task in self._state.tasks:
             if task.rows and task.shots:
-                yield Left(piece=Piece(task.index, 0, task.rows, 0, task.shots))
+                yield Piece(task.index, 0, task.rows, 0, task.shots)
 
     # -- the one door ------------------------------------------------------------------------
 
@@ -163,8 +165,8 @@ class Scheduler:
             self._state.purse.settle(key)
         if self._state.settled:
             whole = [
-                (left.piece, Barred(never=frozenset(self._state.tasks[left.piece.task].refusals)))
-                for left in self._whole
+                (piece, Barred(never=frozenset(self._state.tasks[piece.task].refusals)))
+                for piece in self._whole
             ]
             self._state.dealer.settle_as_before(now, self._state.health.usable(now), whole)
         for flying in unfinished.flights:

@@ -17,7 +17,9 @@ from qiskit_gateway.policies.breaker import BreakerState, drop_probe
 from qiskit_gateway.purse import Account
 from qiskit_gateway.workload import NO_LOAD, Load
 
-Matrix = list[list[float]]
+# The lower triangle of a symmetric matrix, row by row.
+Moments = tuple[float, float, float, float, float, float]
+Terms = tuple[float, float, float]
 
 _MINUTE = 60.0
 _RECENT_JOBS = 20
@@ -46,8 +48,8 @@ class Speed:
     shot_seconds: float = 0.0
     least_seconds: float = math.inf
     jobs: int = 0
-    _moments: Matrix = field(default_factory=lambda: [[0.0] * 3 for _ in range(3)])
-    _targets: list[float] = field(default_factory=lambda: [0.0] * 3)
+    _moments: Moments = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+    _targets: Terms = (0.0, 0.0, 0.0)
 
     def seconds(self, circuits: float, circuit_shots: float, jobs: float = 1.0) -> float:
         """Return the expected time of that much work on an idle member; 0 while unknown."""
@@ -62,49 +64,53 @@ class Speed:
 
     def observe(self, circuits: int, circuit_shots: int, seconds: float) -> None:
         """Learn from one finished job."""
-        size = (1.0, float(circuits), float(circuit_shots))
-        for row, one in zip(self._moments, size, strict=True):
-            row[:] = [_FORGET * old + one * other for old, other in zip(row, size, strict=True)]
-        self._targets = [
-            _FORGET * old + one * seconds for old, one in zip(self._targets, size, strict=True)
-        ]
+        c, s, keep = float(circuits), float(circuit_shots), _FORGET
+        m11, m21, m22, m31, m32, m33 = self._moments
+        self._moments = (
+            keep * m11 + 1.0,
+            keep * m21 + c,
+            keep * m22 + c * c,
+            keep * m31 + s,
+            keep * m32 + s * c,
+            keep * m33 + s * s,
+        )
+        t1, t2, t3 = self._targets
+        self._targets = (keep * t1 + seconds, keep * t2 + c * seconds, keep * t3 + s * seconds)
         self.jobs += 1
         self.least_seconds = min(self.least_seconds, seconds / circuits)
         fitted = _fit(self._moments, self._targets)
         self.overhead_seconds, self.circuit_seconds, self.shot_seconds = fitted
 
 
-def _fit(moments: Matrix, targets: list[float]) -> list[float]:
-    """Solve the regularised normal equations, dropping terms that come out negative.
+def _fit(moments: Moments, targets: Terms) -> Terms:
+    """Solve the regularised normal equations, dropping terms that come out negative."""
+    dropped: set[int] = set()
+    while min(terms := _solved(moments, targets, dropped)) < 0:
+        dropped.add(terms.index(min(terms)))
+    return terms
 
-    Three unknowns, once for every job: too small for numpy to be worth its calls.
+
+def _solved(moments: Moments, targets: Terms, dropped: set[int]) -> Terms:
+    """Solve for three unknowns by elimination, with those that are dropped held at 0.
+
+    Written out, since it is done for every job: too small for numpy to be worth its calls.
     """
-    fitted = [0.0] * 3
-    kept = [0, 1, 2]
-    while kept:
-        system = [[moments[i][j] * (1 + _RIDGE[i] * (i == j)) for j in kept] for i in kept]
-        terms = _solved(system, [targets[i] for i in kept])
-        if min(terms) >= 0:
-            for i, term in zip(kept, terms, strict=True):
-                fitted[i] = term
-            break
-        del kept[terms.index(min(terms))]
-    return fitted
-
-
-def _solved(system: Matrix, values: list[float]) -> list[float]:
-    """Solve a positive definite system by elimination, which needs no pivoting then."""
-    size = len(values)
-    for i in range(size):
-        for k in range(i + 1, size):
-            factor = system[k][i] / system[i][i]
-            values[k] -= factor * values[i]
-            for j in range(i + 1, size):
-                system[k][j] -= factor * system[i][j]
-    for i in reversed(range(size)):
-        values[i] -= sum(system[i][j] * values[j] for j in range(i + 1, size))
-        values[i] /= system[i][i]
-    return values
+    m11, m21, m22, m31, m32, m33 = moments
+    t1, t2, t3 = targets
+    m11, m22, m33 = m11 * (1 + _RIDGE[0]), m22 * (1 + _RIDGE[1]), m33 * (1 + _RIDGE[2])
+    if 0 in dropped:
+        m11, m21, m31, t1 = 1.0, 0.0, 0.0, 0.0
+    if 1 in dropped:
+        m21, m22, m32, t2 = 0.0, 1.0, 0.0, 0.0
+    if 2 in dropped:
+        m31, m32, m33, t3 = 0.0, 0.0, 1.0, 0.0
+    factor2, factor3 = m21 / m11, m31 / m11
+    m22, m32, t2 = m22 - factor2 * m21, m32 - factor2 * m31, t2 - factor2 * t1
+    m33, t3 = m33 - factor3 * m31, t3 - factor3 * t1
+    factor = m32 / m22
+    third = (t3 - factor * t2) / (m33 - factor * m32)
+    second = (t2 - m32 * third) / m22
+    return (t1 - m21 * second - m31 * third) / m11, second, third
 
 
 @dataclass(slots=True)

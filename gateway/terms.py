@@ -197,9 +197,19 @@ class Quoting:
     now: float
     mix: Mapping[str, Compiled] = field(default_factory=dict)
     left: Mapping[str, float] = field(default_factory=dict)
+    _first: dict[str, tuple[Load, Offer]] = field(default_factory=dict)
 
     def __call__(self, member: str, load: Load, before: Load = NO_LOAD) -> Offer:
         """Return what it would mean for a member to take a load after another."""
+        if before is not NO_LOAD:
+            return self._made(member, load, before)
+        # Filters and the objective are both shown what a member's first circuit would mean.
+        known = self._first.get(member)
+        if known is None or known[0] != load:
+            known = self._first[member] = load, self._made(member, load, before)
+        return known[1]
+
+    def _made(self, member: str, load: Load, before: Load) -> Offer:
         terms, standing = self.terms[member], self.standings[member]
         compiled = self.mix.get(member)
         guess = informed(self.guess, compiled)

@@ -100,7 +100,7 @@ class Piece:
     @property
     def circuit_shots(self) -> int:
         """Return its area: shots summed over its circuits."""
-        return self.rows * self.shots
+        return (self.row_stop - self.row_start) * (self.shot_stop - self.shot_start)
 
     def split_rows(self, rows: int) -> "tuple[Piece, Piece]":
         """Return the first ``rows`` rows, and the rest."""
@@ -128,21 +128,21 @@ class Shard:
         pieces: What it covers.
         shots: What the job asks for: the pieces' shots, or more where a member has a minimum. The
             surplus is not kept.
+        circuits: How many circuits the job has.
+        circuit_shots: How many shots it contributes to the results, summed over circuits.
     """
 
     index: int
     pieces: tuple[Piece, ...]
     shots: int
+    circuits: int = field(init=False, compare=False)
+    circuit_shots: int = field(init=False, compare=False)
 
-    @property
-    def circuits(self) -> int:
-        """Return how many circuits the job has."""
-        return sum(piece.rows for piece in self.pieces)
-
-    @property
-    def circuit_shots(self) -> int:
-        """Return how many shots it contributes to the results, summed over circuits."""
-        return sum(piece.circuit_shots for piece in self.pieces)
+    def __post_init__(self) -> None:
+        # Once: a shard of many pieces is asked for them again and again.
+        circuits = sum([piece.row_stop - piece.row_start for piece in self.pieces])
+        object.__setattr__(self, "circuits", circuits)
+        object.__setattr__(self, "circuit_shots", circuits * self.pieces[0].shots)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from math import fsum
 from typing import Literal, get_args
 
 from qiskit_gateway.policies.arguments import check_choice, check_count, check_number
@@ -91,11 +90,13 @@ class Ledger:
 
     Attributes:
         reserved: The open reservations, by key.
+        held: Their sums, by account as below, kept so that nobody need add them up again.
         spent: Sums by account: ``"usd"``, ``"shots"``, ``"attempts"``, ``"usd of <member>"``,
             ``"usd on day <day>"``, ``"usd in run <run>"``, ``"shots in run <run>"``.
     """
 
     reserved: Mapping[str, Reservation] = field(default_factory=dict)
+    held: Mapping[str, float] = field(default_factory=dict)
     spent: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -106,16 +107,22 @@ def reserve(ledger: Ledger, budget: Budget, reservation: Reservation) -> Ledger 
     answer is a refusal that says what was spent and what is left. It waits where room may come
     back: where only what is reserved stands in the way, or only what was spent on one day.
     """
-    assert reservation.key not in ledger.reserved, reservation.key  # noqa: S101
     postings = _postings(reservation, reservation.amount)
     for account, limit in _limits(budget, reservation):
         verdict = _refusal(ledger, account, limit, postings[account])
         if verdict is not None:
             return verdict
-    return Ledger(
-        reserved={**ledger.reserved, reservation.key: reservation},
-        spent=ledger.spent,
-    )
+    return owe(ledger, reservation)
+
+
+def owe(ledger: Ledger, reservation: Reservation) -> Ledger:
+    """Set an amount aside that is owed already, whether it fits or not."""
+    assert reservation.key not in ledger.reserved, reservation.key  # noqa: S101
+    held = dict(ledger.held)
+    for account, value in _postings(reservation, reservation.amount).items():
+        held[account] = held.get(account, 0) + value
+    reserved = {**ledger.reserved, reservation.key: reservation}
+    return Ledger(reserved=reserved, held=held, spent=ledger.spent)
 
 
 def settle(ledger: Ledger, reservation: Reservation, actual: Amount) -> Ledger:
@@ -128,7 +135,8 @@ def settle(ledger: Ledger, reservation: Reservation, actual: Amount) -> Ledger:
     spent = dict(ledger.spent)
     for account, value in _postings(reservation, actual).items():
         spent[account] = spent.get(account, 0) + value
-    return Ledger(reserved=release(ledger, reservation).reserved, spent=spent)
+    left = release(ledger, reservation)
+    return Ledger(reserved=left.reserved, held=left.held, spent=spent)
 
 
 def release(ledger: Ledger, reservation: Reservation) -> Ledger:
@@ -138,8 +146,13 @@ def release(ledger: Ledger, reservation: Reservation) -> Ledger:
     """
     if reservation.key not in ledger.reserved:
         return ledger
-    reserved = {key: held for key, held in ledger.reserved.items() if key != reservation.key}
-    return Ledger(reserved=reserved, spent=ledger.spent)
+    reserved = dict(ledger.reserved)
+    del reserved[reservation.key]
+    # Exactly none when it is empty, whatever rounding has added up to.
+    held = dict(ledger.held) if reserved else {}
+    for account, value in _postings(reservation, reservation.amount).items() if reserved else ():
+        held[account] -= value
+    return Ledger(reserved=reserved, held=held, spent=ledger.spent)
 
 
 def _limits(budget: Budget, reservation: Reservation) -> list[tuple[str, float]]:
@@ -170,8 +183,7 @@ def _postings(reservation: Reservation, amount: Amount) -> dict[str, float]:
 
 def _refusal(ledger: Ledger, account: str, limit: float, asked: float) -> Verdict | None:
     spent = ledger.spent.get(account, 0)
-    held = ledger.reserved.values()
-    reserved = fsum(_postings(other, other.amount).get(account, 0) for other in held)
+    reserved = max(0, ledger.held.get(account, 0))
     # Three times 0.1 fit into 0.3.
     most = limit * (1 + 1e-9)
     if spent + reserved + asked <= most:

@@ -5,7 +5,15 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
 
 from qiskit_gateway.policies import Budget, Verdict
-from qiskit_gateway.policies.budget import Amount, Ledger, Reservation, release, reserve, settle
+from qiskit_gateway.policies.budget import (
+    Amount,
+    Ledger,
+    Reservation,
+    owe,
+    release,
+    reserve,
+    settle,
+)
 
 BUDGET = Budget(usd=10.0, shots=5000, attempts=20, per_member_usd={"ada": 4.0}, per_day_usd=6.0)
 LIMITS = {"usd": 10.0, "shots": 5000, "attempts": 20, "usd of ada": 4.0}
@@ -71,6 +79,15 @@ class Ledgers(RuleBasedStateMachine):
         """Settling and releasing are idempotent, in either order."""
         assert release(self.ledger, held) == self.ledger
         assert settle(self.ledger, held, amount) == self.ledger
+
+    @invariant()
+    def sums_are_those_of_what_is_open(self):
+        """What is kept as reserved by account is what the open reservations add up to."""
+        for account in {*LIMITS, *self.ledger.held}:
+            single = [
+                owe(Ledger(), one).held.get(account, 0) for one in self.ledger.reserved.values()
+            ]
+            assert isclose(self.ledger.held.get(account, 0), sum(single), abs_tol=1e-12)
 
     @invariant()
     def never_overspent(self):
