@@ -1,0 +1,203 @@
+"""Work is bound as it is sent and let go of as it comes back; no part of a run waits for another."""
+
+import gc
+import threading
+import weakref
+
+import numpy as np
+import pytest
+from qiskit.circuit import Parameter, QuantumCircuit
+from qiskit.circuit.library import HGate, Measure, RXGate, RZGate
+from qiskit.providers import BackendV2, JobStatus, JobV1, Options
+from qiskit.quantum_info import SparsePauliOp
+from qiskit.result import Result
+from qiskit.transpiler import Target
+
+from qiskit_gateway import RouterEstimator, RouterSampler
+from qiskit_gateway.backends import Limits, Member
+from qiskit_gateway.policies import RetryPolicy, fastest
+
+PATIENCE = 30.0
+ROWS, IN_A_JOB, IN_FLIGHT = 60, 3, 2
+
+
+class Taken(JobV1):
+    """A job all of whose shots are 0, over once its backend lets it be."""
+
+    def __init__(self, backend, circuits, shots):
+        super().__init__(backend, "taken")
+        self._facts = [
+            {
+                "shots": shots,
+                "success": True,
+                "header": {"memory_slots": circuit.num_clbits},
+                "data": {"counts": {"0x0": shots}},
+            }
+            for circuit in circuits
+        ]
+        self._shots = shots
+
+    def submit(self):
+        """Do nothing."""
+
+    def status(self):
+        return JobStatus.RUNNING
+
+    def result(self):
+        self._backend.before_result(self._shots)
+        return Result.from_dict({"results": self._facts, "success": True, "job_id": "taken"})
+
+
+class Watching(BackendV2):
+    """A backend that notes how many circuits of a run there are when it is given some.
+
+    Attributes:
+        alive: How many of those that it was given were alive, each time, those given last included.
+        bound: How many circuits without parameters there were at first, of all that Python knows of.
+        fails: How many of its next jobs it refuses to take.
+    """
+
+    def __init__(self, fails=0):
+        super().__init__(name="watching")
+        self._target = Target(num_qubits=1)
+        for gate in (RXGate(Parameter("angle")), RZGate(Parameter("angle")), HGate(), Measure()):
+            self._target.add_instruction(gate, {(0,): None})
+        self.alive, self.bound, self.fails = [], None, fails
+        self._given = []
+        self._lock = threading.Lock()
+
+    @property
+    def target(self):
+        return self._target
+
+    @property
+    def max_circuits(self):
+        return None
+
+    @classmethod
+    def _default_options(cls):
+        return Options(shots=1024)
+
+    def run(self, run_input, **options):
+        with self._lock:
+            self._given += map(weakref.ref, run_input)
+            self.alive.append(self.still_alive())
+            if self.bound is None:
+                self.bound = bound_circuits()
+            self.fails -= 1
+            if self.fails >= 0:
+                raise ConnectionRefusedError
+        return Taken(self, run_input, options["shots"])
+
+    def before_result(self, shots):
+        """Hold a job up."""
+
+    def still_alive(self):
+        gc.collect()  # A circuit of Qiskit's refers to itself.
+        return sum(circuit() is not None for circuit in self._given)
+
+
+class Meeting(Watching):
+    """A backend whose first jobs, by their shots, are over only when all of them are there."""
+
+    def __init__(self, values):
+        super().__init__()
+        self._first = set(values)
+        self._barrier = threading.Barrier(len(values))
+
+    def before_result(self, shots):
+        with self._lock:
+            waits = shots in self._first
+            self._first.discard(shots)
+        if waits:
+            self._barrier.wait(PATIENCE)
+
+
+@pytest.fixture(autouse=True)
+def frozen():
+    """Spare the collections of garbage what there was before."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
+def bound_circuits():
+    gc.collect()
+    return sum(isinstance(it, QuantumCircuit) and not it.parameters for it in gc.get_objects())
+
+
+def turned():
+    circuit = QuantumCircuit(1)
+    circuit.rx(Parameter("angle"), 0)
+    return circuit
+
+
+def sampled(backend):
+    circuit = turned()
+    circuit.measure_all()
+    rows = np.linspace(0, 1, ROWS)[:, np.newaxis]
+    return RouterSampler(member(backend), policy=POLICY).run([(circuit, rows)], shots=4)
+
+
+def estimated(backend):
+    rows = np.linspace(0, 1, ROWS // 2)[:, np.newaxis]
+    pub = turned(), SparsePauliOp(["X", "Z"]), rows
+    return RouterEstimator(member(backend), policy=POLICY).run([pub], precision=0.5)
+
+
+def member(backend):
+    return Member(backend, limits=Limits(max_circuits=IN_A_JOB, max_in_flight=IN_FLIGHT))
+
+
+POLICY = fastest(retry=RetryPolicy(wait_initial_seconds=0))
+
+
+@pytest.mark.parametrize("run", [sampled, estimated])
+def test_the_first_job_leaves_before_the_last_is_bound(run):
+    """When a provider is first called, no more is bound than what can be in flight by then."""
+    run(Watching()).result()  # What is compiled is kept.
+    backend, before = Watching(), bound_circuits()
+
+    run(backend).result()
+
+    # Compiled for this backend anew: a circuit of each kind, its copy and its plain form.
+    assert backend.bound - before <= IN_FLIGHT * IN_A_JOB + 8 < ROWS // 2
+
+
+@pytest.mark.parametrize("run", [sampled, estimated])
+@pytest.mark.parametrize("fails", [0, 3])
+def test_bound_circuits_are_let_go_of_as_jobs_end(run, fails):
+    """There are never more of them than jobs in flight hold, also where jobs are tried again."""
+    backend = Watching(fails)
+
+    job = run(backend)
+    job.result()
+
+    assert len(backend.alive) >= ROWS // IN_A_JOB
+    assert max(backend.alive) <= IN_FLIGHT * IN_A_JOB
+    assert backend.still_alive() == 0  # Though the handle of the run is still there.
+
+
+def test_pubs_of_different_shots_do_not_wait_for_one_another():
+    """A job has one number of shots; those of all numbers are in flight at the same time."""
+    shots = (4, 8, 16)
+    circuit = turned()
+    circuit.measure_all()
+    backend = Meeting(shots)
+
+    job = RouterSampler(Member(backend, limits=Limits(max_in_flight=3))).run(
+        [(circuit, [[0.0], [1.0]], each) for each in shots]
+    )
+
+    assert [pub.data.meas.num_shots for pub in job.result(PATIENCE)] == list(shots)
+
+
+def test_observables_of_different_precision_do_not_wait_for_one_another():
+    """The same of an estimator, whose shots follow from the precision."""
+    backend = Meeting((4, 16, 64))
+    pubs = [(turned(), "Z", [[0.0]], precision) for precision in (0.5, 0.25, 0.125)]
+
+    job = RouterEstimator(Member(backend, limits=Limits(max_in_flight=3))).run(pubs)
+
+    assert [float(pub.data.evs[0]) for pub in job.result(PATIENCE)] == [1.0] * 3
