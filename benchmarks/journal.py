@@ -1,9 +1,12 @@
 """What a journal costs over Aer: the processor time of its own calls, as a share of the run's.
 
 The calls are timed one by one in the threads that make them; the share is what that adds to the
-processor time of the run without a journal. The difference of two whole runs would mostly be noise.
+processor time of the run without a journal. Whole runs are timed as well, with one and without in
+turn: by how much those with one take longer is the median over all pairs, told with its quartiles,
+since the difference of two runs is mostly noise.
 """
 
+import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -14,7 +17,7 @@ from typing import Any
 from qiskit import QuantumCircuit
 from qiskit_aer import AerSimulator
 
-from benchmarks.measure import Row, seconds, sweep, timed
+from benchmarks.measure import Row, rounds, seconds, sweep, timed
 from qiskit_gateway import Journal, RouterEstimator, RouterSampler
 from qiskit_gateway.backends import Limits, Member
 from qiskit_gateway.diary import RunDiary
@@ -109,5 +112,26 @@ def rows(*, quick: bool) -> Iterator[Row]:
                 figure=own / run_seconds * 100,
                 unit="%",
                 at_most=BOUND if run_seconds >= LONG and not quick else None,
+            )
+        journal.close()
+    yield from _whole(quick=quick)
+
+
+def _whole(*, quick: bool) -> Iterator[Row]:
+    """Time whole runs with a journal and without."""
+    with tempfile.TemporaryDirectory() as folder:
+        journal = Journal(Path(folder) / "journal.db")
+        for name, run in cases(20 if quick else 1).items():
+            sides = [lambda run=run, one=one: run(one).result() for one in (None, journal)]
+            rounds(sides, 1)  # Fills the caches.
+            pairs = rounds(sides, 2 if quick else 25)
+            low, middle, high = statistics.quantiles((ours / theirs for theirs, ours in pairs), n=4)
+            theirs, ours = (statistics.median(side) for side in zip(*pairs, strict=True))
+            yield Row(
+                case=f"journal, {name}, 1,000 shots, whole run",
+                against=f"without {timed(theirs)}",
+                router=f"{timed(ours)}, half of the pairs {low:.3f} to {high:.3f} x",
+                figure=(middle - 1) * 100,
+                unit="%",
             )
         journal.close()

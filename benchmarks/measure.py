@@ -104,10 +104,11 @@ def paired(runs: Sequence[Callable[[], Any]], repeats: int) -> list[float]:
     In turn, so that whatever else the machine does hits all of them; and the shortest, because
     what else it does only ever adds.
     """
-    return [min(times) for times in zip(*_rounds(runs, repeats), strict=True)]
+    return [min(times) for times in zip(*rounds(runs, repeats), strict=True)]
 
 
-def _rounds(runs: Sequence[Callable[[], Any]], repeats: int) -> list[list[float]]:
+def rounds(runs: Sequence[Callable[[], Any]], repeats: int) -> list[list[float]]:
+    """Return the times of each, taken in turn, round after round."""
     return [[seconds(run) for run in runs] for _ in range(repeats)]
 
 
