@@ -38,12 +38,17 @@ def with_kinds(tasks: Sequence[Task], terms: Sequence[Terms], policy: Policy) ->
     )
 
 
-def means_of(tasks: Sequence[Task]) -> dict[int, dict[str, Compiled]]:
-    """Return what the circuits of each kind are on each member, on average."""
-    parts: dict[int, dict[str, list[tuple[float, Compiled]]]] = {}
+def means_of(tasks: Sequence[Task]) -> dict[int | tuple[int, int], dict[str, Compiled]]:
+    """Return what the circuits of each kind are on each member, on average.
+
+    By kind, and by kind and shots.
+    """
+    parts: dict[int | tuple[int, int], dict[str, list[tuple[float, Compiled]]]] = {}
     for task in tasks:
-        if task.kind and task.rows:
-            by_member = parts.setdefault(task.kind, {})
+        if not (task.kind and task.rows):
+            continue
+        for key in (task.kind, (task.kind, task.shots)):
+            by_member = parts.setdefault(key, {})
             for member, compiled in task.compiled.items():
                 by_member.setdefault(member, []).append((task.rows * task.shots, compiled))
     return {

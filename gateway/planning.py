@@ -55,7 +55,8 @@ class Planner:
         backlog: What waits for whoever should take it; read, never changed.
         assigned: Circuit-shots given to each member in this run.
         verdicts: Why the policy's filters refused members, by class of work.
-        mixes: What the circuits of a kind are on each member on average, where that is known.
+        mixes: What the circuits of a kind are on each member on average, where that is known; and
+            those of a kind and a number of shots.
         deadline: When all should be done, in seconds of the loop's clock.
         allowances: What members do for nothing; read, never changed.
         trade: What the policy trades, price against time, if it does.
@@ -69,7 +70,7 @@ class Planner:
     backlog: Backlog
     assigned: dict[str, float] = field(default_factory=dict)
     verdicts: dict[Barred, dict[str, Verdict]] = field(default_factory=dict)
-    mixes: Mapping[int, Mapping[str, Compiled]] = field(default_factory=dict)
+    mixes: Mapping[int | tuple[int, int], Mapping[str, Compiled]] = field(default_factory=dict)
     deadline: float = math.inf
     allowances: Allowances = field(default_factory=Allowances)
     trade: Trade | None = field(init=False)
@@ -159,7 +160,13 @@ class Planner:
         return True
 
     def quoting(
-        self, load: Load, now: float, barred: Barred | None = None, *, blank: bool = False
+        self,
+        load: Load,
+        now: float,
+        barred: Barred | None = None,
+        *,
+        blank: bool = False,
+        height: int | None = None,
     ) -> Quoting:
         """Return what offers are made from that are about so much waiting work.
 
@@ -168,6 +175,7 @@ class Planner:
             now: Seconds of the loop's clock.
             barred: Its class, if it is of one.
             blank: Whether all is left out that is known only from how runs go.
+            height: How many shots each of its circuits needs, if all need as many.
         """
         standings = {name: Standing() for name in self.terms} if blank else self.standings
         return Quoting(
@@ -178,9 +186,14 @@ class Planner:
             guess=guess_seconds(standing.speed for standing in standings.values()),
             uses=self.uses,
             now=now,
-            mix=self.mixes.get(barred.kind, {}) if barred else {},
+            mix=self._mix(barred, height) if barred else {},
             left=self._whole_allotments if blank else self.allowances.left(now),
         )
+
+    def _mix(self, barred: Barred, height: int | None) -> Mapping[str, Compiled]:
+        # Of rows that were cut by their shots, what is known is that of their kind.
+        known = None if height is None else self.mixes.get((barred.kind, height))
+        return known or self.mixes.get(barred.kind, {})
 
     @property
     def _whole_allotments(self) -> dict[str, float]:
@@ -213,7 +226,7 @@ class Planner:
     ) -> dict[str, float]:
         """Return how many circuits of a lot each member should take."""
         load = self.load(lot)
-        quote = self.quoting(load, now, lot.barred, blank=blank)
+        quote = self.quoting(load, now, lot.barred, blank=blank, height=lot.height)
         one = load.part(1 / load.circuits)
         verdicts = {
             member: quote.used_up(member) and self.policy.where(quote(member, one))
