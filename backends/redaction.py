@@ -39,6 +39,8 @@ _RULES = (
 _PATTERNS = tuple((re.compile(pattern, re.IGNORECASE), into) for pattern, into in _RULES)
 
 
+# Control characters, and those that change the direction of what follows.
+_STEERING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 _SECRET_NAME = re.compile(rf"(?:{_NAMES}|authorization)s?$", re.IGNORECASE)
 
 
@@ -70,9 +72,19 @@ def redact_name(text: str) -> str:
     return _without(_PATTERNS[:-1], text)
 
 
+def printable(text: str) -> str:
+    """Return a text with what would steer a terminal, or turn the reading about, written out.
+
+    Args:
+        text: Any; line breaks and tabs stay what they are.
+    """
+    text = text.replace("\r\n", "\n")
+    return _STEERING.sub(lambda found: repr(found[0])[1:-1], text)
+
+
 def _without(patterns: Sequence[tuple[re.Pattern[str], str]], text: str) -> str:
     # Half a surrogate pair can be neither written nor stored.
     text = text[:_MAX_READ].encode("utf-8", "backslashreplace").decode("utf-8")
     for pattern, into in patterns:
         text = pattern.sub(into, text)
-    return text
+    return printable(text)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
 
-from qiskit_gateway.backends.redaction import redact
+from qiskit_gateway.backends.redaction import printable, redact
 
 Path = tuple[str | int, ...]
 """Where something is in a document: keys of tables, and places in lists from 0."""
@@ -108,13 +108,11 @@ def listed(name: str, problems: Sequence[Problem], text: str) -> str:
         {(_line(problem.path, lines), written(problem.path), problem.text) for problem in problems}
     )
     many = f"{len(found)} problems" if len(found) > 1 else "1 problem"
-    return "\n".join(
-        [f"{name} has {many}:"]
-        + [
-            f"  {f'line {line}: ' if line else ''}{f'{path}: ' if path else ''}{said}"
-            for line, path, said in found
-        ]
-    )
+    lines_said = [
+        f"  {f'line {line}: ' if line else ''}{f'{path}: ' if path else ''}{said}"
+        for line, path, said in found
+    ]
+    return printable("\n".join([f"{name} has {many}:", *lines_said]))
 
 
 def written(path: Path) -> str:

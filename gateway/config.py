@@ -19,6 +19,7 @@ from pydantic import AfterValidator, ValidationError, WithJsonSchema
 from pydantic import Field as Key
 
 from qiskit_gateway.backends.fleet import Fleet
+from qiskit_gateway.backends.redaction import printable
 from qiskit_gateway.complaints import (
     Problem,
     did_you_mean,
@@ -41,6 +42,10 @@ __all__ = ["REGISTRY", "Config", "config_schema", "load_config"]
 # Under these keys of a policy are names of members: as texts of a list, or as keys of a table.
 _LISTS_OF_MEMBERS = frozenset({"named", "order_of", "members"})
 _TABLES_OF_MEMBERS = frozenset({"weights", "per_member_usd"})
+
+
+# Tables within tables, which nothing here needs more of.
+_DEEPEST = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,11 +117,29 @@ def _read(file: Path) -> tuple[str, dict[str, Any]]:
     try:
         # Some editors begin a file with a mark of its encoding.
         text = file.read_bytes().decode("utf-8-sig")
-        return text, tomllib.loads(text)
+        document = tomllib.loads(text)
     except UnicodeDecodeError as error:
         raise ConfigError(f"{file.name} is not UTF-8, as TOML must be: {error.reason}") from None
     except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{file.name} is not TOML: {error}") from None
+        raise ConfigError(printable(f"{file.name} is not TOML: {error}")) from None
+    except RecursionError:
+        raise ConfigError(f"{file.name} is nested too deep to be read") from None
+    except ValueError as error:  # A number of thousands of digits.
+        raise ConfigError(f"{file.name} cannot be read: {error}") from None
+    if _depth(document, _DEEPEST) == _DEEPEST:
+        raise ConfigError(f"{file.name} is nested too deep to be read")
+    return text, document
+
+
+def _depth(document: Any, most: int) -> int:
+    """Return how deep tables and lists are nested, if not deeper than so much."""
+    level = [document]
+    for depth in range(most):
+        inner = [part.values() if isinstance(part, dict) else part for part in level]
+        level = [one for parts in inner for one in parts if isinstance(one, dict | list)]
+        if not level:
+            return depth
+    return most
 
 
 def _journal(value: Any) -> Any:

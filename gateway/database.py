@@ -25,7 +25,7 @@ _PAGES = 4
 # After so many bytes the write-ahead log is copied into the file, by whoever has time for it.
 _CHECKPOINT_BYTES = 4 << 20
 _OURS_ONLY = 0o600
-# Nobody must open a file before whoever made it has closed it, see `_make_private`.
+# Nobody must open a file before whoever made it has closed it, see `_make`.
 _CREATING = threading.Lock()
 
 
@@ -68,7 +68,7 @@ class Database:
     def _open(self) -> None:
         self._process = os.getpid()
         with self._told():
-            _make_private(self.path)
+            _make(self.path)
             self._connection = self._connected()
         self._close = weakref.finalize(self, self._connection.close)
 
@@ -81,6 +81,8 @@ class Database:
             connection.execute("PRAGMA trusted_schema = OFF")
             connection.execute("PRAGMA foreign_keys = ON")
             self._migrate(connection)
+            # Not before it is known to be ours: whatever else it is stays as it was.
+            _make_private(self.path)
             _turn_on_wal(connection)
             connection.execute(f"PRAGMA synchronous = {self._level}")
             # A checkpoint waits for the disk: see `checkpoint`.
@@ -191,19 +193,30 @@ class Database:
             raise JournalError(f"the journal {self.path} cannot be used: {error}") from error
 
 
-def _make_private(path: Path) -> None:
-    """Make a file that only its owner may read; SQLite gives its companions the same mode.
+def _make(path: Path) -> None:
+    """Make a file that only its owner may read, or see that one is there that may be opened.
 
     A file that is there is not opened: to close it again would undo the locks of every other
     connection of this process, and another process would then take away what those write to.
     """
     with _CREATING, contextlib.suppress(FileExistsError):
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, _OURS_ONLY))
-    mode = path.stat().st_mode
-    if not stat.S_ISREG(mode):
+    found = path.stat()
+    if not stat.S_ISREG(found.st_mode):
         raise JournalError(f"{path} is no file; name one, or a path where there is none yet")
-    if os.name == "posix" and mode & 0o077:
-        path.chmod(_OURS_ONLY)
+    # Its owner could have it say anything of runs and jobs. Root has taken over all there is.
+    if os.name == "posix" and os.geteuid() not in {found.st_uid, 0}:
+        raise JournalError(f"{path} belongs to another user; name a file of your own")
+
+
+def _make_private(path: Path) -> None:
+    """Let only the owner of a journal read it and its companions, made before or to be made."""
+    if os.name != "posix":
+        return
+    for name in (path, *(path.with_name(path.name + end) for end in ("-wal", "-shm"))):
+        with contextlib.suppress(FileNotFoundError):
+            if name.stat().st_mode & 0o077:
+                name.chmod(_OURS_ONLY)
 
 
 def _turn_on_wal(connection: sqlite3.Connection) -> None:

@@ -4,9 +4,12 @@ Code is imported here, and only what the file names.
 """
 
 import importlib
+import inspect
 import re
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
+from types import ModuleType
 from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, WithJsonSchema, model_validator
@@ -16,7 +19,7 @@ from qiskit.providers import BackendV2
 from qiskit_gateway.backends.limits import Limits
 from qiskit_gateway.backends.member import FleetMember
 from qiskit_gateway.backends.provider import Member
-from qiskit_gateway.backends.redaction import redact
+from qiskit_gateway.backends.redaction import printable, redact
 from qiskit_gateway.backends.simulated import SimulatedMember
 from qiskit_gateway.complaints import Path, Problem, did_you_mean, variable_of
 from qiskit_gateway.forms import (
@@ -39,7 +42,20 @@ _NOT_OF_SIMULATED = ("arguments", "run_options", "check", "queue")
 def _import_path(text: str) -> str:
     if not re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*", text):
         raise wrong(f"must be an import path such as 'package.module:Class', got {text!r}")
+    module, _, names = text.partition(":")
+    if _is_of_python(module):
+        raise wrong(f"names {module}, a part of Python, which has no backends")
+    if _is_private(names):
+        raise wrong(f"must name what is meant for others, got {text!r}")
     return text
+
+
+def _is_of_python(module: str) -> bool:
+    return module.partition(".")[0] in sys.stdlib_module_names
+
+
+def _is_private(names: str) -> bool:
+    return any(name.startswith("_") for name in names.split("."))
 
 
 def _method(names: str | None) -> str | None:
@@ -47,7 +63,15 @@ def _method(names: str | None) -> str | None:
         raise wrong(
             f"must be the name of a method such as 'device' or 'offline.ideal', got {names!r}"
         )
+    if names is not None and _is_private(names):
+        raise wrong(f"must name what is meant for others, got {names!r}")
     return names
+
+
+def _name(text: str | None) -> str | None:
+    if text is not None and (printable(text) != text or "\n" in text or "\t" in text):
+        raise wrong(f"must be a name that can be printed on a line, got {text!r}")
+    return text
 
 
 def _queue(value: Any) -> Any:
@@ -93,7 +117,9 @@ class MemberTable(Table):
     """One member of the fleet: a backend, one of a provider, or a simulated one."""
 
     name: Annotated[
-        str | None, Key(min_length=1, description="Its label; by default the backend's own name.")
+        str | None,
+        AfterValidator(_name),
+        Key(min_length=1, description="Its label; by default the backend's own name."),
     ] = None
     backend: Annotated[
         ImportPath | None, Key(description="Import path of what is called to get a backend.")
@@ -290,6 +316,11 @@ def _attribute(key: str, owner: Any, names: str) -> Callable[..., Any]:
             where = getattr(found, "__name__", type(found).__name__)
             hint = did_you_mean(name, dir(found))
             raise _UnmadeError((key,), f"{where} has no {name!r}{hint}") from None
+        if isinstance(found, ModuleType) and _is_of_python(found.__name__):
+            raise _UnmadeError((key,), f"{names!r} leads to {found.__name__}, a part of Python")
+    routine = inspect.isroutine(found) or inspect.isclass(found)
+    if routine and _is_of_python(getattr(found, "__module__", None) or ""):
+        raise _UnmadeError((key,), f"{names!r} is a part of Python, and gives no backend")
     if not callable(found):
         raise _UnmadeError((key,), f"{names!r} is {type(found).__name__} and cannot be called")
     function: Callable[..., Any] = found
