@@ -1,7 +1,6 @@
 """Members that are checked before their first job: as jobs like any others, paid for and recorded."""
 
 from collections.abc import Awaitable, Callable, Generator, Sequence
-from copy import copy
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -43,13 +42,15 @@ class Examiner:
     began: float
     done: Callable[[], None]
     _locks: dict[str, anyio.Lock] = field(default_factory=dict)
+    _failed: dict[str, str] = field(default_factory=dict)
 
     async def examine(self, shard: Shard, member: FleetMember) -> None:
         """Have a member checked if it is to be and was not yet.
 
         Raises:
-            Refused: If that does not fit the budget.
-            BackendError: If it could not be asked; nothing of the shard was sent.
+            Refused: If that does not fit the budget, or a job of it was taken, perhaps, and failed:
+                it is not paid for a second time in one run.
+            BackendError: If it could not be asked; nothing was sent.
         """
         checks: Callable[[], _Going | None] | None = getattr(member, "checks", None)
         if checks is None or checks() is None:
@@ -58,19 +59,22 @@ class Examiner:
             going = checks()  # Another shard may have had it checked meanwhile.
             if going is None:
                 return
+            reason = self._failed.get(member.name, "")
             try:
-                await self._go_through(going, member)
+                if not reason:
+                    await self._go_through(going, member)
             except _UnaffordableError as error:
                 reason = f"its check does not fit the budget: {error}"
-                raise Refused(dict.fromkeys(range(len(shard.pieces)), reason)) from error
             except BackendError as error:
-                told = copy(error)  # What was submitted was the check.
-                told.submitted = False
-                raise told from error
+                if error.submitted is False:
+                    raise
+                reason = self._failed[member.name] = f"its check failed: {error}"
             finally:
                 going.close()
                 now = anyio.current_time()
                 self.checks.close(member.name, now, done=checks() is None)
+            if reason:
+                raise Refused(dict.fromkeys(range(len(shard.pieces)), reason))
         self.done()
 
     async def _go_through(self, going: _Going, member: FleetMember) -> None:

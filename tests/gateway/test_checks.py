@@ -244,3 +244,21 @@ def test_a_job_of_a_check_that_a_dead_process_left_is_told(scripted, tmp_path):
     assert (left.outcome, left.price_usd) == ("unknown", 0.61)
     assert "may still run" in left.failure
     assert [one.outcome for one in others] == ["done", "done"]
+
+
+@pytest.mark.parametrize(
+    "broken", [Fails(submitted=None), Fails(at="result"), Fails(transient=True, at="result")]
+)
+def test_a_check_that_may_have_to_be_paid_is_not_made_twice(scripted, broken):
+    """A job of it that was taken, perhaps, and failed puts its member out for the run, whatever waits."""
+    backend = scripted(then=broken)
+    well = Member(BasicSimulator(), name="well", limits=Limits(max_circuits=1))
+    retry = RetryPolicy(wait_initial_seconds=0.01, wait_max_seconds=0.02)
+    sampler = RouterSampler([checked(backend), well], policy=policy(retry=retry))
+    job = sampler.run([flipped()] * 12, shots=10)
+    job.result(timeout=60)
+
+    assert len(backend.calls) == 1
+    checks = [one for one in job.report().attempts if one.shard == CHECK]
+    assert len(checks) == 1
+    assert checks[0].failure
