@@ -6,8 +6,10 @@ looked for by it. :data:`_LABELS` says where and how; whatever is not there cann
 the fate of such a submission stays unknown:
 
 * IQM's client, and the simulators of all packages, list no jobs.
-* Braket would tag tasks, but gives all circuits of one call the same tags, so that it could not be
-  told which task is which circuit.
+* Braket's tasks have tags where the user gives some, since to tag them takes a permission of its own.
+  All tasks of one call have the same, so that only a job that is one task is told from others.
+* Azure Quantum lists jobs by names that it lets be chosen, and Quantinuum's Nexus too; neither is tried
+  here yet.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -99,7 +101,7 @@ def label_of(backend: Any, options: frozenset[str]) -> Label | None:
 
     Args:
         backend: The backend.
-        options: The options that it says it knows.
+        options: The options that it says it knows, or that are given to it.
     """
     for kind in type(backend).__mro__:
         found = _LABELS.get(kind.__module__.partition(".")[0])
@@ -177,12 +179,35 @@ def _ionq_jobs(backend: Any, key: str) -> Iterator[Any]:
         if not page.get("next"):
             return
         after = {"next": page["next"]}
-    raise BackendError(
+    raise _too_many()
+
+
+# -- Braket: a tag of the task, where tags are given --------------------------------------------------
+
+
+def _braket_tasks(backend: Any, key: str) -> Iterator[Any]:
+    """Go through all tasks of the device: they cannot be asked for by a tag."""
+    device = _followed(backend, ("_device",))
+    pages = device.aws_session.braket_client.get_paginator("search_quantum_tasks").paginate(
+        filters=[{"name": "deviceArn", "operator": "EQUAL", "values": [device.arn]}],
+        PaginationConfig={"PageSize": 100},
+    )
+    for number, page in enumerate(pages):
+        if number == _MAX_PAGES:
+            raise _too_many()
+        for task in page["quantumTasks"]:
+            if (task.get("tags") or {}).get(_LABEL) == key:
+                yield fetch(backend, str(task["quantumTaskArn"]))
+
+
+def _too_many() -> BackendError:
+    return BackendError(
         f"the provider lists more than {_MAX_PAGES} pages of jobs", transient=False, submitted=None
     )
 
 
 # By the package of the backend's class.
 _LABELS = {
+    "qiskit_braket_provider": Label(option="tags", labelled=_with_field, jobs=_braket_tasks),
     "qiskit_ionq": Label(option="extra_metadata", labelled=_with_field, jobs=_ionq_jobs),
 }

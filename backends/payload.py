@@ -88,7 +88,7 @@ def options_of(
     sent = {key: value for key, value in wanted.items() if key in known}
     options = {**sent, **always, **batch.options, **given}
     options["shots"] = int(batch.shots)
-    label = label_of(backend, known)
+    label = label_of(backend, known.union(given))
     if label is not None and batch.key:
         held = options.get(label.option, getattr(backend.options, label.option, None))
         options[label.option] = label.labelled(held, batch.key)

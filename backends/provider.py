@@ -210,7 +210,7 @@ class Member:
     @property
     def finds(self) -> bool:
         """Return whether the provider lists jobs with a name of ours, to find them by."""
-        return label_of(self.backend, self.known_options) is not None
+        return label_of(self.backend, self.known_options.union(self.run_options)) is not None
 
     async def find(self, key: str) -> Handle | None:
         """Find a job by the key of its batch; ``None`` if the provider has none.
@@ -374,7 +374,7 @@ class Member:
             return read(result, wirings, batch.kept_shots, meas_level=int(level))
 
     def _find(self, key: str, errand: Errand) -> Handle | None:
-        label = label_of(self.backend, self.known_options)
+        label = label_of(self.backend, self.known_options.union(self.run_options))
         if label is None:
             raise BackendError(
                 f"{self.name} lists no jobs by a name of ours", transient=False, submitted=None

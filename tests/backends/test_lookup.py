@@ -136,3 +136,20 @@ def test_a_member_tells_beforehand_whether_it_can_be_asked():
 
     assert Member(Listing()).finds
     assert not Member(BasicSimulator()).finds
+
+
+def test_braket_is_sent_a_tag_where_tags_are_given():
+    """To tag a task takes a permission of its own, so it is the user who begins with it."""
+
+    class Tagged(BasicSimulator):
+        """A backend of Braket's package, as far as the name tells."""
+
+        __module__ = "qiskit_braket_provider.providers.braket_backend"
+
+    batch = Batch(entries=(), shots=3, kept_shots=3, key="k")
+    plain, tagged = Member(Tagged()), Member(Tagged(), run_options={"tags": {"mine": "x"}})
+    assert not plain.finds
+    assert "tags" not in plain.options_for(batch)
+    assert tagged.finds
+    assert tagged.options_for(batch)["tags"] == {"mine": "x", "qiskit_gateway": "k"}
+    assert tagged.run_options == {"tags": {"mine": "x"}}
