@@ -6,18 +6,21 @@ an overhead of 0 or 0.5 s, holds at most 1, 5, 50 or 300 circuits, and waits 0 o
 size of a job: it learns speeds as it goes. In the second case the first member goes down for good
 at 30 % of the bound and every job of any member fails with 5 %.
 
-The clairvoyant bound of the makespan is the fractional one. A member that waits `q` seconds in its
-queue and takes `c` seconds for a circuit and `o` for a job of at most `n` circuits can have done at
-most `(T - q) / (c + o / n)` circuits by time `T`; the bound is the least `T` at which all members
-together can have done the work. A member that goes down counts up to then, and of what jobs that
-fail would have done, 5 %, nothing counts. No schedule ends sooner; with whole jobs none ends quite
-at it.
+The bound is what a clairvoyant would take, who knows all speeds, when the first member goes down,
+and which jobs would fail: those it does not send. A member that waits `q` seconds in its queue and
+takes `o` for a job of at most `n` circuits and `c` for a circuit has done, by time `T`, as many as fit
+into `T - q` in full jobs and one that is not; one that goes down, as many as fit into the time before.
+The bound is the least `T` by which all members together have done the work. As members do not depend
+on each other, there is a schedule that ends at it and none that ends sooner. Who cannot foresee which
+jobs fail loses 5 % of the work on average, and ends that much later.
 """
 
+import math
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from statistics import median
+
+import numpy as np
 
 from benchmarks.measure import Row, sweep
 from qiskit_gateway import simulate
@@ -26,6 +29,8 @@ from qiskit_gateway.policies import fastest
 
 FAILURE_RATE = 0.05
 DIES_AT = 0.3
+# Far below any time of a model, and above what floating point loses.
+_ROUNDING = 1e-9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,10 +42,13 @@ class Model:
     queue_seconds: float
     max_circuits: int
 
-    def circuits_by(self, seconds: float) -> float:
+    def circuits_by(self, seconds: float) -> int:
         """Return how many circuits it can have done by then, at most."""
-        each = self.circuit_seconds + self.job_seconds / self.max_circuits
-        return max(0.0, seconds - self.queue_seconds) / each
+        left = seconds - self.queue_seconds + _ROUNDING
+        job = self.job_seconds + self.max_circuits * self.circuit_seconds
+        jobs = max(0, math.floor(left / job))
+        more = math.floor((left - jobs * job - self.job_seconds) / self.circuit_seconds)
+        return jobs * self.max_circuits + max(0, more)
 
 
 def random_fleet(seed: int) -> list[Model]:
@@ -63,17 +71,15 @@ def bound_seconds(fleet: Sequence[Model], circuits: int, *, dies_at: float | Non
     Args:
         fleet: The members.
         circuits: The work.
-        dies_at: When the first member goes down, with which jobs fail too; ``None`` for a fleet
-            that is well.
+        dies_at: When the first member goes down; ``None`` for a fleet that is well.
     """
-    low, high = 0.0, 1e9
+    low, high = 0.0, 1e6
     for _ in range(100):
         middle = (low + high) / 2
         ends = [middle] * len(fleet)
         if dies_at is not None:
             ends[0] = min(middle, dies_at)
         done = sum(model.circuits_by(end) for model, end in zip(fleet, ends, strict=True))
-        done *= 1 if dies_at is None else 1 - FAILURE_RATE
         low, high = (middle, high) if done < circuits else (low, middle)
     return high
 
@@ -112,10 +118,12 @@ def rows(*, quick: bool) -> Iterator[Row]:
         ("one dies, 5 % of jobs fail", True, 1.25),
     ):
         found = ratios(failing=failing, fleets=fleets, circuits=circuits)
+        middle, high = np.percentile(found, [50, 95])
+        above = sum(one > target for one in found)
         yield Row(
-            case=f"makespan / bound, {fleets} fleets: {what}",
-            router=f"at most {max(found):.3f} x",
-            figure=median(found),
+            case=f"makespan / bound, the worst of {fleets} fleets: {what}",
+            router=f"median {middle:.3f}, 95 % {high:.3f}, {above} above {target:.2f}",
+            figure=max(found),
             unit="x",
             at_most=None if quick else target,
         )

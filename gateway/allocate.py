@@ -94,7 +94,7 @@ def _level(
         base = low[chosen, part]
         slope = (high[chosen, part] - base) / work.circuits
         if slope.max(initial=0.0) > _TIE * max(1.0, float(np.abs(base).max())):
-            shares = _fill(base, slope, work.circuits)
+            shares = fill(base, slope, work.circuits)
             return {
                 members[int(index)]: float(share)
                 for index, share in zip(chosen, shares, strict=True)
@@ -105,7 +105,7 @@ def _level(
     return {members[int(index)]: even for index in chosen}
 
 
-def _fill(
+def fill(
     base: NDArray[np.float64], slope: NDArray[np.float64], total: float
 ) -> NDArray[np.float64]:
     """Return shares with ``base + slope * share`` level where positive, summing to the total."""

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field, replace
 
-from qiskit_gateway.workload import Piece, Task
+from qiskit_gateway.workload import Load, Piece, Task
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +160,12 @@ class Backlog:
     def empty(self) -> bool:
         """Return whether nothing waits."""
         return not self.classes and not self._kept
+
+    @property
+    def load(self) -> Load:
+        """Return how much waits for whoever should take it."""
+        waiting = self.classes.values()
+        return Load(sum(one.circuits for one in waiting), sum(one.circuit_shots for one in waiting))
 
     @property
     def keeping(self) -> Collection[str]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from qiskit_gateway.cutting import Backlog, Barred
 from qiskit_gateway.mixing import Mixer
 from qiskit_gateway.planning import ROUNDING, Lot, Plan, Planner
+from qiskit_gateway.policies.recall import covers
 from qiskit_gateway.unfinished import intersection, without
 from qiskit_gateway.workload import Piece
 
@@ -16,6 +17,15 @@ Slots = Callable[[str], int]
 # The first shards of a member never seen at work are together this part of what it should take in
 # all; later ones are each half of what is left for it.
 _FIRST_PARTS = 12
+# The same where they wait in a queue, and may be taken back from there.
+_QUEUED_PARTS = 3
+# The first is this part of them all, and each further one so many times all before it.
+_SMALLEST = 64
+_GROWTH = 3
+_LARGEST = 3 / 4
+_QUEUED_GROWTH = 1 / 4
+# So many wait in a queue, where they may not be taken back.
+_FIRST_QUEUED = 16
 _PARTS = 2
 # A shard runs at least this many times as long as its job's overhead.
 _OVERHEADS = 4
@@ -172,7 +182,7 @@ class Dealer:
     def _deal_to(self, member: str, plan: Plan, slots: Slots) -> Iterator[Group]:
         """Cut shards for a member, as long as it has slots and should take more."""
         while (free := slots(member)) and plan.quotas.get(member, 0.0) > ROUNDING:
-            group = self._cut(member, plan, self._part(member, plan, free))
+            group = self._take(member, plan, free)
             if group is not None:
                 taken = self._circuits(group, plan.shots)
                 plan.quotas[member] -= taken
@@ -180,6 +190,13 @@ class Dealer:
                 yield group
             if not self.planner.load(plan.lot).circuits:
                 break
+
+    def _take(self, member: str, plan: Plan, free: int) -> Group | None:
+        part = self._part(member, plan, free)
+        if not part:
+            plan.quotas[member] = 0.0
+            return None
+        return self._cut(member, plan, part)
 
     def _part(self, member: str, plan: Plan, free: int) -> float:
         """Return how much of its quota a member takes in one shard.
@@ -194,10 +211,28 @@ class Dealer:
         if not self._hurries(plan) or terms.job_fee_usd:
             return self._equal_part(member, quota)
         if not standing.speed.jobs:
-            return quota / (_FIRST_PARTS * (free + len(standing.in_flight)))
+            return self._first_part(member, quota)
         each = standing.speed.seconds(1, plan.shots, jobs=0)
         worth = _OVERHEADS * standing.speed.overhead_seconds / each if each else quota
         return min(quota, max(quota / (_PARTS * free), worth))
+
+    def _first_part(self, member: str, quota: float) -> float:
+        """Return how much a member takes that was never seen at work; 0 for nothing more now.
+
+        The first shard is small, so that something is known soon, and the next ones grow.
+        """
+        standing, planner = self.planner.standings[member], self.planner
+        given = standing.load.circuits
+        whole = quota + given
+        if not standing.queue_seconds:
+            some = whole / _FIRST_PARTS
+            return min(quota, max(some / _SMALLEST, min(_GROWTH * given, _LARGEST * some)))
+        if not covers(planner.policy.recall.idle, planner.terms[member].job_fee_usd):
+            some = len(standing.in_flight) < _FIRST_QUEUED
+            return quota / (_FIRST_PARTS * _FIRST_QUEUED) if some else 0.0
+        if planner.rough_guess is None and given >= whole / _QUEUED_PARTS:
+            return 0.0
+        return min(quota, max(whole / _SMALLEST, _QUEUED_GROWTH * given))
 
     def _hurries(self, plan: Plan) -> bool:
         """Return whether time counts, and there is somebody to share the work with."""

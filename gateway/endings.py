@@ -140,7 +140,7 @@ class Endings:
             again = self._state.purse.renew(self._state.key(event.shard), now)
             flight.price = again or flight.price
         flight.retried = True
-        self._state.standings[flight.member].busy_since = now
+        self._state.standings[flight.member].take_again(self._state.key(event.shard), now)
         if not flight.group.isolating:
             yield from self._state.health.failed(flight.member, event.failure, event.reason, now)
 
@@ -162,7 +162,7 @@ class Endings:
             self._state.dealer.backlog.put(piece, flight.group.barred)
 
     def _cancelled(self, event: ShardCancelled, now: float) -> None:
-        flight = self._state.land(event.shard, now)
+        flight = self._state.land(event.shard, now, ran=not event.confirmed)
         self._state.health.learned_nothing(flight.member)
         if event.confirmed:
             self._state.purse.release(self._state.key(event.shard))
@@ -183,7 +183,7 @@ class Endings:
         barred = flight.group.barred
         if flight.asked == "overdue":
             self._state.count_retry()
-        if flight.asked:
+        if flight.asked and flight.asked != "surplus":
             # Back to the same member only when nobody else is left.
             barred = replace(barred, tried=barred.tried | {flight.member})
         if self._state.leave_to_twin(flight, barred):

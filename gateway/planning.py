@@ -225,8 +225,11 @@ class Planner:
         self, lot: Lot, eligible: Sequence[str], now: float, *, blank: bool = False
     ) -> dict[str, float]:
         """Return how many circuits of a lot each member should take."""
-        load = self.load(lot)
-        quote = self.quoting(load, now, lot.barred, blank=blank, height=lot.height)
+        load = whole = self.load(lot)
+        if self.trade is None and not blank and len(self.backlog.classes) > 1:
+            # What else waits keeps members busy too.
+            whole = self.backlog.load
+        quote = self.quoting(whole, now, lot.barred, blank=blank, height=lot.height)
         one = load.part(1 / load.circuits)
         verdicts = {
             member: quote.used_up(member) and self.policy.where(quote(member, one))
@@ -241,4 +244,8 @@ class Planner:
         divisible = self.policy.spread == "shots"
         horizon = math.inf if blank else max(0.0, self.deadline - now)
         objective = self.policy.minimize
-        return divide(quote, allowed, objective, divisible=divisible, horizon=horizon)
+        shares = divide(quote, allowed, objective, divisible=divisible, horizon=horizon)
+        if whole is load:
+            return shares
+        part = load.circuits / whole.circuits
+        return {member: share * part for member, share in shares.items()}

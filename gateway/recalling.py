@@ -2,9 +2,10 @@
 
 import heapq
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
+from qiskit_gateway.balancing import Balancer
 from qiskit_gateway.dealing import Group
 from qiskit_gateway.events import (
     Cancel,
@@ -28,6 +29,8 @@ from qiskit_gateway.workload import Load
 _ILL_TIMES = 1.5
 _ILL_SECONDS = 10.0
 _ILL_UNSEEN_SECONDS = 300.0
+# So often it is looked at whether work waits where it should not.
+_CHECK_SECONDS = 2.0
 _OVERDUE = Failure(transient=True, fault="network", submitted=True)
 
 
@@ -48,6 +51,9 @@ class Recaller:
         self._terms = state.planner.terms
         # When to look at which shard; those that have ended are passed over when they come up.
         self._late: list[tuple[float, int]] = []
+        self._next_check = -math.inf
+        self._asks = False
+        self._balancer = Balancer(state, self._may_be_asked_back)
 
     # -- work that is overdue ------------------------------------------------------------------
 
@@ -86,7 +92,11 @@ class Recaller:
             late = self._state.flights.get(index)
             if late is not None and not late.recalled and late.asked in {"", "no"}:
                 yield from self._ask_if_useful(index, late, now)
-        yield from self._relieve(now)
+        if self._relieves and now >= self._next_check:
+            self._next_check = now + _CHECK_SECONDS
+            asked = [*self._balancer.look(now), *self._relieve(now)]
+            self._asks = bool(asked)
+            yield from asked
 
     def next_look(self, now: float) -> float:
         """Return when a shard may become overdue."""
@@ -94,7 +104,8 @@ class Recaller:
             heapq.heappop(self._late)
         looks = [flight.overdue for _, flight in self._on_ill() if flight.overdue > now]
         if self._relieves:
-            looks.append(now + self._state.policy.probe_seconds)
+            # Who was asked may not have answered: then others are soon asked, or nobody any more.
+            looks.append(self._next_check if self._asks else now + self._state.policy.probe_seconds)
         return min([*looks, self._late[0][0] if self._late else math.inf])
 
     def refused(self, event: RecallFailed, now: float) -> Iterator[Instruction]:
@@ -104,10 +115,10 @@ class Recaller:
             return
         if event.failure is not None and self._counts(flight):
             yield from self._state.health.failed(flight.member, event.failure, event.reason, now)
-        if flight.asked in {"idle", "tied"}:
-            flight.asked = "no"  # It is not asked a second time, unless it is overdue.
-            return
-        if not self._may_leave(flight, event):
+        if flight.asked in {"idle", "tied", "surplus"} and not self._may_desert(flight, event):
+            # It is not asked a second time unless it is overdue, or nobody answered.
+            flight.asked = "" if event.failure is not None and not flight.price.costs else "no"
+        elif flight.asked == "overdue" and not self._may_leave(flight, event):
             flight.asked = "no"
             self._look_later(event.shard, flight, now)
         else:
@@ -125,6 +136,14 @@ class Recaller:
         if flight.member in self._state.health.ill:
             return True
         return event.failure is not None and self._state.policy.retry.on_unknown != "wait"
+
+    def _may_desert(self, flight: Flight, event: RecallFailed) -> bool:
+        """Return whether a shard is left to a member that is ill and does not answer.
+
+        Nothing is paid twice where nothing is paid.
+        """
+        gone = event.failure is not None and flight.member in self._state.health.ill
+        return gone and not flight.price.costs and self._state.policy.retry.on_unknown == "move"
 
     def _ask_if_useful(self, index: int, flight: Flight, now: float) -> Iterator[Instruction]:
         if self._others(flight, now) and self._state.may_retry():
@@ -159,15 +178,31 @@ class Recaller:
             for name in self._state.health.usable(now)
             if name != flight.member and name not in barred and name not in ill
         ]
-        return [name for name in names if self._offer(name, flight, now)]
+        return list(self._offers(names, flight, now))
+
+    def is_better_elsewhere(self, index: int, now: float) -> bool:
+        """Return whether a shard that failed should move, and not queue again at its member."""
+        flight = self._state.flights[index]
+        queue_seconds = self._state.standings[flight.member].queue_seconds
+        here = self._offer(flight.member, flight, now)
+        if self._state.settled or not queue_seconds or here is None:
+            return False
+        key = self._state.policy.minimize.key
+        again = key(replace(here, wait_seconds=queue_seconds))
+        there = self._offers(self._others(flight, now), flight, now).values()
+        return any(key(offer) < again for offer in there)
 
     def _offer(self, member: str, flight: Flight, now: float) -> Offer | None:
         """Return what it would mean for a member to take a shard, if the policy allows it."""
+        return self._offers([member], flight, now).get(member)
+
+    def _offers(self, names: Sequence[str], flight: Flight, now: float) -> dict[str, Offer]:
+        """Return what it would mean for members to take a shard, where the policy allows it."""
         shard = flight.shard
         load = Load(shard.circuits, shard.circuits * shard.shots)
         quote = self._state.planner.quoting(load, now, flight.group.barred)
-        offer = quote(member, load)
-        return offer if self._state.policy.where(offer) else None
+        offers = {name: quote(name, load) for name in names}
+        return {name: offer for name, offer in offers.items() if self._state.policy.where(offer)}
 
     def _on_ill(self) -> list[tuple[int, Flight]]:
         ill = self._state.health.ill
@@ -179,10 +214,11 @@ class Recaller:
     def _relieve(self, now: float) -> Iterator[Instruction]:
         """Ask work back for idle members, or queue it there as well, once nothing else waits."""
         state = self._state
-        idle = self._idle(now) if self._relieves else []
+        balanced = self._balancer.applies and self._policy.tied == "never"
+        idle = [] if balanced else self._idle(now)
         if not idle:
             return
-        waiting = [item for item in state.flights.items() if self._may_be_relieved(item[1], now)]
+        waiting = [item for item in state.flights.items() if self._may_be_relieved(item[1])]
         for index, flight in sorted(waiting, key=lambda item: -item[1].due):
             for member in idle:
                 relief = self._relief(index, flight, member, now)
@@ -201,6 +237,8 @@ class Recaller:
         """Return the healthy members that have nothing of ours, and for which nothing waits."""
         state = self._state
         waiting = state.dealer.backlog.classes
+        if any(not (barred.tried or barred.never) for barred in waiting):
+            return []
         asked = sum(flight.asked == "idle" for flight in state.flights.values())
         idle = [
             name
@@ -212,10 +250,13 @@ class Recaller:
         ]
         return idle[asked:]
 
-    def _may_be_relieved(self, flight: Flight, now: float) -> bool:
+    def _may_be_relieved(self, flight: Flight) -> bool:
         alone = not flight.asked and not flight.recalled and flight.twin is None
-        free = alone and not flight.probing and not flight.adopted and flight.due > now
+        free = alone and not flight.probing and not flight.adopted
         return free and self._may_be_parted(flight)
+
+    def _may_be_asked_back(self, flight: Flight) -> bool:
+        return self._may_be_relieved(flight) and self._covered(self._policy.idle, flight.member)
 
     def _may_be_parted(self, flight: Flight) -> bool:
         """Return whether a shard may go elsewhere than the rest of its rows or PUBs."""
@@ -229,7 +270,8 @@ class Recaller:
         there, here = self._offer(member, flight, now), self._offer(flight.member, flight, now)
         if member in flight.group.barred or there is None or here is None:
             return []
-        left = flight.due - now
+        # What is late may well take as long again as it is late by now.
+        left = abs(flight.due - now)
         here = replace(here, wait_seconds=max(0.0, left - here.run_seconds))
         best = self._state.policy.minimize.key
         both = (flight.member, member)
@@ -242,7 +284,7 @@ class Recaller:
         sooner = left > self._policy.gain_times * seconds + self._policy.gain_seconds
         if not sooner or best(there) >= best(here):
             return []
-        if not self._covered(self._policy.idle, flight.member):
+        if self._balancer.applies or not self._covered(self._policy.idle, flight.member):
             return []
         flight.asked = "idle"
         return [Recall(shard=index, unless="perhaps running")]

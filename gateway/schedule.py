@@ -245,6 +245,8 @@ class Scheduler:
         paid = failure.submitted is not False
         if paid and not self._state.purse.affords_again(self._state.key(shard), now):
             return False
+        if paid and self._recaller.is_better_elsewhere(shard, now):
+            return False
         return self._state.may_retry()
 
     @property
@@ -310,7 +312,7 @@ class Scheduler:
         """Put right the classes of work that no member may take; return whether any go on."""
         classes = self._state.dealer.backlog.classes
         goes_on = False
-        for barred in [key for key in classes if key != NOBODY and not self._state.may_go(key)]:
+        for barred in [key for key in classes if key != NOBODY and not self._state.may_wait(key)]:
             # Those who may have failed by accident are asked again when nobody else is left.
             again = replace(barred, tried=frozenset())
             for piece in classes.pop(barred):

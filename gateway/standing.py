@@ -162,6 +162,13 @@ class Standing:
         self.load = self.load.plus(load)
         self.submissions.append(now)
 
+    def take_again(self, key: object, now: float) -> None:
+        """Note that a job that failed was handed over anew: it is the last in line."""
+        self.in_flight[key] = self.in_flight.pop(key)
+        del self.turns[key]
+        self.turns[key] = now + self.queue_seconds
+        self.busy_since = now
+
     def worked_seconds(self, now: float) -> float:
         """Return how long it has worked on the jobs in flight; negative before the first's turn."""
         turn = next(iter(self.turns.values()), now)
@@ -217,14 +224,22 @@ class Standing:
             self.submissions.popleft()
         return _MANY if per_minute is None else per_minute - len(self.submissions)
 
-    def release(self, key: object, now: float) -> None:
-        """Note that a job is over; a second release of one key does nothing."""
+    def release(self, key: object, now: float, *, ran: bool = True) -> None:
+        """Note that a job is over; a second release of one key does nothing.
+
+        Args:
+            key: The job.
+            now: Seconds of the loop's clock.
+            ran: Whether the member has worked on it.
+        """
+        first = key == next(iter(self.in_flight), None)
         load = self.in_flight.pop(key, None)
         if load is not None:
             del self.turns[key]
             # Exactly none when it is empty, whatever rounding has added up to.
             self.load = self.load.minus(load) if self.in_flight else NO_LOAD
-            self.busy_since = now
+            if ran or first:
+                self.busy_since = now
 
 
 @dataclass(slots=True)

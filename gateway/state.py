@@ -29,6 +29,7 @@ class Flight:
         member: Where.
         group: What it was made of.
         submitted: When, in seconds of the loop's clock.
+        begins: When it is expected to begin to run, once that was foreseen.
         due: When it is expected to end.
         overdue: When it has taken so long that, if its member is ill, nobody waits for it any more.
         late: When it has taken so long that it is asked back from a member that seems well.
@@ -52,6 +53,7 @@ class Flight:
     member: str
     group: Group
     submitted: float
+    begins: float = math.inf
     due: float = math.inf
     overdue: float = math.inf
     late: float = math.inf
@@ -170,8 +172,14 @@ class RunState:
         twin.twin, twin.group = None, replace(twin.group, barred=barred)
         return True
 
-    def land(self, index: int, now: float) -> Flight:
-        """Take a shard out of the air, and give its slot back."""
+    def land(self, index: int, now: float, *, ran: bool = True) -> Flight:
+        """Take a shard out of the air, and give its slot back.
+
+        Args:
+            index: Its number.
+            now: Seconds of the loop's clock.
+            ran: Whether its member has perhaps worked on it.
+        """
         flight = self.flights.pop(index)
         standing = self.standings[flight.member]
         # A member works on one job after the other, so this one had it since the last one ended,
@@ -182,7 +190,7 @@ class RunState:
         elif standing.wait_read:  # What was learned from other jobs says nothing of this one.
             turn = min(now, turn + standing.queue_seconds)
         flight.seconds = now - max(turn, standing.busy_since)
-        standing.release(self.key(index), now)
+        standing.release(self.key(index), now, ran=ran)
         return flight
 
     def candidates(self, barred: Barred) -> list[str]:
@@ -194,6 +202,19 @@ class RunState:
         """Return whether any member may take such work, now or when it is well again."""
         lost = self.health.lost
         return any(name not in barred and name not in lost for name in self.standings)
+
+    def may_wait(self, barred: Barred) -> bool:
+        """Return whether such work should wait for a member that did not fail at it.
+
+        Not for one that is ill while one is well that may have failed by accident.
+        """
+        if not self.may_go(barred):
+            return False
+        ill = self.health.ill
+        if not barred.tried or not ill or any(name not in ill for name in self.candidates(barred)):
+            return True
+        again = self.candidates(replace(barred, tried=frozenset()))
+        return all(name in ill for name in again)
 
     def forgive(self, member: str) -> None:
         """Let a member that is well again have what it failed at before."""

@@ -18,10 +18,10 @@ _NOMINAL_CIRCUIT_SECONDS = 1e-3
 _NOMINAL_SHOT_SECONDS = 1e-6
 # Jobs at once on a member that may overlap them: at least, at most, and before its first came back.
 _LEAST_SLOTS = 2
-_MOST_SLOTS = 256
+_MOST_SLOTS = 512
 _UNSEEN_SLOTS = 4
-_UNSEEN_QUEUED_SLOTS = 16
-_UNSEEN_MOST_SLOTS = 64
+# How many times faster or slower than others one may be that was never seen at work.
+HOPE = 4
 _ANY = 1 << 62
 
 
@@ -74,7 +74,8 @@ class Terms:
         """Return how many more jobs the member may have now.
 
         Where nobody says how many, so many that it stays busy while jobs wait in its queue, and
-        no more: what it has been given can hardly be taken back.
+        no more: what it has been given can hardly be taken back. One that was never seen at work
+        may be fast: it is given what a fast one would have to do meanwhile.
 
         Args:
             standing: What is known of the member.
@@ -87,16 +88,21 @@ class Terms:
         if not self.overlaps:
             return 1 - jobs
         if not standing.speed.jobs:
-            usual = _UNSEEN_QUEUED_SLOTS if standing.queue_seconds else _UNSEEN_SLOTS
-            if jobs < usual or guess is None or not standing.queue_seconds:
-                return usual - jobs
-            left = self._left_seconds(standing, now, guess)
-            return 1 if left < standing.queue_seconds and jobs < _UNSEEN_MOST_SLOTS else 0
+            return self._unseen_slots(standing, now, guess)
         if jobs < _LEAST_SLOTS:
             return _LEAST_SLOTS - jobs
         left = self._left_seconds(standing, now)
         each = left / jobs
         return 1 if left < standing.queue_seconds + each and jobs < _MOST_SLOTS else 0
+
+    def _unseen_slots(self, standing: Standing, now: float, guess: Load | None) -> int:
+        jobs = len(standing.in_flight)
+        if not standing.queue_seconds:
+            return _UNSEEN_SLOTS - jobs
+        # Once its turn has come its speed will soon be known.
+        waits = not jobs or standing.worked_seconds(now) < 0
+        least = 0.0 if guess is None else self.seconds(standing, standing.load, guess) / HOPE
+        return int(waits and least < standing.queue_seconds and jobs < _MOST_SLOTS)
 
     def busy_seconds(self, standing: Standing, now: float, guess: Load | None = None) -> float:
         """Return how long the member is still expected to work on our jobs in flight."""
@@ -105,13 +111,29 @@ class Terms:
         return self._left_seconds(standing, now, guess) - min(0.0, standing.worked_seconds(now))
 
     def _left_seconds(self, standing: Standing, now: float, guess: Load | None = None) -> float:
-        """Return how long the member has still to work on our jobs, once their turn has come."""
-        load, jobs = standing.load, len(standing.in_flight)
+        """Return how long the member has still to work on our jobs, once their turn has come.
+
+        One that is late may well take as long again as it is late by now.
+        """
+        seconds = self._worth_seconds(standing, standing.load, len(standing.in_flight), guess)
+        worked = standing.worked_seconds(now)
+        if worked <= 0 or not standing.in_flight:
+            return seconds
+        first = next(iter(standing.in_flight.values()))
+        each = self._worth_seconds(standing, first, 1, guess)
+        return max(0.0, seconds - each) + abs(worked - each)
+
+    def late_seconds(self, standing: Standing, now: float, guess: Load | None = None) -> float:
+        """Return how much longer the member has worked on the first of our jobs than expected."""
+        first = next(iter(standing.in_flight.values()), NO_LOAD)
+        return standing.worked_seconds(now) - self._worth_seconds(standing, first, 1, guess)
+
+    def _worth_seconds(
+        self, standing: Standing, load: Load, jobs: int, guess: Load | None
+    ) -> float:
         if standing.speed.jobs:
-            seconds = standing.speed.seconds(load.circuits, load.circuit_shots, jobs)
-        else:
-            seconds = self.seconds(standing, load, guess)
-        return max(0.0, seconds - max(0.0, standing.worked_seconds(now)))
+            return standing.speed.seconds(load.circuits, load.circuit_shots, jobs)
+        return self.seconds(standing, load, guess)
 
     def room(self, circuits: int = _ANY, *, most_shots: int | None = None) -> Room:
         """Return how large a shard of at most so many circuits and shots may be."""

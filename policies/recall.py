@@ -23,8 +23,9 @@ class RecallPolicy:
         overdue: Where to ask for work back that takes far longer than expected, if another member
             could take it. A provider that does not answer even that is treated as if the fate of
             the job were unknown (:attr:`RetryPolicy.on_unknown`).
-        idle: Where to ask for queued work back for a member that is idle and would end it much
-            sooner, once nothing else waits.
+        idle: Where to ask for queued work back that others would end much sooner: for a member
+            that is idle, once nothing else waits; and under a policy that minimizes the time to
+            finish, whenever what was learned of speeds says so, or a member is stuck.
         tied: Where to queue a shard at a second, idle member as well, once nothing else waits; when
             one of the two begins, the other is asked to cancel it.
         overdue_times: Work is overdue after so many times what was expected, its queue included,
@@ -33,18 +34,18 @@ class RecallPolicy:
         unseen_seconds: so many seconds more at a member that has not returned a job yet, of which
             nothing is known.
         gain_times: "Much sooner" is: what is left of the wait is more than so many times what the
-            idle member would take, at least 1,
+            others would take, at least 1,
         gain_seconds: and so many seconds more.
     """
 
     overdue: Where = "always"
-    idle: Where = "never"
+    idle: Where = "free"
     tied: Where = "never"
     overdue_times: float = 3.0
     overdue_seconds: float = 300.0
     unseen_seconds: float = 3600.0
-    gain_times: float = 2.0
-    gain_seconds: float = 10.0
+    gain_times: float = 1.1
+    gain_seconds: float = 5.0
 
     def __post_init__(self) -> None:
         for name in ("overdue", "idle", "tied"):

@@ -344,12 +344,12 @@ def back_late():
     ]
 
 
-def test_queued_work_is_called_back_for_an_idle_member_only_where_the_policy_says_so():
-    """By default what has been queued stays; with ``idle`` it goes where it is done much sooner."""
-    stays = simulate(back_late(), work(100), seed=1)
-    moves = simulate(
-        back_late(), work(100), seed=1, policy=fastest(recall=RecallPolicy(idle="free"))
+def test_queued_work_is_called_back_for_an_idle_member_unless_the_policy_forbids_it():
+    """What has been queued goes where it is done much sooner; with ``idle="never"`` it stays."""
+    stays = simulate(
+        back_late(), work(100), seed=1, policy=fastest(recall=RecallPolicy(idle="never"))
     )
+    moves = simulate(back_late(), work(100), seed=1)
 
     assert stays.makespan_seconds > 3000
     assert moves.makespan_seconds < 1500

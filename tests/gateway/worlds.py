@@ -12,6 +12,7 @@ from qiskit_gateway.events import (
     FleetClosed,
     MemberClosed,
     Recall,
+    RecallFailed,
     ShardCancelled,
     ShardFinished,
     Submit,
@@ -76,8 +77,11 @@ class World:
                     self.asked(instruction)
 
     def asked(self, instruction) -> None:
-        """Confirm no cancellation, and say nothing of queues; nothing else is asked."""
+        """Confirm no cancellation, give nothing back, and say nothing of queues."""
         if isinstance(instruction, Watch):
+            return
+        if isinstance(instruction, Recall):
+            self.push(self.now, RecallFailed(shard=instruction.shard, reason="it runs"))
             return
         assert isinstance(instruction, Cancel)
         self.push(self.now, ShardCancelled(shard=instruction.shard))
