@@ -123,7 +123,7 @@ def fill(
     level = min(float(levels[fitting[0]]) if fitting.size else np.inf, ceiling)
     shares = np.where(flat, 0.0, np.maximum(0.0, (level - base) / slope))
     left = total - shares.sum()
-    if left > _TIE * total:
+    if flat.any() and left > _TIE * total:
         # Members whose value does not grow take all that the others would take at a worse one.
         best = flat & (base <= ceiling)
         shares = np.where(best, left / best.sum(), shares)

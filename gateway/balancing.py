@@ -12,7 +12,7 @@ from qiskit_gateway.events import Recall
 from qiskit_gateway.policies.objectives import Finish, Then
 from qiskit_gateway.policies.recall import RecallPolicy
 from qiskit_gateway.state import Flight, RunState
-from qiskit_gateway.terms import HOPE
+from qiskit_gateway.terms import HOPE, ROUNDING_SECONDS
 from qiskit_gateway.workload import Load
 
 Floats = NDArray[np.float64]
@@ -62,7 +62,7 @@ def surplus(
 
     def stays(position: int) -> bool:
         level = level_seconds(base, slope, taken[position])
-        return ends[position][0] <= rules.gain_times * level + rules.gain_seconds
+        return ends[position][0] <= rules.gain_times * level + rules.gain_seconds + ROUNDING_SECONDS
 
     return bisect_left(range(len(ends)), x=True, key=stays)
 
@@ -129,13 +129,13 @@ class Balancer:
         for key, load in standing.in_flight.items():
             begins = max(end, standing.turns[key])
             end = begins + terms.seconds(standing, load, planner.rough_guess) / hope
-            if begins <= now:
+            if begins <= now + ROUNDING_SECONDS:
                 end = max(end, now + left)
             index = ours.get(key)
             if index is not None:
                 flight = self._state.flights[index]
                 flight.due = end
-                if begins > now and self._movable(flight):
+                if begins > now + ROUNDING_SECONDS and self._movable(flight):
                     yield index, flight
 
     def _is_stuck(self, member: str, now: float) -> bool:
@@ -147,7 +147,7 @@ class Balancer:
         late = planner.terms[member].late_seconds(standing, now, guess)
         expected = standing.worked_seconds(now) - late
         times = _STUCK_TIMES * (1 if standing.speed.jobs else HOPE)
-        return late > times * expected + _STUCK_SECONDS
+        return late > times * expected + _STUCK_SECONDS + ROUNDING_SECONDS
 
     def _free(self, stuck: Collection[str], free: Sequence[str]) -> Iterator[Recall]:
         for index, flight in list(self._state.flights.items()):

@@ -22,6 +22,7 @@ from qiskit_gateway.policies.offer import Offer
 from qiskit_gateway.policies.recall import Where, covers
 from qiskit_gateway.policies.verdict import Verdict
 from qiskit_gateway.state import Flight, RunState
+from qiskit_gateway.terms import ROUNDING_SECONDS
 from qiskit_gateway.workload import Load
 
 # A shard on a member that is not well is given up on after so many times what it was expected to
@@ -92,7 +93,7 @@ class Recaller:
             late = self._state.flights.get(index)
             if late is not None and not late.recalled and late.asked in {"", "no"}:
                 yield from self._ask_if_useful(index, late, now)
-        if self._relieves and now >= self._next_check:
+        if self._relieves and now >= self._next_check - ROUNDING_SECONDS:
             self._next_check = now + _CHECK_SECONDS
             asked = [*self._balancer.look(now), *self._relieve(now)]
             self._asks = bool(asked)

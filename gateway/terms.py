@@ -22,6 +22,8 @@ _MOST_SLOTS = 512
 _UNSEEN_SLOTS = 4
 # How many times faster or slower than others one may be that was never seen at work.
 HOPE = 4
+# Times that differ by no more are one: a quote reads another clock than the run that it is about.
+ROUNDING_SECONDS = 1e-6
 _ANY = 1 << 62
 
 
@@ -100,7 +102,7 @@ class Terms:
         if not standing.queue_seconds:
             return _UNSEEN_SLOTS - jobs
         # Once its turn has come its speed will soon be known.
-        waits = not jobs or standing.worked_seconds(now) < 0
+        waits = not jobs or standing.worked_seconds(now) < -ROUNDING_SECONDS
         least = 0.0 if guess is None else self.seconds(standing, standing.load, guess) / HOPE
         return int(waits and least < standing.queue_seconds and jobs < _MOST_SLOTS)
 

@@ -112,3 +112,12 @@ def test_work_is_levelled_whatever_the_weights():
     shares = allocate(Load(400, 400), ["0", "1"], quote, Then(Work(), Order()))
 
     assert shares == pytest.approx({"0": 200, "1": 200}, abs=1)
+
+
+def test_little_work_after_long_waits_is_divided():
+    """Rounding of the waits does not look like work that nobody took."""
+    quote = quoting([0.00103, 0.00103], waits=[5000.010082, 5000.009266])
+
+    shares = allocate(Load(9, 9), ["0", "1"], quote, Finish())
+
+    assert sum(shares.values()) == pytest.approx(9)
