@@ -7,6 +7,7 @@ process ends, so that one hung provider would keep a finished program alive.
 import contextlib
 import queue
 import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import Any, Generic, TypeVar, cast
@@ -17,6 +18,7 @@ from anyio.lowlevel import current_token
 T = TypeVar("T")
 
 _IDLE_SECONDS = 10.0
+_LOOK_SECONDS = 0.005
 
 
 Soon = Callable[[Callable[[], object]], object]
@@ -81,6 +83,8 @@ class Call(Generic[T]):
         with self._lock:
             self._abandoned = True
             finished = self._finished
+            if self._late is not None:
+                _LEFT.add(self)
         if finished and self._late is not None:
             # The value arrived in the moment in which the caller left: nobody has taken it.
             threading.Thread(target=self.tell_late, daemon=True).start()
@@ -110,6 +114,18 @@ class Call(Generic[T]):
             # Best effort by contract: there is nobody left to raise to.
             with contextlib.suppress(Exception):
                 self._late(self.value)
+        _LEFT.discard(self)
+
+
+# The calls whose callers have left, and somebody else is to be told what comes of them.
+_LEFT: set[Call[Any]] = set()
+
+
+def wait_for_left(seconds: float) -> None:
+    """Wait until nothing is to come of calls whose callers have left, at most so long. Blocks."""
+    until = time.monotonic() + seconds
+    while _LEFT and time.monotonic() < until:
+        time.sleep(_LOOK_SECONDS)
 
 
 _Calls = Sequence[Call[Any]]

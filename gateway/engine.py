@@ -16,9 +16,12 @@ from typing import TypeVar
 import anyio
 from anyio.from_thread import BlockingPortal
 
+from qiskit_gateway.backends.threads import wait_for_left
+
 T = TypeVar("T")
 
 _EXIT_SECONDS = 15.0
+_LEFT_SECONDS = 3.0
 
 
 class Engine:
@@ -99,6 +102,8 @@ class Engine:
             future = self._portal.start_task_soon(self._drain)
             with contextlib.suppress(TimeoutError):
                 future.result(_EXIT_SECONDS)
+            # A provider may be about to say that it took a job, which is then to be cancelled.
+            wait_for_left(_LEFT_SECONDS)
 
     async def _drain(self) -> None:
         for scope in self._scopes:

@@ -103,7 +103,9 @@ def test_the_cheapest_division_is_exactly_the_cheapest(fleet, circuits):
     found = Frontier(bids_of(fleet, circuits), circuits).best(usd_per_hour=0)
 
     assert sum(found.circuits.values()) == circuits
-    assert found.usd == pytest.approx(least_price(fleet, circuits), abs=1e-6)
+    assert found.usd == pytest.approx(least_price_by(fleet, circuits, math.inf), abs=1e-6)
+    # The integer program's tolerance may let it cheat a little: it is never above.
+    assert found.usd >= least_price(fleet, circuits) - 1e-6
 
 
 def least_price_by(fleet, circuits, horizon):

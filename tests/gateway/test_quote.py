@@ -150,7 +150,9 @@ def test_a_run_does_what_was_quoted(data):
     assert amounts(as_rows(quote)) == amounts(report.members)
     assert quote.price_usd == pytest.approx(report.price_usd)
     assert quote.makespan_seconds == pytest.approx(run.seconds, abs=1e-6)
-    assert [one.piece for one in quote.not_done] == [one.piece for one in run.ended.given_up]
+    # In which order jobs that are cancelled together end is the loop's affair.
+    left = sorted(one.piece for one in quote.not_done)
+    assert left == sorted(one.piece for one in run.ended.given_up)
 
 
 @pytest.mark.parametrize("policy", [cheapest(), failover(), round_robin(), weighted({"b": 3})])
