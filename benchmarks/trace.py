@@ -1,4 +1,4 @@
-"""How many jobs are ahead of ours, on queues as they were.
+"""How many jobs are ahead of ours, and how long a run takes, on queues as they were.
 
     python -m benchmarks.trace [PATH]
 
@@ -11,12 +11,17 @@ routes it: the real policies, and the division of a run's work. What is counted 
 really pending where it went. Readings may be old: then the policy sees what was pending so long before,
 the last time that the device was open. The bound is the shortest queue of all, which nobody can
 know better than by a fresh reading. No job of ours lengthens a queue.
+
+The makespan is of a run of 8 jobs that begins at a reading. The trace does not tell how long jobs take,
+so every job, of others and ours, is taken to last a minute, which the router knows; a device does one
+after the other. The clairvoyant puts each job where it ends soonest.
 """
 
 import csv
 import gzip
 import random
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,8 +30,8 @@ import numpy as np
 
 from benchmarks.measure import Row
 from qiskit_gateway.dividing import divide
-from qiskit_gateway.policies import Policy, least_busy, round_robin
-from qiskit_gateway.standing import Standing
+from qiskit_gateway.policies import Policy, fastest, least_busy, round_robin
+from qiskit_gateway.standing import Speed, Standing
 from qiskit_gateway.terms import Quoting, Terms
 from qiskit_gateway.workload import Load
 
@@ -37,6 +42,8 @@ KINDS = {
 }
 AGES_MINUTES = (0, 5, 30, 60, 240, 1440)
 ONE = Load(1, 1000)
+RUN = Load(8, 8000)
+JOB_SECONDS = 60.0
 
 Pending = Mapping[str, int]
 """Jobs pending on each open device."""
@@ -79,26 +86,45 @@ class Trace:
             yield pending, {name: seen.get(name, 0) for name in pending}
 
 
-def by_policy(policy: Policy, devices: Sequence[str]) -> Callable[[Pending], str]:
-    """Return a chooser that keeps what it has given to whom, as a run does."""
+def dividing(
+    policy: Policy, devices: Sequence[str], work: Load
+) -> Callable[[Pending], dict[str, float]]:
+    """Return a divider of some work, which keeps what it has given to whom, as a run does."""
     terms = {name: Terms(name=name, order=order) for order, name in enumerate(devices)}
     assigned: dict[str, float] = {}
 
-    def choose(known: Pending) -> str:
+    def divided(known: Pending) -> dict[str, float]:
+        standings = {
+            name: Standing(
+                pending_jobs=jobs,
+                queue_seconds=jobs * JOB_SECONDS,
+                speed=Speed(circuit_seconds=JOB_SECONDS, jobs=1),
+            )
+            for name, jobs in known.items()
+        }
         quoting = Quoting(
             terms=terms,
-            standings={name: Standing(pending_jobs=jobs) for name, jobs in known.items()},
+            standings=standings,
             assigned=assigned,
-            waiting=ONE,
+            waiting=work,
             guess=None,
             uses=policy.uses,
             now=0.0,
         )
-        (chosen,) = divide(quoting, list(known), policy.minimize)
-        assigned[chosen] = assigned.get(chosen, 0.0) + ONE.circuit_shots
-        return chosen
+        shares = divide(quoting, list(known), policy.minimize)
+        for name, circuits in shares.items():
+            assigned[name] = (
+                assigned.get(name, 0.0) + work.part(circuits / work.circuits).circuit_shots
+            )
+        return shares
 
-    return choose
+    return divided
+
+
+def by_policy(policy: Policy, devices: Sequence[str]) -> Callable[[Pending], str]:
+    """Return a chooser of the device of one circuit."""
+    divided = dividing(policy, devices, ONE)
+    return lambda known: next(iter(divided(known)))
 
 
 def jobs_ahead(trace: Trace, choose: Callable[[Pending], str], age_minutes: int = 0) -> list[int]:
@@ -113,6 +139,47 @@ def cases(devices: Sequence[str]) -> Iterator[tuple[str, Callable[[Pending], str
     yield "round_robin()", by_policy(round_robin(), devices), 0
     for age in AGES_MINUTES:
         yield f"least_busy(), read {age} min ago", by_policy(least_busy(), devices), age
+
+
+def makespans(trace: Trace, divided: Callable[[Pending], Mapping[str, float]]) -> list[float]:
+    """Return how long a run of 8 jobs takes from each reading, in minutes."""
+    return [
+        max(pending[name] + jobs for name, jobs in divided(pending).items()) * JOB_SECONDS / 60
+        for pending in trace.readings
+        if pending
+    ]
+
+
+def clairvoyant(pending: Pending) -> dict[str, float]:
+    """Put each job where it ends soonest."""
+    ends = dict(pending)
+    for _ in range(round(RUN.circuits)):
+        ends[min(ends, key=ends.__getitem__)] += 1
+    return {name: end - pending[name] for name, end in ends.items() if end > pending[name]}
+
+
+def makespan_rows(kind: str, trace: Trace, devices: Sequence[str]) -> Iterator[Row]:
+    """Measure runs by every policy."""
+    draw = random.Random(0)  # noqa: S311
+    names = range(round(RUN.circuits))
+    least = makespans(trace, clairvoyant)
+    ways: dict[str, Callable[[Pending], Mapping[str, float]]] = {
+        "random": lambda known: Counter(draw.choice(list(known)) for _ in names),
+        "round_robin()": dividing(round_robin(), devices, RUN),
+        "least_busy()": dividing(least_busy(), devices, RUN),
+        "fastest()": dividing(fastest(), devices, RUN),
+    }
+    for what, divided in ways.items():
+        found = makespans(trace, divided)
+        middle, high = np.percentile(found, [50, 95])
+        yield Row(
+            case=f"makespan of 8 jobs, {kind}: {what}",
+            against=f"clairvoyant {np.mean(least):.1f} min",
+            router=f"median {middle:.0f}, 95 % {high:.0f}",
+            figure=float(np.mean(found)),
+            unit="min",
+            at_most=1.1 * float(np.mean(least)) if what == "fastest()" else None,
+        )
 
 
 def rows(*, quick: bool, path: Path = TRACE) -> Iterator[Row]:
@@ -133,6 +200,7 @@ def rows(*, quick: bool, path: Path = TRACE) -> Iterator[Row]:
                 unit="jobs",
                 at_most=round(least, 6) + 1e-6 if age == 0 and "least" in what else None,
             )
+        yield from makespan_rows(kind, trace, devices)
 
 
 def main() -> None:
