@@ -140,6 +140,9 @@ class Endings:
             again = self._state.purse.renew(self._state.key(event.shard), now)
             flight.price = again or flight.price
         flight.retried = True
+        if flight.twin in self._state.flights:
+            # What it claimed came to nothing.
+            self._state.flights[flight.twin].surplus = False
         self._state.standings[flight.member].take_again(self._state.key(event.shard), now)
         if not flight.group.isolating:
             yield from self._state.health.failed(flight.member, event.failure, event.reason, now)

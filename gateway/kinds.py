@@ -8,6 +8,8 @@ import math
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import replace
 
+from qiskit_gateway.mixing import may_mix, only_prices_count
+from qiskit_gateway.policies.offer import Offer
 from qiskit_gateway.policies.policy import Policy
 from qiskit_gateway.standing import Standing
 from qiskit_gateway.terms import Quoting, Terms
@@ -21,17 +23,21 @@ def with_kinds(tasks: Sequence[Task], terms: Sequence[Terms], policy: Policy) ->
     """Return tasks with their kinds: from 1, or 0 if the policy does not look at circuits.
 
     Tasks of one kind are allowed by the policy on the same members, idle or busy, and rank them in
-    the same order.
+    the same order. Where only prices count and jobs of several kinds can be looked at, they cost
+    the same there, too.
     """
     whole = Load(sum(task.rows for task in tasks), sum(task.rows * task.shots for task in tasks))
     if policy.uses.isdisjoint(_BY_CIRCUIT) or not whole.circuit_shots:
         return tuple(tasks)
+    priced = only_prices_count(policy) and may_mix(tasks, terms)
     signatures: dict[int, Hashable] = {}
     kinds: dict[Hashable, int] = {}
     for task in tasks:
         # Tasks over one program share what it was compiled to.
         if id(task.compiled) not in signatures:
-            signatures[id(task.compiled)] = tuple(_signature(task, terms, policy, whole))
+            offers = _offers(task, terms, policy, whole)
+            prices = [offer.price_usd for offer in offers] if priced else []
+            signatures[id(task.compiled)] = (*_signature(offers, policy), *prices)
     return tuple(
         replace(task, kind=kinds.setdefault(signatures[id(task.compiled)], len(kinds) + 1))
         for task in tasks
@@ -57,10 +63,8 @@ def means_of(tasks: Sequence[Task]) -> dict[int | tuple[int, int], dict[str, Com
     }
 
 
-def _signature(
-    task: Task, terms: Sequence[Terms], policy: Policy, whole: Load
-) -> Iterator[Hashable]:
-    """Yield how a policy decides on a task: who may take it, and in what order they come."""
+def _offers(task: Task, terms: Sequence[Terms], policy: Policy, whole: Load) -> list[Offer]:
+    """Return what it would mean for members to run a circuit of a task."""
     quote = Quoting(
         terms={term.name: term for term in terms},
         # Nothing that depends on time, or the cuts of a run with a seed would.
@@ -73,7 +77,11 @@ def _signature(
         mix=task.compiled,
     )
     one = whole.part(1 / whole.circuits)
-    offers = [quote(term.name, one) for term in terms if term.name not in task.refusals]
+    return [quote(term.name, one) for term in terms if term.name not in task.refusals]
+
+
+def _signature(offers: Sequence[Offer], policy: Policy) -> Iterator[Hashable]:
+    """Yield how a policy decides on offers: who may take it, and in what order they come."""
     for offer in offers:
         busy = replace(offer, wait_seconds=math.inf, in_flight=math.inf, pending_jobs=math.inf)
         yield offer.member, bool(policy.where(offer)), bool(policy.where(busy))

@@ -15,8 +15,10 @@ import numpy as np
 from qiskit_gateway.bids import Floats
 from qiskit_gateway.cutting import Barred
 from qiskit_gateway.planning import Planner
+from qiskit_gateway.policies.objectives import Trade
+from qiskit_gateway.policies.policy import Policy
 from qiskit_gateway.terms import Quoting, Terms, informed
-from qiskit_gateway.workload import Compiled, Load, Piece, mean_of
+from qiskit_gateway.workload import Compiled, Load, Piece, Task, mean_of
 
 Counts = tuple[int, ...]
 """How many circuits of each kind."""
@@ -155,9 +157,7 @@ class Mixer:
     @property
     def _possible(self) -> bool:
         """Return whether jobs of several kinds are looked at: not where more than fees decides."""
-        planner = self._planner
-        plain = planner.trade is not None and not planner.trade.others
-        return planner.timeless and plain and planner.policy.spread == "rows"
+        return self._planner.timeless and only_prices_count(self._planner.policy)
 
     def jobs(
         self, now: float, usable: tuple[str, ...], *, blank: bool = False
@@ -195,7 +195,7 @@ class Mixer:
     ) -> Iterator[tuple[str, tuple[Piece, ...], Barred]]:
         kinds = self._kinds(classes, height)
         counts = tuple(kind.rows for kind in kinds)
-        if len(counts) < 2 or sum(counts) > _MOST_CIRCUITS or 2 ** len(counts) > _MOST_COUNTS:
+        if len(counts) < 2 or not _are_few(counts):
             return
         offers = asking.offers(kinds, height)
         found = _cheapest_mix(counts, lambda job: offers(job)[0])
@@ -274,6 +274,30 @@ class _Asking:
         load = Load(circuits, circuits * max(height, terms.min_shots))
         guess = informed(quote.guess, compiled)
         return terms.asked(1, load, terms.seconds(quote.standings[name], load, guess), compiled)
+
+
+def only_prices_count(policy: Policy) -> bool:
+    """Return whether a policy looks at nothing but what jobs cost, and may cut between rows."""
+    trade = Trade.of(policy.minimize)
+    plain = trade is not None and not trade.others and not trade.usd_per_hour
+    return plain and policy.deadline_seconds is None and policy.spread == "rows"
+
+
+def may_mix(tasks: Iterable[Task], terms: Sequence[Terms]) -> bool:
+    """Return whether jobs of circuits of different prices can be looked at, for all of some work."""
+    rows: dict[int, dict[Hashable, int]] = {}
+    for task in tasks:
+        by_circuit = rows.setdefault(task.shots, {})
+        circuit = frozenset(task.compiled.items())
+        by_circuit[circuit] = by_circuit.get(circuit, 0) + task.rows
+    return all(
+        _are_few(tuple(counts.values())) and not any(_is_special(one, height) for one in terms)
+        for height, counts in rows.items()
+    )
+
+
+def _are_few(counts: Counts) -> bool:
+    return sum(counts) <= _MOST_CIRCUITS and 2 ** len(counts) <= _MOST_COUNTS
 
 
 def _is_special(terms: Terms, height: int) -> bool:

@@ -349,7 +349,7 @@ class Scheduler:
         """Give up what nothing in sight will get done, though nothing is in flight."""
         for barred, verdicts in list(self._state.planner.verdicts.items()):
             self._state.give_up_refused(barred, verdicts)
-        if self._state.dealer.empty or self._state.health.usable(now):
+        if self._state.dealer.empty or self._is_for_any(self._state.health.usable(now)):
             return
         if self._state.down_since is None:
             self._state.down_since = now
@@ -358,6 +358,14 @@ class Scheduler:
         lost = patience is not None and now >= self._state.down_since + patience
         if self._deadline == math.inf and lost:
             self._state.give_up_waiting(f"no member was usable for {patience:.0f} s")
+
+    def _is_for_any(self, members: Iterable[str]) -> bool:
+        """Return whether some of what waits is for one of these members."""
+        dealer = self._state.dealer
+        theirs, classes = {*dealer.lined_up, *dealer.backlog.keeping}, dealer.backlog.classes
+        return any(
+            name in theirs or any(name not in barred for barred in classes) for name in members
+        )
 
     def _next_look(self, now: float) -> float:
         """Return when something may change that no event tells."""

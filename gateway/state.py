@@ -164,12 +164,11 @@ class RunState:
             flight: The shard, no longer in flight.
             barred: Who must not take the pieces after that.
         """
-        if flight.surplus:
-            return True
         twin = self.flights.get(-1 if flight.twin is None else flight.twin)
-        if twin is None or twin.surplus:
-            return False
-        twin.twin, twin.group = None, replace(twin.group, barred=barred)
+        if twin is None:
+            return flight.surplus
+        # Whatever was claimed came to nothing: what the twin brings counts.
+        twin.twin, twin.surplus, twin.group = None, False, replace(twin.group, barred=barred)
         return True
 
     def land(self, index: int, now: float, *, ran: bool = True) -> Flight:

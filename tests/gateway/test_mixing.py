@@ -110,6 +110,7 @@ def can_take(fleet, circuits):
 # Kinds that paid two fees or floors where one job could hold them, and kinds that were taken for
 # what they are on average.
 TWO_FLOORS = [((1, 0.5, 0, 0.004, 2), 3), ((0.3, 0.1, 0.01, 0, 5), None)]
+ONE_DEARER = [((0, 0, 0, 0, 2), 1), ((0, 0, 0, 0, 2), 2), ((1, 0, 0, 0.001, 0), 1)]
 TWO_SHOTS = [((1, 0, 0.01, 0, 2), 3), ((0.3, 0, 0.01, 0.001, 0), 3)]
 
 
@@ -117,6 +118,7 @@ TWO_SHOTS = [((1, 0, 0.01, 0, 2), 3), ((0.3, 0, 0.01, 0.001, 0), 3)]
 @settings(max_examples=100, deadline=None)
 @example(TWO_FLOORS, {(50, 0): 1, (50, 5): 2})
 @example(TWO_SHOTS, {(10, 1): 3, (50, 5): 5})
+@example(ONE_DEARER, {(50, 0): 1, (50, 1): 2})
 def test_cheapest_is_exactly_the_cheapest(fleet, work):
     """Over kinds, shots, fees, floors, gates and limits, no assignment to jobs costs less."""
     found = simulate(fleet_of(fleet), pubs_of(work), policy=cheapest())

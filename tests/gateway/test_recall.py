@@ -213,6 +213,27 @@ def test_of_two_tied_shards_the_first_to_claim_counts():
     assert not any(one.in_flight for one in standing.members.values())
 
 
+@pytest.mark.parametrize("order", ["claimed first", "failed first"])
+def test_a_claim_that_came_to_nothing_leaves_what_is_known_of_the_twin(order):
+    """What a member of unknown fate may have done is not sent there again by its twin's failure."""
+    standing = FleetStanding()
+    standing.of("a").queue_seconds = 100.0
+    policy = fastest(recall=RecallPolicy(tied="free"))
+    members = [terms(name, i, max_in_flight=1) for i, name in enumerate("ab")]
+    tasks = [Task(index=0, rows=1, shots=10)]
+    scheduler = Scheduler(tasks, members, policy, standing=standing)
+    first, second = (one.shard.index for one in scheduler.start(0.0) if isinstance(one, Submit))
+
+    assert scheduler.claim(second)
+    lied = ShardFailed(shard=second, failure=LIE, reason="all of it lied")
+    lost = ShardFailed(shard=first, failure=UNKNOWN, reason="no answer")
+    ends = [lied, lost] if order == "claimed first" else [lost, lied]
+    answers = [one for at, end in enumerate(ends) for one in scheduler.handle(end, 1.0 + at)]
+
+    assert not any(isinstance(one, Submit) and one.member == "a" for one in answers)
+    assert not any(isinstance(one, Cancel) for one in answers)
+
+
 def test_a_member_that_is_well_again_takes_what_it_failed_at():
     """What an outage kept from a member is not left for a far slower one alone."""
     fleet = [
