@@ -186,7 +186,7 @@ class Endings:
         barred = flight.group.barred
         if flight.asked == "overdue":
             self._state.count_retry()
-        if flight.asked and flight.asked != "surplus":
+        if flight.asked:
             # Back to the same member only when nobody else is left.
             barred = replace(barred, tried=barred.tried | {flight.member})
         if self._state.leave_to_twin(flight, barred):

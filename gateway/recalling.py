@@ -257,7 +257,12 @@ class Recaller:
         return free and self._may_be_parted(flight)
 
     def _may_be_asked_back(self, flight: Flight) -> bool:
-        return self._may_be_relieved(flight) and self._covered(self._policy.idle, flight.member)
+        """Return whether work may be taken back for others: it moves so once, or would never rest."""
+        barred, member = flight.group.barred, flight.member
+        if barred.tried or not self._covered(self._policy.idle, member):
+            return False
+        elsewhere = self._state.may_go(replace(barred, tried=frozenset([member])))
+        return elsewhere and self._may_be_relieved(flight)
 
     def _may_be_parted(self, flight: Flight) -> bool:
         """Return whether a shard may go elsewhere than the rest of its rows or PUBs."""

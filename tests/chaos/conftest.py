@@ -1,10 +1,15 @@
 """Which seeds there are."""
 
+# Two runs that did not end, one that moved work for ever, and one that paid twice.
+ONCE_FAILED = (3464, 3541, 5566, 7139)
+
 
 def pytest_generate_tests(metafunc):
     if "chaos_seed" in metafunc.fixturenames:
         config = metafunc.config
         one = config.getoption("chaos_seed")
         first, _, last = config.getoption("chaos_seeds").rpartition(":")
-        seeds = [one] if one is not None else range(int(first or 0), int(last))
+        seeds = [one] if one is not None else list(range(int(first or 0), int(last)))
+        if one is None and not first:
+            seeds += [seed for seed in ONCE_FAILED if seed >= int(last)]
         metafunc.parametrize("chaos_seed", seeds)
