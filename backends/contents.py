@@ -62,9 +62,8 @@ def read_hex(block: Sequence[Raw]) -> list[Content]:
         ValueError: If some name is no canonical hexadecimal text, or does not fit the circuit.
     """
     layout = block[0].codec.numbers
-    for raw in block:
-        # Memory beside counts is compared with them; texts that are all there is must be whole.
-        _require_prefix(raw.counts or raw.memory)
+    # Memory beside counts is compared with them; texts that are all there is must be whole.
+    _require_prefix([raw.counts or raw.memory for raw in block])
     texts = [list(raw.counts) for raw in block] + [raw.memory for raw in block]
     padded = rows_of_hex(texts, layout.width)
     # As one value for each row, since numpy copies a few bytes a row one by one.
@@ -94,10 +93,10 @@ def read_hex(block: Sequence[Raw]) -> list[Content]:
     return contents
 
 
-def _require_prefix(texts: Collection[str]) -> None:
+def _require_prefix(groups: Sequence[Collection[str]]) -> None:
     """Make sure that each text begins with ``0x``: parsed as one, they could run into each other."""
-    joined = "\n".join(texts)
-    if not joined.startswith("0x") or joined.count("\n0x") != len(texts) - 1:
+    joined = "\n".join(["", *map("\n".join, groups)])
+    if joined.count("\n0x") != sum(map(len, groups)):
         raise ValueError("a text does not begin with 0x")
 
 

@@ -1,7 +1,7 @@
 """A backend that costs nothing: what a run over it takes is the primitive's own."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
@@ -67,18 +67,9 @@ class CannedBackend(BackendV2):
         return Options(shots=1024, seed_simulator=None, memory=False)
 
     def run(self, run_input: Sequence[QuantumCircuit], **options: Any) -> CannedJob:
-        shots = options["shots"]
+        shots, memory = options["shots"], bool(options.get("memory"))
         results = [
-            ExperimentResult(
-                shots=shots,
-                success=True,
-                data=ExperimentResultData(**self._data(circuit.num_clbits, place, options)),
-                header={
-                    "memory_slots": circuit.num_clbits,
-                    "creg_sizes": [[creg.name, creg.size] for creg in circuit.cregs],
-                    "metadata": circuit.metadata,
-                },
-            )
+            experiment(circuit.num_clbits, shots, place % _ANSWERS, self._ones, memory=memory)
             for place, circuit in enumerate(run_input)
         ]
         self.circuits += len(results)
@@ -87,9 +78,16 @@ class CannedBackend(BackendV2):
         result = Result(results=results, success=True, job_id="canned")
         return CannedJob(self, result, self._free_at)
 
-    def _data(self, bits: int, place: int, options: Mapping[str, Any]) -> dict[str, Any]:
-        counts, memory = answer(bits, options["shots"], place % _ANSWERS, self._ones)
-        return {"counts": counts, "memory": memory} if options.get("memory") else {"counts": counts}
+
+@cache
+def experiment(bits: int, shots: int, place: int, ones: float, *, memory: bool) -> ExperimentResult:
+    """Return what a result says of one circuit."""
+    counts, in_order = answer(bits, shots, place, ones)
+    data = {"counts": counts, "memory": in_order} if memory else {"counts": counts}
+    header = {"memory_slots": bits}
+    return ExperimentResult(
+        shots=shots, success=True, data=ExperimentResultData(**data), header=header
+    )
 
 
 @cache
