@@ -86,9 +86,12 @@ class Balancer:
 
     def look(self, now: float) -> Iterator[Recall]:
         """Ask back what waits behind a job that does not end, and what others would end sooner."""
-        able = self._able(now) if self.applies else []
-        waiting = self._waiting(able, now)
         stuck = {name for name in self._state.standings if self._is_stuck(name, now)}
+        lined_up = self._lined_up()
+        if not (self.applies and (stuck or lined_up)):
+            return
+        able = self._able(now)
+        waiting = self._waiting([name for name in able if name in lined_up], now)
         free = [name for name in able if name not in stuck]
         if stuck and free:
             yield from self._free(stuck, free)
@@ -96,17 +99,21 @@ class Balancer:
         if waiting and free:
             yield from self._take_back(waiting, free, now)
 
-    def _waiting(self, able: Sequence[str], now: float) -> list[tuple[int, Flight]]:
-        """Return the shards that wait at members, with when they will begin and end there.
+    def _lined_up(self) -> set[str]:
+        """Return the members at which shards may wait.
 
         Where there is no queue, what waits behind one job of ours counts only once nothing else
         does: until then whoever is free takes other work.
         """
-        state = self._state
-        rest = state.dealer.empty
-        names = [name for name in able if state.standings[name].queue_seconds or rest]
+        rest = self._state.dealer.empty
+        standings = self._state.standings.items()
+        return {name for name, standing in standings if standing.queue_seconds or rest}
+
+    def _waiting(self, names: Sequence[str], now: float) -> list[tuple[int, Flight]]:
+        """Return the shards that wait at members, with when they will begin and end there."""
         if not names:
             return []
+        state = self._state
         ours: dict[object, int] = {state.key(index): index for index in state.flights}
         return [item for name in names for item in self._foreseen(name, ours, now)]
 
@@ -144,8 +151,11 @@ class Balancer:
         guess = planner.rough_guess
         if not standing.in_flight or not (standing.speed.jobs or guess):
             return False
+        worked = standing.worked_seconds(now)
+        if worked <= _STUCK_SECONDS:
+            return False
         late = planner.terms[member].late_seconds(standing, now, guess)
-        expected = standing.worked_seconds(now) - late
+        expected = worked - late
         times = _STUCK_TIMES * (1 if standing.speed.jobs else HOPE)
         return late > times * expected + _STUCK_SECONDS + ROUNDING_SECONDS
 

@@ -93,7 +93,7 @@ class Terms:
             return self._unseen_slots(standing, now, guess)
         if jobs < _LEAST_SLOTS:
             return _LEAST_SLOTS - jobs
-        left = self._left_seconds(standing, now)
+        left = self._left_seconds(standing, standing.worked_seconds(now))
         each = left / jobs
         return 1 if left < standing.queue_seconds + each and jobs < _MOST_SLOTS else 0
 
@@ -110,15 +110,15 @@ class Terms:
         """Return how long the member is still expected to work on our jobs in flight."""
         if not standing.in_flight:
             return 0.0
-        return self._left_seconds(standing, now, guess) - min(0.0, standing.worked_seconds(now))
+        worked = standing.worked_seconds(now)
+        return self._left_seconds(standing, worked, guess) - min(0.0, worked)
 
-    def _left_seconds(self, standing: Standing, now: float, guess: Load | None = None) -> float:
+    def _left_seconds(self, standing: Standing, worked: float, guess: Load | None = None) -> float:
         """Return how long the member has still to work on our jobs, once their turn has come.
 
         One that is late may well take as long again as it is late by now.
         """
         seconds = self._worth_seconds(standing, standing.load, len(standing.in_flight), guess)
-        worked = standing.worked_seconds(now)
         if worked <= 0 or not standing.in_flight:
             return seconds
         first = next(iter(standing.in_flight.values()))
