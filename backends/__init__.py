@@ -7,6 +7,7 @@ from qiskit_gateway.backends.limits import Limits
 from qiskit_gateway.backends.member import FleetMember, Handle
 from qiskit_gateway.backends.pricing import Pricing, Usage
 from qiskit_gateway.backends.provider import Member
+from qiskit_gateway.backends.queueing import QueueReading
 from qiskit_gateway.backends.scripted import ScriptedBackend
 from qiskit_gateway.backends.simulated import SimulatedMember
 
@@ -19,6 +20,7 @@ __all__ = [
     "Limits",
     "Member",
     "Pricing",
+    "QueueReading",
     "Refused",
     "ScriptedBackend",
     "SimulatedMember",

@@ -148,13 +148,16 @@ class Run:
         return self.ended
 
     async def _survey(self, entered: float) -> None:
-        """Find out what the circuits are on each member, where that is asked."""
+        """Find out what the circuits are on each member, and how long queues are, where asked."""
         patience = self._policy.deadline_seconds
         with anyio.CancelScope() as self._surveying:
             if patience is not None:
                 self._surveying.deadline = entered + patience
             tasks = await surveyed(self.work, self._fleet, self._policy)
             self.work = replace(self.work, tasks=tasks)
+            # With a seed nothing that depends on the time is looked at.
+            if self._policy.looks_at_queues and self.work.seed is None:
+                await self._queues.first_readings(entered + self._policy.first_reading_seconds)
         if self._surveying.cancelled_caught and not self._stop_reason:
             self._stop_reason = f"the deadline of {patience:g} s is over"
 

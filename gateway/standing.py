@@ -131,6 +131,7 @@ class Standing:
         pending_jobs: How many jobs of others are queued, as last read.
         read_at: When that was, in seconds of the loop's clock.
         wait_read: Whether the wait was ever read.
+        asked_at: When it was last tried to read its queue, with whatever outcome.
         learned_at: When the wait was last learned from a job of ours.
         watched_at: When such a job was last sent that is looked at while it waits.
         submissions: When the jobs of the last minute were handed over, oldest first.
@@ -148,6 +149,7 @@ class Standing:
     pending_jobs: float = 0.0
     read_at: float = -math.inf
     wait_read: bool = False
+    asked_at: float = -math.inf
     learned_at: float = -math.inf
     watched_at: float = -math.inf
     submissions: deque[float] = field(default_factory=deque)
@@ -189,6 +191,7 @@ class Standing:
         self, wait_seconds: float | None, pending_jobs: float | None, now: float
     ) -> None:
         """Note what was read of its queue; ``None`` is not known."""
+        self.asked_at = now
         if wait_seconds is None and pending_jobs is None:
             # A member that could not be asked is not thereby idle: what was last read stands.
             return

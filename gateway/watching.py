@@ -1,7 +1,7 @@
 """Looking on while a run goes on: how long queues are, and whether jobs still wait in one."""
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import anyio
@@ -30,6 +30,7 @@ class Queues:
     fleet: Fleet
     standing: FleetStanding
     interval_seconds: float
+    _asked: dict[str, anyio.Event] = field(default_factory=dict)
 
     def watch(self, group: TaskGroup) -> None:
         """Keep the readings fresh, in the background."""
@@ -38,12 +39,29 @@ class Queues:
                 continue
             if not hasattr(member, "queue_probe"):
                 self._read_here(member)
+            elif self._is_due(self.standing.of(member.name).asked_at):
+                self._asked[member.name] = anyio.Event()
             group.start_soon(self._watch, member)
+
+    async def first_readings(self, until: float) -> None:
+        """Wait until each queue whose reading was too old as the watch began has been asked.
+
+        Args:
+            until: When to wait no longer, in seconds of the loop's clock. Those who have not
+                answered by then hold up no other run for as long as a reading would last.
+        """
+        with anyio.CancelScope(deadline=until):
+            for asked in self._asked.values():
+                await asked.wait()
+        for name in self._asked:
+            self.standing.of(name).asked_at = anyio.current_time()
+
+    def _is_due(self, since: float) -> bool:
+        return anyio.current_time() >= since + self.interval_seconds
 
     def _read_here(self, member: Any) -> None:
         """Ask a member that answers in the event loop, so that the first decision knows of it."""
-        now = anyio.current_time()
-        if now >= self.standing.of(member.name).read_at + self.interval_seconds:
+        if self._is_due(self.standing.of(member.name).read_at):
             self._note(member.name, ask(member.queue))
 
     async def _watch(self, member: FleetMember) -> None:
@@ -54,6 +72,8 @@ class Queues:
     def _note(self, member: str, reading: QueueReading) -> None:
         now = anyio.current_time()
         self.standing.of(member).note_queue(reading.wait_seconds, reading.pending_jobs, now)
+        if member in self._asked:
+            self._asked[member].set()
 
 
 async def watch_job(

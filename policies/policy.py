@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
-from qiskit_gateway.policies.arguments import check_choice, check_positive
+from qiskit_gateway.policies.arguments import check_choice, check_number, check_positive
 from qiskit_gateway.policies.breaker import BreakerPolicy
 from qiskit_gateway.policies.budget import Budget
 from qiskit_gateway.policies.filters import Anything, Filter
@@ -22,6 +22,8 @@ _MAY_BE_NONE = (
     "collect_seconds",
     "patience_seconds",
 )
+# Fields of an offer that readings of queues are in.
+_OF_QUEUES = frozenset({"wait_seconds", "pending_jobs", "data_age_seconds"})
 
 
 def _finish_then_share() -> Objective:
@@ -53,6 +55,8 @@ class Policy:
         cancel_seconds: How long a provider may take to cancel a job, in seconds.
         queue_seconds: How old a reading of a member's queue may become, in seconds. A refresh every
             five minutes keeps almost all of its worth.
+        first_reading_seconds: How long a run whose policy looks at queues waits, before it plans,
+            for readings in place of those that are older than that, in seconds; 0 for not at all.
         probe_seconds: How long between two looks where work waits for something other than time,
             such as a shorter queue, in seconds.
         patience_seconds: How long a run without a deadline waits while no member is usable, in
@@ -75,6 +79,7 @@ class Policy:
     collect_seconds: float | None = 86_400.0
     cancel_seconds: float = 10.0
     queue_seconds: float = 300.0
+    first_reading_seconds: float = 5.0
     probe_seconds: float = 30.0
     patience_seconds: float | None = 300.0
     on_failure: OnFailure = "raise"
@@ -91,9 +96,15 @@ class Policy:
         check_choice("on_failure", self.on_failure, get_args(OnFailure))
         for name in ("submit_seconds", "cancel_seconds", "probe_seconds", "queue_seconds"):
             check_positive(name, getattr(self, name))
+        check_number("first_reading_seconds", self.first_reading_seconds)
         for name in _MAY_BE_NONE:
             if getattr(self, name) is not None:
                 check_positive(name, getattr(self, name))
+
+    @property
+    def looks_at_queues(self) -> bool:
+        """Return whether a reading of a queue may change what is decided."""
+        return self.deadline_seconds is not None or not self.uses.isdisjoint(_OF_QUEUES)
 
     @property
     def uses(self) -> frozenset[str]:

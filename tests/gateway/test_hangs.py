@@ -13,10 +13,10 @@ from qiskit.providers import Options
 from qiskit.providers.basic_provider import BasicSimulator
 
 from qiskit_gateway import RouterSampler
-from qiskit_gateway.backends import BackendError, Limits, Member
+from qiskit_gateway.backends import BackendError, Limits, Member, QueueReading
 from qiskit_gateway.backends import properties as properties_module
 from qiskit_gateway.backends.scripted import Hangs, ScriptedBackend
-from qiskit_gateway.policies import RetryPolicy, round_robin
+from qiskit_gateway.policies import RetryPolicy, least_busy, round_robin
 from qiskit_gateway.record import CHECK
 
 DEADLINE = 0.6
@@ -157,12 +157,44 @@ def test_a_hung_check_costs_the_deadline_of_a_submission(scripted):
     assert report.price_usd == 0
 
 
-def test_a_hung_queue_probe_costs_nothing(gate):
-    """Queues are read in the background; a run does not wait for them."""
-    seconds, report = run(limited(BasicSimulator(), queue=gate.wait), policy())
+def test_a_hung_queue_probe_costs_nothing_where_no_queue_is_looked_at(gate):
+    """Queues are read in the background; a run whose policy is not about them does not wait."""
+    patient = policy(first_reading_seconds=60)
+    seconds, report = run(limited(BasicSimulator(), queue=gate.wait), patient)
 
     assert seconds < SLACK
     assert report.members["hung"]["jobs"] > 0
+
+
+def test_a_hung_queue_probe_holds_up_one_run_for_as_long_as_a_reading_is_waited_for(gate):
+    """The first run over a fleet waits for its queues to be read, and gives up on it in time."""
+    hung = limited(BasicSimulator(), queue=gate.wait)
+    sampler = RouterSampler([hung], policy=least_busy(first_reading_seconds=SLACK))
+
+    def seconds():
+        began = time.monotonic()
+        sampler.run(pubs(), shots=SHOTS).result(timeout=60)
+        return time.monotonic() - began
+
+    first, second = seconds(), seconds()
+    assert second < SLACK <= first < 2 * SLACK
+
+
+def test_the_first_run_of_a_process_knows_the_queues():
+    """Work goes to the shortest queue at once, though it takes a moment to be read."""
+
+    def member(name, jobs):
+        def told():
+            time.sleep(DEADLINE / 4)
+            return QueueReading(pending_jobs=jobs)
+
+        return Member(BasicSimulator(), name=name, queue=told)
+
+    sampler = RouterSampler([member("long", 500), member("short", 3)], policy=least_busy())
+    job = sampler.run(pubs(), shots=SHOTS)
+    job.result(timeout=60)
+
+    assert {attempt.member for attempt in job.report().attempts} == {"short"}
 
 
 def test_a_hung_lookup_costs_its_deadline(gate):
