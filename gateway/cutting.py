@@ -20,11 +20,13 @@ class Barred:
         never: They cannot run it.
         tried: They failed at it, and may be asked again when nobody else is left.
         kind: The kind of its tasks.
+        failed: Who has failed at it, well again or not; kept only where a rule counts them.
     """
 
     never: frozenset[str] = frozenset()
     tried: frozenset[str] = frozenset()
     kind: int = 0
+    failed: frozenset[str] = frozenset()
 
     def __contains__(self, member: str) -> bool:
         """Return whether the work must not go to the member now."""

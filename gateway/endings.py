@@ -121,7 +121,7 @@ class Endings:
             self._state.health.learned_nothing(flight.member)
         else:
             yield from self._state.health.failed(flight.member, failure, event.reason, now)
-        if self._state.leave_to_twin(flight, _barred_after(flight, failure)):
+        if self._state.leave_to_twin(flight, self._barred_after(flight, failure)):
             self._note(flight, event.reason)
             return
         if self._may_hide_a_bad_one(flight, failure) and self._state.count_retry():
@@ -175,7 +175,7 @@ class Endings:
         self._state.purse.settle(self._state.key(event.shard))
         lost = Failure(transient=True, fault="network", submitted=None)
         reason = "given up on, and its cancellation not confirmed"
-        if self._state.leave_to_twin(flight, _barred_after(flight, lost)):
+        if self._state.leave_to_twin(flight, self._barred_after(flight, lost)):
             self._note(flight, reason)
             return
         for piece in flight.shard.pieces:
@@ -223,9 +223,9 @@ class Endings:
         if failure.submitted is None and self._state.policy.retry.on_unknown != "move":
             self._state.give_up(piece, "nobody knows whether the provider took it")
             return
-        barred = _barred_after(flight, failure)
+        barred = self._barred_after(flight, failure)
         moves = self._state.policy.retry.max_moves
-        if moves is not None and len(barred.never | barred.tried) > moves:
+        if moves is not None and len(barred.failed) > moves:
             self._state.give_up(piece, f"it may move {moves} times")
             return
         if not self._state.may_go(replace(barred, tried=frozenset())):
@@ -236,14 +236,15 @@ class Endings:
         else:
             self._state.dealer.backlog.put(piece, barred)
 
-
-def _barred_after(flight: Flight, failure: Failure) -> Barred:
-    """Return who must not take the pieces of a shard after it failed."""
-    barred, member = flight.group.barred, flight.member
-    if failure.transient and failure.submitted is not None:
-        return replace(barred, tried=barred.tried | {member})
-    # It cannot work there, or may have worked already and must not be paid twice.
-    return replace(barred, never=barred.never | {member})
+    def _barred_after(self, flight: Flight, failure: Failure) -> Barred:
+        """Return who must not take the pieces of a shard after it failed."""
+        barred, member = flight.group.barred, flight.member
+        if self._state.policy.retry.max_moves is not None:
+            barred = replace(barred, failed=barred.failed | {member})
+        if failure.transient and failure.submitted is not None:
+            return replace(barred, tried=barred.tried | {member})
+        # It cannot work there, or may have worked already and must not be paid twice.
+        return replace(barred, never=barred.never | {member})
 
 
 def halves(pieces: Sequence[Piece]) -> tuple[tuple[Piece, ...], tuple[Piece, ...]]:

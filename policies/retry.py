@@ -51,7 +51,8 @@ class RetryPolicy:
 
     Attributes:
         max_attempts: Attempts per shard on one member before moving on, at least 1.
-        max_moves: How many other members a piece may move to; ``None`` for all.
+        max_moves: How many other members a piece may move to after it failed, in one process;
+            ``None`` for all.
         max_failures_per_run: Failed attempts after which a run gives up; ``None`` for no limit.
         wait_initial_seconds: Longest wait before the second attempt, in seconds.
         wait_multiplier: By how much the longest wait grows with each attempt, at least 1.

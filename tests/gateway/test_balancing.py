@@ -1,18 +1,24 @@
 """What waits at members is taken back where others would end it sooner; nothing else is."""
 
+import random
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from qiskit import QuantumCircuit
+from worlds import World, assert_tiled, terms
 
 from qiskit_gateway import simulate
 from qiskit_gateway.backends import Limits, Pricing, SimulatedMember
 from qiskit_gateway.balancing import level_seconds, surplus
-from qiskit_gateway.policies import BreakerPolicy, RecallPolicy, fastest
-from qiskit_gateway.standing import Standing
-from qiskit_gateway.workload import Load
+from qiskit_gateway.events import Recall, ShardCancelled, ShardFinished
+from qiskit_gateway.policies import BreakerPolicy, RecallPolicy, cheapest, fastest, round_robin
+from qiskit_gateway.schedule import Scheduler
+from qiskit_gateway.standing import FleetStanding, Standing
+from qiskit_gateway.workload import Load, Task
 
+NAMES = ("a", "b", "c")
 RULES = RecallPolicy()
 members = st.lists(st.tuples(st.floats(0, 100), st.floats(0.01, 10)), min_size=1, max_size=6).map(
     lambda found: tuple(np.array(column) for column in zip(*found, strict=True))
@@ -45,6 +51,67 @@ def test_what_stays_ends_not_much_later_than_what_is_taken_would(found, waiting,
 
     assert all(much_later(count) for count in range(1, many + 1))
     assert many == len(ends) or not much_later(many + 1)
+
+
+class Fickle(World):
+    """Members that give back all that is asked of them, and whose queues are never as they were."""
+
+    def __init__(self, dice, tasks, members, policy):
+        self.dice, self.standing = dice, FleetStanding()
+        self.waver()
+        scheduler = Scheduler(tasks, members, policy, standing=self.standing)
+        by_name = {one.name: one for one in members}
+        super().__init__(scheduler, self.standing, policy, by_name, list(tasks))
+        self.back: set[int] = set()
+
+    def waver(self):
+        for name in NAMES:
+            standing = self.standing.of(name)
+            standing.queue_seconds = self.dice.choice([0.0, 10.0, 300.0, 5000.0])
+
+    def asked(self, instruction):
+        if isinstance(instruction, Recall):
+            self.push(self.now, ShardCancelled(shard=instruction.shard, confirmed=True))
+
+    def next(self):
+        self.waver()
+        return super().next()
+
+    def book(self, shard, event):
+        if isinstance(event, ShardCancelled):
+            self.back.add(shard.index)
+        super().book(shard, event)
+
+    def live(self):
+        """Return the members that gave work back, by row and in order."""
+        self.run(lambda one: ShardFinished(shard=one.shard.index), lambda _: 400.0)
+        givers: dict[tuple[int, int], list[str]] = {}
+        for submit in (one for one in self.submits if one.shard.index in self.back):
+            for piece in submit.shard.pieces:
+                for row in range(piece.row_start, piece.row_stop):
+                    givers.setdefault((piece.task, row), []).append(submit.member)
+        return givers
+
+
+@given(st.integers(0, 1 << 40), st.sampled_from([fastest, round_robin, cheapest]))
+@settings(max_examples=100, deadline=None)
+def test_work_that_is_taken_back_for_others_comes_to_rest(seed, preset):
+    """However estimates change it is taken back once, or from each member once, and is then done."""
+    dice = random.Random(seed)
+    tasks = [Task(index=n, rows=dice.randint(1, 30), shots=10, group=n) for n in range(2)]
+    members = [
+        terms(name, i, max_circuits=dice.choice([1, 4]), max_in_flight=dice.choice([None, 1, 3]))
+        for i, name in enumerate(NAMES)
+    ]
+    policy = preset(recall=RecallPolicy(idle="always", overdue="never"))
+    world = Fickle(dice, tasks, members, policy)
+
+    givers = world.live()
+
+    assert_tiled(tasks, world.done)
+    assert all(len(names) == len(set(names)) for names in givers.values())
+    if preset is fastest:
+        assert all(len(names) == 1 for names in givers.values())
 
 
 def test_a_job_that_is_handed_over_anew_is_the_last_in_line():

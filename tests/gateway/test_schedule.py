@@ -1,6 +1,7 @@
 """The scheduler as a machine: whatever happens, in whatever order, the laws hold."""
 
 import math
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -541,3 +542,49 @@ def test_no_run_waits_for_a_member_that_another_has_found_locked():
     again = [i.member for i in one.handle(failed, 2.0) if isinstance(i, Submit)]
 
     assert (first.member, second.member, again) == ("b", "a", ["b"])
+
+
+@given(runs(), st.integers(0, 3))
+@settings(max_examples=150, deadline=None)
+def test_work_that_fails_moves_to_as_many_other_members_as_it_may_and_no_fewer(drawn, moves):
+    """Members that refuse it, or are well again, do not change how many may fail at it."""
+    world, random = drawn
+    retry = RetryPolicy(max_moves=moves, budget_floor=1000)
+    policy = replace(world.policy, retry=retry)
+    world = make_world(world.tasks, list(world.terms.values()), policy)
+    failed: dict[tuple[int, int, int], set[str]] = {}
+
+    def fails(submit: Submit, pieces):
+        for place in places(pieces):
+            failed.setdefault(place, set()).add(submit.member)
+
+    def answer(submit: Submit):
+        shard, draw = submit.shard, random.random()
+        for place in places(shard.pieces):
+            assert len(failed.get(place, set()) - {submit.member}) <= moves
+        if draw < 0.3:
+            return ShardFinished(shard=shard.index)
+        piece = random.choice(shard.pieces)
+        if draw < 0.4:
+            return ShardRefused(shard=shard.index, reasons={shard.pieces.index(piece): "no"})
+        if draw < 0.6:
+            row = piece.split_rows(random.randrange(piece.rows))[1].split_rows(1)[0]
+            fails(submit, [row])
+            return ShardFinished(shard=shard.index, failed=((row, LIE, "lied"),))
+        fails(submit, shard.pieces)
+        # One that is not transient is looked for at the same member, which is no move.
+        known = [TRANSIENT, UNKNOWN, *([POISON] if shard.circuits == 1 else [])]
+        return ShardFailed(shard=shard.index, failure=random.choice(known), reason="failed")
+
+    end = world.run(answer, lambda _: random.uniform(0.1, 3.0))
+
+    stayed = [one.piece for one in end.given_up if "move" in one.reasons.get("", "")]
+    assert all(len(failed[place]) == moves + 1 for place in places(stayed))
+
+
+def places(pieces):
+    """Go through the shots of pieces: task, row and shot."""
+    for piece in pieces:
+        for row in range(piece.row_start, piece.row_stop):
+            for shot in range(piece.shot_start, piece.shot_stop):
+                yield piece.task, row, shot
