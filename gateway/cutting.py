@@ -32,6 +32,15 @@ class Barred:
         """Return whether the work must not go to the member now."""
         return member in self.never or member in self.tried
 
+    def plus(self, other: "Barred") -> "Barred":
+        """Return what is known of the same work together with what is known from elsewhere."""
+        return replace(
+            self,
+            never=self.never | other.never,
+            tried=self.tried | other.tried,
+            failed=self.failed | other.failed,
+        )
+
 
 NOBODY = Barred()
 

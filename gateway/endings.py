@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
-from qiskit_gateway.cutting import Barred
+from qiskit_gateway.cutting import NOBODY, Barred
 from qiskit_gateway.events import (
     Cancel,
     Event,
@@ -33,11 +33,15 @@ class Endings:
 
     def take_in(self, event: Event, now: float) -> Iterator[Instruction]:
         """Take in how a shard, or a try of one, ended; other events are no business of this."""
-        flights = self._state.flights
-        ending = getattr(event, "shard", None)
-        twin = flights[ending].twin if ending in flights else None
+        flights, shard = self._state.flights, getattr(event, "shard", -1)
+        flight = flights.get(shard)
+        twin = None if flight is None else flight.twin
         yield from self._ended(event, now)
-        if twin in flights and flights[twin].surplus and ending not in flights:
+        if flight is None or shard in flights:
+            return
+        if flight.rest is not None:
+            self._leave(*flight.rest, flight.group.barred)
+        if twin in flights and flights[twin].surplus:
             # What it would bring has arrived.
             flights[twin].recalled = True
             yield Cancel(shard=twin)
@@ -104,6 +108,21 @@ class Endings:
             for change in self._state.health.succeeded(flight.member):
                 yield change  # It is well again, and is to get what its illness kept from it.
                 self._state.forgive(flight.member)
+        twin = self._state.twin_of(flight)
+        if twin is None:
+            self._leave(event, flight)
+        else:
+            twin.rest = event, flight
+
+    def _leave(self, event: ShardFinished, flight: Flight, known: Barred = NOBODY) -> None:
+        """Let wait again what a job did not bring.
+
+        Args:
+            event: What that is.
+            flight: The job.
+            known: Who must not take it for what became of another job with the same pieces.
+        """
+        flight.group = replace(flight.group, barred=flight.group.barred.plus(known))
         for piece in event.missing:
             self._state.dealer.backlog.keep(flight.member, piece, flight.group.barred)
         for piece, failure, reason in event.failed:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from qiskit_gateway.allowances import FREE, Price
 from qiskit_gateway.cutting import Barred
 from qiskit_gateway.dealing import Dealer, Group
-from qiskit_gateway.events import GivenUp
+from qiskit_gateway.events import GivenUp, ShardFinished
 from qiskit_gateway.health import Health
 from qiskit_gateway.planning import Planner
 from qiskit_gateway.policies.policy import Policy
@@ -39,6 +39,8 @@ class Flight:
         looks: How often it was late and stayed where it is.
         twin: The number of the other shard that carries the same pieces, while it is in flight.
         surplus: Whether its twin has brought the pieces: they are not its own any more.
+        rest: How that twin finished, and the twin: what it did not bring waits until it is known
+            what became of this one.
         alone: Whether its member had nothing else of ours when it was sent.
         queued_until: When its provider last said that it waits in the queue.
         started: When its provider first said that it does not.
@@ -62,6 +64,7 @@ class Flight:
     looks: int = 0
     twin: int | None = None
     surplus: bool = False
+    rest: "tuple[ShardFinished, Flight] | None" = None
     alone: bool = False
     queued_until: float | None = None
     started: float = math.inf
@@ -157,6 +160,10 @@ class RunState:
         """Return whether a member is to be checked first: until then it gets one shard."""
         return bool(self.planner.terms[member].check) and not self.standings[member].checked
 
+    def twin_of(self, flight: Flight) -> Flight | None:
+        """Return the other shard in flight that carries the same pieces, if there is one."""
+        return None if flight.twin is None else self.flights.get(flight.twin)
+
     def leave_to_twin(self, flight: Flight, barred: Barred) -> bool:
         """Return whether the pieces of a shard that ended are another's business.
 
@@ -164,8 +171,10 @@ class RunState:
             flight: The shard, no longer in flight.
             barred: Who must not take the pieces after that.
         """
-        twin = self.flights.get(-1 if flight.twin is None else flight.twin)
+        twin = self.twin_of(flight)
         if twin is None:
+            if flight.surplus:
+                flight.group = replace(flight.group, barred=barred)
             return flight.surplus
         # Whatever was claimed came to nothing: what the twin brings counts.
         twin.twin, twin.surplus, twin.group = None, False, replace(twin.group, barred=barred)

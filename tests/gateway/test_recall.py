@@ -41,7 +41,8 @@ from qiskit_gateway.policies import (
 from qiskit_gateway.policies.failure import Failure
 from qiskit_gateway.schedule import Scheduler
 from qiskit_gateway.standing import FleetStanding
-from qiskit_gateway.workload import Task
+from qiskit_gateway.unfinished import intersection
+from qiskit_gateway.workload import Piece, Shard, Task
 
 PER_SHOT = Pricing(per_shot=0.001)
 TENS = Limits(max_circuits=10)
@@ -63,6 +64,21 @@ class Chaos(World):
         super().__init__(scheduler, standing, policy, by_name, list(tasks))
         self.dead = {name for name in by_name if self.dice.random() < 0.25}
         self.budget = policy.budget
+        self.unknown: list[tuple[str, Shard]] = []
+
+    def check_limits(self, shard, member) -> None:
+        """Assert besides that the member does not have, or may have done, the same shots before."""
+        super().check_limits(shard, member)
+        flying = ((one.member, one.shard) for one in self.flying.values())
+        theirs = [other for name, other in (*flying, *self.unknown) if name == member]
+        for piece in shard.pieces:
+            assert not any(intersection(piece, p) for other in theirs for p in other.pieces)
+
+    def book(self, shard, event) -> None:
+        super().book(shard, event)
+        lost = isinstance(event, ShardCancelled) and not event.confirmed
+        if lost or (isinstance(event, ShardFailed) and event.failure.submitted is None):
+            self.unknown.append((self.flew.member, shard))
 
     def asked(self, instruction) -> None:
         index = instruction.shard
@@ -127,7 +143,8 @@ class Chaos(World):
             elif index is not None and not isinstance(
                 event, RecallFailed | ShardQueued | ShardStarted
             ):
-                self.book(self.flying.pop(index).shard, event)
+                self.flew = self.flying.pop(index)
+                self.book(self.flew.shard, event)
             self.perform(self.scheduler.handle(event, self.now), self.seconds)
         raise AssertionError("the run does not end")
 
@@ -232,6 +249,29 @@ def test_a_claim_that_came_to_nothing_leaves_what_is_known_of_the_twin(order):
 
     assert not any(isinstance(one, Submit) and one.member == "a" for one in answers)
     assert not any(isinstance(one, Cancel) for one in answers)
+
+
+@pytest.mark.parametrize("confirmed", [True, False])
+def test_what_one_of_two_tied_jobs_does_not_bring_waits_for_the_end_of_the_other(confirmed):
+    """The other's member gets it only if that certainly did not run it: nothing is paid twice."""
+    standing = FleetStanding()
+    standing.of("a").queue_seconds = 100.0
+    policy = cheapest(recall=RecallPolicy(tied="free"))
+    members = [terms(name, i) for i, name in enumerate("ab")]
+    tasks = [Task(index=0, rows=2, shots=10)]
+    scheduler = Scheduler(tasks, members, policy, standing=standing)
+    first, second = (one.shard.index for one in scheduler.start(0.0) if isinstance(one, Submit))
+    bad = Piece(0, 1, 2, 0, 10)
+
+    assert scheduler.claim(first)
+    at_once = scheduler.handle(ShardFinished(shard=first, failed=((bad, LIE, "lied"),)), 1.0)
+    then = scheduler.handle(ShardCancelled(shard=second, confirmed=confirmed), 2.0)
+
+    assert Cancel(shard=second) in at_once
+    assert not any(isinstance(one, Submit | Done) for one in at_once)
+    again = [(one.member, one.shard.pieces) for one in then if isinstance(one, Submit)]
+    assert again == ([("a", (bad,))] if confirmed else [])
+    assert any(isinstance(one, Done) for one in then) != confirmed
 
 
 def test_a_member_that_is_well_again_takes_what_it_failed_at():
