@@ -90,6 +90,13 @@ def experiment(bits: int, shots: int, place: int, ones: float, *, memory: bool) 
     )
 
 
+def answers(
+    bits: int, shots: int, circuits: int, ones: float = 0.5
+) -> list[tuple[dict[str, int], list[str]]]:
+    """Return the counts and the memory of each circuit of a job."""
+    return [answer(bits, shots, place % _ANSWERS, ones) for place in range(circuits)]
+
+
 @cache
 def answer(bits: int, shots: int, place: int, ones: float) -> tuple[dict[str, int], list[str]]:
     """Return counts, and the memory that they are the counts of, in hexadecimal."""
