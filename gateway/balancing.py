@@ -99,6 +99,20 @@ class Balancer:
         if waiting and free:
             yield from self._take_back(waiting, free, now)
 
+    def is_better_shared(self, flight: Flight, others: Sequence[str], now: float) -> bool:
+        """Return whether a shard that failed would end last if it were tried again as it is.
+
+        Others then share it with all else that waits, in shards as small as befits the time left.
+        """
+        if not (self.applies and others):
+            return False
+        load, rules = _load([flight]), self._state.policy.recall
+        whole = self._state.planner.backlog.load.plus(load)
+        wait, each = self._pace([flight.member], load, now)
+        level = level_seconds(*self._pace(others, whole, now), whole.circuits)
+        here = float(wait[0] + each[0] * load.circuits)
+        return here > rules.gain_times * level + rules.gain_seconds
+
     def _lined_up(self) -> set[str]:
         """Return the members at which shards may wait.
 
@@ -173,19 +187,24 @@ class Balancer:
         asked = [one for one in self._state.flights.values() if one.asked == "surplus"]
         before = planner.backlog.load.plus(_load(asked))
         whole = before.plus(_load([flight for _, flight in waiting]))
-        base, slope = [], []
-        for name in free:
-            terms, standing = planner.terms[name], self._state.standings[name]
-            busy = terms.busy_seconds(standing, now, planner.rough_guess)
-            base.append(max(standing.queue_seconds, busy))
-            slope.append(terms.seconds(standing, whole, planner.rough_guess) / whole.circuits)
+        base, slope = self._pace(free, whole, now)
         waiting.sort(key=lambda item: -item[1].due)
         ends = [(flight.due - now, flight.shard.circuits) for _, flight in waiting]
         rules = self._state.policy.recall
-        many = surplus(ends, np.array(base), np.array(slope), before.circuits, rules)
+        many = surplus(ends, base, slope, before.circuits, rules)
         for index, flight in waiting[:many]:
             flight.asked = "surplus"
             yield Recall(shard=index, unless="perhaps running")
+
+    def _pace(self, names: Sequence[str], work: Load, now: float) -> tuple[Floats, Floats]:
+        """Return when members could begin with some work, from now, and their time for a circuit."""
+        planner, base, slope = self._state.planner, [], []
+        for name in names:
+            terms, standing = planner.terms[name], self._state.standings[name]
+            busy = terms.busy_seconds(standing, now, planner.rough_guess)
+            base.append(max(standing.queue_seconds, busy))
+            slope.append(terms.seconds(standing, work, planner.rough_guess) / work.circuits)
+        return np.array(base), np.array(slope)
 
 
 def _load(flights: Sequence[Flight]) -> Load:

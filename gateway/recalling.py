@@ -184,14 +184,23 @@ class Recaller:
     def is_better_elsewhere(self, index: int, now: float) -> bool:
         """Return whether a shard that failed should move, and not queue again at its member."""
         flight = self._state.flights[index]
+        if self._state.settled or not self._may_move(flight):
+            return False
+        others = self._others(flight, now)
+        if self._balancer.is_better_shared(flight, others, now):
+            return True
         queue_seconds = self._state.standings[flight.member].queue_seconds
         here = self._offer(flight.member, flight, now)
-        if self._state.settled or not queue_seconds or here is None:
+        if not queue_seconds or here is None:
             return False
         key = self._state.policy.minimize.key
         again = key(replace(here, wait_seconds=queue_seconds))
-        there = self._offers(self._others(flight, now), flight, now).values()
+        there = self._offers(others, flight, now).values()
         return any(key(offer) < again for offer in there)
+
+    def _may_move(self, flight: Flight) -> bool:
+        moves = self._state.policy.retry.max_moves
+        return moves is None or len({*flight.group.barred.failed, flight.member}) <= moves
 
     def _offer(self, member: str, flight: Flight, now: float) -> Offer | None:
         """Return what it would mean for a member to take a shard, if the policy allows it."""

@@ -13,7 +13,14 @@ from qiskit_gateway import simulate
 from qiskit_gateway.backends import Limits, Pricing, SimulatedMember
 from qiskit_gateway.balancing import level_seconds, surplus
 from qiskit_gateway.events import Recall, ShardCancelled, ShardFinished
-from qiskit_gateway.policies import BreakerPolicy, RecallPolicy, cheapest, fastest, round_robin
+from qiskit_gateway.policies import (
+    BreakerPolicy,
+    RecallPolicy,
+    RetryPolicy,
+    cheapest,
+    fastest,
+    round_robin,
+)
 from qiskit_gateway.schedule import Scheduler
 from qiskit_gateway.standing import FleetStanding, Standing
 from qiskit_gateway.workload import Load, Task
@@ -159,6 +166,31 @@ def test_a_failed_job_does_not_queue_again_while_others_could_run_it():
     assert found.given_up == ()
     assert found.members["queued"].failures > 0
     assert found.makespan_seconds < 1500  # 1200 alone; each further try there would be 500 more.
+
+
+@pytest.mark.parametrize("at", range(60, 120, 10))
+def test_what_failed_is_not_tried_again_as_it_is_where_that_would_end_last(at):
+    """Others share the large job of a slow member that failed late, so that all end together."""
+    slow = SimulatedMember("slow", circuit_seconds=4.0, outages=[(at, at + 0.5)])
+    fleet = [slow, *(SimulatedMember(f"fast{i}", circuit_seconds=1.0) for i in range(3))]
+
+    found = simulate(fleet, work(400), policy=fastest(), seed=1)
+
+    failed = [one for one in found.shards if not one.succeeded]
+    lost = sum(one.finished_seconds - one.started_seconds for one in failed) / 4
+    assert lost
+    assert found.makespan_seconds <= 1.03 * (400 + lost) / (3 + 1 / 4)
+
+
+def test_what_may_not_move_is_tried_again_where_it_is():
+    """That others would do it sooner is no reason to give it up."""
+    queued = SimulatedMember("a", circuit_seconds=1.0, queue_seconds=100.0, outages=[(150, 150.5)])
+    fleet = [queued, SimulatedMember("b", circuit_seconds=1.0)]
+
+    found = simulate(fleet, work(400), policy=fastest(retry=RetryPolicy(max_moves=0)), seed=1)
+
+    assert found.members["a"].failures == 1
+    assert found.given_up == ()
 
 
 @pytest.mark.parametrize("priced", [False, True])
