@@ -226,7 +226,9 @@ class Attempts:
             self._end(attempt, "cancelled", reason)
             raise
         except BaseException:
-            self._end(attempt, "cancelled", attempt.failure, noted=not self.leaves(attempt.shard))
+            # Without a failure it is certain that it does not run, and its price is given back.
+            paid, noted = bool(attempt.failure), not self.leaves(attempt.shard)
+            self._end(attempt, "cancelled", attempt.failure, paid=paid, noted=noted)
             raise
 
     async def _submit_and_collect(

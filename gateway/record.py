@@ -27,7 +27,8 @@ class Attempt:
         submitted_seconds: When it was handed over, in seconds from the start of the run.
         accepted_seconds: When the provider had taken it; ``None`` if it did not.
         finished_seconds: When its end was known; ``None`` while it runs.
-        price_usd: What it is expected to cost; 0 where the provider is known not to have taken it.
+        price_usd: What it is expected to cost; 0 where the provider is known not to have taken it,
+            or to have cancelled it.
         free_units: What it is expected to use of its member's allowance, in units of that.
         outcome: ``"running"``, ``"done"``, ``"short"`` (something is missing), ``"failed"``,
             ``"refused"`` (a verdict, nothing was sent), ``"unknown"`` (nobody knows whether the

@@ -334,7 +334,9 @@ class Scheduler:
     # -- the end, or when to look again ------------------------------------------------------
 
     def _conclude(self, now: float) -> Iterator[Instruction]:
-        if not self._state.flights and not self._state.dealer.empty:
+        while self._idles and self._see_to_refused():
+            yield from self._assign(now)
+        if self._idles:
             self._give_up_hopeless(now)
         if not self._state.flights and self._state.dealer.empty:
             self.done = True
@@ -345,11 +347,20 @@ class Scheduler:
         if wake < math.inf:
             yield WakeAt(seconds=wake)
 
+    @property
+    def _idles(self) -> bool:
+        """Return whether nothing is in flight, though work waits."""
+        return not self._state.flights and not self._state.dealer.empty
+
+    def _see_to_refused(self) -> bool:
+        """Ask those again who failed at what all others refuse, or give up; return if any goes on."""
+        refused = list(self._state.planner.verdicts.items())
+        go_on = [self._state.see_to_refused(*one) for one in refused]
+        return any(go_on)
+
     def _give_up_hopeless(self, now: float) -> None:
-        """Give up what nothing in sight will get done, though nothing is in flight."""
-        for barred, verdicts in list(self._state.planner.verdicts.items()):
-            self._state.give_up_refused(barred, verdicts)
-        if self._state.dealer.empty or self._is_for_any(self._state.health.usable(now)):
+        """Give up what nothing in sight will get done."""
+        if self._is_for_any(self._state.health.usable(now)):
             return
         if self._state.down_since is None:
             self._state.down_since = now

@@ -52,7 +52,8 @@ def _move(state: RunState, member: str, group: Group, reason: str) -> bool:
     barred, moved = replace(group.barred, never=group.barred.never | {member}), False
     for piece in group.pieces:
         state.causes.append((piece, member, reason))
-        if state.may_go(barred):
+        # Who failed by accident is asked again where nobody else is left.
+        if state.may_go(replace(barred, tried=frozenset())):
             state.dealer.backlog.put(piece, barred)
             moved = True
         else:

@@ -265,12 +265,23 @@ class RunState:
             self.give_up(piece, why)
         self.dealer.clear()
 
-    def give_up_refused(self, barred: Barred, verdicts: Mapping[str, Verdict]) -> None:
-        """Give up work that the policy's filters refuse everywhere, and not only for now."""
+    def see_to_refused(self, barred: Barred, verdicts: Mapping[str, Verdict]) -> bool:
+        """See to work that the policy's filters refuse everywhere, and not only for now.
+
+        Returns:
+            Whether it goes on: those who failed at it by accident are asked again.
+        """
         candidates = self.candidates(barred)
         if any(name not in verdicts or verdicts[name].waits for name in candidates):
-            return
-        for piece in self.dealer.backlog.classes.pop(barred, ()):
+            return False
+        never = barred.never.union(candidates)
+        again = replace(barred, never=never, tried=frozenset())
+        pieces = list(self.dealer.backlog.classes.pop(barred, ()))
+        for piece in pieces:
             for name in candidates:
                 self.causes.append((piece, name, verdicts[name].reason))
-            self.give_up(piece)
+            if self.may_go(again):
+                self.dealer.backlog.put(piece, again)
+            else:
+                self.give_up(piece)
+        return bool(pieces) and self.may_go(again)

@@ -30,6 +30,7 @@ class Job:
 
     Attributes:
         codes: The code of the row of each circuit, in order.
+        units: What it is, in units of its provider's allowance, or in USD.
         ready: When it is done; never, where it hangs.
         over: Set when it was cancelled.
         told: Whether its end, good or bad, was told to whoever asked for it.
@@ -48,7 +49,7 @@ class Job:
     codes: tuple[int, ...]
     taken: float
     ready: float
-    price: float
+    units: float
     over: anyio.Event
     cancelled: bool = False
     told: bool = False

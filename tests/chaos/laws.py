@@ -5,6 +5,7 @@ from collections import Counter, defaultdict
 
 import numpy as np
 from chaos import circuits
+from chaos.money import assert_money, meter_of
 from chaos.records import assert_journal, assert_recorded, key_of
 from chaos.world import World
 
@@ -35,7 +36,7 @@ def assert_laws(world: World) -> None:
     _assert_jobs_are_told(world)
     _assert_paid_once(world)
     _assert_limits(world)
-    _assert_budget(world)
+    assert_money(world)
     if world.journal is not None:
         assert_journal(world)
 
@@ -265,7 +266,7 @@ def _may_be_tied(world, one, other):
     """Return whether the rules allow two members to have the same shard at once, on purpose."""
     if one.member == other.member or world.scenario.policy.recall.tied == "never":
         return False
-    fees = {provider.name: provider.pricing.per_job for provider in world.scenario.providers}
+    fees = {one.name: meter_of(one.pricing).per_job for one in world.scenario.providers}
     free = fees[one.member] == fees[other.member] == 0
     return free or world.scenario.policy.recall.tied == "always"
 
@@ -305,20 +306,3 @@ def _most_at_once(world, name):
         running += step
         most = max(most, running)
     return most
-
-
-def _assert_budget(world):
-    """What providers were asked to do, and did not cancel, costs no more than the budget."""
-    budget = world.scenario.policy.budget
-    if budget is None:
-        return
-    paid = {
-        provider.name: [job for job in provider.jobs.values() if not job.cancelled]
-        for provider in world.scenario.providers
-    }
-    jobs = [job for each in paid.values() for job in each]
-    assert sum(job.price for job in jobs) <= (math.inf if budget.usd is None else budget.usd) + 1e-9
-    assert sum(job.shots for job in jobs) <= (budget.shots or math.inf)
-    assert len(jobs) <= (math.inf if budget.attempts is None else budget.attempts)
-    for name, limit in (budget.per_member_usd or {}).items():
-        assert sum(job.price for job in paid.get(name, ())) <= limit + 1e-9

@@ -17,11 +17,13 @@ import anyio
 import numpy as np
 from chaos import circuits
 from chaos.books import Ask, Job
+from chaos.money import meter_of
 from chaos.steps import AcceptsThenHangs, Refuses
 from qiskit.providers import JobError
 from qiskit.result import Result
 from qiskit.result.models import ExperimentResult, ExperimentResultData
 
+from qiskit_gateway.backends.allowance import Allowance
 from qiskit_gateway.backends.batch import Batch, Entry, Program
 from qiskit_gateway.backends.errors import BackendError, Refused
 from qiskit_gateway.backends.examination import usual_jobs
@@ -85,7 +87,7 @@ class Provider:
     seed: int
     serials: "object"
     limits: Limits = field(default_factory=Limits)
-    pricing: Pricing = field(default_factory=Pricing)
+    pricing: Pricing | Allowance = field(default_factory=Pricing)
     weight: float = 1.0
     tags: frozenset = frozenset()
     fidelity: float | None = None
@@ -245,7 +247,7 @@ class Provider:
             codes=codes,
             taken=now,
             ready=now + seconds + _held_seconds("result", call.step),
-            price=self.pricing(usage),
+            units=meter_of(self.pricing)(usage),
             over=anyio.Event(),
         )
         self.jobs[job.job_id] = job

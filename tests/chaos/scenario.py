@@ -1,5 +1,6 @@
 """A scenario drawn from a seed: who the providers are, what is asked, by which rules, and what dies."""
 
+import math
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -12,6 +13,7 @@ from chaos.steps import AcceptsThenHangs, Disowns, PoisonRow, Refuses
 from qiskit.primitives.containers.estimator_pub import EstimatorPub
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 
+from qiskit_gateway.backends.allowance import Allowance
 from qiskit_gateway.backends.limits import Limits
 from qiskit_gateway.backends.pricing import Pricing
 from qiskit_gateway.backends.scripted import (
@@ -158,6 +160,7 @@ def drawn(seed: int) -> Scenario:
     scenario.providers = _providers(rng, scenario, list(range(next(codes))))
     _add_disowned(scenario)
     _add_checks(scenario)
+    _add_allowances(scenario)
     scenario.policy = _policy(rng, scenario)
     if scenario.journal:
         scenario.deaths = [_death(rng) for _ in range(rng.choice([0, 1, 1, 2, 4]))]
@@ -179,6 +182,27 @@ def _add_checks(scenario):
     rng = random.Random(f"checked {scenario.seed}")  # Seeds without stay what they were.
     if rng.random() < 0.15:
         scenario.unchecked = [one for one in scenario.providers if rng.random() < 0.6]
+
+
+def _add_allowances(scenario):
+    """Let some providers do some work for nothing, and some of those nothing more than that."""
+    rng = random.Random(f"allowances {scenario.seed}")  # Seeds without stay what they were.
+    if rng.random() > 0.3:
+        return
+    shared = rng.choice([0.5, 1.0, math.inf])
+    for provider in scenario.providers:
+        if rng.random() < 0.7:
+            name = rng.choice(["", "", "shared"])
+            usd_per_unit = shared if name else rng.choice([0.5, 1.0, math.inf])
+            if provider is scenario.providers[0] and scenario.lenient:
+                name, usd_per_unit = "", 0.5  # All can be done there.
+            provider.pricing = Allowance(
+                meter=rng.choice([provider.pricing, Pricing(per_circuit=1.0)]),
+                amount=2.5 if name else rng.choice([0.0, 0.31, 2.0, 20.0]),
+                used=0.5 if name else rng.choice([0.0, 0.1]),
+                usd_per_unit=usd_per_unit,
+                name=name,
+            )
 
 
 def _disowned(rng):

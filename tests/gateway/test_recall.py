@@ -395,6 +395,18 @@ def test_unknown_fate_is_handled_as_the_policy_says(on_unknown, lost):
     assert circuits(found) + given_up == 40
 
 
+@pytest.mark.parametrize(("kind", "usd"), [(SimulatedMember, 0.0), (Deaf, 1.024)])
+def test_a_cancelled_job_costs_what_it_may_have_cost(kind, usd):
+    """Where the provider has confirmed it, that is nothing."""
+    fleet = [kind("slow", circuit_seconds=1e6, pricing=PER_SHOT)]
+    policy = fastest(deadline_seconds=100, cancel_seconds=10)
+
+    found = simulate(fleet, work(1), seed=1, policy=policy)
+
+    assert found.given_up
+    assert found.cost_usd == pytest.approx(usd)
+
+
 def back_late():
     """Return a fleet whose second member has a long queue at first, and none from then on."""
     return [

@@ -18,6 +18,7 @@ from worlds import (
     terms,
 )
 
+from qiskit_gateway.allowances import Allotment
 from qiskit_gateway.events import (
     Cancel,
     FleetClosed,
@@ -502,6 +503,29 @@ def test_work_that_one_member_is_too_dear_for_goes_to_another_at_once(spread):
     _, first = started(policy, members, [Task(index=0, rows=1, shots=10)])
 
     assert {one.member for one in first if isinstance(one, Submit)} == {"b"}
+
+
+@pytest.mark.parametrize("why", ["budget", "allowance"])
+def test_work_that_the_last_member_is_too_dear_for_goes_back_to_one_that_failed_at_it(why):
+    """A member that failed by accident is asked again where nobody else is left."""
+
+    def price(jobs, circuits, circuit_shots, seconds):
+        return jobs * 0.5
+
+    budget = Budget(per_member_usd={"b": 0.1}, on_exhausted="move")
+    used_up = Allotment(name="b", amount=0.0, usd_per_unit=math.inf)
+    policy = failover("a", "b", budget=budget if why == "budget" else None)
+    members = [
+        Terms(name="a", order=0, price=price),
+        Terms(name="b", order=1, price=price, allotment=used_up if why == "allowance" else None),
+    ]
+    scheduler, first = started(policy, members, [Task(index=0, rows=1, shots=10)])
+    (submit,) = (one for one in first if isinstance(one, Submit))
+
+    failed = ShardFailed(shard=submit.shard.index, failure=TRANSIENT, reason="busy")
+    again = [one.member for one in scheduler.handle(failed, 1.0) if isinstance(one, Submit)]
+
+    assert again == ["a"]
 
 
 def test_a_run_ends_when_its_only_member_is_too_dear_for_what_is_left_of_a_row():
