@@ -14,7 +14,7 @@ Rows = NDArray[np.uint8]
 # Texts and characters parsed at once: enough to hide numpy's cost per call, few enough to stay in
 # the cache and below the size from which the allocator asks the kernel for every array.
 _TEXTS, _CHARACTERS = 24_000, 200_000
-_ZERO, _LETTER_A, _MARK = ord("0"), ord("a"), ord("x")
+_ZERO, _LETTER_A, _MARK, _GAP = ord("0"), ord("a"), ord("x"), "\n"
 # The last bytes of a word, by their number.
 _OWN = np.array([(1 << 64) - (1 << 64 - 8 * number) for number in range(9)], np.uint64)
 
@@ -30,24 +30,29 @@ def rows_of_integers(values: Iterable[int], width: int) -> Rows:
     return np.frombuffer(packed, np.uint8).reshape(-1, width)
 
 
-def rows_of_hex(groups: Iterable[Sequence[str]], width: int) -> Rows:
+def rows_of_hex(
+    groups: Iterable[Sequence[str]], width: int, *, loose: Iterable[Sequence[str]] = ()
+) -> Rows:
     """Return canonical hexadecimal texts as rows, group after group.
 
     Canonical is what Aer writes: ``0x``, lower case, no leading zeros. So distinct texts have
-    distinct rows. That each text begins with ``0x`` is the caller's to know: where some do not,
-    the others may be taken to end elsewhere (``0x50 x1`` reads as ``0x5 0x1``).
+    distinct rows.
 
     Args:
         groups: The texts.
         width: How many bytes a row needs. It has more, zeros in front: up to a multiple of 4,
             but for rows of a single byte.
+        loose: More texts, which are read faster. That each of them begins with ``0x`` is the
+            caller's to know: where some do not, others may be taken to end elsewhere (``0x50 x1``
+            reads as ``0x5 0x1``).
 
     Raises:
         TypeError: If some text is no string.
         ValueError: If some text is not canonical, or wider than ``width`` bytes.
     """
     most = min(_TEXTS, _CHARACTERS // (2 * width + 2) + 1)
-    parts = [_parse(batch, width) for batch in _batches(groups, most)]
+    parts = [_parse(batch, width, _GAP) for batch in _batches(groups, most)]
+    parts += [_parse(batch, width, "") for batch in _batches(loose, most)]
     return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
@@ -67,47 +72,53 @@ def _batches(groups: Iterable[Sequence[str]], most: int) -> Iterator[list[Sequen
         yield batch
 
 
-def _parse(groups: Sequence[Sequence[str]], width: int) -> Rows:
+def _parse(groups: Sequence[Sequence[str]], width: int, gap: str) -> Rows:
     # All texts are joined and parsed as one. As each has exactly one "x", at its second place,
     # the x's tell where each text begins and ends; one more beginning marks the end of the last.
     # The zeros in front are room to read too far back.
     count, room = sum(map(len, groups)), _room(width)
-    text = "".join(["0" * room, *map("".join, groups), "0x"])
+    text = gap.join(["0" * room, *map(gap.join, groups), "0x"])
     chars = np.frombuffer(text.encode("ascii"), np.uint8)
     is_mark = chars == _MARK
     is_letter = chars - np.uint8(_LETTER_A) < 6
     digits = np.count_nonzero(is_letter) + np.count_nonzero(chars - np.uint8(_ZERO) < 10)
-    if not is_mark[room + 1] or np.count_nonzero(is_mark) != count + 1:
+    if not is_mark[room + len(gap) + 1] or np.count_nonzero(is_mark) != count + 1:
         raise ValueError("a text does not have one x, at its second place")
-    if digits + count + 1 != len(chars):
+    if digits + (count + 1) * (1 + len(gap)) != len(chars):
         raise ValueError("a text has characters that are no hexadecimal digits")
-    if (is_mark[1:] & (chars[:-1] != _ZERO)).any():
+    if (is_mark[1:] & (chars[:-1] != _ZERO)).any() or (
+        gap and (is_mark[2:] & (chars[:-2] != ord(gap))).any()
+    ):
         raise ValueError("a text does not begin with 0x")
-    if (is_mark[2:] & is_mark[:-2]).any():
+    beginning = 2 + len(gap)
+    if (is_mark[beginning:] & is_mark[:-beginning]).any():
         raise ValueError("a text has no digits")
     # A digit's value is the low half of its code, and a letter's is that and 9.
     nibbles = chars & np.uint8(15)
     nibbles += is_letter.view(np.uint8) * np.uint8(9)
     nibbles *= (~is_mark).view(np.uint8)
     if width == 1:
-        return _bytes(nibbles[room:], is_mark[room:])
-    return _windows(nibbles, np.flatnonzero(is_mark), width)
+        return _bytes(nibbles[room:], is_mark[room:], beginning)
+    return _windows(nibbles, np.flatnonzero(is_mark), width, beginning)
 
 
-def _bytes(nibbles: NDArray[np.uint8], is_mark: NDArray[np.bool_]) -> Rows:
+def _bytes(nibbles: NDArray[np.uint8], is_mark: NDArray[np.bool_], beginning: int) -> Rows:
     """Return the last two nibbles of each text; an "x" among them reads as 0."""
-    pairs = nibbles[:-3] * np.uint8(16)  # Shifts of bytes are slow.
-    pairs |= nibbles[1:-2]
-    values = pairs.compress(is_mark[3:])
+    pairs = nibbles[: -1 - beginning] * np.uint8(16)  # Shifts of bytes are slow.
+    pairs |= nibbles[1:-beginning]
+    values = pairs.compress(is_mark[1 + beginning :])
     # No text is shorter than its value needs. So if all are as long as that together, each is.
-    if len(nibbles) != 3 * len(values) + np.count_nonzero(values > 15) + 2:
+    digits = len(values) + np.count_nonzero(values > 15)
+    if len(nibbles) != beginning * (len(values) + 1) + digits:
         raise ValueError("a text has leading zeros or too many digits")
     return values[:, np.newaxis]
 
 
-def _windows(nibbles: NDArray[np.uint8], marks: NDArray[np.intp], width: int) -> Rows:
+def _windows(
+    nibbles: NDArray[np.uint8], marks: NDArray[np.intp], width: int, beginning: int
+) -> Rows:
     """Return the nibbles before the end of each text, as far as they are its own."""
-    ends, starts = marks[1:] - 1, marks[:-1] + 1
+    ends, starts = marks[1:] - (beginning - 1), marks[:-1] + 1
     digits = ends - starts
     fewest, size = digits.min(), _room(width)
     if digits.max() > 2 * width or ((nibbles.take(starts) == 0) & (digits > 1)).any():

@@ -6,7 +6,7 @@ histogram equals the counts, or where there are no counts.
 
 from array import array
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import accumulate, pairwise
 from typing import Any, NamedTuple
 
@@ -21,6 +21,9 @@ from qiskit_gateway.backends.bits import (
     rows_of_integers,
 )
 from qiskit_gateway.backends.wiring import Codec, Layout
+
+# Fewer texts than that are looked at by themselves: to parse them by themselves takes longer.
+_FEW = 1000
 
 
 class Raw(NamedTuple):
@@ -62,10 +65,13 @@ def read_hex(block: Sequence[Raw]) -> list[Content]:
         ValueError: If some name is no canonical hexadecimal text, or does not fit the circuit.
     """
     layout = block[0].codec.numbers
+    names, shots = [list(raw.counts) for raw in block], [raw.memory for raw in block]
     # Memory beside counts is compared with them; texts that are all there is must be whole.
-    _require_prefix([raw.counts or raw.memory for raw in block])
-    texts = [list(raw.counts) for raw in block] + [raw.memory for raw in block]
-    padded = rows_of_hex(texts, layout.width)
+    whole, loose = (names, shots) if all(names) else (names + shots, [])
+    if sum(map(len, whole)) < _FEW:
+        _require_prefix(whole)
+        whole, loose = [], whole + loose
+    padded = rows_of_hex(whole, layout.width, loose=loose)
     # As one value for each row, since numpy copies a few bytes a row one by one.
     rows = padded[:, padded.shape[1] - layout.width :].view(f"V{layout.width}").copy()
     rows = rows.view(np.uint8)
@@ -73,7 +79,7 @@ def read_hex(block: Sequence[Raw]) -> list[Content]:
         raise ValueError("an outcome does not fit the circuit")
     counts = _together([list(raw.counts.values()) for raw in block])
 
-    ends = [0, *accumulate(map(len, texts))]
+    ends = [0, *accumulate(map(len, names + shots))]
     agrees = [False] * len(block)
     if any(raw.memory and raw.counts for raw in block):
         prints = fingerprints(padded)
@@ -93,8 +99,8 @@ def read_hex(block: Sequence[Raw]) -> list[Content]:
     return contents
 
 
-def _require_prefix(groups: Sequence[Collection[str]]) -> None:
-    """Make sure that each text begins with ``0x``: parsed as one, they could run into each other."""
+def _require_prefix(groups: Sequence[Sequence[str]]) -> None:
+    """Make sure that each text begins with ``0x``."""
     joined = "\n".join(["", *map("\n".join, groups)])
     if joined.count("\n0x") != sum(map(len, groups)):
         raise ValueError("a text does not begin with 0x")

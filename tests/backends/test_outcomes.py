@@ -211,8 +211,12 @@ def test_hex_is_parsed_as_python_does(num_bits, seed, size):
     values = [int.from_bytes(rng.bytes(width)) & ((1 << int(length)) - 1) for length in lengths]
     texts = list(map(hex, values))
     cut = int(rng.integers(0, size))
-    rows = rows_of_hex([texts[:cut], [], texts[cut:]], width)
-    assert [int.from_bytes(row.tobytes()) for row in rows] == values
+    for rows in (
+        rows_of_hex([texts[:cut], [], texts[cut:]], width),
+        rows_of_hex([texts[:cut]], width, loose=[texts[cut:]]),
+        rows_of_hex([], width, loose=[texts[:cut], [], texts[cut:]]),
+    ):
+        assert [int.from_bytes(row.tobytes()) for row in rows] == values
 
 
 @pytest.mark.parametrize("width", [1, 3])
@@ -247,6 +251,16 @@ def test_hex_is_parsed_as_python_does(num_bits, seed, size):
 def test_other_texts_are_no_canonical_hex(texts, width):
     """Only what Aer writes is taken as that; everything else is refused, not misread."""
     with pytest.raises(ValueError, match=r"text|ascii"):
+        rows_of_hex([texts], width)
+    with pytest.raises(ValueError, match=r"text|ascii"):
+        rows_of_hex([], width, loose=[texts])
+
+
+@pytest.mark.parametrize("width", [1, 3])
+@pytest.mark.parametrize("texts", [["0x50", "x1"], ["0x1\n0", "x2"], ["0x1\n0x2", ""]])
+def test_texts_that_run_into_each_other_are_told_apart(texts, width):
+    """Together they may read as canonical texts that end elsewhere; each is looked at by itself."""
+    with pytest.raises(ValueError, match="text"):
         rows_of_hex([texts], width)
 
 
