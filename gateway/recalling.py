@@ -21,6 +21,7 @@ from qiskit_gateway.policies.failure import Failure
 from qiskit_gateway.policies.offer import Offer
 from qiskit_gateway.policies.recall import Where, covers
 from qiskit_gateway.policies.verdict import Verdict
+from qiskit_gateway.sparing import Sparer
 from qiskit_gateway.state import Flight, RunState
 from qiskit_gateway.terms import ROUNDING_SECONDS
 from qiskit_gateway.workload import Load
@@ -55,6 +56,7 @@ class Recaller:
         self._next_check = -math.inf
         self._asks = False
         self._balancer = Balancer(state, self._may_be_asked_back)
+        self._sparer = Sparer(state, self._may_be_relieved, self._is_allowed, self._send_spare)
 
     # -- work that is overdue ------------------------------------------------------------------
 
@@ -95,7 +97,7 @@ class Recaller:
                 yield from self._ask_if_useful(index, late, now)
         if self._relieves and now >= self._next_check - ROUNDING_SECONDS:
             self._next_check = now + _CHECK_SECONDS
-            asked = [*self._balancer.look(now), *self._relieve(now)]
+            asked = [*self._balancer.look(now), *self._relieve(now), *self._spare(now)]
             self._asks = bool(asked)
             yield from asked
 
@@ -240,8 +242,15 @@ class Recaller:
     @property
     def _relieves(self) -> bool:
         rules = self._policy
-        never = rules.idle == rules.tied == "never" or len(self._terms) == 1
-        return not (never or self._state.settled)
+        never = rules.idle == rules.tied == "never" and not self._spares
+        return not (never or len(self._terms) == 1 or self._state.settled)
+
+    @property
+    def _spares(self) -> bool:
+        return self._balancer.applies and self._sparer.applies
+
+    def _spare(self, now: float) -> Iterator[Instruction]:
+        return self._sparer.look(now) if self._spares else iter(())
 
     def _idle(self, now: float) -> list[str]:
         """Return the healthy members that have nothing of ours, and for which nothing waits."""
@@ -293,8 +302,8 @@ class Recaller:
         # Queued at both, it does not matter how long the queue there is thought to be.
         at_once = replace(there, wait_seconds=0.0)
         if all(self._covered(self._policy.tied, name) for name in both):
-            fits = self._fits(flight, member) and best(at_once) < best(here)
-            return self._tie(index, flight, member, now) if fits else []
+            fits = self._state.fits(flight.shard, member) and best(at_once) < best(here)
+            return self._tie(index, member, now) if fits else []
         seconds = there.wait_seconds + there.run_seconds
         sooner = left > self._policy.gain_times * seconds + self._policy.gain_seconds
         if not sooner or best(there) >= best(here):
@@ -304,40 +313,40 @@ class Recaller:
         flight.asked = "idle"
         return [Recall(shard=index, unless="perhaps running")]
 
-    def _fits(self, flight: Flight, member: str) -> bool:
-        """Return whether a member can take a shard as it is."""
-        state, shard, terms = self._state, flight.shard, self._terms[member]
-        tasks = [state.tasks[piece.task] for piece in shard.pieces]
-        if any(member in task.refusals for task in tasks) or terms.min_shots > shard.shots:
-            return False
-        payload = sum(
-            piece.rows * task.payload_bytes for piece, task in zip(shard.pieces, tasks, strict=True)
-        )
-        return (
-            shard.circuits <= (terms.max_circuits or shard.circuits)
-            and shard.shots <= (terms.max_shots or shard.shots)
-            and payload <= (terms.max_payload_bytes or payload)
-        )
-
-    def _tie(self, index: int, flight: Flight, member: str, now: float) -> list[Instruction]:
+    def _tie(self, index: int, member: str, now: float) -> list[Instruction]:
         """Queue a shard at a second member as well, if there is money for both."""
+        submits = self._send_twin(index, member, now)
+        twins = (index, *(submit.shard.index for submit in submits))
+        return [*submits, *(Watch(shard=shard) for shard in twins if submits)]
+
+    def _send_twin(self, index: int, member: str, now: float) -> list[Submit]:
+        flight = self._state.flights[index]
         submit = self._launch(member, flight.group, now)
         if isinstance(submit, Verdict):
             return []
         twin = submit.shard.index
         self.watch_over(twin)
         flight.twin, self._state.flights[twin].twin = twin, index
-        return [submit, Watch(shard=index), Watch(shard=twin)]
+        return [submit]
+
+    def _is_allowed(self, flight: Flight, member: str, now: float) -> bool:
+        return self._offer(member, flight, now) is not None
+
+    def _send_spare(self, index: int, member: str, now: float) -> Sequence[Instruction]:
+        submits = self._send_twin(index, member, now)
+        for submit in submits:
+            self._state.flights[submit.shard.index].spare = True
+        return submits
 
     def started(self, event: ShardStarted) -> Iterator[Instruction]:
         """Take in that one of two jobs for the same pieces has begun: the other is not needed."""
         flight = self._state.flights.get(event.shard)
-        if flight is None or flight.twin not in self._state.flights:
+        twin = None if flight is None else self._state.twin_of(flight)
+        if flight is None or twin is None or self._state.has_spare(flight):
             return
-        twin = self._state.flights[flight.twin]
         if not twin.asked and not twin.surplus and not twin.recalled:
             twin.asked = "tied"
-            yield Recall(shard=flight.twin, unless="perhaps running")
+            yield Recall(shard=twin.shard.index, unless="perhaps running")
 
     def claim(self, index: int) -> bool:
         """Return whether what a shard has brought counts; what its twin brings then does not."""

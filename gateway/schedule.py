@@ -238,9 +238,10 @@ class Scheduler:
         """Return whether a shard may be tried again where it is.
 
         One that was sent to find out whether its member is well again is not tried twice there,
-        and none beyond the budget.
+        nor one that is queued elsewhere in case it fails, and none beyond the budget.
         """
-        if self._state.flights[shard].probing:
+        flight = self._state.flights[shard]
+        if flight.probing or self._state.has_spare(flight):
             return False
         paid = failure.submitted is not False
         if paid and not self._state.purse.affords_again(self._state.key(shard), now):

@@ -39,6 +39,7 @@ class Flight:
         looks: How often it was late and stayed where it is.
         twin: The number of the other shard that carries the same pieces, while it is in flight.
         surplus: Whether its twin has brought the pieces: they are not its own any more.
+        spare: Whether it was sent in case its twin fails.
         rest: How that twin finished, and the twin: what it did not bring waits until it is known
             what became of this one.
         alone: Whether its member had nothing else of ours when it was sent.
@@ -64,6 +65,7 @@ class Flight:
     looks: int = 0
     twin: int | None = None
     surplus: bool = False
+    spare: bool = False
     rest: "tuple[ShardFinished, Flight] | None" = None
     alone: bool = False
     queued_until: float | None = None
@@ -164,6 +166,25 @@ class RunState:
         """Return the other shard in flight that carries the same pieces, if there is one."""
         return None if flight.twin is None else self.flights.get(flight.twin)
 
+    def has_spare(self, flight: Flight) -> bool:
+        """Return whether a shard has a second job in case it fails, or is that job."""
+        twin = self.twin_of(flight)
+        return twin is not None and (flight.spare or twin.spare)
+
+    def fits(self, shard: Shard, member: str) -> bool:
+        """Return whether a member can take a shard as it is."""
+        terms, tasks = self.planner.terms[member], [self.tasks[one.task] for one in shard.pieces]
+        if any(member in task.refusals for task in tasks) or terms.min_shots > shard.shots:
+            return False
+        payload = sum(
+            piece.rows * task.payload_bytes for piece, task in zip(shard.pieces, tasks, strict=True)
+        )
+        return (
+            shard.circuits <= (terms.max_circuits or shard.circuits)
+            and shard.shots <= (terms.max_shots or shard.shots)
+            and payload <= (terms.max_payload_bytes or payload)
+        )
+
     def leave_to_twin(self, flight: Flight, barred: Barred) -> bool:
         """Return whether the pieces of a shard that ended are another's business.
 
@@ -177,7 +198,8 @@ class RunState:
                 flight.group = replace(flight.group, barred=barred)
             return flight.surplus
         # Whatever was claimed came to nothing: what the twin brings counts.
-        twin.twin, twin.surplus, twin.group = None, False, replace(twin.group, barred=barred)
+        twin.twin, twin.surplus, twin.spare = None, False, False
+        twin.group = replace(twin.group, barred=barred)
         return True
 
     def land(self, index: int, now: float, *, ran: bool = True) -> Flight:

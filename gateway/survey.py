@@ -19,7 +19,7 @@ from qiskit_gateway.backends.examination import usual_jobs
 from qiskit_gateway.backends.faults import translate
 from qiskit_gateway.backends.fleet import Fleet
 from qiskit_gateway.backends.member import FleetMember
-from qiskit_gateway.backends.pricing import Usage, needs_gates, needs_seconds
+from qiskit_gateway.backends.pricing import FREE, Usage, needs_gates, needs_seconds
 from qiskit_gateway.kinds import with_kinds
 from qiskit_gateway.policies.policy import Policy
 from qiskit_gateway.terms import Terms
@@ -53,6 +53,7 @@ def terms_of(member: FleetMember, order: int) -> Terms:
         overlaps=member.overlaps,
         price=price,
         allotment=allotment,
+        free=member.pricing == FREE,
         job_fee_usd=fee,
         check=_check_of(member),
     )

@@ -10,6 +10,7 @@ from typing import Literal, get_args
 from qiskit_gateway.policies.arguments import check_choice, check_number
 
 Where = Literal["never", "free", "always"]
+Spare = Literal["never", "free"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +29,10 @@ class RecallPolicy:
             finish, whenever what was learned of speeds says so, or a member is stuck.
         tied: Where to queue a shard at a second, idle member as well, once nothing else waits; when
             one of the two begins, the other is asked to cancel it.
+        spare: Where to queue a shard a second time in case it fails, once nothing else waits, under a
+            policy that minimizes the time to finish: where members have failed, and whoever fails
+            next would have to queue anew. ``"free"`` is at members that ask nothing at all; the
+            second job is due only when the first should have ended, and is cancelled when that has.
         overdue_times: Work is overdue after so many times what was expected, its queue included,
             at least 1,
         overdue_seconds: and so many seconds more;
@@ -41,6 +46,7 @@ class RecallPolicy:
     overdue: Where = "always"
     idle: Where = "free"
     tied: Where = "never"
+    spare: Spare = "free"
     overdue_times: float = 3.0
     overdue_seconds: float = 300.0
     unseen_seconds: float = 3600.0
@@ -50,6 +56,7 @@ class RecallPolicy:
     def __post_init__(self) -> None:
         for name in ("overdue", "idle", "tied"):
             check_choice(name, getattr(self, name), get_args(Where))
+        check_choice("spare", self.spare, get_args(Spare))
         check_number("overdue_times", self.overdue_times, low=1.0)
         check_number("overdue_seconds", self.overdue_seconds)
         check_number("unseen_seconds", self.unseen_seconds)

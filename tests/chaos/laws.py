@@ -264,11 +264,13 @@ def _repeats(record):
 
 def _may_be_tied(world, one, other):
     """Return whether the rules allow two members to have the same shard at once, on purpose."""
-    if one.member == other.member or world.scenario.policy.recall.tied == "never":
+    rules = world.scenario.policy.recall
+    if one.member == other.member or rules.tied == rules.spare == "never":
         return False
+    # Where there is no fee nothing is paid at all.
     fees = {one.name: meter_of(one.pricing).per_job for one in world.scenario.providers}
     free = fees[one.member] == fees[other.member] == 0
-    return free or world.scenario.policy.recall.tied == "always"
+    return free or rules.tied == "always"
 
 
 def _name(attempt):

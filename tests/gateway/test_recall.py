@@ -190,6 +190,28 @@ def chaos(seed: int) -> Chaos:
     return Chaos(seed, tasks, members, policy)
 
 
+def congested(seed: int) -> Chaos:
+    """Return a random world in which members are known, have failed, and all have a queue."""
+    dice = random.Random(seed)
+    members = [
+        terms(f"m{order}", order, max_circuits=dice.choice([1, 3]), free=dice.random() < 0.9)
+        for order in range(dice.randint(2, 4))
+    ]
+    tasks = [Task(index=n, rows=dice.randint(5, 30), shots=10, group=n) for n in range(2)]
+    recall = RecallPolicy(
+        idle=dice.choice(["never", "free"]), tied=dice.choice(["never", "never", "free"])
+    )
+    retry = RetryPolicy(on_unknown=dice.choice(["move", "wait", "fail"]))
+    breaker = BreakerPolicy(failures=dice.randint(3, 9), eject_seconds=5.0)
+    policy = fastest(recall=recall, retry=retry, breaker=breaker)
+    world = Chaos(seed, tasks, members, policy)
+    for member in members:
+        standing = world.standing.of(member.name)
+        standing.queue_seconds, standing.failure_rate = 50.0, dice.choice([0.0, 0.2])
+        standing.speed.observe(1, 10, dice.choice([0.1, 1.0, 5.0]))
+    return world
+
+
 def assert_lawful(world: Chaos) -> None:
     """Assert that each shot was booked or given up once, and that nothing is held any more."""
     assert_tiled(world.tasks, [*world.done, *(one.piece for one in world.end.given_up)])
@@ -207,6 +229,17 @@ def assert_lawful(world: Chaos) -> None:
 def test_whatever_is_recalled_or_tied_each_shot_counts_once(seed, stop_at):
     """Confirmed, refused, hung, late, tied, stopped: nothing is lost, doubled, or left reserved."""
     world = chaos(seed)
+
+    world.live(stop_at=stop_at)
+
+    assert_lawful(world)
+
+
+@given(st.integers(0, 1 << 40), st.sampled_from([None, None, 60.0]))
+@settings(max_examples=200, deadline=None)
+def test_whatever_has_a_spare_counts_once(seed, stop_at):
+    """Failed, taken back, late, tied, stopped: nothing is lost, doubled, or left reserved."""
+    world = congested(seed)
 
     world.live(stop_at=stop_at)
 
