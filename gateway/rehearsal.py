@@ -7,7 +7,8 @@ the circuits. Nothing is sent, and no shot is sampled.
 
 import math
 import threading
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Mapping, Sequence
+from contextlib import suppress
 from copy import copy
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -17,9 +18,10 @@ from typing import Any, TypeVar
 import anyio
 import numpy as np
 
-from qiskit_gateway.backends.batch import Program
+from qiskit_gateway.backends.batch import Batch, Program
 from qiskit_gateway.backends.errors import BackendError, Refused
 from qiskit_gateway.backends.estimates import Estimate, GateCounts
+from qiskit_gateway.backends.examination import usual_jobs
 from qiskit_gateway.backends.fleet import Fleet
 from qiskit_gateway.backends.member import FleetMember
 from qiskit_gateway.backends.outcomes import Outcome
@@ -32,7 +34,7 @@ from qiskit_gateway.merge import Coverage, Receipt, book_outcomes
 from qiskit_gateway.policies.policy import Policy
 from qiskit_gateway.record import Attempt
 from qiskit_gateway.standing import FleetStanding, Standing
-from qiskit_gateway.survey import Answer, foretell
+from qiskit_gateway.survey import Answer, foretell, is_unchecked
 from qiskit_gateway.work import Work
 from qiskit_gateway.workload import Piece
 
@@ -238,9 +240,25 @@ class _Books:
 
 
 class _StandIn(SimulatedMember):
-    """A model of a real member, which says of circuits what that one said."""
+    """A model of a real member, which says of circuits what that one said.
+
+    Attributes:
+        answers: What that was.
+        unchecked: Whether that one is still to be checked before its first job.
+    """
 
     answers: Mapping[int, Answer]
+    unchecked: bool
+
+    def checks(self) -> Generator[Batch, Any, None] | None:
+        """Return the jobs that a check usually takes, if it is due."""
+        return self._checks() if self.unchecked else None
+
+    def _checks(self) -> Generator[Batch, Any, None]:
+        for batch in usual_jobs(self.limits):
+            with suppress(Refused):
+                yield batch
+        self.unchecked = False
 
     async def estimate(self, program: Program) -> Estimate:
         """Return what the real member said; it knows of no gates where that one cannot tell."""
@@ -287,7 +305,7 @@ def _stand_in(member: FleetMember, work: Work, prospect: Prospect, seed: int) ->
         seed=seed,
     )
     stand_in.overlaps = member.overlaps
-    stand_in.answers = answers
+    stand_in.answers, stand_in.unchecked = answers, is_unchecked(member)
     return stand_in
 
 

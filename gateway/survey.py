@@ -76,10 +76,15 @@ def allotment_of(member: FleetMember) -> Allotment | None:
     )
 
 
+def is_unchecked(member: FleetMember) -> bool:
+    """Return whether a member is still to be checked before its first job."""
+    checks = getattr(member, "checks", None)
+    return checks is not None and checks() is not None
+
+
 def _check_of(member: FleetMember) -> tuple[Load, ...]:
     """Return the jobs that the check of a member usually takes, if it is to be checked."""
-    checks = getattr(member, "checks", None)
-    if checks is None or checks() is None:
+    if not is_unchecked(member):
         return ()
     batches = usual_jobs(member.limits)
     return tuple(Load(batch.circuits, batch.circuits * batch.shots) for batch in batches)

@@ -86,6 +86,31 @@ def test_what_a_check_costs_is_reported_and_spent(scripted, tmp_path):
     assert_nothing_is_left(fleet)
 
 
+def test_a_quote_holds_the_price_of_a_check_that_is_due(scripted):
+    """It is what the report says then; checked once, the member costs its work alone."""
+    backend = scripted()
+    sampler = RouterSampler(Fleet([checked(backend)]), policy=policy())
+
+    quote = sampler.quote([flipped()])
+
+    assert not backend.jobs
+    assert (quote.jobs, quote["checked"].circuits) == (3, 13 + 1)
+    assert quote.price_usd == pytest.approx(CHECK_USD + SHARD_USD)
+    job = sampler.run([flipped()])
+    job.result()
+    assert job.report().price_usd == pytest.approx(quote.price_usd)
+    assert sampler.quote([flipped()]).price_usd == pytest.approx(SHARD_USD)
+
+
+def test_a_quote_says_that_a_budget_is_too_small_for_a_check_and_the_work(scripted):
+    """Nothing of it would be sent, as by a run."""
+    poor = policy(budget=Budget(usd=CHECK_USD + SHARD_USD - 0.001))
+
+    quote = RouterSampler(checked(scripted()), policy=poor).quote([flipped()])
+
+    assert (quote.jobs, quote.price_usd, quote.shots_not_done) == (0, 0, 1024)
+
+
 @pytest.mark.parametrize(
     "budget",
     [
