@@ -3,28 +3,21 @@
 import itertools
 import math
 from collections import Counter
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import invariant, precondition, rule
 from qiskit import QuantumCircuit
 from qiskit.providers.basic_provider import BasicSimulator
+from side_by_side import DAY, SIZES, SideBySide
 
 from qiskit_gateway import RouterSampler, simulate
 from qiskit_gateway.allowances import Allotment, Pot
 from qiskit_gateway.backends import Allowance, Fleet, Limits, Member, Pricing, SimulatedMember
 from qiskit_gateway.bids import Bid, Credit, JobPrice
 from qiskit_gateway.events import (
-    Cancel,
-    Done,
-    ShardCancelled,
-    ShardFailed,
-    ShardFinished,
-    ShardRefused,
-    Submit,
-    Tick,
     TryFailed,
 )
 from qiskit_gateway.frontier import Frontier
@@ -34,15 +27,6 @@ from qiskit_gateway.schedule import Scheduler
 from qiskit_gateway.standing import FleetStanding
 from qiskit_gateway.terms import Terms
 from qiskit_gateway.workload import Task
-
-DAY = 86_400.0
-FAILURES = [
-    Failure(transient=True, submitted=True),
-    Failure(transient=True, submitted=False),
-    Failure(transient=True, throttled=True, submitted=False),
-    Failure(transient=True, submitted=None, fault="network"),
-    Failure(transient=False, fault="caller"),
-]
 
 
 def tariff(fee, each):
@@ -84,29 +68,16 @@ class Use:
     free: float
 
 
-@dataclass(eq=False)
-class Going:
-    """A run that goes on."""
+class ConcurrentRuns(SideBySide):
+    """Runs over one fleet whose members leave some work free."""
 
-    scheduler: Scheduler
-    flying: dict[int, tuple[Submit, Use]] = field(default_factory=dict)
-
-
-class ConcurrentRuns(RuleBasedStateMachine):
-    """Runs over one fleet whose members leave some work free; anything may happen to any."""
-
-    @initialize()
-    def begin(self):
-        self.standing = FleetStanding()
-        self.terms = {one.name: one for one in members()}
-        self.now = 0.0
-        self.runs: list[Going] = []
-        self.uses: list[Use] = []
+    def __init__(self):
+        super().__init__(members())
 
     @precondition(lambda self: len(self.runs) < 4)
     @rule(
         preset=st.sampled_from([fastest, cheapest, round_robin, balanced]),
-        size=st.tuples(st.integers(1, 12), st.sampled_from([7, 10, 41])),
+        size=SIZES,
         usd=st.none() | st.sampled_from([0, 1]),
         settled=st.booleans(),
     )
@@ -114,27 +85,8 @@ class ConcurrentRuns(RuleBasedStateMachine):
         """A run begins, with a budget or none."""
         budget = None if usd is None else Budget(usd=usd, on_exhausted="move")
         keywords = {"usd_per_hour": 10} if preset is balanced else {}
-        scheduler = Scheduler(
-            [Task(index=0, rows=size[0], shots=size[1])],
-            list(self.terms.values()),
-            preset(budget=budget, retry=RetryPolicy(budget_floor=1000), **keywords),
-            standing=self.standing,
-            settled=settled,
-        )
-        run = Going(scheduler)
-        self.runs.append(run)
-        self.perform(run, scheduler.start(self.now))
-
-    def perform(self, run, instructions):
-        for instruction in instructions:
-            match instruction:
-                case Submit(shard=shard):
-                    run.flying[shard.index] = (instruction, self.book(run, instruction))
-                case Cancel(shard=index):
-                    self.end(run, index, ShardCancelled(shard=index))
-                case Done():
-                    run.scheduler.release_all(self.now)
-                    self.runs.remove(run)
+        policy = preset(budget=budget, retry=RetryPolicy(budget_floor=1000), **keywords)
+        self.start(policy, size, settled=settled)
 
     def book(self, run, submit):
         """Book a try; what is not free of it must be paid, to the cent."""
@@ -149,79 +101,13 @@ class ConcurrentRuns(RuleBasedStateMachine):
             assert price.usd == pytest.approx(paid * terms.allotment.usd_per_unit)
         assert math.isfinite(price.usd)
         assert price.usd >= 0
-        use = Use(submit.member, int(self.now // DAY), price.free_units)
-        self.uses.append(use)
-        return use
-
-    def end(self, run, index, event, *, refund=False):
-        _, use = run.flying.pop(index)
-        if refund:
-            self.uses.remove(use)
-        self.perform(run, run.scheduler.handle(event, self.now))
-
-    def any_flight(self, data):
-        flights = [(run, index) for run in self.runs for index in run.flying]
-        return data.draw(st.sampled_from(flights)) if flights else None
-
-    @rule(data=st.data(), failure=st.none() | st.sampled_from(FAILURES))
-    def end_shard(self, data, failure):
-        """A shard comes back, or fails before or after the provider took it."""
-        if (found := self.any_flight(data)) is None:
-            return
-        run, index = found
-        if failure is None:
-            self.end(run, index, ShardFinished(shard=index))
-            return
-        event = ShardFailed(shard=index, failure=failure, reason="it failed")
-        self.end(run, index, event, refund=failure.submitted is False)
-
-    @rule(data=st.data(), confirmed=st.booleans(), refused=st.booleans())
-    def take_back(self, data, confirmed, refused):
-        """A shard is refused before it is sent, or cancelled, surely or perhaps."""
-        if (found := self.any_flight(data)) is None:
-            return
-        run, index = found
-        if refused:
-            self.end(run, index, ShardRefused(shard=index, reasons={0: "too wide"}), refund=True)
-        else:
-            event = ShardCancelled(shard=index, confirmed=confirmed)
-            self.end(run, index, event, refund=confirmed)
-
-    @rule(data=st.data(), failure=st.sampled_from(FAILURES))
-    def retry(self, data, failure):
-        """A shard is tried again where it is, if that is allowed: at a price of its own."""
-        if (found := self.any_flight(data)) is None:
-            return
-        run, index = found
-        if not run.scheduler.may_retry(index, failure, self.now):
-            return
-        event = TryFailed(shard=index, failure=failure, reason="busy")
-        instructions = run.scheduler.handle(event, self.now)
-        submit, _ = run.flying[index]
-        if failure.submitted is not False:
-            run.flying[index] = (submit, self.book(run, submit))
-        self.perform(run, instructions)
-
-    @rule(seconds=st.sampled_from([1.0, DAY]))
-    def wait(self, seconds):
-        """Time passes, perhaps to the next day, and everybody looks again."""
-        self.now += seconds
-        for run in list(self.runs):
-            self.perform(run, run.scheduler.handle(Tick(), self.now))
-
-    @precondition(lambda self: self.runs)
-    @rule(data=st.data())
-    def tear_down(self, data):
-        """A run is torn down with jobs in flight."""
-        run = data.draw(st.sampled_from(self.runs))
-        run.scheduler.release_all(self.now)
-        self.runs.remove(run)
+        return Use(submit.member, int(self.now // DAY), price.free_units)
 
     @invariant()
     def no_more_is_free_than_there_is(self):
         """Of each allotment, no day's jobs had more for nothing than its amount."""
         used = Counter()
-        for use in self.uses:
+        for use in self.booked:
             allotment = self.terms[use.member].allotment
             if allotment is None:
                 assert not use.free
@@ -230,12 +116,6 @@ class ConcurrentRuns(RuleBasedStateMachine):
         amounts = {"shared": 3.0, "own": 2.0}
         for (name, _), units in used.items():
             assert units <= amounts[name] * (1 + 1e-9)
-
-    @invariant()
-    def nothing_stays_held(self):
-        """When no run goes on, nothing is set aside."""
-        if not self.runs:
-            assert not any(pot.held for pot in self.standing.pots.values())
 
 
 TestConcurrentRuns = ConcurrentRuns.TestCase

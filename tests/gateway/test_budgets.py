@@ -1,43 +1,29 @@
 """Budgets over several runs at once: whatever happens, none is ever exceeded."""
 
 import gc
-import itertools
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import initialize, invariant, precondition, rule
+from side_by_side import DAY, SIZES, SideBySide
 
 from qiskit_gateway.events import (
-    Cancel,
     Done,
     ShardCancelled,
-    ShardFailed,
     ShardFinished,
-    ShardRefused,
     Stop,
     Submit,
     Tick,
-    TryFailed,
 )
 from qiskit_gateway.policies import Budget, Policy, RetryPolicy, cheapest, fastest, round_robin
-from qiskit_gateway.policies.failure import Failure
 from qiskit_gateway.purse import Purse
 from qiskit_gateway.schedule import Scheduler
 from qiskit_gateway.standing import FleetStanding
 from qiskit_gateway.terms import Terms
 from qiskit_gateway.workload import Task
-
-DAY = 86_400.0
-FAILURES = [
-    Failure(transient=True, submitted=True),
-    Failure(transient=True, submitted=False),
-    Failure(transient=True, throttled=True, submitted=False),
-    Failure(transient=True, submitted=None, fault="network"),
-    Failure(transient=False, fault="caller"),
-]
 
 
 def tariff(fee, each, floor):
@@ -76,16 +62,6 @@ class Spending:
     shots: int
 
 
-@dataclass(eq=False)
-class Going:
-    """A run that goes on."""
-
-    scheduler: Scheduler
-    budget: Budget | None
-    number: int
-    flying: dict[int, tuple[Submit, Spending]] = field(default_factory=dict)
-
-
 budgets = st.builds(
     Budget,
     usd=st.none() | st.sampled_from([0, 0.5, 3]),
@@ -99,26 +75,22 @@ budgets = st.builds(
 )
 
 
-class ConcurrentRuns(RuleBasedStateMachine):
-    """Runs over one fleet, under budgets that some of them share; anything may happen to any."""
+class ConcurrentRuns(SideBySide):
+    """Runs over one fleet, under budgets that some of them share."""
+
+    def __init__(self):
+        super().__init__(members())
 
     @initialize(shared=st.lists(budgets, min_size=1, max_size=2))
     def begin(self, shared):
-        self.standing = FleetStanding()
-        self.terms = members()
-        self.shared = shared
-        self.seen = list(shared)
-        self.now = 0.0
-        self.runs: list[Going] = []
-        self.books: list[Spending] = []
-        self.numbers = itertools.count()
+        self.shared, self.seen = shared, list(shared)
 
     @precondition(lambda self: len(self.runs) < 4)
     @rule(
         which=st.integers(0, 3),
         own=budgets,
         preset=st.sampled_from([fastest, cheapest, round_robin]),
-        size=st.tuples(st.integers(1, 12), st.sampled_from([7, 10, 41])),
+        size=SIZES,
         settled=st.booleans(),
     )
     def start_run(self, *, which, own, preset, size, settled):
@@ -126,114 +98,25 @@ class ConcurrentRuns(RuleBasedStateMachine):
         budget = self.shared[which] if which < len(self.shared) else own
         self.seen.append(budget)
         policy = preset(budget=budget, retry=RetryPolicy(budget_floor=1000))
-        scheduler = Scheduler(
-            [Task(index=0, rows=size[0], shots=size[1])],
-            self.terms,
-            policy,
-            standing=self.standing,
-            settled=settled,
-        )
-        run = Going(scheduler, budget, next(self.numbers))
-        self.runs.append(run)
-        self.perform(run, scheduler.start(self.now))
+        self.start(policy, size, settled=settled)
 
-    def perform(self, run, instructions):
-        for instruction in instructions:
-            match instruction:
-                case Submit(shard=shard, member=member):
-                    spending = self.book(run, member, shard)
-                    run.flying[shard.index] = (instruction, spending)
-                case Cancel(shard=index):
-                    self.end(run, index, ShardCancelled(shard=index))
-                case Done():
-                    run.scheduler.release_all(self.now)
-                    self.runs.remove(run)
-
-    def book(self, run, member, shard):
-        terms = next(one for one in self.terms if one.name == member)
+    def book(self, run, submit):
+        shard, terms = submit.shard, self.terms[submit.member]
         shots = shard.circuits * shard.shots
-        spending = Spending(
-            budget=run.budget,
+        return Spending(
+            budget=run.policy.budget,
             run=run.number,
-            member=member,
+            member=submit.member,
             day=int(self.now // DAY),
             usd=terms.price(1, shard.circuits, shots, 0.0),
             shots=shots,
         )
-        self.books.append(spending)
-        return spending
-
-    def end(self, run, index, event, *, refund=False):
-        _, spending = run.flying.pop(index)
-        if refund:
-            self.books.remove(spending)
-        self.perform(run, run.scheduler.handle(event, self.now))
-
-    def any_flight(self, data):
-        flights = [(run, index) for run in self.runs for index in run.flying]
-        return data.draw(st.sampled_from(flights)) if flights else None
-
-    @rule(data=st.data(), failure=st.none() | st.sampled_from(FAILURES))
-    def end_shard(self, data, failure):
-        """A shard comes back, or fails before or after the provider took it."""
-        if (found := self.any_flight(data)) is None:
-            return
-        run, index = found
-        if failure is None:
-            self.end(run, index, ShardFinished(shard=index))
-            return
-        event = ShardFailed(shard=index, failure=failure, reason="it failed")
-        self.end(run, index, event, refund=failure.submitted is False)
-
-    @rule(data=st.data(), confirmed=st.booleans(), refused=st.booleans())
-    def take_back(self, data, confirmed, refused):
-        """A shard is refused before it is sent, or cancelled, surely or perhaps."""
-        if (found := self.any_flight(data)) is None:
-            return
-        run, index = found
-        if refused:
-            self.end(run, index, ShardRefused(shard=index, reasons={0: "too wide"}), refund=True)
-        else:
-            event = ShardCancelled(shard=index, confirmed=confirmed)
-            self.end(run, index, event, refund=confirmed)
-
-    @rule(data=st.data(), failure=st.sampled_from(FAILURES))
-    def retry(self, data, failure):
-        """A shard is tried again where it is, if that is allowed: a submission more."""
-        if (found := self.any_flight(data)) is None:
-            return
-        run, index = found
-        if not run.scheduler.may_retry(index, failure, self.now):
-            return
-        submit, _ = run.flying[index]
-        if failure.submitted is not False:
-            run.flying[index] = (submit, self.book(run, submit.member, submit.shard))
-        event = TryFailed(shard=index, failure=failure, reason="busy")
-        self.perform(run, run.scheduler.handle(event, self.now))
-
-    @rule(seconds=st.sampled_from([1.0, 60.0, DAY]))
-    def wait(self, seconds):
-        """Time passes, perhaps to the next day, and everybody looks again."""
-        self.now += seconds
-        for run in list(self.runs):
-            self.perform(run, run.scheduler.handle(Tick(), self.now))
-
-    @precondition(lambda self: self.runs)
-    @rule(data=st.data(), torn=st.booleans())
-    def stop(self, data, torn):
-        """A run is stopped, or torn down with jobs in flight."""
-        run = data.draw(st.sampled_from(self.runs))
-        if torn:
-            run.scheduler.release_all(self.now)
-            self.runs.remove(run)
-        else:
-            self.perform(run, run.scheduler.handle(Stop(reason="enough"), self.now))
 
     @invariant()
     def within_every_budget(self):
         """What was submitted and not given back stays within every limit of its budget."""
         for budget in {id(one): one for one in self.seen}.values():
-            ours = [one for one in self.books if one.budget is budget]
+            ours = [one for one in self.booked if one.budget is budget]
             self.within(budget.usd, sum(one.usd for one in ours))
             self.within(budget.shots, sum(one.shots for one in ours))
             self.within(budget.attempts, len(ours))
@@ -247,14 +130,6 @@ class ConcurrentRuns(RuleBasedStateMachine):
             self.within(budget.per_day_usd, max(days.values(), default=0))
             self.within(budget.per_run_usd, max(runs.values(), default=0))
             self.within(budget.per_run_shots, max(shots.values(), default=0))
-
-    @invariant()
-    def nothing_stays_held(self):
-        """When no run goes on, nothing is set aside and no slot is taken."""
-        if not self.runs:
-            accounts = self.standing.accounts.values()
-            assert not any(account.ledger.reserved for account in accounts)
-            assert not any(one.in_flight for one in self.standing.members.values())
 
     @staticmethod
     def within(limit, used):
