@@ -20,10 +20,11 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
+from made_up import MadeUp
 from qiskit import QuantumCircuit
 from qiskit.circuit import Measure, Parameter, ParameterVector
 from qiskit.circuit.library import RXGate
-from qiskit.providers import BackendV2, JobStatus, JobV1, Options
+from qiskit.providers import JobStatus, JobV1, Options
 from qiskit.result import Result
 from qiskit.transpiler import Target
 
@@ -38,31 +39,19 @@ JOB_SECONDS = 0.04
 CALL_SECONDS = 0.004
 
 
-class DiskBackend(BackendV2):
+class DiskBackend(MadeUp):
     """A backend of circuits that only turn qubits over, whose jobs are files."""
 
     def __init__(self, folder, *, tags):
-        super().__init__(name=folder.name)
+        target = Target(num_qubits=BITS)
+        qubits = {(qubit,): None for qubit in range(BITS)}
+        target.add_instruction(RXGate(Parameter("angle")), qubits)
+        target.add_instruction(Measure(), qubits)
+        super().__init__(folder.name, target)
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
-        fields = {"shots": 1024, **({"job_tags": None} if tags else {})}
-        self._options = Options(**fields)
-        self._target = Target(num_qubits=BITS)
-        qubits = {(qubit,): None for qubit in range(BITS)}
-        self._target.add_instruction(RXGate(Parameter("angle")), qubits)
-        self._target.add_instruction(Measure(), qubits)
-
-    @property
-    def target(self):
-        return self._target
-
-    @property
-    def max_circuits(self):
-        return None
-
-    @classmethod
-    def _default_options(cls):
-        return Options()
+        if tags:
+            self._options = Options(**self.defaults, job_tags=None)
 
     def run(self, run_input, *, shots, job_tags=None):
         time.sleep(CALL_SECONDS)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import invariant, precondition, rule
-from qiskit import QuantumCircuit
+from made_up import bell
 from qiskit.providers.basic_provider import BasicSimulator
 from side_by_side import DAY, SIZES, SideBySide
 
@@ -278,14 +278,6 @@ def test_an_allowance_of_nothing_changes_nothing(tariffs, pubs, preset):
 
 
 # -- in runs ---------------------------------------------------------------------------------------
-
-
-def bell():
-    circuit = QuantumCircuit(2)
-    circuit.h(0)
-    circuit.cx(0, 1)
-    circuit.measure_all()
-    return circuit
 
 
 def free_shots(amount, **more):

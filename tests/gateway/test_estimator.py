@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from made_up import Delivered, MadeUp
 from qiskit.circuit import Parameter, ParameterVector, QuantumCircuit
 from qiskit.circuit.library import real_amplitudes
 from qiskit.primitives import (
@@ -17,11 +18,9 @@ from qiskit.primitives import (
 )
 from qiskit.primitives.containers.estimator_pub import EstimatorPub
 from qiskit.primitives.containers.observables_array import ObservablesArray
-from qiskit.providers import BackendV2, JobStatus, JobV1, Options
 from qiskit.providers.basic_provider import BasicSimulator
 from qiskit.providers.fake_provider import GenericBackendV2
 from qiskit.quantum_info import Pauli, SparseObservable, SparsePauliOp, Statevector
-from qiskit.result import Result
 from qiskit.transpiler import CouplingMap, generate_preset_pass_manager
 
 from qiskit_gateway import PlanError, RouterEstimator, RunError
@@ -33,60 +32,22 @@ from qiskit_gateway.policies import failover, fastest, round_robin
 # -- backends --------------------------------------------------------------------------------------
 
 
-class Delivered(JobV1):
-    """A job that is over as soon as it is made."""
-
-    def __init__(self, backend, experiments, shots):
-        super().__init__(backend, f"job-{id(self)}")
-        self._facts = {
-            "backend_name": backend.name,
-            "backend_version": "1",
-            "job_id": self.job_id(),
-            "success": True,
-            "results": [
-                {"shots": shots, "success": True, "data": {"counts": counts}, "header": {}}
-                for counts in experiments
-            ],
-        }
-
-    def submit(self):
-        raise NotImplementedError
-
-    def result(self):
-        return Result.from_dict(self._facts)
-
-    def status(self):
-        return JobStatus.DONE
-
-
-class Exact(BackendV2):
+class Exact(MadeUp):
     """A backend whose counts are the probabilities, rounded: as far from them as counts must be."""
 
     def __init__(self, qubits=4, name="exact"):
-        super().__init__(name=name)
-        self._target = BasicSimulator().target
+        super().__init__(name, BasicSimulator().target)
         self._qubits = qubits
         self.jobs = []
         self.hold = None
-
-    @property
-    def target(self):
-        return self._target
-
-    @property
-    def max_circuits(self):
-        return None
-
-    @classmethod
-    def _default_options(cls):
-        return Options(shots=1024)
 
     def run(self, run_input, **options):
         if self.hold is not None:
             self.hold(len(self.jobs))
         self.jobs.append((len(run_input), options))
         shots = options["shots"]
-        return Delivered(self, [self._counts(circuit, shots) for circuit in run_input], shots)
+        data = [{"counts": self._counts(circuit, shots)} for circuit in run_input]
+        return Delivered(self, data, shots)
 
     def _counts(self, circuit, shots):
         measured = {

@@ -3,15 +3,17 @@
 import asyncio
 import concurrent.futures
 from types import SimpleNamespace
+from typing import ClassVar
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from made_up import MadeUp
 from qiskit import QuantumCircuit
 from qiskit.circuit import Measure
 from qiskit.circuit.library import XGate
-from qiskit.providers import BackendV2, JobStatus, Options
+from qiskit.providers import JobStatus
 from qiskit.quantum_info import SparsePauliOp
 from qiskit.transpiler import Target
 
@@ -22,27 +24,17 @@ SHOTS = 4
 ONCE = Policy(retry=RetryPolicy(max_attempts=1, max_failures_per_run=0))
 
 
-class Answering(BackendV2):
+class Answering(MadeUp):
     """A backend whose jobs answer with whatever it is told to."""
 
+    defaults: ClassVar = {"shots": SHOTS, "memory": False}
+
     def __init__(self, answer):
-        super().__init__(name="hostile")
+        target = Target(num_qubits=2)
+        target.add_instruction(XGate(), {(0,): None, (1,): None})
+        target.add_instruction(Measure(), {(0,): None, (1,): None})
+        super().__init__("hostile", target)
         self.answer = answer
-        self._target = Target(num_qubits=2)
-        self._target.add_instruction(XGate(), {(0,): None, (1,): None})
-        self._target.add_instruction(Measure(), {(0,): None, (1,): None})
-
-    @property
-    def target(self):
-        return self._target
-
-    @property
-    def max_circuits(self):
-        return None
-
-    @classmethod
-    def _default_options(cls):
-        return Options(shots=SHOTS, memory=False)
 
     def run(self, run_input, **options):
         return SimpleNamespace(

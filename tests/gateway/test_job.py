@@ -12,6 +12,7 @@ from threading import Event, Thread
 import anyio
 import pytest
 import trio
+from made_up import bell
 from qiskit import QuantumCircuit
 from qiskit.circuit import Parameter
 from qiskit.primitives import BasePrimitiveJob
@@ -44,14 +45,6 @@ class Signals(Step):
             self.came.set()
             if self.go is not None:
                 assert self.go.wait(PATIENCE)
-
-
-def bell():
-    circuit = QuantumCircuit(2)
-    circuit.h(0)
-    circuit.cx(0, 1)
-    circuit.measure_all()
-    return circuit
 
 
 def turned(angles):

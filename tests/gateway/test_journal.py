@@ -17,6 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
+from made_up import bell
 from qiskit import QuantumCircuit
 from qiskit.circuit import Gate, Parameter, ParameterVector
 from qiskit.providers.basic_provider import BasicSimulator
@@ -182,14 +183,6 @@ def test_a_circuit_of_an_old_or_foreign_format_is_refused():
 
 
 # -- the file ----------------------------------------------------------------------------------------
-
-
-def bell():
-    circuit = QuantumCircuit(2)
-    circuit.h(0)
-    circuit.cx(0, 1)
-    circuit.measure_all()
-    return circuit
 
 
 def a_statement(**options):

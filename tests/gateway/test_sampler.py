@@ -4,11 +4,13 @@ import threading
 import warnings
 from dataclasses import dataclass, field
 from math import pi, prod
+from typing import ClassVar
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from made_up import Delivered, MadeUp, bell
 from qiskit.circuit import (
     ClassicalRegister,
     Clbit,
@@ -31,10 +33,9 @@ from qiskit.primitives import (
 from qiskit.primitives.containers import DataBin
 from qiskit.primitives.containers.bindings_array import BindingsArray
 from qiskit.primitives.containers.sampler_pub import SamplerPub
-from qiskit.providers import BackendV2, JobStatus, JobV1, Options
 from qiskit.providers.basic_provider import BasicSimulator
 from qiskit.providers.fake_provider import GenericBackendV2
-from qiskit.result import MeasReturnType, Result
+from qiskit.result import MeasReturnType
 from qiskit.transpiler import Target
 
 from qiskit_gateway import PlanError, RouterSampler
@@ -46,53 +47,17 @@ from qiskit_gateway.sampler import SamplerOptions
 # -- backends: real ones, in the form in which providers write theirs ------------------------------
 
 
-class Delivered(JobV1):
-    """A job that is over as soon as it is made."""
-
-    def __init__(self, backend, experiments, shots):
-        super().__init__(backend, f"job-{id(self)}")
-        self._facts = {
-            "backend_name": backend.name,
-            "backend_version": "1",
-            "job_id": self.job_id(),
-            "success": True,
-            "results": [
-                {"shots": shots, "success": True, "data": data, "header": {}}
-                for data in experiments
-            ],
-        }
-
-    def submit(self):
-        raise NotImplementedError
-
-    def result(self):
-        return Result.from_dict(self._facts)
-
-    def status(self):
-        return JobStatus.DONE
-
-
-class Local(BackendV2):
+class Local(MadeUp):
     """A backend with one gate, of any width, that computes what ``run`` returns."""
 
+    defaults: ClassVar = {"shots": 1024, "memory": False, "seed_simulator": None}
+
     def __init__(self, name="local"):
-        super().__init__(name=name)
-        self._target = Target(num_qubits=None)
-        self._target.add_instruction(RXGate(Parameter("angle")), name="rx")
-        self._target.add_instruction(Measure(), name="measure")
+        target = Target(num_qubits=None)
+        target.add_instruction(RXGate(Parameter("angle")), name="rx")
+        target.add_instruction(Measure(), name="measure")
+        super().__init__(name, target)
         self.jobs = []
-
-    @property
-    def target(self):
-        return self._target
-
-    @property
-    def max_circuits(self):
-        return None
-
-    @classmethod
-    def _default_options(cls):
-        return Options(shots=1024, memory=False, seed_simulator=None)
 
     def run(self, circuits, **options):
         self.jobs.append((list(circuits), options))
@@ -117,9 +82,7 @@ class Flipper(Local):
 class Kerneled(Local):
     """Returns a point for each bit: the number of the bit, and of the shot where not averaged."""
 
-    @classmethod
-    def _default_options(cls):
-        return Options(shots=1024, memory=False, meas_level=2, meas_return="single")
+    defaults: ClassVar = {"shots": 1024, "memory": False, "meas_level": 2, "meas_return": "single"}
 
     def data(self, circuit, shots, meas_level=2, meas_return="single", **_):
         assert meas_level == 1
@@ -162,14 +125,6 @@ def coins(number=1):
     circuit = QuantumCircuit(number, number)
     circuit.h(range(number))
     circuit.measure(range(number), range(number))
-    return circuit
-
-
-def bell():
-    circuit = QuantumCircuit(2)
-    circuit.h(0)
-    circuit.cx(0, 1)
-    circuit.measure_all()
     return circuit
 
 

@@ -6,11 +6,11 @@ import weakref
 
 import numpy as np
 import pytest
+from made_up import Delivered, MadeUp
 from qiskit.circuit import Parameter, QuantumCircuit
 from qiskit.circuit.library import HGate, Measure, RXGate, RZGate
-from qiskit.providers import BackendV2, JobStatus, JobV1, Options
+from qiskit.providers import JobStatus
 from qiskit.quantum_info import SparsePauliOp
-from qiskit.result import Result
 from qiskit.transpiler import Target
 
 from qiskit_gateway import RouterEstimator, RouterSampler
@@ -21,34 +21,22 @@ PATIENCE = 30.0
 ROWS, IN_A_JOB, IN_FLIGHT = 60, 3, 2
 
 
-class Taken(JobV1):
+class Taken(Delivered):
     """A job all of whose shots are 0, over once its backend lets it be."""
 
     def __init__(self, backend, circuits, shots):
-        super().__init__(backend, "taken")
-        self._facts = [
-            {
-                "shots": shots,
-                "success": True,
-                "header": {"memory_slots": circuit.num_clbits},
-                "data": {"counts": {"0x0": shots}},
-            }
-            for circuit in circuits
-        ]
+        super().__init__(backend, [{"counts": {"0x0": shots}} for _ in circuits], shots)
         self._shots = shots
-
-    def submit(self):
-        """Do nothing."""
 
     def status(self):
         return JobStatus.RUNNING
 
     def result(self):
         self._backend.before_result(self._shots)
-        return Result.from_dict({"results": self._facts, "success": True, "job_id": "taken"})
+        return super().result()
 
 
-class Watching(BackendV2):
+class Watching(MadeUp):
     """A backend that notes how many circuits of a run there are when it is given some.
 
     Attributes:
@@ -58,25 +46,13 @@ class Watching(BackendV2):
     """
 
     def __init__(self, fails=0):
-        super().__init__(name="watching")
-        self._target = Target(num_qubits=1)
+        target = Target(num_qubits=1)
         for gate in (RXGate(Parameter("angle")), RZGate(Parameter("angle")), HGate(), Measure()):
-            self._target.add_instruction(gate, {(0,): None})
+            target.add_instruction(gate, {(0,): None})
+        super().__init__("watching", target)
         self.alive, self.bound, self.fails = [], None, fails
         self._given = []
         self._lock = threading.Lock()
-
-    @property
-    def target(self):
-        return self._target
-
-    @property
-    def max_circuits(self):
-        return None
-
-    @classmethod
-    def _default_options(cls):
-        return Options(shots=1024)
 
     def run(self, run_input, **options):
         with self._lock:
