@@ -24,7 +24,7 @@ from qiskit_gateway.backends.lookup import fetch, find, label_of
 from qiskit_gateway.backends.member import Awaited, Handle, Tariff
 from qiskit_gateway.backends.outcomes import Outcome, read
 from qiskit_gateway.backends.payload import options_known_by, options_of, payload_of
-from qiskit_gateway.backends.pricing import Pricing
+from qiskit_gateway.backends.pricing import FREE
 from qiskit_gateway.backends.properties import told_by
 from qiskit_gateway.backends.queueing import Probe, probe_for
 from qiskit_gateway.backends.quirks import Adaptation
@@ -47,7 +47,8 @@ class Member:
         name: Its label; by default the backend's own name. A fleet makes it unique.
         limits: What a job may be; whatever is given wins over what the backend tells.
         pricing: A :class:`~qiskit_gateway.backends.pricing.Pricing`, or any callable from a
-            :class:`~qiskit_gateway.backends.pricing.Usage` to USD. Free by default.
+            :class:`~qiskit_gateway.backends.pricing.Usage` to USD. By default nothing is counted,
+            but nothing is run twice either where ``Pricing()`` would say that this costs nothing.
         weight: Share of the work under policies that weigh; positive.
         fidelity: Expected fidelity of its circuits in [0, 1], where the user knows better than
             the backend's own figures.
@@ -94,7 +95,8 @@ class Member:
         told = told_by(backend, self.run_options)
         self.name = name or told.name
         self.limits = told.limits.overridden_by(limits)
-        self.pricing: Tariff = pricing or Pricing()
+        self.pricing: Tariff = pricing or FREE
+        self.costs_nothing = pricing is not None and self.pricing == FREE
         self.weight = float(weight)
         self.fidelity = fidelity
         self.queue = queue

@@ -34,7 +34,7 @@ from qiskit_gateway.merge import Coverage, Receipt, book_outcomes
 from qiskit_gateway.policies.policy import Policy
 from qiskit_gateway.record import Attempt
 from qiskit_gateway.standing import FleetStanding, Standing
-from qiskit_gateway.survey import Answer, foretell, is_unchecked
+from qiskit_gateway.survey import Answer, costs_nothing, foretell, is_unchecked
 from qiskit_gateway.work import Work
 from qiskit_gateway.workload import Piece
 
@@ -245,10 +245,12 @@ class _StandIn(SimulatedMember):
     Attributes:
         answers: What that was.
         unchecked: Whether that one is still to be checked before its first job.
+        costs_nothing: Whether it was said that that one costs nothing.
     """
 
     answers: Mapping[int, Answer]
     unchecked: bool
+    costs_nothing: bool
 
     def checks(self) -> Generator[Batch, Any, None] | None:
         """Return the jobs that a check usually takes, if it is due."""
@@ -306,6 +308,7 @@ def _stand_in(member: FleetMember, work: Work, prospect: Prospect, seed: int) ->
     )
     stand_in.overlaps = member.overlaps
     stand_in.answers, stand_in.unchecked = answers, is_unchecked(member)
+    stand_in.costs_nothing = costs_nothing(member)
     return stand_in
 
 

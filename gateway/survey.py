@@ -30,6 +30,11 @@ Answer = Estimate | BackendError
 """What a member said of a program: a refusal is an error too."""
 
 
+def costs_nothing(member: FleetMember) -> bool:
+    """Return whether it was said that a member costs nothing; not whether no price was said."""
+    return bool(getattr(member, "costs_nothing", member.pricing == FREE))
+
+
 def terms_of(member: FleetMember, order: int) -> Terms:
     """Translate a member into what the scheduler sees of it."""
     limits = member.limits
@@ -53,7 +58,7 @@ def terms_of(member: FleetMember, order: int) -> Terms:
         overlaps=member.overlaps,
         price=price,
         allotment=allotment,
-        free=member.pricing == FREE,
+        free=costs_nothing(member),
         job_fee_usd=fee,
         check=_check_of(member),
     )

@@ -31,8 +31,9 @@ class RecallPolicy:
             one of the two begins, the other is asked to cancel it.
         spare: Where to queue a shard a second time in case it fails, once nothing else waits, under a
             policy that minimizes the time to finish: where members have failed, and whoever fails
-            next would have to queue anew. ``"free"`` is at members that ask nothing at all; the
-            second job is due only when the first should have ended, and is cancelled when that has.
+            next would have to queue anew. ``"free"`` is at members that are said to cost nothing,
+            by ``pricing=Pricing()``, not at those without a price. The second job is due only when
+            the first should have ended, and is cancelled when that has.
         overdue_times: Work is overdue after so many times what was expected, its queue included,
             at least 1,
         overdue_seconds: and so many seconds more;

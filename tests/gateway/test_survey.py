@@ -34,7 +34,7 @@ from qiskit_gateway.policies import (
 )
 from qiskit_gateway.router import Router
 from qiskit_gateway.sampler import SamplerOptions, _plan
-from qiskit_gateway.survey import surveyed
+from qiskit_gateway.survey import surveyed, terms_of
 
 GATES_1Q, GATES_2Q = 0.001, 0.01
 BY_GATES = Pricing(per_1q_gate_shot=GATES_1Q, per_2q_gate_shot=GATES_2Q)
@@ -512,3 +512,14 @@ def test_limits_hold_where_tasks_are_of_several_kinds():
 
     assert len(job.result()) == 6
     assert all(attempt.circuits <= 2 for attempt in job.report().attempts)
+
+
+@pytest.mark.parametrize(
+    ("pricing", "free"),
+    [(None, False), (Pricing(), True), (Pricing(per_job=1), False), (lambda usage: 0.0, False)],
+    ids=["no price", "free", "paid", "unknown"],
+)
+def test_only_who_is_said_to_cost_nothing_does(pricing, free):
+    """A member without a price may have one: nothing is run there a second time for safety."""
+    assert terms_of(Member(BasicSimulator(), pricing=pricing), 0).free is free
+    assert terms_of(SimulatedMember("a", pricing=pricing), 0).free is (free or pricing is None)
