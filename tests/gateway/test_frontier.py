@@ -229,11 +229,20 @@ def test_price_and_time_of_some_hundred_circuits_are_close_to_the_least(parts, c
 
 
 @given(fleets, st.sampled_from([1, 5, 40, 300, 5000]))
+@example(
+    [
+        (Tariff(0, 0, 0), None, 5.0, 1.0, 0.0),
+        (Tariff(0, 0, 0), None, 5.0, 2.00001, 2.0),
+        (Tariff(0.3, 2.5, 0), None, 5.0, 1.0, 2.0),
+    ],
+    5,
+)
 @settings(max_examples=60, deadline=None)
 def test_the_more_an_hour_is_worth_the_dearer_and_faster(fleet, circuits):
     """Price never falls and time never rises with the worth of an hour; the ends are the ends."""
     frontier = Frontier(bids_of(fleet, circuits), circuits)
-    worths = [0.0, 0.1, 1.0, 10.0, 100.0, 1e3, 1e5, 1e9]
+    # The last is worth more than any price for the least time that counts below.
+    worths = [0.0, 0.1, 1.0, 10.0, 100.0, 1e3, 1e5, 1e13]
 
     found = [frontier.best(usd_per_hour=worth) for worth in worths]
 
