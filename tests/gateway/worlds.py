@@ -121,7 +121,7 @@ class World:
             index = getattr(event, "shard", None)
             if isinstance(event, TryFailed):
                 self.push(self.now + 1, what)
-            elif index is not None:
+            elif index is not None and not isinstance(event, RecallFailed):
                 if index not in self.flying:
                     continue
                 self.book(self.flying.pop(index).shard, event)
