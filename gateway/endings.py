@@ -122,7 +122,8 @@ class Endings:
             flight: The job.
             known: Who must not take it for what became of another job with the same pieces.
         """
-        flight.group = replace(flight.group, barred=flight.group.barred.plus(known))
+        if known is not NOBODY:
+            flight.group = replace(flight.group, barred=flight.group.barred.plus(known))
         for piece in event.missing:
             self._state.dealer.backlog.keep(flight.member, piece, flight.group.barred)
         for piece, failure, reason in event.failed:

@@ -52,13 +52,13 @@ class Launcher:
         self._next_shard += 1
         alone = not standing.in_flight
         standing.take(key, load, now)
-        expected = terms.seconds(standing, standing.load, guess) + standing.queue_seconds
+        ahead = seconds if alone else terms.seconds(standing, standing.load, guess)
         flight = Flight(
             shard=shard,
             member=member,
             group=group,
             submitted=now,
-            due=now + expected,
+            due=now + ahead + standing.queue_seconds,
             probing=member in self._state.health.ill,
             alone=alone,
             price=price,
