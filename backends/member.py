@@ -28,6 +28,9 @@ Implementing:
 
     It may also have ``async started(handle) -> bool | None``: whether a job has begun to run, so
     that to cancel it would lose work; ``None`` where the provider does not say.
+
+    And it may have ``costs_nothing``: whether it was said that nothing is paid there; without it, that
+    is what a ``pricing`` of ``Pricing()`` says.
 """
 
 from collections.abc import Mapping, Sequence

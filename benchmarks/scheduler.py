@@ -44,7 +44,7 @@ def rows(*, quick: bool) -> Iterator[Row]:
 
 
 def _repeats(circuits: int) -> int:
-    """Return how often a size is run: what is over soon is run more often, the first time in vain."""
+    """Return how often a size is run: the less it takes, the more one slow moment would show."""
     return max(3, 200_000 // circuits)
 
 

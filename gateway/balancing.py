@@ -90,7 +90,7 @@ class Balancer:
         lined_up = self._lined_up()
         if not (self.applies and (stuck or lined_up)):
             return
-        able = self._able(now)
+        able = self._state.health.well(now)
         waiting = self._waiting([name for name in able if name in lined_up], now)
         free = [name for name in able if name not in stuck]
         if stuck and free:
@@ -130,10 +130,6 @@ class Balancer:
         state = self._state
         ours: dict[object, int] = {state.key(index): index for index in state.flights}
         return [item for name in names for item in self._foreseen(name, ours, now)]
-
-    def _able(self, now: float) -> list[str]:
-        health = self._state.health
-        return [name for name in health.usable(now) if health.admits(name, now) == "all"]
 
     def _foreseen(
         self, member: str, ours: Mapping[object, int], now: float

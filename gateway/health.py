@@ -95,6 +95,10 @@ class Health:
             return "none"
         return admission
 
+    def well(self, now: float) -> list[str]:
+        """Return the members that may be sent as much as they take, in the fleet's order."""
+        return [name for name in self.usable(now) if self.admits(name, now) == "all"]
+
     @property
     def _waits_for_a_probe(self) -> bool:
         breakers = [standing.breaker for standing in self._standings.values()]

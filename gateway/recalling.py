@@ -261,9 +261,8 @@ class Recaller:
         asked = sum(flight.asked == "idle" for flight in state.flights.values())
         idle = [
             name
-            for name in state.health.usable(now)
+            for name in state.health.well(now)
             if not state.standings[name].in_flight
-            and state.health.admits(name, now) == "all"
             and state.slots(name, now)
             and all(name in barred for barred in waiting)
         ]

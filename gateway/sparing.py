@@ -69,13 +69,8 @@ class Sparer:
     def _able(self, now: float) -> list[str]:
         """Return the healthy members at which a second job costs nothing."""
         state, terms = self._state, self._state.planner.terms
-        return [
-            name
-            for name in state.health.usable(now)
-            if terms[name].free
-            and state.health.admits(name, now) == "all"
-            and not state.is_unchecked(name)
-        ]
+        well = state.health.well(now)
+        return [name for name in well if terms[name].free and not state.is_unchecked(name)]
 
     def _risks(self, able: Sequence[str], now: float) -> Iterator[Risk]:
         """Go through the shards that may have a spare."""

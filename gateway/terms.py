@@ -51,7 +51,7 @@ class Terms:
         price: USD for so many jobs, circuits, circuit-shots and seconds, and, where that is known,
             for circuits that are such on average; units of the allotment where there is one.
         allotment: What of it costs nothing; ``None`` where all is to be paid.
-        free: Whether nothing is ever paid for it.
+        free: Whether it was said that nothing is ever paid for it.
         job_fee_usd: The part of a job's price that does not depend on its size.
         check: The jobs that its check usually takes, where it is to be checked before its first.
     """

@@ -795,6 +795,18 @@ def test_texts_that_run_into_each_other_are_refused(texts):
             assert outcome.error.bad_result
 
 
+@pytest.mark.parametrize("with_memory", [False, True])
+@pytest.mark.parametrize("with_counts", [False, True])
+def test_texts_that_run_into_each_other_among_many_are_refused(with_counts, with_memory):
+    """As among few, which are looked at in another way."""
+    wide = Wiring(num_sent=40, measured=tuple(range(40)), to_user=tuple(range(40)), num_user=40)
+    texts = [*(hex(1 << 20 | number) for number in range(1500)), "0x50", "x1"]
+    counts = dict.fromkeys(texts, 1) if with_counts else None
+    memory = texts if with_memory or not with_counts else None
+    (outcome,) = read(result(experiment(counts, memory, len(texts))), [wide], len(texts))
+    assert outcome.error.bad_result
+
+
 names = st.one_of(
     st.text("0123456789abcdefxX- _b", max_size=8), st.integers(-3, 12), st.none(), st.floats(),
     st.booleans(), st.text(max_size=3), st.binary(max_size=3),

@@ -166,6 +166,15 @@ def test_a_hung_queue_probe_costs_nothing_where_no_queue_is_looked_at(gate):
     assert report.members["hung"]["jobs"] > 0
 
 
+def test_a_run_with_a_seed_waits_for_no_queue(gate):
+    """What it does must not depend on the time, so it looks at no queue."""
+    hung = limited(BasicSimulator(), queue=gate.wait)
+    sampler = RouterSampler(
+        [hung], policy=least_busy(first_reading_seconds=60), options={"seed_simulator": 1}
+    )
+    assert sampler.run(pubs(), shots=SHOTS).result(timeout=30)
+
+
 def test_a_hung_queue_probe_holds_up_one_run_for_as_long_as_a_reading_is_waited_for(gate):
     """The first run over a fleet waits for its queues to be read, and gives up on it in time."""
     hung = limited(BasicSimulator(), queue=gate.wait)
