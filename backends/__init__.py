@@ -1,15 +1,15 @@
 """Members of a fleet: everything that touches a provider."""
 
-from qiskit_gateway.backends.allowance import Allowance
-from qiskit_gateway.backends.errors import BackendError, Refused
+from qiskit_gateway.backends.adapter.backend_member import Member
+from qiskit_gateway.backends.adapter.queues import QueueReading
+from qiskit_gateway.backends.failures.errors import BackendError, Refused
 from qiskit_gateway.backends.fleet import Fleet
-from qiskit_gateway.backends.limits import Limits
-from qiskit_gateway.backends.member import FleetMember, Handle
-from qiskit_gateway.backends.pricing import Pricing, Usage
-from qiskit_gateway.backends.provider import Member
-from qiskit_gateway.backends.queueing import QueueReading
-from qiskit_gateway.backends.scripted import ScriptedBackend
-from qiskit_gateway.backends.simulated import SimulatedMember
+from qiskit_gateway.backends.interface.limits import Limits
+from qiskit_gateway.backends.interface.protocol import FleetMember, Handle
+from qiskit_gateway.backends.pricing.allowance import Allowance
+from qiskit_gateway.backends.pricing.rates import Pricing, Usage
+from qiskit_gateway.backends.scripted.backend import ScriptedBackend
+from qiskit_gateway.backends.simulation.simulated_member import SimulatedMember
 
 __all__ = [
     "Allowance",

@@ -7,13 +7,13 @@ import numpy as np
 from qiskit.circuit import QuantumCircuit
 from qiskit.providers import BackendV2
 
-from qiskit_gateway.backends.batch import Batch, Entry, Program
-from qiskit_gateway.backends.errors import BackendError
-from qiskit_gateway.backends.examination import SHOTS, Conformance, Finding, examine
-from qiskit_gateway.backends.outcomes import Outcome, read
-from qiskit_gateway.backends.provider import Member
-from qiskit_gateway.backends.quirks import Adaptation
-from qiskit_gateway.backends.threads import call_in_thread
+from qiskit_gateway.backends.adapter.backend_member import Member
+from qiskit_gateway.backends.adapter.threads import call_in_thread
+from qiskit_gateway.backends.examination.examiner import SHOTS, Conformance, Finding, examine
+from qiskit_gateway.backends.failures.errors import BackendError
+from qiskit_gateway.backends.interface.batch import Batch, Entry, Program
+from qiskit_gateway.backends.providers.quirks import Adaptation
+from qiskit_gateway.backends.readout.outcomes import Outcome, read
 
 __all__ = ["Conformance", "Finding", "check_backend", "check_member"]
 

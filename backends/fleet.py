@@ -6,9 +6,9 @@ from typing import TypeVar
 
 from qiskit.providers import BackendV2
 
-from qiskit_gateway.backends.allowance import Allowance, allowance_of
-from qiskit_gateway.backends.member import FleetMember
-from qiskit_gateway.backends.provider import Member
+from qiskit_gateway.backends.adapter.backend_member import Member
+from qiskit_gateway.backends.interface.protocol import FleetMember
+from qiskit_gateway.backends.pricing.allowance import Allowance, allowance_of
 
 T = TypeVar("T")
 
@@ -45,9 +45,7 @@ class Fleet:
         self._kept: dict[type, object] = {}
 
     @classmethod
-    def coerce(
-        cls, backends: "Fleet | BackendV2 | FleetMember | Iterable[BackendV2 | FleetMember]"
-    ) -> "Fleet":
+    def coerce(cls, backends: "Backends") -> "Fleet":
         """Return a fleet of whatever was given; a fleet is returned as it is."""
         return backends if isinstance(backends, Fleet) else cls(backends)
 
@@ -126,3 +124,6 @@ def _named(members: list[FleetMember]) -> dict[str, FleetMember]:
             member.name = name
         named[name] = member
     return named
+
+
+Backends = Fleet | BackendV2 | FleetMember | Iterable[BackendV2 | FleetMember]

@@ -12,8 +12,8 @@ from qiskit import QuantumCircuit
 
 from benchmarks.canned import CannedBackend
 from benchmarks.measure import Row, seconds, sweep, timed
-from qiskit_gateway.backends.batch import Program
-from qiskit_gateway.backends.isa import bind, prepare
+from qiskit_gateway.backends.compilation.cache import bind, prepare
+from qiskit_gateway.backends.interface.batch import Program
 
 
 def rows(*, quick: bool) -> Iterator[Row]:

@@ -18,9 +18,9 @@ from matplotlib.axes import Axes
 from benchmarks.measure import sweep
 from qiskit_gateway import Simulation, simulate
 from qiskit_gateway.backends import Fleet, Limits, SimulatedMember
-from qiskit_gateway.backends.tariffs import tariff
+from qiskit_gateway.backends.pricing.published import tariff
 from qiskit_gateway.policies import Policy, balanced, cheapest, fastest, round_robin
-from qiskit_gateway.standing import FleetStanding
+from qiskit_gateway.scheduling.members.state import FleetStanding
 
 SHOTS = 1_000
 CIRCUITS = 300

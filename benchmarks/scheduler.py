@@ -10,12 +10,12 @@ import time
 from collections.abc import Iterable, Iterator
 
 from benchmarks.measure import Row, seconds
-from qiskit_gateway.events import Done, Instruction, ShardFinished, Submit
 from qiskit_gateway.policies import fastest
-from qiskit_gateway.schedule import Scheduler
-from qiskit_gateway.standing import FleetStanding
-from qiskit_gateway.terms import Terms
-from qiskit_gateway.workload import Task
+from qiskit_gateway.scheduling.events import Done, Instruction, ShardFinished, Submit
+from qiskit_gateway.scheduling.members.profile import Terms
+from qiskit_gateway.scheduling.members.state import FleetStanding
+from qiskit_gateway.scheduling.scheduler import Scheduler
+from qiskit_gateway.work.tasks import Task
 
 # Members, rows, in how many tasks, and the target in microseconds.
 CASES = (

@@ -29,11 +29,13 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.measure import Row
-from qiskit_gateway.dividing import divide
 from qiskit_gateway.policies import Policy, fastest, least_busy, round_robin
-from qiskit_gateway.standing import Speed, Standing
-from qiskit_gateway.terms import Quoting, Terms
-from qiskit_gateway.workload import Load
+from qiskit_gateway.scheduling.allocation.divide import divide
+from qiskit_gateway.scheduling.members.offers import Quoting
+from qiskit_gateway.scheduling.members.profile import Terms
+from qiskit_gateway.scheduling.members.speed import Speed
+from qiskit_gateway.scheduling.members.state import Standing
+from qiskit_gateway.work.tasks import Load
 
 TRACE = Path(__file__).parent / "data" / "ibm_queue_trace_first_half.csv.gz"
 KINDS = {

@@ -4,12 +4,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from qiskit_gateway.errors import ConfigError, GatewayError, JournalError, PlanError, RunError
-from qiskit_gateway.estimator import RouterEstimator
-from qiskit_gateway.job import RouterJob
-from qiskit_gateway.journal import Journal
-from qiskit_gateway.quote import MemberQuote, Quote
-from qiskit_gateway.sampler import RouterSampler
-from qiskit_gateway.simulate import Simulation, simulate
+from qiskit_gateway.forecast.quote import MemberQuote, Quote
+from qiskit_gateway.forecast.simulation import Simulation, simulate
+from qiskit_gateway.journal.journal import Journal
+from qiskit_gateway.primitives.estimator import RouterEstimator
+from qiskit_gateway.primitives.job import RouterJob
+from qiskit_gateway.primitives.sampler import RouterSampler
 
 if TYPE_CHECKING:
     from qiskit_gateway.config import Config, config_schema, load_config

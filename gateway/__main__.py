@@ -16,10 +16,10 @@ from qiskit.providers.basic_provider import BasicSimulator
 from qiskit.providers.fake_provider import GenericBackendV2
 from qiskit.transpiler import CouplingMap
 
+from qiskit_gateway.backends.adapter.backend_member import Member
 from qiskit_gateway.backends.fleet import Fleet
-from qiskit_gateway.backends.limits import Limits
-from qiskit_gateway.backends.provider import Member
-from qiskit_gateway.sampler import RouterSampler
+from qiskit_gateway.backends.interface.limits import Limits
+from qiskit_gateway.primitives.sampler import RouterSampler
 
 _SWEEP_STEPS = 25
 _SHOWN_ROWS = 4

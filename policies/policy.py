@@ -101,6 +101,17 @@ class Policy:
             if getattr(self, name) is not None:
                 check_positive(name, getattr(self, name))
 
+    @classmethod
+    def coerce(cls, policy: "Policy | None") -> "Policy":
+        """Return the policy, or the default one for ``None``.
+
+        Raises:
+            TypeError: If it is something else.
+        """
+        if policy is not None and not isinstance(policy, Policy):
+            raise TypeError(f"policy must be a Policy such as fastest(), got {policy!r}")
+        return policy or cls()
+
     @property
     def looks_at_queues(self) -> bool:
         """Return whether a reading of a queue may change what is decided."""

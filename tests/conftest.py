@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from trio.testing import MockClock
 
-from qiskit_gateway.clock import JumpingLoop
+from qiskit_gateway.forecast.virtual_clock import JumpingLoop
 
 settings.register_profile(
     "default", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True

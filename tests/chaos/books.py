@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 
 import anyio
 
-from qiskit_gateway.backends.batch import Batch
-from qiskit_gateway.backends.steps import Call
+from qiskit_gateway.backends.interface.batch import Batch
+from qiskit_gateway.backends.scripted.steps import Call
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

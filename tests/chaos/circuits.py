@@ -16,7 +16,7 @@ import numpy as np
 from qiskit import ClassicalRegister, QuantumCircuit
 from qiskit.circuit import Parameter
 
-from qiskit_gateway.backends.wiring import Wiring
+from qiskit_gateway.backends.readout.bit_mapping import Wiring
 
 WIDTHS = {"place": 8, "job": 12, "shot": 14, "tie": 4, "coin": 2}
 

@@ -10,8 +10,8 @@ from chaos.records import assert_journal, assert_recorded, key_of
 from chaos.world import World
 
 from qiskit_gateway import PlanError, RunError
-from qiskit_gateway.standing import FleetStanding
-from qiskit_gateway.unfinished import intersection
+from qiskit_gateway.scheduling.members.state import FleetStanding
+from qiskit_gateway.work.rectangles import intersection
 
 # Twice the chance of a false alarm of one test of a distribution; see `_assert_coins`.
 _CHANCE = 1e-12

@@ -5,8 +5,8 @@ from collections import defaultdict
 
 from chaos.records import key_of
 
-from qiskit_gateway.backends.allowance import allowance_of
-from qiskit_gateway.backends.pricing import Usage
+from qiskit_gateway.backends.pricing.allowance import allowance_of
+from qiskit_gateway.backends.pricing.rates import Usage
 
 
 def assert_money(world):

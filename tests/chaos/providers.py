@@ -23,17 +23,17 @@ from qiskit.providers import JobError
 from qiskit.result import Result
 from qiskit.result.models import ExperimentResult, ExperimentResultData
 
-from qiskit_gateway.backends.allowance import Allowance
-from qiskit_gateway.backends.batch import Batch, Entry, Program
-from qiskit_gateway.backends.errors import BackendError, Refused
-from qiskit_gateway.backends.examination import usual_jobs
-from qiskit_gateway.backends.faults import translate
-from qiskit_gateway.backends.limits import Limits
-from qiskit_gateway.backends.member import Handle
-from qiskit_gateway.backends.outcomes import read
-from qiskit_gateway.backends.pricing import Pricing, Usage
-from qiskit_gateway.backends.steps import Call, Hangs, Step, Together
-from qiskit_gateway.backends.tampering import Swaps
+from qiskit_gateway.backends.examination.examiner import usual_jobs
+from qiskit_gateway.backends.failures.errors import BackendError, Refused
+from qiskit_gateway.backends.failures.translate import translate
+from qiskit_gateway.backends.interface.batch import Batch, Entry, Program
+from qiskit_gateway.backends.interface.limits import Limits
+from qiskit_gateway.backends.interface.protocol import Handle
+from qiskit_gateway.backends.pricing.allowance import Allowance
+from qiskit_gateway.backends.pricing.rates import Pricing, Usage
+from qiskit_gateway.backends.readout.outcomes import read
+from qiskit_gateway.backends.scripted.spoiled_results import Swaps
+from qiskit_gateway.backends.scripted.steps import Call, Hangs, Step, Together
 
 FOREVER = math.inf
 # The code of circuits that are in no scenario.

@@ -2,8 +2,8 @@
 
 import math
 
-from qiskit_gateway.record import CHECK
-from qiskit_gateway.unfinished import intersection
+from qiskit_gateway.work.attempt import CHECK
+from qiskit_gateway.work.rectangles import intersection
 
 _OUTCOMES = {"done", "short", "failed", "refused", "unknown", "cancelled"}
 

@@ -13,9 +13,9 @@ from chaos.steps import AcceptsThenHangs, Disowns, PoisonRow, Refuses
 from qiskit.primitives.containers.estimator_pub import EstimatorPub
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 
-from qiskit_gateway.backends.allowance import Allowance
-from qiskit_gateway.backends.limits import Limits
-from qiskit_gateway.backends.pricing import Pricing
+from qiskit_gateway.backends.interface.limits import Limits
+from qiskit_gateway.backends.pricing.allowance import Allowance
+from qiskit_gateway.backends.pricing.rates import Pricing
 from qiskit_gateway.backends.scripted import (
     AcceptsThenRaises,
     Cancels,

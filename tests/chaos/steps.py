@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from qiskit.providers import JobError
 
-from qiskit_gateway.backends.steps import Step
+from qiskit_gateway.backends.scripted.steps import Step
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,17 +8,17 @@ from chaos.dying import Dying
 from chaos.scenario import Scenario
 from trio.testing import MockClock
 
-import qiskit_gateway.estimator as estimators
-import qiskit_gateway.sampler as samplers
+import qiskit_gateway.primitives.estimator as estimators
+import qiskit_gateway.primitives.sampler as samplers
 from qiskit_gateway import Journal
 from qiskit_gateway.backends import Fleet
-from qiskit_gateway.clock import JumpingLoop
-from qiskit_gateway.dispatch import Run
-from qiskit_gateway.job import RouterJob
-from qiskit_gateway.journal import RunRecord
-from qiskit_gateway.logs import silent_logger
-from qiskit_gateway.record import NO_DIARY
-from qiskit_gateway.router import Router
+from qiskit_gateway.forecast.virtual_clock import JumpingLoop
+from qiskit_gateway.journal.journal import RunRecord
+from qiskit_gateway.journal.run_log import NO_DIARY
+from qiskit_gateway.primitives.job import RouterJob
+from qiskit_gateway.primitives.router import Router
+from qiskit_gateway.runtime.logs import silent_logger
+from qiskit_gateway.runtime.run import Run
 
 # A run that is not over after so long never will be.
 AGES = 50 * 86_400.0
@@ -81,7 +81,7 @@ async def _live(world: World, folder):
             async with anyio.create_task_group() as group:
                 for number, pubs in enumerate(scenario.runs):
                     work, result = primitive.plan(pubs)
-                    run = Run(f"run{number}", *_of(router), router.stated(work), log=_LOG)
+                    run = Run(f"run{number}", *_of(router), router.prepare(work), log=_LOG)
                     group.start_soon(_followed, world, number, run, result)
 
 
@@ -94,7 +94,7 @@ async def _again_and_again(world: World, primitive: "_Primitive", folder):
         router = Router(Fleet(scenario.providers), scenario.policy, world.journal)
         if number == 0:
             work, result = primitive.plan(pubs)
-            work, shots = router.stated(work), sum(task.rows * task.shots for task in work.tasks)
+            work, shots = router.prepare(work), sum(task.rows * task.shots for task in work.tasks)
             diary = world.journal.begin("run0", primitive.statement(pubs), shots)
         else:
             dead[0] += 1000.0  # The dead are known by their silence, since this process lives on.

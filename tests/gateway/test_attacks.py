@@ -9,7 +9,7 @@ from qiskit.providers.basic_provider import BasicSimulator
 
 from qiskit_gateway import ConfigError, Journal, RouterSampler, load_config
 from qiskit_gateway.backends import BackendError, Member
-from qiskit_gateway.backends.redaction import printable, redact
+from qiskit_gateway.backends.failures.redaction import printable, redact
 from qiskit_gateway.errors import JournalError
 
 ESCAPE = "\x1b]0;owned\x07\x1b[2J"

@@ -11,8 +11,8 @@ from structlog.testing import capture_logs
 
 from qiskit_gateway import GatewayError, Journal, JournalError, PlanError, RouterSampler, RunError
 from qiskit_gateway.backends import BackendError, Member
-from qiskit_gateway.backends.errors import Refused
-from qiskit_gateway.backends.redaction import redact_name
+from qiskit_gateway.backends.failures.errors import Refused
+from qiskit_gateway.backends.failures.redaction import redact_name
 from qiskit_gateway.policies import Policy, RetryPolicy
 
 HIDDEN = "q8Zr4TnB2LxW7yKc"

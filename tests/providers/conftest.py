@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from qiskit_gateway.backends.provider import Member
+from qiskit_gateway.backends.adapter.backend_member import Member
 
 
 def _basic():

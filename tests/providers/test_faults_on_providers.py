@@ -25,7 +25,7 @@ from qiskit_gateway.backends.scripted import (
     Short,
 )
 from qiskit_gateway.policies import BreakerPolicy, RetryPolicy, fastest, round_robin
-from qiskit_gateway.standing import FleetStanding
+from qiskit_gateway.scheduling.members.state import FleetStanding
 
 pytestmark = pytest.mark.providers
 

@@ -11,8 +11,8 @@ from qiskit.circuit import QuantumCircuit
 
 from qiskit_gateway import GatewayError, Journal, PlanError, RouterSampler
 from qiskit_gateway.backends import Member
-from qiskit_gateway.backends.batch import Batch, Entry, Program
-from qiskit_gateway.backends.errors import BackendError
+from qiskit_gateway.backends.failures.errors import BackendError
+from qiskit_gateway.backends.interface.batch import Batch, Entry, Program
 from qiskit_gateway.policies import RetryPolicy, fastest
 
 # Third parties warn about their own dependencies; which of them do changes with every release.

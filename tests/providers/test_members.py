@@ -15,11 +15,11 @@ from qiskit.circuit import (
     Qubit,
 )
 
-from qiskit_gateway.backends.batch import Batch, Entry, Program
 from qiskit_gateway.backends.conformance import check_backend
-from qiskit_gateway.backends.decoding import decode
-from qiskit_gateway.backends.errors import BackendError
-from qiskit_gateway.backends.quirks import FAITHFUL, takes_parameter_binds
+from qiskit_gateway.backends.failures.errors import BackendError
+from qiskit_gateway.backends.interface.batch import Batch, Entry, Program
+from qiskit_gateway.backends.providers.quirks import FAITHFUL, takes_parameter_binds
+from qiskit_gateway.backends.readout.decode import decode
 
 # Third parties warn about their own dependencies; which of them do changes with every release.
 pytestmark = [pytest.mark.anyio, pytest.mark.filterwarnings("ignore")]

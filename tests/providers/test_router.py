@@ -10,7 +10,14 @@ from qiskit.quantum_info import Statevector
 
 from qiskit_gateway import PlanError, RouterSampler, RunError
 from qiskit_gateway.backends import Fleet, Limits, Member
-from qiskit_gateway.backends.scripted import Errors, Fails, Malforms, Runs, ScriptedBackend, Short
+from qiskit_gateway.backends.scripted import (
+    Errors,
+    Fails,
+    Malforms,
+    Runs,
+    ScriptedBackend,
+    Short,
+)
 from qiskit_gateway.policies import RetryPolicy, fastest, round_robin
 
 # Third parties warn about their own dependencies; which of them do changes with every release.

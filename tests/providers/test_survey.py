@@ -9,8 +9,8 @@ from qiskit.circuit import QuantumCircuit
 from qiskit.providers.fake_provider import GenericBackendV2
 
 from qiskit_gateway.backends import Member
-from qiskit_gateway.backends.batch import Program
-from qiskit_gateway.backends.estimates import gate_counts
+from qiskit_gateway.backends.circuits.estimates import gate_counts
+from qiskit_gateway.backends.interface.batch import Program
 
 # Third parties warn about their own dependencies; which of them do changes with every release.
 pytestmark = pytest.mark.filterwarnings("ignore")

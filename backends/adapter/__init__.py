@@ -1,0 +1,1 @@
+"""The one adapter over ``BackendV2``, and the threads that provider calls run in."""

@@ -1,0 +1,416 @@
+"""The one adapter over Qiskit's ``BackendV2``: from batches to ``backend.run`` and back.
+
+Blocking calls are made in threads, and here alone. What a provider's objects do is not trusted:
+one backend object is used by one thread at a time, only options that it knows are sent, shots are
+plain integers, and every exception is translated into facts.
+"""
+
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from qiskit.providers import BackendV2
+from qiskit.transpiler import PassManager
+
+from qiskit_gateway.backends.adapter.discovery import told_by
+from qiskit_gateway.backends.adapter.jobs import has_started, is_cancelled, job_id_of
+from qiskit_gateway.backends.adapter.payload import options_known_by, options_of, payload_of
+from qiskit_gateway.backends.adapter.queues import Probe, probe_for
+from qiskit_gateway.backends.adapter.serial import Errand, Turns, on_errand, turns_of
+from qiskit_gateway.backends.adapter.threads import Call, call_in_thread, start_in_thread
+from qiskit_gateway.backends.compilation.cache import Estimate, IsaCache, Prepared
+from qiskit_gateway.backends.examination.examiner import Answer, examination, examine
+from qiskit_gateway.backends.failures.errors import BackendError, Refused
+from qiskit_gateway.backends.failures.translate import translated
+from qiskit_gateway.backends.interface.batch import Batch, Program
+from qiskit_gateway.backends.interface.limits import Limits
+from qiskit_gateway.backends.interface.protocol import Handle
+from qiskit_gateway.backends.pricing.rates import FREE, Tariff
+from qiskit_gateway.backends.providers.job_labels import fetch, find, label_of
+from qiskit_gateway.backends.providers.quirks import Adaptation
+from qiskit_gateway.backends.readout.outcomes import Outcome, read
+
+# How many submissions are remembered of which it is certain that nothing was sent.
+_REMEMBERED = 1024
+
+
+class Member:
+    """A backend in a fleet.
+
+    Subclassing:
+        Override :meth:`options_for` for a provider that wants its options in another way, or any
+        of the four verbs. They may be called from several tasks at once.
+
+    Args:
+        backend: The backend to run on.
+        name: Its label; by default the backend's own name. A fleet makes it unique.
+        limits: What a job may be; whatever is given wins over what the backend tells.
+        pricing: A :class:`~qiskit_gateway.backends.pricing.rates.Pricing`, or any callable from a
+            :class:`~qiskit_gateway.backends.pricing.rates.Usage` to USD. By default nothing is counted,
+            but nothing is run twice either where ``Pricing()`` would say that this costs nothing.
+        weight: Share of the work under policies that weigh; positive.
+        fidelity: Expected fidelity of its circuits in [0, 1], where the user knows better than
+            the backend's own figures.
+        queue: A callable that returns how long a job waits behind those of others, in seconds.
+        run_options: Options of ``backend.run`` for every job on this member. They are sent as
+            they are, and win over those of a run.
+        pass_manager: What to compile circuits with, in place of Qiskit's preset of level 1.
+        tags: Free labels that filters may ask for.
+        check: Whether to find out, by a few small circuits before the first job, if the backend
+            tells the truth about its bits, and to talk to it as they show. They are two jobs, more
+            where one fails or may not hold them all, and are paid for and reported like any others.
+
+    Raises:
+        TypeError: If ``backend`` is not a ``BackendV2``.
+        ValueError: If a number is out of range.
+    """
+
+    def __init__(  # noqa: PLR0913  All that a user may say of a backend.
+        self,
+        backend: BackendV2,
+        *,
+        name: str | None = None,
+        limits: Limits | None = None,
+        pricing: Tariff | None = None,
+        weight: float = 1.0,
+        fidelity: float | None = None,
+        queue: Callable[[], float] | None = None,
+        run_options: Mapping[str, Any] | None = None,
+        pass_manager: PassManager | None = None,
+        tags: Iterable[str] = (),
+        check: bool = False,
+    ) -> None:
+        if not isinstance(backend, BackendV2):
+            raise TypeError(
+                f"a member needs a qiskit BackendV2, got {backend!r}; wrap other kinds of "
+                "backends in a class with the four verbs of FleetMember"
+            )
+        if not weight > 0:
+            raise ValueError(f"the weight of a member must be positive, got {weight!r}")
+        if fidelity is not None and not 0 <= fidelity <= 1:
+            raise ValueError(f"the fidelity of a member must be in [0, 1], got {fidelity!r}")
+        self.backend = backend
+        self.run_options = dict(run_options or {})
+        told = told_by(backend, self.run_options)
+        self.name = name or told.name
+        self.limits = told.limits.overridden_by(limits)
+        self.pricing: Tariff = pricing or FREE
+        self.costs_nothing = pricing is not None and self.pricing == FREE
+        self.weight = float(weight)
+        self.fidelity = fidelity
+        self.queue = queue
+        self.tags = frozenset([tags] if isinstance(tags, str) else tags)
+        self.check = check
+        self.overlaps = told.overlaps
+        self.adaptation = told.adaptation
+        self._isa = IsaCache(backend, pass_manager)
+        self._turns = turns_of(backend)
+        self._unchecked = check
+        self._checking = Turns()
+        self._unsent: deque[str] = deque(maxlen=_REMEMBERED)
+
+    def __repr__(self) -> str:
+        return f"Member({self.name!r})"
+
+    # -- what can be told at once ------------------------------------------------------------
+
+    def refusal(self, program: Program, shots: int, options: Mapping[str, Any]) -> str:
+        """Return why a program cannot run here, as far as can be told at once, or ``""``.
+
+        Args:
+            program: What to run.
+            shots: Shots of each of its circuits.
+            options: The options of the run.
+        """
+        width, needed = self.limits.num_qubits, program.circuit.num_qubits
+        laid_out = program.circuit.layout is not None  # Then only the target can tell.
+        if width is not None and needed > width and not laid_out:
+            return f"needs {needed} qubits, has {width}"
+        fewest = self.limits.min_shots
+        if fewest is not None and shots < fewest:
+            return f"needs at least {fewest} shots in a job, {shots} are asked for"
+        unknown = sorted(set(options) - self.known_options) if self.known_options else []
+        if unknown:
+            return f"does not know the option {unknown[0]!r}"
+        return self.adaptation.refusal
+
+    @cached_property
+    def queue_probe(self) -> Probe | None:
+        """Return what to call to learn how long its queue is, or ``None``; it may block."""
+        return probe_for(self.backend, self.queue)
+
+    @property
+    def known_options(self) -> frozenset[str]:
+        """Return the options of ``backend.run`` that the backend says it knows."""
+        return options_known_by(self.backend)
+
+    async def estimate(self, program: Program) -> Estimate:
+        """Return what a program is here: gates, fidelity and time, as compiled for the backend.
+
+        It is compiled as for running, once for both; nothing is sent.
+
+        Raises:
+            Refused: If it cannot run here.
+            BackendError: If the backend could not be asked what it can do.
+        """
+        known = self._isa.estimated(program, flatten=self.adaptation.flatten)
+        if known is not None:
+            return known
+        return await call_in_thread(lambda: self._estimate(program))
+
+    # -- the four verbs ----------------------------------------------------------------------
+
+    async def submit(self, batch: Batch) -> Handle:
+        """Hand a batch to ``backend.run`` as one job.
+
+        Raises:
+            Refused: If some entries cannot run here; then nothing was sent.
+            BackendError: If the provider did not take the job.
+        """
+        errand = Errand()
+        taking = Call(lambda: self._submit(batch, errand), late=lambda found: found.job.cancel())
+        # In the same thread, which spares the way to the event loop and back.
+        result = Call(lambda: self._collect(taking.value))
+        start_in_thread(taking, result)
+        try:
+            return Awaited.of(await taking.outcome(), result)
+        finally:
+            if not errand.leave():
+                self._unsent.append(batch.key)
+
+    def was_sent(self, batch: Batch) -> bool:
+        """Return whether a submission that was left unanswered may have reached the provider."""
+        return batch.key not in self._unsent
+
+    async def collect(self, handle: Handle) -> Sequence[Outcome]:
+        """Wait for a job and return one outcome per circuit.
+
+        Raises:
+            BackendError: If the job failed.
+        """
+        if isinstance(handle, Awaited) and not handle.result.asked:
+            return await handle.result.outcome()
+        return await call_in_thread(lambda: self._collect(handle))
+
+    async def cancel(self, handle: Handle) -> bool:
+        """Ask the provider to cancel a job; return whether it confirmed that."""
+        return await call_in_thread(lambda: is_cancelled(handle.job))
+
+    async def started(self, handle: Handle) -> bool | None:
+        """Return whether the provider runs a job already; ``None`` if it does not say."""
+        return await call_in_thread(lambda: has_started(handle.job))
+
+    async def reattach(self, job_id: str) -> Handle:
+        """Find a job again by the provider's id.
+
+        Raises:
+            BackendError: If the provider cannot look up jobs, or does not know this one.
+        """
+        return await on_errand(lambda errand: self._reattach(job_id, errand))
+
+    @property
+    def finds(self) -> bool:
+        """Return whether the provider lists jobs with a name of ours, to find them by."""
+        return label_of(self.backend, self.known_options.union(self.run_options)) is not None
+
+    async def find(self, key: str) -> Handle | None:
+        """Find a job by the key of its batch; ``None`` if the provider has none.
+
+        The key is sent along where the provider lists jobs with a name of ours, see
+        :mod:`~qiskit_gateway.backends.providers.job_labels`.
+
+        Raises:
+            BackendError: If the provider cannot tell.
+        """
+        return await on_errand(lambda errand: self._find(key, errand))
+
+    # -- in a thread -------------------------------------------------------------------------
+
+    def ensure_checked(self, errand: Errand | None = None) -> None:
+        """Check the backend if that is asked for and has not been done yet. Blocks.
+
+        A run does it by :meth:`checks` beforehand, as jobs that are paid for like any others.
+
+        Args:
+            errand: For whom; those who wait for the same check are told when it was left hanging.
+
+        Raises:
+            BackendError: If the backend could not be asked; the next call tries again.
+        """
+        if not self._unchecked:
+            return
+        with self._checking.taken(errand or Errand()):
+            if self._unchecked and not self.adaptation.refusal:
+                self.adaptation = examine(self.answer, self.adaptation, self.limits).adaptation
+            self._unchecked = False
+
+    def checks(self) -> Generator[Batch, Answer, None] | None:
+        """Return the jobs that must be run before the first one, or ``None`` where there are none.
+
+        See :mod:`~qiskit_gateway.backends.interface.protocol`.
+        """
+        if self._unchecked and self.adaptation.refusal:
+            self._unchecked = False
+        return self._checks() if self._unchecked else None
+
+    def _checks(self) -> Generator[Batch, Answer, None]:
+        found = yield from examination(self.adaptation, self.limits)
+        self.adaptation, self._unchecked = found.adaptation, False
+
+    def answer(self, batch: Batch) -> Answer:
+        """Run a batch and return the provider's own result, neither adapted to nor checked. Blocks.
+
+        Args:
+            batch: What to run; one of a check.
+
+        Raises:
+            Refused: If some entries cannot run here; then nothing was sent.
+            BackendError: If the job failed.
+        """
+        job = self._run(batch, self._prepared(batch), Errand())
+        return self._answer(Handle(job_id="", job=job, batch=batch))
+
+    def _answer(self, handle: Handle) -> Answer:
+        batch = handle.batch
+        assert batch is not None  # noqa: S101  It was submitted here.
+        with translated("collect"):
+            result = handle.job.result()
+        pairs = zip(batch.entries, self._prepared(batch), strict=True)
+        return Answer(result, [ready.wiring for e, ready in pairs for _ in range(e.circuits)])
+
+    def _submit(self, batch: Batch, errand: Errand) -> Handle:
+        if batch.flatten is None:
+            try:
+                self.ensure_checked(errand)
+            except BackendError as error:
+                # What was submitted was the check; the batch was not.
+                error.submitted = False
+                raise
+        job = self._run(batch, self._prepared(batch), errand)
+        return Handle(job_id=job_id_of(job), job=job, batch=batch)
+
+    def _run(self, batch: Batch, prepared: Sequence[Prepared], errand: Errand) -> Any:
+        pairs = list(zip(batch.entries, prepared, strict=True))
+        circuits, binds = payload_of(self.backend, pairs)
+        if len(circuits) > 1:
+            self._require_company(prepared)
+        options = self.options_for(batch)
+        if binds:
+            options["parameter_binds"] = binds
+        with self._turns.taken(errand), translated("submit"):
+            errand.begin()
+            bare = self.adaptation.bare and len(circuits) == 1
+            return self.backend.run(circuits[0] if bare else circuits, **options)
+
+    def _require_company(self, prepared: Sequence[Prepared]) -> None:
+        """Fail, so that the shard is halved, where a circuit must be the only one of its job."""
+        for ready in prepared:
+            if reason := self.adaptation.goes_alone(ready.circuit):
+                raise BackendError(
+                    f"{self.name} {reason}; Limits(max_circuits=1) spares the search for them",
+                    transient=False,
+                    fault="caller",
+                    submitted=False,
+                )
+
+    def options_for(self, batch: Batch) -> dict[str, Any]:
+        """Return the options of ``backend.run`` for a batch: shots and those that are known."""
+        return options_of(
+            batch,
+            self.backend,
+            known=self.known_options,
+            always=dict(self.adaptation.options),
+            given=self.run_options,
+        )
+
+    def _prepared(self, batch: Batch) -> list[Prepared]:
+        """Return the programs as the backend gets them, or say which of them it cannot run."""
+        adaptation = self.adaptation
+        if batch.flatten is not None:
+            adaptation = Adaptation(flatten=batch.flatten)
+        prepared: list[Prepared] = []
+        reasons: dict[int, str] = {}
+        for index, entry in enumerate(batch.entries):
+            try:
+                prepared.append(self._prepare(entry.program, adaptation))
+            except Refused as refused:
+                reasons[index] = refused.reasons[0]
+        if reasons:
+            raise Refused(reasons)
+        return prepared
+
+    def _prepare(self, program: Program, adaptation: Adaptation) -> Prepared:
+        if adaptation.refusal:  # Before anything is compiled in vain.
+            raise Refused({0: adaptation.refusal})
+        with translated("submit"):
+            ready = self._isa.prepare(program, flatten=adaptation.flatten)
+        reason = adaptation.reason(ready.circuit)
+        if reason:
+            raise Refused({0: reason})
+        return ready
+
+    def _estimate(self, program: Program) -> Estimate:
+        adaptation = self.adaptation
+        self._prepare(program, adaptation)
+        with translated("submit"):
+            return self._isa.estimate(program, flatten=adaptation.flatten)
+
+    def _collect(self, handle: Handle) -> Any:
+        batch = handle.batch
+        assert batch is not None, "a job found again needs its batch"  # noqa: S101
+        if batch.flatten is not None:
+            return self._answer(handle)
+        with translated("collect"):
+            result = handle.job.result()
+        wirings = [
+            wiring
+            for entry in batch.entries
+            for wiring in [
+                self.adaptation.applied(self._prepare(entry.program, self.adaptation).wiring)
+            ]
+            for _ in range(entry.circuits)
+        ]
+        level = {**batch.options, **self.run_options}.get("meas_level", 2)
+        with translated("collect"):  # A result may be read from the provider only when looked at.
+            return read(result, wirings, batch.kept_shots, meas_level=int(level))
+
+    def _find(self, key: str, errand: Errand) -> Handle | None:
+        label = label_of(self.backend, self.known_options.union(self.run_options))
+        if label is None:
+            raise BackendError(
+                f"{self.name} lists no jobs by a name of ours", transient=False, submitted=None
+            )
+        self.ensure_checked(errand)
+        with self._turns.taken(errand), translated("reattach"):
+            job = find(self.backend, label, key)
+        return None if job is None else Handle(job_id=job_id_of(job), job=job)
+
+    def _reattach(self, job_id: str, errand: Errand) -> Handle:
+        self.ensure_checked(errand)  # For what is learned of its bits, which the result is read by.
+        with self._turns.taken(errand), translated("reattach"):
+            job = fetch(self.backend, job_id)
+        if job is None:
+            raise BackendError(
+                f"{self.name} cannot look up jobs, so {job_id!r} is lost",
+                transient=False,
+                submitted=None,
+            )
+        return Handle(job_id=job_id, job=job)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Awaited(Handle):
+    """A job whose result the thread that has submitted it waits for already.
+
+    Attributes:
+        result: That call; the first who asks for the result gets what comes of it.
+    """
+
+    result: Call[Sequence[Outcome]]
+
+    @classmethod
+    def of(cls, handle: Handle, result: Call[Sequence[Outcome]]) -> "Awaited":
+        """Return a handle of the same job."""
+        return cls(job_id=handle.job_id, job=handle.job, batch=handle.batch, result=result)

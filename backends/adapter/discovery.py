@@ -1,0 +1,64 @@
+"""What a backend tells of itself when it joins a fleet; to tell it, it may ask its provider."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from qiskit.providers import BackendV2
+
+from qiskit_gateway.backends.adapter.threads import call_within
+from qiskit_gateway.backends.failures.errors import BackendError
+from qiskit_gateway.backends.failures.redaction import redact_name
+from qiskit_gateway.backends.interface.limits import Limits, discover
+from qiskit_gateway.backends.providers.quirks import Adaptation, adaptation_for, jobs_overlap
+
+# How long it may take.
+_PROPERTY_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a backend tells of itself.
+
+    Attributes:
+        name: Its name, or that of its class.
+        limits: What it says a job may be.
+        overlaps: Whether its jobs may overlap.
+        adaptation: How to talk to it.
+    """
+
+    name: str
+    limits: Limits
+    overlaps: bool
+    adaptation: Adaptation
+
+
+def told_by(backend: BackendV2, run_options: Mapping[str, Any]) -> Told:
+    """Read a backend's properties.
+
+    Args:
+        backend: The backend.
+        run_options: What its member sends with every job.
+
+    Raises:
+        BackendError: If it does not answer.
+    """
+
+    def read() -> Told:
+        return Told(
+            redact_name(str(backend.name or type(backend).__name__)),
+            discover(backend),
+            jobs_overlap(backend),
+            adaptation_for(backend, run_options),
+        )
+
+    try:
+        return call_within(read, _PROPERTY_SECONDS)
+    except TimeoutError as error:
+        raise BackendError(
+            f"the properties of {type(backend).__name__} were not told within "
+            f"{_PROPERTY_SECONDS:g} s; ask its provider, or leave it out of the fleet",
+            transient=True,
+            fault="network",
+            submitted=False,
+        ) from error

@@ -1,0 +1,95 @@
+"""What ``backend.run`` is sent: bound circuits, or free ones with their values, and options."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from qiskit.circuit import QuantumCircuit
+from qiskit.providers import BackendV2
+
+from qiskit_gateway.backends.compilation.cache import Prepared, bind, parameter_binds
+from qiskit_gateway.backends.failures.errors import Refused
+from qiskit_gateway.backends.interface.batch import Batch, Entry
+from qiskit_gateway.backends.providers.job_labels import label_of
+from qiskit_gateway.backends.providers.quirks import takes_parameter_binds
+
+Pairs = Sequence[tuple[Entry, Prepared]]
+
+
+def payload_of(
+    backend: BackendV2, pairs: Pairs
+) -> tuple[list[QuantumCircuit], list[dict[Any, list[float]]] | None]:
+    """Return the circuits to send, and the values of those that are not bound.
+
+    Raises:
+        Refused: If some entries cannot be bound.
+    """
+    if (
+        takes_parameter_binds(backend)
+        and all(ready.binds or not ready.columns for _, ready in pairs)
+        and any(ready.columns for _, ready in pairs)
+    ):
+        return _unbound(pairs)
+    circuits: list[QuantumCircuit] = []
+    reasons: dict[int, str] = {}
+    for index, (entry, ready) in enumerate(pairs):
+        try:
+            circuits += bind(ready, entry.rows)
+        except Refused as refused:
+            reasons[index] = refused.reasons[0]
+    if reasons:
+        raise Refused(reasons)
+    return circuits, None
+
+
+def _unbound(pairs: Pairs) -> tuple[list[QuantumCircuit], list[dict[Any, list[float]]]]:
+    circuits: list[QuantumCircuit] = []
+    binds: list[dict[Any, list[float]]] = []
+    for entry, ready in pairs:
+        if ready.columns:
+            circuits.append(ready.circuit)
+            binds.append(parameter_binds(ready, entry.rows))
+        else:
+            circuits += [ready.circuit] * entry.circuits
+            binds += [{}] * entry.circuits
+    return circuits, binds
+
+
+def options_known_by(backend: BackendV2) -> frozenset[str]:
+    """Return the options of ``backend.run`` that a backend says it knows."""
+    options = getattr(backend, "options", None)
+    fields = getattr(type(options), "model_fields", None)
+    if fields is None:
+        fields = getattr(options, "_fields", None) or getattr(options, "__dict__", {})
+    return frozenset(map(str, fields))
+
+
+def options_of(
+    batch: Batch,
+    backend: BackendV2,
+    *,
+    known: frozenset[str],
+    always: Mapping[str, Any],
+    given: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Return the options of ``backend.run`` for a batch: shots and those that are known.
+
+    Args:
+        batch: What is to be sent.
+        backend: To which backend.
+        known: The options that it knows.
+        always: Those that it must always be told.
+        given: Those that the user gave for it.
+    """
+    wanted: dict[str, Any] = {}
+    if any(entry.program.basis is None for entry in batch.entries):
+        wanted["memory"] = True  # In sums over a basis the order of shots does not matter.
+    if batch.seed is not None:
+        wanted["seed_simulator"] = batch.seed
+    sent = {key: value for key, value in wanted.items() if key in known}
+    options = {**sent, **always, **batch.options, **given}
+    options["shots"] = int(batch.shots)
+    label = label_of(backend, known.union(given))
+    if label is not None and batch.key:
+        held = options.get(label.option, getattr(backend.options, label.option, None))
+        options[label.option] = label.labelled(held, batch.key)
+    return options

@@ -1,0 +1,104 @@
+"""One at a time on one backend object, and no waiting behind a call that hangs.
+
+Many backends keep the state of a run on themselves. But a call that hangs keeps its turn for ever;
+once whoever made it has left, those who wait behind it are told so, and that nothing was sent.
+"""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+from weakref import WeakKeyDictionary
+
+from qiskit.providers import BackendV2
+
+from qiskit_gateway.backends.adapter.threads import call_in_thread
+from qiskit_gateway.backends.failures.errors import BackendError
+
+T = TypeVar("T")
+
+# How often those who wait look whether they still should.
+_LOOK_SECONDS = 0.1
+
+
+class Errand:
+    """Something that a thread does for a caller who may leave before it is done."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._begun = False
+        self.left = False
+
+    def begin(self) -> None:
+        """Note that a provider is about to be asked.
+
+        Raises:
+            BackendError: If the caller has left: a job now would be nobody's.
+        """
+        with self._lock:
+            if self.left:
+                raise BackendError("nobody waits for this job any more", submitted=False)
+            self._begun = True
+
+    def leave(self) -> bool:
+        """Note that the caller leaves; return whether a provider was asked."""
+        with self._lock:
+            self.left = True
+            return self._begun
+
+
+async def on_errand(function: Callable[[Errand], T]) -> T:
+    """Call a blocking function in a thread that learns when its caller has left."""
+    errand = Errand()
+    try:
+        return await call_in_thread(lambda: function(errand))
+    finally:
+        errand.leave()
+
+
+class Turns:
+    """A lock whose holder may hang."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._holder: Errand | None = None
+
+    @contextmanager
+    def taken(self, errand: Errand) -> Iterator[None]:
+        """Wait for the turn of an errand, and hold it.
+
+        Raises:
+            BackendError: If its caller has left, or if the one before it hangs and was left.
+        """
+        while not self._lock.acquire(timeout=_LOOK_SECONDS):
+            holder = self._holder
+            if errand.left:
+                raise BackendError("nobody waits for this job any more", submitted=False)
+            if holder is not None and holder.left:
+                raise hung()
+        self._holder = errand
+        try:
+            yield
+        finally:
+            self._holder = None
+            self._lock.release()
+
+
+def hung() -> BackendError:
+    """Return the failure of a call that was not made because one before it hangs."""
+    return BackendError(
+        "an earlier call of the backend hangs, so that nothing was sent",
+        transient=True,
+        fault="network",
+        submitted=False,
+    )
+
+
+_TURNS: "WeakKeyDictionary[BackendV2, Turns]" = WeakKeyDictionary()
+_TAKING = threading.Lock()
+
+
+def turns_of(backend: BackendV2) -> Turns:
+    """Return the turns of a backend object, the same for all members over it."""
+    with _TAKING:
+        return _TURNS.setdefault(backend, Turns())

@@ -1,0 +1,1 @@
+"""What circuits hold, and what to expect of them."""

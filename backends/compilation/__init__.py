@@ -1,0 +1,1 @@
+"""Circuits made fit for a target, once."""

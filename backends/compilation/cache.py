@@ -1,0 +1,175 @@
+"""Circuits made fit for one backend, once, and kept.
+
+Also the one place to import from for whatever concerns circuits as a backend gets them.
+"""
+
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from functools import cached_property
+from threading import Lock
+from typing import Any, Generic, TypeVar
+
+from qiskit.circuit import QuantumCircuit
+from qiskit.transpiler import PassManager
+
+from qiskit_gateway.backends.circuits.estimates import (
+    Estimate,
+    estimated_fidelity,
+    estimated_seconds,
+)
+from qiskit_gateway.backends.compilation.prepare import (
+    Base,
+    Prepared,
+    base_of,
+    bind,
+    parameter_binds,
+    prepare,
+    prepared_from,
+)
+from qiskit_gateway.backends.compilation.target import Site, fits, misfit
+from qiskit_gateway.backends.failures.errors import Refused
+from qiskit_gateway.backends.interface.batch import Program
+
+__all__ = [
+    "Estimate",
+    "IsaCache",
+    "Prepared",
+    "bind",
+    "estimated_fidelity",
+    "estimated_seconds",
+    "fits",
+    "misfit",
+    "parameter_binds",
+    "prepare",
+]
+
+
+class IsaCache:
+    """What one backend's programs were prepared to, kept.
+
+    Programs are told apart by identity. Programs over the very same circuit object share its
+    compilation, whatever basis they measure, as long as the circuit has not been changed since.
+    Safe for threads: a circuit is compiled once, even when two ask for it at the same time.
+
+    Args:
+        backend: Where the programs run.
+        pass_manager: As for :func:`prepare`.
+        size: How many programs, and how many circuits, are kept at most.
+    """
+
+    def __init__(
+        self, backend: Any, pass_manager: PassManager | None = None, *, size: int = 1024
+    ) -> None:
+        self._backend = backend
+        self._pass_manager = pass_manager
+        self._programs: _Recent[tuple[Program, Prepared | str]] = _Recent(size)
+        self._circuits: _Recent[_Known] = _Recent(size)
+        self._estimates: _Recent[tuple[Program, Estimate]] = _Recent(size)
+        self._compiling = Lock()
+
+    @cached_property
+    def site(self) -> Site:
+        """Return the backend as a place to compile for, asked for its target at the first use."""
+        return Site(self._backend, self._pass_manager)
+
+    def prepare(self, program: Program, *, flatten: bool = False) -> Prepared:
+        """Return what :func:`prepare` returns or raise what it raises, remembered."""
+        key = (id(program), flatten)
+        found = self._programs.get(key)
+        if found is None:
+            with self._compiling:
+                found = self._programs.get(key)
+                if found is None:
+                    found = (program, self._made(program, flatten=flatten))
+                    self._programs.put(key, found)
+        if isinstance(found[1], str):
+            raise Refused({0: found[1]})
+        return found[1]
+
+    def estimated(self, program: Program, *, flatten: bool = False) -> Estimate | None:
+        """Return what :meth:`estimate` has told of a program before, or ``None``; never blocks."""
+        found = self._estimates.get((id(program), flatten))
+        return found and found[1]
+
+    def estimate(self, program: Program, *, flatten: bool = False) -> Estimate:
+        """Return what a program is here, compiling it, or raise what :meth:`prepare` raises."""
+        ready, target = self.prepare(program, flatten=flatten), self.site.target
+        seconds = estimated_seconds(ready.specimen, target)
+        # Between two shots a machine waits for its qubits to relax.
+        pause = getattr(self._backend, "default_rep_delay", None)
+        made = Estimate(
+            gates=ready.gates,
+            fidelity=estimated_fidelity(ready.specimen, target),
+            shot_seconds=None if seconds is None else seconds + float(pause or 0.0),
+        )
+        self._estimates.put((id(program), flatten), (program, made))
+        return made
+
+    def _made(self, program: Program, *, flatten: bool) -> Prepared | str:
+        known = self._known(program.circuit, flatten=flatten)
+        if program.basis not in known.prepared:
+            known.prepared[program.basis] = self._based(program, known.base)
+        return known.prepared[program.basis]
+
+    def _based(self, program: Program, base: "Base | str") -> Prepared | str:
+        if isinstance(base, str):
+            return base
+        try:
+            return prepared_from(program, base, self.site)
+        except Refused as refused:
+            return refused.reasons[0]
+
+    def _known(self, circuit: QuantumCircuit, *, flatten: bool) -> "_Known":
+        key = (id(circuit), flatten)
+        known = self._circuits.get(key)
+        # A circuit is mutable, and somebody may have added to it since.
+        if known is None or known.copy != circuit:
+            copy = circuit.copy()
+            try:
+                base: Base | str = base_of(copy, self.site, flatten=flatten)
+            except Refused as refused:
+                base = refused.reasons[0]
+            known = _Known(circuit=circuit, copy=copy, base=base)
+            self._circuits.put(key, known)
+        return known
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Known:
+    """What a cache knows of one circuit object.
+
+    Attributes:
+        circuit: The object, kept so that nothing else gets its id.
+        copy: What it was when it was compiled.
+        base: What it was compiled to, or why it was refused.
+        prepared: The same of each basis that was asked for.
+    """
+
+    circuit: QuantumCircuit
+    copy: QuantumCircuit
+    base: Base | str
+    prepared: dict[str | None, Prepared | str] = field(default_factory=dict)
+
+
+_Kept = TypeVar("_Kept")
+
+
+class _Recent(Generic[_Kept]):
+    """The values used last, under the identity of an object that they keep alive."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._values: OrderedDict[tuple[int, bool], _Kept] = OrderedDict()
+        self._lock = Lock()
+
+    def get(self, key: tuple[int, bool]) -> _Kept | None:
+        with self._lock:
+            if key in self._values:
+                self._values.move_to_end(key)
+            return self._values.get(key)
+
+    def put(self, key: tuple[int, bool], value: _Kept) -> None:
+        with self._lock:
+            self._values[key] = value
+            while len(self._values) > self._size:
+                self._values.popitem(last=False)

@@ -1,0 +1,217 @@
+"""One backend as a place to compile for: what it supports, and the pass manager that gets there."""
+
+from collections.abc import Iterable, Sequence
+from threading import RLock
+from typing import Any, Literal
+
+from qiskit.circuit import Measure, ParameterExpression, QuantumCircuit
+from qiskit.circuit.library import HGate, SdgGate
+from qiskit.transpiler import PassManager, StagedPassManager, Target, generate_preset_pass_manager
+
+from qiskit_gateway.backends.failures.errors import Refused
+from qiskit_gateway.backends.failures.translate import text_of
+from qiskit_gateway.backends.interface.limits import discover_width
+from qiskit_gateway.backends.providers.quirks import adaptation_for
+
+Letter = Literal["X", "Y"]
+
+# Never in a target's way: they are no operations of the machine.
+_DIRECTIVES = frozenset({"barrier", "store"})
+
+
+class Site:
+    """Where circuits are to run.
+
+    Safe for threads: pass managers keep state while they run, so one circuit is compiled at a
+    time.
+
+    Args:
+        backend: Any Qiskit backend.
+        pass_manager: What to compile with, in place of Qiskit's preset of level 1.
+    """
+
+    def __init__(self, backend: Any, pass_manager: PassManager | None = None) -> None:
+        self.name = str(getattr(backend, "name", None) or type(backend).__name__)
+        self.target = complete_target(backend)
+        self.width: int | None = getattr(self.target, "num_qubits", None) or discover_width(backend)
+        # With stages of its own a backend may refuse what its target supports, and compiled
+        # circuits may be good for nothing but what was compiled. IQM's star target has gates
+        # between any two qubits, of which run() takes those routed by its own stage; and that
+        # stage drops the last rotations about Z, so that no basis can be measured afterwards.
+        self.target_is_enough = not any(
+            hasattr(backend, f"get_{stage}_stage_plugin") for stage in ("scheduling", "translation")
+        )
+        self._backend = backend
+        self._given = pass_manager
+        self._preset: StagedPassManager | None = None
+        self._lock = RLock()
+        self._changes: dict[tuple[Letter, int], tuple[Any, ...]] = {}
+
+    def misfit(self, circuit: QuantumCircuit) -> str | None:
+        """Return why a circuit cannot run as it stands, or ``None`` if it can."""
+        if self.width is not None and circuit.num_qubits > self.width:
+            return f"needs {circuit.num_qubits} qubits, {self.name} has {self.width}"
+        reason = misfit(circuit, self.target)
+        return reason and f"{self.name} has no {reason}"
+
+    def compile(self, circuit: QuantumCircuit) -> QuantumCircuit:
+        """Return a circuit made fit for the backend.
+
+        Raises:
+            Refused: If it cannot be compiled.
+        """
+        if self.target is None and self._given is None:
+            return circuit
+        try:
+            with self._lock:
+                compiled = self._compiler().run(circuit)
+        except Exception as error:  # a provider's own stage may raise anything
+            said = text_of(error)[:300]
+            raise Refused({0: f"cannot be compiled for {self.name}: {said}"}) from error
+        if isinstance(compiled.global_phase, ParameterExpression):
+            # Nobody can measure it, and Aer cannot bind it.
+            compiled.global_phase = 0
+        return compiled
+
+    def basis_change(self, letter: Letter, qubits: Sequence[int]) -> list[tuple[Any, int]]:
+        """Return the instructions that turn a measurement of Z into one of X or Y.
+
+        Args:
+            letter: What to measure.
+            qubits: The backend's qubits to do it on.
+
+        Returns:
+            Pairs of an operation and the qubit that it acts on.
+
+        Raises:
+            Refused: If the backend has no gates for it.
+        """
+        with self._lock:
+            missing = [qubit for qubit in qubits if (letter, qubit) not in self._changes]
+            if missing:
+                self._learn_change(letter, missing)
+        return [(gate, qubit) for qubit in qubits for gate in self._changes[letter, qubit]]
+
+    def _learn_change(self, letter: Letter, qubits: Sequence[int]) -> None:
+        """Compile a basis change for some qubits: in place, without layout or routing."""
+        circuit = QuantumCircuit(max(qubits) + 1)
+        for gate, qubit in plain_change(letter, qubits):
+            circuit.append(gate, [qubit])
+        if self.target is not None:
+            circuit = self._in_place(circuit, letter)
+        found: dict[int, list[Any]] = {qubit: [] for qubit in qubits}
+        for instruction in circuit.data:
+            found[circuit.find_bit(instruction.qubits[0]).index].append(instruction.operation)
+        self._changes |= {(letter, qubit): tuple(found[qubit]) for qubit in qubits}
+
+    def _in_place(self, circuit: QuantumCircuit, letter: Letter) -> QuantumCircuit:
+        stages = self._presets()
+        try:
+            translated = stages.translation.run(circuit)
+            return stages.optimization.run(translated) if stages.optimization else translated
+        except Exception as error:  # as in compile()
+            raise Refused({0: f"{self.name} cannot measure {letter}: {error}"}) from error
+
+    def _compiler(self) -> PassManager:
+        # A pass manager without passes is false.
+        return self._presets() if self._given is None else self._given
+
+    def _presets(self) -> StagedPassManager:
+        if self._preset is None:
+            # The backend is named beside the target for the sake of its own stages.
+            self._preset = generate_preset_pass_manager(
+                optimization_level=1, backend=self._backend, target=self.target, seed_transpiler=0
+            )
+        return self._preset
+
+
+def plain_change(letter: Letter, qubits: Sequence[int]) -> list[tuple[Any, int]]:
+    """Return what :meth:`Site.basis_change` does, in textbook gates."""
+    gates = [SdgGate(), HGate()] if letter == "Y" else [HGate()]
+    return [(gate, qubit) for qubit in qubits for gate in gates]
+
+
+def complete_target(backend: Any) -> Target | None:
+    """Return the target of a backend, as it should be.
+
+    With measurements, if it forgot them; without the gates that it is known to get wrong.
+
+    Args:
+        backend: Any Qiskit backend.
+
+    Returns:
+        The backend's own target where that is complete, else a copy; ``None`` without one.
+    """
+    try:
+        # What IQM's star machines compile to; their plain target leaves out the resonators.
+        target = backend.target_with_resonators
+    except (AttributeError, ValueError):
+        target = getattr(backend, "target", None)
+    if target is None:
+        return None
+    wrong = adaptation_for(backend).gates
+    if "measure" in target.operation_names and wrong.isdisjoint(target.operation_names):
+        return target
+    return _mended(target, wrong)
+
+
+def _mended(target: Target, wrong: frozenset[str]) -> Target:
+    """Return a target with measurements, and without some gates."""
+    whole = Target(
+        description=target.description,
+        num_qubits=target.num_qubits,
+        dt=target.dt,
+        qubit_properties=target.qubit_properties,
+    )
+    # In the target's own order, on which what is compiled may depend.
+    for name in (name for name in target.operation_names if name not in wrong):
+        operation = target.operation_from_name(name)
+        # Control flow is there as a class, and has no properties.
+        properties = None if isinstance(operation, type) else target[name]
+        whole.add_instruction(operation, properties, name=name)
+    if "measure" in target.operation_names:
+        return whole
+    places = None if target.num_qubits is None else range(target.num_qubits)
+    whole.add_instruction(Measure(), places and {(qubit,): None for qubit in places})
+    return whole
+
+
+def fits(circuit: QuantumCircuit, target: Target | None) -> bool:
+    """Tell whether a target supports every instruction of a circuit where it stands."""
+    return misfit(circuit, target) is None
+
+
+def misfit(circuit: QuantumCircuit, target: Target | None) -> str | None:
+    """Return what a target lacks that a circuit needs, or ``None`` if it lacks nothing.
+
+    Bodies of control flow are looked into. Free parameters fit wherever the gate takes any.
+
+    Args:
+        circuit: A circuit, whose qubits are taken to be the target's.
+        target: What to run on; ``None`` supports anything.
+
+    Returns:
+        A phrase such as ``"cx on qubits (0, 4)"``.
+    """
+    if target is None:
+        return None
+    if target.num_qubits is not None and circuit.num_qubits > target.num_qubits:
+        return f"{circuit.num_qubits} qubits, only {target.num_qubits}"
+    return _unsupported(circuit, target, range(circuit.num_qubits))
+
+
+def _unsupported(circuit: QuantumCircuit, target: Target, places: Iterable[int]) -> str | None:
+    place_of = dict(zip(circuit.qubits, places, strict=True))
+    for instruction in circuit.data:
+        qubits = tuple(place_of[qubit] for qubit in instruction.qubits)
+        name, flows = instruction.name, instruction.is_control_flow()
+        if name in _DIRECTIVES:
+            continue
+        parameters = None if flows else list(instruction.params) or None
+        if not target.instruction_supported(name, qubits, parameters=parameters):
+            return f"{name} on qubits {qubits}"
+        for block in instruction.operation.blocks if flows else ():
+            reason = _unsupported(block, target, qubits)
+            if reason is not None:
+                return reason
+    return None

@@ -1,0 +1,1 @@
+"""Probe circuits that show how a backend orders its bits."""

@@ -1,0 +1,369 @@
+"""Small circuits whose outcomes are known, and what a backend's answers to them say about it.
+
+The circuits are sent as the router would send them. The same raw answers are then read under each
+adaptation, and the backend is adapted to only where exactly one simplest adaptation makes all of
+them right. Backends may be noisy: an answer is right if the right outcome was seen most often,
+and in at least half of the shots.
+
+Invariant: an error that a backend raises is no lie. It is reported, and only what comes back
+wrong without one is held against the backend.
+"""
+
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import islice, product
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+
+from qiskit_gateway.backends.examination.probes import TRAITS, Question, questions, traits
+from qiskit_gateway.backends.failures.errors import BackendError, Refused
+from qiskit_gateway.backends.interface.batch import Batch, Entry, Program
+from qiskit_gateway.backends.interface.limits import Limits
+from qiskit_gateway.backends.providers.quirks import Adaptation
+from qiskit_gateway.backends.readout.bit_mapping import Wiring
+from qiskit_gateway.backends.readout.decode import tally
+from qiskit_gateway.backends.readout.outcomes import Outcome, read
+
+SHOTS = 100
+"""Shots of each circuit, where the backend's limits allow."""
+
+
+class Answer(NamedTuple):
+    """What a provider answered to a batch: its own result, and the wiring of each circuit."""
+
+    result: Any
+    wirings: Sequence[Wiring]
+
+
+Examination = Generator[Batch, Answer, "Conformance"]
+"""Batches that are to be run one after the other, each answered before the next, to a verdict."""
+
+
+class Ask(Protocol):
+    """Something that runs batches; a member's ``answer``."""
+
+    def __call__(self, batch: Batch) -> Answer:
+        """Run a batch as its ``flatten`` says. Blocks.
+
+        Raises:
+            BackendError: If the job failed.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One thing that was found out about a backend.
+
+    Attributes:
+        name: What was looked at.
+        ok: Whether it is as it should be; ``None`` where it could not be told, or is no matter of
+            right and wrong.
+        seen: What was seen.
+    """
+
+    name: str
+    ok: bool | None
+    seen: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conformance:
+    """What a conformance check has found out about a backend; printed, a table.
+
+    Attributes:
+        adaptation: How to talk to the backend so that its answers are right. With a
+            ``refusal`` where there is no such way.
+        findings: What was seen, circuit by circuit, read under that adaptation.
+        name: The backend.
+    """
+
+    adaptation: Adaptation
+    findings: tuple[Finding, ...]
+    name: str = ""
+
+    @property
+    def refusal(self) -> str:
+        """Return why the backend cannot be trusted, or ``""`` if it can."""
+        return self.adaptation.refusal
+
+    @property
+    def ok(self) -> bool:
+        """Tell whether the backend can be used, adapted to or as it is."""
+        return not self.refusal
+
+    def __str__(self) -> str:
+        words = {True: "ok", False: "WRONG", None: "-"}
+        width = max((len(finding.name) for finding in self.findings), default=0)
+        lines = [f"{self.name or 'backend'}: {self._verdict()}"]
+        lines += [f"  {f.name:{width}}  {words[f.ok]:5}  {f.seen}" for f in self.findings]
+        return "\n".join(lines)
+
+    def _verdict(self) -> str:
+        if self.refusal:
+            return f"refused, {self.refusal}"
+        changes = [
+            f"{name}={value!r}"
+            for name, value in _described(self.adaptation).items()
+            if value != _described(Adaptation())[name]
+        ]
+        return f"ok, adapted by {', '.join(changes)}" if changes else "ok"
+
+
+def examine(ask: Ask, known: Adaptation, limits: Limits, *, shots: int = SHOTS) -> Conformance:
+    """Ask a backend what is known, and find out how its answers have to be read. Blocks.
+
+    Args:
+        ask: Runs a batch.
+        known: See :func:`examination`, as for the others.
+        limits: What one job may hold.
+        shots: Shots of each circuit, as far as the limits allow.
+
+    Raises:
+        BackendError: If the backend could not be asked.
+    """
+    going = examination(known, limits, shots=shots)
+    step = partial(next, going)
+    while True:
+        try:
+            batch = step()
+        except StopIteration as done:
+            found: Conformance = done.value
+            return found
+        try:
+            step = partial(going.send, ask(batch))
+        except BackendError as error:
+            step = partial(going.throw, error)
+
+
+def examination(known: Adaptation, limits: Limits, *, shots: int = SHOTS) -> Examination:
+    """Yield what to ask a backend to find out how its answers have to be read; return what that is.
+
+    Takes one job for the answers that have to be right, one for what not every backend can do, and
+    more where a job fails or may not hold them all. Whoever runs the jobs sends their answers in,
+    and throws in the ``BackendError`` of one that failed.
+
+    Args:
+        known: How the backend is read so far; kept where it makes everything right.
+        limits: What one job may hold.
+        shots: Shots of each circuit, as far as the limits allow.
+
+    Raises:
+        BackendError: If the backend could not be asked.
+    """
+    session = _Session(limits, max(limits.min_shots or 1, min(shots, limits.max_shots or shots)))
+    adaptation, jobs = yield from _adaptation(session, known)
+    judged = _judged(jobs, adaptation, session.shots)
+    findings = [*judged, _several(jobs)]
+    if not adaptation.refusal:
+        jobs = yield from session.put(traits(), flatten=adaptation.flatten)
+        found = _judged(jobs, adaptation, session.shots)
+        wrong = [name for name in TRAITS for one in found if (one.name, one.ok) == (name, False)]
+        adaptation = replace(adaptation, unsound=known.unsound.union(wrong))
+        findings += found
+    return Conformance(adaptation=adaptation, findings=tuple(findings))
+
+
+def usual_jobs(limits: Limits) -> list[Batch]:
+    """Return the jobs that an examination takes where nothing is wrong."""
+    shots = max(limits.min_shots or 1, min(SHOTS, limits.max_shots or SHOTS))
+    session = _Session(limits, shots)
+    return [
+        session.batch(part, flatten=False)
+        for asked in (questions(), traits())
+        for part in session.parts(asked)
+    ]
+
+
+# How it is asked.
+
+
+class _Job(NamedTuple):
+    """Questions that one job answered, or one that no job could."""
+
+    questions: Sequence[Question]
+    result: Any = None
+    wirings: Sequence[Wiring] = ()
+    error: BackendError | None = None
+
+
+_Putting = Generator[Batch, Answer, list[_Job]]
+
+
+class _Session(NamedTuple):
+    limits: Limits
+    shots: int
+
+    def put(self, questions: Sequence[Question], *, flatten: bool) -> _Putting:
+        """Ask in as few jobs as there may be; where a job fails, each question alone."""
+        jobs: list[_Job] = []
+        for part in self.parts(questions):
+            jobs += yield from self._put(part, flatten=flatten)
+        return jobs
+
+    def batch(self, questions: Sequence[Question], *, flatten: bool) -> Batch:
+        entries = tuple(
+            Entry(program=Program(circuit=question.circuit), rows=question.rows)
+            for question in questions
+        )
+        return Batch(entries=entries, shots=self.shots, kept_shots=self.shots, flatten=flatten)
+
+    def parts(self, questions: Sequence[Question]) -> Iterator[list[Question]]:
+        part: list[Question] = []
+        for question in self._fitting(questions):
+            circuits = sum(len(other.rows) for other in [*part, question])
+            if part and circuits > (self.limits.max_circuits or circuits):
+                yield part
+                part = []
+            part.append(question)
+        yield part
+
+    def _fitting(self, questions: Sequence[Question]) -> Iterator[Question]:
+        """Go through questions of which each fits a job."""
+        for question in questions:
+            if len(question.rows) <= (self.limits.max_circuits or len(question.rows)):
+                yield question
+                continue
+            for row, expected in zip(question.rows, question.expected, strict=True):
+                yield replace(question, rows=row[None], expected=(expected,))
+
+    def _put(self, questions: Sequence[Question], *, flatten: bool) -> _Putting:
+        try:
+            answer = yield self.batch(questions, flatten=flatten)
+        except Refused as refused:
+            left = [q for number, q in enumerate(questions) if number not in refused.reasons]
+            jobs = [_Job([questions[number]], error=refused) for number in refused.reasons]
+            return jobs + ((yield from self._put(left, flatten=flatten)) if left else [])
+        except BackendError as error:
+            # An outage says nothing about the questions.
+            if error.transient or error.throttled or error.authentication:
+                raise
+            if len(questions) == 1:
+                return [_Job(questions, error=error)]
+        else:
+            return [_Job(questions, answer.result, answer.wirings)]
+        jobs = []
+        for question in questions:
+            jobs += yield from self._put([question], flatten=flatten)
+        return jobs
+
+
+# What the answers say.
+
+
+def _adaptation(
+    session: _Session, known: Adaptation
+) -> Generator[Batch, Answer, tuple[Adaptation, list[_Job]]]:
+    """Return the simplest adaptation under which all is right, and the answers it was found by."""
+    reason = ""
+    jobs: list[_Job] = []
+    for flatten in dict.fromkeys((known.flatten, True)):
+        jobs = yield from session.put(questions(), flatten=flatten)
+        reason = _unanswered(jobs)
+        if reason:
+            break
+        readings = [replace(known, flatten=flatten, refusal="", **order) for order in _orders()]
+        readings.sort(key=lambda reading: _complexity(reading, known))
+        wrong = [_wrong(jobs, reading, session.shots) for reading in readings]
+        right = [reading for reading, said in zip(readings, wrong, strict=True) if not said]
+        if right and not _tied(right, known):
+            return right[0], jobs
+        if right:
+            reason = "its answers can be read in several ways that all seem right"
+            break
+        reason = f"its answers are wrong in every reading: {wrong[0]}"
+    return replace(known, refusal=reason), jobs
+
+
+def _tied(readings: Sequence[Adaptation], known: Adaptation) -> bool:
+    first, *others = (_complexity(reading, known) for reading in readings)
+    return first in others
+
+
+def _orders() -> Iterator[dict[str, Any]]:
+    for registers, bits in product(("qiskit", "reversed"), repeat=2):
+        yield {"register_order": registers, "bit_order": bits}
+
+
+def _complexity(adaptation: Adaptation, known: Adaptation) -> int:
+    """Return how far an adaptation is from what is expected; what is known is expected."""
+    if (adaptation.register_order, adaptation.bit_order, adaptation.flatten) == (
+        known.register_order,
+        known.bit_order,
+        known.flatten,
+    ):
+        return 0
+    return 1 + (adaptation.register_order != "qiskit") + (adaptation.bit_order != "qiskit")
+
+
+def _unanswered(jobs: Sequence[_Job]) -> str:
+    """Return why not one circuit can run on the backend, or ``""`` where one could.
+
+    Raises:
+        BackendError: If that may be for another reason than the circuits.
+    """
+    errors = [job.error for job in jobs if job.error is not None]
+    if len(errors) < len(jobs):
+        return ""
+    for error in errors:
+        if not isinstance(error, Refused):
+            raise error
+    return f"it can run none of the circuits of its check: {errors[0]}"
+
+
+def _wrong(jobs: Sequence[_Job], adaptation: Adaptation, shots: int) -> str:
+    """Return the first thing that comes out wrong, or ``""``."""
+    judged = _judged(jobs, adaptation, shots)
+    return next((f"{f.name}, {f.seen}" for f in judged if f.ok is False), "")
+
+
+def _judged(jobs: Sequence[_Job], adaptation: Adaptation, shots: int) -> list[Finding]:
+    return [finding for job in jobs for finding in _judged_job(job, adaptation, shots)]
+
+
+def _judged_job(job: _Job, adaptation: Adaptation, shots: int) -> Iterator[Finding]:
+    if job.error is not None:
+        (question,) = job.questions
+        yield Finding(name=question.name, ok=None, seen=f"not answered: {job.error}")
+        return
+    outcomes = iter(read(job.result, list(map(adaptation.applied, job.wirings)), shots))
+    for question in job.questions:
+        own = list(islice(outcomes, len(question.expected)))
+        answers = [
+            _compared(outcome, expected, question.circuit.num_clbits)
+            for outcome, expected in zip(own, question.expected, strict=True)
+        ]
+        right = all(ok for ok, _ in answers)
+        yield Finding(name=question.name, ok=right, seen="; ".join(seen for _, seen in answers))
+
+
+def _compared(outcome: Outcome, expected: int, num_bits: int) -> tuple[bool, str]:
+    if outcome.error is not None:
+        return False, str(outcome.error)
+    ((patterns, counts),) = tally([outcome], np.random.default_rng(0))
+    most = int(counts.argmax())
+    found, count, shots = int(patterns[most, 0]), int(counts[most]), int(counts.sum())
+    seen = f"{found:0{num_bits}b} in {count} of {shots} shots"
+    if found == expected and 2 * count >= shots:
+        return True, seen
+    return False, f"expected {expected:0{num_bits}b}, got {seen}"
+
+
+def _several(jobs: Sequence[_Job]) -> Finding:
+    most = max(len(job.wirings) for job in jobs)
+    return Finding(
+        name="circuits in a job",
+        ok=True if most > 1 else None,
+        seen=f"{most} at once, in order" if most > 1 else "one at a time",
+    )
+
+
+def _described(adaptation: Adaptation) -> dict[str, Any]:
+    return {
+        "flatten": adaptation.flatten,
+        "register_order": adaptation.register_order,
+        "bit_order": adaptation.bit_order,
+        "unsound": sorted(adaptation.unsound),
+    }

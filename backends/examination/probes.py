@@ -1,0 +1,106 @@
+"""Small circuits whose outcomes are known, to find out by if a backend tells the truth."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from math import pi
+
+import numpy as np
+from numpy.typing import NDArray
+from qiskit.circuit import (
+    ClassicalRegister,
+    Clbit,
+    Parameter,
+    QuantumCircuit,
+    QuantumRegister,
+    Qubit,
+)
+
+from qiskit_gateway.backends.providers.quirks import Trait
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Question:
+    """A circuit and, for each of its parameter rows, the one outcome that it has.
+
+    Attributes:
+        name: What is looked at.
+        circuit: The circuit.
+        expected: The outcomes, row by row.
+        rows: The parameter rows.
+    """
+
+    name: str
+    circuit: QuantumCircuit
+    expected: tuple[int, ...]
+    rows: NDArray[np.float64] = field(default_factory=lambda: np.empty((1, 0)))
+
+
+TRAITS: tuple[Trait, ...] = ("repeated", "mid-circuit")
+"""What backends may get wrong without being wrong about all the rest."""
+
+
+def questions() -> list[Question]:
+    """Return what every backend has to get right.
+
+    Together they tell apart every order of registers and of bits, registers sorted by name, and
+    backends that report qubits instead of bits.
+    """
+    return [
+        _flipped("bit order", {"c": 3}, {0: 0, 1: 1, 2: 2}, flip=0),
+        _flipped("measured bits", {"c": 3}, {0: 2, 1: 0, 2: 1}, flip=0),
+        _flipped("register order", {"a": 1, "b": 2}, {0: 0, 1: 1, 2: 2}, flip=2),
+        _flipped("register names", {"z": 1, "y": 2}, {0: 0, 1: 1, 2: 2}, flip=2),
+        _flipped("three registers", {"m": 1, "n": 1, "l": 1}, {0: 2, 1: 0, 2: 1}, flip=1),
+        _flipped("unmeasured bits", {"c": 3}, {2: 0}, flip=0),
+        _flipped("unmeasured register", {"low": 2, "high": 1}, {2: 0}, flip=0),
+        _flipped("empty register", {"none": 0, "one": 1}, {0: 0}, flip=0),
+        _loose(),
+        _turned(),
+    ]
+
+
+def traits() -> list[Question]:
+    """Return what backends need not be able to do, but must not do wrongly."""
+    repeated, middle = QuantumCircuit(1, 2), QuantumCircuit(1, 2)
+    repeated.x(0)
+    repeated.measure([0, 0], [0, 1])
+    middle.x(0)
+    middle.measure(0, 0)
+    middle.x(0)
+    middle.measure(0, 1)
+    return [
+        Question(name="repeated", circuit=repeated, expected=(0b11,)),
+        Question(name="mid-circuit", circuit=middle, expected=(0b01,)),
+    ]
+
+
+def _flipped(
+    name: str, registers: Mapping[str, int], measured: Mapping[int, int], *, flip: int
+) -> Question:
+    """Return a circuit that flips one qubit and measures some, given by classical bit."""
+    circuit = QuantumCircuit(
+        QuantumRegister(1 + max(measured.values()), "q"),
+        *(ClassicalRegister(size, name) for name, size in registers.items()),
+    )
+    circuit.x(flip)
+    for bit, qubit in measured.items():
+        circuit.measure(qubit, bit)
+    (written,) = (bit for bit, qubit in measured.items() if qubit == flip)
+    return Question(name=name, circuit=circuit, expected=(1 << written,))
+
+
+def _loose() -> Question:
+    circuit = QuantumCircuit([Qubit(), Qubit()], [Clbit(), Clbit()])
+    circuit.x(1)
+    circuit.measure([0, 1], [0, 1])
+    return Question(name="loose bits", circuit=circuit, expected=(0b10,))
+
+
+def _turned() -> Question:
+    # The names are not in the order of use: rows follow circuit.parameters, which is sorted.
+    circuit = QuantumCircuit(2, 2)
+    circuit.rx(Parameter("b"), 0)
+    circuit.rx(Parameter("a"), 1)
+    circuit.measure([0, 1], [0, 1])
+    rows = np.array([[pi, 0.0], [0.0, pi]])
+    return Question(name="parameters", circuit=circuit, expected=(0b10, 0b01), rows=rows)

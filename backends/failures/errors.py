@@ -1,0 +1,71 @@
+"""Failures of a backend, told as facts.
+
+A policy reads these facts and never the class or the message of a foreign exception. Two classes,
+because they mean different things: :class:`BackendError` says that something went wrong,
+:class:`Refused` that nothing did and the work simply cannot run there.
+"""
+
+from collections.abc import Mapping
+from typing import Literal
+
+from qiskit.exceptions import QiskitError
+
+from qiskit_gateway.backends.failures.redaction import redact
+
+Fault = Literal["caller", "backend", "network"]
+
+
+class BackendError(QiskitError):
+    """Report one failure of one backend as facts.
+
+    Args:
+        message: What was wrong, what was seen, and what to do. Secrets in it are left out.
+        transient: Whether trying again on the same backend may help; ``None`` where that cannot
+            be known.
+        throttled: Whether the backend asked for fewer requests.
+        retry_after_seconds: How long the backend asked to be left alone, in seconds.
+        fault: Who has to change something: the caller, the backend, or the network between.
+        submitted: Whether the provider took the job: ``True`` and ``False`` are known, ``None``
+            is not, and a job of unknown fate must not be sent again blindly.
+        authentication: Whether the provider refused our credentials.
+        bad_result: Whether the provider delivered a result that cannot be true.
+    """
+
+    def __init__(  # noqa: PLR0913  Each is one fact.
+        self,
+        message: str,
+        *,
+        transient: bool | None = None,
+        throttled: bool = False,
+        retry_after_seconds: float | None = None,
+        fault: Fault = "backend",
+        submitted: bool | None = False,
+        authentication: bool = False,
+        bad_result: bool = False,
+    ) -> None:
+        super().__init__(redact(message))  # type: ignore[no-untyped-call]
+        self.transient = transient
+        self.throttled = throttled
+        self.retry_after_seconds = retry_after_seconds
+        self.fault: Fault = fault
+        self.submitted = submitted
+        self.authentication = authentication
+        self.bad_result = bad_result
+
+    def __str__(self) -> str:
+        # QiskitError shows the repr of the message, with quotes.
+        return str(self.message)
+
+
+class Refused(BackendError):  # noqa: N818  A verdict is no error.
+    """Say that programs cannot run on this member: a verdict, not a failure.
+
+    Args:
+        reasons: Why, by position of the entry in the batch. Entries not named here could run.
+    """
+
+    def __init__(self, reasons: Mapping[int, str]) -> None:
+        super().__init__(
+            "; ".join(dict.fromkeys(reasons.values())), transient=False, fault="caller"
+        )
+        self.reasons = {place: redact(reason) for place, reason in reasons.items()}

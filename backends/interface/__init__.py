@@ -1,0 +1,1 @@
+"""What a member is: its verbs, batches and limits."""

@@ -1,0 +1,1 @@
+"""Results, checked and decoded."""

@@ -1,0 +1,334 @@
+"""Provider results, turned into checked shots.
+
+``read`` does all the checking: what it lets through as an :class:`Outcome` can be believed, and
+what it cannot believe is an error, never zeros. ``decoding`` then only moves bits.
+
+Counts come first. Memory, which alone knows the order of the shots, is believed where its
+histogram equals the counts, or where there are no counts and it has the right length.
+
+Invariant: experiments are matched to circuits by position, never by a name or a header.
+"""
+
+import math
+import reprlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qiskit_gateway.backends.failures.errors import BackendError
+from qiskit_gateway.backends.readout.bit_mapping import UNREAD, Codec, Wiring
+from qiskit_gateway.backends.readout.formats import Content, Counted, Raw, read_hex, read_names
+from qiskit_gateway.backends.readout.packed_bits import Rows, num_bytes
+
+_T = TypeVar("_T")
+
+# Strings handled together, over several circuits: hides numpy's cost per call.
+_BLOCK = 24_000
+# How deep kerneled data may be nested: shots, slots, pairs.
+_DEPTH = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Outcome:
+    """The checked shots of one circuit, over the bits of the user's circuit.
+
+    Attributes:
+        shots: How many shots can be used: what was asked for, or fewer; 0 where there is an error.
+        num_bits: How many bits a row has.
+        error: Why there are none.
+        memory: One row for each shot in the order in which they were taken, where that is known.
+        patterns: Otherwise distinct outcomes as rows,
+        counts: and how often each was seen, which may add up to more than ``shots``.
+        iq: For ``meas_level=1``: complex, shape ``(shots, bits)``, or ``(bits,)`` if averaged.
+    """
+
+    shots: int
+    num_bits: int = 0
+    error: BackendError | None = None
+    memory: Rows | None = None
+    patterns: Rows | None = None
+    counts: NDArray[np.int64] | None = None
+    iq: NDArray[np.complex128] | None = None
+
+    @property
+    def ordered(self) -> bool:
+        """Tell whether the order in which the shots were taken is known."""
+        return self.memory is not None
+
+
+def read(
+    result: object, wirings: Sequence[Wiring], shots: int, *, meas_level: int = 2
+) -> tuple[Outcome, ...]:
+    """Return what a provider's result holds, circuit by circuit; never raises over its content.
+
+    Args:
+        result: What ``job.result()`` returned: a Qiskit ``Result``, something shaped like it, or
+            anything else.
+        wirings: How the bits of each circuit that was sent map to the user's, in order sent.
+        shots: Shots that were asked for.
+        meas_level: 2 for bits, 1 for kerneled data.
+    """
+    experiments = _experiments(result, len(wirings))
+    if isinstance(experiments, BackendError):
+        return tuple(_failed(experiments) for _ in wirings)
+    if meas_level == 1:
+        return tuple(
+            _guarded(_read_kerneled, experiment, wiring, shots)
+            for experiment, wiring in zip(experiments, wirings, strict=True)
+        )
+    outcomes: list[Outcome] = []
+    for block in _blocks(_look_at_all(experiments, wirings, shots)):
+        outcomes.extend([block] if isinstance(block, Outcome) else _read_block(block, shots))
+    return tuple(outcomes)
+
+
+# What a result says about itself.
+
+
+def _experiments(result: object, expected: int) -> Sequence[object] | BackendError:
+    # Reading an attribute of a foreign object runs foreign code.
+    try:
+        given = _field(result, "results")
+        if not isinstance(given, list | tuple):
+            return _bad(f"The provider returned no result but {reprlib.repr(result)}.")
+        # A copy: what is asked again may answer otherwise.
+        experiments = tuple(islice(given, expected + 1))
+        if not len(given) == len(experiments) == expected:
+            return _bad(
+                f"The result has {len(given)} experiments for {expected} circuits, so which "
+                "belongs to which cannot be known."
+            )
+        success = _field(result, "success")
+        if success is None or success or any(_field(e, "success") is False for e in experiments):
+            return experiments
+        return BackendError(
+            f"The provider says that the job failed: {_said(_field(result, 'status'))}",
+            submitted=True,
+        )
+    except Exception as error:  # noqa: BLE001
+        return _bad(f"The result cannot be read: {_said(error)}")
+
+
+def _look_at_all(
+    experiments: Sequence[object], wirings: Sequence[Wiring], shots: int
+) -> Iterator[Raw | Outcome]:
+    codecs: dict[Wiring, Codec] = {}
+    last = None
+    for experiment, wiring in zip(experiments, wirings, strict=True):
+        if wiring is not last:
+            last, codec = wiring, codecs.setdefault(wiring, Codec(wiring))
+        yield _guarded(_look, experiment, codec, shots)
+
+
+def _look(experiment: object, codec: Codec, shots: int) -> Raw | Outcome:
+    _require_success(experiment)
+    if not codec.reads:
+        # Nothing can have written a bit that is read, so whatever the outcome is called, it is 0.
+        zeros = np.zeros((1, num_bytes(codec.wiring.num_user)), np.uint8)
+        return Outcome(
+            shots=shots,
+            num_bits=codec.wiring.num_user,
+            memory=np.broadcast_to(zeros, (shots, zeros.shape[1])),
+        )
+    data = _field(experiment, "data")
+    counts, total = _counts(_field(data, "counts"), shots)
+    memory = _memory(_field(data, "memory"), shots)
+    if not counts:
+        reported = _field(experiment, "shots")
+        if not memory:
+            raise _bad(
+                f"The result has neither counts nor memory; it reports {_said(reported)} shots."
+            )
+        if len(memory) not in (shots, reported):
+            raise _bad(
+                f"Memory has {len(memory)} shots where {shots} were asked for, and no counts."
+            )
+    return Raw(codec, counts, total, memory)
+
+
+def _counts(counts: Any, shots: int) -> tuple[dict[Any, int], int]:
+    if counts is None:
+        return {}, 0
+    if type(counts) is not dict:
+        if not isinstance(counts, Mapping):
+            raise _bad(f"Counts are no mapping but {reprlib.repr(counts)}.")
+        counts = dict(islice(counts.items(), _most(shots) + 1))
+    if not counts:
+        return {}, 0
+    distinct = set(counts.values())
+    if set(map(type, distinct)) != {int} or min(distinct) < 0:
+        counts = {name: _whole(value) for name, value in counts.items()}
+    total = sum(counts.values())
+    if total != shots and not 0 < total <= _most(shots):
+        raise _bad(f"Counts add up to {total} where {shots} shots were asked for.")
+    return counts, total
+
+
+def _memory(memory: Any, shots: int) -> list[Any]:
+    if type(memory) is list:  # Not copied: it may be long.
+        return memory
+    if isinstance(memory, np.ndarray):
+        # The first shots are enough of it, and an array may say that it is of any length.
+        memory = memory[: _most(shots) + 1].tolist() if memory.ndim == 1 else []
+    return list(islice(memory, _most(shots) + 1)) if isinstance(memory, list | tuple) else []
+
+
+def _most(shots: int) -> int:
+    """Return how many shots are believed where some number was asked for.
+
+    Some backends run their own default number, which is fine; one that numpy could not draw from
+    is not.
+    """
+    return max(shots, min(1000 * shots + 100_000, 999_999_999))
+
+
+def _require_success(experiment: object) -> None:
+    success, status = _field(experiment, "success"), _field(experiment, "status")
+    failed = isinstance(status, str) and status.upper().startswith(("ERROR", "FAIL", "CANCEL"))
+    if failed or not (success is None or success):
+        raise BackendError(
+            f"The provider says that the circuit failed: {_said(status)}", submitted=True
+        )
+
+
+def _whole(value: object) -> int:
+    if isinstance(value, int | np.integer) and not isinstance(value, bool) and value >= 0:
+        return int(value)
+    if isinstance(value, float | np.floating) and value >= 0 and math.isfinite(value):
+        whole = int(value)
+        if whole == value:
+            return whole
+    raise _bad(f"A count is {reprlib.repr(value)}, not a number of shots.")
+
+
+# What the data says.
+
+
+def _blocks(looked: Iterable[Raw | Outcome]) -> Iterator[list[Raw] | Outcome]:
+    """Group neighbours of one wiring, as many as are worth reading together."""
+    block: list[Raw] = []
+    size = 0
+    for raw in looked:
+        more = 0 if isinstance(raw, Outcome) else len(raw.counts) + len(raw.memory)
+        if block and (
+            isinstance(raw, Outcome) or raw.codec is not block[0].codec or size + more > _BLOCK
+        ):
+            yield block
+            block, size = [], 0
+        if isinstance(raw, Outcome):
+            yield raw
+        else:
+            block.append(raw)
+            size += more
+    if block:
+        yield block
+
+
+def _read_block(block: Sequence[Raw], shots: int) -> list[Outcome]:
+    size = block[0].codec.wiring.num_user
+    try:
+        contents = read_hex(block)
+    except Exception:  # noqa: BLE001
+        # Something in it is not written as Aer does: take them one by one, name by name.
+        return [_guarded(lambda raw: _outcome(read_names(raw), size, shots), raw) for raw in block]
+    return [_outcome(content, size, shots) for content in contents]
+
+
+def _outcome(content: Content, num_bits: int, shots: int) -> Outcome:
+    if isinstance(content, Counted):
+        patterns, counts, total = content
+        usable = min(total, shots)
+        found = Outcome(shots=usable, num_bits=num_bits, patterns=patterns, counts=counts)
+    else:
+        usable = min(len(content), shots)
+        found = Outcome(shots=usable, num_bits=num_bits, memory=content[:shots])
+    if usable:
+        return found
+    return _failed(BackendError("Every shot was lost.", transient=True, submitted=True))
+
+
+# Kerneled data.
+
+
+def _read_kerneled(experiment: object, wiring: Wiring, shots: int) -> Outcome:
+    _require_success(experiment)
+    most = 2 * max(1, wiring.num_sent) * _most(shots)
+    raw = _array(_field(_field(experiment, "data"), "memory"), most)
+    if raw.dtype.kind in "iuf" and raw.ndim and raw.shape[-1] == 2:
+        raw = raw[..., 0] + 1j * raw[..., 1]
+    if raw.dtype.kind != "c" or raw.ndim not in (1, 2) or not np.isfinite(raw).all():
+        raise _bad("Memory is no kerneled data: pairs of finite numbers for each shot and bit.")
+    for kept in (range(wiring.num_sent), wiring.measured):
+        if raw.shape[-1] == len(kept):
+            break
+    else:
+        raise _bad(f"Memory has {raw.shape[-1]} slots, the circuit {wiring.num_sent} bits.")
+    if raw.ndim == 2 and not len(raw):
+        raise _bad("Memory has no shots.")
+    raw = raw[:shots] if raw.ndim == 2 else raw
+    iq = np.zeros((*raw.shape[:-1], wiring.num_user), np.complex128)
+    for place, sent in enumerate(kept):
+        if (bit := wiring.to_user[sent]) != UNREAD:
+            iq[..., bit] = raw[..., place]
+    usable = len(iq) if iq.ndim == 2 else shots
+    return Outcome(shots=usable, num_bits=wiring.num_user, iq=iq)
+
+
+def _array(memory: Any, most: int) -> NDArray[Any]:
+    """Return nested lists as an array of so many numbers at most.
+
+    Lists may hold one list many times, or themselves: they are measured before they are copied.
+    """
+    size = memory.size if isinstance(memory, np.ndarray) else 1
+    level: dict[int, Any] = {0: memory} if isinstance(memory, list | tuple) else {}
+    for _ in range(_DEPTH):
+        lengths = set(map(len, level.values()))
+        size *= max(lengths, default=1)
+        if size > most or not {*map(type, level.values())} <= {list, tuple, np.ndarray}:
+            break
+        level = {
+            id(part): part
+            for whole in level.values()
+            for part in whole
+            if isinstance(part, list | tuple | np.ndarray)
+        }
+    if level or size > most:
+        raise _bad("Memory is no kerneled data: it is nested too deep, or too large.")
+    return np.asarray(memory)
+
+
+# Errors.
+
+
+def _guarded(function: Callable[..., _T], *arguments: object) -> _T | Outcome:
+    """Return what the function does, or an outcome that says why it could not."""
+    try:
+        return function(*arguments)
+    except BackendError as error:
+        return _failed(error)
+    except Exception as error:  # noqa: BLE001
+        # Content of a foreign object: whatever goes wrong over it is wrong with it.
+        return _failed(_bad(f"The result cannot be read: {_said(error)}"))
+
+
+def _failed(error: BackendError) -> Outcome:
+    return Outcome(shots=0, error=error)
+
+
+def _bad(message: str) -> BackendError:
+    return BackendError(message, submitted=True, bad_result=True)
+
+
+def _said(thing: object) -> str:
+    try:
+        return str(thing)[:200]
+    except Exception:  # noqa: BLE001
+        return f"<{type(thing).__name__}>"
+
+
+def _field(thing: Any, name: str) -> Any:
+    return thing.get(name) if isinstance(thing, dict) else getattr(thing, name, None)

@@ -1,0 +1,200 @@
+"""One configuration file: members, policy and journal from TOML.
+
+Only code that the file names is imported, and only once the file itself has been found right. No
+secret stands in the file: ``{ env = "NAME" }`` names an environment variable in its place.
+
+For an editor's completion, write the schema to a file::
+
+    python -c "import json, qiskit_gateway.config.loader as c; print(json.dumps(c.config_schema()))"
+"""
+
+import os
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, ValidationError, WithJsonSchema
+from pydantic import Field as Key
+
+from qiskit_gateway.backends.failures.redaction import printable
+from qiskit_gateway.backends.fleet import Fleet
+from qiskit_gateway.config.member_tables import MemberTable, made_members, repeated_names, resolved
+from qiskit_gateway.config.policy_tables import POLICY, REGISTRY
+from qiskit_gateway.config.problems import (
+    Problem,
+    did_you_mean,
+    listed,
+    problems_of,
+    secret_problems,
+    variable_of,
+    walk,
+)
+from qiskit_gateway.config.table_models import Table, wrong
+from qiskit_gateway.errors import ConfigError
+from qiskit_gateway.policies.policy import Policy
+from qiskit_gateway.primitives.estimator import RouterEstimator
+from qiskit_gateway.primitives.sampler import RouterSampler
+
+__all__ = ["REGISTRY", "Config", "config_schema", "load_config"]
+
+# Under these keys of a policy are names of members: as texts of a list, or as keys of a table.
+_LISTS_OF_MEMBERS = frozenset({"named", "order_of", "members"})
+_TABLES_OF_MEMBERS = frozenset({"weights", "per_member_usd"})
+
+
+# Tables within tables, which nothing here needs more of.
+_DEEPEST = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """What a configuration file says.
+
+    Attributes:
+        fleet: The members.
+        policy: Where work goes, and what happens when something fails.
+        journal: Path or address of the journal, if the file names one.
+    """
+
+    fleet: Fleet
+    policy: Policy
+    journal: str | None = None
+
+    def sampler(self, **options: Any) -> RouterSampler:
+        """Return a sampler over the fleet; the options are its ``SamplerOptions``."""
+        return RouterSampler(self.fleet, policy=self.policy, options=options, journal=self.journal)
+
+    def estimator(self, **options: Any) -> RouterEstimator:
+        """Return an estimator over the fleet; the options are its ``EstimatorOptions``."""
+        return RouterEstimator(
+            self.fleet, policy=self.policy, options=options, journal=self.journal
+        )
+
+
+def load_config(
+    path: str | os.PathLike[str], *, environ: Mapping[str, str] | None = None
+) -> Config:
+    """Return what a configuration file says, with its backends made.
+
+    Args:
+        path: Of a TOML file; ``docs/configuration.md`` says what may be in it.
+        environ: Where ``{ env = "NAME" }`` is looked up; the process's environment by default.
+
+    Raises:
+        ConfigError: If the file cannot be used. It lists the problems, each with its key, and the
+            line where it is known.
+        OSError: If the file cannot be read.
+    """
+    file = Path(path)
+    variables = os.environ if environ is None else environ
+    text, document = _read(file)
+    form = _validated(file.name, text, document, variables)
+    members, problems = made_members(form.members, variables)
+    if not problems:
+        try:
+            fleet = Fleet(members)
+        except ValueError as error:  # Members that share something do not agree on it.
+            problems = [Problem(path=("members",), text=str(error))]
+        else:
+            problems = _strangers(document, fleet.names)
+    if problems:
+        raise ConfigError(listed(file.name, problems, text))
+    journal = resolved(form.journal, variables)
+    return Config(fleet=fleet, policy=form.policy, journal=journal and _place(journal, file.parent))
+
+
+def config_schema() -> dict[str, Any]:
+    """Return the JSON Schema of a configuration file, for editors."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **ConfigTable.model_json_schema(),
+    }
+
+
+def _read(file: Path) -> tuple[str, dict[str, Any]]:
+    try:
+        # Some editors begin a file with a mark of its encoding.
+        text = file.read_bytes().decode("utf-8-sig")
+        document = tomllib.loads(text)
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{file.name} is not UTF-8, as TOML must be: {error.reason}") from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(printable(f"{file.name} is not TOML: {error}")) from None
+    except RecursionError:
+        raise ConfigError(f"{file.name} is nested too deep to be read") from None
+    except ValueError as error:  # A number of thousands of digits.
+        raise ConfigError(f"{file.name} cannot be read: {error}") from None
+    if _depth(document, _DEEPEST) == _DEEPEST:
+        raise ConfigError(f"{file.name} is nested too deep to be read")
+    return text, document
+
+
+def _depth(document: Any, most: int) -> int:
+    """Return how deep tables and lists are nested, if not deeper than so much."""
+    level = [document]
+    for depth in range(most):
+        inner = [part.values() if isinstance(part, dict) else part for part in level]
+        level = [one for parts in inner for one in parts if isinstance(one, dict | list)]
+        if not level:
+            return depth
+    return most
+
+
+def _journal(value: Any) -> Any:
+    if not variable_of(value) and not (isinstance(value, str) and value):
+        raise wrong('must be a path or an address, or { env = "NAME" }')
+    return value
+
+
+class ConfigTable(Table):
+    """A configuration of qiskit-gateway."""
+
+    members: Annotated[list[MemberTable], Key(min_length=1, description="The fleet, in order.")]
+    policy: Annotated[
+        Policy, POLICY, Key(description="Where work goes, and what happens when something fails.")
+    ] = Policy()
+    journal: Annotated[
+        Any,
+        AfterValidator(_journal),
+        WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "object"}]}),
+        Key(description="Path, relative to this file, or address of the record of all runs."),
+    ] = None
+
+
+def _validated(
+    name: str, text: str, document: dict[str, Any], environ: Mapping[str, str]
+) -> ConfigTable:
+    problems = secret_problems(document, environ)
+    try:
+        form = ConfigTable.model_validate(document)
+        problems += repeated_names(form.members)
+    except ValidationError as error:
+        problems += problems_of(error.errors(), config_schema())
+    if problems:
+        raise ConfigError(listed(name, problems, text)) from None
+    return form
+
+
+def _strangers(document: Mapping[str, Any], names: Sequence[str]) -> list[Problem]:
+    """Return where the policy names members that the fleet does not have."""
+    problems = []
+    for path, value in walk(document.get("policy", {}), ("policy",)):
+        around = [step for step in path[:-1] if isinstance(step, str)][-1:]
+        name = ""
+        if around and around[0] in _LISTS_OF_MEMBERS and isinstance(value, str):
+            name = value
+        elif around and around[0] in _TABLES_OF_MEMBERS:
+            name = str(path[-1])
+        if name and name not in names:
+            text = f"there is no member {name!r}{did_you_mean(name, names)}"
+            problems.append(Problem(path=path, text=f"{text} (there are {', '.join(names)})"))
+    return problems
+
+
+def _place(journal: str, folder: Path) -> str:
+    """Return where a journal is, the same from whatever folder the program is started."""
+    if "://" in journal or journal.startswith(":"):
+        return journal
+    return str(folder / Path(journal).expanduser())

@@ -1,0 +1,350 @@
+"""The ``[[members]]`` tables of a configuration file, and the members made of them.
+
+Code is imported here, and only what the file names.
+"""
+
+import importlib
+import inspect
+import re
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from types import ModuleType
+from typing import Annotated, Any, Self
+
+from pydantic import AfterValidator, WithJsonSchema, model_validator
+from pydantic import Field as Key
+from qiskit.providers import BackendV2
+
+from qiskit_gateway.backends.adapter.backend_member import Member
+from qiskit_gateway.backends.failures.redaction import printable, redact
+from qiskit_gateway.backends.interface.limits import Limits
+from qiskit_gateway.backends.interface.protocol import FleetMember
+from qiskit_gateway.backends.simulation.simulated_member import SimulatedMember
+from qiskit_gateway.config.pricing_tables import PricingTable, tariff_of
+from qiskit_gateway.config.problems import Path, Problem, did_you_mean, variable_of
+from qiskit_gateway.config.table_models import Made, Table, checked_by, made_of, new_table, wrong
+
+# A shorter secret than this would be found in words that are none.
+_SHORTEST_SECRET = 4
+_KINDS = ("backend", "provider", "simulated")
+_OF_PROVIDERS = ("get_backend", "method", "method_arguments")
+_NOT_OF_SIMULATED = ("arguments", "run_options", "check", "queue")
+
+
+def _import_path(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*", text):
+        raise wrong(f"must be an import path such as 'package.module:Class', got {text!r}")
+    module, _, names = text.partition(":")
+    if _is_of_python(module):
+        raise wrong(f"names {module}, a part of Python, which has no backends")
+    if _is_private(names):
+        raise wrong(f"must name what is meant for others, got {text!r}")
+    return text
+
+
+def _is_of_python(module: str) -> bool:
+    return module.partition(".")[0] in sys.stdlib_module_names
+
+
+def _is_private(names: str) -> bool:
+    return any(name.startswith("_") for name in names.split("."))
+
+
+def _method(names: str | None) -> str | None:
+    if names is not None and not all(map(str.isidentifier, names.split("."))):
+        raise wrong(
+            f"must be the name of a method such as 'device' or 'offline.ideal', got {names!r}"
+        )
+    if names is not None and _is_private(names):
+        raise wrong(f"must name what is meant for others, got {names!r}")
+    return names
+
+
+def _name(text: str | None) -> str | None:
+    if text is not None and (printable(text) != text or "\n" in text or "\t" in text):
+        raise wrong(f"must be a name that can be printed on a line, got {text!r}")
+    return text
+
+
+def _queue(value: Any) -> Any:
+    if isinstance(value, str):
+        return _import_path(value)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1e12:
+        raise wrong(
+            "must be a number of seconds, or the import path of a callable that returns one, such "
+            "as 'package.module:function'"
+        )
+    return float(value)
+
+
+ImportPath = Annotated[str, AfterValidator(_import_path)]
+
+
+def _simulated_key(name: str, kind: Any) -> Any:
+    return Annotated[kind, checked_by(lambda value: SimulatedMember("", **{name: value}))]
+
+
+_Window = Annotated[list[float], Key(min_length=2, max_length=2)]
+SimulatedTable = new_table(
+    "SimulatedTable",
+    {
+        name: _simulated_key(name, kind)
+        for name, kind in {
+            "num_qubits": int,
+            "queue_seconds": float,
+            "job_seconds": float,
+            "circuit_seconds": float,
+            "shot_seconds": float,
+            "failure_rate": float,
+            "outages": list[_Window],
+            "parallel_jobs": int,
+            "seed": int,
+        }.items()
+    },
+    SimulatedMember,
+)
+
+
+class MemberTable(Table):
+    """One member of the fleet: a backend, one of a provider, or a simulated one."""
+
+    name: Annotated[
+        str | None,
+        AfterValidator(_name),
+        Key(min_length=1, description="Its label; by default the backend's own name."),
+    ] = None
+    backend: Annotated[
+        ImportPath | None, Key(description="Import path of what is called to get a backend.")
+    ] = None
+    provider: Annotated[
+        ImportPath | None, Key(description="Import path of what is called to get a provider.")
+    ] = None
+    simulated: Annotated[
+        Any, Made(SimulatedTable, Table.given), Key(description="A member that only takes time.")
+    ] = None
+    arguments: Annotated[
+        dict[str, Any],
+        Key(
+            default_factory=dict,
+            description="Arguments of the backend or provider; secrets as { env = 'NAME' }.",
+        ),
+    ]
+    get_backend: Annotated[
+        str | None, Key(description="Name of the backend to get from the provider.")
+    ] = None
+    method: Annotated[
+        str | None,
+        AfterValidator(_method),
+        Key(description="Method of the provider that returns a backend, for get_backend."),
+    ] = None
+    method_arguments: Annotated[
+        dict[str, Any], Key(default_factory=dict, description="Arguments of the method.")
+    ]
+    limits: Annotated[
+        Limits | None, made_of(Limits), Key(description="What a job may be; wins over the backend.")
+    ] = None
+    pricing: Annotated[
+        Any, Made(PricingTable, tariff_of), Key(description="What a job costs; free by default.")
+    ] = None
+    weight: Annotated[
+        float, Key(gt=0, allow_inf_nan=False, description="Share of the work, for weighted.")
+    ] = 1.0
+    fidelity: Annotated[
+        float | None, Key(ge=0, le=1, description="Expected fidelity of its circuits.")
+    ] = None
+    tags: Annotated[
+        list[str], Key(default_factory=list, description="Labels that filters may ask for.")
+    ]
+    run_options: Annotated[
+        dict[str, Any],
+        Key(default_factory=dict, description="Options of backend.run for every job here."),
+    ]
+    check: Annotated[
+        bool, Key(description="Whether to find out first if the backend's bits are right.")
+    ] = False
+    queue: Annotated[
+        Any,
+        AfterValidator(_queue),
+        WithJsonSchema({"anyOf": [{"type": "number", "minimum": 0}, {"type": "string"}]}),
+        Key(description="Wait in seconds, or the import path of a callable that tells it."),
+    ] = None
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Self:
+        said = self.model_fields_set
+        kinds = [kind for kind in _KINDS if kind in said]
+        if len(kinds) != 1:
+            seen = " and ".join(kinds) if kinds else "none"
+            raise wrong(f"must have one of {', '.join(_KINDS)}; got {seen}")
+        foreign: tuple[str, ...] = () if kinds == ["provider"] else _OF_PROVIDERS
+        if kinds == ["simulated"]:
+            foreign += _NOT_OF_SIMULATED
+        for key in foreign:
+            if key in said:
+                raise wrong(f"has {key}, which a member by {kinds[0]} does not")
+        if kinds == ["provider"] and len(said & {"get_backend", "method"}) != 1:
+            raise wrong("must say which backend of the provider: by get_backend, or by method")
+        return self
+
+
+# -- from tables to members ------------------------------------------------------------------
+
+
+class _UnmadeError(Exception):
+    """A member that cannot be made: at which key, and why."""
+
+    def __init__(self, path: Path, text: str) -> None:
+        super().__init__(text)
+        self.path = path
+        self.text = text
+
+
+def repeated_names(tables: Iterable[MemberTable]) -> list[Problem]:
+    """Return the members that have the name of an earlier one."""
+    first: dict[str, int] = {}
+    problems = []
+    for index, table in enumerate(tables):
+        if table.name is not None and first.setdefault(table.name, index) != index:
+            text = f"{table.name!r} is the name of members[{first[table.name]}] too"
+            problems.append(Problem(path=("members", index, "name"), text=text))
+    return problems
+
+
+def made_members(
+    tables: Sequence[MemberTable], environ: Mapping[str, str]
+) -> tuple[list[FleetMember], list[Problem]]:
+    """Return the members of tables, and why some could not be made.
+
+    Args:
+        tables: What the file says.
+        environ: Where secrets are looked up.
+    """
+    members: list[FleetMember] = []
+    problems = []
+    for index, table in enumerate(tables):
+        try:
+            members.append(_member(table, index, environ))
+        except _UnmadeError as unmade:
+            path = ("members", index, *unmade.path)
+            problems.append(Problem(path=path, text=unmade.text))
+    return members, problems
+
+
+def resolved(value: Any, environ: Mapping[str, str]) -> Any:
+    """Return a value of the file with environment variables in place of their names."""
+    if variable := variable_of(value):
+        return environ[variable]
+    if isinstance(value, dict):
+        return {key: resolved(part, environ) for key, part in value.items()}
+    return [resolved(part, environ) for part in value] if isinstance(value, list) else value
+
+
+def _member(table: MemberTable, index: int, environ: Mapping[str, str]) -> FleetMember:
+    said: dict[str, Any] = {
+        "limits": table.limits,
+        "pricing": table.pricing,
+        "weight": table.weight,
+        "fidelity": table.fidelity,
+        "tags": table.tags,
+    }
+    if table.simulated is not None:
+        return SimulatedMember(table.name or f"simulated-{index}", **said, **table.simulated)
+    backend = _backend(table, environ)
+    return Member(
+        backend,
+        name=table.name,
+        **said,
+        run_options=_all_resolved(table.run_options, environ),
+        check=table.check,
+        queue=_wait(table.queue),
+    )
+
+
+def _wait(queue: Any) -> Callable[[], Any] | None:
+    if isinstance(queue, str):
+        return _imported("queue", queue)
+    return None if queue is None else partial(float, queue)
+
+
+def _backend(table: MemberTable, environ: Mapping[str, str]) -> BackendV2:
+    if table.backend is not None:
+        key, function = "backend", _imported("backend", table.backend)
+        backend = _called(key, function, table.arguments, environ)
+    else:
+        key, function = _provided(table, environ)
+        given = table.method_arguments if table.get_backend is None else {}
+        backend = _called(key, function, given, environ)
+    if not isinstance(backend, BackendV2):
+        raise _UnmadeError((key,), f"gave {type(backend).__name__}, which is no qiskit BackendV2")
+    return backend
+
+
+def _provided(table: MemberTable, environ: Mapping[str, str]) -> tuple[str, Callable[..., Any]]:
+    """Make a provider; return the key that says how to get its backend, and what to call."""
+    make = _imported("provider", table.provider or "")
+    provider = _called("provider", make, table.arguments, environ)
+    if table.method is not None:
+        return "method", _attribute("method", provider, table.method)
+    function = _attribute("get_backend", provider, "get_backend")
+    return "get_backend", partial(function, table.get_backend)
+
+
+def _imported(key: str, path: str) -> Callable[..., Any]:
+    name, _, attributes = path.partition(":")
+    try:
+        module = importlib.import_module(name)
+    except Exception as error:  # noqa: BLE001  Whatever a module does when it is imported.
+        text = f"{name} cannot be imported: {_said(error)}"
+        raise _UnmadeError((key,), text) from None
+    return _attribute(key, module, attributes)
+
+
+def _attribute(key: str, owner: Any, names: str) -> Callable[..., Any]:
+    found = owner
+    for name in names.split("."):
+        try:
+            found = getattr(found, name)
+        except AttributeError:
+            where = getattr(found, "__name__", type(found).__name__)
+            hint = did_you_mean(name, dir(found))
+            raise _UnmadeError((key,), f"{where} has no {name!r}{hint}") from None
+        if isinstance(found, ModuleType) and _is_of_python(found.__name__):
+            raise _UnmadeError((key,), f"{names!r} leads to {found.__name__}, a part of Python")
+    routine = inspect.isroutine(found) or inspect.isclass(found)
+    if routine and _is_of_python(getattr(found, "__module__", None) or ""):
+        raise _UnmadeError((key,), f"{names!r} is a part of Python, and gives no backend")
+    if not callable(found):
+        raise _UnmadeError((key,), f"{names!r} is {type(found).__name__} and cannot be called")
+    function: Callable[..., Any] = found
+    return function
+
+
+def _called(
+    key: str, function: Callable[..., Any], arguments: dict[str, Any], environ: Mapping[str, str]
+) -> Any:
+    try:
+        return function(**_all_resolved(arguments, environ))
+    except Exception as error:  # noqa: BLE001  Whatever a provider raises.
+        # From nothing: what it was called with may be in the traceback of its own error.
+        text = _said(error, _secrets(list(arguments.values()), environ))
+        raise _UnmadeError((key,), f"cannot be made: {text}") from None
+
+
+def _all_resolved(arguments: dict[str, Any], environ: Mapping[str, str]) -> dict[str, Any]:
+    return {key: resolved(value, environ) for key, value in arguments.items()}
+
+
+def _secrets(value: Any, environ: Mapping[str, str]) -> list[str]:
+    if variable := variable_of(value):
+        return [environ[variable]]
+    parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return [secret for part in parts for secret in _secrets(part, environ)]
+
+
+def _said(error: Exception, secrets: Iterable[str] = ()) -> str:
+    text = str(error)
+    for secret in secrets:
+        if len(secret) >= _SHORTEST_SECRET:
+            text = text.replace(secret, "[redacted]")
+    return f"{type(error).__name__}: {redact(text)}" if text else type(error).__name__

@@ -1,0 +1,345 @@
+"""A run tried out: the real scheduler and shell over models of the members, on a clock that jumps.
+
+Members that are simulated take part as they are; real ones are stood in for by a model of their
+limits, tariff, queue, the speed that earlier runs over the fleet have taught, and what they say of
+the circuits. Nothing is sent, and no shot is sampled.
+"""
+
+import math
+import threading
+from collections.abc import Callable, Collection, Generator, Mapping, Sequence
+from contextlib import suppress
+from copy import copy
+from dataclasses import dataclass, field, replace
+from functools import partial
+from random import Random
+from typing import Any, TypeVar
+
+import anyio
+import numpy as np
+
+from qiskit_gateway.backends.adapter.queues import QueueReading, QueueWatch, can_be_read
+from qiskit_gateway.backends.circuits.estimates import Estimate, GateCounts
+from qiskit_gateway.backends.examination.examiner import usual_jobs
+from qiskit_gateway.backends.failures.errors import BackendError, Refused
+from qiskit_gateway.backends.fleet import Fleet
+from qiskit_gateway.backends.interface.batch import Batch, Program
+from qiskit_gateway.backends.interface.protocol import FleetMember
+from qiskit_gateway.backends.readout.outcomes import Outcome
+from qiskit_gateway.backends.simulation.simulated_member import SimulatedMember
+from qiskit_gateway.forecast.virtual_clock import JumpingLoop
+from qiskit_gateway.policies.policy import Policy
+from qiskit_gateway.results.coverage import Coverage, book_outcomes
+from qiskit_gateway.runtime.logs import silent_logger
+from qiskit_gateway.runtime.run import Run
+from qiskit_gateway.runtime.survey import Answer, costs_nothing, foretell, is_unchecked
+from qiskit_gateway.scheduling.members.state import FleetStanding, Standing
+from qiskit_gateway.work.attempt import Attempt
+from qiskit_gateway.work.receipt import Receipt
+from qiskit_gateway.work.tasks import Piece
+from qiskit_gateway.work.workload import Work
+
+T = TypeVar("T")
+Answers = Mapping[str, Mapping[int, Answer]]
+"""What members said of programs: by member, and by identity of the program."""
+
+# What a real backend is taken to be where nothing was learned of its speed, and it tells nothing.
+_CIRCUIT_SECONDS = 1e-3
+_SHOT_SECONDS = 1e-6
+_QUEUE_SECONDS = 10.0
+_PATIENCE_SECONDS = 86_400.0
+_NO_GATES = GateCounts(num_1q=0, num_2q=0, num_measure=0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prospect:
+    """What is known before a run is tried out.
+
+    Attributes:
+        standing: What the scheduler begins with; it is not changed.
+        models: What the models of real members go by.
+        origins: When the clocks of simulated members show 0, on the clock of the fleet's runs.
+        now: At what time it begins, on the clock of the fleet's runs.
+        answers: What members said of the circuits.
+        wall: What the wall clock says then, in seconds: days of budgets go by it.
+    """
+
+    standing: FleetStanding = field(default_factory=FleetStanding)
+    models: Mapping[str, Standing] = field(default_factory=dict)
+    origins: Mapping[str, float | None] = field(default_factory=dict)
+    now: float = 0.0
+    answers: Answers = field(default_factory=dict)
+    wall: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rehearsal:
+    """A run that was tried out.
+
+    Attributes:
+        run: The run.
+        fleet: The members that stood in.
+        began: When it began, on the clock of the stand-ins.
+    """
+
+    run: Run
+    fleet: Fleet
+    began: float
+
+    def started_seconds(self, attempt: Attempt) -> float:
+        """Return when a job began to run, from the start; when it ended, if it never did."""
+        end = attempt.finished_seconds
+        assert end is not None  # noqa: S101  The run is over.
+        member = self.fleet[attempt.member]
+        assert isinstance(member, SimulatedMember)  # noqa: S101
+        if not attempt.job_id:
+            return end
+        return min(member.job(attempt.job_id).started - self.began, end)
+
+
+def rehearse(
+    fleet: Fleet, policy: Policy, work: Work, prospect: Prospect, *, seed: int | None = None
+) -> Rehearsal:
+    """Try out a run. It blocks until that is done, which takes no longer than the deciding.
+
+    Args:
+        fleet: Of whom the stand-ins are made. It is not changed.
+        policy: The rules.
+        work: What to do, as stated for the fleet. Its stores are not written to.
+        prospect: What is known before.
+        seed: Seed of the simulated randomness.
+    """
+    seeds = np.random.SeedSequence(seed).generate_state(len(fleet) + 1).tolist()
+    stand_ins = Fleet(
+        [_stand_in(member, work, prospect, one) for member, one in zip(fleet, seeds, strict=False)]
+    )
+    prospect.standing.copy_into(stand_ins.keep(FleetStanding))
+    for name, seconds in _busy(prospect).items():
+        standing = stand_ins.keep(FleetStanding).of(name)
+        standing.queue_seconds = max(standing.queue_seconds, seconds)
+    stores = tuple(_Books(task.rows, task.shots) for task in work.tasks)
+    run = Run(
+        "rehearsal",
+        stand_ins,
+        policy,
+        replace(work, stores=stores),
+        draw=Random(seeds[-1]).random,  # noqa: S311  Jitter.
+        log=silent_logger(),
+        inline_shots=math.inf,
+        clock=lambda: prospect.wall,
+    )
+    options = {"loop_factory": partial(JumpingLoop, prospect.now)}
+    _in_a_thread(lambda: anyio.run(_execute, run, backend_options=options))
+    return Rehearsal(run=run, fleet=stand_ins, began=prospect.now)
+
+
+def asked(
+    fleet: Fleet, work: Work, names: Collection[str], *, seconds: float
+) -> dict[str, dict[int, Answer]]:
+    """Ask real members what the programs of some work are there. Blocks, and sends nothing.
+
+    Args:
+        fleet: The fleet.
+        work: The work, as stated for the fleet.
+        names: The members to ask; simulated ones are not.
+        seconds: How long each may take over a program.
+    """
+    answers: dict[str, dict[int, Answer]] = {name: {} for name in names}
+    curious = [name for name in names if not isinstance(fleet[name], SimulatedMember)]
+
+    async def ask_all() -> None:
+        async with anyio.create_task_group() as group:
+            for name in curious:
+                programs = [
+                    program
+                    for task, program in zip(work.tasks, work.programs, strict=True)
+                    if task.rows and name not in task.refusals
+                ]
+                group.start_soon(foretell, fleet[name], programs, answers[name], seconds)
+
+    if curious:
+        _in_a_thread(lambda: anyio.run(ask_all))
+    return answers
+
+
+def read_queues(fleet: Fleet, prospect: Prospect, policy: Policy) -> None:
+    """Read the queues of real members anew where the last reading is too old. Blocks.
+
+    Args:
+        fleet: The fleet.
+        prospect: Where the readings go.
+        policy: Says how old a reading may be.
+    """
+    stale = [
+        member
+        for member in fleet
+        if not isinstance(member, SimulatedMember)
+        and can_be_read(member)
+        and prospect.standing.of(member.name).read_at + policy.queue_seconds <= prospect.now
+    ]
+    missing = {member.name for member in stale}
+
+    async def read() -> None:
+        with anyio.move_on_after(_QUEUE_SECONDS) as scope:
+
+            def note(name: str, reading: QueueReading) -> None:
+                for standing in (prospect.standing.of(name), prospect.models.get(name)):
+                    if standing is not None:
+                        standing.note_queue(
+                            reading.wait_seconds, reading.pending_jobs, prospect.now
+                        )
+                missing.discard(name)
+                if not missing:
+                    scope.cancel()
+
+            await QueueWatch().watch(stale, note, timeout_seconds=_QUEUE_SECONDS)
+
+    if stale:
+        _in_a_thread(lambda: anyio.run(read))
+
+
+async def _execute(run: Run) -> None:
+    async with anyio.create_task_group() as group:
+        group.start_soon(_see_that_it_moves, run)
+        await run.execute()
+        group.cancel_scope.cancel()
+
+
+async def _see_that_it_moves(run: Run) -> None:
+    """Stop a run that waits for what no model does, such as a shorter queue."""
+    attempts = -1
+    while attempts != len(run.record) or run.progress().shots_running:
+        attempts = len(run.record)
+        await anyio.sleep(_PATIENCE_SECONDS)
+    run.stop("nothing is expected to change what it waits for")
+
+
+def _busy(prospect: Prospect) -> dict[str, float]:
+    """Return how long members are expected to work on what other runs have in flight there."""
+    return {
+        name: max(0.0, _work_seconds(standing) - (prospect.now - standing.busy_since))
+        for name, standing in prospect.models.items()
+        if standing.in_flight
+    }
+
+
+def _work_seconds(standing: Standing) -> float:
+    load = standing.load
+    return standing.speed.seconds(load.circuits, load.circuit_shots, len(standing.in_flight))
+
+
+class _Books:
+    """A store that only keeps the books."""
+
+    def __init__(self, rows: int, shots: int) -> None:
+        self._coverage = Coverage(rows, shots)
+
+    def receive(
+        self, piece: Piece, outcomes: Sequence[Outcome], rng: np.random.Generator
+    ) -> Receipt:
+        return book_outcomes(self._coverage, piece, outcomes)
+
+
+class _StandIn(SimulatedMember):
+    """A model of a real member, which says of circuits what that one said.
+
+    Attributes:
+        answers: What that was.
+        unchecked: Whether that one is still to be checked before its first job.
+        costs_nothing: Whether it was said that that one costs nothing.
+    """
+
+    answers: Mapping[int, Answer]
+    unchecked: bool
+    costs_nothing: bool
+
+    def checks(self) -> Generator[Batch, Any, None] | None:
+        """Return the jobs that a check usually takes, if it is due."""
+        return self._checks() if self.unchecked else None
+
+    def _checks(self) -> Generator[Batch, Any, None]:
+        for batch in usual_jobs(self.limits):
+            with suppress(Refused):
+                yield batch
+        self.unchecked = False
+
+    async def estimate(self, program: Program) -> Estimate:
+        """Return what the real member said; it knows of no gates where that one cannot tell."""
+        answer = self.answers.get(id(program))
+        if isinstance(answer, BackendError):
+            raise answer
+        return Estimate(gates=_NO_GATES) if answer is None else answer
+
+    def refusal(self, program: Program, shots: int, options: Mapping[str, Any]) -> str:
+        """Return why a program cannot run there, or ``""``."""
+        answer = self.answers.get(id(program))
+        if isinstance(answer, Refused):
+            return answer.reasons[0]
+        return super().refusal(program, shots, options)
+
+
+def _stand_in(member: FleetMember, work: Work, prospect: Prospect, seed: int) -> SimulatedMember:
+    """Return a member to rehearse with, in place of one of the fleet."""
+    if isinstance(member, SimulatedMember):
+        same = copy(member)
+        same.reseed(seed)
+        same.start_clock(prospect.origins.get(member.name))
+        return same
+    standing = prospect.models.get(member.name, Standing())
+    answers = prospect.answers.get(member.name, {})
+    speed, learned = standing.speed, bool(standing.speed.jobs)
+    told = told_shot_seconds(work, answers)
+    busy = _busy(prospect).get(member.name, 0.0)
+    queue = standing.queue_seconds
+    stand_in = _StandIn(
+        member.name,
+        limits=member.limits
+        if member.limits.num_qubits
+        else replace(member.limits, num_qubits=1 << 20),
+        pricing=member.pricing,
+        weight=member.weight,
+        tags=member.tags,
+        fidelity=member.fidelity,
+        # What others of our runs have there goes by; the queue of strangers is what was read.
+        queue_seconds=(lambda now, _: max(queue, busy - now)) if busy > queue else queue,
+        job_seconds=speed.overhead_seconds,
+        circuit_seconds=speed.circuit_seconds if learned else _CIRCUIT_SECONDS,
+        shot_seconds=speed.shot_seconds if learned else told or _SHOT_SECONDS,
+        seed=seed,
+    )
+    stand_in.overlaps = member.overlaps
+    stand_in.answers, stand_in.unchecked = answers, is_unchecked(member)
+    stand_in.costs_nothing = costs_nothing(member)
+    return stand_in
+
+
+def told_shot_seconds(work: Work, answers: Mapping[int, Answer]) -> float | None:
+    """Return the machine time of a shot of some work, on average, if a member tells it."""
+    total, shots = 0.0, 0
+    for task, program in zip(work.tasks, work.programs, strict=True):
+        answer = answers.get(id(program))
+        seconds = answer.shot_seconds if isinstance(answer, Estimate) else None
+        if seconds is not None:
+            total += seconds * task.rows * task.shots
+            shots += task.rows * task.shots
+    return total / shots if shots else None
+
+
+def _in_a_thread(function: Callable[[], T]) -> T:
+    """Call a function that runs an event loop, also where the caller's thread has one running."""
+    answers: list[T] = []
+    failures: list[BaseException] = []
+
+    def call() -> None:
+        try:
+            answers.append(function())
+        except BaseException as error:  # noqa: BLE001  Raised to the caller below.
+            failures.append(error)
+
+    # A daemon, so that whoever interrupts the wait can end the program.
+    thread = threading.Thread(target=call, name="qiskit-gateway rehearsal", daemon=True)
+    thread.start()
+    thread.join()
+    if failures:
+        raise failures[0]
+    return answers[0]

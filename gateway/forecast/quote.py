@@ -1,0 +1,368 @@
+"""What a run would send where, at what price and time, before anything is sent."""
+
+import math
+import time
+from collections.abc import Iterator, Sequence
+from copy import deepcopy
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal
+
+import anyio
+
+from qiskit_gateway.backends.circuits.estimates import Estimate
+from qiskit_gateway.backends.failures.errors import Refused
+from qiskit_gateway.backends.fleet import Fleet
+from qiskit_gateway.backends.interface.protocol import FleetMember
+from qiskit_gateway.backends.simulation.simulated_member import SimulatedMember
+from qiskit_gateway.forecast.dry_run import (
+    Answers,
+    Prospect,
+    Rehearsal,
+    asked,
+    read_queues,
+    rehearse,
+    told_shot_seconds,
+)
+from qiskit_gateway.policies.policy import Policy
+from qiskit_gateway.reporting.tables import Remark, shown_as_html, shown_as_text
+from qiskit_gateway.runtime.event_loop import ENGINE
+from qiskit_gateway.runtime.survey import allotment_of
+from qiskit_gateway.scheduling.members.state import FleetStanding, Standing
+from qiskit_gateway.work.remaining import GivenUp
+from qiskit_gateway.work.workload import Work
+
+Speed = Literal["simulated", "learned", "durations", "assumed"]
+
+_HEAD = ("member", "jobs", "circuits", "shots", "USD", "starts in", "done in", "fidelity")
+_MOST_LINES = 5
+# Units of time, how many seconds each is, and the least number told in it.
+_UNITS = (("h", 3600.0, 1.0), ("min", 60.0, 2.0), ("s", 1.0, 1.0))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AllowanceUse:
+    """What would be used of a member's allowance, in units of that.
+
+    Attributes:
+        units: What its jobs take.
+        left: What is left then.
+        amount: What there is in each period.
+        unit: What the units are called.
+    """
+
+    units: float
+    left: float
+    amount: float
+    unit: str
+
+    def __str__(self) -> str:
+        """Return it as one line."""
+        return (
+            f"takes {self.units:.6g} of the {self.amount:.10g} {self.unit} that are free, and "
+            f"leaves {self.left:.6g}"
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemberQuote:
+    """What one member would do in a run; times in seconds from now.
+
+    Attributes:
+        member: Its name.
+        jobs: Jobs that it would be sent, those of a check before its first one included.
+        circuits: Circuits in them.
+        shots: Shots, summed over circuits.
+        price_usd: What they are expected to cost, in USD.
+        start_seconds: When the first begins to run; ``None`` without jobs.
+        finish_seconds: When the last is done; ``None`` without jobs.
+        fidelity: Expected fidelity of a shot there, on average over the circuits of the run, if
+            known.
+        speed: Where its times come from: a ``"simulated"`` member's own model, speed ``"learned"``
+            from its jobs, ``"durations"`` of its gates, or ``"assumed"`` where nothing is known.
+        reasons: Why it takes no part, or not in all of the work.
+        allowance: What would be used of its allowance, if it has one.
+    """
+
+    member: str
+    jobs: int = 0
+    circuits: int = 0
+    shots: int = 0
+    price_usd: float = 0.0
+    start_seconds: float | None = None
+    finish_seconds: float | None = None
+    fidelity: float | None = None
+    speed: Speed = "assumed"
+    reasons: tuple[str, ...] = ()
+    allowance: AllowanceUse | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quote:
+    """What a run would do, found by the scheduler of a real one; nothing was sent.
+
+    Attributes:
+        members: What each member would do, in the order of the fleet.
+        price_usd: What all of it is expected to cost, in USD.
+        makespan_seconds: When all of it would be done, in seconds from now.
+        circuits: Circuits that the run asks for.
+        shots: Shots that it asks for, summed over circuits.
+        not_done: What would not be done, and why: budget, deadline, or no member that may take it.
+        notes: What there is to say of how the work was stated.
+    """
+
+    members: tuple[MemberQuote, ...]
+    price_usd: float
+    makespan_seconds: float
+    circuits: int
+    shots: int
+    not_done: tuple[GivenUp, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def __getitem__(self, member: str) -> MemberQuote:
+        """Return what one member would do.
+
+        Raises:
+            KeyError: If there is none of that name.
+        """
+        for one in self.members:
+            if one.member == member:
+                return one
+        raise KeyError(
+            f"no member {member!r}; there are {', '.join(m.member for m in self.members)}"
+        )
+
+    @property
+    def jobs(self) -> int:
+        """Return how many jobs would be sent."""
+        return sum(member.jobs for member in self.members)
+
+    @property
+    def shots_not_done(self) -> int:
+        """Return how many shots would not be done."""
+        return sum(given_up.piece.circuit_shots for given_up in self.not_done)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the quote as plain data, fit for JSON."""
+        return {
+            "price_usd": self.price_usd,
+            "makespan_seconds": self.makespan_seconds,
+            "jobs": self.jobs,
+            "circuits": self.circuits,
+            "shots": self.shots,
+            "shots_not_done": self.shots_not_done,
+            "members": [
+                {**asdict(member), "reasons": list(member.reasons)} for member in self.members
+            ],
+            "not_done": [
+                {
+                    "pub": given_up.pub,
+                    "rows": [given_up.piece.row_start, given_up.piece.row_stop],
+                    "shots": given_up.piece.shots,
+                    "reasons": dict(given_up.reasons),
+                }
+                for given_up in self.not_done
+            ],
+            "notes": list(self.notes),
+        }
+
+    def __str__(self) -> str:
+        """Return a table of the members, the total, and below it what stands against the run."""
+        return shown_as_text([_HEAD, *self._rows()], self._remarks())
+
+    def _repr_html_(self) -> str:
+        """Return the same for a notebook."""
+        return shown_as_html([_HEAD, *self._rows()], self._remarks())
+
+    def _rows(self) -> Iterator[tuple[str, ...]]:
+        for one in self.members:
+            yield (
+                one.member,
+                *_amounts(one.jobs, one.circuits, one.shots, one.price_usd),
+                _span(one.start_seconds),
+                _span(one.finish_seconds),
+                "?" if one.fidelity is None else f"{one.fidelity:.3f}",
+            )
+        circuits, shots = (
+            sum(getattr(m, what) for m in self.members) for what in ("circuits", "shots")
+        )
+        done = _span(self.makespan_seconds)
+        yield ("total", *_amounts(self.jobs, circuits, shots, self.price_usd), "", done, "")
+
+    def _remarks(self) -> Iterator[Remark]:
+        told = self.not_done[:_MOST_LINES]
+        if told:
+            places = [_not_done(given_up) for given_up in told]
+            more = _more(len(self.not_done), "pieces")
+            text = f"not done: {self.shots_not_done} of {self.shots} shots"
+            yield Remark(text, (*dict.fromkeys(places), *more))
+        known = {(name, why) for given_up in told for name, why in given_up.reasons.items()}
+        for one in self.members:
+            reasons = [reason for reason in one.reasons if (one.member, reason) not in known]
+            yield from _of_member(one.member, reasons)
+        yield from (
+            Remark(f"{one.member}: {one.allowance}") for one in self.members if one.allowance
+        )
+        assumed = [m.member for m in self.members if m.jobs and m.speed == "assumed"]
+        if assumed:
+            names = ", ".join(assumed)
+            yield Remark(f"times are a guess: nothing is known of the speed of {names}")
+        yield from map(Remark, self.notes)
+
+
+def quoted(fleet: Fleet, policy: Policy, work: Work) -> Quote:
+    """Return what a run would do. It blocks until that is known, and sends nothing.
+
+    Args:
+        fleet: The members. What is known of them is not changed.
+        policy: The rules.
+        work: What to do, prepared for the fleet.
+    """
+    answers = asked(fleet, work, fleet.names, seconds=policy.submit_seconds)
+    prospect = replace(_snapshot(fleet), answers=answers, wall=time.time())
+    read_queues(fleet, prospect, policy)
+    rehearsal = rehearse(fleet, policy, work, prospect, seed=0)
+    return _told(rehearsal, fleet, work, prospect)
+
+
+def _snapshot(fleet: Fleet) -> Prospect:
+    """Return what is known of a fleet, as copies, and the time on the clock of its runs."""
+
+    def copied() -> Prospect:
+        known = fleet.keep(FleetStanding)
+        standing = FleetStanding()
+        known.copy_into(standing)
+        origins = {one.name: one.origin() for one in fleet if isinstance(one, SimulatedMember)}
+        return Prospect(
+            standing=standing,
+            models={name: deepcopy(known.members.get(name, Standing())) for name in fleet.names},
+            origins=origins,
+            # A full second, so that members are not told apart by how times are rounded, and a quote
+            # that is asked for again is the same.
+            now=float(math.ceil(anyio.current_time())),
+        )
+
+    # In the loop in which all runs live, where nothing changes it meanwhile.
+    return ENGINE.call(copied)
+
+
+def _told(rehearsal: Rehearsal, fleet: Fleet, work: Work, prospect: Prospect) -> Quote:
+    run = rehearsal.run
+    assert run.ended is not None  # noqa: S101
+    against = run.against
+    return Quote(
+        members=tuple(
+            _member_quote(rehearsal, member, work, prospect, against.get(member.name, ()))
+            for member in fleet
+        ),
+        price_usd=sum(attempt.price_usd for attempt in run.record),
+        makespan_seconds=run.seconds,
+        circuits=sum(task.rows for task in work.tasks),
+        shots=sum(task.rows * task.shots for task in work.tasks),
+        not_done=run.ended.given_up,
+        notes=work.notes,
+    )
+
+
+def _member_quote(
+    rehearsal: Rehearsal,
+    member: FleetMember,
+    work: Work,
+    prospect: Prospect,
+    reasons: Sequence[str],
+) -> MemberQuote:
+    mine = [one for one in rehearsal.run.record if one.member == member.name]
+    done = [one for one in mine if one.outcome in {"done", "short"}]
+    said = prospect.answers.get(member.name, {}).values()
+    refused = (one.reasons[0] for one in said if isinstance(one, Refused))
+    starts = [rehearsal.started_seconds(one) for one in done]
+    return MemberQuote(
+        member=member.name,
+        jobs=len(done),
+        circuits=sum(one.circuits for one in done),
+        shots=sum(one.circuits * one.shots for one in done),
+        price_usd=sum(one.price_usd for one in mine),
+        start_seconds=min(starts, default=None),
+        finish_seconds=max((one.finished_seconds or 0.0 for one in done), default=None),
+        fidelity=_fidelity(member, work, prospect.answers),
+        speed=_speed(member, work, prospect),
+        reasons=tuple(dict.fromkeys([*reasons, *refused])),
+        allowance=_allowance_use(rehearsal, member, prospect),
+    )
+
+
+def _allowance_use(
+    rehearsal: Rehearsal, member: FleetMember, prospect: Prospect
+) -> AllowanceUse | None:
+    allotment = allotment_of(member)
+    if allotment is None:
+        return None
+    run = rehearsal.run
+    pot = rehearsal.fleet.keep(FleetStanding).pots[allotment.name]
+    return AllowanceUse(
+        units=sum(one.free_units for one in run.record if one.member == member.name),
+        left=pot.left(prospect.wall + run.seconds),
+        amount=allotment.amount,
+        unit=allotment.unit,
+    )
+
+
+def _fidelity(member: FleetMember, work: Work, answers: Answers) -> float | None:
+    """Return the expected fidelity of a shot of some work on a member, on average, if known."""
+    if member.fidelity is not None:
+        return member.fidelity
+    told = answers.get(member.name, {})
+    total, shots = 0.0, 0
+    for task, program in zip(work.tasks, work.programs, strict=True):
+        answer = told.get(id(program))
+        fidelity = answer.fidelity if isinstance(answer, Estimate) else None
+        if fidelity is not None:
+            total += fidelity * task.rows * task.shots
+            shots += task.rows * task.shots
+        elif isinstance(answer, Estimate):
+            return None
+    return total / shots if shots else None
+
+
+def _speed(member: FleetMember, work: Work, prospect: Prospect) -> Speed:
+    if isinstance(member, SimulatedMember):
+        return "simulated"
+    known = prospect.models.get(member.name)
+    if known is not None and known.speed.jobs:
+        return "learned"
+    told = told_shot_seconds(work, prospect.answers.get(member.name, {}))
+    return "assumed" if told is None else "durations"
+
+
+def _amounts(jobs: int, circuits: int, shots: int, usd: float) -> tuple[str, str, str, str]:
+    return str(jobs), str(circuits), str(shots), f"{usd:.4f}"
+
+
+def _span(seconds: float | None) -> str:
+    """Return a time from now, for people, in a unit that suits it."""
+    if seconds is None:
+        return "-"
+    for unit, size, least in _UNITS:
+        # As rounded to three digits, lest 0.9999 s is told as 1000 ms.
+        if seconds >= 0.9995 * least * size:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{seconds * 1e3:.3g} ms" if seconds >= 1e-6 else "0 s"
+
+
+def _not_done(given_up: GivenUp) -> Remark:
+    """Return what is to be said of a piece that would not be done."""
+    reasons = [f"{name}: {why}" if name else why for name, why in given_up.reasons.items()]
+    return Remark(given_up.place, tuple(map(Remark, reasons)))
+
+
+def _of_member(member: str, reasons: Sequence[str]) -> Iterator[Remark]:
+    """Yield why a member takes no part, on one line if there is but one reason."""
+    if len(reasons) == 1:
+        yield Remark(f"{member}: {reasons[0]}")
+    elif reasons:
+        told = tuple(map(Remark, reasons[:_MOST_LINES]))
+        yield Remark(member, (*told, *_more(len(reasons), "reasons")))
+
+
+def _more(count: int, what: str) -> Iterator[Remark]:
+    if count > _MOST_LINES:
+        yield Remark(f"and {count - _MOST_LINES} {what} more")

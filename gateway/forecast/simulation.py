@@ -1,0 +1,201 @@
+"""What a run would take and cost: the real scheduler and shell, on a virtual clock.
+
+Members that are simulated take part as they are; real backends are stood in for by a model of
+their limits, tariff, queue, and the speed that earlier runs over the fleet have taught. Nothing
+is sent, and no shot is sampled.
+"""
+
+from collections.abc import Iterable, Sequence
+from copy import deepcopy
+from dataclasses import dataclass, field
+from math import prod
+
+from qiskit.primitives.containers import SamplerPubLike
+from qiskit.primitives.containers.sampler_pub import SamplerPub
+
+from qiskit_gateway.backends.fleet import Backends, Fleet
+from qiskit_gateway.backends.interface.batch import Program
+from qiskit_gateway.forecast.dry_run import Prospect, Rehearsal, asked, rehearse
+from qiskit_gateway.policies.policy import Policy
+from qiskit_gateway.reporting.tables import table
+from qiskit_gateway.runtime.survey import asked_of
+from qiskit_gateway.scheduling.members.state import FleetStanding
+from qiskit_gateway.work.attempt import Attempt
+from qiskit_gateway.work.preparation import prepare
+from qiskit_gateway.work.pubs import parameter_rows
+from qiskit_gateway.work.remaining import GivenUp
+from qiskit_gateway.work.snapshots import Snapshots
+from qiskit_gateway.work.tasks import Task
+from qiskit_gateway.work.workload import Work
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SimulatedShard:
+    """One job of a simulated run; times in seconds from its start.
+
+    Attributes:
+        member: Where.
+        submitted_seconds: When it was submitted.
+        started_seconds: When it began to run; when it ended, if it never did.
+        finished_seconds: When it ended.
+        circuits: Circuits of the job.
+        shots: Shots of each circuit.
+        price_usd: What it cost.
+        succeeded: Whether it delivered.
+    """
+
+    member: str
+    submitted_seconds: float
+    started_seconds: float
+    finished_seconds: float
+    circuits: int
+    shots: int
+    price_usd: float
+    succeeded: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemberUse:
+    """What one member did in a simulated run.
+
+    Attributes:
+        jobs: Jobs that delivered.
+        failures: Jobs that did not.
+        circuits: Circuits delivered.
+        shots: Shots delivered, summed over circuits.
+        busy_seconds: How long jobs ran there.
+        cost_usd: What it is paid.
+    """
+
+    jobs: int = 0
+    failures: int = 0
+    circuits: int = 0
+    shots: int = 0
+    busy_seconds: float = 0.0
+    cost_usd: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Simulation:
+    """What came of a simulated run.
+
+    Attributes:
+        makespan_seconds: From start to end.
+        cost_usd: In all, failed jobs included.
+        members: Use by member.
+        shards: Every job, in order of submission.
+        given_up: What was not done, and why.
+    """
+
+    makespan_seconds: float
+    cost_usd: float
+    members: dict[str, MemberUse]
+    shards: tuple[SimulatedShard, ...]
+    given_up: tuple[GivenUp, ...] = field(default=())
+
+    def __str__(self) -> str:
+        """Return a table of the members, with the makespan and the cost above it."""
+        rows = [["member", "jobs", "failures", "circuits", "shots", "busy s", "USD"]]
+        for name, use in self.members.items():
+            numbers = [use.jobs, use.failures, use.circuits, use.shots]
+            rows.append(
+                [name, *map(str, numbers), f"{use.busy_seconds:.1f}", f"{use.cost_usd:.4f}"]
+            )
+        head = f"{self.makespan_seconds:.1f} s, {self.cost_usd:.4f} USD"
+        lost = [f"not done: {one}" for one in self.given_up]
+        return "\n".join([head, table(rows), *lost])
+
+
+def simulate(
+    fleet: Backends,
+    pubs: Iterable[SamplerPubLike],
+    *,
+    policy: Policy | None = None,
+    shots: int | None = None,
+    seed: int | None = None,
+) -> Simulation:
+    """Run PUBs over a fleet on a virtual clock, by the scheduler and shell of a real run.
+
+    Args:
+        fleet: A fleet, or whatever makes one. It is not changed.
+        pubs: Sampler PUBs.
+        policy: The rules; the default finishes soonest.
+        shots: Shots of PUBs that do not say; 1024 by default.
+        seed: Seed of the simulated randomness: queues, durations, failures, jitter. It settles no
+            cuts, as ``seed_simulator`` of a sampler does.
+
+    Returns:
+        Makespan, cost, use of the members, and every job.
+    """
+    fleet, policy = Fleet.coerce(fleet), Policy.coerce(policy)
+    work = prepare(_stated(pubs, 1024 if shots is None else shots), fleet, Snapshots())
+    known = fleet.keep(FleetStanding).members
+    asks = [member.name for member in fleet if asked_of(member, policy)]
+    answers = asked(fleet, work, asks, seconds=policy.submit_seconds)
+    # Of what is known of the fleet, only what real members are like is taken over, and what a
+    # real run would know of speeds.
+    models = {name: standing.alone() for name, standing in known.items()}
+    begins = FleetStanding()
+    for name, model in models.items():
+        begins.of(name).speed = deepcopy(model.speed)
+    prospect = Prospect(standing=begins, models=models, answers=answers)
+    rehearsal = rehearse(fleet, policy, work, prospect, seed=seed)
+    return _told(rehearsal)
+
+
+def _stated(pubs: Iterable[SamplerPubLike], shots: int) -> Work:
+    coerced = [SamplerPub.coerce(pub, shots) for pub in pubs]
+    programs: dict[int, Program] = {}
+    for pub in coerced:
+        programs.setdefault(id(pub.circuit), Program(circuit=pub.circuit))
+    tasks = tuple(
+        Task(index=index, rows=prod(pub.shape), shots=int(pub.shots or 0), group=index)
+        for index, pub in enumerate(coerced)
+    )
+    return Work(
+        tasks=tasks,
+        programs=tuple(programs[id(pub.circuit)] for pub in coerced),
+        rows=tuple(parameter_rows(pub.parameter_values, pub.circuit) for pub in coerced),
+        stores=(),
+    )
+
+
+def _told(rehearsal: Rehearsal) -> Simulation:
+    run = rehearsal.run
+    shards = tuple(_shard(rehearsal, attempt) for attempt in run.record)
+    assert run.ended is not None  # noqa: S101
+    return Simulation(
+        makespan_seconds=run.seconds,
+        cost_usd=sum(shard.price_usd for shard in shards),
+        members={name: _use(name, shards) for name in rehearsal.fleet.names},
+        shards=shards,
+        given_up=run.ended.given_up,
+    )
+
+
+def _shard(rehearsal: Rehearsal, attempt: Attempt) -> SimulatedShard:
+    end = attempt.finished_seconds
+    assert end is not None  # noqa: S101  The run is over.
+    return SimulatedShard(
+        member=attempt.member,
+        submitted_seconds=attempt.submitted_seconds,
+        started_seconds=rehearsal.started_seconds(attempt),
+        finished_seconds=end,
+        circuits=attempt.circuits,
+        shots=attempt.shots,
+        price_usd=attempt.price_usd,
+        succeeded=attempt.outcome in {"done", "short"},
+    )
+
+
+def _use(name: str, shards: Sequence[SimulatedShard]) -> MemberUse:
+    mine = [shard for shard in shards if shard.member == name]
+    done = [shard for shard in mine if shard.succeeded]
+    return MemberUse(
+        jobs=len(done),
+        failures=len(mine) - len(done),
+        circuits=sum(shard.circuits for shard in done),
+        shots=sum(shard.circuits * shard.shots for shard in done),
+        busy_seconds=sum(shard.finished_seconds - shard.started_seconds for shard in mine),
+        cost_usd=sum(shard.price_usd for shard in mine),
+    )

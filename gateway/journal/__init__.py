@@ -1,0 +1,1 @@
+"""Durable runs, and how they are resumed."""

@@ -1,0 +1,374 @@
+"""The durable record of runs: what was to be done, what was sent where, and what came back.
+
+Before a job is submitted its intent is written, right after it the provider's id, and its outcome
+when that arrives. So whatever becomes of the process, another one can tell what is done, what can
+be fetched, and what nobody knows the fate of.
+"""
+
+import os
+import re
+import socket
+import time
+import uuid
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from qiskit_gateway.backends.failures.redaction import redact
+from qiskit_gateway.errors import JournalError
+from qiskit_gateway.journal.codec import read_plain
+from qiskit_gateway.journal.run_log import Entry, RunDiary, entries_of
+from qiskit_gateway.journal.run_spec import Statement, options_text, pub_rows, pubs_of
+from qiskit_gateway.journal.sqlite_file import Database, Survives
+
+# "qgwj", by which a file says that it is a journal.
+_APPLICATION = 0x7167776A
+# After how long of silence whoever works on a run is taken for dead.
+_DEAD_SECONDS = 120.0
+
+_MIGRATIONS = (
+    """
+CREATE TABLE runs (
+    job_id TEXT PRIMARY KEY,
+    kind TEXT NOT NULL,
+    state TEXT NOT NULL,
+    created REAL NOT NULL,
+    shots INTEGER NOT NULL,
+    options TEXT NOT NULL,
+    version TEXT NOT NULL,
+    holder TEXT,
+    process INTEGER,
+    host TEXT,
+    beat REAL
+) WITHOUT ROWID;
+CREATE TABLE circuits (
+    hash TEXT PRIMARY KEY,
+    qpy BLOB NOT NULL
+);
+CREATE TABLE pubs (
+    job_id TEXT NOT NULL REFERENCES runs ON DELETE CASCADE,
+    position INTEGER NOT NULL,
+    circuit TEXT NOT NULL REFERENCES circuits,
+    metadata TEXT NOT NULL,
+    shape TEXT NOT NULL,
+    rows BLOB NOT NULL,
+    amount NOT NULL,
+    observables TEXT NOT NULL,
+    PRIMARY KEY (job_id, position)
+);
+CREATE TABLE attempts (
+    id INTEGER PRIMARY KEY,
+    job_id TEXT NOT NULL REFERENCES runs ON DELETE CASCADE,
+    shard INTEGER NOT NULL,
+    number INTEGER NOT NULL,
+    member TEXT NOT NULL,
+    pieces TEXT NOT NULL,
+    circuits INTEGER NOT NULL,
+    shots INTEGER NOT NULL,
+    seed INTEGER,
+    price_usd REAL NOT NULL,
+    state TEXT NOT NULL,
+    provider_job_id TEXT NOT NULL DEFAULT '',
+    submitted REAL NOT NULL,
+    accepted REAL,
+    finished REAL,
+    failure TEXT NOT NULL DEFAULT '',
+    delivered INTEGER NOT NULL DEFAULT 0,
+    UNIQUE (job_id, shard, number)
+);
+CREATE TABLE outcomes (
+    attempt INTEGER PRIMARY KEY REFERENCES attempts ON DELETE CASCADE,
+    content BLOB NOT NULL
+);
+CREATE INDEX pubs_by_circuit ON pubs (circuit)
+""",
+    "ALTER TABLE attempts ADD COLUMN free_units REAL NOT NULL DEFAULT 0",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRecord:
+    """What the journal knows of a run.
+
+    Attributes:
+        job_id: Its name, for ``resume``.
+        kind: ``"sampler"`` or ``"estimator"``.
+        state: ``"running"``, which it also is after its process died; ``"done"``; ``"failed"``,
+            with gaps; or ``"cancelled"``.
+        created: When it began, in seconds since 1970.
+        age_seconds: How long ago that was.
+        spent_usd: What its jobs are expected to cost so far.
+        shots: What it is to deliver, summed over circuits.
+        shots_done: Of these, what has arrived.
+        held: Whether a process works on it now, as far as can be told.
+    """
+
+    job_id: str
+    kind: str
+    state: str
+    created: float
+    age_seconds: float
+    spent_usd: float
+    shots: int
+    shots_done: int
+    held: bool
+
+
+class Journal:
+    """A durable record of runs in one SQLite file, which only its owner can read.
+
+    Several processes and threads may use one file. A run is worked on by one process at a time.
+
+    With ``survives="kill"`` all that was written survives the death of the process; only a loss
+    of power, or a crash of the operating system, may undo the last second or so, as if it had not
+    happened. Jobs that were submitted in it would then be submitted again. ``"power loss"``
+    rules that out by waiting for the disk before each submission, for some milliseconds.
+
+    Args:
+        path_or_url: A path, or ``sqlite:///path``. The file is made where it is missing.
+        survives: What the record survives, ``"kill"`` or ``"power loss"``.
+        clock: What says how late it is, in seconds since 1970.
+
+    Raises:
+        JournalError: If the file is no journal or cannot be used, or the address is of another
+            kind.
+    """
+
+    def __init__(
+        self,
+        path_or_url: str | os.PathLike[str],
+        *,
+        survives: Survives = "kill",
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._clock = clock
+        self._database = Database(
+            _path_of(path_or_url),
+            application=_APPLICATION,
+            migrations=_MIGRATIONS,
+            survives=survives,
+        )
+
+    def __repr__(self) -> str:
+        return f"Journal({str(self.path)!r})"
+
+    @property
+    def path(self) -> Path:
+        """Return where the file is."""
+        return self._database.path
+
+    @property
+    def now(self) -> float:
+        """Return how late it is."""
+        return self._clock()
+
+    def close(self) -> None:
+        """Close the file. Runs that go on cannot be written down any more, and fail."""
+        self._database.close()
+
+    def runs(self) -> tuple[RunRecord, ...]:
+        """Return all runs, the oldest first."""
+        found = self._database.query(
+            """
+            SELECT runs.job_id, kind, runs.state, created, shots, holder, process, host, beat,
+                   total(price_usd), total(delivered)
+            FROM runs LEFT JOIN (SELECT job_id, price_usd, delivered FROM attempts) USING (job_id)
+            GROUP BY job_id ORDER BY created, job_id
+            """
+        )
+        now = self.now
+        try:
+            return tuple(
+                RunRecord(
+                    job_id=job_id,
+                    kind=kind,
+                    state=state,
+                    created=created,
+                    age_seconds=now - created,
+                    spent_usd=spent,
+                    shots=shots,
+                    shots_done=int(delivered),
+                    held=bool(_holder(lease, now)),
+                )
+                for job_id, kind, state, created, shots, *lease, spent, delivered in found
+            )
+        except (TypeError, ValueError, OverflowError) as error:
+            raise JournalError(f"the runs of {self.path} cannot be read: {error}") from error
+
+    def free_units(self, besides: Collection[str]) -> list[tuple[str, float, float]]:
+        """Return what jobs used of members' allowances.
+
+        Args:
+            besides: Runs that are not asked about.
+
+        Returns:
+            Of each job its member, when it was sent, in seconds since 1970, and how many units.
+        """
+        found = self._database.query(
+            "SELECT job_id, member, created + submitted, free_units "
+            "FROM attempts JOIN runs USING (job_id) WHERE free_units > 0"
+        )
+        return [
+            (str(member), when, units)
+            for job_id, member, when, units in found
+            if job_id not in besides
+        ]
+
+    def forget(self, job_id: str) -> None:
+        """Delete all that is known of a run. Jobs that providers still have run on.
+
+        Raises:
+            JournalError: If there is no such run, or a process works on it.
+        """
+        with self._database.transaction() as connection:
+            _check_free(connection.execute(_LEASE, (job_id,)).fetchone(), job_id, self.now)
+            connection.execute("DELETE FROM runs WHERE job_id = ?", (job_id,))
+            connection.execute("DELETE FROM circuits WHERE hash NOT IN (SELECT circuit FROM pubs)")
+
+    # -- a run begins, or goes on ----------------------------------------------------------------
+
+    def begin(self, job_id: str, statement: Statement, shots: int) -> "RunDiary":
+        """Write down a new run, and take it.
+
+        Args:
+            job_id: Its name.
+            statement: What it is to do.
+            shots: What it is to deliver, summed over circuits.
+
+        Raises:
+            JournalError: If it holds what cannot be written down, or must not be.
+        """
+        diary = RunDiary(self._database, job_id, uuid.uuid4().hex, clock=self._clock)
+        options = options_text(statement.options)
+        circuits, pubs = pub_rows(job_id, statement.pubs)
+        with self._database.transaction() as connection:
+            connection.execute(
+                "INSERT INTO runs VALUES (?, ?, 'running', ?, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    *(job_id, statement.kind, self.now, shots, options, _version()),
+                    *(diary.token, os.getpid(), socket.gethostname(), self.now),
+                ),
+            )
+            connection.executemany("INSERT OR IGNORE INTO circuits VALUES (?, ?)", circuits.items())
+            connection.executemany("INSERT INTO pubs VALUES (?, ?, ?, ?, ?, ?, ?, ?)", pubs)
+        self._database.wrote(sum(map(len, circuits.values())) + sum(len(pub[5]) for pub in pubs))
+        return diary
+
+    def take(self, job_id: str, kind: str) -> "RunDiary":
+        """Take a run that was begun before, so that no other process goes on with it.
+
+        Raises:
+            JournalError: If there is no such run, it is of another kind, or a process works on it.
+        """
+        diary = RunDiary(self._database, job_id, uuid.uuid4().hex, clock=self._clock)
+        with self._database.transaction() as connection:
+            found = connection.execute(_LEASE, (job_id,)).fetchone()
+            _check_free(found, job_id, self.now)
+            if found[0] != kind:
+                raise JournalError(f"run {job_id} is of {_a(found[0])}: resume it with one")
+            connection.execute(
+                "UPDATE runs SET state = 'running', holder = ?, process = ?, host = ?, beat = ? "
+                "WHERE job_id = ?",
+                (diary.token, os.getpid(), socket.gethostname(), self.now, job_id),
+            )
+        return diary
+
+    # -- what a run consists of --------------------------------------------------------------------
+
+    def age_seconds(self, job_id: str) -> float:
+        """Return how long ago a run began."""
+        ((created,),) = self._database.query("SELECT created FROM runs WHERE job_id = ?", (job_id,))
+        return self.now - float(created)
+
+    def statement(self, job_id: str) -> Statement:
+        """Return what a run is to do.
+
+        Raises:
+            JournalError: If what stands there cannot be read.
+        """
+        ((kind, options),) = self._database.query(
+            "SELECT kind, options FROM runs WHERE job_id = ?", (job_id,)
+        )
+        rows = self._database.query(
+            "SELECT qpy, hash, metadata, shape, rows, amount, observables FROM pubs "
+            "JOIN circuits ON circuit = hash WHERE job_id = ? ORDER BY position",
+            (job_id,),
+        )
+        try:
+            return Statement(kind=kind, pubs=pubs_of(rows), options=read_plain(options))
+        except ValueError as error:
+            raise JournalError(f"run {job_id} cannot be read from {self.path}: {error}") from error
+
+    def entries(self, job_id: str) -> Iterator[Entry]:
+        """Go through the attempts of a run in the order in which they began.
+
+        Raises:
+            JournalError: If what stands there cannot be read.
+        """
+        return entries_of(self._database, job_id)
+
+
+# -- who works on a run ----------------------------------------------------------------------------
+
+_LEASE = "SELECT kind, holder, process, host, beat FROM runs WHERE job_id = ?"
+
+
+def _check_free(found: Any, job_id: str, now: float) -> None:
+    if found is None:
+        raise JournalError(f"there is no run {job_id!r}; runs() lists those there are")
+    try:
+        who = _holder(found[1:], now)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise JournalError(f"who works on run {job_id} cannot be read: {error}") from error
+    if who:
+        raise JournalError(
+            f"run {job_id} goes on in {who}: cancel it there, or wait until that process has ended"
+        )
+
+
+def _holder(lease: Sequence[Any], now: float) -> str:
+    """Return who works on a run, or ``""``."""
+    holder, process, host, beat = lease
+    if holder is None or now - beat > _DEAD_SECONDS:
+        return ""
+    if host == socket.gethostname() and not _lives(process):
+        return ""
+    return f"process {process} on {host}, last heard of {max(0.0, now - beat):.0f} s ago"
+
+
+def _lives(process: int) -> bool:
+    if os.name != "posix":
+        return True  # There it cannot be asked without harm; its silence will tell.
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _path_of(given: str | os.PathLike[str]) -> Path:
+    """Return the path of a path, or of ``sqlite:///path``."""
+    text = os.fspath(given)
+    scheme, mark, rest = text.partition("://")
+    if mark and scheme != "sqlite":
+        raise JournalError(
+            f"a journal is a file, or sqlite:///path; there is no kind {scheme!r} of it"
+        )
+    path = rest[1:] if mark else text
+    if (mark and not rest.startswith("/")) or not path or re.fullmatch(r":\w*:", path):
+        raise JournalError(f"a journal needs the path of a file, and {redact(text)!r} has none")
+    return Path(path).expanduser()
+
+
+def _a(kind: str) -> str:
+    return f"an {kind}" if str(kind)[:1] in set("aeiou") else f"a {kind}"
+
+
+@cache
+def _version() -> str:
+    return f"qiskit-gateway {version('qiskit-gateway')}, qiskit {version('qiskit')}"

@@ -1,0 +1,303 @@
+"""What is written down of one run while it goes on, and read again: its attempts."""
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from qiskit_gateway.backends.failures.redaction import redact
+from qiskit_gateway.backends.readout.outcomes import Outcome
+from qiskit_gateway.errors import JournalError
+from qiskit_gateway.journal.codec import pack_outcomes, unpack_outcomes
+from qiskit_gateway.journal.sqlite_file import Database
+from qiskit_gateway.work.attempt import Attempt
+from qiskit_gateway.work.remaining import Past
+from qiskit_gateway.work.tasks import Piece
+
+# How often whoever works on a run says so.
+BEAT_SECONDS = 15.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Entry:
+    """An attempt as it was written down.
+
+    Attributes:
+        attempt: The attempt.
+        state: ``"intended"``, ``"accepted"``, ``"arrived"``, or how it ended otherwise.
+        outcomes: What it brought, where it has arrived.
+    """
+
+    attempt: Attempt
+    state: str
+    outcomes: tuple[Outcome, ...] | None
+
+
+class RunDiary:
+    """What is written down of one run while it goes on. See :class:`~qiskit_gateway.journal.run_log.Diary`.
+
+    Args:
+        database: Where.
+        job_id: The run.
+        token: By which it is known who has taken the run.
+        clock: What says how late it is, in seconds since 1970.
+
+    Attributes:
+        past: What was done of the run before.
+    """
+
+    lasting = True
+    beat_seconds = BEAT_SECONDS
+
+    def __init__(
+        self, database: Database, job_id: str, token: str, *, clock: Callable[[], float]
+    ) -> None:
+        self.past = Past()
+        self.token = token
+        self._database = database
+        self._job_id = job_id
+        self._clock = clock
+
+    def intended(self, attempt: Attempt, seed: int | None) -> None:
+        """Write down that an attempt is about to be made.
+
+        Raises:
+            JournalError: If that was not possible, or another process has taken the run. Then
+                nothing must be sent.
+        """
+        written = self._database.execute(
+            "INSERT INTO attempts "
+            "(job_id, state, seed, shard, number, member, pieces, circuits, shots, price_usd, "
+            "free_units, submitted) "
+            "SELECT ?, 'intended', ?, ?, ?, ?, ?, ?, ?, ?, ?, ? "
+            "WHERE EXISTS (SELECT 1 FROM runs WHERE job_id = ? AND holder = ?)",
+            (
+                *(self._job_id, seed, attempt.shard, attempt.number, attempt.member),
+                *(_pieces_text(attempt.pieces), attempt.circuits, attempt.shots),
+                *(attempt.price_usd, attempt.free_units, attempt.submitted_seconds),
+                *(self._job_id, self.token),
+            ),
+        )
+        self._database.wrote(0)
+        if not written:
+            raise self._taken_over()
+
+    def accepted(self, attempt: Attempt) -> None:
+        """Write down that a provider has taken an attempt."""
+        self._database.execute(
+            "UPDATE attempts SET state = 'accepted', provider_job_id = ?, accepted = ?, "
+            "failure = '' WHERE job_id = ? AND shard = ? AND number = ?",
+            (attempt.job_id, attempt.accepted_seconds, *self._key(attempt)),
+        )
+        self._database.wrote(0)
+
+    def arrived(self, attempt: Attempt, outcomes: Sequence[Outcome], seconds: float) -> None:
+        """Write down what an attempt brought.
+
+        Args:
+            attempt: The attempt.
+            outcomes: What it brought, circuit by circuit.
+            seconds: When, from the start of the run.
+        """
+        content = pack_outcomes(outcomes)
+        delivered = sum(outcome.shots for outcome in outcomes)
+        with self._database.transaction() as connection:
+            connection.execute(
+                "INSERT INTO outcomes SELECT id, ? FROM attempts "
+                "WHERE job_id = ? AND shard = ? AND number = ?",
+                (content, *self._key(attempt)),
+            )
+            connection.execute(
+                "UPDATE attempts SET state = 'arrived', finished = ?, delivered = ? "
+                "WHERE job_id = ? AND shard = ? AND number = ?",
+                (seconds, delivered, *self._key(attempt)),
+            )
+        self._database.wrote(len(content))
+
+    def ended(self, attempt: Attempt) -> None:
+        """Write down how an attempt ended that brought nothing."""
+        self._database.execute(
+            "UPDATE attempts SET state = ?, finished = ?, failure = ?, price_usd = ?, "
+            "free_units = ? WHERE job_id = ? AND shard = ? AND number = ? AND state != 'arrived'",
+            (
+                *(attempt.outcome, attempt.finished_seconds, redact(attempt.failure)),
+                *(attempt.price_usd, attempt.free_units, *self._key(attempt)),
+            ),
+        )
+
+    def beat(self) -> None:
+        """Write down that the run goes on.
+
+        Raises:
+            JournalError: If another process has taken it.
+        """
+        if not self._database.execute(
+            "UPDATE runs SET beat = ? WHERE job_id = ? AND holder = ?",
+            (self._clock(), self._job_id, self.token),
+        ):
+            raise self._taken_over()
+
+    def closed(self, state: str) -> None:
+        """Write down how the run stands, and let go of it."""
+        self._database.execute(
+            "UPDATE runs SET state = ?, holder = NULL WHERE job_id = ? AND holder = ?",
+            (state, self._job_id, self.token),
+        )
+
+    @property
+    def wants_tidying(self) -> bool:
+        """Return whether :meth:`tidy` should be called."""
+        return self._database.wants_checkpoint
+
+    def tidy(self) -> None:
+        """Bring what was written into its final place. Blocks until the disk has it."""
+        self._database.checkpoint()
+
+    def _key(self, attempt: Attempt) -> tuple[str, int, int]:
+        return self._job_id, attempt.shard, attempt.number
+
+    def _taken_over(self) -> JournalError:
+        return JournalError(
+            f"run {self._job_id} was forgotten, or another process has taken it; this one stops"
+        )
+
+
+def entries_of(database: Database, job_id: str) -> Iterator[Entry]:
+    """Go through the attempts of a run in the order in which they began.
+
+    Raises:
+        JournalError: If what stands there cannot be read.
+    """
+    for number, *row in database.query(
+        f"SELECT id, state, {_COLUMNS} FROM attempts "  # noqa: S608  A constant.
+        "WHERE job_id = ? ORDER BY id",
+        (job_id,),
+    ):
+        # One by one: all together they may be larger than the memory.
+        blobs = database.query("SELECT content FROM outcomes WHERE attempt = ?", (number,))
+        try:
+            outcomes = tuple(unpack_outcomes(blobs[0][0])) if blobs else None
+            yield Entry(attempt=_attempt(row[1:]), state=str(row[0]), outcomes=outcomes)
+        except (ValueError, TypeError) as error:
+            raise JournalError(
+                f"run {job_id} cannot be read from {database.path}: {error}"
+            ) from error
+
+
+_COLUMNS = (
+    "shard, member, number, pieces, circuits, shots, provider_job_id, submitted, accepted, "
+    "finished, price_usd, free_units, failure"
+)
+
+
+def _attempt(row: Sequence[Any]) -> Attempt:
+    shard, member, number, pieces, circuits, shots, job_id, *rest = row
+    submitted, accepted, finished, price, units, failure = rest
+    return Attempt(
+        shard=int(shard),
+        member=str(member),
+        number=int(number),
+        pieces=tuple(Piece(*map(int, piece)) for piece in json.loads(pieces)),
+        circuits=int(circuits),
+        shots=int(shots),
+        job_id=str(job_id),
+        submitted_seconds=float(submitted),
+        accepted_seconds=accepted,
+        finished_seconds=finished,
+        price_usd=float(price),
+        free_units=float(units),
+        failure=str(failure),
+    )
+
+
+def _pieces_text(pieces: Sequence[Piece]) -> str:
+    return json.dumps(
+        [[p.task, p.row_start, p.row_stop, p.shot_start, p.shot_stop] for p in pieces]
+    )
+
+
+class Diary(Protocol):
+    """Where a run is written down while it goes on, so that another process can take it up.
+
+    Implementing:
+        All methods are called in the event loop and must be quick, except :meth:`arrived` and
+        :meth:`tidy`, which may be called in a thread. Once :meth:`intended` has returned, what it
+        was told must survive the process. Any may raise a
+        :class:`~qiskit_gateway.errors.JournalError`.
+
+    Attributes:
+        lasting: Whether anything is written down at all. Where it is, a run that is torn down
+            leaves its jobs with their providers.
+        beat_seconds: How often :meth:`beat` is to be called.
+        past: What was done before.
+    """
+
+    lasting: bool
+    beat_seconds: float
+    past: Past
+
+    def intended(self, attempt: Attempt, seed: int | None) -> None:
+        """Write down that an attempt is about to be made; if that fails, it must not be made."""
+        ...
+
+    def accepted(self, attempt: Attempt) -> None:
+        """Write down that a provider has taken an attempt, and under which id."""
+        ...
+
+    def arrived(self, attempt: Attempt, outcomes: Sequence[Outcome], seconds: float) -> None:
+        """Write down what an attempt brought, and when, in seconds from the start of the run."""
+        ...
+
+    def ended(self, attempt: Attempt) -> None:
+        """Write down how an attempt ended that brought nothing."""
+        ...
+
+    def beat(self) -> None:
+        """Write down that the run goes on; if that fails, another process has taken it."""
+        ...
+
+    def closed(self, state: str) -> None:
+        """Write down how the run stands, and let go of it."""
+        ...
+
+    @property
+    def wants_tidying(self) -> bool:
+        """Return whether :meth:`tidy` should be called."""
+        ...
+
+    def tidy(self) -> None:
+        """Do what takes time."""
+        ...
+
+
+class NoDiary:
+    """Write nothing down."""
+
+    lasting = False
+    beat_seconds = 0.0
+    past = Past()
+    wants_tidying = False
+
+    def intended(self, attempt: Attempt, seed: int | None) -> None:
+        """Do nothing."""
+
+    def accepted(self, attempt: Attempt) -> None:
+        """Do nothing."""
+
+    def arrived(self, attempt: Attempt, outcomes: Sequence[Outcome], seconds: float) -> None:
+        """Do nothing."""
+
+    def ended(self, attempt: Attempt) -> None:
+        """Do nothing."""
+
+    def beat(self) -> None:
+        """Do nothing."""
+
+    def closed(self, state: str) -> None:
+        """Do nothing."""
+
+    def tidy(self) -> None:
+        """Do nothing."""
+
+
+NO_DIARY = NoDiary()

@@ -1,0 +1,165 @@
+"""What a run is to do, as it is written down: circuits, values, options, and their rows."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from qiskit.circuit import QuantumCircuit
+from qiskit.primitives.containers.bindings_array import BindingsArray
+
+from qiskit_gateway.backends.failures.redaction import names_secret, redact
+from qiskit_gateway.errors import JournalError
+from qiskit_gateway.journal.codec import (
+    pack,
+    read_circuit,
+    read_plain,
+    unpack,
+    write_circuit,
+    write_plain,
+)
+from qiskit_gateway.work.pubs import parameter_rows
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class StatedPub:
+    """A PUB as it is written down.
+
+    Attributes:
+        circuit: Its circuit.
+        rows: Its parameter values, one row of the circuit's parameters for each of its points.
+        shape: The shape of its points.
+        amount: Its shots or its precision.
+        observables: Its observables, as plain data; ``None`` for a sampler.
+    """
+
+    circuit: QuantumCircuit
+    rows: NDArray[np.float64]
+    shape: tuple[int, ...]
+    amount: float
+    observables: Any = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Statement:
+    """What a run is to do, so that it can be stated anew from that alone.
+
+    Attributes:
+        kind: Whose run it is: ``"sampler"`` or ``"estimator"``.
+        pubs: Its PUBs.
+        options: The options of the primitive, when the run began.
+    """
+
+    kind: str
+    pubs: tuple[StatedPub, ...]
+    options: Mapping[str, Any]
+
+
+def pub_rows(
+    job_id: str, pubs: Sequence[StatedPub]
+) -> tuple[dict[str, bytes], list[tuple[Any, ...]]]:
+    """Return the distinct circuits by their hash, and a row for each PUB.
+
+    Raises:
+        JournalError: If one cannot be written down.
+    """
+    hashes: dict[int, str] = {}
+    circuits: dict[str, bytes] = {}
+    rows: list[tuple[Any, ...]] = []
+    for position, pub in enumerate(pubs):
+        key = id(pub.circuit)
+        try:
+            if key not in hashes:
+                content = write_circuit(pub.circuit)
+                hashes[key] = sha256(content).hexdigest()
+                circuits[hashes[key]] = content
+            metadata = write_plain(pub.circuit.metadata)
+            observables = write_plain(pub.observables)
+        except (TypeError, ValueError) as error:
+            raise JournalError(
+                f"pub {position} cannot be written into the journal, and nothing was sent: {error}"
+            ) from error
+        shape, values = json.dumps(pub.shape), pack({"rows": pub.rows})
+        rows.append(
+            (job_id, position, hashes[key], metadata, shape, values, pub.amount, observables)
+        )
+    return circuits, rows
+
+
+def pubs_of(rows: Sequence[Sequence[Any]]) -> tuple[StatedPub, ...]:
+    """Return the PUBs of some rows: QPY, hash, metadata, shape, values, amount, observables.
+
+    Raises:
+        ValueError: If they are not what was written.
+    """
+    known: dict[tuple[str, str], QuantumCircuit] = {}
+    pubs = []
+    for qpy, name, metadata, shape, values, amount, observables in rows:
+        if (name, metadata) not in known:
+            if sha256(qpy).hexdigest() != name:
+                raise ValueError("a circuit is not what was written")
+            circuit = known[name, metadata] = read_circuit(qpy)
+            circuit.metadata = read_plain(metadata)
+        pubs.append(
+            StatedPub(
+                circuit=known[name, metadata],
+                rows=unpack(values)["rows"],
+                shape=tuple(json.loads(shape)),
+                amount=amount,
+                observables=read_plain(observables),
+            )
+        )
+    return tuple(pubs)
+
+
+def options_text(options: Mapping[str, Any]) -> str:
+    """Return options as text.
+
+    Raises:
+        JournalError: If they hold a secret, or what cannot be written down.
+    """
+    for name, value in (options.get("run_options") or {}).items():
+        if _holds_secret({name: value}):
+            raise JournalError(
+                f"run_options hold a secret, {name!r}, which must not be written into a journal: "
+                "give it to the backend, or to run_options of its member"
+            )
+    try:
+        return write_plain(dict(options))
+    except TypeError as error:
+        raise JournalError(
+            f"options cannot be written into the journal, and nothing was sent: {error}; give "
+            "such run_options to the member"
+        ) from error
+
+
+def _holds_secret(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        named = any(isinstance(name, str) and names_secret(name) for name in value)
+        return named or any(map(_holds_secret, (*value, *value.values())))
+    if isinstance(value, list | tuple | set | frozenset):
+        return any(map(_holds_secret, value))
+    return isinstance(value, str) and redact(value) != value
+
+
+def stated_pub(
+    circuit: QuantumCircuit, values: BindingsArray, amount: float, observables: Any = None
+) -> StatedPub:
+    """Return a PUB as it is written down."""
+    return StatedPub(
+        circuit=circuit,
+        rows=parameter_rows(values, circuit),
+        shape=values.shape,
+        amount=amount,
+        observables=observables,
+    )
+
+
+def bindings_of(stated: StatedPub) -> BindingsArray:
+    """Return the parameter values of a PUB that was written down."""
+    parameters = tuple(stated.circuit.parameters)
+    values = stated.rows.reshape(*stated.shape, len(parameters))
+    return BindingsArray({parameters: values} if parameters else {}, shape=stated.shape)

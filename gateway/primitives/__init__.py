@@ -1,0 +1,1 @@
+"""What users hold: the sampler, the estimator, their jobs."""

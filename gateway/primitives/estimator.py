@@ -1,0 +1,344 @@
+"""``EstimatorV2`` over a fleet."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from os import PathLike
+from typing import Any, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+from qiskit.circuit import QuantumCircuit
+from qiskit.primitives import BaseEstimatorV2, PrimitiveResult, PubResult
+from qiskit.primitives.containers import EstimatorPubLike
+from qiskit.primitives.containers.estimator_pub import EstimatorPub
+from qiskit.primitives.containers.observables_array import ObservablesArray
+from qiskit.providers import BackendV2
+
+from qiskit_gateway.backends.fleet import Backends
+from qiskit_gateway.backends.interface.batch import Program
+from qiskit_gateway.forecast.quote import Quote
+from qiskit_gateway.journal.journal import Journal
+from qiskit_gateway.journal.run_spec import Statement, bindings_of, stated_pub
+from qiskit_gateway.policies.policy import Policy
+from qiskit_gateway.primitives.job import RouterJob
+from qiskit_gateway.primitives.options import (
+    Routed,
+    checked_run_options,
+    checked_seed,
+    made_options,
+    stated_options,
+)
+from qiskit_gateway.primitives.router import Plan
+from qiskit_gateway.results.coverage import Coverage
+from qiskit_gateway.results.estimator_store import BasisStore, EstimatorStore, Section, Share
+from qiskit_gateway.results.observables import Observables, Part, parts_of, row_groups
+from qiskit_gateway.results.pauli_sums import BlockSums
+from qiskit_gateway.results.shot_allocation import allocated, shots_for
+from qiskit_gateway.work.pubs import parameter_rows
+from qiskit_gateway.work.tasks import Task
+from qiskit_gateway.work.workload import Work
+
+ShotAllocation = Literal["per_basis", "by_weight"]
+Spread = Literal["standard_error", "upper_bound"]
+
+
+@dataclass
+class EstimatorOptions:
+    """The options of :class:`RouterEstimator`.
+
+    Attributes:
+        default_precision: Precision of PUBs that do not say, in a run that does not say.
+        abelian_grouping: Whether terms that commute qubit by qubit are measured together.
+            Otherwise every Pauli label has a circuit of its own.
+        seed_simulator: Seed for simulators. With it the same input on the same fleet is cut in
+            the same way, and gives the same result where the backends honour seeds.
+        run_options: Further options of ``backend.run``, for every job.
+        shot_allocation: ``"per_basis"`` runs ``1 / precision**2`` shots of every circuit, as
+            Qiskit does: each Pauli is as precise as asked, whatever its coefficient. With
+            ``"by_weight"`` it is the standard error of the observable that meets the precision,
+            whatever the state, and bases have shots in proportion to the coefficients that are
+            measured in them, which takes the fewest. The report says what that saved. ``shots`` in
+            the metadata is then that of the basis that has most.
+        stds: ``"standard_error"`` is the standard error of each value, with the covariances
+            of terms that were measured together. ``"upper_bound"`` is what Qiskit reports: the sum
+            over terms, as if all varied together.
+    """
+
+    default_precision: float = 0.015625
+    abelian_grouping: bool = True
+    seed_simulator: int | None = None
+    run_options: dict[str, Any] | None = None
+    shot_allocation: ShotAllocation = "per_basis"
+    stds: Spread = "standard_error"
+
+
+class RouterEstimator(Routed[EstimatorOptions], BaseEstimatorV2):
+    """Estimate expectation values on a fleet of backends as if it were one.
+
+    Observables are grouped into bases, the measurements of a basis are added once to the
+    circuit as compiled for each member, and the work is cut, sent out, tried again or moved as
+    that of a :class:`~qiskit_gateway.RouterSampler`. The result is equal in form to that of
+    Qiskit's own ``BackendEstimatorV2``.
+
+    ``evs`` and ``stds`` are of the shots that arrived. ``stds`` is estimated from the spread among
+    them, dividing by their number ``n`` and not by ``n - 1``, so that it is 0 where all shots
+    agree; a single shot shows no spread, and the largest possible one is reported.
+
+    Args:
+        backends: A :class:`~qiskit_gateway.backends.Fleet`, a ``BackendV2``, a member, or an
+            iterable of these.
+        backend: The same for one backend, by the name that Qiskit's own primitives give it.
+        policy: Where work goes and what happens when it fails; by default whoever finishes
+            soonest.
+        options: :class:`EstimatorOptions`, or a dict of them.
+        journal: A :class:`~qiskit_gateway.Journal`, or the path of one, where runs are written
+            down so that :meth:`resume` can take them up again; by default nowhere.
+
+    Raises:
+        TypeError: If an option is not known, or something is not a backend.
+        JournalError: If the journal cannot be used.
+    """
+
+    def __init__(
+        self,
+        backends: Backends | None = None,
+        *,
+        backend: BackendV2 | None = None,
+        policy: Policy | None = None,
+        options: EstimatorOptions | Mapping[str, Any] | None = None,
+        journal: Journal | str | PathLike[str] | None = None,
+    ) -> None:
+        made = made_options(EstimatorOptions, options)
+        super().__init__(backends, backend, policy=policy, journal=journal, options=made)
+
+    @property
+    def default_precision(self) -> float:
+        """Return the precision of PUBs that do not say, in a run that does not say."""
+        return self._options.default_precision
+
+    def run(self, pubs: Iterable[EstimatorPubLike], *, precision: float | None = None) -> RouterJob:
+        """Run PUBs and return at once.
+
+        Args:
+            pubs: The PUBs, as for every ``EstimatorV2``.
+            precision: Precision of PUBs that do not say: the standard error of a single Pauli, or
+                with ``shot_allocation="by_weight"`` of every observable.
+
+        Returns:
+            The job; its result has one :class:`~qiskit.primitives.PubResult` per PUB.
+
+        Raises:
+            TypeError: If something is not a PUB, or an option is not for ``run_options``.
+            ValueError: If a PUB's values, shape or precision cannot be.
+            JournalError: If there is a journal, and it cannot hold the run.
+        """
+        coerced, options = self._coerced(pubs, precision), self._options
+        return self._router.start(_plan(coerced, options), lambda: _statement(coerced, options))
+
+    def quote(self, pubs: Iterable[EstimatorPubLike], *, precision: float | None = None) -> Quote:
+        """Say what a run would send where, at what price and by when. Nothing is sent.
+
+        The scheduler of a real run decides, over the members as they stand: their limits, tariffs,
+        queues, learned speed, health, and what is left of the budget. Circuits are compiled, once
+        for this and for running. It blocks until that is done.
+
+        Args:
+            pubs: The PUBs, as for :meth:`run`.
+            precision: As for :meth:`run`.
+
+        Returns:
+            The quote: per member and in all, printable, also in a notebook.
+
+        Raises:
+            TypeError: As for :meth:`run`.
+            ValueError: As for :meth:`run`.
+        """
+        work, _ = _plan(self._coerced(pubs, precision), self._options)
+        return self._router.quote(work)
+
+    def resume(self, job_id: str) -> RouterJob:
+        """Go on with a run whose process ended, and return its handle.
+
+        What has arrived is read from the journal, jobs that were submitted are fetched again where
+        their providers can do that, and the rest is run, under the policy and on the fleet of this
+        estimator, and with the options that the run began with. A run that was done sends nothing.
+
+        Args:
+            job_id: The run's; ``Journal.runs()`` lists them.
+
+        Raises:
+            JournalError: If there is no journal, no such run in it, another process works on it,
+                or it cannot be read.
+        """
+        return self._router.resume(job_id, "estimator", _restated)
+
+    def _coerced(
+        self, pubs: Iterable[EstimatorPubLike], precision: float | None
+    ) -> list[EstimatorPub]:
+        if precision is None:
+            precision = self._options.default_precision
+        return [EstimatorPub.coerce(pub, precision) for pub in pubs]
+
+
+def _plan(pubs: list[EstimatorPub], options: EstimatorOptions) -> Plan:
+    plan = _Plan(options)
+    stores = [plan.add(index, pub) for index, pub in enumerate(pubs)]
+
+    def result() -> PrimitiveResult[PubResult]:
+        return PrimitiveResult([store.result() for store in stores], metadata={"version": 2})
+
+    return plan.work(), result
+
+
+def _statement(pubs: list[EstimatorPub], options: EstimatorOptions) -> Statement:
+    stated = [
+        stated_pub(pub.circuit, pub.parameter_values, _precision_of(pub), pub.observables.tolist())
+        for pub in pubs
+    ]
+    return Statement(kind="estimator", pubs=tuple(stated), options=stated_options(options))
+
+
+def _restated(statement: Statement) -> Plan:
+    pubs = [
+        EstimatorPub(
+            pub.circuit, ObservablesArray(pub.observables), bindings_of(pub), float(pub.amount)
+        )
+        for pub in statement.pubs
+    ]
+    return _plan(pubs, made_options(EstimatorOptions, statement.options))
+
+
+class _Plan:
+    """The work of PUBs, and where its results go.
+
+    Args:
+        options: The options of the run.
+
+    Raises:
+        ValueError: If an option is none of those that there are.
+    """
+
+    def __init__(self, options: EstimatorOptions) -> None:
+        _check_choice("shot_allocation", options.shot_allocation, get_args(ShotAllocation))
+        _check_choice("stds", options.stds, get_args(Spread))
+        self._abelian = bool(options.abelian_grouping)
+        self._by_weight = options.shot_allocation == "by_weight"
+        self._upper_bound = options.stds == "upper_bound"
+        self._seed = checked_seed(options.seed_simulator)
+        self._options = checked_run_options(options.run_options)
+        if self._options.get("meas_level", 2) != 2:
+            raise ValueError("an estimator needs bits: run_options must not ask for meas_level 1")
+        self._tasks: list[Task] = []
+        self._programs: list[Program] = []
+        self._rows: list[NDArray[np.float64]] = []
+        self._stores: list[BasisStore] = []
+        self._notes: list[str] = []
+        self._known: dict[tuple[int, str], Program] = {}
+
+    def work(self) -> Work:
+        """Return the work of all PUBs."""
+        return Work(
+            tasks=tuple(self._tasks),
+            programs=tuple(self._programs),
+            rows=tuple(self._rows),
+            stores=tuple(self._stores),
+            seed=self._seed,
+            options=self._options,
+            notes=tuple(self._notes),
+        )
+
+    def add(self, index: int, pub: EstimatorPub) -> EstimatorStore:
+        """State the tasks of a PUB, and return where its results go."""
+        shots = shots_for(_precision_of(pub))
+        observables = Observables.of(pub.observables)
+        groups = row_groups(pub.observables.shape, pub.parameter_values.shape)
+        users: dict[tuple[str, int], list[tuple[int, Part]]] = {}
+        saving = _Saving()
+        for number, group in enumerate(groups):
+            parts = parts_of(observables, group.observables, abelian=self._abelian)
+            each = [shots] * len(parts)
+            if self._by_weight and parts:
+                each, equal = allocated(parts, len(group.observables), _precision_of(pub))
+                saving.add(len(group.rows), each, equal)
+            for part, needed in zip(parts, each, strict=True):
+                users.setdefault((part.basis, needed), []).append((number, part))
+        if saving.bases:
+            shots = max(needed for _, needed in users)
+            self._notes.append(f"pub {index}: {saving}")
+        store = EstimatorStore(
+            pub=pub, shots=shots, constants=observables.constants, upper_bound=self._upper_bound
+        )
+        store.groups += [(group, []) for group in groups]
+        values = parameter_rows(pub.parameter_values, pub.circuit)
+        for (basis, needed), parts_used in users.items():
+            rows = self._add_task(store, needed, parts_used)
+            self._tasks.append(
+                Task(index=len(self._tasks), rows=len(rows), shots=needed, group=index)
+            )
+            self._programs.append(self._program(pub.circuit, basis))
+            self._rows.append(values[rows])
+        return store
+
+    def _add_task(
+        self, store: EstimatorStore, shots: int, users: list[tuple[int, Part]]
+    ) -> NDArray[np.intp]:
+        """Make the store of a task and return its rows: those of every group, one after another."""
+        sections, rows = [], 0
+        for number, part in users:
+            size = len(store.groups[number][0].rows)
+            sums = BlockSums(part, size, shots, covariances=not self._upper_bound)
+            sections.append(Section(start=rows, stop=rows + size, sums=sums))
+            rows += size
+        basis_store = BasisStore(
+            coverage=Coverage(rows, shots), sections=tuple(sections), lock=store.lock
+        )
+        self._stores.append(basis_store)
+        for (number, _), section in zip(users, sections, strict=True):
+            store.groups[number][1].append(Share(basis_store, section))
+        return np.concatenate([store.groups[number][0].rows for number, _ in users])
+
+    def _program(self, circuit: QuantumCircuit, basis: str) -> Program:
+        # PUBs over one circuit share what members make of it.
+        key = (id(circuit), basis)
+        if key not in self._known:
+            self._known[key] = Program(circuit=circuit, basis=basis)
+        return self._known[key]
+
+
+@dataclass(slots=True)
+class _Saving:
+    """What allocating shots by weight saves in a PUB.
+
+    Attributes:
+        bases: How many circuits it runs.
+        shots: Shots in all.
+        equal: Shots that it would take if every basis had equally many.
+    """
+
+    bases: int = 0
+    shots: int = 0
+    equal: int = 0
+
+    def add(self, rows: int, shots: list[int], equal: int) -> None:
+        """Add some rows, and the shots of each of their bases."""
+        self.bases += rows * len(shots)
+        self.shots += rows * sum(shots)
+        self.equal += rows * len(shots) * equal
+
+    def __str__(self) -> str:
+        share = 1 - self.shots / self.equal
+        return (
+            f"{self.shots} shots over {self.bases} circuits, allocated by weight; equal shots for "
+            f"every basis would take {self.equal} for the same precision, so {share:.0%} are saved"
+        )
+
+
+def _precision_of(pub: EstimatorPub) -> float:
+    precision = pub.precision
+    assert precision is not None, "coerced with a precision"  # noqa: S101
+    return precision
+
+
+def _check_choice(name: str, given: object, known: tuple[str, ...]) -> None:
+    if given not in known:
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, known))}, got {given!r}")

@@ -1,0 +1,278 @@
+"""The handle that ``run`` returns."""
+
+import contextlib
+import uuid
+from collections.abc import Callable, Generator, Iterable
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from dataclasses import replace
+from typing import Any
+
+import anyio
+from qiskit.primitives import BasePrimitiveJob, PrimitiveResult
+from qiskit.providers import JobStatus
+
+from qiskit_gateway.backends.adapter.threads import soon_here
+from qiskit_gateway.errors import GatewayError, PlanError, RunError
+from qiskit_gateway.reporting.progress import Progress
+from qiskit_gateway.reporting.report import Report
+from qiskit_gateway.runtime.event_loop import ENGINE
+from qiskit_gateway.runtime.run import Run
+from qiskit_gateway.scheduling.events import Done
+from qiskit_gateway.work.attempt import Attempt
+from qiskit_gateway.work.remaining import GivenUp
+
+_FINAL = frozenset({JobStatus.DONE, JobStatus.CANCELLED, JobStatus.ERROR})
+
+
+class RouterJob(BasePrimitiveJob[PrimitiveResult[Any], JobStatus]):
+    """A run over a fleet, going on in the background.
+
+    ``job.result()`` blocks until it is over; ``await job`` does not block, on asyncio and on
+    trio. Once the run is over the job can be pickled.
+    """
+
+    def __init__(
+        self,
+        run: Run,
+        result: Callable[[], PrimitiveResult[Any]],
+        *,
+        on_failure: str = "raise",
+    ) -> None:
+        super().__init__(run.job_id)
+        self.metadata: dict[str, Any] = {}
+        self._run: Run | None = run
+        self._make_result = result
+        self._on_failure = on_failure
+        self._future: Future[PrimitiveResult[Any]] = Future()
+        self._cancelled = False
+        self._kept: dict[str, Any] = {}
+
+    @staticmethod
+    def new_id() -> str:
+        """Return a job id that no other job has."""
+        return str(uuid.uuid4())
+
+    # -- running -----------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Begin. The router calls this once."""
+        ENGINE.start(self._main)
+
+    async def _main(self) -> None:
+        assert self._run is not None  # noqa: S101
+        try:
+            done = await self._run.execute()
+            outcome: PrimitiveResult[Any] | BaseException = self._outcome(done)
+        except Exception as error:  # noqa: BLE001  Told to whoever asks for the result.
+            outcome = _alone(error)
+        except BaseException:
+            self._cancelled = True
+            message = "the process is ending; with a journal, resume() goes on with the run"
+            self._settle(self._failure(message, ()))
+            raise
+        self._settle(outcome)
+
+    def _outcome(self, done: Done) -> "PrimitiveResult[Any] | GatewayError":
+        if not done.given_up and not self._cancelled:
+            return self._make_result()
+        if self._cancelled:
+            return self._failure("the job was cancelled", done.given_up)
+        if not done.sent:
+            return _plan_error(done.given_up)
+        if self._on_failure == "partial":
+            return self._make_result()
+        return self._failure(_lost(done.given_up), done.given_up)
+
+    def _failure(self, message: str, given_up: tuple[GivenUp, ...]) -> RunError:
+        return RunError(
+            message,
+            partial_result=self._make_result(),
+            failures=given_up,
+            attempts=_as_of_now(self._run.record) if self._run else (),
+        )
+
+    def _settle(self, outcome: "PrimitiveResult[Any] | BaseException") -> None:
+        if isinstance(outcome, BaseException):
+            self._future.set_exception(outcome)
+        else:
+            self._future.set_result(outcome)
+
+    # -- asking ------------------------------------------------------------------------------
+
+    def result(self, timeout: float | None = None) -> PrimitiveResult[Any]:
+        """Return the result, waiting for it.
+
+        Args:
+            timeout: How long to wait, in seconds; ``None`` for as long as it takes. The run goes
+                on when the time is over.
+
+        Raises:
+            PlanError: If nothing was sent, because no member could take some of the work.
+            RunError: If something was sent and not everything came back; it carries what did.
+            TimeoutError: If the result was not there in time.
+        """
+        try:
+            return self._future.result(timeout)
+        except FutureTimeoutError:
+            if self._future.done():
+                raise
+            raise TimeoutError(
+                f"job {self.job_id()} has no result after {timeout:g} s; it goes on: "
+                "call result() again, or cancel()"
+            ) from None
+
+    def __await__(self) -> Generator[Any, Any, PrimitiveResult[Any]]:
+        return self._wait().__await__()
+
+    async def _wait(self) -> PrimitiveResult[Any]:
+        # The engine must never wait for the caller's loop, which may be blocked in the result() of
+        # another job.
+        over, soon = anyio.Event(), soon_here()
+
+        def tell(_: Future[PrimitiveResult[Any]]) -> None:
+            with contextlib.suppress(RuntimeError):  # The caller's loop has ended: nobody waits.
+                soon(over.set)
+
+        if not self._future.done():
+            self._future.add_done_callback(tell)
+            await over.wait()
+        return self._future.result()
+
+    def status(self) -> JobStatus:
+        """Return the state of the run."""
+        if not self._future.done():
+            run = self._run
+            active = run is not None and any(a.accepted_seconds is not None for a in run.record)
+            return JobStatus.RUNNING if active else JobStatus.QUEUED
+        if self._cancelled:
+            return JobStatus.CANCELLED
+        return JobStatus.ERROR if self._future.exception() else JobStatus.DONE
+
+    def done(self) -> bool:
+        """Return whether the run has ended well."""
+        return self.status() == JobStatus.DONE
+
+    def running(self) -> bool:
+        """Return whether the run goes on, on some provider."""
+        return self.status() == JobStatus.RUNNING
+
+    def cancelled(self) -> bool:
+        """Return whether the run was cancelled."""
+        return self.status() == JobStatus.CANCELLED
+
+    def in_final_state(self) -> bool:
+        """Return whether the run is over, whatever its end."""
+        return self.status() in _FINAL
+
+    def error_message(self) -> str | None:
+        """Return why the run failed, or ``None`` if it did not or goes on."""
+        error = self._future.exception() if self._future.done() else None
+        return None if error is None else str(error)
+
+    def cancel(self) -> bool:
+        """Cancel the run: nothing more is sent, and providers are asked to cancel their jobs.
+
+        Returns:
+            Whether there was anything left to cancel.
+        """
+        run = self._run
+        if run is None or self._future.done():
+            return False
+        return ENGINE.call(self._cancel)
+
+    def _cancel(self) -> bool:
+        if self._future.done() or self._run is None:
+            return False
+        self._cancelled = True
+        self._run.stop("the job was cancelled")
+        return True
+
+    def progress(self) -> Progress:
+        """Return how far the run is: circuits and shots done, running and waiting."""
+        run = self._run
+        return self._kept["progress"] if run is None else ENGINE.call(run.progress)
+
+    def partial_result(self) -> PrimitiveResult[Any]:
+        """Return what has arrived so far, in the form of the result.
+
+        PUBs that are not complete say so in their metadata, under ``received_shots``: how many
+        of the shots of each row are real.
+        """
+        if self._run is None or self.done():
+            return self._kept["partial"] if self._run is None else self._future.result()
+        return ENGINE.call(self._make_result)
+
+    def report(self) -> Report:
+        """Return every attempt so far: where, when, at what price, and how it ended."""
+        run = self._run
+        return self._kept["report"] if run is None else ENGINE.call(lambda: _report(run))
+
+    # -- pickling ----------------------------------------------------------------------------
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what of a finished job is kept; waits for the end as Qiskit's own jobs do."""
+        self._future.exception()
+        return {
+            "job_id": self.job_id(),
+            "cancelled": self._cancelled,
+            "result": None if self._future.exception() else self._future.result(),
+            "error": self._future.exception(),
+            "kept": {
+                "progress": self.progress(),
+                "partial": self.partial_result(),
+                "report": self.report(),
+            },
+        }
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__init__(state["job_id"])
+        self.metadata = {}
+        self._run = None
+        self._cancelled = state["cancelled"]
+        self._kept = state["kept"]
+        self._future = Future()
+        self._settle(state["error"] if state["error"] is not None else state["result"])
+
+
+def _alone(error: Exception) -> Exception:
+    """Return the first error of a group: groups do not leave ``result()``."""
+    while isinstance(error, ExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+def _report(run: Run) -> Report:
+    return Report(
+        job_id=run.job_id,
+        seconds=run.seconds,
+        attempts=_as_of_now(run.record),
+        given_up=run.ended.given_up if run.ended else (),
+        settled=run.work.seed is not None,
+        notes=run.work.notes,
+    )
+
+
+def _as_of_now(record: Iterable[Attempt]) -> tuple[Attempt, ...]:
+    """Return copies: the attempts themselves change while they run."""
+    return tuple(replace(attempt) for attempt in record)
+
+
+def _plan_error(given_up: tuple[GivenUp, ...]) -> PlanError:
+    first = next((one for one in given_up if set(one.reasons) - {""}), given_up[0])
+    reasons = {name: why for name, why in first.reasons.items() if name}
+    why = first.reasons.get("", "")
+    return PlanError(
+        f"nothing was sent: no member can run pub {first.pub}" + (f" ({why})" if why else ""),
+        reasons,
+    )
+
+
+def _lost(given_up: tuple[GivenUp, ...]) -> str:
+    first = given_up[0]
+    shots = sum(one.piece.circuit_shots for one in given_up)
+    pubs = sorted({one.pub for one in given_up})
+    return (
+        f"{shots} shots were not done, of pub {', '.join(map(str, pubs))}. The first: {first}. "
+        "What was done is in the error's partial_result"
+    )

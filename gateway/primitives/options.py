@@ -1,0 +1,153 @@
+"""What both primitives are made of: a router, and options that may be changed at any time."""
+
+from collections.abc import Mapping
+from dataclasses import fields
+from operator import index
+from os import PathLike
+from typing import Any, Generic, TypeVar
+
+from qiskit.providers import BackendV2
+
+from qiskit_gateway.backends.fleet import Backends, Fleet
+from qiskit_gateway.journal.journal import Journal
+from qiskit_gateway.policies.policy import Policy
+from qiskit_gateway.primitives.router import (
+    Router,
+)
+
+Options = TypeVar("Options")
+
+
+_SEEDS = 1 << 64
+
+
+# What the router itself sends, and a user must say elsewhere.
+_OWN_OPTIONS = {
+    "shots": "give shots to run() or in the pubs",
+    "memory": "the router asks for it wherever a backend knows it",
+    "seed_simulator": "set options.seed_simulator",
+    "parameter_binds": "the router binds parameters itself",
+}
+
+
+class Routed(Generic[Options]):
+    """What both primitives are made of: a router, and options that may be changed at any time.
+
+    Args:
+        backends: A fleet, or anything that makes one.
+        backend: The same for one backend, by the name that Qiskit's own primitives give it.
+        policy: The rules; the default finishes soonest.
+        journal: Where runs are written down, or the path of it; by default nowhere.
+        options: The options.
+
+    Raises:
+        TypeError: If something is not a backend, or is given twice.
+        JournalError: If the journal cannot be used.
+    """
+
+    def __init__(
+        self,
+        backends: Backends | None,
+        backend: BackendV2 | None,
+        *,
+        policy: Policy | None,
+        journal: Journal | str | PathLike[str] | None,
+        options: Options,
+    ) -> None:
+        self._router = Router(_one_of(backends, backend), policy, journal)
+        self._options = options
+
+    @property
+    def options(self) -> Options:
+        """Return the options; they may be changed at any time, for later runs."""
+        return self._options
+
+    @property
+    def fleet(self) -> Fleet:
+        """Return the fleet."""
+        return self._router.fleet
+
+    @property
+    def policy(self) -> Policy:
+        """Return the policy."""
+        return self._router.policy
+
+    @property
+    def backend(self) -> BackendV2:
+        """Return the backend of the first member, for packages written for one backend."""
+        return self._router.backend
+
+    @property
+    def _backend(self) -> BackendV2:
+        # qiskit-experiments reads this name.
+        return self._router.backend
+
+
+def _one_of(backends: Backends | None, backend: BackendV2 | None) -> Backends:
+    """Return what to run on, by either of its names.
+
+    Raises:
+        TypeError: If both or none are given.
+    """
+    given = [one for one in (backends, backend) if one is not None]
+    if len(given) != 1:
+        raise TypeError(
+            "give what to run on once: backends, a fleet or an iterable of backends, or backend, "
+            "as Qiskit's own primitives call it"
+        )
+    return given[0]
+
+
+def made_options(kind: type[Options], given: "Options | Mapping[str, Any] | None") -> Options:
+    """Return options of a kind from an instance of it, a mapping, or nothing.
+
+    Raises:
+        TypeError: If a key is not known, or ``given`` is neither.
+    """
+    if given is None:
+        return kind()
+    if isinstance(given, kind):
+        return given
+    if not isinstance(given, Mapping):
+        raise TypeError(f"options must be a dict or {kind.__name__}, got {given!r}")
+    known = [field.name for field in fields(kind)]  # type: ignore[arg-type]
+    unknown = sorted(set(given) - set(known))
+    if unknown:
+        raise TypeError(f"unknown option {unknown[0]!r}; there are {', '.join(known)}")
+    return kind(**given)
+
+
+def checked_run_options(given: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return the user's options of ``backend.run``.
+
+    Raises:
+        TypeError: If one of them is the router's own business.
+    """
+    for name, instead in _OWN_OPTIONS.items():
+        if name in (given or {}):
+            raise TypeError(f"run_options must not hold {name!r}: {instead}")
+    # To Qiskit, a level of None is that of bits, as if it were not given.
+    return {
+        name: value
+        for name, value in (given or {}).items()
+        if name != "meas_level" or value is not None
+    }
+
+
+def checked_seed(given: int | None) -> int | None:
+    """Return the user's seed as one that numpy takes; any integer will do.
+
+    Raises:
+        TypeError: If it is no integer.
+    """
+    if given is None:
+        return None
+    try:
+        return index(given) % _SEEDS
+    except TypeError:
+        raise TypeError(f"seed_simulator must be an integer or None, got {given!r}") from None
+
+
+def stated_options(options: Any) -> dict[str, Any]:
+    """Return options as they are written down."""
+    return {field.name: getattr(options, field.name) for field in fields(options)}

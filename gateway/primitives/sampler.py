@@ -1,0 +1,231 @@
+"""``SamplerV2`` over a fleet."""
+
+import warnings
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from os import PathLike
+from typing import Any
+
+from qiskit.circuit import QuantumCircuit
+from qiskit.primitives import BaseSamplerV2, PrimitiveResult, SamplerPubResult
+from qiskit.primitives.containers import SamplerPubLike
+from qiskit.primitives.containers.data_bin import DataBin
+from qiskit.primitives.containers.sampler_pub import SamplerPub
+from qiskit.providers import BackendV2
+
+from qiskit_gateway.backends.circuits.normalize import written_bits
+from qiskit_gateway.backends.fleet import Backends
+from qiskit_gateway.backends.interface.batch import Program
+from qiskit_gateway.forecast.quote import Quote
+from qiskit_gateway.journal.journal import Journal
+from qiskit_gateway.journal.run_spec import Statement, bindings_of, stated_pub
+from qiskit_gateway.policies.policy import Policy
+from qiskit_gateway.primitives.job import RouterJob
+from qiskit_gateway.primitives.options import (
+    Routed,
+    checked_run_options,
+    checked_seed,
+    made_options,
+    stated_options,
+)
+from qiskit_gateway.primitives.router import Plan
+from qiskit_gateway.results.sampler_store import SamplerStore
+from qiskit_gateway.work.pubs import parameter_rows
+from qiskit_gateway.work.tasks import Task
+from qiskit_gateway.work.workload import Work
+
+
+@dataclass
+class SamplerOptions:
+    """The options of :class:`RouterSampler`.
+
+    Attributes:
+        default_shots: Shots of PUBs that do not say, in a run that does not say.
+        seed_simulator: Seed for simulators. With it the same input on the same fleet is cut in
+            the same way, and gives the same result where the backends honour seeds.
+        run_options: Further options of ``backend.run``, for every job.
+    """
+
+    default_shots: int = 1024
+    seed_simulator: int | None = None
+    run_options: dict[str, Any] | None = None
+
+
+class RouterSampler(Routed[SamplerOptions], BaseSamplerV2):
+    """Sample circuits on a fleet of backends as if it were one.
+
+    PUBs are cut by what each member can take, sent out side by side, tried again or moved when
+    something fails, and put together as one :class:`~qiskit.primitives.PrimitiveResult`, equal in
+    form to that of Qiskit's own ``BackendSamplerV2``.
+
+    Args:
+        backends: A :class:`~qiskit_gateway.backends.Fleet`, a ``BackendV2``, a member, or an
+            iterable of these.
+        backend: The same for one backend, by the name that Qiskit's own primitives give it.
+        policy: Where work goes and what happens when it fails; by default whoever finishes
+            soonest.
+        options: :class:`SamplerOptions`, or a dict of them.
+        journal: A :class:`~qiskit_gateway.Journal`, or the path of one, where runs are written
+            down so that :meth:`resume` can take them up again; by default nowhere.
+
+    Raises:
+        TypeError: If an option is not known, or something is not a backend.
+        JournalError: If the journal cannot be used.
+    """
+
+    def __init__(
+        self,
+        backends: Backends | None = None,
+        *,
+        backend: BackendV2 | None = None,
+        policy: Policy | None = None,
+        options: SamplerOptions | Mapping[str, Any] | None = None,
+        journal: Journal | str | PathLike[str] | None = None,
+    ) -> None:
+        made = made_options(SamplerOptions, options)
+        super().__init__(backends, backend, policy=policy, journal=journal, options=made)
+
+    @property
+    def default_shots(self) -> int:
+        """Return the shots of PUBs that do not say, in a run that does not say."""
+        return self._options.default_shots
+
+    def run(self, pubs: Iterable[SamplerPubLike], *, shots: int | None = None) -> RouterJob:
+        """Run PUBs and return at once.
+
+        Args:
+            pubs: The PUBs, as for every ``SamplerV2``.
+            shots: Shots of PUBs that do not say.
+
+        Returns:
+            The job; its result has one :class:`~qiskit.primitives.SamplerPubResult` per PUB.
+
+        Raises:
+            TypeError: If something is not a PUB, an option is not for ``run_options``, or the seed
+                is no integer.
+            ValueError: If a PUB's values, shape or shots cannot be.
+            JournalError: If there is a journal, and it cannot hold the run.
+        """
+        coerced, options = self._coerced(pubs, shots), self._options
+        return self._router.start(_plan(coerced, options), lambda: _statement(coerced, options))
+
+    def quote(self, pubs: Iterable[SamplerPubLike], *, shots: int | None = None) -> Quote:
+        """Say what a run would send where, at what price and by when. Nothing is sent.
+
+        The scheduler of a real run decides, over the members as they stand: their limits, tariffs,
+        queues, learned speed, health, and what is left of the budget. Circuits are compiled, once
+        for this and for running. It blocks until that is done.
+
+        Args:
+            pubs: The PUBs, as for :meth:`run`.
+            shots: As for :meth:`run`.
+
+        Returns:
+            The quote: per member and in all, printable, also in a notebook.
+
+        Raises:
+            TypeError: As for :meth:`run`.
+            ValueError: As for :meth:`run`.
+        """
+        work, _ = _plan(self._coerced(pubs, shots), self._options)
+        return self._router.quote(work)
+
+    def resume(self, job_id: str) -> RouterJob:
+        """Go on with a run whose process ended, and return its handle.
+
+        What has arrived is read from the journal, jobs that were submitted are fetched again where
+        their providers can do that, and the rest is run, under the policy and on the fleet of this
+        sampler, and with the options that the run began with. A run that was done sends nothing.
+
+        Args:
+            job_id: The run's; ``Journal.runs()`` lists them.
+
+        Raises:
+            JournalError: If there is no journal, no such run in it, another process works on it,
+                or it cannot be read.
+        """
+        return self._router.resume(job_id, "sampler", _restated)
+
+    def _coerced(self, pubs: Iterable[SamplerPubLike], shots: int | None) -> list[SamplerPub]:
+        if shots is None:
+            shots = self._options.default_shots
+        coerced = [SamplerPub.coerce(pub, shots) for pub in pubs]
+        for index, pub in enumerate(coerced):
+            _check(index, pub)
+        return coerced
+
+
+def _plan(pubs: list[SamplerPub], options: SamplerOptions) -> Plan:
+    work, stores = _state(pubs, options)
+
+    def result() -> PrimitiveResult[SamplerPubResult]:
+        return PrimitiveResult([store.result() for store in stores], metadata={"version": 2})
+
+    return work, result
+
+
+def _statement(pubs: list[SamplerPub], options: SamplerOptions) -> Statement:
+    stated = [stated_pub(pub.circuit, pub.parameter_values, pub.shots or 0) for pub in pubs]
+    return Statement(kind="sampler", pubs=tuple(stated), options=stated_options(options))
+
+
+def _restated(statement: Statement) -> Plan:
+    pubs = [SamplerPub(pub.circuit, bindings_of(pub), int(pub.amount)) for pub in statement.pubs]
+    return _plan(pubs, made_options(SamplerOptions, statement.options))
+
+
+def _check(index: int, pub: SamplerPub) -> None:
+    if not pub.circuit.cregs:
+        warnings.warn(
+            f"The {index}-th pub's circuit has no output classical registers and so the result "
+            "will be empty. Did you mean to add measurement instructions?",
+            UserWarning,
+            stacklevel=4,
+        )
+    try:
+        fields: dict[str, Any] = dict.fromkeys(creg.name for creg in pub.circuit.cregs)
+        DataBin(**fields)
+    except (TypeError, ValueError):
+        # Found out before anything is spent, not when the results are put together.
+        names = [creg.name for creg in pub.circuit.cregs]
+        raise ValueError(
+            f"pub {index} has classical registers {names}, and a result cannot have a field of "
+            "one of these names; rename the register"
+        ) from None
+
+
+def _state(pubs: list[SamplerPub], options: SamplerOptions) -> tuple[Work, list[SamplerStore]]:
+    """State the work of PUBs, and where its results go."""
+    run_options = checked_run_options(options.run_options)
+    level = int(run_options.get("meas_level", 2))
+    if level not in {1, 2}:
+        raise ValueError(f"meas_level must be 1 or 2 for a sampler, got {level}")
+    # A tuple, because Qiskit's own names for these are equal to them and hash otherwise.
+    averaged = level == 1 and run_options.get("meas_return") in ("avg", "average")
+    programs: dict[int, Program] = {}
+    stores, tasks, rows = [], [], []
+    for index, pub in enumerate(pubs):
+        programs.setdefault(id(pub.circuit), Program(circuit=pub.circuit))
+        computed = _is_known(pub.circuit, level)
+        stores.append(SamplerStore(pub, meas_level=level, averaged=averaged, computed=computed))
+        values = parameter_rows(pub.parameter_values, pub.circuit)
+        rows.append(values)
+        size = 0 if computed else len(values)
+        tasks.append(Task(index=index, rows=size, shots=int(pub.shots or 0), group=index))
+    work = Work(
+        tasks=tuple(tasks),
+        programs=tuple(programs[id(pub.circuit)] for pub in pubs),
+        rows=tuple(rows),
+        stores=tuple(stores),
+        seed=checked_seed(options.seed_simulator),
+        options=run_options,
+    )
+    return work, stores
+
+
+def _is_known(circuit: QuantumCircuit, level: int) -> bool:
+    """Return whether the result is known without running: no bit that is read is ever written."""
+    read = {bit for register in circuit.cregs for bit in register}
+    if level == 1:
+        return not read  # What a device sees of a qubit that nobody measures is for it to say.
+    return read.isdisjoint(circuit.clbits[number] for number in written_bits(circuit))

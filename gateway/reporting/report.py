@@ -1,0 +1,89 @@
+"""What happened in a run, for people and for programs."""
+
+from collections import Counter
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from qiskit_gateway.reporting.tables import table
+from qiskit_gateway.work.attempt import Attempt
+from qiskit_gateway.work.remaining import GivenUp
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """Every attempt of a run, and what came of them.
+
+    Attributes:
+        job_id: The run.
+        seconds: How long it took, or has taken so far.
+        attempts: Every attempt, in the order in which they began.
+        given_up: The pieces that were not done, and why.
+        settled: Whether cuts and members were settled beforehand, as they are with a seed.
+        notes: What there is to say of how the work was stated.
+    """
+
+    job_id: str
+    seconds: float
+    attempts: tuple[Attempt, ...]
+    given_up: tuple[GivenUp, ...] = ()
+    settled: bool = False
+    notes: tuple[str, ...] = ()
+
+    @property
+    def members(self) -> dict[str, dict[str, Any]]:
+        """Return, by member: jobs, circuits, shots, failures, price in USD."""
+        found: dict[str, dict[str, Any]] = {}
+        for attempt in self.attempts:
+            row = found.setdefault(
+                attempt.member,
+                {"jobs": 0, "circuits": 0, "shots": 0, "failures": 0, "price_usd": 0.0},
+            )
+            delivered = attempt.outcome in {"done", "short"}
+            row["jobs"] += delivered
+            row["circuits"] += attempt.circuits * delivered
+            row["shots"] += attempt.circuits * attempt.shots * delivered
+            row["failures"] += attempt.outcome in {"failed", "unknown"}
+            row["price_usd"] += attempt.price_usd
+        return found
+
+    @property
+    def price_usd(self) -> float:
+        """Return what the run is expected to cost, in USD, failed attempts included."""
+        return sum(attempt.price_usd for attempt in self.attempts)
+
+    @property
+    def reproducible(self) -> bool:
+        """Return whether the same seed gives the same result again on the same fleet.
+
+        It does where a seed was given, no attempt failed, and the simulators honour their seed.
+        """
+        return self.settled and all(
+            attempt.outcome in {"done", "refused"} for attempt in self.attempts
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the report as plain data."""
+        return {
+            "job_id": self.job_id,
+            "seconds": self.seconds,
+            "price_usd": self.price_usd,
+            "members": self.members,
+            "attempts": [asdict(attempt) for attempt in self.attempts],
+            "given_up": [asdict(given_up) for given_up in self.given_up],
+            "notes": list(self.notes),
+        }
+
+    def __str__(self) -> str:
+        """Return a table of members, and below it whatever went wrong."""
+        rows = [["member", "jobs", "circuits", "shots", "failures", "USD"]]
+        for name, row in self.members.items():
+            usd = f"{row['price_usd']:.4f}"
+            numbers = [str(row[key]) for key in ("jobs", "circuits", "shots", "failures")]
+            rows.append([name, *numbers, usd])
+        wrong = Counter(
+            f"{attempt.member}: {attempt.failure}" for attempt in self.attempts if attempt.failure
+        )
+        lines = [table(rows)]
+        lines += [f"{count} x {text}" for text, count in wrong.items()]
+        lines += [f"not done: {given_up}" for given_up in self.given_up]
+        return "\n".join([*lines, *self.notes])

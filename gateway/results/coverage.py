@@ -1,0 +1,107 @@
+"""Which shots of a task have arrived."""
+
+from collections.abc import Sequence
+from threading import Lock
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qiskit_gateway.backends.failures.errors import BackendError
+from qiskit_gateway.backends.readout.outcomes import Outcome
+from qiskit_gateway.work.receipt import Receipt
+from qiskit_gateway.work.tasks import Piece
+
+
+class Coverage:
+    """Which shots of a task have arrived.
+
+    Safe for threads: large shards are written down in threads, several at a time.
+
+    Args:
+        rows: Rows of the task.
+        shots: Shots that each needs.
+    """
+
+    def __init__(self, rows: int, shots: int) -> None:
+        self.received = np.zeros(rows, dtype=np.int64)
+        self._shots = shots
+        self._parts: dict[int, list[tuple[int, int]]] = {}
+        self._lock = Lock()
+
+    def book(self, piece: Piece) -> None:
+        """Note that a rectangle has arrived.
+
+        Raises:
+            AssertionError: If any of it had arrived before: the scheduler is wrong.
+        """
+        with self._lock:
+            if piece.shots == self._shots:
+                rows = self.received[piece.row_start : piece.row_stop]
+                assert not rows.any(), f"{piece} overlaps what has arrived"  # noqa: S101
+                rows += piece.shots
+            else:
+                self._book_parts(piece)
+
+    def _book_parts(self, piece: Piece) -> None:
+        for row in range(piece.row_start, piece.row_stop):
+            parts = self._parts.setdefault(row, [])
+            clear = self.received[row] + piece.shots <= self._shots and all(
+                stop <= piece.shot_start or piece.shot_stop <= start for start, stop in parts
+            )
+            assert clear, f"{piece} overlaps what has arrived"  # noqa: S101
+            parts.append((piece.shot_start, piece.shot_stop))
+            self.received[row] += piece.shots
+            if self.received[row] == self._shots:
+                del self._parts[row]
+
+    def snapshot(self) -> "Coverage":
+        """Return a copy of now, which stays as it is while more arrives."""
+        copy = Coverage(len(self.received), self._shots)
+        with self._lock:
+            copy.received[:] = self.received
+            copy._parts = {row: list(parts) for row, parts in self._parts.items()}
+        return copy
+
+    def compacted(self, array: NDArray[Any]) -> NDArray[Any]:
+        """Return a copy of ``(rows, shots, ...)`` with each row's arrived shots moved first."""
+        packed = array.copy()
+        for row, parts in self._parts.items():
+            arrived = [array[row, start:stop] for start, stop in sorted(parts)]
+            count = sum(map(len, arrived))
+            packed[row, :count] = np.concatenate(arrived)
+            packed[row, count:] = 0
+        return packed
+
+    @property
+    def complete(self) -> bool:
+        """Return whether every row has all its shots."""
+        return bool((self.received == self._shots).all())
+
+
+def book_outcomes(coverage: Coverage, piece: Piece, outcomes: Sequence[Outcome]) -> Receipt:
+    """Note which rows and shots of a piece have arrived, and say what has not."""
+    if all(outcome.shots == piece.shots and outcome.error is None for outcome in outcomes):
+        coverage.book(piece)
+        return Receipt()
+    missing: list[Piece] = []
+    failed: list[tuple[Piece, BackendError]] = []
+    for offset, outcome in enumerate(outcomes):
+        _, rest = piece.split_rows(offset)
+        row, _ = rest.split_rows(1)
+        if outcome.error is not None:
+            failed.append((row, outcome.error))
+            continue
+        here, short = row.split_shots(outcome.shots)
+        if not here.shots:
+            # Asking again for what came to nothing might go on for ever.
+            failed.append((row, _no_shots()))
+            continue
+        coverage.book(here)
+        if short.shots:
+            missing.append(short)
+    return Receipt(missing=tuple(missing), failed=tuple(failed))
+
+
+def _no_shots() -> BackendError:
+    return BackendError("the provider returned no shots", submitted=True, bad_result=True)

@@ -1,0 +1,151 @@
+"""The estimator's merge: sums over shots, added up as pieces arrive.
+
+All sums are of integers, so that neither the order of arrival nor the way the work was cut shows
+in the result, not even in its last bit. No shot is kept.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from threading import Lock
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from qiskit.primitives import DataBin, PubResult
+from qiskit.primitives.containers.estimator_pub import EstimatorPub
+
+from qiskit_gateway.backends.readout.decode import pooled
+from qiskit_gateway.backends.readout.outcomes import Outcome
+from qiskit_gateway.results.coverage import Coverage, book_outcomes
+from qiskit_gateway.results.observables import RowGroup
+from qiskit_gateway.results.pauli_sums import BlockSums, Histogram
+from qiskit_gateway.work.receipt import Receipt
+from qiskit_gateway.work.tasks import Piece
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Section:
+    """Consecutive rows of a task that are measured for the same observables.
+
+    Attributes:
+        start: The first of the task's rows.
+        stop: The end of them.
+        sums: What is summed there.
+    """
+
+    start: int
+    stop: int
+    sums: BlockSums
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class BasisStore:
+    """The sums of one task: the rows of a PUB that are measured in one basis.
+
+    Attributes:
+        coverage: Which shots have arrived.
+        sections: The task's rows, in order.
+        lock: Held while sums and coverage do not agree; one for a PUB.
+    """
+
+    coverage: Coverage
+    sections: tuple[Section, ...]
+    lock: Lock
+
+    def receive(
+        self, piece: Piece, outcomes: Sequence[Outcome], rng: np.random.Generator
+    ) -> Receipt:
+        """Add the outcomes of a piece, one per row, and say what did not arrive."""
+        patterns, counts, ends = pooled(outcomes, rng)
+        histogram = Histogram(np.ascontiguousarray(patterns.T), counts, ends)
+        found = []
+        for section in self.sections:
+            start = max(section.start, piece.row_start)
+            stop = min(section.stop, piece.row_stop)
+            if start < stop:
+                here = histogram.rows(start - piece.row_start, stop - piece.row_start)
+                found.append((section.sums, start - section.start, section.sums.summed(here)))
+        # Several pieces of a row may arrive at once, in several threads.
+        with self.lock:
+            receipt = book_outcomes(self.coverage, piece, outcomes)
+            for block, first, sums in found:
+                block.add(first, sums)
+        return receipt
+
+
+class Share(NamedTuple):
+    """What one basis has for the rows of one group."""
+
+    store: BasisStore
+    section: Section
+
+    @property
+    def shots(self) -> NDArray[np.int64]:
+        """Return how many shots have arrived of each row."""
+        return self.store.coverage.received[self.section.start : self.section.stop]
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class EstimatorStore:
+    """The results of one estimator PUB, as they arrive.
+
+    Attributes:
+        pub: The PUB.
+        shots: Shots of every circuit; of the basis that has most, where they differ.
+        constants: For each observable its identity part, which is exact.
+        upper_bound: Whether ``stds`` is Qiskit's bound in place of the standard error.
+        groups: Its rows by the observables wanted, and all that is measured for them.
+        lock: Held while sums and coverage do not agree.
+    """
+
+    pub: EstimatorPub
+    shots: int
+    constants: NDArray[np.float64]
+    upper_bound: bool = False
+    groups: list[tuple[RowGroup, list[Share]]] = field(default_factory=list)
+    lock: Lock = field(default_factory=Lock)
+
+    def result(self) -> PubResult:
+        """Return the PUB's result; what has not arrived is named in the metadata.
+
+        A complete result has exactly the metadata of Qiskit's own estimators. An incomplete one
+        also has ``received_shots``, an array of the PUB's shape: the fewest shots that any basis
+        has of what this value needs. Where that is 0 the value is ``nan``.
+        """
+        size = int(np.prod(self.pub.shape, dtype=int))
+        evs, stds = np.zeros(size), np.zeros(size)
+        received = np.full(size, self.shots)
+        with self.lock:
+            complete = all(s.store.coverage.complete for _, shares in self.groups for s in shares)
+            for group, shares in self.groups:
+                values = self._of_group(group, shares)
+                for array, value in zip((evs, stds, received), values, strict=True):
+                    array[group.places] = value.T
+        shape = self.pub.shape
+        metadata: dict[str, Any] = {
+            "target_precision": self.pub.precision,
+            "shots": self.shots,
+            "circuit_metadata": self.pub.circuit.metadata,
+        }
+        if not complete:
+            metadata["received_shots"] = received.reshape(shape)
+        data = DataBin(evs=evs.reshape(shape), stds=stds.reshape(shape), shape=shape)
+        return PubResult(data, metadata=metadata)
+
+    def _of_group(
+        self, group: RowGroup, shares: Sequence[Share]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
+        """Return values, standard errors and shots received, shape ``(observables, rows)``."""
+        shape = (len(group.observables), len(group.rows))
+        values, spreads = np.zeros(shape), np.zeros(shape)
+        values += self.constants[group.observables, np.newaxis]
+        received = np.full(shape, self.shots)
+        for share in shares:
+            sums, columns = share.section.sums, share.section.sums.part.columns
+            there = np.maximum(share.shots, 1)
+            spread = sums.bounds(there) if self.upper_bound else sums.variances(there)
+            missing = np.where(share.shots > 0, 0.0, np.nan)
+            values[columns] += sums.values(there) + missing
+            spreads[columns] += spread + missing
+            received[columns] = np.minimum(received[columns], share.shots)
+        return values, spreads if self.upper_bound else np.sqrt(spreads), received

@@ -1,0 +1,191 @@
+"""Sums over the shots of some rows, of all that was measured in one basis.
+
+All sums are of integers, so that neither the order of arrival nor the way the work was cut shows
+in the result, not even in its last bit. No shot is kept.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qiskit_gateway.results.observables import Part, Reading, largest_deviations
+from qiskit_gateway.results.pauli_words import Words
+
+# Up to so many bits all patterns are tabulated; beyond that only those that occurred.
+_TABLE_BITS = 8
+
+
+# Values computed together: what stays in a processor's cache.
+_VALUES = 1 << 16
+
+
+# Bits of the finest rounding of an observable's value, see BlockSums.
+_FINEST = 25
+
+
+class Histogram(NamedTuple):
+    """The patterns of some rows, one row after the other.
+
+    Attributes:
+        words: Shape ``(words, patterns)``.
+        counts: How often each was seen.
+        ends: Where the patterns of each row end.
+    """
+
+    words: Words
+    counts: NDArray[np.int64]
+    ends: NDArray[np.int64]
+
+    def rows(self, start: int, stop: int) -> "Histogram":
+        """Return a part of the rows."""
+        if start == 0 and stop == len(self.ends):
+            return self
+        first = int(self.ends[start - 1]) if start else 0
+        ends = self.ends[start:stop]
+        patterns = slice(first, int(ends[-1]))
+        return Histogram(self.words[:, patterns], self.counts[patterns], ends - first)
+
+
+class BlockSums:
+    """Sums over the shots of some rows that were measured in one basis for the same observables.
+
+    Of each term the values are summed, of those with projectors their squares too. To know how
+    terms vary together there is more for each observable with several terms here: its own value in
+    each shot, rounded to an integer number of units, and the square of that. A unit is so small
+    that nothing overflows, which is about a hundred-millionth of the largest value for 4096 shots.
+
+    Args:
+        part: What is measured.
+        rows: How many rows.
+        shots: Shots that each will have.
+        covariances: Whether observables' own values are summed.
+    """
+
+    def __init__(self, part: Part, rows: int, shots: int, *, covariances: bool) -> None:
+        self.part = part
+        self._reading = Reading(part.basis, part.factors)
+        self._projectors = np.flatnonzero(self._reading.has_projectors)
+        sizes = np.diff(part.starts, append=len(part.terms))
+        self._joint = np.flatnonzero(sizes > 1) if covariances else np.empty(0, np.intp)
+        bits = min(_FINEST, (62 - shots.bit_length()) // 2)
+        largest = np.add.reduceat(np.abs(part.coefficients), part.starts)[self._joint]
+        self._units = largest / (1 << bits)
+        self._coefficients = np.zeros((len(self._joint), len(part.factors)))
+        for row, column in zip(self._coefficients, self._joint, strict=True):
+            mine = slice(part.starts[column], part.starts[column] + sizes[column])
+            row[part.terms[mine]] = part.coefficients[mine]
+        self._coefficients /= self._units[:, np.newaxis]
+        self._table: NDArray[np.int64] | None = None
+        quantities = len(part.factors) + len(self._projectors) + 2 * len(self._joint)
+        self._sums = np.zeros((quantities, rows), np.int64)
+
+    # -- taking in ---------------------------------------------------------------------------
+
+    def add(self, start: int, sums: NDArray[np.int64]) -> None:
+        """Add what :meth:`summed` returned for rows from ``start`` on."""
+        self._sums[:, start : start + sums.shape[1]] += sums
+
+    def summed(self, histogram: Histogram) -> NDArray[np.int64]:
+        """Return the sums over the shots of some rows, shape ``(quantities, rows)``."""
+        if self._reading.num_bits <= _TABLE_BITS:
+            return self._summed_by_table(histogram)
+        sums = np.zeros((len(self._sums), len(histogram.ends)), np.int64)
+        row_of = _row_of(histogram)
+        step = max(1, _VALUES // len(sums))
+        for start in range(0, len(row_of), step):
+            here = slice(start, start + step)
+            values = self._quantities(histogram.words[:, here])
+            values *= histogram.counts[here]
+            row = row_of[here]
+            firsts = np.flatnonzero(np.diff(row, prepend=-1))
+            sums[:, row[firsts]] += np.add.reduceat(values, firsts, axis=1)
+        return sums
+
+    def _summed_by_table(self, histogram: Histogram) -> NDArray[np.int64]:
+        patterns, rows = 1 << self._reading.num_bits, len(histogram.ends)
+        if self._table is None:
+            self._table = self._quantities(np.arange(patterns, dtype=np.uint64)[np.newaxis])
+        cells = _row_of(histogram) * patterns + histogram.words[0].astype(np.int64)
+        counts = np.zeros(rows * patterns, np.int64)
+        np.add.at(counts, cells, histogram.counts)
+        sums: NDArray[np.int64] = self._table @ counts.reshape(rows, patterns).T
+        return sums
+
+    def _quantities(self, words: Words) -> NDArray[np.int64]:
+        """Return what is summed, for each pattern."""
+        read = self._reading.values(words)
+        values = np.empty((len(self._sums), read.shape[1]), np.int64)
+        first, joint = len(read) + len(self._projectors), len(self._joint)
+        values[: len(read)] = read
+        values[len(read) : first] = read[self._projectors] != 0
+        if joint:
+            np.rint(
+                self._coefficients @ read.astype(float),
+                out=values[first : first + joint],
+                casting="unsafe",
+            )
+            np.square(values[first : first + joint], out=values[first + joint :])
+        return values
+
+    # -- giving out --------------------------------------------------------------------------
+
+    def values(self, shots: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return what the basis adds to each observable, shape ``(columns, rows)``.
+
+        Args:
+            shots: How many shots of each row have arrived, none of them 0.
+        """
+        part = self.part
+        means = self._sums[: len(part.factors)] / shots
+        return np.add.reduceat(
+            part.coefficients[:, np.newaxis] * means[part.terms], part.starts, axis=0
+        )
+
+    def variances(self, shots: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return the variance of what the basis adds to each observable."""
+        part, terms = self.part, len(self.part.factors)
+        lone = part.coefficients[part.starts, np.newaxis] ** 2
+        variances = lone * self._term_variances(shots)[part.terms[part.starts]]
+        if len(self._joint):
+            first = terms + len(self._projectors)
+            sums, squares = np.split(self._sums[first:], 2)
+            spread = _variances(sums, squares, shots) * self._units[:, np.newaxis] ** 2
+            largest = part.weights[self._joint, np.newaxis] ** 2
+            variances[self._joint] = np.where(shots == 1, largest, spread)
+        result: NDArray[np.float64] = variances / shots
+        return result
+
+    def bounds(self, shots: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return an upper bound of the standard deviation: terms as if all varied together."""
+        part = self.part
+        deviations = np.sqrt(self._term_variances(shots))[part.terms]
+        deviations *= np.abs(part.coefficients)[:, np.newaxis]
+        return np.add.reduceat(deviations, part.starts, axis=0) / np.sqrt(shots)
+
+    def _term_variances(self, shots: NDArray[np.int64]) -> NDArray[np.float64]:
+        terms = len(self.part.factors)
+        squares = np.broadcast_to(shots, (terms, len(shots))).copy()
+        squares[self._projectors] = self._sums[terms : terms + len(self._projectors)]
+        spread = _variances(self._sums[:terms], squares, shots)
+        return np.where(
+            shots == 1, largest_deviations(self.part.factors)[:, np.newaxis] ** 2, spread
+        )
+
+
+def _row_of(histogram: Histogram) -> NDArray[np.int64]:
+    return np.repeat(np.arange(len(histogram.ends)), np.diff(histogram.ends, prepend=0))
+
+
+def _variances(
+    sums: NDArray[np.int64], squares: NDArray[np.int64], shots: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Return the variance of one shot among those that arrived.
+
+    Squares are moved to near the mean in integers, so that nothing cancels: values that do not
+    vary have a variance of exactly 0.
+    """
+    centre, rest = np.divmod(sums, shots)
+    moved = squares - centre * (sums + rest)
+    spread: NDArray[np.float64] = (moved - rest * (rest / shots)) / shots
+    return np.maximum(spread, 0.0)

@@ -1,0 +1,124 @@
+"""Putting the pieces together: every outcome is decoded straight into its place.
+
+The arrays of a run are allocated once; nothing is held twice. Which shots have arrived is booked
+row by row, so that a shot counted twice or not at all is an error and not a result.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from math import prod
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from qiskit.primitives import BitArray, DataBin, SamplerPubResult
+from qiskit.primitives.containers.sampler_pub import SamplerPub
+
+from qiskit_gateway.backends.readout.decode import decode, decode_iq
+from qiskit_gateway.backends.readout.outcomes import Outcome
+from qiskit_gateway.results.coverage import Coverage, book_outcomes
+from qiskit_gateway.work.receipt import Receipt
+from qiskit_gateway.work.tasks import Piece
+
+
+@dataclass(slots=True)
+class SamplerStore:
+    """The results of one sampler PUB, as they arrive.
+
+    Attributes:
+        pub: The PUB.
+        averaged: Whether kerneled data come averaged over shots.
+        meas_level: 2 for bits, 1 for kerneled data.
+        computed: Whether the result is known without running anything, because no measurement
+            writes a bit.
+    """
+
+    pub: SamplerPub
+    meas_level: int = 2
+    averaged: bool = False
+    computed: bool = False
+    coverage: Coverage = field(init=False)
+    _bits: tuple[tuple[int, ...], ...] = field(init=False)
+    _arrays: tuple[NDArray[Any], ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        circuit = self.pub.circuit
+        index = {bit: position for position, bit in enumerate(circuit.clbits)}
+        self._bits = tuple(tuple(index[bit] for bit in creg) for creg in circuit.cregs)
+        rows = prod(self.pub.shape)
+        self.coverage = Coverage(rows, self._shots)
+        if self.computed:
+            self.coverage.received[:] = self._shots
+        self._arrays = tuple(self._allocate(rows, len(bits)) for bits in self._bits)
+
+    @property
+    def _shots(self) -> int:
+        assert self.pub.shots is not None, "a coerced pub has shots"  # noqa: S101
+        return self.pub.shots
+
+    def _allocate(self, rows: int, bits: int) -> NDArray[Any]:
+        if self.meas_level == 2:
+            return np.zeros((rows, self._shots, -(-bits // 8)), dtype=np.uint8)
+        if self.averaged:
+            return np.zeros((rows, bits), dtype=np.complex128)
+        return np.zeros((rows, self._shots, bits), dtype=np.complex128)
+
+    def receive(
+        self, piece: Piece, outcomes: Sequence[Outcome], rng: np.random.Generator
+    ) -> Receipt:
+        """Write the outcomes of a piece, one per row, into their place."""
+        rows = slice(piece.row_start, piece.row_stop)
+        shots = slice(piece.shot_start, piece.shot_stop)
+        if self.meas_level == 2:
+            decode(outcomes, self._bits, [array[rows, shots] for array in self._arrays], rng)
+        else:
+            self._write_kerneled(piece, outcomes)
+        return book_outcomes(self.coverage, piece, outcomes)
+
+    def _write_kerneled(self, piece: Piece, outcomes: Sequence[Outcome]) -> None:
+        for row, outcome in enumerate(outcomes, start=piece.row_start):
+            if outcome.error is not None:
+                continue
+            points = decode_iq(outcome)
+            for bits, array in zip(self._bits, self._arrays, strict=True):
+                if self.averaged:
+                    array[row] += points[list(bits)] * (outcome.shots / self._shots)
+                else:
+                    stop = piece.shot_start + outcome.shots
+                    array[row, piece.shot_start : stop] = points[:, list(bits)]
+
+    def result(self) -> SamplerPubResult:
+        """Return the PUB's result; what has not arrived is named in the metadata.
+
+        A complete result has exactly the metadata of Qiskit's own samplers. An incomplete one
+        also has ``received_shots``, an array of the PUB's shape: of each row only the first so
+        many shots are real. It has no more shots than the row with the most.
+        """
+        circuit = self.pub.circuit
+        # What was booked by now has been written: so the books first, and the arrays after them.
+        coverage = self.coverage.snapshot()
+        data = {
+            creg.name: self._shaped(creg.size, self._arrived(array, coverage))
+            for creg, array in zip(circuit.cregs, self._arrays, strict=True)
+        }
+        metadata: dict[str, Any] = {
+            "shots": self.pub.shots,
+            "circuit_metadata": circuit.metadata,
+        }
+        if not coverage.complete:
+            metadata["received_shots"] = coverage.received.reshape(self.pub.shape)
+        return SamplerPubResult(DataBin(**data, shape=self.pub.shape), metadata=metadata)
+
+    def _arrived(self, array: NDArray[Any], coverage: Coverage) -> NDArray[Any]:
+        if coverage.complete:
+            return array
+        if self.averaged:
+            # Each part was weighted by its share of all the shots.
+            shares: NDArray[Any] = np.maximum(coverage.received, 1) / self.pub.shots
+            scaled: NDArray[Any] = array / shares[:, None]
+            return scaled
+        return coverage.compacted(array)[:, : coverage.received.max(initial=0)]
+
+    def _shaped(self, bits: int, array: NDArray[Any]) -> Any:
+        shaped = array.reshape(self.pub.shape + array.shape[1:])
+        return BitArray(shaped, bits) if self.meas_level == 2 else shaped

@@ -1,0 +1,1 @@
+"""The async shell: it performs what the scheduler says."""

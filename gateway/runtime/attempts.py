@@ -1,0 +1,352 @@
+"""One shard on one member: submit, collect, write down, and try again where that makes sense.
+
+Deadlines, retries and the record of what was tried are layers round the two verbs; the order in
+which they are wrapped is written once, in :meth:`Attempts.run`.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import anyio
+from tenacity import AsyncRetrying, RetryCallState
+
+from qiskit_gateway.backends.failures.errors import BackendError, Refused
+from qiskit_gateway.backends.failures.redaction import redact_name
+from qiskit_gateway.backends.interface.batch import Batch
+from qiskit_gateway.backends.interface.protocol import FleetMember, Handle
+from qiskit_gateway.backends.readout.outcomes import Outcome
+from qiskit_gateway.errors import JournalError
+from qiskit_gateway.journal.run_log import NO_DIARY, Diary
+from qiskit_gateway.policies.failure import Failure
+from qiskit_gateway.policies.policy import Policy
+from qiskit_gateway.policies.retry import Retry
+from qiskit_gateway.runtime import logs
+from qiskit_gateway.runtime.job_wait import Out, TakenBackError, Waiting, may_run
+from qiskit_gateway.runtime.provider_calls import Calls, OverdueError, error_of, facts
+from qiskit_gateway.scheduling.events import (
+    RecallFailed,
+    ShardCancelled,
+    ShardFailed,
+    ShardFinished,
+    ShardLost,
+    ShardRefused,
+    Unless,
+)
+from qiskit_gateway.scheduling.members.allowances import Price
+from qiskit_gateway.work.attempt import Attempt
+from qiskit_gateway.work.receipt import Receipt
+from qiskit_gateway.work.tasks import Shard
+
+T = TypeVar("T")
+
+
+class _SurplusError(Exception):
+    """What a job brought has been brought by another one."""
+
+
+async def nothing_to_examine(shard: Shard, member: FleetMember) -> None:
+    """Take a member as it is."""
+
+
+Write = Callable[[Shard, Attempt, Sequence[Outcome]], Awaitable[Receipt]]
+
+
+@dataclass(slots=True, kw_only=True)
+class Attempts:
+    """Run shards on members, for one run.
+
+    Attributes:
+        policy: The rules.
+        batch_of: Make the batch of a shard, for one of its tries there.
+        price_of: Return the expected price of the present try of a shard.
+        write: Write the outcomes of an attempt down and into the results, and say what is missing.
+        claim: Whether what a shard has brought is to be written, and not that of another with the
+            same pieces; asked once, just before.
+        may_retry: Whether the run has a retry left for a shard, after such a failure.
+        draw: Where the jitter of waits comes from: numbers in [0, 1).
+        tried: Told of each try that failed and is repeated: shard, facts, reason.
+        log: A bound logger.
+        record: Every attempt, in order.
+        diary: Where attempts are written down.
+        examine: Have a member checked before its first job, if it is to be.
+        leaves: Whether the job of a cancelled shard is left with its provider, for another process
+            to fetch.
+        began: When the run began, in seconds of the loop's clock.
+    """
+
+    policy: Policy
+    batch_of: Callable[[Shard, int], Batch]
+    price_of: Callable[[Shard], Price]
+    write: Write
+    claim: Callable[[int], bool]
+    may_retry: Callable[[int, Failure], bool]
+    draw: Callable[[], float]
+    tried: Callable[[int, Failure, str], None]
+    log: Any
+    began: float
+    record: list[Attempt] = field(default_factory=list)
+    diary: Diary = NO_DIARY
+    examine: Callable[[Shard, FleetMember], Awaitable[None]] = nothing_to_examine
+    leaves: Callable[[int], bool] = lambda _: False
+    _tries: dict[int, int] = field(default_factory=dict)
+    _out: dict[int, Out] = field(default_factory=dict)
+
+    @property
+    def _calls(self) -> Calls:
+        return Calls(policy=self.policy, draw=self.draw)
+
+    @property
+    def _waiting(self) -> Waiting:
+        return Waiting(calls=self._calls, leaves=self.leaves)
+
+    async def run(
+        self, shard: Shard, member: FleetMember
+    ) -> ShardFinished | ShardFailed | ShardRefused | ShardCancelled:
+        """Run a shard on a member, whatever it takes by the rules, and tell how it ended."""
+        retrying = AsyncRetrying(
+            retry=lambda state: self._may_try_again(shard, state),
+            wait=self._calls.backoff_seconds,
+            before_sleep=lambda state: self._note_retry(shard, member, state),
+            sleep=anyio.sleep,
+        )
+        try:
+            return await retrying(self._try, shard, member)
+        except Refused as verdict:
+            return ShardRefused(shard=shard.index, reasons=verdict.reasons)
+        except BackendError as error:
+            return ShardFailed(shard=shard.index, failure=facts(error), reason=str(error))
+        except TakenBackError:
+            return ShardCancelled(shard=shard.index, confirmed=True)
+        except _SurplusError:
+            return ShardCancelled(shard=shard.index)
+
+    async def fetch(
+        self, shard: Shard, member: FleetMember
+    ) -> ShardFinished | ShardFailed | ShardLost | ShardCancelled:
+        """Collect a shard that an earlier process submitted, or was about to, and tell how it ended."""
+        attempt = next(one for one in reversed(self.record) if one.shard == shard.index)
+        attempt.failure = may_run(attempt, "it was not found again yet")
+        batch = self.batch_of(shard, attempt.number)
+        try:
+            found = self._found_again(shard, member, batch, attempt)
+            handle = await self._recorded(attempt, found)
+        except BackendError as error:
+            return ShardLost(shard=shard.index, reason=attempt.failure or str(error))
+        if handle is None:
+            self._end(attempt, "cancelled", "", paid=False)
+            return ShardCancelled(shard=shard.index, confirmed=True)
+        try:
+            return await self._recorded(attempt, self._receive(shard, member, handle, attempt))
+        except BackendError as error:
+            return ShardFailed(shard=shard.index, failure=facts(error), reason=str(error))
+        except TakenBackError:
+            return ShardCancelled(shard=shard.index, confirmed=True)
+
+    async def ask(self, attempt: Attempt, batch: Batch, member: FleetMember) -> Any:
+        """Run a batch that is not of the work, as a recorded attempt, and return the raw answer.
+
+        Raises:
+            BackendError: If it failed.
+        """
+        self.record.append(attempt)
+        return await self._recorded(attempt, self._asked(batch, member, attempt))
+
+    async def _asked(self, batch: Batch, member: FleetMember, attempt: Attempt) -> Any:
+        handle = await self._handed_over(batch, member, attempt)
+        out = Out(member=member, handle=handle)
+        answer = await self._waiting.waited_for(out, attempt)
+        self._end(attempt, "done", "")
+        self._note_down(self.diary.ended, attempt)
+        return answer
+
+    async def recall(self, shard: int, unless: Unless) -> RecallFailed | None:
+        """Ask a shard back while it is waited for; return why not, if it goes on."""
+        out = self._out.get(shard)
+        if out is None:
+            return RecallFailed(shard=shard, reason="no provider has it at present")
+        out.answered = anyio.Event()
+        try:
+            out.reply = await self._calls.cancel(out.member, out.handle, unless=unless)
+        finally:
+            out.answered.set()
+        if out.reply.confirmed:
+            # What has come until now counts; only the waiting for it ends here.
+            out.scope.cancel()
+            return None
+        return RecallFailed(shard=shard, reason=out.reply.reason, failure=out.reply.failure)
+
+    async def has_started(self, shard: int) -> bool | None:
+        """Return whether a provider runs a shard; ``None`` if it does not say, or has none yet."""
+        out = self._out.get(shard)
+        return None if out is None else await self._calls.started(out.member, out.handle)
+
+    def _may_try_again(self, shard: Shard, state: RetryCallState) -> bool:
+        error = error_of(state)
+        if not isinstance(error, BackendError) or isinstance(error, Refused | OverdueError):
+            return False
+        failure = facts(error)
+        decision = self.policy.retry.decide(failure, state.attempt_number, 0.0)
+        return isinstance(decision, Retry) and self.may_retry(shard.index, failure)
+
+    def _note_retry(self, shard: Shard, member: FleetMember, state: RetryCallState) -> None:
+        error = error_of(state)
+        assert isinstance(error, BackendError)  # noqa: S101  Nothing else is tried again.
+        self.tried(shard.index, facts(error), str(error))
+        self.log.debug(
+            logs.SHARD_RETRIED,
+            shard=shard.index,
+            backend=member.name,
+            attempt=state.attempt_number,
+            wait_seconds=round(state.upcoming_sleep, 3),
+            error=str(error),
+        )
+
+    async def _try(self, shard: Shard, member: FleetMember) -> ShardFinished:
+        """Try once, and record it."""
+        await self.examine(shard, member)
+        attempt = self._begin(shard, member.name)
+        return await self._recorded(attempt, self._submit_and_collect(shard, member, attempt))
+
+    async def _recorded(self, attempt: Attempt, doing: Awaitable[T]) -> T:
+        """Wait for something, and record how it failed if it did."""
+        try:
+            return await doing
+        except Refused as verdict:
+            self._end(attempt, "refused", str(verdict), paid=False)
+            raise
+        except BackendError as error:
+            taken = {True: "failed", False: "failed", None: "unknown"}[error.submitted]
+            self._end(attempt, taken, str(error), paid=error.submitted is not False)
+            raise
+        except TakenBackError:
+            self._end(attempt, "cancelled", "", paid=False)
+            raise
+        except _SurplusError:
+            reason = "what it brought had arrived before"
+            self._end(attempt, "cancelled", reason)
+            raise
+        except BaseException:
+            # Without a failure it is certain that it does not run, and its price is given back.
+            paid, noted = bool(attempt.failure), not self.leaves(attempt.shard)
+            self._end(attempt, "cancelled", attempt.failure, paid=paid, noted=noted)
+            raise
+
+    async def _submit_and_collect(
+        self, shard: Shard, member: FleetMember, attempt: Attempt
+    ) -> ShardFinished:
+        handle = await self._handed_over(self.batch_of(shard, attempt.number), member, attempt)
+        return await self._receive(shard, member, handle, attempt)
+
+    async def _handed_over(self, batch: Batch, member: FleetMember, attempt: Attempt) -> Handle:
+        self.diary.intended(attempt, batch.seed)
+        attempt.failure = "cancelled while the provider was being asked to take it"
+        handle = await self._calls.submit(batch, member)
+        # Nothing is awaited between the provider's answer and its being written down.
+        self._accept(attempt, handle)
+        return handle
+
+    def _accept(self, attempt: Attempt, handle: Handle) -> None:
+        attempt.failure = ""
+        attempt.job_id = redact_name(str(handle.job_id))
+        attempt.accepted_seconds = self._now()
+        self._note_down(self.diary.accepted, attempt)
+        self.log.debug(
+            logs.SHARD_SUBMITTED,
+            shard=attempt.shard,
+            backend=attempt.member,
+            circuits=attempt.circuits,
+            shots=attempt.shots,
+            provider_job_id=attempt.job_id,
+        )
+
+    async def _receive(
+        self, shard: Shard, member: FleetMember, handle: Handle, attempt: Attempt
+    ) -> ShardFinished:
+        out = self._out[shard.index] = Out(member=member, handle=handle)
+        try:
+            outcomes = await self._waiting.waited_for(out, attempt)
+        finally:
+            del self._out[shard.index]
+        if not self.claim(shard.index):
+            raise _SurplusError
+        finished = self._checked(shard, await self.write(shard, attempt, outcomes))
+        whole = not finished.missing and not finished.failed
+        reason = finished.failed[0][2] if finished.failed else ""
+        self._end(attempt, "done" if whole else "short", reason)
+        return finished
+
+    async def _found_again(
+        self, shard: Shard, member: FleetMember, batch: Batch, attempt: Attempt
+    ) -> Handle | None:
+        """Return the job of an earlier process; ``None`` if it is certain that there is none."""
+        try:
+            handle = await self._calls.find_again(
+                member,
+                batch,
+                attempt.job_id,
+                # What comes is read by what a check finds out.
+                before=lambda: self.examine(shard, member),
+            )
+        except BackendError as error:
+            # Whatever the reason, what became of it is not known.
+            raise BackendError(may_run(attempt, str(error)), submitted=None) from error
+        if handle is not None and not attempt.job_id:
+            self._accept(attempt, handle)
+        attempt.failure = ""
+        return handle
+
+    @staticmethod
+    def _checked(shard: Shard, receipt: Receipt) -> ShardFinished:
+        """Tell a job that failed as a whole from one that failed in parts."""
+        failed = sum(piece.rows for piece, _ in receipt.failed)
+        if failed == shard.circuits:
+            raise receipt.failed[0][1]
+        return ShardFinished(
+            shard=shard.index,
+            missing=receipt.missing,
+            failed=tuple((piece, facts(error), str(error)) for piece, error in receipt.failed),
+        )
+
+    def _begin(self, shard: Shard, member: str) -> Attempt:
+        self._tries[shard.index] = number = self._tries.get(shard.index, 0) + 1
+        price = self.price_of(shard)
+        attempt = Attempt(
+            shard=shard.index,
+            member=member,
+            number=number,
+            pieces=shard.pieces,
+            circuits=shard.circuits,
+            shots=shard.shots,
+            submitted_seconds=self._now(),
+            price_usd=price.usd,
+            free_units=price.free_units,
+        )
+        self.record.append(attempt)
+        return attempt
+
+    def _end(
+        self, attempt: Attempt, outcome: str, failure: str, *, paid: bool = True, noted: bool = True
+    ) -> None:
+        attempt.outcome = outcome
+        attempt.failure = failure
+        if not paid:
+            attempt.price_usd = attempt.free_units = 0.0
+        attempt.finished_seconds = self._now()
+        if outcome not in {"done", "short"} and noted:
+            self._note_down(self.diary.ended, attempt)
+
+    def _note_down(self, write: Callable[[Attempt], None], attempt: Attempt) -> None:
+        """Write something down that has happened already, and that the run does not depend on."""
+        try:
+            write(attempt)
+        except JournalError as error:
+            self.log.warning(logs.JOURNAL_FAILED, error=str(error))
+
+    def is_off(self, shard: int) -> bool:
+        """Return whether it is certain that a cancelled shard does not run."""
+        last = next((one for one in reversed(self.record) if one.shard == shard), None)
+        return last is None or not (last.outcome == "cancelled" and last.failure)
+
+    def _now(self) -> float:
+        return anyio.current_time() - self.began

@@ -1,0 +1,121 @@
+"""A job that a provider has, waited for; and let go of properly if nothing comes of it."""
+
+from collections.abc import Callable, Sequence
+from copy import copy
+from dataclasses import dataclass, field
+
+import anyio
+
+from qiskit_gateway.backends.failures.errors import BackendError
+from qiskit_gateway.backends.interface.protocol import FleetMember, Handle
+from qiskit_gateway.backends.readout.outcomes import Outcome
+from qiskit_gateway.runtime.provider_calls import Calls, Reply, lost_connection
+from qiskit_gateway.work.attempt import Attempt
+
+
+class TakenBackError(Exception):
+    """The provider confirmed that it cancelled a job which was asked back."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Out:
+    """A job that a provider has and that is waited for.
+
+    Attributes:
+        member: Where.
+        handle: The job.
+        scope: What to cancel when nothing more is to come.
+        answered: Set when the provider has answered, or not, to being asked for it back; ``None``
+            while it was not asked.
+        reply: What it answered last.
+    """
+
+    member: FleetMember
+    handle: Handle
+    scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
+    answered: anyio.Event | None = None
+    reply: Reply = field(default_factory=Reply)
+
+    @property
+    def silent(self) -> bool:
+        """Return whether the provider did not answer: then it is not asked again."""
+        return self.reply.failure is not None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """How jobs are waited for.
+
+    Attributes:
+        calls: The calls to members.
+        leaves: Whether the job of a cancelled shard is left with its provider, for another process
+            to fetch.
+    """
+
+    calls: Calls
+    leaves: Callable[[int], bool]
+
+    async def waited_for(self, out: Out, attempt: Attempt) -> Sequence[Outcome]:
+        """Wait for a job, and let go of it properly if nothing comes.
+
+        Raises:
+            TakenBackError: If it was asked back, and its provider confirmed that.
+            BackendError: If it failed.
+        """
+        try:
+            with out.scope:
+                return await self.calls.collect(out.member, out.handle)
+        except BackendError as error:
+            if await self._was_taken_back(out):
+                raise TakenBackError from error
+            # Whoever gives a job up must not let it run on at somebody's cost.
+            if lost_connection(error) or error.authentication:
+                await self._cancel(out, attempt)
+            # An attempt that was accepted has no other failure than that it may still run.
+            raise _of_a_taken_job(error, attempt.failure) from error
+        except anyio.get_cancelled_exc_class():
+            if self.leaves(attempt.shard):
+                attempt.failure = may_run(attempt, "it is left for another process to fetch")
+            else:
+                await self._cancel(out, attempt)
+            raise
+        raise TakenBackError
+
+    async def _cancel(self, out: Out, attempt: Attempt) -> None:
+        """Ask the provider to cancel a job that nobody will wait for."""
+        reply = out.reply
+        if not out.silent:
+            # Shielded, because the run that is being cancelled must still reach the provider.
+            with anyio.CancelScope(shield=True):
+                reply = await self.calls.cancel(out.member, out.handle)
+        if not reply.confirmed:
+            attempt.failure = f"job {attempt.job_id!r} may still run: {reply.reason}"
+
+    async def _was_taken_back(self, out: Out) -> bool:
+        """Return whether a job failed because it was asked back: an answer may come late."""
+        if out.answered is None:
+            return False
+        # Shielded: whoever is cancelled meanwhile must still know whether the job is off.
+        with anyio.CancelScope(shield=True):
+            await out.answered.wait()
+            if not out.reply.confirmed and not out.silent:
+                out.reply = await self.calls.cancel(out.member, out.handle)
+        return out.reply.confirmed
+
+
+def may_run(attempt: Attempt, reason: str) -> str:
+    """Say of an attempt that its job may run on, and why."""
+    job = f"job {attempt.job_id!r}" if attempt.job_id else "a job that the provider perhaps took"
+    return f"{job} may still run: {reason}"
+
+
+def _of_a_taken_job(error: BackendError, left: str) -> BackendError:
+    """Return a failure over a job that was taken, and that may still run if something is left.
+
+    Whatever a member says: that the job was taken is known. What becomes of one that may still run
+    is not, as with a submission that nobody answered.
+    """
+    told = copy(error)
+    told.submitted = None if left else True
+    told.message = f"{error}; {left}" if left else str(error)
+    return told

@@ -1,0 +1,327 @@
+"""The calls that a run makes to a member, each under its deadline, each failure told as facts."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
+from itertools import count
+from typing import Any
+
+import anyio
+from tenacity import (
+    AsyncRetrying,
+    RetryCallState,
+    retry_if_exception,
+    stop_after_attempt,
+    stop_never,
+)
+
+from qiskit_gateway.backends.failures.errors import BackendError
+from qiskit_gateway.backends.failures.translate import Phase, translate
+from qiskit_gateway.backends.interface.batch import Batch
+from qiskit_gateway.backends.interface.protocol import FleetMember, Handle
+from qiskit_gateway.backends.readout.outcomes import Outcome
+from qiskit_gateway.policies.failure import Failure
+from qiskit_gateway.policies.policy import Policy
+from qiskit_gateway.runtime.queue_watch import watch_job
+from qiskit_gateway.scheduling.events import Unless
+
+# The share of the deadline of a submission that is kept for looking whether it arrived.
+_SEEKING_SHARE = 0.25
+
+
+class OverdueError(BackendError):
+    """Our own deadline for a job has passed: enough time was lost on that member."""
+
+
+class _Patience:
+    """How long a job is waited for, and what to say when that is over."""
+
+    def __init__(self) -> None:
+        self.scope = anyio.CancelScope()
+        self.reason = ""
+
+    def limit(self, seconds: float | None, reason: str) -> None:
+        """Wait no longer than so many seconds from now; ``None`` changes nothing."""
+        if seconds is not None and anyio.current_time() + seconds < self.scope.deadline:
+            self.scope.deadline = anyio.current_time() + seconds
+            self.reason = f"{reason} within {seconds:g} s"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """What a provider answered when it was asked to cancel a job.
+
+    Attributes:
+        confirmed: Whether it said that the job is cancelled.
+        reason: Why not, for people.
+        failure: What went wrong with asking; ``None`` where it did answer.
+    """
+
+    confirmed: bool = False
+    reason: str = ""
+    failure: Failure | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Calls:
+    """The calls of one run.
+
+    Attributes:
+        policy: The rules, deadlines among them.
+        draw: Where the jitter of waits comes from: numbers in [0, 1).
+    """
+
+    policy: Policy
+    draw: Callable[[], float]
+
+    async def submit(self, batch: Batch, member: FleetMember) -> Handle:
+        """Hand a batch over; where no answer comes, look whether the provider took it.
+
+        Both together are under the deadline of a submission: where a member can be asked, the last
+        part of it is kept for that.
+        """
+        seconds = self.policy.submit_seconds
+        deadline = anyio.current_time() + seconds
+        if finder_of(member) is not None:
+            seconds *= 1 - _SEEKING_SHARE
+        try:
+            return await self._hand_over(batch, member, seconds)
+        except BackendError as error:
+            if error.submitted is not None:
+                raise
+            handle = await self._sought(batch, member, deadline)
+            if handle is None:
+                raise
+            return handle
+
+    async def find_again(
+        self,
+        member: FleetMember,
+        batch: Batch,
+        job_id: str,
+        *,
+        before: Callable[[], Awaitable[None]],
+    ) -> Handle | None:
+        """Return a job of an earlier process; ``None`` if it is certain that there is none.
+
+        Args:
+            member: Where.
+            batch: What was submitted.
+            job_id: The provider's id, or ``""``.
+            before: What to do before each lookup, which may fail as that may.
+        """
+        patient = self.policy.retry.on_unknown == "wait"
+        asking = AsyncRetrying(
+            # A member that hangs is left at the first hang, unless there is all the time.
+            retry=retry_if_exception(lambda e: lost_connection(e) and (patient or not _hung(e))),
+            wait=self.backoff_seconds,
+            stop=stop_never if patient else stop_after_attempt(self.policy.retry.max_attempts),
+            sleep=anyio.sleep,
+            reraise=True,
+        )
+
+        async def look() -> Handle | None:
+            await before()
+            return await self._looked_up(batch, member, job_id)
+
+        handle: Handle | None = await asking(look)
+        return handle
+
+    async def collect(self, member: FleetMember, handle: Handle) -> Sequence[Outcome]:
+        """Wait for a job; a lost connection loses the wait, not the job, so wait again."""
+        patience, job = _Patience(), f"{member.name} delivered no result of job {handle.job_id!r}"
+        patience.limit(self.policy.collect_seconds, job)
+        with patience.scope, _Facts("collect"):
+            if self.policy.run_seconds is None:
+                return await self._asked_for(member, handle)
+
+            def told(started: bool) -> None:  # noqa: FBT001  It is an answer.
+                if started:
+                    patience.limit(self.policy.run_seconds, f"{job}, once it had begun it,")
+
+            return await self._asked_for_and_watched(member, handle, told)
+        raise OverdueError(patience.reason, transient=True, fault="network", submitted=True)
+
+    async def _asked_for(self, member: FleetMember, handle: Handle) -> Sequence[Outcome]:
+        tries = 1
+        while True:
+            try:
+                return await member.collect(handle)
+            except BackendError as error:
+                if not lost_connection(error) or tries >= self.policy.retry.max_attempts:
+                    raise
+                seconds = self._wait_seconds(error, tries)
+            await anyio.sleep(seconds)
+            tries += 1
+
+    async def _asked_for_and_watched(
+        self, member: FleetMember, handle: Handle, told: Callable[[bool], None]
+    ) -> Sequence[Outcome]:
+        """Wait for a job, and tell when its provider has begun to run it."""
+        outcomes: Sequence[Outcome] = ()
+        failed: Exception | None = None
+        async with anyio.create_task_group() as group:
+            group.start_soon(
+                lambda: watch_job(
+                    lambda: self.started(member, handle),
+                    told,
+                    goes_on=lambda: True,
+                    most_seconds=self.policy.probe_seconds,
+                )
+            )
+            try:
+                outcomes = await self._asked_for(member, handle)
+            except Exception as error:  # noqa: BLE001  A group would wrap it.
+                failed = error
+            group.cancel_scope.cancel()
+        if failed is not None:
+            raise failed
+        return outcomes
+
+    async def cancel(
+        self, member: FleetMember, handle: Handle, *, unless: Unless = "never"
+    ) -> Reply:
+        """Ask a provider to cancel a job, unless that is running already.
+
+        Args:
+            member: Where.
+            handle: The job.
+            unless: When not to ask; see :class:`~qiskit_gateway.scheduling.events.Recall`.
+        """
+        seconds = self.policy.cancel_seconds
+        with anyio.move_on_after(seconds):
+            try:
+                with _Facts("cancel"):
+                    if await _runs(member, handle, unless):
+                        return Reply(reason="the provider runs it already")
+                    confirmed = await member.cancel(handle)
+            except BackendError as error:
+                return Reply(reason=str(error), failure=facts(error))
+            return Reply(confirmed=confirmed, reason="the provider did not confirm")
+        silent = Failure(transient=True, fault="network", submitted=True)
+        return Reply(reason=f"the provider did not answer within {seconds:g} s", failure=silent)
+
+    async def started(self, member: FleetMember, handle: Handle) -> bool | None:
+        """Return whether a provider runs a job already; ``None`` if it does not say."""
+        with anyio.move_on_after(self.policy.cancel_seconds):
+            try:
+                with _Facts("cancel"):
+                    return await _started(member, handle)
+            except BackendError:
+                return None  # It cannot tell now; it is asked again.
+        return None
+
+    def backoff_seconds(self, state: RetryCallState) -> float:
+        """Return how long to wait after a try that failed."""
+        error = error_of(state)
+        assert isinstance(error, BackendError)  # noqa: S101  Nothing else is tried again.
+        return self._wait_seconds(error, state.attempt_number)
+
+    def _wait_seconds(self, error: BackendError, tries: int) -> float:
+        return self.policy.retry.backoff_seconds(tries, self.draw(), error.retry_after_seconds)
+
+    async def _hand_over(self, batch: Batch, member: FleetMember, seconds: float) -> Handle:
+        with anyio.move_on_after(seconds), _Facts("submit"):
+            return await member.submit(batch)
+        was_sent = getattr(member, "was_sent", None)
+        raise OverdueError(
+            f"{member.name} did not say within {seconds:g} s whether it took the job",
+            transient=True,
+            fault="network",
+            submitted=None if was_sent is None or was_sent(batch) else False,
+        )
+
+    async def _sought(self, batch: Batch, member: FleetMember, deadline: float) -> Handle | None:
+        """Look for a job that was perhaps taken, and return it if it was found by the deadline."""
+        # Not to find it proves nothing: the submission may still be on its way.
+        patient = self.policy.retry.on_unknown == "wait"
+        with anyio.CancelScope(deadline=deadline):
+            for tries in count(1):
+                handle: Handle | None = None
+                try:
+                    handle = await self._looked_up(batch, member, "")
+                except BackendError as error:
+                    if not (patient and lost_connection(error)):
+                        return None
+                if handle is not None or not patient:
+                    return handle
+                await anyio.sleep(self.policy.retry.backoff_seconds(tries, self.draw()))
+        return None
+
+    async def _looked_up(self, batch: Batch, member: FleetMember, job_id: str) -> Handle | None:
+        """Ask a provider for a job, by its id or else by our own name for it."""
+        seconds = self.policy.submit_seconds
+        with anyio.move_on_after(seconds), _Facts("reattach"):
+            if job_id:
+                return replace(await member.reattach(job_id), batch=batch)
+            find = finder_of(member)
+            if find is None:
+                raise BackendError(f"{member.name} cannot look for jobs", transient=False)
+            found: Handle | None = await find(batch.key)
+            return None if found is None else replace(found, batch=batch)
+        raise OverdueError(
+            f"{member.name} did not say within {seconds:g} s whether it has the job",
+            transient=True,
+            fault="network",
+        )
+
+
+async def _runs(member: FleetMember, handle: Handle, unless: Unless) -> bool:
+    """Return whether a job runs already, or where that is enough, may run."""
+    if unless == "never":
+        return False
+    started = await _started(member, handle)
+    return started is not False if unless == "perhaps running" else started is True
+
+
+async def _started(member: FleetMember, handle: Handle) -> bool | None:
+    ask = getattr(member, "started", None)
+    started: bool | None = None if ask is None else await ask(handle)
+    return started
+
+
+class _Facts:
+    """Turn what a member raises against the rules of its protocol into a failure there."""
+
+    def __init__(self, phase: Phase) -> None:
+        self._phase: Phase = phase
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        if isinstance(error, Exception) and not isinstance(error, BackendError):
+            raise translate(error, phase=self._phase) from error
+
+
+def facts(error: BackendError) -> Failure:
+    """Translate a backend's failure into what policies read."""
+    return Failure(
+        transient=error.transient,
+        throttled=error.throttled,
+        retry_after_seconds=error.retry_after_seconds,
+        fault=error.fault,
+        submitted=error.submitted,
+        authentication=error.authentication,
+        bad_result=error.bad_result,
+        hung=isinstance(error, OverdueError),
+    )
+
+
+def error_of(state: RetryCallState) -> BaseException | None:
+    """Return what a try raised."""
+    return state.outcome.exception() if state.outcome else None
+
+
+def finder_of(member: FleetMember) -> Callable[[str], Awaitable[Handle | None]] | None:
+    """Return what to ask a member for a job of ours with, or ``None`` where it cannot be asked."""
+    find = getattr(member, "find", None)
+    return find if getattr(member, "finds", True) else None
+
+
+def _hung(error: BaseException) -> bool:
+    return isinstance(error, OverdueError)
+
+
+def lost_connection(error: BaseException) -> bool:
+    """Return whether a failure says nothing of the job that was asked about."""
+    return isinstance(error, BackendError) and error.fault == "network" and bool(error.transient)

@@ -1,0 +1,104 @@
+"""Looking on while a run goes on: how long queues are, and whether jobs still wait in one."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import anyio
+from anyio.abc import TaskGroup
+
+from qiskit_gateway.backends.adapter.queues import QueueReading, QueueWatch, ask, can_be_read
+from qiskit_gateway.backends.fleet import Fleet
+from qiskit_gateway.backends.interface.protocol import FleetMember
+from qiskit_gateway.scheduling.members.state import FleetStanding
+
+# When a job that waits in a queue is first looked at, and how much longer it may wait unseen.
+_FIRST_LOOK_SECONDS = 1.0
+_LOOK_SHARE = 0.1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Queues:
+    """The queues of a fleet, read from time to time.
+
+    Attributes:
+        fleet: Whose.
+        standing: Where the readings are noted, for all runs over the fleet.
+        interval_seconds: How old a reading may be.
+    """
+
+    fleet: Fleet
+    standing: FleetStanding
+    interval_seconds: float
+    _asked: dict[str, anyio.Event] = field(default_factory=dict)
+
+    def watch(self, group: TaskGroup) -> None:
+        """Keep the readings fresh, in the background."""
+        for member in self.fleet:
+            if not can_be_read(member):
+                continue
+            if not hasattr(member, "queue_probe"):
+                self._read_here(member)
+            elif self._is_due(self.standing.of(member.name).asked_at):
+                self._asked[member.name] = anyio.Event()
+            group.start_soon(self._watch, member)
+
+    async def first_readings(self, until: float) -> None:
+        """Wait until each queue whose reading was too old as the watch began has been asked.
+
+        Args:
+            until: When to wait no longer, in seconds of the loop's clock. Those who have not
+                answered by then hold up no other run for as long as a reading would last.
+        """
+        with anyio.CancelScope(deadline=until):
+            for asked in self._asked.values():
+                await asked.wait()
+        for name in self._asked:
+            self.standing.of(name).asked_at = anyio.current_time()
+
+    def _is_due(self, since: float) -> bool:
+        return anyio.current_time() >= since + self.interval_seconds
+
+    def _read_here(self, member: Any) -> None:
+        """Ask a member that answers in the event loop, so that the first decision knows of it."""
+        if self._is_due(self.standing.of(member.name).read_at):
+            self._note(member.name, ask(member.queue))
+
+    async def _watch(self, member: FleetMember) -> None:
+        interval = self.interval_seconds
+        await anyio.sleep_until(self.standing.of(member.name).read_at + interval)
+        await QueueWatch().watch([member], self._note, interval_seconds=interval)
+
+    def _note(self, member: str, reading: QueueReading) -> None:
+        now = anyio.current_time()
+        self.standing.of(member).note_queue(reading.wait_seconds, reading.pending_jobs, now)
+        if member in self._asked:
+            self._asked[member].set()
+
+
+async def watch_job(
+    has_started: Callable[[], Awaitable[bool | None]],
+    told: Callable[[bool], None],
+    *,
+    goes_on: Callable[[], bool],
+    most_seconds: float,
+) -> None:
+    """Ask whether a provider has begun to run a job, until it says so or the job is over.
+
+    Args:
+        has_started: Ask the provider; ``None`` if it does not know.
+        told: Called with each answer.
+        goes_on: Whether the job is in flight still.
+        most_seconds: The longest time between two looks.
+    """
+    began = anyio.current_time()
+    started: bool | None = False
+    while not started:
+        waited = anyio.current_time() - began
+        # Most jobs are over before the first look; the longer one waits, the rarer the looks.
+        await anyio.sleep(min(max(_FIRST_LOOK_SECONDS, _LOOK_SHARE * waited), most_seconds))
+        if not goes_on():
+            return
+        started = await has_started()
+        if started is not None:
+            told(started)

@@ -1,0 +1,73 @@
+"""What arrives of a run is written into its results, and into its diary; how the run stands, too."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import anyio
+
+from qiskit_gateway.backends.adapter.threads import call_in_thread
+from qiskit_gateway.backends.readout.outcomes import Outcome
+from qiskit_gateway.errors import JournalError
+from qiskit_gateway.journal.run_log import Diary
+from qiskit_gateway.runtime import logs
+from qiskit_gateway.work.attempt import Attempt
+from qiskit_gateway.work.receipt import Receipt
+from qiskit_gateway.work.tasks import Shard
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Writer:
+    """Where a run writes down what it gets.
+
+    A diary that fails costs a warning, not the run: what arrived is in the results all the same.
+
+    Attributes:
+        diary: Where the run is written down.
+        merge: Write outcomes of a shard into the results.
+        seconds: How long ago the run began.
+        log: A bound logger.
+        inline_shots: Shards of so many shots are written in the event loop, larger ones in a thread.
+    """
+
+    diary: Diary
+    merge: Callable[[Shard, Sequence[Outcome]], Receipt]
+    seconds: Callable[[], float]
+    log: Any
+    inline_shots: float
+
+    async def write(self, shard: Shard, attempt: Attempt, outcomes: Sequence[Outcome]) -> Receipt:
+        """Write down what an attempt brought, and return what that was."""
+        seconds = self.seconds()
+        if shard.circuit_shots <= self.inline_shots and not self.diary.wants_tidying:
+            return self._written(shard, attempt, outcomes, seconds)
+        receipt = Receipt()
+        # Shielded: a write that has begun is finished, or the books would not match the arrays.
+        with anyio.CancelScope(shield=True):
+            receipt = await call_in_thread(lambda: self._written(shard, attempt, outcomes, seconds))
+        return receipt  # noqa: RET504  mypy knows that a scope may end early.
+
+    def _written(
+        self, shard: Shard, attempt: Attempt, outcomes: Sequence[Outcome], seconds: float
+    ) -> Receipt:
+        """Write outcomes down and into the results; in a thread where that takes time."""
+        try:
+            self.diary.arrived(attempt, outcomes, seconds)
+            if self.diary.wants_tidying:
+                self.diary.tidy()
+        except JournalError as error:
+            self.log.warning(logs.JOURNAL_FAILED, error=str(error))
+        return self.merge(shard, outcomes)
+
+    async def beat(self) -> None:
+        """Say from time to time that the run goes on."""
+        while True:
+            await anyio.sleep(self.diary.beat_seconds)
+            self.diary.beat()
+
+    def close(self, state: str) -> None:
+        """Write down how the run stands, and let go of it."""
+        try:
+            self.diary.closed(state)
+        except JournalError as error:
+            self.log.warning(logs.JOURNAL_FAILED, error=str(error))

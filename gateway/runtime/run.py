@@ -1,0 +1,400 @@
+"""The async shell: it performs the scheduler's instructions and feeds back what happened.
+
+One task group per run. All decisions are the scheduler's; all that is here is starting attempts,
+keeping time, and noting what happened. Works on asyncio and trio, and on a virtual clock.
+"""
+
+import math
+import random
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import anyio
+from anyio.abc import TaskGroup
+
+from qiskit_gateway.backends.fleet import Fleet
+from qiskit_gateway.backends.interface.batch import Batch
+from qiskit_gateway.backends.interface.protocol import FleetMember
+from qiskit_gateway.journal.run_log import NO_DIARY, Diary
+from qiskit_gateway.policies.failure import Failure
+from qiskit_gateway.policies.policy import Policy
+from qiskit_gateway.reporting.progress import Progress, progress_of
+from qiskit_gateway.runtime import logs
+from qiskit_gateway.runtime.attempts import Attempts
+from qiskit_gateway.runtime.member_checks import Examiner
+from qiskit_gateway.runtime.queue_watch import Queues, watch_job
+from qiskit_gateway.runtime.recorder import Writer
+from qiskit_gateway.runtime.survey import surveyed, terms_of
+from qiskit_gateway.scheduling.events import (
+    Cancel,
+    Done,
+    Event,
+    Fetch,
+    FleetClosed,
+    Instruction,
+    MemberClosed,
+    MemberOpened,
+    Recall,
+    ShardCancelled,
+    ShardFailed,
+    ShardFinished,
+    ShardLost,
+    ShardQueued,
+    ShardRefused,
+    ShardStarted,
+    Stop,
+    Submit,
+    Tick,
+    TryFailed,
+    WakeAt,
+    Watch,
+)
+from qiskit_gateway.scheduling.members.state import FleetStanding
+from qiskit_gateway.scheduling.scheduler import Scheduler
+from qiskit_gateway.work.attempt import Attempt
+from qiskit_gateway.work.tasks import Shard
+from qiskit_gateway.work.workload import Work
+
+# Decoding fewer shots than this takes less time than asking a thread to do it.
+_INLINE_SHOTS = 20_000
+
+
+class Run:
+    """One run over a fleet.
+
+    Args:
+        job_id: Its name.
+        fleet: Where.
+        policy: The rules.
+        work: What to do.
+        draw: Where the jitter of retries comes from: numbers in [0, 1).
+        log: A bound logger; by default the one of the job.
+        diary: Where it is written down, and what was done of it before.
+        inline_shots: Shards of so many shots are written into the results in the event loop, larger
+            ones in a thread. A clock that jumps must have no threads: it would run away meanwhile.
+        clock: What time it is, in seconds since a midnight in UTC that is the same for all runs.
+    """
+
+    def __init__(  # noqa: PLR0913  Four of them are for simulations.
+        self,
+        job_id: str,
+        fleet: Fleet,
+        policy: Policy,
+        work: Work,
+        *,
+        draw: Callable[[], float] = random.random,
+        log: Any = None,
+        diary: Diary = NO_DIARY,
+        inline_shots: float = _INLINE_SHOTS,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.job_id = job_id
+        self.work = work
+        self.record: list[Attempt] = list(diary.past.attempts)
+        self.ended: Done | None = None
+        self.seconds = 0.0
+        self._fleet = fleet
+        self._policy = policy
+        self._standing = fleet.keep(FleetStanding)
+        self._queues = Queues(
+            fleet=fleet, standing=self._standing, interval_seconds=policy.queue_seconds
+        )
+        self._scheduler: Scheduler | None = None
+        self._surveying: anyio.CancelScope | None = None
+        self._log = logs.logger_for(job_id) if log is None else log
+        self._stop_reason = ""
+        self._draw = draw
+        self._clock = clock
+        self._scopes: dict[int, anyio.CancelScope] = {}
+        self._wake = math.inf
+        self._diary = diary
+        self._writer = Writer(
+            diary=diary,
+            merge=work.write,
+            seconds=lambda: anyio.current_time() - self._began,
+            log=self._log,
+            inline_shots=inline_shots,
+        )
+        self._shots_done: dict[str, list[int]] = {
+            name: list(done) for name, done in diary.past.done.items() if name in fleet
+        }
+
+    async def execute(self) -> Done:
+        """Do the work, and return what was given up."""
+        entered = anyio.current_time()
+        self._began = entered - self._diary.past.seconds
+        self._over = anyio.Event()
+        self._standing.listeners.append(self._tick)
+        try:
+            async with anyio.create_task_group() as group:
+                self._group: TaskGroup = group
+                if self._diary.lasting:
+                    group.start_soon(self._writer.beat)
+                self._queues.watch(group)
+                await self._survey(entered)
+                self._start(entered)
+                await self._over.wait()
+                group.cancel_scope.cancel()  # What is left in the group are alarm clocks.
+        finally:
+            self._standing.listeners.remove(self._tick)
+            if self._scheduler is not None:
+                self._scheduler.release_all(anyio.current_time())
+            self.seconds = anyio.current_time() - self._began
+            self._close()
+        assert self.ended is not None  # noqa: S101
+        self._summarise(self.ended)
+        return self.ended
+
+    async def _survey(self, entered: float) -> None:
+        """Find out what the circuits are on each member, and how long queues are, where asked."""
+        patience = self._policy.deadline_seconds
+        with anyio.CancelScope() as self._surveying:
+            if patience is not None:
+                self._surveying.deadline = entered + patience
+            tasks = await surveyed(self.work, self._fleet, self._policy)
+            self.work = replace(self.work, tasks=tasks)
+            # With a seed nothing that depends on the time is looked at.
+            if self._policy.looks_at_queues and self.work.seed is None:
+                await self._queues.first_readings(entered + self._policy.first_reading_seconds)
+        if self._surveying.cancelled_caught and not self._stop_reason:
+            self._stop_reason = f"the deadline of {patience:g} s is over"
+
+    def _start(self, entered: float) -> None:
+        """Plan, and begin."""
+        self._log.debug(
+            logs.PLAN_MADE,
+            circuits=sum(task.rows for task in self.work.tasks),
+            shots=sum(task.rows * task.shots for task in self.work.tasks),
+            members=len(self._fleet),
+            settled=self.work.seed is not None,
+        )
+        past = self._diary.past
+        self._scheduler = Scheduler(
+            self.work.tasks,
+            [terms_of(member, order) for order, member in enumerate(self._fleet)],
+            self._policy,
+            standing=self._standing,
+            settled=self.work.seed is not None,
+            unfinished=past.unfinished,
+        )
+        self._attempts = self._make_attempts(self._scheduler)
+        self._attempts.examine = Examiner(
+            job_id=self.job_id,
+            checks=self._scheduler.checks,
+            ask=self._attempts.ask,
+            record=self.record,
+            began=self._began,
+            done=self._tick,
+        ).examine
+        # What an earlier process has sent must be taken over to be cancelled.
+        if not self._stop_reason or past.unfinished is not None:
+            now = anyio.current_time()
+            self._perform(self._scheduler.start(now, epoch=now - self._clock(), began=entered))
+        if self._stop_reason:
+            self._feed(Stop(reason=self._stop_reason))
+
+    def stop(self, reason: str) -> None:
+        """Give up what is not done; reaches the providers of what is in flight."""
+        self._stop_reason = reason
+        if self._surveying is not None:
+            self._surveying.cancel()
+        self._feed(Stop(reason=reason))
+
+    @property
+    def against(self) -> Mapping[str, tuple[str, ...]]:
+        """Return why members could not take some of the work, by member."""
+        return {} if self._scheduler is None else self._scheduler.against
+
+    def progress(self) -> Progress:
+        """Return how far the run is."""
+        in_flight = {} if self._scheduler is None else self._scheduler.in_flight
+        return progress_of(self.work.tasks, self._fleet.names, self._shots_done, in_flight.values())
+
+    # -- performing --------------------------------------------------------------------------
+
+    def _feed(self, event: Event) -> None:
+        # Before it has begun there is nothing that an event could change.
+        if self._scheduler is not None:
+            self._perform(self._scheduler.handle(event, anyio.current_time()))
+
+    def _tick(self) -> None:
+        self._feed(Tick())
+
+    def _perform(self, instructions: Sequence[Instruction]) -> None:
+        for instruction in instructions:
+            match instruction:
+                case Submit() | Fetch():
+                    self._take_off(instruction)
+                case Cancel():
+                    self._scopes[instruction.shard].cancel()
+                case Recall() | Watch():
+                    self._look_after(instruction)
+                case WakeAt():
+                    self._set_alarm(instruction.seconds)
+                case MemberClosed() | MemberOpened() | FleetClosed():
+                    self._log_health(instruction)
+                case Done():
+                    self.ended = instruction
+                    self._over.set()
+
+    def _take_off(self, instruction: Submit | Fetch) -> None:
+        # Made here, so that a cancellation finds it before the task has begun.
+        self._scopes[instruction.shard.index] = anyio.CancelScope()
+        carry = self._fly if isinstance(instruction, Submit) else self._fetch
+        self._group.start_soon(carry, instruction.shard, instruction.member)
+
+    def _look_after(self, instruction: Recall | Watch) -> None:
+        if isinstance(instruction, Recall):
+            self._group.start_soon(self._recall, instruction)
+        else:
+            self._group.start_soon(self._watch, instruction.shard)
+
+    def _log_health(self, change: MemberClosed | MemberOpened | FleetClosed) -> None:
+        if isinstance(change, FleetClosed):
+            self._log.warning(logs.FLEET_CLOSED, error=change.reason)
+            return
+        if isinstance(change, MemberOpened):
+            self._log.warning(logs.BACKEND_OPENED, backend=change.member)
+            return
+        self._log.warning(
+            logs.BACKEND_CLOSED,
+            backend=change.member,
+            wait_seconds=round(change.until - anyio.current_time(), 1),
+            error=change.reason,
+        )
+
+    def _set_alarm(self, seconds: float) -> None:
+        # An alarm that rings too early does no harm; only an earlier one must be set anew.
+        if seconds < self._wake:
+            self._wake = seconds
+            self._group.start_soon(self._ring, seconds)
+
+    async def _ring(self, seconds: float) -> None:
+        await anyio.sleep_until(seconds)
+        if self._wake == seconds:
+            self._wake = math.inf
+        self._feed(Tick())
+
+    async def _fly(self, shard: Shard, name: str) -> None:
+        """Carry a shard to a member and report how it ended."""
+        await self._see_through(shard, name, self._attempts.run)
+
+    async def _fetch(self, shard: Shard, name: str) -> None:
+        """Fetch a shard of an earlier process from a member and report how it ended."""
+        await self._see_through(shard, name, self._attempts.fetch)
+
+    async def _recall(self, recall: Recall) -> None:
+        """Ask a shard back, and tell if it was not given."""
+        failed = await self._attempts.recall(recall.shard, recall.unless)
+        if failed is None:
+            return
+        log = self._log.debug if failed.failure is None else self._log.warning
+        log(logs.RECALL_FAILED, shard=failed.shard, error=failed.reason)
+        self._feed(failed)
+
+    async def _watch(self, shard: int) -> None:
+        """Tell what a provider says of a shard in its queue, until it begins to run it."""
+
+        def told(started: bool) -> None:  # noqa: FBT001  It is an answer.
+            self._feed(ShardStarted(shard=shard) if started else ShardQueued(shard=shard))
+
+        await watch_job(
+            lambda: self._attempts.has_started(shard),
+            told,
+            goes_on=lambda: shard in self._scopes,
+            most_seconds=self._policy.probe_seconds,
+        )
+
+    async def _see_through(
+        self, shard: Shard, name: str, carry: Callable[[Shard, FleetMember], Awaitable[Event]]
+    ) -> None:
+        event: Event | None = None
+        with self._scopes[shard.index]:
+            event = await carry(shard, self._fleet[name])
+        del self._scopes[shard.index]
+        if event is None:
+            off = self._attempts.is_off(shard.index)
+            event = ShardCancelled(shard=shard.index, confirmed=off)
+        self._note(shard, name, event)
+        self._feed(event)
+        # A slot is free now, which another run over the fleet may be waiting for.
+        for listener in list(self._standing.listeners):
+            if listener != self._tick:
+                listener()
+
+    def _close(self) -> None:
+        """Write down how the run stands; one that was torn down can be taken up by another."""
+        state = "running"
+        if self.ended is not None:
+            state = "failed" if self.ended.given_up else "done"
+            state = "cancelled" if self._stop_reason else state
+        self._writer.close(state)
+
+    def _leaves(self, shard: int) -> bool:
+        """Return whether a shard ends because the run is torn down, to be taken up by another."""
+        going_on = shard in self._scopes and not self._scopes[shard].cancel_called
+        return self._diary.lasting and going_on
+
+    # -- noting what happened ----------------------------------------------------------------
+
+    def _make_attempts(self, scheduler: Scheduler) -> Attempts:
+        return Attempts(
+            policy=self._policy,
+            batch_of=self._batch_of,
+            price_of=lambda shard: scheduler.price(shard.index),
+            write=self._writer.write,
+            may_retry=lambda shard, failure: scheduler.may_retry(
+                shard, failure, anyio.current_time()
+            ),
+            claim=scheduler.claim,
+            draw=self._draw,
+            tried=self._tried,
+            log=self._log,
+            record=self.record,
+            diary=self._diary,
+            leaves=self._leaves,
+            began=self._began,
+        )
+
+    def _batch_of(self, shard: Shard, number: int) -> Batch:
+        return self.work.batch_of(shard, f"{self.job_id}-{shard.index}-{number}")
+
+    def _tried(self, shard: int, failure: Failure, reason: str) -> None:
+        self._feed(TryFailed(shard=shard, failure=failure, reason=reason))
+
+    def _note(self, shard: Shard, name: str, event: Event) -> None:
+        match event:
+            case ShardFinished():
+                failed = [piece for piece, _, _ in event.failed]
+                lost = [*event.missing, *failed]
+                done = self._shots_done.setdefault(name, [0, 0])
+                done[0] += shard.circuits - sum(piece.rows for piece in failed)
+                done[1] += shard.circuit_shots - sum(piece.circuit_shots for piece in lost)
+                self._log.debug(logs.SHARD_FINISHED, shard=shard.index, backend=name)
+            case ShardFailed() | ShardLost():
+                self._log.warning(
+                    logs.SHARD_MOVED, shard=shard.index, backend=name, error=event.reason
+                )
+            case ShardRefused():
+                reasons = "; ".join(dict.fromkeys(event.reasons.values()))
+                self._log.debug(logs.SHARD_REFUSED, shard=shard.index, backend=name, error=reasons)
+
+    def _summarise(self, ended: Done) -> None:
+        shots: Counter[str] = Counter()
+        for given_up in ended.given_up:
+            shots[given_up.why] += given_up.piece.circuit_shots
+        # What the user has cancelled, or is told by an error at once, is not worth a warning.
+        log = self._log.warning if ended.sent and not self._stop_reason else self._log.debug
+        for error, lost in shots.items():
+            log(logs.SHOTS_DROPPED, shots=lost, error=error)
+        self._log.info(
+            logs.JOB_FINISHED,
+            seconds=round(self.seconds, 3),
+            attempts=len(self.record),
+            members=len({attempt.member for attempt in self.record}),
+            price_usd=round(sum(attempt.price_usd for attempt in self.record), 6),
+            given_up=len(ended.given_up),
+        )

@@ -1,0 +1,275 @@
+"""What members are to the scheduler, and what circuits are there: translated for it, before a run.
+
+Circuits are compiled beforehand only where somebody asks what comes of it: a tariff by gates or by
+machine time, or a policy that reads the fidelity.
+"""
+
+import math
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import anyio
+
+from qiskit_gateway.backends.circuits.estimates import Estimate
+from qiskit_gateway.backends.examination.examiner import usual_jobs
+from qiskit_gateway.backends.failures.errors import BackendError, Refused
+from qiskit_gateway.backends.failures.translate import translate
+from qiskit_gateway.backends.fleet import Fleet
+from qiskit_gateway.backends.interface.batch import Program
+from qiskit_gateway.backends.interface.protocol import FleetMember
+from qiskit_gateway.backends.pricing.allowance import allowance_of
+from qiskit_gateway.backends.pricing.rates import FREE, Usage, needs_gates, needs_seconds
+from qiskit_gateway.policies.policy import Policy
+from qiskit_gateway.scheduling.allocation.task_classes import with_kinds
+from qiskit_gateway.scheduling.members.allowances import Allotment
+from qiskit_gateway.scheduling.members.profile import Terms
+from qiskit_gateway.work.tasks import Compiled, Load, Task
+from qiskit_gateway.work.workload import Work
+
+Answer = Estimate | BackendError
+"""What a member said of a program: a refusal is an error too."""
+
+
+def costs_nothing(member: FleetMember) -> bool:
+    """Return whether it was said that a member costs nothing; not whether no price was said."""
+    return bool(getattr(member, "costs_nothing", member.pricing == FREE))
+
+
+def terms_of(member: FleetMember, order: int) -> Terms:
+    """Translate a member into what the scheduler sees of it."""
+    limits = member.limits
+    allotment = allotment_of(member)
+    price = _priced(member)
+    fee = max(0.0, 2 * price(1, 1, 1, 0) - price(1, 2, 2, 0))
+    if allotment is not None and allotment.sells_more:
+        fee *= allotment.usd_per_unit
+    return Terms(
+        name=member.name,
+        order=order,
+        weight=member.weight,
+        tags=member.tags,
+        fidelity=member.fidelity,
+        max_circuits=limits.max_circuits,
+        max_shots=limits.max_shots,
+        min_shots=limits.min_shots or 1,
+        max_payload_bytes=limits.max_payload_bytes,
+        max_in_flight=limits.max_in_flight,
+        submissions_per_minute=limits.submissions_per_minute,
+        overlaps=member.overlaps,
+        price=price,
+        allotment=allotment,
+        free=costs_nothing(member),
+        job_fee_usd=fee,
+        check=_check_of(member),
+    )
+
+
+def allotment_of(member: FleetMember) -> Allotment | None:
+    """Return what a member's tariff leaves free, if it leaves anything."""
+    allowance = allowance_of(member.pricing)
+    if allowance is None:
+        return None
+    return Allotment(
+        # No name that a user gives can be that of a member's own.
+        name=f"named {allowance.name}" if allowance.name else f"of {member.name}",
+        amount=allowance.amount,
+        unit=allowance.unit,
+        usd_per_unit=allowance.usd_per_unit,
+        used=allowance.used,
+        step_of=allowance.step_of,
+        steps=allowance.steps,
+    )
+
+
+def is_unchecked(member: FleetMember) -> bool:
+    """Return whether a member is still to be checked before its first job."""
+    checks = getattr(member, "checks", None)
+    return checks is not None and checks() is not None
+
+
+def _check_of(member: FleetMember) -> tuple[Load, ...]:
+    """Return the jobs that the check of a member usually takes, if it is to be checked."""
+    if not is_unchecked(member):
+        return ()
+    batches = usual_jobs(member.limits)
+    return tuple(Load(batch.circuits, batch.circuits * batch.shots) for batch in batches)
+
+
+def _priced(member: FleetMember) -> Callable[..., float]:
+    allowance = allowance_of(member.pricing)
+    tariff = member.pricing if allowance is None else allowance.meter
+
+    def price(
+        jobs: float,
+        circuits: float,
+        circuit_shots: float,
+        seconds: float,
+        compiled: Compiled = Compiled(),  # noqa: B008  It is frozen.
+    ) -> float:
+        shots = circuit_shots / jobs
+        usage = Usage(
+            circuits=math.ceil(circuits / jobs),
+            shots=math.ceil(shots),
+            seconds=seconds / jobs,
+            gate_1q_shots=round(compiled.gates_1q * shots),
+            gate_2q_shots=round(compiled.gates_2q * shots),
+            measure_shots=round(compiled.measures * shots),
+            prepare_shots=round(compiled.prepares * shots),
+        )
+        return jobs * tariff(usage)
+
+    return price
+
+
+def asked_of(member: FleetMember, policy: Policy) -> bool:
+    """Return whether a run under a policy asks a member what circuits are there."""
+    return bool(_Asked.of(member, reads_fidelity="fidelity" in policy.uses))
+
+
+async def surveyed(work: Work, fleet: Fleet, policy: Policy) -> tuple[Task, ...]:
+    """Return the tasks of a run with what their circuits are on each member, where that is asked.
+
+    A circuit that cannot be compiled for a member is refused there.
+    """
+    reads_fidelity = "fidelity" in policy.uses
+    asked = {member.name: _Asked.of(member, reads_fidelity=reads_fidelity) for member in fleet}
+    curious = [member for member in fleet if asked[member.name]]
+    if not curious:
+        return work.tasks
+    answers: dict[str, dict[int, Answer]] = {member.name: {} for member in curious}
+    async with anyio.create_task_group() as group:
+        for member in curious:
+            programs = [
+                program
+                for task, program in zip(work.tasks, work.programs, strict=True)
+                if task.rows and member.name not in task.refusals
+            ]
+            group.start_soon(
+                foretell, member, programs, answers[member.name], policy.submit_seconds
+            )
+    tasks = _with_answers(work, {name: (asked[name], told) for name, told in answers.items()})
+    terms = [terms_of(member, order) for order, member in enumerate(fleet)]
+    return with_kinds(tasks, terms, policy)
+
+
+async def foretell(
+    member: FleetMember,
+    programs: Iterable[Program],
+    answers: dict[int, Answer],
+    seconds: float,
+) -> None:
+    """Ask a member what programs are there, and note its answers by identity of the program.
+
+    Args:
+        member: Whom to ask; one that cannot tell is not asked.
+        programs: What about; those that are known already are left out.
+        answers: Where the answers go.
+        seconds: How long it may take over each. Once it has taken longer it is not asked again.
+    """
+    estimate = getattr(member, "estimate", None)
+    if estimate is None:
+        return
+    silent: BackendError | None = None
+    for program in programs:
+        if id(program) in answers:
+            continue
+        if silent is None:
+            silent = _silent(member, seconds)
+            with anyio.move_on_after(seconds):
+                answers[id(program)] = await _told(estimate(program))
+                silent = None
+        if silent is not None:
+            answers[id(program)] = silent
+
+
+async def _told(answer: Awaitable[Estimate]) -> Answer:
+    try:
+        return await answer
+    except BackendError as error:
+        return error
+    except Exception as error:  # noqa: BLE001  A member of somebody's own may raise anything.
+        return translate(error, phase="submit")
+
+
+def _silent(member: FleetMember, seconds: float) -> BackendError:
+    return BackendError(f"{member.name} did not say within {seconds:g} s what a circuit is there")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Asked:
+    """What is asked of circuits on a member.
+
+    Attributes:
+        price: Whether the price depends on them.
+        seconds: Whether it depends on the machine time.
+        fidelity: Whether the policy reads their fidelity.
+    """
+
+    price: bool
+    seconds: bool
+    fidelity: bool
+
+    @classmethod
+    def of(cls, member: FleetMember, *, reads_fidelity: bool) -> "_Asked":
+        seconds = needs_seconds(member.pricing)
+        return cls(
+            price=seconds or needs_gates(member.pricing),
+            seconds=seconds,
+            fidelity=reads_fidelity and member.fidelity is None,
+        )
+
+    def __bool__(self) -> bool:
+        return self.price or self.fidelity
+
+    def refusal(self, answer: Answer) -> str:
+        """Return why a circuit is refused, by what a member said of it, or ``""``."""
+        if isinstance(answer, Refused):
+            return answer.reasons[0]
+        if isinstance(answer, BackendError) and self.price:
+            return f"what it costs there cannot be told: {answer}"
+        return ""
+
+    def compiled(self, answer: Answer) -> Compiled:
+        """Return what is asked of a circuit, by what a member said of it."""
+        if isinstance(answer, BackendError):
+            return Compiled()
+        return Compiled(
+            gates_1q=answer.gates.num_1q,
+            gates_2q=answer.gates.num_2q,
+            measures=answer.gates.num_measure,
+            prepares=answer.gates.num_prepare,
+            fidelity=answer.fidelity,
+            shot_seconds=answer.shot_seconds if self.seconds else None,
+        )
+
+
+def _with_answers(
+    work: Work, told: Mapping[str, tuple[_Asked, Mapping[int, Answer]]]
+) -> Sequence[Task]:
+    """Return tasks with what members said of their programs."""
+    known: dict[int, tuple[dict[str, Compiled], dict[str, str]]] = {}
+    tasks = []
+    for task, program in zip(work.tasks, work.programs, strict=True):
+        if id(program) not in known:
+            known[id(program)] = _sorted_out(id(program), told)
+        compiled, refusals = known[id(program)]
+        merged = {**refusals, **task.refusals} if refusals else task.refusals
+        tasks.append(replace(task, compiled=compiled, refusals=merged))
+    return tasks
+
+
+def _sorted_out(
+    program: int, told: Mapping[str, tuple[_Asked, Mapping[int, Answer]]]
+) -> tuple[dict[str, Compiled], dict[str, str]]:
+    """Return what a program is by member, and by which members it is refused, and why."""
+    compiled: dict[str, Compiled] = {}
+    refusals: dict[str, str] = {}
+    for name, (asked, answers) in told.items():
+        answer = answers.get(program)
+        if answer is None:
+            continue
+        if reason := asked.refusal(answer):
+            refusals[name] = reason
+        else:
+            compiled[name] = asked.compiled(answer)
+    return compiled, refusals

@@ -1,0 +1,252 @@
+"""Planning what waits: how many circuits of it each member should take, and when to plan anew."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from qiskit_gateway.policies.objectives import Trade
+from qiskit_gateway.policies.policy import Policy
+from qiskit_gateway.policies.verdict import Verdict
+from qiskit_gateway.scheduling.allocation.divide import divide, earliest_seconds
+from qiskit_gateway.scheduling.backlog import Backlog, Barred
+from qiskit_gateway.scheduling.members.allowances import Allowances
+from qiskit_gateway.scheduling.members.offers import Quoting
+from qiskit_gateway.scheduling.members.profile import Terms, guess_seconds
+from qiskit_gateway.scheduling.members.state import Standing
+from qiskit_gateway.work.tasks import NO_LOAD, Compiled, Load
+
+# A plan is made anew when this share of the planned work is gone.
+_STALE_SHARE = 0.75
+# What is left of a quota and is no more than this is a rounding error.
+ROUNDING = 1e-6
+
+
+@dataclass(frozen=True, slots=True)
+class Lot:
+    """Waiting work that is planned together: a class, or its rows of so many shots."""
+
+    barred: Barred
+    height: int | None = None
+
+
+class Plan:
+    """How many circuits of a lot each member should take, as of some moment."""
+
+    __slots__ = ("circuits", "deals", "left", "lot", "quotas", "shots", "usable")
+
+    def __init__(
+        self, lot: Lot, quotas: dict[str, float], load: Load, usable: tuple[str, ...]
+    ) -> None:
+        self.lot = lot
+        self.quotas = quotas
+        self.circuits = self.left = load.circuits
+        self.shots = load.circuit_shots / load.circuits if load.circuits else 0.0
+        self.usable = usable
+        self.deals = 0
+
+
+@dataclass(slots=True)
+class Planner:
+    """Say how much of what waits each member should take, by a policy.
+
+    Attributes:
+        terms: By member.
+        standings: By member; read, never changed.
+        policy: The rules.
+        backlog: What waits for whoever should take it; read, never changed.
+        assigned: Circuit-shots given to each member in this run.
+        verdicts: Why the policy's filters refused members, by class of work.
+        mixes: What the circuits of a kind are on each member on average, where that is known; and
+            those of a kind and a number of shots.
+        deadline: When all should be done, in seconds of the loop's clock.
+        allowances: What members do for nothing; read, never changed.
+        trade: What the policy trades, price against time, if it does.
+        uses: The fields of an offer that the policy reads.
+        rough_guess: The guess of a while ago: what it was when plans were last thrown away.
+    """
+
+    terms: dict[str, Terms]
+    standings: dict[str, Standing]
+    policy: Policy
+    backlog: Backlog
+    assigned: dict[str, float] = field(default_factory=dict)
+    verdicts: dict[Barred, dict[str, Verdict]] = field(default_factory=dict)
+    mixes: Mapping[int | tuple[int, int], Mapping[str, Compiled]] = field(default_factory=dict)
+    deadline: float = math.inf
+    allowances: Allowances = field(default_factory=Allowances)
+    trade: Trade | None = field(init=False)
+    uses: frozenset[str] = field(init=False)
+    rough_guess: Load | None = None
+    _plans: dict[Lot, Plan] = field(default_factory=dict)
+    # How many members' speeds are known, and at how many more all is planned anew.
+    _seen: int = 0
+    _seen_next: int = 1
+    _eligibles: dict[Barred, tuple[tuple[str, ...], tuple[str, ...]]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.trade = Trade.of(self.policy.minimize)
+        self.uses = self.policy.uses
+
+    @property
+    def guess(self) -> Load | None:
+        """Return seconds per circuit and circuit-shot to assume of members never seen at work."""
+        return guess_seconds(standing.speed for standing in self.standings.values())
+
+    @property
+    def timeless(self) -> bool:
+        """Return whether only prices count."""
+        return self.trade is not None and not self.trade.usd_per_hour and self.deadline == math.inf
+
+    def eligible(self, barred: Barred, usable: tuple[str, ...]) -> tuple[str, ...]:
+        """Return which of the usable members may take a class of work."""
+        if not (barred.never or barred.tried):
+            return usable
+        known = self._eligibles.get(barred)
+        if known is None or known[0] is not usable:
+            known = (usable, tuple(name for name in usable if name not in barred))
+            self._eligibles[barred] = known
+        return known[1]
+
+    def heights(self, barred: Barred) -> Sequence[int | None]:
+        """Return what is planned by itself: rows of so many shots, where jobs have prices."""
+        if self.trade is None:
+            return [None]
+        return sorted(self.backlog.classes[barred].heights, reverse=True)
+
+    def load(self, lot: Lot) -> Load:
+        """Return how much of a lot waits."""
+        waiting = self.backlog.classes.get(lot.barred)
+        if waiting is None:
+            return NO_LOAD
+        if lot.height is None:
+            return Load(waiting.circuits, waiting.circuit_shots)
+        rows = waiting.rows.get(lot.height, 0)
+        return Load(rows, rows * lot.height)
+
+    def plan(self, lot: Lot, eligible: tuple[str, ...], now: float) -> tuple[Plan, bool]:
+        """Return a plan for a lot that is still good, or make one; and whether it is new."""
+        load = self.load(lot)
+        plan = self._plans.get(lot)
+        if (
+            plan is not None
+            and plan.usable is eligible
+            and _STALE_SHARE * plan.circuits <= load.circuits <= plan.left + ROUNDING
+            and (plan.deals <= len(eligible) or self.timeless)
+        ):
+            plan.deals += 1
+            return plan, False
+        quotas = self._divide(lot, eligible, now) if load.circuits else {}
+        plan = Plan(lot, quotas, load, eligible)
+        self._plans[lot] = plan
+        return plan, True
+
+    def settled(self, lot: Lot, eligible: tuple[str, ...], now: float) -> Plan:
+        """Return a plan for a lot that looks at nothing that depends on time."""
+        quotas = self._divide(lot, eligible, now, blank=True)
+        return Plan(lot, quotas, self.load(lot), eligible)
+
+    def learns(self, member: str) -> bool:
+        """Return whether so much more is known since a member's return that plans are void.
+
+        So it is when the first speed is known, then two, four: not at each, or in a large fleet
+        planning would never end.
+        """
+        if self.standings[member].speed.jobs == 1:
+            self._seen += 1
+        if self._seen < self._seen_next:
+            return False
+        self._seen_next = 2 * self._seen
+        self.rough_guess = self.guess
+        self._plans.clear()
+        return True
+
+    def quoting(
+        self,
+        load: Load,
+        now: float,
+        barred: Barred | None = None,
+        *,
+        blank: bool = False,
+        height: int | None = None,
+    ) -> Quoting:
+        """Return what offers are made from that are about so much waiting work.
+
+        Args:
+            load: The work.
+            now: Seconds of the loop's clock.
+            barred: Its class, if it is of one.
+            blank: Whether all is left out that is known only from how runs go.
+            height: How many shots each of its circuits needs, if all need as many.
+        """
+        standings = {name: Standing() for name in self.terms} if blank else self.standings
+        return Quoting(
+            terms=self.terms,
+            standings=standings,
+            assigned={} if blank else self.assigned,
+            waiting=load,
+            guess=guess_seconds(standing.speed for standing in standings.values()),
+            uses=self.uses,
+            now=now,
+            mix=self._mix(barred, height) if barred else {},
+            left=self._whole_allotments if blank else self.allowances.left(now),
+        )
+
+    def _mix(self, barred: Barred, height: int | None) -> Mapping[str, Compiled]:
+        # Of rows that were cut by their shots, what is known is that of their kind.
+        known = None if height is None else self.mixes.get((barred.kind, height))
+        return known or self.mixes.get(barred.kind, {})
+
+    @property
+    def _whole_allotments(self) -> dict[str, float]:
+        allotments = ((name, terms.allotment) for name, terms in self.terms.items())
+        return {name: allotment.amount for name, allotment in allotments if allotment}
+
+    def earliest_seconds(self, now: float) -> float:
+        """Return the least time in which all that waits can be done, as far as that is known.
+
+        That of any class alone, and of all together if every member could take all.
+        """
+        earliest = 0.0
+        whole, anybody = NO_LOAD, dict[str, None]()
+        for barred in self.backlog.classes:
+            load = self.load(Lot(barred))
+            quote = self.quoting(load, now, barred)
+            one = load.part(1 / load.circuits)
+            verdicts = {name: self.policy.where(quote(name, one)) for name in self.terms}
+            open_to = {name for name, verdict in verdicts.items() if verdict or verdict.waits}
+            able = [name for name in self.terms if name in open_to and name not in barred]
+            earliest = max(earliest, earliest_seconds(quote, able))
+            whole, anybody = whole.plus(load), anybody | dict.fromkeys(able)
+        if len(self.backlog.classes) > 1:
+            quote = self.quoting(whole, now)
+            earliest = max(earliest, earliest_seconds(quote, list(anybody)))
+        return earliest
+
+    def _divide(
+        self, lot: Lot, eligible: Sequence[str], now: float, *, blank: bool = False
+    ) -> dict[str, float]:
+        """Return how many circuits of a lot each member should take."""
+        load = whole = self.load(lot)
+        if self.trade is None and not blank and len(self.backlog.classes) > 1:
+            # What else waits keeps members busy too.
+            whole = self.backlog.load
+        quote = self.quoting(whole, now, lot.barred, blank=blank, height=lot.height)
+        one = load.part(1 / load.circuits)
+        verdicts = {
+            member: quote.used_up(member) and self.policy.where(quote(member, one))
+            for member in eligible
+        }
+        self.verdicts[lot.barred] = {
+            name: verdict for name, verdict in verdicts.items() if not verdict
+        }
+        allowed = [member for member in eligible if verdicts[member]]
+        if not allowed:
+            return {}
+        divisible = self.policy.spread == "shots"
+        horizon = math.inf if blank else max(0.0, self.deadline - now)
+        objective = self.policy.minimize
+        shares = divide(quote, allowed, objective, divisible=divisible, horizon=horizon)
+        if whole is load:
+            return shares
+        part = load.circuits / whole.circuits
+        return {member: share * part for member, share in shares.items()}

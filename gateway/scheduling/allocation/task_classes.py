@@ -1,0 +1,89 @@
+"""Which tasks are alike to a policy, where it looks at their circuits as compiled.
+
+Work is dealt out in classes, by what the circuits of a class are on a member on average. That is
+right as long as the policy would decide alike for each of them, so a class has one kind of task.
+"""
+
+import math
+from collections.abc import Hashable, Iterator, Sequence
+from dataclasses import replace
+
+from qiskit_gateway.policies.offer import Offer
+from qiskit_gateway.policies.policy import Policy
+from qiskit_gateway.scheduling.allocation.mixed_jobs import may_mix, only_prices_count
+from qiskit_gateway.scheduling.members.offers import Quoting
+from qiskit_gateway.scheduling.members.profile import Terms
+from qiskit_gateway.scheduling.members.state import Standing
+from qiskit_gateway.work.tasks import Compiled, Load, Task, mean_of
+
+# What an offer says by the circuit as compiled.
+_BY_CIRCUIT = frozenset({"fidelity", "price_usd"})
+
+
+def with_kinds(tasks: Sequence[Task], terms: Sequence[Terms], policy: Policy) -> tuple[Task, ...]:
+    """Return tasks with their kinds: from 1, or 0 if the policy does not look at circuits.
+
+    Tasks of one kind are allowed by the policy on the same members, idle or busy, and rank them in
+    the same order. Where only prices count and jobs of several kinds can be looked at, they cost
+    the same there, too.
+    """
+    whole = Load(sum(task.rows for task in tasks), sum(task.rows * task.shots for task in tasks))
+    if policy.uses.isdisjoint(_BY_CIRCUIT) or not whole.circuit_shots:
+        return tuple(tasks)
+    priced = only_prices_count(policy) and may_mix(tasks, terms)
+    signatures: dict[int, Hashable] = {}
+    kinds: dict[Hashable, int] = {}
+    for task in tasks:
+        # Tasks over one program share what it was compiled to.
+        if id(task.compiled) not in signatures:
+            offers = _offers(task, terms, policy, whole)
+            prices = [offer.price_usd for offer in offers] if priced else []
+            signatures[id(task.compiled)] = (*_signature(offers, policy), *prices)
+    return tuple(
+        replace(task, kind=kinds.setdefault(signatures[id(task.compiled)], len(kinds) + 1))
+        for task in tasks
+    )
+
+
+def means_of(tasks: Sequence[Task]) -> dict[int | tuple[int, int], dict[str, Compiled]]:
+    """Return what the circuits of each kind are on each member, on average.
+
+    By kind, and by kind and shots.
+    """
+    parts: dict[int | tuple[int, int], dict[str, list[tuple[float, Compiled]]]] = {}
+    for task in tasks:
+        if not (task.kind and task.rows):
+            continue
+        for key in (task.kind, (task.kind, task.shots)):
+            by_member = parts.setdefault(key, {})
+            for member, compiled in task.compiled.items():
+                by_member.setdefault(member, []).append((task.rows * task.shots, compiled))
+    return {
+        kind: {member: mean_of(found) for member, found in by_member.items()}
+        for kind, by_member in parts.items()
+    }
+
+
+def _offers(task: Task, terms: Sequence[Terms], policy: Policy, whole: Load) -> list[Offer]:
+    """Return what it would mean for members to run a circuit of a task."""
+    quote = Quoting(
+        terms={term.name: term for term in terms},
+        # Nothing that depends on time, or the cuts of a run with a seed would.
+        standings={term.name: Standing() for term in terms},
+        assigned={},
+        waiting=whole,
+        guess=None,
+        uses=policy.uses,
+        now=0.0,
+        mix=task.compiled,
+    )
+    one = whole.part(1 / whole.circuits)
+    return [quote(term.name, one) for term in terms if term.name not in task.refusals]
+
+
+def _signature(offers: Sequence[Offer], policy: Policy) -> Iterator[Hashable]:
+    """Yield how a policy decides on offers: who may take it, and in what order they come."""
+    for offer in offers:
+        busy = replace(offer, wait_seconds=math.inf, in_flight=math.inf, pending_jobs=math.inf)
+        yield offer.member, bool(policy.where(offer)), bool(policy.where(busy))
+    yield tuple(o.member for o in sorted(offers, key=policy.minimize.key))

@@ -1,0 +1,342 @@
+"""Dealing the waiting work to members: who takes a shard now, and how large."""
+
+import math
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
+from dataclasses import dataclass, field, replace
+
+from qiskit_gateway.policies.recall import covers
+from qiskit_gateway.scheduling.allocation.mixed_jobs import Mixer
+from qiskit_gateway.scheduling.allocation.planner import ROUNDING, Lot, Plan, Planner
+from qiskit_gateway.scheduling.backlog import Backlog, Barred
+from qiskit_gateway.work.rectangles import intersection, without
+from qiskit_gateway.work.tasks import Piece
+
+Slots = Callable[[str], int]
+
+# The first shards of a member never seen at work are together this part of what it should take in
+# all; later ones are each half of what is left for it.
+_FIRST_PARTS = 12
+# The same where they wait in a queue, and may be taken back from there.
+_QUEUED_PARTS = 3
+# The first is this part of them all, and each further one so many times all before it.
+_SMALLEST = 64
+_GROWTH = 3
+_LARGEST = 3 / 4
+_QUEUED_GROWTH = 1 / 4
+# So many wait in a queue, where they may not be taken back.
+_FIRST_QUEUED = 16
+_PARTS = 2
+# A shard runs at least this many times as long as its job's overhead.
+_OVERHEADS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Pieces that go out together as one shard.
+
+    Attributes:
+        pieces: The pieces.
+        barred: Who must not take them.
+        isolating: Whether they are part of a shard that failed, sent to find the bad circuit.
+    """
+
+    pieces: tuple[Piece, ...]
+    barred: Barred
+    isolating: bool = False
+
+
+@dataclass(slots=True)
+class Dealer:
+    """Give waiting work to members, as it is planned.
+
+    Attributes:
+        planner: How much each should take.
+        lined_up: What waits for one member, already cut.
+        backlog: What waits for whoever should take it.
+        mixer: What of it should go in jobs of several kinds.
+    """
+
+    planner: Planner
+    lined_up: dict[str, deque[Group]] = field(default_factory=dict)
+    backlog: Backlog = field(init=False)
+    mixer: Mixer = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.backlog = self.planner.backlog
+        self.mixer = Mixer(self.planner)
+
+    @property
+    def empty(self) -> bool:
+        """Return whether nothing waits."""
+        return self.backlog.empty and not self.lined_up
+
+    def waiting(self) -> Iterator[tuple[Piece, Barred]]:
+        """Go through all that waits."""
+        yield from self.backlog.pieces()
+        for groups in self.lined_up.values():
+            for group in groups:
+                for piece in group.pieces:
+                    yield piece, group.barred
+
+    def clear(self) -> None:
+        """Forget all that waits."""
+        self.backlog.clear()
+        self.lined_up.clear()
+
+    def line_up(self, member: str, group: Group, *, first: bool = False) -> None:
+        """Let a group wait for one member, behind the others or before them."""
+        queue = self.lined_up.setdefault(member, deque())
+        queue.appendleft(group) if first else queue.append(group)
+
+    def give_back(self, member: str) -> None:
+        """Let others take what waits for one member."""
+        self.backlog.unkeep(member)
+        for group in self.lined_up.pop(member, ()):
+            for piece in group.pieces:
+                self.backlog.put(piece, group.barred)
+
+    # -- dealing as members become free --------------------------------------------------------
+
+    def deal(
+        self, now: float, usable: tuple[str, ...], slots: Slots, freed: str | None = None
+    ) -> Iterator[tuple[str, Group]]:
+        """Give shards to members as long as somebody who should take one has a free slot.
+
+        Args:
+            now: Seconds of the loop's clock.
+            usable: The members that may be sent work, busy ones too.
+            slots: How many shards a member may be sent now; asked again after each.
+            freed: The only member whose slots have changed since the last deal; ``None`` for any.
+        """
+        yield from self._deal_own(usable, slots)
+        if freed is not None and self.planner.learns(freed):
+            freed = None
+        if self._mix(now, usable):
+            yield from self._deal_own(usable, slots)
+        self.backlog.redirected = False
+        yield from self._deal_classes(now, usable, slots, freed)
+        while self.backlog.redirected:
+            self.backlog.redirected = False
+            yield from self._deal_classes(now, usable, slots, None)
+        # Dealing out a class may have found work that belongs to a member.
+        yield from self._deal_own(usable, slots)
+
+    def _mix(self, now: float, usable: tuple[str, ...], *, blank: bool = False) -> bool:
+        """Line up jobs of several kinds, where such jobs cost less; return whether there are any."""
+        jobs = list(self.mixer.jobs(now, usable, blank=blank))
+        for member, pieces, barred in jobs:
+            self.line_up(member, Group(pieces, barred))
+        return bool(jobs)
+
+    def _deal_classes(
+        self, now: float, usable: tuple[str, ...], slots: Slots, freed: str | None
+    ) -> Iterator[tuple[str, Group]]:
+        for barred in list(self.backlog.classes):
+            eligible = self.planner.eligible(barred, usable)
+            again = bool(eligible)
+            while again and barred in self.backlog.classes and (freed is None or slots(freed)):
+                again = yield from self._deal_class(barred, eligible, now, slots, freed)
+
+    def _deal_own(self, usable: tuple[str, ...], slots: Slots) -> Iterator[tuple[str, Group]]:
+        waiting = {*self.lined_up, *self.backlog.keeping}
+        for member in filter(waiting.__contains__, usable) if waiting else ():
+            while slots(member) and (group := self._own(member)) is not None:
+                yield member, group
+
+    def _own(self, member: str) -> Group | None:
+        queue = self.lined_up.get(member)
+        if queue:
+            group = queue.popleft()
+            if not queue:
+                del self.lined_up[member]
+            return group
+        kept = self.backlog.cut_kept(member, self.planner.terms[member].room())
+        return None if kept is None else Group(*kept)
+
+    def _deal_class(
+        self,
+        barred: Barred,
+        eligible: tuple[str, ...],
+        now: float,
+        slots: Slots,
+        freed: str | None,
+    ) -> Generator[tuple[str, Group], None, bool]:
+        """Deal out a class; return whether that made lots of it which nobody has been dealt yet."""
+        if freed is None and not any(map(slots, eligible)):
+            return False
+        rest = False
+        for height in self.planner.heights(barred):
+            plan, is_new = self.planner.plan(Lot(barred, height), eligible, now)
+            takers = list(plan.quotas) if is_new or freed is None else [freed]
+            for member in takers:
+                for group in self._deal_to(member, plan, slots):
+                    yield member, group
+                    rest |= height is not None and group.pieces[-1].shots < height
+                    if member in self.backlog.keeping:
+                        # The other shots of these rows, at once: a job as large as this one.
+                        yield from self._deal_own((member,), slots)
+        # Rows of fewer shots than before are lots of their own.
+        return rest and self.planner.policy.spread == "shots"
+
+    def _deal_to(self, member: str, plan: Plan, slots: Slots) -> Iterator[Group]:
+        """Cut shards for a member, as long as it has slots and should take more."""
+        while (free := slots(member)) and plan.quotas.get(member, 0.0) > ROUNDING:
+            group = self._take(member, plan, free)
+            if group is not None:
+                taken = self._circuits(group, plan.shots)
+                plan.quotas[member] -= taken
+                plan.left -= taken
+                yield group
+            if not self.planner.load(plan.lot).circuits:
+                break
+
+    def _take(self, member: str, plan: Plan, free: int) -> Group | None:
+        part = self._part(member, plan, free)
+        if not part:
+            plan.quotas[member] = 0.0
+            return None
+        return self._cut(member, plan, part)
+
+    def _part(self, member: str, plan: Plan, free: int) -> float:
+        """Return how much of its quota a member takes in one shard.
+
+        All of it, where there is nobody to share with or a further job costs money; otherwise
+        less, so that what is not known of the members' speeds can be put right later.
+        """
+        quota = plan.quotas[member]
+        terms, standing = self.planner.terms[member], self.planner.standings[member]
+        if standing.breaker.phase != "closed":
+            return min(quota, 1.0)
+        if not self._hurries(plan) or terms.job_fee_usd:
+            return self._equal_part(member, quota)
+        if not standing.speed.jobs:
+            return self._first_part(member, quota)
+        each = standing.speed.seconds(1, plan.shots, jobs=0)
+        worth = _OVERHEADS * standing.speed.overhead_seconds / each if each else quota
+        return min(quota, max(quota / (_PARTS * free), worth))
+
+    def _first_part(self, member: str, quota: float) -> float:
+        """Return how much a member takes that was never seen at work; 0 for nothing more now.
+
+        The first shard is small, so that something is known soon, and the next ones grow.
+        """
+        standing, planner = self.planner.standings[member], self.planner
+        given = standing.load.circuits
+        whole = quota + given
+        if not standing.queue_seconds:
+            some = whole / _FIRST_PARTS
+            return min(quota, max(some / _SMALLEST, min(_GROWTH * given, _LARGEST * some)))
+        if not covers(planner.policy.recall.idle, planner.terms[member].job_fee_usd):
+            some = len(standing.in_flight) < _FIRST_QUEUED
+            return quota / (_FIRST_PARTS * _FIRST_QUEUED) if some else 0.0
+        if planner.rough_guess is None and given >= whole / _QUEUED_PARTS:
+            return 0.0
+        return min(quota, max(whole / _SMALLEST, _QUEUED_GROWTH * given))
+
+    def _hurries(self, plan: Plan) -> bool:
+        """Return whether time counts, and there is somebody to share the work with."""
+        if self.planner.trade is None:
+            return len(plan.usable) > 1 and self.planner.policy.minimize.grows
+        return len(plan.usable) > 1 and not self.planner.timeless
+
+    def _equal_part(self, member: str, quota: float) -> float:
+        """Return the size of as few and as equal jobs as a quota can go in.
+
+        A last small job would pay a floor that larger ones do not notice.
+        """
+        most = self.planner.terms[member].max_circuits
+        return quota if most is None or quota <= most else quota / math.ceil(quota / most)
+
+    def _cut(self, member: str, plan: Plan, circuits: float) -> Group | None:
+        divisible, lot = self.planner.policy.spread == "shots", plan.lot
+        if divisible and circuits < 1:
+            shots = circuits * plan.shots
+            room = self.planner.terms[member].room(1, most_shots=max(1, round(shots)))
+        else:
+            whole = math.floor if divisible else math.ceil
+            room = self.planner.terms[member].room(max(1, whole(circuits - ROUNDING)))
+        pieces = self.backlog.cut(member, lot.barred, room, lot.height)
+        return Group(pieces, lot.barred) if pieces else None
+
+    def _circuits(self, group: Group, shots: float) -> float:
+        """Return how many circuits a shard counts for in a plan."""
+        circuits = sum(piece.rows for piece in group.pieces)
+        if self.planner.policy.spread != "shots":
+            return circuits
+        return sum(piece.circuit_shots for piece in group.pieces) / shots
+
+    # -- dealing beforehand --------------------------------------------------------------------
+
+    def settle(self, now: float, usable: tuple[str, ...]) -> None:
+        """Cut all that waits and line it up, looking at nothing that depends on time."""
+        self._mix(now, usable, blank=True)
+        for barred in list(self.backlog.classes):
+            eligible = self.planner.eligible(barred, usable)
+            while eligible and barred in self.backlog.classes:
+                lot = Lot(barred, self.planner.heights(barred)[0])
+                plan = self.planner.settled(lot, eligible, now)
+                if not plan.quotas:
+                    break
+                for member in plan.quotas:
+                    self._settle_member(member, plan)
+
+    def settle_as_before(
+        self, now: float, usable: tuple[str, ...], whole: Iterable[tuple[Piece, Barred]]
+    ) -> None:
+        """Line up what waits in the shards that it had when the whole work was settled.
+
+        What does not fill such a shard any more is left to be settled anew.
+
+        Args:
+            now: Seconds of the loop's clock.
+            usable: The members that may be sent work.
+            whole: The whole work, done or not, and who must not take it.
+        """
+        left = list(self.waiting())
+        self.clear()
+        for piece, barred in whole:
+            self.backlog.put(piece, barred)
+        self.settle(now, usable)
+        settled = [(name, group) for name, groups in self.lined_up.items() for group in groups]
+        self.clear()
+        by_task: dict[int, list[tuple[Piece, Barred]]] = {}
+        for piece, barred in left:
+            by_task.setdefault(piece.task, []).append((piece, barred))
+        kept: dict[int, list[Piece]] = {}
+        for member, group in settled:
+            if all(_covers(by_task.get(p.task, ()), p, group.barred) for p in group.pieces):
+                self.line_up(member, group)
+                for piece in group.pieces:
+                    kept.setdefault(piece.task, []).append(piece)
+        for piece, barred in left:
+            for part in without(piece, kept.get(piece.task, ())):
+                self.backlog.put(part, barred)
+
+    def _settle_member(self, member: str, plan: Plan) -> None:
+        quota = plan.quotas[member]
+        while quota > ROUNDING and self.planner.load(plan.lot).circuits:
+            # Anew for what is left: 10 in jobs of 3 are 3, 3, 2, 2.
+            part = self._equal_part(member, quota) if self.planner.trade else quota
+            group = self._cut(member, plan, part)
+            if group is None:
+                break
+            quota -= self._circuits(group, plan.shots)
+            self.line_up(member, group)
+            # The other shots of these rows, at once: a job as large as this one.
+            self._settle_kept(member)
+        self._settle_kept(member)
+
+    def _settle_kept(self, member: str) -> None:
+        while kept := self.backlog.cut_kept(member, self.planner.terms[member].room()):
+            self.line_up(member, Group(*kept))
+
+
+def _covers(left: Iterable[tuple[Piece, Barred]], piece: Piece, barred: Barred) -> bool:
+    """Return whether a piece waits as a whole, for the same members."""
+    # A job of several kinds goes by the name of one of them.
+    alike = replace(barred, kind=0)
+    return any(
+        replace(theirs, kind=0) == alike and intersection(piece, one) == piece
+        for one, theirs in left
+    )

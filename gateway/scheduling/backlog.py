@@ -1,0 +1,339 @@
+"""The work that waits, and how a shard is cut from it.
+
+Work waits in classes. A class holds the pieces of one kind that the same members may take; inside it, pieces
+of equal height (shots) stand together, since a job has one number of shots. Cutting a shard costs
+in proportion to the pieces that it takes, however many wait.
+"""
+
+from collections import deque
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field, replace
+
+from qiskit_gateway.work.tasks import Load, Piece, Task
+
+
+@dataclass(frozen=True, slots=True)
+class Barred:
+    """The members that some work must not go to, and its kind.
+
+    Attributes:
+        never: They cannot run it.
+        tried: They failed at it, and may be asked again when nobody else is left.
+        kind: The kind of its tasks.
+        failed: Who has failed at it, well again or not; kept only where a rule counts them.
+    """
+
+    never: frozenset[str] = frozenset()
+    tried: frozenset[str] = frozenset()
+    kind: int = 0
+    failed: frozenset[str] = frozenset()
+
+    def __contains__(self, member: str) -> bool:
+        """Return whether the work must not go to the member now."""
+        return member in self.never or member in self.tried
+
+    def plus(self, other: "Barred") -> "Barred":
+        """Return what is known of the same work together with what is known from elsewhere."""
+        return replace(
+            self,
+            never=self.never | other.never,
+            tried=self.tried | other.tried,
+            failed=self.failed | other.failed,
+        )
+
+
+NOBODY = Barred()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Room:
+    """How large a shard may be: a member's limits, and what it should take.
+
+    Attributes:
+        circuits: Most circuits.
+        max_shots: Most shots of a job, or ``None``.
+        min_shots: Fewest shots of a job.
+        payload_bytes: Most bytes of a job, or ``None``.
+        most_shots: Most shots to take of a row, where rows may be cut over members; or ``None``.
+    """
+
+    circuits: int
+    max_shots: int | None = None
+    min_shots: int = 1
+    payload_bytes: int | None = None
+    most_shots: int | None = None
+
+    def shots_of(self, height: int) -> int:
+        """Return the shots of one job for rows that need ``height`` of them.
+
+        Rows above the member's maximum go in the fewest equal jobs.
+        """
+        shots = height
+        if self.most_shots is not None:
+            shots = min(height, max(self.min_shots, self.most_shots))
+        if self.max_shots is None or shots <= self.max_shots:
+            return shots
+        jobs = -(-shots // self.max_shots)
+        return -(-shots // jobs)
+
+
+@dataclass(slots=True)
+class Waiting:
+    """The pieces of one class, and how many rows they have, by height."""
+
+    heights: dict[int, deque[Piece]] = field(default_factory=dict)
+    rows: dict[int, int] = field(default_factory=dict)
+    circuits: int = 0
+    circuit_shots: int = 0
+
+    def put(self, piece: Piece, *, first: bool = False) -> None:
+        """Add a piece, at the end or at the front."""
+        height, rows = piece.shots, piece.rows
+        queue = self.heights.get(height)
+        if queue is None:
+            queue = self.heights[height] = deque()
+            self.rows[height] = 0
+        queue.appendleft(piece) if first else queue.append(piece)
+        self.rows[height] += rows
+        self.circuits += rows
+        self.circuit_shots += rows * height
+
+    def pop(self, height: int) -> Piece:
+        """Take the first piece of a height."""
+        queue = self.heights[height]
+        piece = queue.popleft()
+        rows = piece.rows
+        self.rows[height] -= rows
+        if not queue:
+            del self.heights[height], self.rows[height]
+        self.circuits -= rows
+        self.circuit_shots -= rows * height
+        return piece
+
+    def tallest(self) -> int:
+        """Return the largest height: long work goes first, so that the end is cut fine."""
+        return max(self.heights)
+
+    def __iter__(self) -> Iterator[Piece]:
+        """Go through the pieces without taking them."""
+        for queue in self.heights.values():
+            yield from queue
+
+
+class Backlog:
+    """All work of a run that waits: the common classes, and what is kept for one member.
+
+    Args:
+        tasks: The run's tasks.
+        spread: What may be spread over members: ``"rows"``, ``"shots"`` or ``"pubs"``.
+
+    Attributes:
+        classes: What waits for any of the members that it is not barred from.
+        redirected: Whether cutting has met work that its member cannot run, and put it where
+            others may take it. Whoever deals looks again then, and clears it.
+    """
+
+    def __init__(self, tasks: tuple[Task, ...], spread: str) -> None:
+        self.classes: dict[Barred, Waiting] = {}
+        self.redirected = False
+        self._tasks = tasks
+        self._spread = spread
+        self._kept: dict[str, dict[Barred, Waiting]] = {}
+        self._homes: dict[int, str] = {}
+        self._refused: dict[int, frozenset[str]] = {}
+
+    def put(self, piece: Piece, barred: Barred = NOBODY, *, first: bool = False) -> None:
+        """Add a piece that the members in ``barred`` must not take."""
+        barred = self._with_refusals(piece.task, barred)
+        waiting = self.classes.get(barred)
+        if waiting is None:
+            waiting = self.classes[barred] = Waiting()
+        waiting.put(piece, first=first)
+
+    def keep(self, member: str, piece: Piece, barred: Barred) -> None:
+        """Keep a piece for the member that has the rest of its rows, if the spread asks that."""
+        if self._spread == "shots":
+            self.put(piece, barred)
+        else:
+            self._kept.setdefault(member, {}).setdefault(barred, Waiting()).put(piece)
+
+    def refuse(self, task: int, member: str) -> None:
+        """Note that a member cannot run a task; waiting pieces learn it when they are met."""
+        self._refused[task] = self._refused.get(task, frozenset()) | {member}
+
+    def forgive(self, member: str) -> None:
+        """Let a member that is well again take what it failed at before."""
+        for barred in [key for key in self.classes if member in key.tried]:
+            for piece in self.classes.pop(barred):
+                self.put(piece, replace(barred, tried=barred.tried - {member}))
+
+    @property
+    def empty(self) -> bool:
+        """Return whether nothing waits."""
+        return not self.classes and not self._kept
+
+    @property
+    def load(self) -> Load:
+        """Return how much waits for whoever should take it."""
+        waiting = self.classes.values()
+        return Load(sum(one.circuits for one in waiting), sum(one.circuit_shots for one in waiting))
+
+    @property
+    def keeping(self) -> Collection[str]:
+        """Return the members for which work is kept."""
+        return self._kept.keys()
+
+    def pieces(self) -> Iterator[tuple[Piece, Barred]]:
+        """Go through all that waits."""
+        for classes in (self.classes, *self._kept.values()):
+            for barred, waiting in classes.items():
+                for piece in waiting:
+                    yield piece, self._with_refusals(piece.task, barred)
+
+    def task(self, piece: Piece) -> Task:
+        """Return the task of a piece."""
+        return self._tasks[piece.task]
+
+    def remove(self, barred: Barred, height: int, pieces: Collection[Piece]) -> None:
+        """Take pieces of one height out of a class; whoever does that sees to them."""
+        waiting, gone = self.classes[barred], set(pieces)
+        kept = [piece for piece in waiting.heights[height] if piece not in gone]
+        while height in waiting.heights:
+            waiting.pop(height)
+        for piece in kept:
+            waiting.put(piece)
+        if not waiting.heights:
+            del self.classes[barred]
+
+    def clear(self) -> None:
+        """Forget all that waits."""
+        self.classes.clear()
+        self._kept.clear()
+
+    def unkeep(self, member: str) -> None:
+        """Give back what was kept for a member, for others to take."""
+        for barred, waiting in self._kept.pop(member, {}).items():
+            for piece in waiting:
+                self.put(piece, barred)
+        self._homes = {group: home for group, home in self._homes.items() if home != member}
+
+    def cut_kept(self, member: str, room: Room) -> tuple[tuple[Piece, ...], Barred] | None:
+        """Cut a shard from what is kept for a member, or return ``None``."""
+        classes = self._kept.get(member)
+        while classes:
+            barred = next(iter(classes))
+            pieces = self._cut_from(classes, member, barred, room)
+            if not classes:
+                self._kept.pop(member, None)
+            if pieces:
+                return pieces, barred
+        return None
+
+    def cut(
+        self, member: str, barred: Barred, room: Room, height: int | None = None
+    ) -> tuple[Piece, ...]:
+        """Cut a shard for a member from one class; empty where nothing of it is for the member.
+
+        Args:
+            member: Who.
+            barred: The class.
+            room: How large.
+            height: Only from rows of so many shots; ``None`` for the tallest.
+        """
+        return self._cut_from(self.classes, member, barred, room, height)
+
+    def _cut_from(
+        self,
+        classes: dict[Barred, Waiting],
+        member: str,
+        barred: Barred,
+        room: Room,
+        height: int | None = None,
+    ) -> tuple[Piece, ...]:
+        taken: tuple[Piece, ...] = ()
+        while not taken and (waiting := classes.get(barred)) is not None:
+            if height is not None and height not in waiting.heights:
+                break
+            cut = _Cut(room, member, barred, waiting)
+            taken = self._fill(cut, height or waiting.tallest())
+            if not waiting.heights:
+                classes.pop(barred, None)
+        return taken
+
+    def _fill(self, cut: "_Cut", height: int) -> tuple[Piece, ...]:
+        shots = cut.room.shots_of(height)
+        while height in cut.waiting.heights:
+            bytes_each = self._tasks[cut.waiting.heights[height][0].task].payload_bytes
+            rows = cut.rows_left(bytes_each)
+            if rows < 1:
+                break
+            piece = cut.waiting.pop(height)
+            if self._goes_elsewhere(piece, cut):
+                continue
+            if piece.rows > rows:
+                piece, rest = piece.split_rows(rows)
+                self._put_back(rest, cut, keep=self._spread == "pubs")
+            if shots < height:
+                piece, rest = piece.split_shots(shots)
+                self._put_back(rest, cut, keep=self._spread != "shots")
+            cut.take(piece, bytes_each)
+        return tuple(cut.taken)
+
+    def _goes_elsewhere(self, piece: Piece, cut: "_Cut") -> bool:
+        """Put a piece where it belongs, if that is not with this member."""
+        if not self._refused and self._spread != "pubs":
+            return False
+        known = self._with_refusals(piece.task, cut.barred)
+        if cut.member in known:
+            self.put(piece, known)
+            self.redirected = True
+            return True
+        if self._spread != "pubs":
+            return False
+        group = self._tasks[piece.task].group
+        home = self._homes.get(group, cut.member)
+        if home == cut.member or home in known:
+            self._homes[group] = cut.member
+            return False
+        self._kept.setdefault(home, {}).setdefault(cut.barred, Waiting()).put(piece)
+        return True
+
+    def _put_back(self, rest: Piece, cut: "_Cut", *, keep: bool) -> None:
+        if keep:
+            kept = self._kept.setdefault(cut.member, {})
+            kept.setdefault(cut.barred, Waiting()).put(rest)
+        else:
+            cut.waiting.put(rest, first=True)
+
+    def _with_refusals(self, task: int, barred: Barred) -> Barred:
+        kind = self._tasks[task].kind
+        if kind != barred.kind:
+            barred = replace(barred, kind=kind)
+        refused = self._refused.get(task)
+        if not refused or refused <= barred.never:
+            return barred
+        return replace(barred, never=barred.never | refused)
+
+
+@dataclass(slots=True)
+class _Cut:
+    """A shard in the making."""
+
+    room: Room
+    member: str
+    barred: Barred
+    waiting: Waiting
+    taken: list[Piece] = field(default_factory=list)
+    circuits: int = 0
+    payload_bytes: int = 0
+
+    def rows_left(self, bytes_each: int) -> int:
+        rows = self.room.circuits - self.circuits
+        if self.room.payload_bytes is not None and bytes_each:
+            rows = min(rows, (self.room.payload_bytes - self.payload_bytes) // bytes_each)
+        return rows if self.taken else max(1, rows)
+
+    def take(self, piece: Piece, bytes_each: int) -> None:
+        self.taken.append(piece)
+        self.circuits += piece.rows
+        self.payload_bytes += piece.rows * bytes_each

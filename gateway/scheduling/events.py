@@ -1,0 +1,253 @@
+"""What the scheduler is told, and what it answers."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from qiskit_gateway.policies.failure import Failure
+from qiskit_gateway.work.remaining import GivenUp
+from qiskit_gateway.work.tasks import Piece, Shard
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShardFinished:
+    """A job came back.
+
+    Attributes:
+        shard: Its number.
+        missing: Pieces of it that the provider did not deliver though nothing failed: short shots.
+        failed: Pieces of it that failed, each with the facts and the reason for people.
+    """
+
+    shard: int
+    missing: tuple[Piece, ...] = ()
+    failed: tuple[tuple[Piece, Failure, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShardFailed:
+    """A job failed as a whole, after whatever was tried on the same member."""
+
+    shard: int
+    failure: Failure
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShardRefused:
+    """A member cannot run some pieces of a shard; nothing was sent.
+
+    Attributes:
+        shard: Its number.
+        reasons: Why, by position of the piece in the shard. The others were not sent either.
+    """
+
+    shard: int
+    reasons: Mapping[int, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShardCancelled:
+    """A shard was cancelled on our own wish.
+
+    Attributes:
+        shard: Its number.
+        confirmed: Whether it is certain that it will not run: the provider said so, or never had
+            it. Otherwise its fate is unknown.
+    """
+
+    shard: int
+    confirmed: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShardLost:
+    """A shard of an earlier process cannot be fetched: a provider took it, or may have taken it.
+
+    Attributes:
+        shard: Its number.
+        reason: Why.
+    """
+
+    shard: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TryFailed:
+    """One try of a shard failed, and it is going to be tried again on the same member."""
+
+    shard: int
+    failure: Failure
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecallFailed:
+    """A shard was asked back, and goes on.
+
+    Attributes:
+        shard: Its number.
+        reason: Why, for people.
+        failure: What went wrong with asking; ``None`` where the provider answered and said no.
+    """
+
+    shard: int
+    reason: str
+    failure: Failure | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShardQueued:
+    """A provider says that a shard that is watched still waits in its queue."""
+
+    shard: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShardStarted:
+    """A provider has begun to run a shard that was watched."""
+
+    shard: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tick:
+    """Time has passed, or a slot may have become free."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stop:
+    """Give up all that is not done."""
+
+    reason: str
+
+
+Event = (
+    ShardFinished
+    | ShardFailed
+    | ShardRefused
+    | ShardCancelled
+    | ShardLost
+    | TryFailed
+    | RecallFailed
+    | ShardQueued
+    | ShardStarted
+    | Tick
+    | Stop
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submit:
+    """Submit a shard to a member, which is expected to cost so much."""
+
+    shard: Shard
+    member: str
+    price_usd: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fetch:
+    """Fetch a shard that an earlier process submitted to a member, or was about to."""
+
+    shard: Shard
+    member: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cancel:
+    """Cancel a shard that is in flight; its end is still to be reported."""
+
+    shard: int
+
+
+Unless = Literal["running", "perhaps running", "never"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recall:
+    """Ask a provider to cancel a shard, and go on waiting for its result until that is confirmed.
+
+    Attributes:
+        shard: Its number.
+        unless: When not to ask: if the provider says that it runs the job (``"running"``), if it
+            does not say that it does not (``"perhaps running"``), or ``"never"``.
+    """
+
+    shard: int
+    unless: Unless
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watch:
+    """Ask a provider from time to time if it runs a shard, and tell what it says."""
+
+    shard: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WakeAt:
+    """Send a :class:`Tick` at that time, in seconds of the loop's clock."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemberClosed:
+    """A member gets no work for a while: for the log.
+
+    Attributes:
+        member: Its name.
+        until: Until when, in seconds of the loop's clock; infinity for good.
+        reason: Why.
+    """
+
+    member: str
+    until: float
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FleetClosed:
+    """No member is well: work waits, and they are probed one at a time. For the log.
+
+    Attributes:
+        reason: Why the last of them is not.
+    """
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemberOpened:
+    """A member that was closed did a shard again: for the log."""
+
+    member: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Done:
+    """Nothing waits and nothing is in flight.
+
+    Attributes:
+        given_up: What was not done.
+        sent: Whether anything was ever sent.
+    """
+
+    given_up: tuple[GivenUp, ...] = field(default=())
+    sent: bool = True
+
+
+Instruction = (
+    Submit
+    | Fetch
+    | Cancel
+    | Recall
+    | Watch
+    | WakeAt
+    | MemberClosed
+    | MemberOpened
+    | FleetClosed
+    | Done
+)

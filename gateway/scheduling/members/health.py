@@ -1,0 +1,163 @@
+"""Which members of a fleet may be sent work: the breakers, seen from a run."""
+
+import math
+from collections.abc import Iterable
+
+from qiskit_gateway.policies.breaker import (
+    Admission,
+    BreakerPolicy,
+    BreakerState,
+    admits,
+    drop_probe,
+    may_eject,
+    poll,
+    record_failure,
+    record_probe,
+    record_success,
+    spare,
+)
+from qiskit_gateway.policies.failure import Failure
+from qiskit_gateway.scheduling.events import FleetClosed, Instruction, MemberClosed, MemberOpened
+from qiskit_gateway.scheduling.members.state import FleetStanding
+
+
+class Health:
+    """The breakers of the members that a run may use.
+
+    The states are the fleet's, shared by all runs over it; this only applies the policy to them.
+
+    Args:
+        members: Their names, in the fleet's order.
+        standing: What is known of the fleet.
+        policy: The rules.
+        probe_seconds: How long a probe may keep others waiting while no member is well.
+
+    Attributes:
+        lost: The members that are out for the rest of the run, and why: credentials.
+    """
+
+    def __init__(
+        self,
+        members: Iterable[str],
+        standing: FleetStanding,
+        policy: BreakerPolicy,
+        probe_seconds: float,
+    ) -> None:
+        self._names = tuple(members)
+        self._standings = {name: standing.of(name) for name in self._names}
+        self._ejected = standing.ejected
+        self._ill = standing.ill
+        self._policy = policy
+        self._probe_seconds = probe_seconds
+        self._next_probe = -math.inf
+        self._told_down = False
+        self._usable = self._names
+        self._known: frozenset[str] = frozenset()
+        self.lost: dict[str, str] = {}
+
+    def begin(self) -> None:
+        """Give members whose credentials were refused in an earlier run another chance."""
+        for name in self._ejected & self._standings.keys():
+            if self._standings[name].breaker.until == math.inf:
+                self._set(name, BreakerState(phase="half-open"))
+
+    def usable(self, now: float) -> tuple[str, ...]:
+        """Return the members that are not ejected, in the fleet's order.
+
+        The same object as before, where nothing changed.
+        """
+        for name in self._ejected & self._standings.keys():
+            self._set(name, poll(self._standings[name].breaker, now))
+            if self._standings[name].breaker.until == math.inf:
+                self.lost.setdefault(name, "its credentials were refused in another run")
+        if (ejected := self.ejected) != self._known:
+            self._known = ejected
+            self._usable = tuple(name for name in self._names if name not in ejected)
+        return self._usable
+
+    @property
+    def ejected(self) -> frozenset[str]:
+        """Return the members that get no work now."""
+        return frozenset(self._ejected & self._standings.keys())
+
+    @property
+    def ill(self) -> frozenset[str]:
+        """Return the members that are ejected, or have not done a shard since they were."""
+        return frozenset(self._ill & self._standings.keys())
+
+    def admits(self, member: str, now: float) -> Admission:
+        """Return how much work a member may be sent now.
+
+        While no member is well, one at a time is probed, unless a probe does not come back.
+        """
+        admission = admits(self._standings[member].breaker)
+        if admission == "one" and now < self._next_probe and self._waits_for_a_probe:
+            return "none"
+        return admission
+
+    def well(self, now: float) -> list[str]:
+        """Return the members that may be sent as much as they take, in the fleet's order."""
+        return [name for name in self.usable(now) if self.admits(name, now) == "all"]
+
+    @property
+    def _waits_for_a_probe(self) -> bool:
+        breakers = [standing.breaker for standing in self._standings.values()]
+        return all(one.phase != "closed" for one in breakers) and any(
+            one.probing for one in breakers
+        )
+
+    def sent(self, member: str, now: float) -> None:
+        """Note that a shard was sent."""
+        before = self._standings[member].breaker
+        if before.phase == "half-open":
+            self._next_probe = now + self._probe_seconds
+        self._set(member, record_probe(before))
+
+    def succeeded(self, member: str) -> Iterable[Instruction]:
+        """Note that a shard came back well."""
+        before = self._standings[member].breaker
+        self._standings[member].judge(failed=False)
+        after = record_success(before, self._policy)
+        self._set(member, after)
+        self._told_down = False
+        if before.phase == "half-open" and after.phase == "closed":
+            yield MemberOpened(member=member)
+
+    def learned_nothing(self, member: str) -> None:
+        """Note that a shard ended in a way that says nothing of the member's health."""
+        self._set(member, drop_probe(self._standings[member].breaker))
+
+    def failed(
+        self, member: str, failure: Failure, reason: str, now: float
+    ) -> Iterable[Instruction]:
+        """Note that a shard failed."""
+        before = self._standings[member].breaker
+        self._standings[member].judge(failed=True)
+        after = record_failure(before, failure, self._policy, now)
+        newly = after.phase == "open" and before.phase != "open"
+        if before.phase == "closed" and newly and not self._may_eject():
+            # Spared once: it is probed before it is ejected beyond the share of the fleet.
+            after = spare(after)
+        if failure.authentication:
+            self.lost[member] = reason
+        self._set(member, after)
+        if newly and after.phase == "open":
+            yield MemberClosed(member=member, until=after.until, reason=reason)
+        if not self._told_down and len(self.ill) == len(self._names):
+            self._told_down = True
+            yield FleetClosed(reason=reason)
+
+    def _may_eject(self) -> bool:
+        return may_eject(len(self.ejected), len(self._names), self._policy)
+
+    def next_opening(self, now: float) -> float:
+        """Return when the next member may be let in again; infinity if none ever is."""
+        untils = [self._standings[name].breaker.until for name in self.ejected]
+        if now < self._next_probe and self._waits_for_a_probe:
+            untils.append(self._next_probe)
+        return min(untils, default=math.inf)
+
+    def _set(self, member: str, state: BreakerState) -> None:
+        self._standings[member].breaker = state
+        (self._ejected.add if state.phase == "open" else self._ejected.discard)(member)
+        (self._ill.discard if state.phase == "closed" else self._ill.add)(member)

@@ -1,0 +1,195 @@
+"""What is known of each member of a fleet, and outlives every run over it.
+
+Plain data, changed by the schedulers of all runs over the fleet, all of which live in one event
+loop: slots in flight, health, learned speed, queue readings.
+"""
+
+import math
+from collections import deque
+from collections.abc import Callable
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
+from itertools import count
+from math import isfinite
+
+from qiskit_gateway.policies.breaker import BreakerState, drop_probe
+from qiskit_gateway.scheduling.members.allowances import Pot
+from qiskit_gateway.scheduling.members.speed import Speed
+from qiskit_gateway.scheduling.members.spending import Account
+from qiskit_gateway.work.tasks import NO_LOAD, Load
+
+_MINUTE = 60.0
+_RECENT_JOBS = 20
+_MANY = 1 << 30
+# How much the newest wait counts against all before it.
+_NEWEST = 0.5
+
+
+@dataclass(slots=True)
+class Standing:
+    """What is known of one member.
+
+    Attributes:
+        in_flight: The size of each job of ours there, by a key that no other job has.
+        turns: When the turn of each was expected to come, its queue waited out.
+        load: The sizes of those jobs together.
+        busy_since: Since when it has worked on the first of them: when the last one ended, or this
+            one was handed over, in seconds of the loop's clock.
+        speed: What its jobs taught.
+        breaker: Its health.
+        failure_rate: Share of its recent jobs that failed, in [0, 1].
+        queue_seconds: How long a job waits behind those of others, as last read, or as learned
+            from jobs of ours where it cannot be read.
+        pending_jobs: How many jobs of others are queued, as last read.
+        read_at: When that was, in seconds of the loop's clock.
+        wait_read: Whether the wait was ever read.
+        asked_at: When it was last tried to read its queue, with whatever outcome.
+        learned_at: When the wait was last learned from a job of ours.
+        watched_at: When such a job was last sent that is looked at while it waits.
+        submissions: When the jobs of the last minute were handed over, oldest first.
+        checked: Whether a member that was to be checked before its first job has been.
+    """
+
+    in_flight: dict[object, Load] = field(default_factory=dict)
+    turns: dict[object, float] = field(default_factory=dict)
+    load: Load = NO_LOAD
+    busy_since: float = 0.0
+    speed: Speed = field(default_factory=Speed)
+    breaker: BreakerState = field(default_factory=BreakerState)
+    failure_rate: float = 0.0
+    queue_seconds: float = 0.0
+    pending_jobs: float = 0.0
+    read_at: float = -math.inf
+    wait_read: bool = False
+    asked_at: float = -math.inf
+    learned_at: float = -math.inf
+    watched_at: float = -math.inf
+    submissions: deque[float] = field(default_factory=deque)
+    checked: bool = False
+
+    def take(self, key: object, load: Load, now: float) -> None:
+        """Note that a job was handed over."""
+        if not self.in_flight:
+            self.busy_since = now
+        self.in_flight[key] = load
+        self.turns[key] = now + self.queue_seconds
+        self.load = self.load.plus(load)
+        self.submissions.append(now)
+
+    def take_again(self, key: object, now: float) -> None:
+        """Note that a job that failed was handed over anew: it is the last in line."""
+        self.in_flight[key] = self.in_flight.pop(key)
+        del self.turns[key]
+        self.turns[key] = now + self.queue_seconds
+        self.busy_since = now
+
+    def worked_seconds(self, now: float) -> float:
+        """Return how long it has worked on the jobs in flight; negative before the first's turn."""
+        turn = next(iter(self.turns.values()), now)
+        return now - max(self.busy_since, turn)
+
+    def alone(self) -> "Standing":
+        """Return a copy in which the jobs in flight are those of others."""
+        return replace(
+            deepcopy(self),
+            in_flight={},
+            turns={},
+            load=NO_LOAD,
+            breaker=drop_probe(self.breaker),
+            pending_jobs=self.pending_jobs + len(self.in_flight),
+        )
+
+    def note_queue(
+        self, wait_seconds: float | None, pending_jobs: float | None, now: float
+    ) -> None:
+        """Note what was read of its queue; ``None`` is not known."""
+        self.asked_at = now
+        if wait_seconds is None and pending_jobs is None:
+            # A member that could not be asked is not thereby idle: what was last read stands.
+            return
+        self.read_at = now
+        if wait_seconds is not None:
+            self.queue_seconds = wait_seconds
+            self.wait_read = True
+        if pending_jobs is not None:
+            self.pending_jobs = pending_jobs
+
+    def learn_wait(self, least_seconds: float, most_seconds: float, now: float) -> None:
+        """Learn how long a job of ours waited behind those of others, if that cannot be read.
+
+        Args:
+            least_seconds: So long its provider said that it waits.
+            most_seconds: So long it took until it ran, or ended.
+            now: Seconds of the loop's clock.
+        """
+        if self.wait_read:
+            return
+        seen = min(max(self.queue_seconds, least_seconds), most_seconds)
+        share = _NEWEST if isfinite(self.learned_at) else 1.0
+        self.queue_seconds += share * (seen - self.queue_seconds)
+        self.learned_at = now
+
+    def judge(self, *, failed: bool) -> None:
+        """Note how a job ended."""
+        self.failure_rate += (failed - self.failure_rate) / _RECENT_JOBS
+
+    def submissions_left(self, per_minute: int | None, now: float) -> int:
+        """Return how many more jobs may be handed over now under a limit per minute."""
+        while self.submissions and self.submissions[0] + _MINUTE <= now:
+            self.submissions.popleft()
+        return _MANY if per_minute is None else per_minute - len(self.submissions)
+
+    def release(self, key: object, now: float, *, ran: bool = True) -> None:
+        """Note that a job is over; a second release of one key does nothing.
+
+        Args:
+            key: The job.
+            now: Seconds of the loop's clock.
+            ran: Whether the member has worked on it.
+        """
+        first = key == next(iter(self.in_flight), None)
+        load = self.in_flight.pop(key, None)
+        if load is not None:
+            del self.turns[key]
+            # Exactly none when it is empty, whatever rounding has added up to.
+            self.load = self.load.minus(load) if self.in_flight else NO_LOAD
+            if ran or first:
+                self.busy_since = now
+
+
+@dataclass(slots=True)
+class FleetStanding:
+    """What is known of a fleet.
+
+    Attributes:
+        members: The standings, by member.
+        ejected: The members whose breakers are open.
+        ill: The members whose breakers are not closed.
+        accounts: What was spent and is set aside, by identity of the budget.
+        pots: What was used of members' allotments and is set aside, by name of the allotment.
+        listeners: Told when a slot became free, by run.
+    """
+
+    members: dict[str, Standing] = field(default_factory=dict)
+    ejected: set[str] = field(default_factory=set)
+    ill: set[str] = field(default_factory=set)
+    accounts: dict[int, Account] = field(default_factory=dict)
+    pots: dict[str, Pot] = field(default_factory=dict)
+    listeners: list[Callable[[], None]] = field(default_factory=list)
+
+    def copy_into(self, other: "FleetStanding") -> None:
+        """Make another standing say the same; what then happens to either is nothing to the other.
+
+        Nobody listens to the copy, and jobs in flight are there as pending ones, as if of others.
+        """
+        other.members = {name: standing.alone() for name, standing in self.members.items()}
+        other.ejected, other.ill = set(self.ejected), set(self.ill)
+        other.accounts = {
+            key: Account(account.budget, account.ledger, count(_MANY))
+            for key, account in self.accounts.items()
+        }
+        other.pots = {name: pot.copied() for name, pot in self.pots.items()}
+
+    def of(self, member: str) -> Standing:
+        """Return the standing of a member, making it where it was never seen."""
+        return self.members.setdefault(member, Standing())

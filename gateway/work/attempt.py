@@ -1,0 +1,53 @@
+"""What is recorded of a run: every attempt, and where that is written down."""
+
+from dataclasses import dataclass
+
+from qiskit_gateway.work.tasks import Piece
+
+CHECK = -1
+"""In place of the number of a shard: a job by which a member is checked, ``Member(check=True)``."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Attempt:
+    """One try to run one shard on one member, as it is reported.
+
+    Attributes:
+        shard: Number of the shard in the run, or :data:`CHECK`.
+        member: Where.
+        number: Which try of the shard there, or which job of a check in the run, from 1.
+        pieces: What it covered; nothing in a check.
+        circuits: Circuits of the job.
+        shots: Shots of each circuit, as asked for.
+        job_id: The provider's id, where the provider took the job and gave one.
+        submitted_seconds: When it was handed over, in seconds from the start of the run.
+        accepted_seconds: When the provider had taken it; ``None`` if it did not.
+        finished_seconds: When its end was known; ``None`` while it runs.
+        price_usd: What it is expected to cost; 0 where the provider is known not to have taken it,
+            or to have cancelled it.
+        free_units: What it is expected to use of its member's allowance, in units of that.
+        outcome: ``"running"``, ``"done"``, ``"short"`` (something is missing), ``"failed"``,
+            ``"refused"`` (a verdict, nothing was sent), ``"unknown"`` (nobody knows whether the
+            provider took it), or ``"cancelled"``.
+        failure: What went wrong, for people.
+    """
+
+    shard: int
+    member: str
+    number: int
+    pieces: tuple[Piece, ...]
+    circuits: int
+    shots: int
+    job_id: str = ""
+    submitted_seconds: float = 0.0
+    accepted_seconds: float | None = None
+    finished_seconds: float | None = None
+    price_usd: float = 0.0
+    free_units: float = 0.0
+    outcome: str = "running"
+    failure: str = ""
+
+    @property
+    def costs(self) -> bool:
+        """Return whether it costs anything, money or part of an allowance."""
+        return bool(self.price_usd or self.free_units)

@@ -1,0 +1,52 @@
+"""What is known of each task before anything runs."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from io import BytesIO
+from typing import Any
+
+from qiskit.circuit import QuantumCircuit
+from qiskit.qpy import dump
+
+from qiskit_gateway.backends.fleet import Fleet
+from qiskit_gateway.backends.interface.batch import Program
+from qiskit_gateway.work.snapshots import Snapshots
+from qiskit_gateway.work.workload import Work
+
+
+def prepare(work: Work, fleet: Fleet, snapshots: Snapshots) -> Work:
+    """Return work with what is known of each task before anything runs.
+
+    Its circuits are copies from here on.
+    """
+    work = replace(work, programs=snapshots.of(work.programs))
+    # Where there is no other member to go to, the backend itself is the judge of options.
+    judged = work.options if len(fleet) > 1 else {}
+    weighs = any(member.limits.max_payload_bytes for member in fleet)
+    known: dict[tuple[int, int], tuple[dict[str, str], int]] = {}
+    tasks = []
+    for task, program in zip(work.tasks, work.programs, strict=True):
+        key = (id(program), task.shots)
+        if key not in known:
+            payload = _payload_bytes(program.circuit) if weighs else 0
+            known[key] = (_refusals(fleet, program, task.shots, judged), payload)
+        refusals, payload = known[key]
+        tasks.append(replace(task, refusals=refusals, payload_bytes=payload))
+    return replace(work, tasks=tuple(tasks))
+
+
+def _refusals(
+    fleet: Fleet, program: Program, shots: int, options: Mapping[str, Any]
+) -> dict[str, str]:
+    return {
+        member.name: reason
+        for member in fleet
+        if (reason := member.refusal(program, shots, options))
+    }
+
+
+def _payload_bytes(circuit: QuantumCircuit) -> int:
+    """Estimate what one circuit weighs as a provider is sent it: its size as QPY."""
+    buffer = BytesIO()
+    dump(circuit, buffer)
+    return buffer.tell()

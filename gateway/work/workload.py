@@ -1,0 +1,91 @@
+"""The work of one run, with everything the scheduler does not need to see."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qiskit_gateway.backends.interface.batch import Batch, Entry, Program
+from qiskit_gateway.backends.readout.outcomes import Outcome
+from qiskit_gateway.work.receipt import Receipt
+from qiskit_gateway.work.tasks import Piece, Shard, Task
+
+
+class Store(Protocol):
+    """Where the outcomes of a task go."""
+
+    def receive(
+        self, piece: Piece, outcomes: Sequence[Outcome], rng: np.random.Generator
+    ) -> Receipt:
+        """Write the outcomes of a piece, one per row, and say what did not arrive."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """What a run is to do.
+
+    Attributes:
+        tasks: As the scheduler sees them.
+        programs: The program of each task.
+        rows: The parameter rows of each task, shape ``(rows, parameters)``.
+        stores: Where the outcomes of each task go.
+        seed: The user's seed, or ``None``.
+        options: The user's options of ``backend.run``.
+        notes: What the report says of how the work was stated.
+    """
+
+    tasks: tuple[Task, ...]
+    programs: tuple[Program, ...]
+    rows: tuple[NDArray[np.float64], ...]
+    stores: tuple[Store, ...]
+    seed: int | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    def batch_of(self, shard: Shard, key: str) -> Batch:
+        """Return what a member is asked to run for a shard."""
+        return Batch(
+            entries=tuple(
+                Entry(
+                    program=self.programs[piece.task],
+                    rows=self.rows[piece.task][piece.row_start : piece.row_stop],
+                )
+                for piece in shard.pieces
+            ),
+            shots=shard.shots,
+            kept_shots=shard.pieces[0].shots,
+            seed=self._seed_of(shard),
+            options=self.options,
+            key=key,
+        )
+
+    def write(self, shard: Shard, outcomes: Sequence[Outcome]) -> Receipt:
+        """Put the outcomes of a shard into their places and say what did not arrive."""
+        rng = np.random.default_rng(self._entropy_of(shard, 1))
+        receipt = Receipt()
+        for piece, part in _parts(shard, outcomes):
+            receipt += self.stores[piece.task].receive(piece, part, rng)
+        return receipt
+
+    def _seed_of(self, shard: Shard) -> int | None:
+        """Return a seed that no other shard of the run has; 31 bits, as C simulators want it."""
+        if self.seed is None:
+            return None
+        return int(self._entropy_of(shard, 0).generate_state(1)[0]) & 0x7FFF_FFFF
+
+    def _entropy_of(self, shard: Shard, purpose: int) -> np.random.SeedSequence:
+        if self.seed is None:
+            return np.random.SeedSequence()
+        first = shard.pieces[0]
+        place = (first.task, first.row_start, first.shot_start, purpose)
+        return np.random.SeedSequence(self.seed, spawn_key=place)
+
+
+def _parts(shard: Shard, outcomes: Sequence[Outcome]) -> Iterator[tuple[Piece, Sequence[Outcome]]]:
+    start = 0
+    for piece in shard.pieces:
+        yield piece, outcomes[start : start + piece.rows]
+        start += piece.rows

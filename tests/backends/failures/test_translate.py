@@ -1,0 +1,422 @@
+"""Foreign exceptions become facts, and never carry a secret."""
+
+import importlib
+import inspect
+import json
+from concurrent.futures import CancelledError
+from types import SimpleNamespace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from qiskit.circuit.exceptions import CircuitError
+from qiskit.exceptions import QiskitError
+from qiskit.providers import JobError, JobTimeoutError
+from qiskit.transpiler.exceptions import TranspilerError
+
+from qiskit_gateway.backends.failures.errors import BackendError, Refused
+from qiskit_gateway.backends.failures.table import TABLE
+from qiskit_gateway.backends.failures.translate import redact, translate
+
+
+def foreign(name, base=Exception, **attributes):
+    """An exception of a package that is not installed: `package.Class`."""
+    module, _, own = name.rpartition(".")
+    kind = type(own, (base,), {"__module__": module})
+    exc = kind("it failed")
+    for key, value in attributes.items():
+        setattr(exc, key, value)
+    return exc
+
+
+def http(status, **headers):
+    response = SimpleNamespace(status_code=status, headers=headers)
+    return foreign("requests.exceptions.HTTPError", OSError, response=response)
+
+
+def aws(code, status=400, **headers):
+    response = {
+        "Error": {"Code": code, "Message": "no"},
+        "ResponseMetadata": {"HTTPStatusCode": status, "HTTPHeaders": headers},
+    }
+    return foreign("botocore.exceptions.ClientError", response=response)
+
+
+def facts(exc, phase="submit"):
+    error = translate(exc, phase=phase)
+    return error.transient, error.fault, error.submitted
+
+
+@pytest.mark.parametrize(
+    ("exc", "transient", "fault", "submitted"),
+    [
+        (TypeError("shots"), False, "caller", False),
+        (ValueError("shots"), False, "caller", False),
+        (MemoryError(), False, "caller", False),
+        (RecursionError("deep"), False, "caller", False),
+        (NotImplementedError(), False, "caller", False),
+        (TranspilerError("no"), False, "caller", False),
+        (CircuitError("no"), False, "caller", False),
+        (TimeoutError("slow"), True, "network", None),
+        (ConnectionRefusedError("no"), True, "network", False),
+        (ConnectionResetError("gone"), True, "network", None),
+        (ConnectionError("?"), True, "network", None),
+        (OSError("?"), True, "network", None),
+        (json.JSONDecodeError("garbled", "<html>", 0), True, "backend", None),
+        (JobError("failed"), None, "backend", None),
+        (JobTimeoutError("slow"), True, "backend", None),
+        (CancelledError(), None, "backend", None),
+        (KeyError("results"), None, "backend", None),
+        (QiskitError("?"), None, "backend", None),
+        (RuntimeError("?"), None, "backend", None),
+        (foreign("never.heard.Of"), None, "backend", None),
+        (http(400), False, "caller", False),
+        (http(404), False, "caller", False),
+        (http(409), None, "caller", False),
+        (http(422), False, "caller", False),
+        (http(500), True, "backend", None),
+        (http(503), True, "backend", None),
+        (http(524), True, "backend", None),
+        (http(None), True, "network", None),
+        (aws("ValidationException"), False, "caller", False),
+        (aws("ResourceNotFoundException", 404), False, "caller", False),
+        (aws("DeviceOfflineException", 424), True, "backend", False),
+        (aws("DeviceRetiredException", 410), False, "backend", False),
+        (aws("InternalServiceException", 500), True, "backend", None),
+        (aws("SomethingNew", 503), True, "backend", None),
+        (foreign("httpx.ConnectError"), True, "network", False),
+        (foreign("httpx.ReadTimeout"), True, "network", None),
+        (
+            foreign("azure.core.exceptions.HttpResponseError", status_code=500),
+            True,
+            "backend",
+            None,
+        ),
+        (foreign("qiskit_ionq.exceptions.IonQGateError", QiskitError), False, "caller", False),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, Exception) else "",
+)
+def test_facts_when_submitting(exc, transient, fault, submitted):
+    """Whether to try again, whose fault it is, and whether a job may exist all the same."""
+    assert facts(exc) == (transient, fault, submitted)
+
+
+@pytest.mark.parametrize("phase", ["collect", "cancel", "reattach"])
+def test_a_job_that_exists_was_submitted(phase):
+    """After submission the fate of the submission is known."""
+    for exc in (TimeoutError(), TypeError(), http(503), http(429)):
+        assert translate(exc, phase=phase).submitted is True
+
+
+@pytest.mark.parametrize("phase", ["collect", "cancel", "reattach"])
+def test_a_request_about_a_job_that_may_be_made_again_says_nothing_of_the_job(phase):
+    """The way to the provider is blocked, whatever blocks it; a job that failed is told apart."""
+    for exc in (TimeoutError(), http(503), http(429), aws("ThrottlingException")):
+        assert (translate(exc, phase=phase).transient, translate(exc, phase=phase).fault) == (
+            True,
+            "network",
+        )
+    for exc in (JobError("failed"), http(404), TypeError()):
+        assert translate(exc, phase=phase).fault != "network"
+
+
+@pytest.mark.parametrize(
+    "exc",
+    [
+        http(429),
+        aws("ThrottlingException"),
+        aws("ServiceQuotaExceededException", 402),
+        foreign("exa.common.errors.TooManyRequestsError"),
+    ],
+)
+def test_throttling(exc):
+    """Being asked for fewer requests is transient, and nothing was submitted."""
+    error = translate(exc, phase="submit")
+    assert (error.throttled, error.transient, error.submitted) == (True, True, False)
+    assert not error.authentication
+
+
+@pytest.mark.parametrize(
+    "exc",
+    [
+        http(401),
+        http(403),
+        aws("AccessDeniedException", 403),
+        aws("ExpiredTokenException", 400),
+        foreign("botocore.exceptions.NoCredentialsError"),
+        foreign("qiskit_ionq.exceptions.IonQCredentialsError"),
+        foreign("azure.core.exceptions.ClientAuthenticationError"),
+    ],
+)
+def test_refused_credentials(exc):
+    """Wrong keys stay wrong."""
+    error = translate(exc, phase="submit")
+    assert (error.authentication, error.transient, error.fault) == (True, False, "caller")
+
+
+@pytest.mark.parametrize(
+    ("exc", "seconds"),
+    [
+        (http(429, **{"Retry-After": "7"}), 7.0),
+        (http(503, **{"retry-after": "0.5"}), 0.5),
+        (http(503, **{"x-ms-retry-after-ms": "1500"}), 1.5),
+        (
+            http(
+                429,
+                **{
+                    "Retry-After": "Sun, 22 Nov 2026 15:01:00 GMT",
+                    "Date": "Sun, 22 Nov 2026 15:00:00 GMT",
+                },
+            ),
+            60.0,
+        ),
+        (http(429, **{"Retry-After": "Sun, 22 Nov 1998 15:01:00 GMT"}), None),
+        (http(429, **{"Retry-After": "soon"}), None),
+        (http(429, **{"Retry-After": "-3"}), None),
+        (http(429), None),
+        (foreign("some.Error", retry_after=12), 12.0),
+        (foreign("some.Error", retry_after=float("inf")), None),
+        (foreign("some.Error", headers={"RETRY-AFTER": 3}), 3.0),
+        (aws("ThrottlingException", 400, **{"retry-after": "4"}), 4.0),
+    ],
+)
+def test_retry_after(exc, seconds):
+    """Seconds, milliseconds and dates, wherever the provider put them."""
+    assert translate(exc, phase="submit").retry_after_seconds == seconds
+
+
+def test_a_backend_error_stays_as_it_is():
+    """What has been translated is not translated again."""
+    for error in (BackendError("x", transient=True), Refused({0: "too wide"})):
+        assert translate(error, phase="submit") is error
+
+
+def raised(outer, inner):
+    """The outer exception as raised from the inner one."""
+    try:
+        try:
+            raise inner
+        except type(inner) as cause:
+            raise outer from cause
+    except type(outer) as exc:
+        return exc
+
+
+def test_wrappers_are_opened():
+    """A class that says nothing takes its facts from its cause."""
+    assert facts(raised(QiskitError("failed"), http(503))) == (True, "backend", None)
+    assert facts(raised(RuntimeError("failed"), raised(QiskitError("x"), http(429))))[2] is False
+    assert facts(raised(ValueError("bad"), http(503))) == (False, "caller", False)
+    error = translate(raised(QiskitError("failed"), TimeoutError("slow")), phase="submit")
+    assert str(error) == "QiskitError: failed, because of TimeoutError: slow"
+    ionq = foreign("qiskit_ionq.exceptions.IonQRetriableError", _cause=http(429))
+    assert translate(ionq, phase="submit").throttled
+
+
+def test_a_connection_never_made_sent_nothing():
+    """Told from a connection that broke by what caused it; a lost answer outweighs both."""
+    outer = foreign("requests.exceptions.ConnectionError", OSError)
+    refused = raised(outer, foreign("urllib3.exceptions.NewConnectionError"))
+    assert facts(refused) == (True, "network", False)
+    broken = raised(outer, foreign("urllib3.exceptions.ProtocolError"))
+    assert facts(broken) == (True, "network", None)
+    never = foreign("urllib3.exceptions.NewConnectionError")
+    assert facts(raised(outer, raised(never, TimeoutError("no answer")))) == (True, "network", None)
+
+
+def test_circles_of_causes_end():
+    """Causes may form a circle."""
+    one, two = RuntimeError("one"), RuntimeError("two")
+    one.__cause__, two.__cause__ = two, one
+    assert facts(one) == (None, "backend", None)
+
+
+def test_texts_that_cannot_be_made():
+    """QiskitError of a number fails in str(); the class name is left."""
+
+    class MuteError(Exception):
+        def __str__(self):
+            raise TypeError
+
+    assert str(translate(MuteError(), phase="submit")) == "MuteError"
+    assert str(translate(QiskitError("a 'quoted' text"), phase="submit")).endswith(
+        "a 'quoted' text"
+    )
+    long = str(translate(ValueError("x y " * 10_000), phase="submit"))
+    assert len(long) == 600
+
+
+# Secrets
+
+HIDDEN = "q8Zr4TnB2LxW7yKc"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"Authorization: apiKey {HIDDEN}",
+        f"{{'Authorization': 'Bearer {HIDDEN}', 'x': 1}}",
+        f'"authorization":"{HIDDEN}"',
+        f"Authorization=Basic {HIDDEN}==",
+        f"Bearer {HIDDEN} was refused",
+        f"apiKey {HIDDEN}",
+        f"token={HIDDEN}",
+        f"IONQ_API_KEY={HIDDEN}",
+        f"api-key: '{HIDDEN}'",
+        f'{{"access_token": "{HIDDEN} {HIDDEN}"}}',
+        f"aws_secret_access_key = {HIDDEN}/{HIDDEN}+{HIDDEN}",
+        f"X-Api-Key: {HIDDEN}",
+        f"Set-Cookie: session={HIDDEN}",
+        f"Ocp-Apim-Subscription-Key: {HIDDEN}",
+        f"password: {HIDDEN}",
+        f"https://user:{HIDDEN}@example.com/path",
+        f"https://example.com/a?x=1&X-Amz-Signature={HIDDEN}&y=2",
+        f"https://example.com/a?sig={HIDDEN}",
+        f"IQM rejected {HIDDEN * 4}",
+        f"eyJhbGciOiJIUzI1NiJ9.{HIDDEN}.{HIDDEN}",
+    ],
+)
+def test_secrets_are_hidden(text):
+    """No part of a secret survives, wherever it stands."""
+    for said in (redact(text), str(translate(RuntimeError(text), phase="submit"))):
+        assert HIDDEN not in said
+        assert "[redacted]" in said
+
+
+def test_access_keys_of_aws_are_hidden():
+    """They are told by their form."""
+    assert redact("key AKIAIOSFODNN7EXAMPLE refused") == "key [redacted] refused"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "job 123e4567-e89b-12d3-a456-426614174000 failed",
+        "the token expired yesterday",
+        "basic simulator: unsupported gate",
+        "Number of qubits 31 is greater than maximum (24)",
+        "/opt/venvs/dev/lib/python3.11/site-packages/qiskit_something/long_0123456789_name.py",
+        "arn:aws:braket:us-east-1::device/qpu/ionq/Forte-1",
+    ],
+)
+def test_plain_texts_stay(text):
+    """What is no secret can still be read."""
+    assert redact(text) == text
+
+
+@given(st.text(max_size=300))
+def test_redacting_twice_changes_nothing_more(text):
+    """Redaction is stable, whatever the text."""
+    once = redact(text)
+    assert redact(once) == once
+
+
+def test_redaction_is_quick_on_hostile_texts():
+    """No text makes the patterns run away."""
+    for text in (
+        "a" * 10**6,
+        "token" * 10**5,
+        "api-" * 10**5,
+        "x://" * 10**5,
+        "authorization: " * 10**4,
+        "token" + " " * 10**5,
+        "eyJ" * 10**5,
+        "token='" * 10**5,
+    ):
+        assert len(redact(text)) <= 40_000
+
+
+# Every class that a provider's package defines is in the table by its own name.
+
+
+def defined_in(module_name):
+    module = pytest.importorskip(module_name)
+    return [
+        kind
+        for _, kind in inspect.getmembers(module, inspect.isclass)
+        if issubclass(kind, Exception)
+        and not issubclass(kind, Warning)
+        and kind.__module__.partition(".")[0] == module_name.partition(".")[0]
+    ]
+
+
+def assert_all_named(module_name):
+    kinds = defined_in(module_name)
+    missing = [
+        kind.__qualname__
+        for kind in kinds
+        if f"{kind.__module__.partition('.')[0]}.{kind.__name__}" not in TABLE
+    ]
+    assert kinds
+    assert not missing, f"give these a row in fault_table.py: {missing}"
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        "qiskit.exceptions",
+        "qiskit.providers.exceptions",
+        "qiskit.providers.basic_provider.exceptions",
+        "qiskit.transpiler.exceptions",
+        "qiskit.circuit.exceptions",
+    ],
+)
+def test_every_class_of_qiskit_is_in_the_table(module):
+    """A class that a new release adds fails here, not in somebody's run."""
+    assert_all_named(module)
+
+
+@pytest.mark.providers
+@pytest.mark.parametrize(
+    "module",
+    [
+        "qiskit_ionq.exceptions",
+        "qiskit_ibm_runtime.exceptions",
+        "qiskit_ibm_runtime.api.exceptions",
+        "qiskit_ibm_runtime.accounts.exceptions",
+        "qiskit_aer.aererror",
+        "qiskit_aer.noise.noiseerror",
+        "qiskit_braket_provider.exception",
+        "requests.exceptions",
+        "iqm.iqm_client.errors",
+        "iqm.station_control.client.authentication",
+        "iqm.qiskit_iqm.qiskit_to_iqm",
+        "exa.common.errors.station_control_errors",
+        "mqt.core.plugins.qiskit.exceptions",
+        "pytket.backends.backend_exceptions",
+    ],
+)
+def test_every_class_of_the_providers_is_in_the_table(module):
+    """The same for the packages that talk to machines."""
+    assert_all_named(module)
+
+
+@pytest.mark.providers
+def test_real_connections_refused():
+    """Nothing listens on this port, so nothing was sent."""
+    requests = pytest.importorskip("requests")
+    with pytest.raises(requests.ConnectionError) as caught:
+        requests.post("http://127.0.0.1:9/jobs", json={}, timeout=2)
+    assert facts(caught.value) == (True, "network", False)
+
+
+@pytest.mark.providers
+def test_real_errors_of_ionq():
+    """A refused job tells the status, and its text is the message without headers or body."""
+    errors = importlib.import_module(pytest.importorskip("qiskit_ionq.exceptions").__name__)
+    headers = {"Retry-After": "9", "Set-Cookie": HIDDEN}
+    fatal = errors.IonQAPIError("out of credit", 402, headers, HIDDEN, "payment")
+    error = translate(fatal, phase="submit")
+    assert (str(error), error.transient) == ("IonQAPIError: out of credit", False)
+    busy = errors.IonQAPIError("slow down", 429, headers, HIDDEN, "rate")
+    error = translate(errors.IonQRetriableError(busy), phase="submit")
+    assert (error.throttled, error.retry_after_seconds, error.submitted) == (True, 9.0, False)
+
+
+@pytest.mark.providers
+def test_real_errors_of_qdk():
+    """qdk's errors live in a module called "module"."""
+    pytest.importorskip("qdk")
+    from qdk._native import QSharpError
+
+    assert facts(QSharpError("bad program")) == (False, "caller", False)

@@ -1,0 +1,138 @@
+"""What is remembered of members."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from qiskit_gateway.scheduling.members.profile import Terms, guess_seconds
+from qiskit_gateway.scheduling.members.speed import Speed
+from qiskit_gateway.scheduling.members.state import FleetStanding, Standing
+from qiskit_gateway.work.tasks import Load
+
+seconds = st.floats(0.001, 10)
+
+
+@given(seconds, seconds, st.floats(1e-6, 1e-2))
+def test_a_speed_is_learned_from_unlike_jobs(overhead, circuit, shot):
+    """After jobs of unlike sizes the time of another is foretold to a fifth."""
+    speed = Speed()
+    for circuits, shots in [(1, 100), (10, 100), (3, 5000), (30, 1000), (1, 9000), (20, 100)] * 5:
+        total = circuits * shots
+        speed.observe(circuits, total, overhead + circuits * circuit + total * shot)
+
+    expected = overhead + 15 * circuit + 15 * 2000 * shot
+
+    assert speed.seconds(15, 15 * 2000) == pytest.approx(expected, rel=0.2)
+
+
+@given(st.integers(1, 300), st.integers(1, 10_000), seconds, st.integers(1, 5))
+def test_one_size_of_job_is_read_as_cost_per_circuit(circuits, shots, total, jobs):
+    """Where all jobs were alike, the next alike takes as long, and half of one half as long."""
+    speed = Speed()
+    for _ in range(jobs):
+        speed.observe(circuits, circuits * shots, total)
+
+    assert speed.seconds(circuits, circuits * shots) == pytest.approx(total, rel=0.05)
+    assert speed.seconds(circuits / 2, circuits * shots / 2) == pytest.approx(total / 2, rel=0.1)
+
+
+@given(st.lists(st.tuples(st.integers(1, 99), st.integers(1, 999), st.floats(0, 9)), max_size=30))
+def test_no_part_of_a_speed_is_negative(jobs):
+    """Whatever was seen, no cost is below zero."""
+    speed = Speed()
+    for circuits, shots, total in jobs:
+        speed.observe(circuits, circuits * shots, total)
+
+    assert min(speed.overhead_seconds, speed.circuit_seconds, speed.shot_seconds) >= 0
+
+
+def test_a_slot_is_released_once():
+    """A second release of one job changes nothing."""
+    standing = Standing()
+    standing.take("x", Load(5, 50), now=0.0)
+    standing.take("y", Load(7, 70), now=0.0)
+
+    standing.release("x", now=4.0)
+    standing.release("x", now=9.0)
+
+    assert list(standing.in_flight) == ["y"]
+    assert standing.load == Load(7, 70)
+    assert standing.busy_since == 4.0
+
+
+def test_a_member_never_seen_is_thought_to_be_like_the_others():
+    """Its guess is that of the middle member; with nobody seen there is none."""
+    known = [Speed(circuit_seconds=value, shot_seconds=0.0, jobs=1) for value in (1.0, 2.0, 9.0)]
+    terms = Terms(name="new")
+
+    guess = guess_seconds([*known, Speed()])
+
+    assert guess_seconds([Speed()]) is None
+    assert guess == Load(2.0, 0.0)
+    assert terms.seconds(Standing(), Load(3, 300), guess) == 6.0
+
+
+def test_jobs_are_counted_by_every_limit():
+    """A load above a member's circuits and shots is so many jobs there."""
+    terms = Terms(name="a", max_circuits=10, max_shots=100)
+
+    assert terms.jobs(Load(1, 50)) == 1
+    assert terms.jobs(Load(40, 40 * 250)) == 10
+
+
+@pytest.mark.parametrize(
+    ("terms", "queue", "jobs", "free"),
+    [
+        (Terms(name="a", max_in_flight=3), 0.0, 2, 1),
+        (Terms(name="a", overlaps=False), 600.0, 0, 1),
+        (Terms(name="a", overlaps=False), 600.0, 1, 0),
+        (Terms(name="a"), 0.0, 1, 1),
+        (Terms(name="a"), 0.0, 2, 0),
+        (Terms(name="a"), 30.0, 9, 1),
+        (Terms(name="a"), 30.0, 30, 0),
+    ],
+)
+def test_jobs_in_flight_bridge_the_queue_where_nobody_says_how_many(terms, queue, jobs, free):
+    """Enough jobs are in flight to keep a member busy while others wait in its queue."""
+    standing = FleetStanding().of("a")
+    standing.queue_seconds = queue
+    standing.speed = Speed(circuit_seconds=2.0, jobs=1)
+    for number in range(jobs):
+        standing.take(number, Load(1, 10), now=0.0)
+
+    assert terms.free_slots(standing, now=0.0) == free
+
+
+@given(st.floats(0, 1e6), st.integers(1, 5))
+def test_a_slot_of_the_minute_is_free_when_it_was_said_to_be(now, per_minute):
+    """At the time for which the alarm is set there is room, however the sum was rounded."""
+    standing = Standing()
+    for key in range(per_minute):
+        standing.take(key, Load(1, 1), now)
+
+    assert standing.submissions_left(per_minute, now) == 0
+    assert standing.submissions_left(per_minute, standing.submissions[0] + 60) > 0
+
+
+@given(st.lists(st.tuples(st.floats(0, 1e4), st.floats(0, 100)), min_size=1))
+def test_a_learned_wait_is_between_the_waits_that_were_seen(waits):
+    """No wait is thought to be shorter than all that were seen, or longer; the newest counts half."""
+    standing = Standing()
+    for number, (least, more) in enumerate(waits):
+        before = standing.queue_seconds
+        standing.learn_wait(least, least + more, float(number))
+        seen = min(max(before, least), least + more)
+        newest = seen if number == 0 else (before + seen) / 2
+        assert standing.queue_seconds == pytest.approx(newest)
+
+    lowest, highest = min(least for least, _ in waits), max(sum(wait) for wait in waits)
+    assert lowest - 1e-6 <= standing.queue_seconds <= highest + 1e-6
+
+
+def test_a_wait_that_can_be_read_is_not_learned():
+    """What a provider tells of its queue stands, whatever our own jobs met."""
+    standing = Standing()
+    standing.note_queue(30.0, None, 0.0)
+    standing.learn_wait(500.0, 600.0, 1.0)
+
+    assert standing.queue_seconds == 30.0

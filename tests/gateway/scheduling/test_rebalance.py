@@ -1,0 +1,254 @@
+"""What waits at members is taken back where others would end it sooner; nothing else is."""
+
+import random
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from qiskit import QuantumCircuit
+from worlds import World, assert_tiled, terms
+
+from qiskit_gateway import simulate
+from qiskit_gateway.backends import Limits, Pricing, SimulatedMember
+from qiskit_gateway.policies import (
+    BreakerPolicy,
+    RecallPolicy,
+    RetryPolicy,
+    cheapest,
+    fastest,
+    round_robin,
+)
+from qiskit_gateway.scheduling.events import Recall, ShardCancelled, ShardFinished
+from qiskit_gateway.scheduling.members.state import FleetStanding, Standing
+from qiskit_gateway.scheduling.rebalance import level_seconds, surplus
+from qiskit_gateway.scheduling.scheduler import Scheduler
+from qiskit_gateway.work.tasks import Load, Task
+
+NAMES = ("a", "b", "c")
+RULES = RecallPolicy()
+members = st.lists(st.tuples(st.floats(0, 100), st.floats(0.01, 10)), min_size=1, max_size=6).map(
+    lambda found: tuple(np.array(column) for column in zip(*found, strict=True))
+)
+jobs = st.lists(st.tuples(st.floats(0.1, 1000), st.integers(1, 50)), min_size=1, max_size=30)
+
+
+@given(members, st.floats(0.1, 1e4))
+def test_at_the_level_all_the_work_is_done(found, circuits):
+    """What members have done by the level, each from when it could begin, is all of the work."""
+    base, slope = found
+
+    level = level_seconds(base, slope, circuits)
+
+    assert (np.maximum(0, level - base) / slope).sum() == pytest.approx(circuits, rel=1e-6)
+
+
+@given(members, jobs, st.floats(0, 1000))
+@settings(deadline=None)
+def test_what_stays_ends_not_much_later_than_what_is_taken_would(found, waiting, circuits):
+    """One job fewer taken back would leave one that others would end much sooner, and no more is."""
+    base, slope = found
+    ends = sorted(waiting, reverse=True)
+
+    many = surplus(ends, base, slope, circuits, RULES)
+
+    def much_later(count):
+        level = level_seconds(base, slope, circuits + sum(size for _, size in ends[:count]))
+        return ends[count - 1][0] > RULES.gain_times * level + RULES.gain_seconds
+
+    assert all(much_later(count) for count in range(1, many + 1))
+    assert many == len(ends) or not much_later(many + 1)
+
+
+class Fickle(World):
+    """Members that give back all that is asked of them, and whose queues are never as they were."""
+
+    def __init__(self, dice, tasks, members, policy):
+        self.dice, self.standing = dice, FleetStanding()
+        self.waver()
+        scheduler = Scheduler(tasks, members, policy, standing=self.standing)
+        by_name = {one.name: one for one in members}
+        super().__init__(scheduler, self.standing, policy, by_name, list(tasks))
+        self.back: set[int] = set()
+
+    def waver(self):
+        for name in NAMES:
+            standing = self.standing.of(name)
+            standing.queue_seconds = self.dice.choice([0.0, 10.0, 300.0, 5000.0])
+
+    def asked(self, instruction):
+        if isinstance(instruction, Recall):
+            self.push(self.now, ShardCancelled(shard=instruction.shard, confirmed=True))
+
+    def next(self):
+        self.waver()
+        return super().next()
+
+    def book(self, shard, event):
+        if isinstance(event, ShardCancelled):
+            self.back.add(shard.index)
+        super().book(shard, event)
+
+    def live(self):
+        """Return the members that gave work back, by row and in order."""
+        self.run(lambda one: ShardFinished(shard=one.shard.index), lambda _: 400.0)
+        givers: dict[tuple[int, int], list[str]] = {}
+        for submit in (one for one in self.submits if one.shard.index in self.back):
+            for piece in submit.shard.pieces:
+                for row in range(piece.row_start, piece.row_stop):
+                    givers.setdefault((piece.task, row), []).append(submit.member)
+        return givers
+
+
+@given(st.integers(0, 1 << 40), st.sampled_from([fastest, round_robin, cheapest]))
+@settings(max_examples=100, deadline=None)
+def test_work_that_is_taken_back_for_others_comes_to_rest(seed, preset):
+    """However estimates change it is taken back once, or from each member once, and is then done."""
+    dice = random.Random(seed)
+    tasks = [Task(index=n, rows=dice.randint(1, 30), shots=10, group=n) for n in range(2)]
+    members = [
+        terms(name, i, max_circuits=dice.choice([1, 4]), max_in_flight=dice.choice([None, 1, 3]))
+        for i, name in enumerate(NAMES)
+    ]
+    policy = preset(recall=RecallPolicy(idle="always", overdue="never"))
+    world = Fickle(dice, tasks, members, policy)
+
+    givers = world.live()
+
+    assert_tiled(tasks, world.done)
+    assert all(len(names) == len(set(names)) for names in givers.values())
+    if preset is fastest:
+        assert all(len(names) == 1 for names in givers.values())
+
+
+def test_a_job_that_is_handed_over_anew_is_the_last_in_line():
+    """What failed queues again: the member works on the next one, and was not slow over this one."""
+    standing = Standing(queue_seconds=60.0)
+    standing.take("x", Load(1, 10), now=0.0)
+    standing.take("y", Load(1, 10), now=10.0)
+
+    standing.take_again("x", now=65.0)
+
+    assert list(standing.in_flight) == ["y", "x"]
+    assert standing.worked_seconds(now=70.0) == 0.0
+
+
+def test_a_job_that_never_ran_says_nothing_of_when_the_one_before_it_began():
+    """A cancelled job that was behind another does not shorten the time of that one."""
+    standing = Standing()
+    standing.take("x", Load(1, 10), now=0.0)
+    standing.take("y", Load(1, 10), now=0.0)
+
+    standing.release("y", now=50.0, ran=False)
+
+    assert standing.worked_seconds(now=80.0) == 80.0
+
+
+def work(rows):
+    circuit = QuantumCircuit(1, 1)
+    circuit.measure(0, 0)
+    return [(circuit, np.zeros((rows, 0)))]
+
+
+def done(found):
+    return sum(use.circuits for use in found.members.values())
+
+
+def test_a_failed_job_does_not_queue_again_while_others_could_run_it():
+    """A retry behind a long queue goes to a member without one."""
+    fleet = [
+        SimulatedMember("queued", queue_seconds=500.0, circuit_seconds=1.0, failure_rate=1.0),
+        SimulatedMember("idle", circuit_seconds=30.0, limits=Limits(max_circuits=1)),
+    ]
+
+    found = simulate(fleet, work(40), seed=1)
+
+    assert found.given_up == ()
+    assert found.members["queued"].failures > 0
+    assert found.makespan_seconds < 1500  # 1200 alone; each further try there would be 500 more.
+
+
+@pytest.mark.parametrize("at", range(60, 120, 10))
+def test_what_failed_is_not_tried_again_as_it_is_where_that_would_end_last(at):
+    """Others share the large job of a slow member that failed late, so that all end together."""
+    slow = SimulatedMember("slow", circuit_seconds=4.0, outages=[(at, at + 0.5)])
+    fleet = [slow, *(SimulatedMember(f"fast{i}", circuit_seconds=1.0) for i in range(3))]
+
+    found = simulate(fleet, work(400), policy=fastest(), seed=1)
+
+    failed = [one for one in found.shards if not one.succeeded]
+    lost = sum(one.finished_seconds - one.started_seconds for one in failed) / 4
+    assert lost
+    assert found.makespan_seconds <= 1.03 * (400 + lost) / (3 + 1 / 4)
+
+
+def test_what_may_not_move_is_tried_again_where_it_is():
+    """That others would do it sooner is no reason to give it up."""
+    queued = SimulatedMember("a", circuit_seconds=1.0, queue_seconds=100.0, outages=[(150, 150.5)])
+    fleet = [queued, SimulatedMember("b", circuit_seconds=1.0)]
+
+    found = simulate(fleet, work(400), policy=fastest(retry=RetryPolicy(max_moves=0)), seed=1)
+
+    assert found.members["a"].failures == 1
+    assert found.given_up == ()
+
+
+@pytest.mark.parametrize("priced", [False, True])
+def test_what_waits_at_a_dead_member_is_left_to_it_only_where_nothing_is_paid(priced):
+    """Nobody answers: free work is run elsewhere soon, priced work is not paid for twice so soon."""
+    pricing = Pricing(per_shot=0.001) if priced else None
+    fleet = [
+        SimulatedMember(
+            "dead", queue_seconds=60.0, circuit_seconds=1.0, pricing=pricing, outages=[(50, 1e5)]
+        ),
+        SimulatedMember("well", circuit_seconds=1.0, pricing=pricing),
+    ]
+
+    found = simulate(fleet, work(200), seed=1, shots=10)
+
+    assert found.given_up == ()
+    assert done(found) == 200
+    assert (found.makespan_seconds < 300) != priced
+
+
+def test_members_that_all_have_a_queue_are_kept_busy():
+    """Before any speed is known a queue gets enough, and what a slow one has too much is taken back."""
+    fleet = [
+        SimulatedMember("fast", queue_seconds=60.0, circuit_seconds=0.2),
+        SimulatedMember("slow", queue_seconds=60.0, circuit_seconds=2.0),
+    ]
+
+    found = simulate(fleet, work(2000), seed=1)
+
+    least = 60 + 2000 / (1 / 0.2 + 1 / 2.0)
+    assert done(found) == 2000
+    assert found.makespan_seconds < 1.1 * least
+
+
+def test_without_recall_a_queue_gets_little_before_its_speed_is_known():
+    """Where nothing may be taken back, a slow member is not given what it would take long over."""
+    fleet = [
+        SimulatedMember("slow", queue_seconds=60.0, circuit_seconds=50.0),
+        SimulatedMember("fast", queue_seconds=60.0, circuit_seconds=0.2),
+    ]
+    policy = fastest(recall=RecallPolicy(idle="never"))
+
+    found = simulate(fleet, work(200), seed=1, policy=policy)
+
+    assert found.members["slow"].circuits <= 200 / 2 / 12 * 2 + 16
+
+
+def test_work_that_failed_at_a_well_member_does_not_wait_for_an_ill_one():
+    """It is tried again there, though another is left that did not fail at it, but is down."""
+    fleet = [
+        SimulatedMember(
+            "well", circuit_seconds=1.0, failure_rate=0.3, limits=Limits(max_circuits=5)
+        ),
+        SimulatedMember("down", circuit_seconds=1.0, outages=[(5, 1e6)]),
+    ]
+
+    policy = fastest(breaker=BreakerPolicy(failures=20))
+    found = simulate(fleet, work(300), seed=3, policy=policy)
+
+    assert found.given_up == ()
+    assert found.makespan_seconds < 1000
