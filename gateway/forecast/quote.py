@@ -209,7 +209,7 @@ class Quote:
         yield from map(Remark, self.notes)
 
 
-def quoted(fleet: Fleet, policy: Policy, work: Work) -> Quote:
+def quote_run(fleet: Fleet, policy: Policy, work: Work) -> Quote:
     """Return what a run would do. It blocks until that is known, and sends nothing.
 
     Args:

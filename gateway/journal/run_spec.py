@@ -145,7 +145,7 @@ def _holds_secret(value: Any) -> bool:
     return isinstance(value, str) and redact(value) != value
 
 
-def stated_pub(
+def record_pub(
     circuit: QuantumCircuit, values: BindingsArray, amount: float, observables: Any = None
 ) -> StatedPub:
     """Return a PUB as it is written down."""

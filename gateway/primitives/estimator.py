@@ -18,22 +18,22 @@ from qiskit_gateway.backends.fleet import Backends
 from qiskit_gateway.backends.interface.batch import Program
 from qiskit_gateway.forecast.quote import Quote
 from qiskit_gateway.journal.journal import Journal
-from qiskit_gateway.journal.run_spec import Statement, bindings_of, stated_pub
+from qiskit_gateway.journal.run_spec import Statement, bindings_of, record_pub
 from qiskit_gateway.policies.policy import Policy
 from qiskit_gateway.primitives.job import RouterJob
 from qiskit_gateway.primitives.options import (
     Routed,
-    checked_run_options,
-    checked_seed,
-    made_options,
-    stated_options,
+    parse_options,
+    parse_run_options,
+    parse_seed,
+    record_options,
 )
 from qiskit_gateway.primitives.router import Plan
 from qiskit_gateway.results.coverage import Coverage
 from qiskit_gateway.results.estimator_store import BasisStore, EstimatorStore, Section, Share
 from qiskit_gateway.results.observables import Observables, Part, parts_of, row_groups
 from qiskit_gateway.results.pauli_sums import BlockSums
-from qiskit_gateway.results.shot_allocation import allocated, shots_for
+from qiskit_gateway.results.shot_allocation import allocate_shots, shots_for
 from qiskit_gateway.work.pubs import parameter_rows
 from qiskit_gateway.work.tasks import Task
 from qiskit_gateway.work.workload import Work
@@ -108,7 +108,7 @@ class RouterEstimator(Routed[EstimatorOptions], BaseEstimatorV2):
         options: EstimatorOptions | Mapping[str, Any] | None = None,
         journal: Journal | str | PathLike[str] | None = None,
     ) -> None:
-        made = made_options(EstimatorOptions, options)
+        made = parse_options(EstimatorOptions, options)
         super().__init__(backends, backend, policy=policy, journal=journal, options=made)
 
     @property
@@ -132,7 +132,7 @@ class RouterEstimator(Routed[EstimatorOptions], BaseEstimatorV2):
             ValueError: If a PUB's values, shape or precision cannot be.
             JournalError: If there is a journal, and it cannot hold the run.
         """
-        coerced, options = self._coerced(pubs, precision), self._options
+        coerced, options = self._coerce_pubs(pubs, precision), self._options
         return self._router.start(_plan(coerced, options), lambda: _statement(coerced, options))
 
     def quote(self, pubs: Iterable[EstimatorPubLike], *, precision: float | None = None) -> Quote:
@@ -153,7 +153,7 @@ class RouterEstimator(Routed[EstimatorOptions], BaseEstimatorV2):
             TypeError: As for :meth:`run`.
             ValueError: As for :meth:`run`.
         """
-        work, _ = _plan(self._coerced(pubs, precision), self._options)
+        work, _ = _plan(self._coerce_pubs(pubs, precision), self._options)
         return self._router.quote(work)
 
     def resume(self, job_id: str) -> RouterJob:
@@ -170,9 +170,9 @@ class RouterEstimator(Routed[EstimatorOptions], BaseEstimatorV2):
             JournalError: If there is no journal, no such run in it, another process works on it,
                 or it cannot be read.
         """
-        return self._router.resume(job_id, "estimator", _restated)
+        return self._router.resume(job_id, "estimator", _plan_again)
 
-    def _coerced(
+    def _coerce_pubs(
         self, pubs: Iterable[EstimatorPubLike], precision: float | None
     ) -> list[EstimatorPub]:
         if precision is None:
@@ -192,20 +192,20 @@ def _plan(pubs: list[EstimatorPub], options: EstimatorOptions) -> Plan:
 
 def _statement(pubs: list[EstimatorPub], options: EstimatorOptions) -> Statement:
     stated = [
-        stated_pub(pub.circuit, pub.parameter_values, _precision_of(pub), pub.observables.tolist())
+        record_pub(pub.circuit, pub.parameter_values, _precision_of(pub), pub.observables.tolist())
         for pub in pubs
     ]
-    return Statement(kind="estimator", pubs=tuple(stated), options=stated_options(options))
+    return Statement(kind="estimator", pubs=tuple(stated), options=record_options(options))
 
 
-def _restated(statement: Statement) -> Plan:
+def _plan_again(statement: Statement) -> Plan:
     pubs = [
         EstimatorPub(
             pub.circuit, ObservablesArray(pub.observables), bindings_of(pub), float(pub.amount)
         )
         for pub in statement.pubs
     ]
-    return _plan(pubs, made_options(EstimatorOptions, statement.options))
+    return _plan(pubs, parse_options(EstimatorOptions, statement.options))
 
 
 class _Plan:
@@ -224,8 +224,8 @@ class _Plan:
         self._abelian = bool(options.abelian_grouping)
         self._by_weight = options.shot_allocation == "by_weight"
         self._upper_bound = options.stds == "upper_bound"
-        self._seed = checked_seed(options.seed_simulator)
-        self._options = checked_run_options(options.run_options)
+        self._seed = parse_seed(options.seed_simulator)
+        self._options = parse_run_options(options.run_options)
         if self._options.get("meas_level", 2) != 2:
             raise ValueError("an estimator needs bits: run_options must not ask for meas_level 1")
         self._tasks: list[Task] = []
@@ -258,7 +258,7 @@ class _Plan:
             parts = parts_of(observables, group.observables, abelian=self._abelian)
             each = [shots] * len(parts)
             if self._by_weight and parts:
-                each, equal = allocated(parts, len(group.observables), _precision_of(pub))
+                each, equal = allocate_shots(parts, len(group.observables), _precision_of(pub))
                 saving.add(len(group.rows), each, equal)
             for part, needed in zip(parts, each, strict=True):
                 users.setdefault((part.basis, needed), []).append((number, part))

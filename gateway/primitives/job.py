@@ -26,7 +26,7 @@ _FINAL = frozenset({JobStatus.DONE, JobStatus.CANCELLED, JobStatus.ERROR})
 
 
 class RouterJob(BasePrimitiveJob[PrimitiveResult[Any], JobStatus]):
-    """A run over a fleet, going on in the background.
+    """A run over a fleet, in the background.
 
     ``job.result()`` blocks until it is over; ``await job`` does not block, on asyncio and on
     trio. Once the run is over the job can be pickled.
@@ -150,23 +150,23 @@ class RouterJob(BasePrimitiveJob[PrimitiveResult[Any], JobStatus]):
         return JobStatus.ERROR if self._future.exception() else JobStatus.DONE
 
     def done(self) -> bool:
-        """Return whether the run has ended well."""
+        """The run ended without loss."""
         return self.status() == JobStatus.DONE
 
     def running(self) -> bool:
-        """Return whether the run goes on, on some provider."""
+        """A provider has taken some of the work, and the run goes on."""
         return self.status() == JobStatus.RUNNING
 
     def cancelled(self) -> bool:
-        """Return whether the run was cancelled."""
+        """The run was cancelled."""
         return self.status() == JobStatus.CANCELLED
 
     def in_final_state(self) -> bool:
-        """Return whether the run is over, whatever its end."""
+        """The run is over: done, failed or cancelled."""
         return self.status() in _FINAL
 
     def error_message(self) -> str | None:
-        """Return why the run failed, or ``None`` if it did not or goes on."""
+        """The reason why the run failed; ``None`` if it did not, or is not over."""
         error = self._future.exception() if self._future.done() else None
         return None if error is None else str(error)
 
@@ -189,12 +189,12 @@ class RouterJob(BasePrimitiveJob[PrimitiveResult[Any], JobStatus]):
         return True
 
     def progress(self) -> Progress:
-        """Return how far the run is: circuits and shots done, running and waiting."""
+        """Count circuits and shots: done, running, waiting."""
         run = self._run
         return self._kept["progress"] if run is None else ENGINE.call(run.progress)
 
     def partial_result(self) -> PrimitiveResult[Any]:
-        """Return what has arrived so far, in the form of the result.
+        """Return the part that has arrived so far, in the form of the result.
 
         PUBs that are not complete say so in their metadata, under ``received_shots``: how many
         of the shots of each row are real.
@@ -204,14 +204,14 @@ class RouterJob(BasePrimitiveJob[PrimitiveResult[Any], JobStatus]):
         return ENGINE.call(self._make_result)
 
     def report(self) -> Report:
-        """Return every attempt so far: where, when, at what price, and how it ended."""
+        """List every attempt so far: member, times, price, outcome."""
         run = self._run
         return self._kept["report"] if run is None else ENGINE.call(lambda: _report(run))
 
     # -- pickling ----------------------------------------------------------------------------
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return what of a finished job is kept; waits for the end as Qiskit's own jobs do."""
+        """Wait for the end, as Qiskit's own jobs do, and keep result, report and progress."""
         self._future.exception()
         return {
             "job_id": self.job_id(),

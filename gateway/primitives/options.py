@@ -1,4 +1,4 @@
-"""What both primitives are made of: a router, and options that may be changed at any time."""
+"""Options of both primitives, and the base class that holds them beside a router."""
 
 from collections.abc import Mapping
 from dataclasses import fields
@@ -31,7 +31,7 @@ _OWN_OPTIONS = {
 
 
 class Routed(Generic[Options]):
-    """What both primitives are made of: a router, and options that may be changed at any time.
+    """Base class of both primitives: a router, and options that may change between runs.
 
     Args:
         backends: A fleet, or anything that makes one.
@@ -84,7 +84,7 @@ class Routed(Generic[Options]):
 
 
 def _one_of(backends: Backends | None, backend: BackendV2 | None) -> Backends:
-    """Return what to run on, by either of its names.
+    """Take the backends from whichever of the two arguments holds them.
 
     Raises:
         TypeError: If both or none are given.
@@ -98,8 +98,8 @@ def _one_of(backends: Backends | None, backend: BackendV2 | None) -> Backends:
     return given[0]
 
 
-def made_options(kind: type[Options], given: "Options | Mapping[str, Any] | None") -> Options:
-    """Return options of a kind from an instance of it, a mapping, or nothing.
+def parse_options(kind: type[Options], given: "Options | Mapping[str, Any] | None") -> Options:
+    """Make options from an instance, a mapping, or nothing.
 
     Raises:
         TypeError: If a key is not known, or ``given`` is neither.
@@ -117,8 +117,8 @@ def made_options(kind: type[Options], given: "Options | Mapping[str, Any] | None
     return kind(**given)
 
 
-def checked_run_options(given: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Return the user's options of ``backend.run``.
+def parse_run_options(given: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Check the user's options of ``backend.run``.
 
     Raises:
         TypeError: If one of them is the router's own business.
@@ -134,11 +134,11 @@ def checked_run_options(given: Mapping[str, Any] | None) -> dict[str, Any]:
     }
 
 
-def checked_seed(given: int | None) -> int | None:
-    """Return the user's seed as one that numpy takes; any integer will do.
+def parse_seed(given: int | None) -> int | None:
+    """Reduce any integer seed to one that numpy takes.
 
     Raises:
-        TypeError: If it is no integer.
+        TypeError: If it is not an integer.
     """
     if given is None:
         return None
@@ -148,6 +148,6 @@ def checked_seed(given: int | None) -> int | None:
         raise TypeError(f"seed_simulator must be an integer or None, got {given!r}") from None
 
 
-def stated_options(options: Any) -> dict[str, Any]:
-    """Return options as they are written down."""
+def record_options(options: Any) -> dict[str, Any]:
+    """Make options into the mapping that a journal keeps."""
     return {field.name: getattr(options, field.name) for field in fields(options)}

@@ -11,7 +11,7 @@ from qiskit.providers import BackendV2
 
 from qiskit_gateway.backends.fleet import Backends, Fleet
 from qiskit_gateway.errors import JournalError
-from qiskit_gateway.forecast.quote import Quote, quoted
+from qiskit_gateway.forecast.quote import Quote, quote_run
 from qiskit_gateway.journal.journal import Journal
 from qiskit_gateway.journal.replay import replay
 from qiskit_gateway.journal.run_log import NO_DIARY, Diary
@@ -91,14 +91,14 @@ class Router:
             shots = sum(task.rows * task.shots for task in work.tasks)
             diary = self.journal.begin(job_id, statement(), shots)
             self.fleet.keep(_Begun).add(job_id)
-        return self._launched(job_id, work, result, diary)
+        return self._launch(job_id, work, result, diary)
 
     def resume(self, job_id: str, kind: str, plan: Callable[[Statement], Plan]) -> RouterJob:
-        """Go on with a run of the journal and return its handle; see :meth:`taken_up`."""
-        (work, result), diary = self.taken_up(job_id, kind, plan)
-        return self._launched(job_id, work, result, diary)
+        """Continue a run of the journal and return its handle; see :meth:`claim_run`."""
+        (work, result), diary = self.claim_run(job_id, kind, plan)
+        return self._launch(job_id, work, result, diary)
 
-    def taken_up(
+    def claim_run(
         self, job_id: str, kind: str, plan: Callable[[Statement], Plan]
     ) -> tuple[Plan, Diary]:
         """Take a run of the journal, and put what has arrived of it into its place.
@@ -137,7 +137,7 @@ class Router:
         begun.add(job_id)
         return (self.prepare(work), result), diary
 
-    def _launched(
+    def _launch(
         self, job_id: str, work: Work, result: Callable[[], PrimitiveResult[Any]], diary: Diary
     ) -> RouterJob:
         run = Run(job_id, self.fleet, self.policy, work, diary=diary)
@@ -166,9 +166,9 @@ class Router:
         ENGINE.call(lambda: count_use(allotments, pots, used))
 
     def quote(self, work: Work) -> Quote:
-        """Return what a run would do. It blocks until that is known, and sends nothing."""
+        """Forecast a run; blocks until that is done, and sends nothing."""
         self.count_use()
-        return quoted(self.fleet, self.policy, self.prepare(work))
+        return quote_run(self.fleet, self.policy, self.prepare(work))
 
     def prepare(self, work: Work) -> Work:
         """Return work with what is known of each task before anything runs."""

@@ -18,15 +18,15 @@ from qiskit_gateway.backends.fleet import Backends
 from qiskit_gateway.backends.interface.batch import Program
 from qiskit_gateway.forecast.quote import Quote
 from qiskit_gateway.journal.journal import Journal
-from qiskit_gateway.journal.run_spec import Statement, bindings_of, stated_pub
+from qiskit_gateway.journal.run_spec import Statement, bindings_of, record_pub
 from qiskit_gateway.policies.policy import Policy
 from qiskit_gateway.primitives.job import RouterJob
 from qiskit_gateway.primitives.options import (
     Routed,
-    checked_run_options,
-    checked_seed,
-    made_options,
-    stated_options,
+    parse_options,
+    parse_run_options,
+    parse_seed,
+    record_options,
 )
 from qiskit_gateway.primitives.router import Plan
 from qiskit_gateway.results.sampler_store import SamplerStore
@@ -82,12 +82,12 @@ class RouterSampler(Routed[SamplerOptions], BaseSamplerV2):
         options: SamplerOptions | Mapping[str, Any] | None = None,
         journal: Journal | str | PathLike[str] | None = None,
     ) -> None:
-        made = made_options(SamplerOptions, options)
+        made = parse_options(SamplerOptions, options)
         super().__init__(backends, backend, policy=policy, journal=journal, options=made)
 
     @property
     def default_shots(self) -> int:
-        """Return the shots of PUBs that do not say, in a run that does not say."""
+        """Shots of PUBs that give none, in a run that gives none."""
         return self._options.default_shots
 
     def run(self, pubs: Iterable[SamplerPubLike], *, shots: int | None = None) -> RouterJob:
@@ -106,7 +106,7 @@ class RouterSampler(Routed[SamplerOptions], BaseSamplerV2):
             ValueError: If a PUB's values, shape or shots cannot be.
             JournalError: If there is a journal, and it cannot hold the run.
         """
-        coerced, options = self._coerced(pubs, shots), self._options
+        coerced, options = self._coerce_pubs(pubs, shots), self._options
         return self._router.start(_plan(coerced, options), lambda: _statement(coerced, options))
 
     def quote(self, pubs: Iterable[SamplerPubLike], *, shots: int | None = None) -> Quote:
@@ -127,7 +127,7 @@ class RouterSampler(Routed[SamplerOptions], BaseSamplerV2):
             TypeError: As for :meth:`run`.
             ValueError: As for :meth:`run`.
         """
-        work, _ = _plan(self._coerced(pubs, shots), self._options)
+        work, _ = _plan(self._coerce_pubs(pubs, shots), self._options)
         return self._router.quote(work)
 
     def resume(self, job_id: str) -> RouterJob:
@@ -144,9 +144,9 @@ class RouterSampler(Routed[SamplerOptions], BaseSamplerV2):
             JournalError: If there is no journal, no such run in it, another process works on it,
                 or it cannot be read.
         """
-        return self._router.resume(job_id, "sampler", _restated)
+        return self._router.resume(job_id, "sampler", _plan_again)
 
-    def _coerced(self, pubs: Iterable[SamplerPubLike], shots: int | None) -> list[SamplerPub]:
+    def _coerce_pubs(self, pubs: Iterable[SamplerPubLike], shots: int | None) -> list[SamplerPub]:
         if shots is None:
             shots = self._options.default_shots
         coerced = [SamplerPub.coerce(pub, shots) for pub in pubs]
@@ -165,13 +165,13 @@ def _plan(pubs: list[SamplerPub], options: SamplerOptions) -> Plan:
 
 
 def _statement(pubs: list[SamplerPub], options: SamplerOptions) -> Statement:
-    stated = [stated_pub(pub.circuit, pub.parameter_values, pub.shots or 0) for pub in pubs]
-    return Statement(kind="sampler", pubs=tuple(stated), options=stated_options(options))
+    stated = [record_pub(pub.circuit, pub.parameter_values, pub.shots or 0) for pub in pubs]
+    return Statement(kind="sampler", pubs=tuple(stated), options=record_options(options))
 
 
-def _restated(statement: Statement) -> Plan:
+def _plan_again(statement: Statement) -> Plan:
     pubs = [SamplerPub(pub.circuit, bindings_of(pub), int(pub.amount)) for pub in statement.pubs]
-    return _plan(pubs, made_options(SamplerOptions, statement.options))
+    return _plan(pubs, parse_options(SamplerOptions, statement.options))
 
 
 def _check(index: int, pub: SamplerPub) -> None:
@@ -196,7 +196,7 @@ def _check(index: int, pub: SamplerPub) -> None:
 
 def _state(pubs: list[SamplerPub], options: SamplerOptions) -> tuple[Work, list[SamplerStore]]:
     """State the work of PUBs, and where its results go."""
-    run_options = checked_run_options(options.run_options)
+    run_options = parse_run_options(options.run_options)
     level = int(run_options.get("meas_level", 2))
     if level not in {1, 2}:
         raise ValueError(f"meas_level must be 1 or 2 for a sampler, got {level}")
@@ -217,14 +217,14 @@ def _state(pubs: list[SamplerPub], options: SamplerOptions) -> tuple[Work, list[
         programs=tuple(programs[id(pub.circuit)] for pub in pubs),
         rows=tuple(rows),
         stores=tuple(stores),
-        seed=checked_seed(options.seed_simulator),
+        seed=parse_seed(options.seed_simulator),
         options=run_options,
     )
     return work, stores
 
 
 def _is_known(circuit: QuantumCircuit, level: int) -> bool:
-    """Return whether the result is known without running: no bit that is read is ever written."""
+    """The result is known without running: no bit that is read is ever written."""
     read = {bit for register in circuit.cregs for bit in register}
     if level == 1:
         return not read  # What a device sees of a qubit that nobody measures is for it to say.

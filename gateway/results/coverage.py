@@ -56,15 +56,15 @@ class Coverage:
                 del self._parts[row]
 
     def snapshot(self) -> "Coverage":
-        """Return a copy of now, which stays as it is while more arrives."""
+        """Return a copy that does not change while more arrives."""
         copy = Coverage(len(self.received), self._shots)
         with self._lock:
             copy.received[:] = self.received
             copy._parts = {row: list(parts) for row, parts in self._parts.items()}
         return copy
 
-    def compacted(self, array: NDArray[Any]) -> NDArray[Any]:
-        """Return a copy of ``(rows, shots, ...)`` with each row's arrived shots moved first."""
+    def compact(self, array: NDArray[Any]) -> NDArray[Any]:
+        """Copy ``(rows, shots, ...)`` with the arrived shots of each row moved to the front."""
         packed = array.copy()
         for row, parts in self._parts.items():
             arrived = [array[row, start:stop] for start, stop in sorted(parts)]
@@ -75,12 +75,12 @@ class Coverage:
 
     @property
     def complete(self) -> bool:
-        """Return whether every row has all its shots."""
+        """Every row has all its shots."""
         return bool((self.received == self._shots).all())
 
 
 def book_outcomes(coverage: Coverage, piece: Piece, outcomes: Sequence[Outcome]) -> Receipt:
-    """Note which rows and shots of a piece have arrived, and say what has not."""
+    """Book the rows and shots of a piece that arrived; the receipt names the rest."""
     if all(outcome.shots == piece.shots and outcome.error is None for outcome in outcomes):
         coverage.book(piece)
         return Receipt()

@@ -64,7 +64,7 @@ class BasisStore:
             stop = min(section.stop, piece.row_stop)
             if start < stop:
                 here = histogram.rows(start - piece.row_start, stop - piece.row_start)
-                found.append((section.sums, start - section.start, section.sums.summed(here)))
+                found.append((section.sums, start - section.start, section.sums.sum_shots(here)))
         # Several pieces of a row may arrive at once, in several threads.
         with self.lock:
             receipt = book_outcomes(self.coverage, piece, outcomes)
@@ -81,7 +81,7 @@ class Share(NamedTuple):
 
     @property
     def shots(self) -> NDArray[np.int64]:
-        """Return how many shots have arrived of each row."""
+        """Shots that have arrived, of each row."""
         return self.store.coverage.received[self.section.start : self.section.stop]
 
 

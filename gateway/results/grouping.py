@@ -5,16 +5,17 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from qiskit_gateway.results.pauli_words import Factors, _packed
+from qiskit_gateway.results.pauli_words import Factors, pack_bits
 
 _PAIRS_AT_ONCE = 1 << 20
 
 
-# How often a grouping is done over, and for how many terms at most.
+# Passes that regroup everything in another order, and the most terms for which they pay: beyond
+# it a pass takes longer than the bases that it saves.
 _TURNS, _MOST_TURNED = 6, 3000
 
 
-def grouped(letters: Factors) -> list[list[int]]:
+def group_terms(letters: Factors) -> list[list[int]]:
     """Group letters of distinct terms so that those of a group never differ on a qubit.
 
     Greedy colouring, which is then done over with whole groups in another order: that never takes
@@ -25,20 +26,20 @@ def grouped(letters: Factors) -> list[list[int]]:
         letters: Shape ``(terms, qubits)``; 0 for a qubit that is not measured.
     """
     support = (letters > 0).sum(axis=1)
-    # Integers of any width: whether two get along takes a few operations for all qubits at once.
+    # Integers of any width: one comparison of two terms takes a few operations for all qubits.
     terms = list(
         zip(_integers(letters & np.uint8(1)), _integers(letters >> np.uint8(1)), strict=True)
     )
-    # Those that get along with the fewest first; and those of a kind, XX before YY before ZZ.
+    # Terms with the most conflicts first; and by letters, XX before YY before ZZ.
     orders = [np.lexsort((-support, -_conflicts(letters)))]
     orders.append(np.lexsort((-support, letters.max(axis=1), letters.sum(axis=1) / support)))
-    groups = min((_fitted(terms, order.tolist()) for order in orders), key=len)
+    groups = min((_first_fit(terms, order.tolist()) for order in orders), key=len)
     vain = 0
     for turn in range(_TURNS if len(terms) <= _MOST_TURNED else 0):
         again = groups[::-1] if turn % 2 else sorted(groups, key=len, reverse=True)
         before, groups = (
             len(groups),
-            _fitted(terms, [number for group in again for number in group]),
+            _first_fit(terms, [number for group in again for number in group]),
         )
         vain = vain + 1 if len(groups) == before else 0
         if vain == 4:
@@ -46,8 +47,8 @@ def grouped(letters: Factors) -> list[list[int]]:
     return groups
 
 
-def _fitted(terms: Sequence[tuple[int, int]], order: Sequence[int]) -> list[list[int]]:
-    """Put each term in the first group that it gets along with."""
+def _first_fit(terms: Sequence[tuple[int, int]], order: Sequence[int]) -> list[list[int]]:
+    """Put each term into the first group whose letters it agrees with."""
     groups: list[list[int]] = []
     measured: list[tuple[int, int]] = []
     for number in order:
@@ -73,7 +74,7 @@ def _integers(bits: Factors) -> list[int]:
 
 def _conflicts(letters: Factors) -> NDArray[np.intp]:
     """Return for each term how many others it cannot be measured with."""
-    low, high = _packed((letters & 1) > 0), _packed((letters >> 1) > 0)
+    low, high = pack_bits((letters & 1) > 0), pack_bits((letters >> 1) > 0)
     step = max(1, _PAIRS_AT_ONCE // len(letters))
     found = []
     for start in range(0, len(letters), step):

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from qiskit.primitives.containers.observables_array import ObservablesArray
 
-from qiskit_gateway.results.grouping import grouped
-from qiskit_gateway.results.pauli_words import _LETTER, _MINUS, Factors, Words, _packed, label
+from qiskit_gateway.results.grouping import group_terms
+from qiskit_gateway.results.pauli_words import LETTER, MINUS, Factors, Words, pack_bits, pauli_label
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -146,7 +146,7 @@ def largest_deviations(factors: Factors) -> NDArray[np.float64]:
 
     A product that has a Pauli in it is between -1 and 1, a product of projectors only 0 or 1.
     """
-    has_pauli = ((factors > 0) & (factors <= _LETTER)).any(axis=1)
+    has_pauli = ((factors > 0) & (factors <= LETTER)).any(axis=1)
     return np.where(has_pauli, 1.0, 0.5)
 
 
@@ -169,8 +169,8 @@ def parts_of(
     coefficient = np.concatenate([observables.coefficients[number] for number in wanted])
     needed, term = np.unique(term, return_inverse=True)
     factors = observables.factors[needed]
-    letters, letters_of = np.unique(factors & _LETTER, axis=0, return_inverse=True)
-    groups = grouped(letters) if abelian else [[number] for number in range(len(letters))]
+    letters, letters_of = np.unique(factors & LETTER, axis=0, return_inverse=True)
+    groups = group_terms(letters) if abelian else [[number] for number in range(len(letters))]
     return tuple(
         _part(letters[group], factors, np.isin(letters_of, group), (column, term, coefficient))
         for group in groups
@@ -187,7 +187,7 @@ def _part(
     column, term, coefficient = entries[0][mine], entries[1][mine], entries[2][mine]
     columns, starts = np.unique(column, return_index=True)
     return Part(
-        basis=label(letters.max(axis=0)),
+        basis=pauli_label(letters.max(axis=0)),
         factors=factors[chosen],
         columns=columns,
         starts=starts,
@@ -207,13 +207,13 @@ class Reading:
     def __init__(self, basis: str, factors: Factors) -> None:
         measured = [qubit for qubit, letter in enumerate(reversed(basis)) if letter != "I"]
         bits = factors[:, measured]
-        is_projector = bits > _LETTER
+        is_projector = bits > LETTER
         self.num_bits = len(measured)
         self.has_projectors = is_projector.any(axis=1)
-        masks = (bits > 0) & ~is_projector, is_projector, (bits & _MINUS) > 0
+        masks = (bits > 0) & ~is_projector, is_projector, (bits & MINUS) > 0
         # What is half as wide takes half the time.
         width = np.uint64 if self.num_bits > 32 else np.uint32
-        self._signs, self._fixed, self._wanted = (_packed(mask).astype(width) for mask in masks)
+        self._signs, self._fixed, self._wanted = (pack_bits(mask).astype(width) for mask in masks)
 
     def values(self, words: Words) -> NDArray[np.int8]:
         """Return the value of each term, -1, 0 or 1, for each pattern.

@@ -83,13 +83,13 @@ class BlockSums:
     # -- taking in ---------------------------------------------------------------------------
 
     def add(self, start: int, sums: NDArray[np.int64]) -> None:
-        """Add what :meth:`summed` returned for rows from ``start`` on."""
+        """Add the result of :meth:`sum_shots` for rows from ``start`` on."""
         self._sums[:, start : start + sums.shape[1]] += sums
 
-    def summed(self, histogram: Histogram) -> NDArray[np.int64]:
-        """Return the sums over the shots of some rows, shape ``(quantities, rows)``."""
+    def sum_shots(self, histogram: Histogram) -> NDArray[np.int64]:
+        """Sum over the shots of some rows, shape ``(quantities, rows)``."""
         if self._reading.num_bits <= _TABLE_BITS:
-            return self._summed_by_table(histogram)
+            return self._sum_by_table(histogram)
         sums = np.zeros((len(self._sums), len(histogram.ends)), np.int64)
         row_of = _row_of(histogram)
         step = max(1, _VALUES // len(sums))
@@ -102,7 +102,7 @@ class BlockSums:
             sums[:, row[firsts]] += np.add.reduceat(values, firsts, axis=1)
         return sums
 
-    def _summed_by_table(self, histogram: Histogram) -> NDArray[np.int64]:
+    def _sum_by_table(self, histogram: Histogram) -> NDArray[np.int64]:
         patterns, rows = 1 << self._reading.num_bits, len(histogram.ends)
         if self._table is None:
             self._table = self._quantities(np.arange(patterns, dtype=np.uint64)[np.newaxis])
@@ -113,7 +113,7 @@ class BlockSums:
         return sums
 
     def _quantities(self, words: Words) -> NDArray[np.int64]:
-        """Return what is summed, for each pattern."""
+        """Compute every summed quantity, for each pattern."""
         read = self._reading.values(words)
         values = np.empty((len(self._sums), read.shape[1]), np.int64)
         first, joint = len(read) + len(self._projectors), len(self._joint)
@@ -131,7 +131,7 @@ class BlockSums:
     # -- giving out --------------------------------------------------------------------------
 
     def values(self, shots: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Return what the basis adds to each observable, shape ``(columns, rows)``.
+        """Compute the basis's part of each expectation value, shape ``(columns, rows)``.
 
         Args:
             shots: How many shots of each row have arrived, none of them 0.
@@ -143,7 +143,7 @@ class BlockSums:
         )
 
     def variances(self, shots: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Return the variance of what the basis adds to each observable."""
+        """Compute the variance of the basis's part of each expectation value."""
         part, terms = self.part, len(self.part.factors)
         lone = part.coefficients[part.starts, np.newaxis] ** 2
         variances = lone * self._term_variances(shots)[part.terms[part.starts]]

@@ -11,19 +11,19 @@ Words = NDArray[np.uint64]
 
 # How SparseObservable writes a factor: the letter in two bits, and whether it is the projector on
 # the eigenvalue -1 or on +1.
-_LETTER, _MINUS, _PLUS = 0b0011, 0b0100, 0b1000
+LETTER, MINUS, PLUS = 0b0011, 0b0100, 0b1000
 
 
 _LETTERS = "IZXY"
 
 
-def label(letters: Factors) -> str:
+def pauli_label(letters: Factors) -> str:
     """Return the Pauli label of one letter per qubit."""
     return "".join(_LETTERS[letter] for letter in letters[::-1])
 
 
-def _packed(bits: NDArray[np.bool_]) -> Words:
-    """Return rows of bits, lowest first, as words, shape ``(words, rows)``."""
+def pack_bits(bits: NDArray[np.bool_]) -> Words:
+    """Pack rows of bits, lowest first, into words, shape ``(words, rows)``."""
     words = max(1, -(-bits.shape[1] // 64))
     padded = np.zeros((len(bits), 64 * words), dtype=bool)
     padded[:, : bits.shape[1]] = bits

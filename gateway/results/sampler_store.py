@@ -98,7 +98,7 @@ class SamplerStore:
         # What was booked by now has been written: so the books first, and the arrays after them.
         coverage = self.coverage.snapshot()
         data = {
-            creg.name: self._shaped(creg.size, self._arrived(array, coverage))
+            creg.name: self._reshape(creg.size, self._select_arrived(array, coverage))
             for creg, array in zip(circuit.cregs, self._arrays, strict=True)
         }
         metadata: dict[str, Any] = {
@@ -109,7 +109,7 @@ class SamplerStore:
             metadata["received_shots"] = coverage.received.reshape(self.pub.shape)
         return SamplerPubResult(DataBin(**data, shape=self.pub.shape), metadata=metadata)
 
-    def _arrived(self, array: NDArray[Any], coverage: Coverage) -> NDArray[Any]:
+    def _select_arrived(self, array: NDArray[Any], coverage: Coverage) -> NDArray[Any]:
         if coverage.complete:
             return array
         if self.averaged:
@@ -117,8 +117,8 @@ class SamplerStore:
             shares: NDArray[Any] = np.maximum(coverage.received, 1) / self.pub.shots
             scaled: NDArray[Any] = array / shares[:, None]
             return scaled
-        return coverage.compacted(array)[:, : coverage.received.max(initial=0)]
+        return coverage.compact(array)[:, : coverage.received.max(initial=0)]
 
-    def _shaped(self, bits: int, array: NDArray[Any]) -> Any:
+    def _reshape(self, bits: int, array: NDArray[Any]) -> Any:
         shaped = array.reshape(self.pub.shape + array.shape[1:])
         return BitArray(shaped, bits) if self.meas_level == 2 else shaped

@@ -22,10 +22,10 @@ def shots_for(precision: float) -> int:
     if isinstance(precision, bool) or not precision > 0 or math.isinf(precision):
         raise ValueError(f"precision must be a positive, finite number, got {precision!r}")
     inverse = 1 / float(precision)
-    return _rounded_up(inverse * inverse, precision)
+    return _round_up(inverse * inverse, precision)
 
 
-def allocated(parts: Sequence[Part], columns: int, precision: float) -> tuple[list[int], int]:
+def allocate_shots(parts: Sequence[Part], columns: int, precision: float) -> tuple[list[int], int]:
     """Allocate shots over bases so that each observable's standard error meets a precision.
 
     Whatever the state is: an observable's standard deviation in a basis is at most the sum of its
@@ -48,11 +48,11 @@ def allocated(parts: Sequence[Part], columns: int, precision: float) -> tuple[li
     inverse = 1 / float(precision)
     demands = weights * weights.sum(axis=0) * inverse * inverse
     equal = (weights**2).sum(axis=0).max(initial=0) * inverse * inverse
-    shots = [_rounded_up(float(demand), precision) for demand in demands.max(axis=1, initial=0)]
-    return shots, _rounded_up(float(equal), precision)
+    shots = [_round_up(float(demand), precision) for demand in demands.max(axis=1, initial=0)]
+    return shots, _round_up(float(equal), precision)
 
 
-def _rounded_up(shots: float, precision: float) -> int:
+def _round_up(shots: float, precision: float) -> int:
     if not shots < _MOST_SHOTS:
         raise ValueError(f"a precision of {precision!r} would take {shots:g} shots of a circuit")
     nearest = round(shots)

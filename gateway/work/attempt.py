@@ -49,5 +49,5 @@ class Attempt:
 
     @property
     def costs(self) -> bool:
-        """Return whether it costs anything, money or part of an allowance."""
+        """It costs something: money or part of an allowance."""
         return bool(self.price_usd or self.free_units)

@@ -7,7 +7,7 @@ from qiskit_gateway.work.tasks import Piece
 
 
 def without(piece: Piece, holes: Iterable[Piece]) -> tuple[Piece, ...]:
-    """Return what is left of a piece when others are taken out of it, in few rectangles.
+    """Subtract rectangles from a piece; the rest comes back in few rectangles.
 
     Args:
         piece: A rectangle.
@@ -20,11 +20,11 @@ def without(piece: Piece, holes: Iterable[Piece]) -> tuple[Piece, ...]:
     for strip, taken in _strips(piece, inside):
         for start, stop in _gaps(strip.shot_start, strip.shot_stop, taken):
             found.append(Piece(strip.task, strip.row_start, strip.row_stop, start, stop))
-    return tuple(_merged(found))
+    return tuple(_merge(found))
 
 
 def intersection(one: Piece, other: Piece) -> Piece | None:
-    """Return what two rectangles have in common, or ``None``."""
+    """Intersect two rectangles; ``None`` where they do not overlap."""
     if one.task != other.task:
         return None
     common = Piece(
@@ -63,7 +63,7 @@ def _gaps(start: int, stop: int, taken: Iterable[tuple[int, int]]) -> Iterator[t
         yield start, stop
 
 
-def _merged(pieces: Iterable[Piece]) -> Iterator[Piece]:
+def _merge(pieces: Iterable[Piece]) -> Iterator[Piece]:
     """Join rectangles of equal shots whose rows follow each other."""
     open_by_shots: dict[tuple[int, int], Piece] = {}
     for piece in pieces:

@@ -9,13 +9,13 @@ from qiskit_gateway.work.tasks import Piece, Shard
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Left:
-    """A piece that has not arrived, and that no provider is known to have.
+    """A piece that has not arrived and that no provider is known to have.
 
     Attributes:
         piece: The piece.
-        unknown: The members that may have taken it, nobody knows, and why that is not known.
-        paid: Those of them that would be paid a second time for it.
-        failed: The members that failed at it, and why; they get it when nobody else is left.
+        unknown: Members whose submission status is unknown, with the reason.
+        paid: Those of them that would charge for it a second time.
+        failed: Members that failed at it, with the reason; they get it only when no other is left.
     """
 
     piece: Piece
@@ -115,7 +115,7 @@ class GivenUp:
 
     @property
     def place(self) -> str:
-        """Return what will not be done as one line."""
+        """The lost rows and shots, as one line."""
         piece = self.piece
         rows = f"rows {piece.row_start} to {piece.row_stop - 1}"
         return f"pub {self.pub}, {rows}, {piece.shots} shots each"

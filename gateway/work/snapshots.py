@@ -43,12 +43,12 @@ class Snapshots:
             for program in programs:
                 key = id(program.circuit)
                 if key not in fresh:
-                    fresh[key] = self._refreshed(program.circuit)
+                    fresh[key] = self._refresh(program.circuit)
             while len(self._kept) > _SIZE:
                 self._kept.popitem(last=False)
         return tuple(fresh[id(program.circuit)].program(program.basis) for program in programs)
 
-    def _refreshed(self, circuit: QuantumCircuit) -> _Snapshot:
+    def _refresh(self, circuit: QuantumCircuit) -> _Snapshot:
         found = self._kept.pop(id(circuit), None)
         if found is None or found.original is not circuit or found.copy != circuit:
             found = _Snapshot(circuit, circuit.copy())

@@ -89,12 +89,12 @@ class Piece:
 
     @property
     def rows(self) -> int:
-        """Return how many rows it covers; each is one circuit of a job."""
+        """Number of rows; each is one circuit of a job."""
         return self.row_stop - self.row_start
 
     @property
     def shots(self) -> int:
-        """Return how many shots of each row it covers."""
+        """Number of shots of each row."""
         return self.shot_stop - self.shot_start
 
     @property
@@ -157,7 +157,7 @@ class Load:
         return Load(self.circuits + other.circuits, self.circuit_shots + other.circuit_shots)
 
     def minus(self, other: "Load") -> "Load":
-        """Return what is left without another."""
+        """Subtract another load."""
         return Load(self.circuits - other.circuits, self.circuit_shots - other.circuit_shots)
 
     def part(self, share: float) -> "Load":

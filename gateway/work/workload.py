@@ -46,7 +46,7 @@ class Work:
     notes: tuple[str, ...] = ()
 
     def batch_of(self, shard: Shard, key: str) -> Batch:
-        """Return what a member is asked to run for a shard."""
+        """Make the batch that runs a shard."""
         return Batch(
             entries=tuple(
                 Entry(

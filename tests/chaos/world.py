@@ -98,7 +98,7 @@ async def _again_and_again(world: World, primitive: "_Primitive", folder):
             diary = world.journal.begin("run0", primitive.statement(pubs), shots)
         else:
             dead[0] += 1000.0  # The dead are known by their silence, since this process lives on.
-            (work, result), diary = router.taken_up("run0", scenario.kind, primitive.restated)
+            (work, result), diary = router.claim_run("run0", scenario.kind, primitive.restated)
         dying = Dying(diary, death and death.writes)
         run = Run("run0", *_of(router), work, log=_LOG, diary=dying)
         with dying.scope:
@@ -157,7 +157,7 @@ class _Primitive:
             allocation = "by_weight" if scenario.by_weight else "per_basis"
             self._module = estimators
             self._options = estimators.EstimatorOptions(**self._options, shot_allocation=allocation)
-        self.restated = self._module._restated
+        self.restated = self._module._plan_again
 
     def plan(self, pubs):
         return self._module._plan(pubs, self._options)

@@ -36,7 +36,7 @@ from qiskit_gateway.policies import (
     round_robin,
 )
 from qiskit_gateway.primitives.router import Router
-from qiskit_gateway.primitives.sampler import SamplerOptions, _plan, _restated, _statement
+from qiskit_gateway.primitives.sampler import SamplerOptions, _plan, _plan_again, _statement
 from qiskit_gateway.runtime.run import Run
 from qiskit_gateway.scheduling.members.state import FleetStanding
 from qiskit_gateway.work.attempt import Attempt
@@ -148,7 +148,7 @@ class World:
     def take(self):
         self.now += 1000.0  # The dead are known by their silence, since this process lives on.
         router = self.router()
-        (work, result), diary = router.taken_up("run", "sampler", _restated)
+        (work, result), diary = router.claim_run("run", "sampler", _plan_again)
         return router, work, result, diary
 
     async def execute(self, begun, *, lives=None, seconds=None):

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from qiskit.primitives.containers.observables_array import ObservablesArray
 from qiskit.quantum_info import Pauli, SparseObservable, SparsePauliOp
 
-from qiskit_gateway.results.grouping import grouped
+from qiskit_gateway.results.grouping import group_terms
 from qiskit_gateway.results.observables import (
     Observables,
     Reading,
@@ -18,8 +18,8 @@ from qiskit_gateway.results.observables import (
     parts_of,
     row_groups,
 )
-from qiskit_gateway.results.pauli_words import label
-from qiskit_gateway.results.shot_allocation import allocated, shots_for
+from qiskit_gateway.results.pauli_words import pauli_label
+from qiskit_gateway.results.shot_allocation import allocate_shots, shots_for
 
 # The eigenvalue of each factor, by the bit that was measured.
 EIGENVALUES = {
@@ -77,7 +77,7 @@ def test_allocated_shots_meet_the_precision_for_any_state(given_, precision):
     """The bound of every observable's standard error is at most the precision; and little less."""
     stated = Observables.of(ObservablesArray(given_))
     parts = parts_of(stated, range(len(given_)))
-    shots, equal = allocated(parts, len(given_), precision)
+    shots, equal = allocate_shots(parts, len(given_), precision)
     weights = np.zeros((len(parts), len(given_)))
     for row, part in zip(weights, parts, strict=True):
         row[part.columns] = part.weights
@@ -161,9 +161,9 @@ def test_parts_add_up_to_the_observables(given_, abelian, data):
 def test_groups_hold_every_term_once_and_only_terms_that_get_along(labels):
     """Also the same groups come again, and no two could be joined as they stand."""
     letters = np.array([["IZXY".index(letter) for letter in name] for name in labels], np.uint8)
-    groups = grouped(letters)
+    groups = group_terms(letters)
     assert sorted(itertools.chain(*groups)) == list(range(len(labels)))
-    assert groups == grouped(letters)
+    assert groups == group_terms(letters)
     for group in groups:
         for qubit in range(5):
             assert len(set(letters[group, qubit].tolist()) - {0}) <= 1
@@ -178,7 +178,7 @@ def test_a_spin_model_takes_three_bases_and_labels_read_as_in_qiskit():
     operator = SparsePauliOp.from_sparse_list([*terms, ("Z", [3], 1.0)], num_qubits=70)
     parts = parts_of(Observables.of(ObservablesArray(operator)), [0])
     assert sorted(part.basis for part in parts) == ["X" * 70, "Y" * 70, "Z" * 70]
-    assert label(np.array([2, 0, 3, 1], np.uint8)) == "ZYIX"
+    assert pauli_label(np.array([2, 0, 3, 1], np.uint8)) == "ZYIX"
 
 
 # -- bits ----------------------------------------------------------------------------------------

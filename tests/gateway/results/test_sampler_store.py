@@ -71,7 +71,7 @@ def test_the_shots_that_have_arrived_come_first_when_some_are_missing(tiling, da
             )
             expected[row] += range(piece.shot_start + 1, piece.shot_stop + 1)
 
-    packed = coverage.compacted(array)
+    packed = coverage.compact(array)
 
     for row, shots_of_row in expected.items():
         count = coverage.received[row]
