@@ -1,7 +1,7 @@
-"""Values as bytes and texts, and back: circuits, arrays, outcomes, plain data.
+"""Encode circuits, arrays, outcomes and plain data as bytes and texts, and decode them.
 
-What is read is never run: circuits are QPY, arrays are raw numbers with their type and shape, and
-all else is JSON. Whatever does not read as it was written is a ``ValueError``.
+Reading never runs code: circuits are QPY, arrays are raw numbers with type and shape, the rest is
+JSON. Content that was not written by this module is a ``ValueError``.
 """
 
 import base64
@@ -53,7 +53,7 @@ _FACTS = (
 
 
 def write_circuit(circuit: QuantumCircuit) -> bytes:
-    """Return a circuit as QPY, without its metadata.
+    """Encode a circuit as QPY, without its metadata.
 
     Raises:
         ValueError: If QPY cannot hold it.
@@ -72,10 +72,10 @@ def write_circuit(circuit: QuantumCircuit) -> bytes:
 
 
 def read_circuit(content: bytes) -> QuantumCircuit:
-    """Return the circuit of some QPY.
+    """Decode one circuit from QPY.
 
     Raises:
-        ValueError: If it is not that of one circuit, or of a version that is not read.
+        ValueError: If it is not QPY, not of exactly one circuit, or of a version that is not read.
     """
     if len(content) < _QPY_HEAD.size:
         raise ValueError("a circuit is cut off")
@@ -84,7 +84,7 @@ def read_circuit(content: bytes) -> QuantumCircuit:
         raise ValueError(f"a circuit is no QPY of version {_OLDEST_QPY} or later")
     try:
         with warnings.catch_warnings():
-            # That it was written by another version of Qiskit is no news to anybody.
+            # Another version of Qiskit may have written it; QPY reads older ones.
             warnings.simplefilter("ignore")
             (circuit,) = qpy.load(BytesIO(content))
     except Exception as error:  # A parser fails in any way over what is no circuit.
@@ -100,7 +100,7 @@ def read_circuit(content: bytes) -> QuantumCircuit:
 
 
 def pack(arrays: Mapping[str, NDArray[Any]]) -> bytes:
-    """Return named arrays of numbers as bytes."""
+    """Encode named arrays of numbers as bytes."""
     head, parts = [], []
     for name, array in arrays.items():
         assert array.dtype.kind in _KINDS, array.dtype  # noqa: S101
@@ -115,10 +115,10 @@ def pack(arrays: Mapping[str, NDArray[Any]]) -> bytes:
 
 
 def unpack(content: bytes) -> dict[str, NDArray[Any]]:
-    """Return the arrays of :func:`pack`; they cannot be written to.
+    """Decode the arrays of :func:`pack`; they are read-only.
 
     Raises:
-        ValueError: If it is something else.
+        ValueError: If the content is something else.
     """
     try:
         (size,) = struct.unpack_from("<I", content)
@@ -150,7 +150,7 @@ def _array(
 
 
 def pack_outcomes(outcomes: Sequence[Outcome]) -> bytes:
-    """Return the outcomes of a job as bytes; arrays of theirs that are empty are left out."""
+    """Encode the outcomes of a job as bytes; empty arrays are left out."""
     rows: list[NDArray[Any]] = []
     counts: list[NDArray[np.int64]] = []
     iq: list[NDArray[np.complex128]] = []
@@ -172,21 +172,21 @@ def pack_outcomes(outcomes: Sequence[Outcome]) -> bytes:
         "num_bits": np.array([outcome.num_bits for outcome in outcomes], np.int64),
         "heights": np.array([len(array) for array in rows], np.int64),
         "widths": np.array([array.shape[1] for array in rows], np.int64),
-        "rows": _joined(rows, np.uint8),
-        "counts": _joined(counts, np.int64),
+        "rows": _join(rows, np.uint8),
+        "counts": _join(counts, np.int64),
         "iq_heights": np.array([len(a) if a.ndim == 2 else -1 for a in iq], np.int64),
         "iq_widths": np.array([array.shape[-1] for array in iq], np.int64),
-        "iq": _joined(iq, np.complex128),
+        "iq": _join(iq, np.complex128),
         "errors": np.frombuffer(text, np.uint8),
     }
     return pack({name: array for name, array in arrays.items() if array.size or name == "kinds"})
 
 
 def unpack_outcomes(content: bytes) -> list[Outcome]:
-    """Return the outcomes of :func:`pack_outcomes`.
+    """Decode the outcomes of :func:`pack_outcomes`.
 
     Raises:
-        ValueError: If it is something else.
+        ValueError: If the content is something else.
     """
     try:
         return _outcomes(dict.fromkeys(_MAY_LACK, _NONE) | unpack(content))
@@ -196,12 +196,12 @@ def unpack_outcomes(content: bytes) -> list[Outcome]:
 
 def _outcomes(arrays: dict[str, NDArray[Any]]) -> list[Outcome]:
     heights, widths = arrays["heights"].tolist(), arrays["widths"].tolist()
-    rows = _divided(arrays["rows"], [h * w for h, w in zip(heights, widths, strict=True)])
+    rows = _divide(arrays["rows"], [h * w for h, w in zip(heights, widths, strict=True)])
     shaped = iter([r.reshape(h, w) for r, h, w in zip(rows, heights, widths, strict=True)])
     kinds = arrays["kinds"].tolist()
     counted = [k == _COUNTED for k in kinds if k in {_MEMORY, _COUNTED}]
     sizes = [h for h, known in zip(heights, counted, strict=True) if known]
-    counts = iter(_divided(arrays["counts"], sizes))
+    counts = iter(_divide(arrays["counts"], sizes))
     points = iter(_points(arrays))
     errors = json.loads(arrays["errors"].tobytes() or b"{}")
     found = []
@@ -221,12 +221,12 @@ def _outcomes(arrays: dict[str, NDArray[Any]]) -> list[Outcome]:
 
 
 def _points(arrays: dict[str, NDArray[Any]]) -> list[NDArray[Any]]:
-    """Return kerneled data: a height of -1 stands for what was averaged over shots."""
+    """Split kerneled data; a height of -1 marks an array that is averaged over shots."""
     heights, widths = arrays["iq_heights"].tolist(), arrays["iq_widths"].tolist()
     sizes = [abs(h) * w for h, w in zip(heights, widths, strict=True)]
     return [
         part.reshape(width) if height < 0 else part.reshape(height, width)
-        for part, height, width in zip(_divided(arrays["iq"], sizes), heights, widths, strict=True)
+        for part, height, width in zip(_divide(arrays["iq"], sizes), heights, widths, strict=True)
     ]
 
 
@@ -238,12 +238,12 @@ def _kind(outcome: Outcome) -> int:
     return _IQ if outcome.iq is not None else _NOTHING
 
 
-def _joined(arrays: Sequence[NDArray[Any]], dtype: Any) -> NDArray[Any]:
+def _join(arrays: Sequence[NDArray[Any]], dtype: Any) -> NDArray[Any]:
     flat = [array.reshape(-1) for array in arrays]
     return np.concatenate(flat).astype(dtype, copy=False) if flat else _NONE
 
 
-def _divided(array: NDArray[Any], sizes: Sequence[int]) -> list[NDArray[Any]]:
+def _divide(array: NDArray[Any], sizes: Sequence[int]) -> list[NDArray[Any]]:
     if sum(sizes) != len(array):
         raise ValueError("outcomes cannot be read: their sizes do not add up")
     return [array[end - size : end] for end, size in zip(accumulate(sizes), sizes, strict=True)]
@@ -261,52 +261,52 @@ def _error(facts: Mapping[str, Any]) -> BackendError:
 
 
 def write_plain(value: Any) -> str:
-    """Return data made of numbers, texts, arrays and containers as JSON that keeps their kinds.
+    """Encode numbers, texts, arrays and containers as JSON that keeps their types.
 
     Raises:
         TypeError: If anything else is in it.
     """
-    return json.dumps(_tagged(value))
+    return json.dumps(_tag(value))
 
 
 def read_plain(text: str) -> Any:
-    """Return the data of :func:`write_plain`.
+    """Decode the data of :func:`write_plain`.
 
     Raises:
-        ValueError: If it is something else.
+        ValueError: If the text is something else.
     """
     try:
-        return _untagged(json.loads(text))
+        return _untag(json.loads(text))
     except (TypeError, KeyError, AttributeError) as error:
         raise ValueError(f"data cannot be read: {error!r}") from error
 
 
-def _tagged(value: Any) -> Any:
+def _tag(value: Any) -> Any:
     match value:
-        # First, because numpy's numbers are Python's too, and not the same to all who look.
+        # First, because some of numpy's numbers are instances of Python's and would lose their type.
         case np.ndarray() | np.generic() if value.dtype.kind in _KINDS:
-            return _tagged_array(value)
+            return _tag_array(value)
         case None | bool() | int() | float() | str():
             return value
         case complex():
             return {"complex": [value.real, value.imag]}
         case list():
-            return [_tagged(item) for item in value]
+            return [_tag(item) for item in value]
         case tuple():
-            return {"tuple": [_tagged(item) for item in value]}
+            return {"tuple": [_tag(item) for item in value]}
         case Mapping():
-            return {"dict": [[_tagged(key), _tagged(item)] for key, item in value.items()]}
+            return {"dict": [[_tag(key), _tag(item)] for key, item in value.items()]}
     raise TypeError(f"{value!r} is of type {type(value).__name__}")
 
 
-def _tagged_array(value: Any) -> dict[str, str]:
+def _tag_array(value: Any) -> dict[str, str]:
     kind = "scalar" if isinstance(value, np.generic) else "array"
     return {kind: base64.b64encode(pack({"": np.asarray(value)})).decode()}
 
 
-def _untagged(value: Any) -> Any:
+def _untag(value: Any) -> Any:
     if isinstance(value, list):
-        return [_untagged(item) for item in value]
+        return [_untag(item) for item in value]
     if not isinstance(value, dict):
         return value
     ((tag, content),) = value.items()
@@ -314,9 +314,9 @@ def _untagged(value: Any) -> Any:
         case "complex":
             return complex(*content)
         case "tuple":
-            return tuple(_untagged(item) for item in content)
+            return tuple(_untag(item) for item in content)
         case "dict":
-            return {_untagged(key): _untagged(item) for key, item in content}
+            return {_untag(key): _untag(item) for key, item in content}
         case "array" | "scalar":
             array = unpack(base64.b64decode(content))[""].copy()
             return array if tag == "array" else array[()]

@@ -1,8 +1,8 @@
-"""The durable record of runs: what was to be done, what was sent where, and what came back.
+"""The durable record of runs: the work, the jobs that were sent, and what came back.
 
-Before a job is submitted its intent is written, right after it the provider's id, and its outcome
-when that arrives. So whatever becomes of the process, another one can tell what is done, what can
-be fetched, and what nobody knows the fate of.
+The intent is written before a job is submitted, the provider's id right after, and the outcome when
+it arrives. Whatever happens to the process, another one can tell what is done, what can be fetched,
+and which submissions have an unknown fate.
 """
 
 import os
@@ -21,12 +21,12 @@ from qiskit_gateway.backends.failures.redaction import redact
 from qiskit_gateway.errors import JournalError
 from qiskit_gateway.journal.codec import read_plain
 from qiskit_gateway.journal.run_log import Entry, RunDiary, entries_of
-from qiskit_gateway.journal.run_spec import Statement, options_text, pub_rows, pubs_of
+from qiskit_gateway.journal.run_spec import RunSpec, read_pubs, write_options, write_pubs
 from qiskit_gateway.journal.sqlite_file import Database, Survives
 
-# "qgwj", by which a file says that it is a journal.
+# "qgwj": marks a SQLite file as a journal.
 _APPLICATION = 0x7167776A
-# After how long of silence whoever works on a run is taken for dead.
+# A holder of a run that has not been heard of for this long is taken for dead.
 _DEAD_SECONDS = 120.0
 
 _MIGRATIONS = (
@@ -91,7 +91,7 @@ CREATE INDEX pubs_by_circuit ON pubs (circuit)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunRecord:
-    """What the journal knows of a run.
+    """A run as the journal knows it.
 
     Attributes:
         job_id: Its name, for ``resume``.
@@ -99,10 +99,10 @@ class RunRecord:
         state: ``"running"``, which it also is after its process died; ``"done"``; ``"failed"``,
             with gaps; or ``"cancelled"``.
         created: When it began, in seconds since 1970.
-        age_seconds: How long ago that was.
-        spent_usd: What its jobs are expected to cost so far.
-        shots: What it is to deliver, summed over circuits.
-        shots_done: Of these, what has arrived.
+        age_seconds: Time since then.
+        spent_usd: Expected price of its jobs so far.
+        shots: Shots to deliver, summed over circuits.
+        shots_done: Those of them that have arrived.
         held: Whether a process works on it now, as far as can be told.
     """
 
@@ -122,18 +122,18 @@ class Journal:
 
     Several processes and threads may use one file. A run is worked on by one process at a time.
 
-    With ``survives="kill"`` all that was written survives the death of the process; only a loss
-    of power, or a crash of the operating system, may undo the last second or so, as if it had not
-    happened. Jobs that were submitted in it would then be submitted again. ``"power loss"``
-    rules that out by waiting for the disk before each submission, for some milliseconds.
+    With ``survives="kill"`` everything written survives the death of the process. A loss of power
+    or a crash of the operating system may undo about the last second; jobs that were submitted in
+    it would then be submitted again. ``"power loss"`` rules that out: it waits for the disk before
+    each submission, for some milliseconds.
 
     Args:
         path_or_url: A path, or ``sqlite:///path``. The file is made where it is missing.
         survives: What the record survives, ``"kill"`` or ``"power loss"``.
-        clock: What says how late it is, in seconds since 1970.
+        clock: Tells the time, in seconds since 1970.
 
     Raises:
-        JournalError: If the file is no journal or cannot be used, or the address is of another
+        JournalError: If the file is not a journal or cannot be used, or the address is of another
             kind.
     """
 
@@ -157,16 +157,16 @@ class Journal:
 
     @property
     def path(self) -> Path:
-        """Return where the file is."""
+        """Path of the file."""
         return self._database.path
 
     @property
     def now(self) -> float:
-        """Return how late it is."""
+        """Seconds since 1970, by the journal's clock."""
         return self._clock()
 
     def close(self) -> None:
-        """Close the file. Runs that go on cannot be written down any more, and fail."""
+        """Close the file. Runs in progress cannot be recorded any more, and fail."""
         self._database.close()
 
     def runs(self) -> tuple[RunRecord, ...]:
@@ -199,13 +199,13 @@ class Journal:
             raise JournalError(f"the runs of {self.path} cannot be read: {error}") from error
 
     def free_units(self, besides: Collection[str]) -> list[tuple[str, float, float]]:
-        """Return what jobs used of members' allowances.
+        """List the jobs that used members' allowances.
 
         Args:
-            besides: Runs that are not asked about.
+            besides: Runs to leave out.
 
         Returns:
-            Of each job its member, when it was sent, in seconds since 1970, and how many units.
+            For each job: its member, the time of submission in seconds since 1970, its units.
         """
         found = self._database.query(
             "SELECT job_id, member, created + submitted, free_units "
@@ -218,7 +218,7 @@ class Journal:
         ]
 
     def forget(self, job_id: str) -> None:
-        """Delete all that is known of a run. Jobs that providers still have run on.
+        """Delete a run. Jobs that providers still have run on.
 
         Raises:
             JournalError: If there is no such run, or a process works on it.
@@ -230,25 +230,25 @@ class Journal:
 
     # -- a run begins, or goes on ----------------------------------------------------------------
 
-    def begin(self, job_id: str, statement: Statement, shots: int) -> "RunDiary":
-        """Write down a new run, and take it.
+    def begin(self, job_id: str, spec: RunSpec, shots: int) -> "RunDiary":
+        """Record a new run, and hold it.
 
         Args:
             job_id: Its name.
-            statement: What it is to do.
-            shots: What it is to deliver, summed over circuits.
+            spec: The work.
+            shots: Shots to deliver, summed over circuits.
 
         Raises:
-            JournalError: If it holds what cannot be written down, or must not be.
+            JournalError: If the spec holds a secret or something that cannot be written.
         """
         diary = RunDiary(self._database, job_id, uuid.uuid4().hex, clock=self._clock)
-        options = options_text(statement.options)
-        circuits, pubs = pub_rows(job_id, statement.pubs)
+        options = write_options(spec.options)
+        circuits, pubs = write_pubs(job_id, spec.pubs)
         with self._database.transaction() as connection:
             connection.execute(
                 "INSERT INTO runs VALUES (?, ?, 'running', ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
-                    *(job_id, statement.kind, self.now, shots, options, _version()),
+                    *(job_id, spec.kind, self.now, shots, options, _version()),
                     *(diary.token, os.getpid(), socket.gethostname(), self.now),
                 ),
             )
@@ -258,7 +258,7 @@ class Journal:
         return diary
 
     def take(self, job_id: str, kind: str) -> "RunDiary":
-        """Take a run that was begun before, so that no other process goes on with it.
+        """Hold a run that was begun before, so that no other process continues it.
 
         Raises:
             JournalError: If there is no such run, it is of another kind, or a process works on it.
@@ -276,18 +276,18 @@ class Journal:
             )
         return diary
 
-    # -- what a run consists of --------------------------------------------------------------------
+    # -- the contents of a run --------------------------------------------------------------------
 
     def age_seconds(self, job_id: str) -> float:
-        """Return how long ago a run began."""
+        """Seconds since a run began."""
         ((created,),) = self._database.query("SELECT created FROM runs WHERE job_id = ?", (job_id,))
         return self.now - float(created)
 
-    def statement(self, job_id: str) -> Statement:
-        """Return what a run is to do.
+    def spec(self, job_id: str) -> RunSpec:
+        """Read the work of a run.
 
         Raises:
-            JournalError: If what stands there cannot be read.
+            JournalError: If the record cannot be read.
         """
         ((kind, options),) = self._database.query(
             "SELECT kind, options FROM runs WHERE job_id = ?", (job_id,)
@@ -298,20 +298,20 @@ class Journal:
             (job_id,),
         )
         try:
-            return Statement(kind=kind, pubs=pubs_of(rows), options=read_plain(options))
+            return RunSpec(kind=kind, pubs=read_pubs(rows), options=read_plain(options))
         except ValueError as error:
             raise JournalError(f"run {job_id} cannot be read from {self.path}: {error}") from error
 
     def entries(self, job_id: str) -> Iterator[Entry]:
-        """Go through the attempts of a run in the order in which they began.
+        """Iterate over the attempts of a run in the order in which they began.
 
         Raises:
-            JournalError: If what stands there cannot be read.
+            JournalError: If the record cannot be read.
         """
         return entries_of(self._database, job_id)
 
 
-# -- who works on a run ----------------------------------------------------------------------------
+# -- who holds a run ----------------------------------------------------------------------------
 
 _LEASE = "SELECT kind, holder, process, host, beat FROM runs WHERE job_id = ?"
 
@@ -330,7 +330,7 @@ def _check_free(found: Any, job_id: str, now: float) -> None:
 
 
 def _holder(lease: Sequence[Any], now: float) -> str:
-    """Return who works on a run, or ``""``."""
+    """Name the process that works on a run, or ``""``."""
     holder, process, host, beat = lease
     if holder is None or now - beat > _DEAD_SECONDS:
         return ""
@@ -341,7 +341,7 @@ def _holder(lease: Sequence[Any], now: float) -> str:
 
 def _lives(process: int) -> bool:
     if os.name != "posix":
-        return True  # There it cannot be asked without harm; its silence will tell.
+        return True  # os.kill would end it there; a stale heartbeat will tell.
     try:
         os.kill(process, 0)
     except ProcessLookupError:
@@ -352,7 +352,7 @@ def _lives(process: int) -> bool:
 
 
 def _path_of(given: str | os.PathLike[str]) -> Path:
-    """Return the path of a path, or of ``sqlite:///path``."""
+    """Take the path out of a path or of ``sqlite:///path``."""
     text = os.fspath(given)
     scheme, mark, rest = text.partition("://")
     if mark and scheme != "sqlite":

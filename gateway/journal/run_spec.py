@@ -1,4 +1,4 @@
-"""What a run is to do, as it is written down: circuits, values, options, and their rows."""
+"""The work of a run as the journal keeps it: circuits, parameter values, options."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -25,8 +25,8 @@ from qiskit_gateway.work.pubs import parameter_rows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class StatedPub:
-    """A PUB as it is written down.
+class PubSpec:
+    """A PUB as the journal keeps it.
 
     Attributes:
         circuit: Its circuit.
@@ -44,8 +44,8 @@ class StatedPub:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Statement:
-    """What a run is to do, so that it can be stated anew from that alone.
+class RunSpec:
+    """The work of a run: enough to plan it again from nothing else.
 
     Attributes:
         kind: Whose run it is: ``"sampler"`` or ``"estimator"``.
@@ -54,17 +54,17 @@ class Statement:
     """
 
     kind: str
-    pubs: tuple[StatedPub, ...]
+    pubs: tuple[PubSpec, ...]
     options: Mapping[str, Any]
 
 
-def pub_rows(
-    job_id: str, pubs: Sequence[StatedPub]
+def write_pubs(
+    job_id: str, pubs: Sequence[PubSpec]
 ) -> tuple[dict[str, bytes], list[tuple[Any, ...]]]:
-    """Return the distinct circuits by their hash, and a row for each PUB.
+    """Encode PUBs: the distinct circuits by their hash, and a row for each PUB.
 
     Raises:
-        JournalError: If one cannot be written down.
+        JournalError: If one cannot be written.
     """
     hashes: dict[int, str] = {}
     circuits: dict[str, bytes] = {}
@@ -89,11 +89,11 @@ def pub_rows(
     return circuits, rows
 
 
-def pubs_of(rows: Sequence[Sequence[Any]]) -> tuple[StatedPub, ...]:
-    """Return the PUBs of some rows: QPY, hash, metadata, shape, values, amount, observables.
+def read_pubs(rows: Sequence[Sequence[Any]]) -> tuple[PubSpec, ...]:
+    """Decode PUBs from rows of QPY, hash, metadata, shape, values, amount, observables.
 
     Raises:
-        ValueError: If they are not what was written.
+        ValueError: If the rows were changed.
     """
     known: dict[tuple[str, str], QuantumCircuit] = {}
     pubs = []
@@ -104,7 +104,7 @@ def pubs_of(rows: Sequence[Sequence[Any]]) -> tuple[StatedPub, ...]:
             circuit = known[name, metadata] = read_circuit(qpy)
             circuit.metadata = read_plain(metadata)
         pubs.append(
-            StatedPub(
+            PubSpec(
                 circuit=known[name, metadata],
                 rows=unpack(values)["rows"],
                 shape=tuple(json.loads(shape)),
@@ -115,16 +115,16 @@ def pubs_of(rows: Sequence[Sequence[Any]]) -> tuple[StatedPub, ...]:
     return tuple(pubs)
 
 
-def options_text(options: Mapping[str, Any]) -> str:
-    """Return options as text.
+def write_options(options: Mapping[str, Any]) -> str:
+    """Encode options as text.
 
     Raises:
-        JournalError: If they hold a secret, or what cannot be written down.
+        JournalError: If they hold a secret, or something that cannot be written.
     """
     for name, value in (options.get("run_options") or {}).items():
         if _holds_secret({name: value}):
             raise JournalError(
-                f"run_options hold a secret, {name!r}, which must not be written into a journal: "
+                f"run_options hold a secret, {name!r}, which must not be written to a journal: "
                 "give it to the backend, or to run_options of its member"
             )
     try:
@@ -147,9 +147,9 @@ def _holds_secret(value: Any) -> bool:
 
 def record_pub(
     circuit: QuantumCircuit, values: BindingsArray, amount: float, observables: Any = None
-) -> StatedPub:
-    """Return a PUB as it is written down."""
-    return StatedPub(
+) -> PubSpec:
+    """Make the record of a PUB."""
+    return PubSpec(
         circuit=circuit,
         rows=parameter_rows(values, circuit),
         shape=values.shape,
@@ -158,8 +158,8 @@ def record_pub(
     )
 
 
-def bindings_of(stated: StatedPub) -> BindingsArray:
-    """Return the parameter values of a PUB that was written down."""
+def bindings_of(stated: PubSpec) -> BindingsArray:
+    """Rebuild the parameter values of a recorded PUB."""
     parameters = tuple(stated.circuit.parameters)
     values = stated.rows.reshape(*stated.shape, len(parameters))
     return BindingsArray({parameters: values} if parameters else {}, shape=stated.shape)

@@ -1,4 +1,4 @@
-"""One SQLite file: opened with care, written by several processes and threads.
+"""One SQLite file, written by several processes and threads.
 
 A transaction that has been committed survives the end of the process, however it ends. Whether it
 survives a loss of power is a choice, see :class:`Database`.
@@ -19,13 +19,13 @@ from qiskit_gateway.errors import JournalError
 Survives = Literal["kill", "power loss"]
 
 _BUSY_SECONDS = 30.0
-# Another process may be turning on the write-ahead log, for which SQLite does not wait.
+# Another process may be switching to the write-ahead log; SQLite's timeout does not cover that.
 _OPENINGS = 100
 _PAGES = 4
-# After so many bytes the write-ahead log is copied into the file, by whoever has time for it.
+# The write-ahead log is copied into the file after this many bytes, outside the event loop.
 _CHECKPOINT_BYTES = 4 << 20
 _OURS_ONLY = 0o600
-# Nobody must open a file before whoever made it has closed it, see `_make`.
+# Held while a file is created: no thread may open it before its creator has closed it, see `_make`.
 _CREATING = threading.Lock()
 
 
@@ -38,12 +38,12 @@ class Database:
         migrations: The scripts that make the tables, oldest first. A file remembers how many of
             them it has had; those that it lacks are run when it is opened.
         survives: What a committed transaction survives: ``"kill"``, the end of the process by any
-            signal, which costs no waiting for the disk; or ``"power loss"``, which waits for it at
-            each commit. A file is never damaged by either.
+            signal, without waiting for the disk; or ``"power loss"``, which waits for the disk at
+            each commit. Neither damages the file.
 
     Raises:
-        JournalError: If the file cannot be opened, is no file of ours, or of a later version.
-        ValueError: If ``survives`` is none of its values.
+        JournalError: If the file cannot be opened, is not a journal, or is of a later version.
+        ValueError: If ``survives`` has another value.
     """
 
     def __init__(
@@ -67,21 +67,21 @@ class Database:
 
     def _open(self) -> None:
         self._process = os.getpid()
-        with self._told():
+        with self._translate_errors():
             _make(self.path)
-            self._connection = self._connected()
+            self._connection = self._connect()
         self._close = weakref.finalize(self, self._connection.close)
 
-    def _connected(self) -> sqlite3.Connection:
+    def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(
             self.path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
         )
         try:
-            # Nothing that stands in the file's own schema may do anything.
+            # The file's own schema must not run functions.
             connection.execute("PRAGMA trusted_schema = OFF")
             connection.execute("PRAGMA foreign_keys = ON")
             self._migrate(connection)
-            # Not before it is known to be ours: whatever else it is stays as it was.
+            # Only once it is known to be ours: a foreign file stays as it was.
             _make_private(self.path)
             _turn_on_wal(connection)
             connection.execute(f"PRAGMA synchronous = {self._level}")
@@ -96,7 +96,7 @@ class Database:
         # In a transaction: another process may make the tables between one question and the next.
         connection.execute("BEGIN")
         try:
-            version = self._version(connection)
+            version = self._check_version(connection)
         finally:
             connection.execute("ROLLBACK")
         if version == len(self._migrations):
@@ -104,7 +104,7 @@ class Database:
         connection.execute("BEGIN IMMEDIATE")
         try:
             # Another process may have done it in the meantime.
-            for script in self._migrations[self._version(connection) :]:
+            for script in self._migrations[self._check_version(connection) :]:
                 for statement in script.split(";\n"):
                     connection.execute(statement)
             connection.execute(f"PRAGMA application_id = {self._application}")
@@ -114,8 +114,8 @@ class Database:
             raise
         connection.execute("COMMIT")
 
-    def _version(self, connection: sqlite3.Connection) -> int:
-        """Return how many migrations a file has had, making sure that it is ours."""
+    def _check_version(self, connection: sqlite3.Connection) -> int:
+        """Check that the file is ours, and return the number of migrations that it has had."""
         application = connection.execute("PRAGMA application_id").fetchone()[0]
         version = int(connection.execute("PRAGMA user_version").fetchone()[0])
         kinds = {kind for (kind,) in connection.execute("SELECT type FROM sqlite_master")}
@@ -133,19 +133,19 @@ class Database:
     # -- reading and writing -------------------------------------------------------------------
 
     def execute(self, sql: str, values: Sequence[Any] | dict[str, Any] = ()) -> int:
-        """Run one statement as a transaction of its own, and return how many rows it changed."""
-        with self._held() as connection:
+        """Run one statement in its own transaction; return the number of changed rows."""
+        with self._hold() as connection:
             return connection.execute(sql, values).rowcount
 
     def query(self, sql: str, values: Sequence[Any] | dict[str, Any] = ()) -> list[Any]:
-        """Return all rows of a question."""
-        with self._held() as connection:
+        """Return all rows of a query."""
+        with self._hold() as connection:
             return connection.execute(sql, values).fetchall()
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
-        """Give the connection for several statements that happen together or not at all."""
-        with self._held() as connection:
+        """Open a transaction: all of its statements happen, or none."""
+        with self._hold() as connection:
             connection.execute("BEGIN IMMEDIATE")
             try:
                 yield connection
@@ -156,17 +156,17 @@ class Database:
 
     @property
     def wants_checkpoint(self) -> bool:
-        """Return whether so much was written that :meth:`checkpoint` should be called."""
+        """Enough was written since the last :meth:`checkpoint` to call it again."""
         return self._unsynced > _CHECKPOINT_BYTES
 
     def wrote(self, size: int) -> None:
-        """Note that about so many bytes were written."""
+        """Count bytes that were written."""
         self._unsynced += size + _PAGES * 4096
 
     def checkpoint(self) -> None:
-        """Copy the write-ahead log into the file. Waits for the disk, and holds up no writer."""
+        """Copy the write-ahead log into the file. Waits for the disk; does not block writers."""
         self._unsynced = 0
-        with self._told(), contextlib.closing(sqlite3.connect(self.path)) as connection:
+        with self._translate_errors(), contextlib.closing(sqlite3.connect(self.path)) as connection:
             connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
 
     def close(self) -> None:
@@ -175,18 +175,18 @@ class Database:
             self._close()
 
     @contextlib.contextmanager
-    def _held(self) -> Iterator[sqlite3.Connection]:
+    def _hold(self) -> Iterator[sqlite3.Connection]:
         if self._process != os.getpid():
             # SQLite's connections must not be used after a fork, not even to close them.
             self._close.detach()
             self._abandoned = self._connection
             self._lock = threading.Lock()
             self._open()
-        with self._lock, self._told():
+        with self._lock, self._translate_errors():
             yield self._connection
 
     @contextlib.contextmanager
-    def _told(self) -> Iterator[None]:
+    def _translate_errors(self) -> Iterator[None]:
         try:
             yield
         except (sqlite3.Error, OSError, UnicodeError, OverflowError) as error:
@@ -194,23 +194,25 @@ class Database:
 
 
 def _make(path: Path) -> None:
-    """Make a file that only its owner may read, or see that one is there that may be opened.
+    """Create a file that only its owner may read, or check that the existing one may be opened.
 
-    A file that is there is not opened: to close it again would undo the locks of every other
-    connection of this process, and another process would then take away what those write to.
+    An existing file is not opened here. Closing it again would drop the POSIX locks of every other
+    connection of this process, and another process could then truncate the log they write to.
     """
     with _CREATING, contextlib.suppress(FileExistsError):
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, _OURS_ONLY))
     found = path.stat()
     if not stat.S_ISREG(found.st_mode):
-        raise JournalError(f"{path} is no file; name one, or a path where there is none yet")
-    # Its owner could have it say anything of runs and jobs. Root has taken over all there is.
+        raise JournalError(
+            f"{path} is not a regular file; name one, or a path where nothing is yet"
+        )
+    # Its owner could forge runs and jobs. Root may read everything anyway.
     if os.name == "posix" and os.geteuid() not in {found.st_uid, 0}:
         raise JournalError(f"{path} belongs to another user; name a file of your own")
 
 
 def _make_private(path: Path) -> None:
-    """Let only the owner of a journal read it and its companions, made before or to be made."""
+    """Let only the owner read a journal and its companion files."""
     if os.name != "posix":
         return
     for name in (path, *(path.with_name(path.name + end) for end in ("-wal", "-shm"))):

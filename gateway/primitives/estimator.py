@@ -18,7 +18,7 @@ from qiskit_gateway.backends.fleet import Backends
 from qiskit_gateway.backends.interface.batch import Program
 from qiskit_gateway.forecast.quote import Quote
 from qiskit_gateway.journal.journal import Journal
-from qiskit_gateway.journal.run_spec import Statement, bindings_of, record_pub
+from qiskit_gateway.journal.run_spec import RunSpec, bindings_of, record_pub
 from qiskit_gateway.policies.policy import Policy
 from qiskit_gateway.primitives.job import RouterJob
 from qiskit_gateway.primitives.options import (
@@ -133,7 +133,7 @@ class RouterEstimator(Routed[EstimatorOptions], BaseEstimatorV2):
             JournalError: If there is a journal, and it cannot hold the run.
         """
         coerced, options = self._coerce_pubs(pubs, precision), self._options
-        return self._router.start(_plan(coerced, options), lambda: _statement(coerced, options))
+        return self._router.start(_plan(coerced, options), lambda: _spec_of(coerced, options))
 
     def quote(self, pubs: Iterable[EstimatorPubLike], *, precision: float | None = None) -> Quote:
         """Say what a run would send where, at what price and by when. Nothing is sent.
@@ -190,22 +190,22 @@ def _plan(pubs: list[EstimatorPub], options: EstimatorOptions) -> Plan:
     return plan.work(), result
 
 
-def _statement(pubs: list[EstimatorPub], options: EstimatorOptions) -> Statement:
+def _spec_of(pubs: list[EstimatorPub], options: EstimatorOptions) -> RunSpec:
     stated = [
         record_pub(pub.circuit, pub.parameter_values, _precision_of(pub), pub.observables.tolist())
         for pub in pubs
     ]
-    return Statement(kind="estimator", pubs=tuple(stated), options=record_options(options))
+    return RunSpec(kind="estimator", pubs=tuple(stated), options=record_options(options))
 
 
-def _plan_again(statement: Statement) -> Plan:
+def _plan_again(spec: RunSpec) -> Plan:
     pubs = [
         EstimatorPub(
             pub.circuit, ObservablesArray(pub.observables), bindings_of(pub), float(pub.amount)
         )
-        for pub in statement.pubs
+        for pub in spec.pubs
     ]
-    return _plan(pubs, parse_options(EstimatorOptions, statement.options))
+    return _plan(pubs, parse_options(EstimatorOptions, spec.options))
 
 
 class _Plan:

@@ -15,7 +15,7 @@ from qiskit_gateway.forecast.quote import Quote, quote_run
 from qiskit_gateway.journal.journal import Journal
 from qiskit_gateway.journal.replay import replay
 from qiskit_gateway.journal.run_log import NO_DIARY, Diary
-from qiskit_gateway.journal.run_spec import Statement
+from qiskit_gateway.journal.run_spec import RunSpec
 from qiskit_gateway.policies.policy import Policy
 from qiskit_gateway.primitives.job import RouterJob
 from qiskit_gateway.runtime.event_loop import ENGINE
@@ -73,12 +73,12 @@ class Router:
                 return backend
         raise AttributeError("no member of the fleet is a qiskit BackendV2")
 
-    def start(self, plan: Plan, statement: Callable[[], Statement]) -> RouterJob:
+    def start(self, plan: Plan, spec: Callable[[], RunSpec]) -> RouterJob:
         """Begin a run and return its handle at once.
 
         Args:
             plan: The work, and what makes the result of it.
-            statement: Says what the run is to do, for the journal, if there is one.
+            spec: Says what the run is to do, for the journal, if there is one.
 
         Raises:
             JournalError: If the run cannot be written down; nothing was sent.
@@ -89,17 +89,17 @@ class Router:
         diary: Diary = NO_DIARY
         if self.journal is not None:
             shots = sum(task.rows * task.shots for task in work.tasks)
-            diary = self.journal.begin(job_id, statement(), shots)
+            diary = self.journal.begin(job_id, spec(), shots)
             self.fleet.keep(_Begun).add(job_id)
         return self._launch(job_id, work, result, diary)
 
-    def resume(self, job_id: str, kind: str, plan: Callable[[Statement], Plan]) -> RouterJob:
+    def resume(self, job_id: str, kind: str, plan: Callable[[RunSpec], Plan]) -> RouterJob:
         """Continue a run of the journal and return its handle; see :meth:`claim_run`."""
         (work, result), diary = self.claim_run(job_id, kind, plan)
         return self._launch(job_id, work, result, diary)
 
     def claim_run(
-        self, job_id: str, kind: str, plan: Callable[[Statement], Plan]
+        self, job_id: str, kind: str, plan: Callable[[RunSpec], Plan]
     ) -> tuple[Plan, Diary]:
         """Take a run of the journal, and put what has arrived of it into its place.
 
@@ -117,7 +117,7 @@ class Router:
         self.count_use()
         diary = self.journal.take(job_id, kind)
         try:
-            work, result = plan(self.journal.statement(job_id))
+            work, result = plan(self.journal.spec(job_id))
             diary.past = replay(
                 self.journal.entries(job_id),
                 work,

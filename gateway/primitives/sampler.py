@@ -18,7 +18,7 @@ from qiskit_gateway.backends.fleet import Backends
 from qiskit_gateway.backends.interface.batch import Program
 from qiskit_gateway.forecast.quote import Quote
 from qiskit_gateway.journal.journal import Journal
-from qiskit_gateway.journal.run_spec import Statement, bindings_of, record_pub
+from qiskit_gateway.journal.run_spec import RunSpec, bindings_of, record_pub
 from qiskit_gateway.policies.policy import Policy
 from qiskit_gateway.primitives.job import RouterJob
 from qiskit_gateway.primitives.options import (
@@ -107,7 +107,7 @@ class RouterSampler(Routed[SamplerOptions], BaseSamplerV2):
             JournalError: If there is a journal, and it cannot hold the run.
         """
         coerced, options = self._coerce_pubs(pubs, shots), self._options
-        return self._router.start(_plan(coerced, options), lambda: _statement(coerced, options))
+        return self._router.start(_plan(coerced, options), lambda: _spec_of(coerced, options))
 
     def quote(self, pubs: Iterable[SamplerPubLike], *, shots: int | None = None) -> Quote:
         """Say what a run would send where, at what price and by when. Nothing is sent.
@@ -164,14 +164,14 @@ def _plan(pubs: list[SamplerPub], options: SamplerOptions) -> Plan:
     return work, result
 
 
-def _statement(pubs: list[SamplerPub], options: SamplerOptions) -> Statement:
+def _spec_of(pubs: list[SamplerPub], options: SamplerOptions) -> RunSpec:
     stated = [record_pub(pub.circuit, pub.parameter_values, pub.shots or 0) for pub in pubs]
-    return Statement(kind="sampler", pubs=tuple(stated), options=record_options(options))
+    return RunSpec(kind="sampler", pubs=tuple(stated), options=record_options(options))
 
 
-def _plan_again(statement: Statement) -> Plan:
-    pubs = [SamplerPub(pub.circuit, bindings_of(pub), int(pub.amount)) for pub in statement.pubs]
-    return _plan(pubs, parse_options(SamplerOptions, statement.options))
+def _plan_again(spec: RunSpec) -> Plan:
+    pubs = [SamplerPub(pub.circuit, bindings_of(pub), int(pub.amount)) for pub in spec.pubs]
+    return _plan(pubs, parse_options(SamplerOptions, spec.options))
 
 
 def _check(index: int, pub: SamplerPub) -> None:

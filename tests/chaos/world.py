@@ -95,7 +95,7 @@ async def _again_and_again(world: World, primitive: "_Primitive", folder):
         if number == 0:
             work, result = primitive.plan(pubs)
             work, shots = router.prepare(work), sum(task.rows * task.shots for task in work.tasks)
-            diary = world.journal.begin("run0", primitive.statement(pubs), shots)
+            diary = world.journal.begin("run0", primitive.spec(pubs), shots)
         else:
             dead[0] += 1000.0  # The dead are known by their silence, since this process lives on.
             (work, result), diary = router.claim_run("run0", scenario.kind, primitive.restated)
@@ -162,5 +162,5 @@ class _Primitive:
     def plan(self, pubs):
         return self._module._plan(pubs, self._options)
 
-    def statement(self, pubs):
-        return self._module._statement(pubs, self._options)
+    def spec(self, pubs):
+        return self._module._spec_of(pubs, self._options)

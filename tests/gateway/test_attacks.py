@@ -242,7 +242,7 @@ def test_what_is_no_file_is_no_journal(tmp_path, kind):
         os.mkfifo(path)
     else:
         path = Path("/dev/null")
-    with pytest.raises(JournalError, match="is no file"):
+    with pytest.raises(JournalError, match="is not a regular file"):
         Journal(path)
 
 

@@ -35,7 +35,7 @@ from qiskit_gateway.journal.codec import (
     write_circuit,
     write_plain,
 )
-from qiskit_gateway.journal.run_spec import StatedPub, Statement
+from qiskit_gateway.journal.run_spec import PubSpec, RunSpec
 from qiskit_gateway.journal.sqlite_file import Database
 from qiskit_gateway.work.attempt import Attempt
 from qiskit_gateway.work.tasks import Piece
@@ -185,11 +185,11 @@ def test_a_circuit_of_an_old_or_foreign_format_is_refused():
 # -- the file ----------------------------------------------------------------------------------------
 
 
-def a_statement(**options):
+def a_spec(**options):
     circuit = QuantumCircuit(1, metadata={"tags": ("a", 1), "xs": np.arange(2)})
     circuit.rx(Parameter("t"), 0)
-    pub = StatedPub(circuit=circuit, rows=np.array([[0.5], [1.0]]), shape=(2, 1), amount=7)
-    return Statement(kind="sampler", pubs=(pub, pub), options=options)
+    pub = PubSpec(circuit=circuit, rows=np.array([[0.5], [1.0]]), shape=(2, 1), amount=7)
+    return RunSpec(kind="sampler", pubs=(pub, pub), options=options)
 
 
 def an_attempt(shard=0, **changes):
@@ -205,7 +205,7 @@ def two_outcomes():
 def test_a_run_comes_back(tmp_path):
     """What a run is to do, what was sent and what came is read as it was written."""
     journal = Journal(tmp_path / "j")
-    diary = journal.begin("run", a_statement(seed=3), 28)
+    diary = journal.begin("run", a_spec(seed=3), 28)
     attempts = [an_attempt(), an_attempt(1), an_attempt(2)]
     for attempt in attempts:
         diary.intended(attempt, 11)
@@ -215,10 +215,10 @@ def test_a_run_comes_back(tmp_path):
     attempts[1].outcome, attempts[1].failure = "failed", "with token=abc123"
     diary.ended(attempts[1])
 
-    statement, found = journal.statement("run"), list(Journal(tmp_path / "j").entries("run"))
+    spec, found = journal.spec("run"), list(Journal(tmp_path / "j").entries("run"))
 
-    (pub, again), original = statement.pubs, a_statement().pubs[0]
-    assert (statement.kind, statement.options) == ("sampler", {"seed": 3})
+    (pub, again), original = spec.pubs, a_spec().pubs[0]
+    assert (spec.kind, spec.options) == ("sampler", {"seed": 3})
     assert pub.circuit is again.circuit
     assert pub.circuit.num_parameters == 1
     assert repr(pub.circuit.metadata) == repr(original.circuit.metadata)
@@ -236,11 +236,11 @@ def test_runs_are_listed_with_state_age_and_spend(tmp_path):
     """A run says since when it is there, how far it is and what it has cost."""
     now = [1000.0]
     journal = Journal(tmp_path / "j", clock=lambda: now[0])
-    diary = journal.begin("one", a_statement(), 28)
+    diary = journal.begin("one", a_spec(), 28)
     diary.intended(an_attempt(), None)
     diary.arrived(an_attempt(), two_outcomes(), 1.0)
     now[0] = 1060.0
-    journal.begin("two", a_statement(), 28).closed("failed")
+    journal.begin("two", a_spec(), 28).closed("failed")
 
     one, two = journal.runs()
 
@@ -253,7 +253,7 @@ def test_a_forgotten_run_leaves_nothing(tmp_path):
     """Forgetting deletes all of a run, circuits that no other run has included, and no more."""
     journal = Journal(tmp_path / "j")
     for name in ("one", "two"):
-        diary = journal.begin(name, a_statement(), 28)
+        diary = journal.begin(name, a_spec(), 28)
         diary.intended(an_attempt(), None)
         diary.arrived(an_attempt(), two_outcomes(), 1.0)
         diary.closed("done")
@@ -275,7 +275,7 @@ def test_only_the_owner_can_read_it(tmp_path):
     path = tmp_path / "j"
     path.touch(0o644)
     journal = Journal(path)
-    journal.begin("run", a_statement(), 28)
+    journal.begin("run", a_spec(), 28)
     modes = {file.name: stat.S_IMODE(file.stat().st_mode) for file in tmp_path.iterdir()}
     assert modes == {"j": 0o600, "j-wal": 0o600, "j-shm": 0o600}
 
@@ -432,7 +432,7 @@ def test_whatever_stands_in_a_column_is_read_or_told(tmp_path, table, column):
 def test_a_lease_that_cannot_be_read_is_told(tmp_path, beat, process):
     """Whoever is said to work on a run, asking after it harms nobody and raises errors of ours."""
     journal = Journal(tmp_path / "j")
-    journal.begin("run", a_statement(), 28)
+    journal.begin("run", a_spec(), 28)
     journal._database.execute(f"UPDATE runs SET beat = {beat}, process = {process}")  # noqa: S608
     for ask in (
         journal.runs,
@@ -446,7 +446,7 @@ def test_a_lease_that_cannot_be_read_is_told(tmp_path, beat, process):
 def test_an_id_is_no_sql(tmp_path):
     """What stands in an id is an id, and touches no other run."""
     journal = Journal(tmp_path / "j")
-    journal.begin("run", a_statement(), 28).closed("done")
+    journal.begin("run", a_spec(), 28).closed("done")
     for wrong in ("x' OR '1'='1", "'; DELETE FROM runs; --", "%", "*", ["run"], None):
         with pytest.raises(JournalError):
             journal.forget(wrong)
@@ -543,7 +543,7 @@ def test_two_journals_over_one_file(tmp_path):
     def work(name):
         try:
             journal = Journal(tmp_path / "j")
-            diary = journal.begin(name, a_statement(), size * 14)
+            diary = journal.begin(name, a_spec(), size * 14)
             for shard in range(size):
                 attempt = an_attempt(shard)
                 diary.intended(attempt, shard)
@@ -569,9 +569,9 @@ def test_what_one_of_two_journals_writes_is_there_after_another_process_was(tmp_
     """Opening a file twice undoes no lock: no other process takes away what is being written to."""
     path, look = tmp_path / "j", "from qiskit_gateway import Journal; Journal({!r}).close()"
     first, second = Journal(path), Journal(path)
-    first.begin("one", a_statement(), 28)
+    first.begin("one", a_spec(), 28)
     subprocess.run([sys.executable, "-c", look.format(str(path))], check=True)  # noqa: S603
-    first.begin("two", a_statement(), 28)
+    first.begin("two", a_spec(), 28)
     second.close()
     assert [run.job_id for run in Journal(path).runs()] == ["one", "two"]
     seen = "from qiskit_gateway import Journal; print(len(Journal({!r}).runs()))"
@@ -585,7 +585,7 @@ def test_what_is_no_file_is_told(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "link").symlink_to(tmp_path / "nowhere")
     for name in ("pipe", "link", "."):
-        with pytest.raises(JournalError, match=r"no file|cannot be used"):
+        with pytest.raises(JournalError, match=r"not a regular file|cannot be used"):
             Journal(tmp_path / name)
     assert not (tmp_path / "nowhere").exists()
 
@@ -594,7 +594,7 @@ def test_a_run_belongs_to_one_process_at_a_time(tmp_path):
     """A run that somebody works on is not taken; once he is silent it is, and he is stopped."""
     now = [1000.0]
     journal = Journal(tmp_path / "j", clock=lambda: now[0])
-    first = journal.begin("run", a_statement(), 28)
+    first = journal.begin("run", a_spec(), 28)
     for refused in (lambda: journal.take("run", "sampler"), lambda: journal.forget("run")):
         with pytest.raises(JournalError, match=f"goes on in process {os.getpid()}"):
             refused()
@@ -619,7 +619,7 @@ def test_the_run_of_a_dead_process_is_free_at_once(tmp_path):
     """A process that is gone from this machine holds nothing, however fresh its last sign."""
     code = (
         "import sys; from qiskit_gateway.journal.journal import *; from qiskit_gateway.journal.run_spec import *; "
-        "Journal(sys.argv[1]).begin('run', Statement(kind='sampler', pubs=(), options={}), 0)"
+        "Journal(sys.argv[1]).begin('run', RunSpec(kind='sampler', pubs=(), options={}), 0)"
     )
     subprocess.run([sys.executable, "-c", code, tmp_path / "j"], check=True)  # noqa: S603
     journal = Journal(tmp_path / "j")
@@ -634,9 +634,9 @@ def test_a_forked_child_has_its_own_connection(tmp_path):
     code = (
         "import os, sys; from qiskit_gateway.journal.journal import *; from qiskit_gateway.journal.run_spec import *\n"
         "journal = Journal(sys.argv[1])\n"
-        "statement = Statement(kind='sampler', pubs=(), options={})\n"
+        "spec = RunSpec(kind='sampler', pubs=(), options={})\n"
         "child = os.fork()\n"
-        "journal.begin(f'run-{bool(child)}', statement, 0).closed('done')\n"
+        "journal.begin(f'run-{bool(child)}', spec, 0).closed('done')\n"
         "sys.exit(os.waitpid(child, 0)[1] if child else 0)"
     )
     subprocess.run([sys.executable, "-c", code, journal.path], check=True)  # noqa: S603
@@ -646,7 +646,7 @@ def test_a_forked_child_has_its_own_connection(tmp_path):
 def test_much_is_brought_into_its_place(tmp_path):
     """After some megabytes the diary asks to be tidied, which moves them into the file."""
     journal = Journal(tmp_path / "j")
-    diary = journal.begin("run", a_statement(), 28)
+    diary = journal.begin("run", a_spec(), 28)
     assert not diary.wants_tidying
     size = 0
     while not diary.wants_tidying:

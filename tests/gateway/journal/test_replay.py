@@ -36,7 +36,7 @@ from qiskit_gateway.policies import (
     round_robin,
 )
 from qiskit_gateway.primitives.router import Router
-from qiskit_gateway.primitives.sampler import SamplerOptions, _plan, _plan_again, _statement
+from qiskit_gateway.primitives.sampler import SamplerOptions, _plan, _plan_again, _spec_of
 from qiskit_gateway.runtime.run import Run
 from qiskit_gateway.scheduling.members.state import FleetStanding
 from qiskit_gateway.work.attempt import Attempt
@@ -142,7 +142,7 @@ class World:
     def begin(self):
         router, pubs = self.router(), list(self.pubs())
         work, result = _plan(pubs, self.options)
-        diary = router.journal.begin("run", _statement(pubs, self.options), self.shots)
+        diary = router.journal.begin("run", _spec_of(pubs, self.options), self.shots)
         return router, router.prepare(work), result, diary
 
     def take(self):
