@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+from benchmarks import compare
 from benchmarks.measure import HEADER, Row, machine
 
 SUITE = (
@@ -26,6 +27,7 @@ SUITE = (
     "journal",
 )
 _WIDTHS = (46, 22, 11, 11, 10, 6)
+_COMPARED_WIDTHS = (58, 11, 11, 12, 14)
 # What stands between these two lines of a page is written by ``--markdown``.
 _BEGIN, _END = "<!-- measured: begin -->", "<!-- measured: end -->"
 
@@ -52,8 +54,8 @@ def rewritten(page: str, block: str) -> str:
     return f"{before}{_BEGIN}\n{block}\n{_END}{after}"
 
 
-def _line(cells: Sequence[str]) -> str:
-    pairs = zip(cells, _WIDTHS, strict=True)
+def _line(cells: Sequence[str], widths: Sequence[int] = _WIDTHS) -> str:
+    pairs = zip(cells, widths, strict=True)
     return "  ".join(f"{cell:{width}}" for cell, width in pairs).rstrip()
 
 
@@ -63,12 +65,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(SUITE)}; all")
     parser.add_argument("--quick", action="store_true", help="small sizes, no targets; a minute")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the table there too")
+    parser.add_argument(
+        "--compare", type=Path, metavar="TREE", help="run them there too, in turn, and print ratios"
+    )
+    parser.add_argument("--turns", type=int, default=5, help="of --compare (default: 5)")
     given = parser.parse_args(arguments)
     unknown = [name for name in given.names if name not in SUITE]
     if unknown:
         parser.error(f"there is no benchmark {unknown[0]!r}; there are {', '.join(SUITE)}")
     about = machine()
     print(about, flush=True)
+    if given.compare:
+        print(_line(compare.HEADER, _COMPARED_WIDTHS), flush=True)
+        names = given.names or SUITE
+        for one in compare.compare(given.compare, names, turns=given.turns, quick=given.quick):
+            print(_line(one.cells, _COMPARED_WIDTHS), flush=True)
+        return 0
     print(_line(HEADER), flush=True)
     rows: list[Row] = []
     for row in measured(given.names or SUITE, quick=given.quick):

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-SHARED = {"__init__", "__main__", "canned", "frontier", "measure"}
+SHARED = {"__init__", "__main__", "canned", "compare", "frontier", "measure"}
 
 
 @pytest.fixture
@@ -92,3 +92,18 @@ def test_an_unknown_benchmark_is_named(suite, capsys):
     with pytest.raises(SystemExit):
         suite.main(["schedular"])
     assert "there is no benchmark 'schedular'; there are sampler" in capsys.readouterr().err
+
+
+def test_two_checkouts_are_compared():
+    """The benchmarks run in both trees, and the table has the ratio of each case."""
+    command = [sys.executable, "-m", "benchmarks", "pool", "--quick"]
+    done = subprocess.run(  # noqa: S603
+        [*command, "--compare", ROOT, "--turns", "1"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    _, head, *lines = done.stdout.splitlines()
+    assert "here / there" in head
+    assert lines
