@@ -22,6 +22,7 @@ from qiskit_gateway.journal.run_spec import RunSpec, bindings_of, record_pub
 from qiskit_gateway.policies.policy import Policy
 from qiskit_gateway.primitives.job import RouterJob
 from qiskit_gateway.primitives.options import (
+    PrimitiveOptions,
     Routed,
     parse_options,
     parse_run_options,
@@ -43,7 +44,7 @@ Spread = Literal["standard_error", "upper_bound"]
 
 
 @dataclass
-class EstimatorOptions:
+class EstimatorOptions(PrimitiveOptions):
     """The options of :class:`RouterEstimator`.
 
     Attributes:

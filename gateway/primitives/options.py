@@ -2,21 +2,19 @@
 
 from collections.abc import Mapping
 from dataclasses import fields
+from difflib import get_close_matches
 from operator import index
 from os import PathLike
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 from qiskit.providers import BackendV2
 
 from qiskit_gateway.backends.fleet import Backends, Fleet
 from qiskit_gateway.journal.journal import Journal
 from qiskit_gateway.policies.policy import Policy
-from qiskit_gateway.primitives.router import (
-    Router,
-)
+from qiskit_gateway.primitives.router import Router
 
-Options = TypeVar("Options")
-
+Options = TypeVar("Options", bound="PrimitiveOptions")
 
 _SEEDS = 1 << 64
 
@@ -28,6 +26,41 @@ _OWN_OPTIONS = {
     "seed_simulator": "set options.seed_simulator",
     "parameter_binds": "the router binds parameters itself",
 }
+
+
+# Keywords and options of IBM's primitives, which people bring along.
+_MODE = (
+    "mode= is a keyword of IBM's primitives: give backends=, a backend or a fleet of them; a "
+    "session or a batch is opened by whoever makes the backend"
+)
+_IBM_OPTIONS = frozenset(
+    {
+        "dynamical_decoupling",
+        "environment",
+        "execution",
+        "experimental",
+        "max_execution_time",
+        "optimization_level",
+        "resilience",
+        "resilience_level",
+        "simulator",
+        "twirling",
+    }
+)
+
+
+class PrimitiveOptions:
+    """Base class of the options: an unknown name is an error, and ``None`` means the default.
+
+    Subclassing:
+        A dataclass whose fields all have a default.
+    """
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        defaults = {field.name: field.default for field in fields(self)}  # type: ignore[arg-type]
+        if name not in defaults:
+            raise AttributeError(_unknown(name, list(defaults)))
+        object.__setattr__(self, name, defaults[name] if value is None else value)
 
 
 class Routed(Generic[Options]):
@@ -44,6 +77,12 @@ class Routed(Generic[Options]):
         TypeError: If something is not a backend, or is given twice.
         JournalError: If the journal cannot be used.
     """
+
+    def __new__(cls, *_: Any, **keywords: Any) -> Self:
+        """Refuse a keyword of IBM's primitives by name; Python would only call it unexpected."""
+        if "mode" in keywords:
+            raise TypeError(_MODE)
+        return super().__new__(cls)
 
     def __init__(
         self,
@@ -111,10 +150,20 @@ def parse_options(kind: type[Options], given: "Options | Mapping[str, Any] | Non
     if not isinstance(given, Mapping):
         raise TypeError(f"options must be a dict or {kind.__name__}, got {given!r}")
     known = [field.name for field in fields(kind)]  # type: ignore[arg-type]
-    unknown = sorted(set(given) - set(known))
-    if unknown:
-        raise TypeError(f"unknown option {unknown[0]!r}; there are {', '.join(known)}")
+    for name in sorted(set(given) - set(known)):
+        raise TypeError(_unknown(name, known))
     return kind(**given)
+
+
+def _unknown(name: str, known: list[str]) -> str:
+    if name in _IBM_OPTIONS:
+        return (
+            f"{name!r} is an option of IBM's primitives, and this one has none of that kind; options "
+            "of backend.run go into run_options, of all members or of one"
+        )
+    close = get_close_matches(name, known, n=1)
+    hint = f", did you mean {close[0]!r}?" if close else "; there are " + ", ".join(known)
+    return f"unknown option {name!r}{hint}"
 
 
 def parse_run_options(given: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -148,6 +197,7 @@ def parse_seed(given: int | None) -> int | None:
         raise TypeError(f"seed_simulator must be an integer or None, got {given!r}") from None
 
 
-def record_options(options: Any) -> dict[str, Any]:
+def record_options(options: PrimitiveOptions) -> dict[str, Any]:
     """Make options into the mapping that a journal keeps."""
-    return {field.name: getattr(options, field.name) for field in fields(options)}
+    names = [field.name for field in fields(options)]  # type: ignore[arg-type]
+    return {name: getattr(options, name) for name in names}

@@ -22,6 +22,7 @@ from qiskit_gateway.journal.run_spec import RunSpec, bindings_of, record_pub
 from qiskit_gateway.policies.policy import Policy
 from qiskit_gateway.primitives.job import RouterJob
 from qiskit_gateway.primitives.options import (
+    PrimitiveOptions,
     Routed,
     parse_options,
     parse_run_options,
@@ -36,7 +37,7 @@ from qiskit_gateway.work.workload import Work
 
 
 @dataclass
-class SamplerOptions:
+class SamplerOptions(PrimitiveOptions):
     """The options of :class:`RouterSampler`.
 
     Attributes:

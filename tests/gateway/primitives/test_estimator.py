@@ -139,11 +139,13 @@ def test_options_are_checked_and_may_be_changed():
     with pytest.raises(TypeError, match="shots"):
         RouterEstimator(backend, options={"shots": 1})
     estimator = RouterEstimator(backends=[backend], options=EstimatorOptions(default_precision=0.1))
+    with pytest.raises(AttributeError, match="did you mean 'default_precision'"):
+        estimator.options.default_precison = 0.2
     estimator.options.default_precision = 0.2
     assert estimator.run([(ansatz(), "ZZZ", np.ones(6))]).result()[0].metadata["shots"] == 25
     for name, value in [
         ("shot_allocation", "fair"),
-        ("stds", None),
+        ("stds", 1),
         ("run_options", {"meas_level": 1}),
     ]:
         wrong = RouterEstimator(backend, options={name: value})

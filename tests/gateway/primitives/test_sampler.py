@@ -400,6 +400,37 @@ def test_unknown_options(backend, options):
         RouterSampler(backend, options=options)
 
 
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("default_shot", "did you mean 'default_shots'"),
+        ("seed", "default_shots, seed_simulator, run_options"),
+        ("dynamical_decoupling", "an option of IBM's primitives"),
+    ],
+)
+def test_an_unknown_option_is_refused_wherever_it_is_set(backend, name, told):
+    """A name that is no option is not taken in silence, when made or later; what to do is said."""
+    with pytest.raises(TypeError, match=told):
+        RouterSampler(backend, options={name: 5})
+    with pytest.raises(AttributeError, match=told):
+        setattr(RouterSampler(backend).options, name, 5)
+
+
+def test_an_option_of_none_is_the_default(backend):
+    """``None`` stands for the default, given at once, set later, or in place of all options."""
+    sampler = RouterSampler(backend, options={"default_shots": None})
+    assert sampler.default_shots == 1024
+    sampler.options.default_shots = 7
+    sampler.options.default_shots = None
+    assert sampler.run([bell()]).result()[0].metadata["shots"] == 1024
+
+
+def test_a_keyword_of_ibm_is_told(backend):
+    """Whoever comes from IBM's primitives reads what takes the place of ``mode``."""
+    with pytest.raises(TypeError, match="give backends="):
+        RouterSampler(mode=backend)
+
+
 def test_options_are_read_when_run_is_called():
     """Options may be changed at any time, and count for the runs that follow."""
     backend = Recording()
