@@ -3,10 +3,9 @@
 import math
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from qiskit_gateway.policies.recall import covers
-from qiskit_gateway.scheduling.allocation.mixed_jobs import Mixer
 from qiskit_gateway.scheduling.allocation.planner import ROUNDING, Lot, Plan, Planner
 from qiskit_gateway.scheduling.backlog import Backlog, Barred
 from qiskit_gateway.work.rectangles import intersection, without
@@ -54,17 +53,14 @@ class Dealer:
         planner: How much each should take.
         lined_up: What waits for one member, already cut.
         backlog: What waits for whoever should take it.
-        mixer: What of it should go in jobs of several kinds.
     """
 
     planner: Planner
     lined_up: dict[str, deque[Group]] = field(default_factory=dict)
     backlog: Backlog = field(init=False)
-    mixer: Mixer = field(init=False)
 
     def __post_init__(self) -> None:
         self.backlog = self.planner.backlog
-        self.mixer = Mixer(self.planner)
 
     @property
     def empty(self) -> bool:
@@ -112,8 +108,6 @@ class Dealer:
         yield from self._deal_own(usable, slots)
         if freed is not None and self.planner.learns(freed):
             freed = None
-        if self._mix(now, usable):
-            yield from self._deal_own(usable, slots)
         self.backlog.redirected = False
         yield from self._deal_classes(now, usable, slots, freed)
         while self.backlog.redirected:
@@ -121,13 +115,6 @@ class Dealer:
             yield from self._deal_classes(now, usable, slots, None)
         # Dealing out a class may have found work that belongs to a member.
         yield from self._deal_own(usable, slots)
-
-    def _mix(self, now: float, usable: tuple[str, ...], *, blank: bool = False) -> bool:
-        """Line up jobs of several kinds, where such jobs cost less; return whether there are any."""
-        jobs = list(self.mixer.jobs(now, usable, blank=blank))
-        for member, pieces, barred in jobs:
-            self.line_up(member, Group(pieces, barred))
-        return bool(jobs)
 
     def _deal_classes(
         self, now: float, usable: tuple[str, ...], slots: Slots, freed: str | None
@@ -270,7 +257,6 @@ class Dealer:
 
     def settle(self, now: float, usable: tuple[str, ...]) -> None:
         """Cut all that waits and line it up, looking at nothing that depends on time."""
-        self._mix(now, usable, blank=True)
         for barred in list(self.backlog.classes):
             eligible = self.planner.eligible(barred, usable)
             while eligible and barred in self.backlog.classes:
@@ -334,9 +320,4 @@ class Dealer:
 
 def _covers(left: Iterable[tuple[Piece, Barred]], piece: Piece, barred: Barred) -> bool:
     """Return whether a piece waits as a whole, for the same members."""
-    # A job of several kinds goes by the name of one of them.
-    alike = replace(barred, kind=0)
-    return any(
-        replace(theirs, kind=0) == alike and intersection(piece, one) == piece
-        for one, theirs in left
-    )
+    return any(theirs == barred and intersection(piece, one) == piece for one, theirs in left)

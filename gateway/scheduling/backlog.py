@@ -190,21 +190,6 @@ class Backlog:
                 for piece in waiting:
                     yield piece, self._with_refusals(piece.task, barred)
 
-    def task(self, piece: Piece) -> Task:
-        """Return the task of a piece."""
-        return self._tasks[piece.task]
-
-    def remove(self, barred: Barred, height: int, pieces: Collection[Piece]) -> None:
-        """Take pieces of one height out of a class; whoever does that sees to them."""
-        waiting, gone = self.classes[barred], set(pieces)
-        kept = [piece for piece in waiting.heights[height] if piece not in gone]
-        while height in waiting.heights:
-            waiting.pop(height)
-        for piece in kept:
-            waiting.put(piece)
-        if not waiting.heights:
-            del self.classes[barred]
-
     def clear(self) -> None:
         """Forget all that waits."""
         self.classes.clear()

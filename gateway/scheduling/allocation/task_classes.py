@@ -10,7 +10,6 @@ from dataclasses import replace
 
 from qiskit_gateway.policies.offer import Offer
 from qiskit_gateway.policies.policy import Policy
-from qiskit_gateway.scheduling.allocation.mixed_jobs import may_mix, only_prices_count
 from qiskit_gateway.scheduling.members.offers import Quoting
 from qiskit_gateway.scheduling.members.profile import Terms
 from qiskit_gateway.scheduling.members.state import Standing
@@ -24,21 +23,18 @@ def with_kinds(tasks: Sequence[Task], terms: Sequence[Terms], policy: Policy) ->
     """Return tasks with their kinds: from 1, or 0 if the policy does not look at circuits.
 
     Tasks of one kind are allowed by the policy on the same members, idle or busy, and rank them in
-    the same order. Where only prices count and jobs of several kinds can be looked at, they cost
-    the same there, too.
+    the same order.
     """
     whole = Load(sum(task.rows for task in tasks), sum(task.rows * task.shots for task in tasks))
     if policy.uses.isdisjoint(_BY_CIRCUIT) or not whole.circuit_shots:
         return tuple(tasks)
-    priced = only_prices_count(policy) and may_mix(tasks, terms)
     signatures: dict[int, Hashable] = {}
     kinds: dict[Hashable, int] = {}
     for task in tasks:
         # Tasks over one program share what it was compiled to.
         if id(task.compiled) not in signatures:
             offers = _offers(task, terms, policy, whole)
-            prices = [offer.price_usd for offer in offers] if priced else []
-            signatures[id(task.compiled)] = (*_signature(offers, policy), *prices)
+            signatures[id(task.compiled)] = tuple(_signature(offers, policy))
     return tuple(
         replace(task, kind=kinds.setdefault(signatures[id(task.compiled)], len(kinds) + 1))
         for task in tasks
