@@ -31,7 +31,8 @@ import numpy as np
 from benchmarks.measure import Row
 from qiskit_gateway.policies import Policy, fastest, least_busy, round_robin
 from qiskit_gateway.scheduling.allocation.divide import divide
-from qiskit_gateway.scheduling.members.offers import Quoting
+from qiskit_gateway.scheduling.members.estimator import Estimator
+from qiskit_gateway.scheduling.members.offers import Offers
 from qiskit_gateway.scheduling.members.profile import Terms
 from qiskit_gateway.scheduling.members.speed import Speed
 from qiskit_gateway.scheduling.members.state import Standing
@@ -104,16 +105,14 @@ def dividing(
             )
             for name, jobs in known.items()
         }
-        quoting = Quoting(
-            terms=terms,
-            standings=standings,
+        offers = Offers(
+            estimator=Estimator(profiles=terms, states=standings),
             assigned=assigned,
             waiting=work,
-            guess=None,
             uses=policy.uses,
             now=0.0,
         )
-        shares = divide(quoting, list(known), policy.minimize)
+        shares = divide(offers, list(known), policy.minimize)
         for name, circuits in shares.items():
             assigned[name] = (
                 assigned.get(name, 0.0) + work.part(circuits / work.circuits).circuit_shots

@@ -138,7 +138,7 @@ class Dealer:
             if not queue:
                 del self.lined_up[member]
             return group
-        kept = self.backlog.cut_kept(member, self.planner.terms[member].room())
+        kept = self.backlog.cut_kept(member, self.planner.estimator.profiles[member].room())
         return None if kept is None else Group(*kept)
 
     def _deal_class(
@@ -192,7 +192,8 @@ class Dealer:
         less, so that what is not known of the members' speeds can be put right later.
         """
         quota = plan.quotas[member]
-        terms, standing = self.planner.terms[member], self.planner.standings[member]
+        estimator = self.planner.estimator
+        terms, standing = estimator.profiles[member], estimator.states[member]
         if standing.breaker.phase != "closed":
             return min(quota, 1.0)
         if not self._hurries(plan) or terms.job_fee_usd:
@@ -208,16 +209,17 @@ class Dealer:
 
         The first shard is small, so that something is known soon, and the next ones grow.
         """
-        standing, planner = self.planner.standings[member], self.planner
+        planner = self.planner
+        standing = planner.estimator.states[member]
         given = standing.load.circuits
         whole = quota + given
         if not standing.queue_seconds:
             some = whole / _FIRST_PARTS
             return min(quota, max(some / _SMALLEST, min(_GROWTH * given, _LARGEST * some)))
-        if not covers(planner.policy.recall.idle, planner.terms[member].job_fee_usd):
+        if not covers(planner.policy.recall.idle, planner.estimator.profiles[member].job_fee_usd):
             some = len(standing.in_flight) < _FIRST_QUEUED
             return quota / (_FIRST_PARTS * _FIRST_QUEUED) if some else 0.0
-        if planner.rough_guess is None and given >= whole / _QUEUED_PARTS:
+        if planner.estimator.guess is None and given >= whole / _QUEUED_PARTS:
             return 0.0
         return min(quota, max(whole / _SMALLEST, _QUEUED_GROWTH * given))
 
@@ -232,17 +234,17 @@ class Dealer:
 
         A last small job would pay a floor that larger ones do not notice.
         """
-        most = self.planner.terms[member].max_circuits
+        most = self.planner.estimator.profiles[member].max_circuits
         return quota if most is None or quota <= most else quota / math.ceil(quota / most)
 
     def _cut(self, member: str, plan: Plan, circuits: float) -> Group | None:
         divisible, lot = self.planner.policy.spread == "shots", plan.lot
         if divisible and circuits < 1:
             shots = circuits * plan.shots
-            room = self.planner.terms[member].room(1, most_shots=max(1, round(shots)))
+            room = self.planner.estimator.profiles[member].room(1, most_shots=max(1, round(shots)))
         else:
             whole = math.floor if divisible else math.ceil
-            room = self.planner.terms[member].room(max(1, whole(circuits - ROUNDING)))
+            room = self.planner.estimator.profiles[member].room(max(1, whole(circuits - ROUNDING)))
         pieces = self.backlog.cut(member, lot.barred, room, lot.height)
         return Group(pieces, lot.barred) if pieces else None
 
@@ -314,7 +316,7 @@ class Dealer:
         self._settle_kept(member)
 
     def _settle_kept(self, member: str) -> None:
-        while kept := self.backlog.cut_kept(member, self.planner.terms[member].room()):
+        while kept := self.backlog.cut_kept(member, self.planner.estimator.profiles[member].room()):
             self.line_up(member, Group(*kept))
 
 

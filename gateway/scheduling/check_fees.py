@@ -56,7 +56,7 @@ class Checks:
         if not self._state.is_unchecked(member):
             return ALLOWED
         self._release(self._reserved.pop(member, ()))
-        loads = self._state.planner.terms[member].check
+        loads = self._state.planner.estimator.profiles[member].check
         # All at once first, so that what is asked for first is not in the way of the rest.
         asked += sum(self._asked(member, load) for load in loads)
         shots += sum(round(load.circuit_shots) for load in loads)
@@ -107,9 +107,7 @@ class Checks:
         return verdict
 
     def _asked(self, member: str, load: Load) -> float:
-        terms, standing = self._state.planner.terms[member], self._state.standings[member]
-        seconds = terms.seconds(standing, load, self._state.planner.rough_guess)
-        return terms.asked(1, load, seconds, _CIRCUIT)
+        return self._state.planner.estimator.price(member, load, _CIRCUIT)
 
     def _fee(self, member: str, load: Load, now: float) -> Fee | Verdict:
         key = (id(self._state), "check", next(self._numbers))

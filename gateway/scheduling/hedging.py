@@ -69,7 +69,7 @@ class Sparer:
 
     def _able(self, now: float) -> list[str]:
         """Return the healthy members at which a second job costs nothing."""
-        state, terms = self._state, self._state.planner.terms
+        state, terms = self._state, self._state.planner.estimator.profiles
         well = state.health.well(now)
         return [name for name in well if terms[name].free and not state.is_unchecked(name)]
 
@@ -89,9 +89,7 @@ class Sparer:
             yield Risk(index, flight, ends, ends + anew[load])
 
     def _run_seconds(self, member: str, load: Load) -> float:
-        planner = self._state.planner
-        terms, standing = planner.terms[member], self._state.standings[member]
-        return terms.seconds(standing, load, planner.rough_guess)
+        return self._state.planner.estimator.seconds(member, load)
 
     def _matters(self, risks: Sequence[Risk], left_seconds: float, last: float) -> bool:
         """Return whether the run is expected to end much later for what fails of its last shards."""
@@ -119,9 +117,7 @@ class Sparer:
         state = self._state
         for name in names:
             if state.slots(name, now):
-                terms, standing = state.planner.terms[name], state.standings[name]
-                busy = terms.busy_seconds(standing, now, state.planner.rough_guess)
-                yield now + max(standing.queue_seconds, busy), name
+                yield now + state.planner.estimator.wait_seconds(name, now), name
 
     def _best(
         self, risk: Risk, turns: Sequence[tuple[float, str]], now: float

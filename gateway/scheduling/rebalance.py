@@ -12,7 +12,7 @@ from qiskit_gateway.policies.recall import RecallPolicy
 from qiskit_gateway.scheduling.allocation.water_filling import fill
 from qiskit_gateway.scheduling.events import Recall
 from qiskit_gateway.scheduling.flight import Flight
-from qiskit_gateway.scheduling.members.profile import HOPE, ROUNDING_SECONDS
+from qiskit_gateway.scheduling.members.estimator import HOPE, ROUNDING_SECONDS
 from qiskit_gateway.scheduling.run_state import RunState
 from qiskit_gateway.work.tasks import Load
 
@@ -136,17 +136,17 @@ class Balancer:
         self, member: str, ours: Mapping[object, int], now: float
     ) -> Iterator[tuple[int, Flight]]:
         """Foresee when the jobs of a member begin and end; yield those that wait there."""
-        standing, terms = self._state.standings[member], self._state.planner.terms[member]
-        planner, hope = self._state.planner, 1 if standing.speed.jobs else HOPE
+        standing, planner = self._state.standings[member], self._state.planner
+        estimator, hope = planner.estimator, 1 if standing.speed.jobs else HOPE
         waits = len(standing.in_flight) > 1 or standing.queue_seconds
-        known = standing.speed.jobs or planner.rough_guess or planner.backlog.empty
+        known = standing.speed.jobs or estimator.guess or planner.backlog.empty
         if not (waits and known):
             return
-        left = max(0.0, terms.late_seconds(standing, now, planner.rough_guess)) / hope
+        left = max(0.0, estimator.late_seconds(member, now)) / hope
         end = standing.busy_since
         for key, load in standing.in_flight.items():
             begins = max(end, standing.turns[key])
-            end = begins + terms.seconds(standing, load, planner.rough_guess) / hope
+            end = begins + estimator.seconds(member, load) / hope
             if begins <= now + ROUNDING_SECONDS:
                 end = max(end, now + left)
             index = ours.get(key)
@@ -158,14 +158,13 @@ class Balancer:
 
     def _is_stuck(self, member: str, now: float) -> bool:
         """Return whether a member takes far longer over a job than expected."""
-        standing, planner = self._state.standings[member], self._state.planner
-        guess = planner.rough_guess
-        if not standing.in_flight or not (standing.speed.jobs or guess):
+        standing, estimator = self._state.standings[member], self._state.planner.estimator
+        if not standing.in_flight or not (standing.speed.jobs or estimator.guess):
             return False
         worked = standing.worked_seconds(now)
         if worked <= _STUCK_SECONDS:
             return False
-        late = planner.terms[member].late_seconds(standing, now, guess)
+        late = estimator.late_seconds(member, now)
         expected = worked - late
         times = _STUCK_TIMES * (1 if standing.speed.jobs else HOPE)
         return late > times * expected + _STUCK_SECONDS + ROUNDING_SECONDS
@@ -195,13 +194,9 @@ class Balancer:
 
     def _pace(self, names: Sequence[str], work: Load, now: float) -> tuple[Floats, Floats]:
         """Return when members could begin with some work, from now, and their time for a circuit."""
-        planner, base, slope = self._state.planner, [], []
-        for name in names:
-            terms, standing = planner.terms[name], self._state.standings[name]
-            busy = terms.busy_seconds(standing, now, planner.rough_guess)
-            base.append(max(standing.queue_seconds, busy))
-            slope.append(terms.seconds(standing, work, planner.rough_guess) / work.circuits)
-        return np.array(base), np.array(slope)
+        estimator = self._state.planner.estimator
+        base = np.array([estimator.wait_seconds(name, now) for name in names])
+        return base, np.array([estimator.seconds(name, work) / work.circuits for name in names])
 
 
 def _load(flights: Sequence[Flight]) -> Load:

@@ -22,7 +22,7 @@ from qiskit_gateway.scheduling.events import (
 )
 from qiskit_gateway.scheduling.flight import Flight
 from qiskit_gateway.scheduling.hedging import Sparer
-from qiskit_gateway.scheduling.members.profile import ROUNDING_SECONDS
+from qiskit_gateway.scheduling.members.estimator import ROUNDING_SECONDS
 from qiskit_gateway.scheduling.rebalance import Balancer
 from qiskit_gateway.scheduling.run_state import RunState
 from qiskit_gateway.work.tasks import Load
@@ -51,7 +51,7 @@ class Recaller:
         self._state = state
         self._launch = launch
         self._policy = state.policy.recall
-        self._terms = state.planner.terms
+        self._terms = state.planner.estimator.profiles
         # When to look at which shard; those that have ended are passed over when they come up.
         self._late: list[tuple[float, int]] = []
         self._next_check = -math.inf
@@ -213,8 +213,8 @@ class Recaller:
         """Return what it would mean for members to take a shard, where the policy allows it."""
         shard = flight.shard
         load = Load(shard.circuits, shard.circuits * shard.shots)
-        quote = self._state.planner.quoting(load, now, flight.group.barred)
-        offers = {name: quote(name, load) for name in names}
+        make = self._state.planner.offers(load, now, flight.group.barred)
+        offers = {name: make(name, load) for name in names}
         return {name: offer for name, offer in offers.items() if self._state.policy.where(offer)}
 
     def _on_ill(self) -> list[tuple[int, Flight]]:

@@ -86,18 +86,21 @@ class RunState:
         admission = self.health.admits(member, now)
         if admission == "none" or member in self.broke:
             return 0
-        standing, terms = self.standings[member], self.planner.terms[member]
+        standing, terms = self.standings[member], self.planner.estimator.profiles[member]
         if self.is_unchecked(member):
             return 0 if standing.in_flight else 1
         free = min(
-            terms.free_slots(standing, now, self.planner.rough_guess),
+            self.planner.estimator.free_slots(member, now),
             standing.submissions_left(terms.submissions_per_minute, now),
         )
         return max(0, min(free, 1) if admission == "one" else free)
 
     def is_unchecked(self, member: str) -> bool:
         """Return whether a member is to be checked first: until then it gets one shard."""
-        return bool(self.planner.terms[member].check) and not self.standings[member].checked
+        return (
+            bool(self.planner.estimator.profiles[member].check)
+            and not self.standings[member].checked
+        )
 
     def twin_of(self, flight: Flight) -> Flight | None:
         """Return the other shard in flight that carries the same pieces, if there is one."""
@@ -110,7 +113,10 @@ class RunState:
 
     def fits(self, shard: Shard, member: str) -> bool:
         """Return whether a member can take a shard as it is."""
-        terms, tasks = self.planner.terms[member], [self.tasks[one.task] for one in shard.pieces]
+        terms, tasks = (
+            self.planner.estimator.profiles[member],
+            [self.tasks[one.task] for one in shard.pieces],
+        )
         if any(member in task.refusals for task in tasks) or terms.min_shots > shard.shots:
             return False
         payload = sum(

@@ -40,6 +40,7 @@ from qiskit_gateway.scheduling.events import (
     Watch,
 )
 from qiskit_gateway.scheduling.members.allowances import Allowances, Price
+from qiskit_gateway.scheduling.members.estimator import Estimator
 from qiskit_gateway.scheduling.members.health import Health
 from qiskit_gateway.scheduling.members.profile import Terms
 from qiskit_gateway.scheduling.members.spending import Purse
@@ -79,8 +80,7 @@ class Scheduler:
         allotted = {one.name: one.allotment for one in members if one.allotment is not None}
         allowances = Allowances(allotted, standing.pots)
         planner = Planner(
-            terms=terms,
-            standings=standings,
+            estimator=Estimator(profiles=terms, states=standings),
             policy=policy,
             backlog=Backlog(tuple(tasks), policy.spread),
             mixes=means_of(tasks),

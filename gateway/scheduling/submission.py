@@ -8,7 +8,6 @@ from qiskit_gateway.scheduling.check_fees import Checks
 from qiskit_gateway.scheduling.events import Fetch, Submit
 from qiskit_gateway.scheduling.flight import Flight
 from qiskit_gateway.scheduling.members.allowances import Price
-from qiskit_gateway.scheduling.members.profile import informed
 from qiskit_gateway.scheduling.run_state import RunState
 from qiskit_gateway.work.remaining import Flying
 from qiskit_gateway.work.tasks import Compiled, Load, Shard, mean_of
@@ -35,15 +34,18 @@ class Launcher:
 
     def launch(self, member: str, group: Group, now: float) -> Submit | Verdict:
         """Take the slot and the price of a shard; or say why there is no money."""
-        terms, standing = self._state.planner.terms[member], self._state.standings[member]
+        terms, standing = (
+            self._state.planner.estimator.profiles[member],
+            self._state.standings[member],
+        )
         shots = max(group.pieces[0].shots, terms.min_shots)
         shard = Shard(index=self._next_shard, pieces=group.pieces, shots=shots)
         load = Load(shard.circuits, shard.circuits * shots)
         compiled = self._compiled(shard, member)
-        guess = None if standing.speed.jobs else informed(self._state.planner.guess, compiled)
-        seconds = terms.seconds(standing, load, guess)
+        estimator = self._state.planner.estimator
+        seconds = estimator.seconds(member, load, compiled)
         key = self._state.key(shard.index)
-        asked = terms.asked(1, load, seconds, compiled)
+        asked = estimator.price(member, load, compiled)
         verdict = self.checks.reserve(member, asked, shard.circuits * shots, now)
         if not verdict:
             return verdict
@@ -53,7 +55,7 @@ class Launcher:
         self._next_shard += 1
         alone = not standing.in_flight
         standing.take(key, load, now)
-        ahead = seconds if alone else terms.seconds(standing, standing.load, guess)
+        ahead = seconds if alone else estimator.seconds(member, standing.load, compiled)
         flight = Flight(
             shard=shard,
             member=member,

@@ -10,8 +10,7 @@ from qiskit_gateway.scheduling.allocation.bids import Bid, Credit, JobPrice
 from qiskit_gateway.scheduling.allocation.cost_frontier import Frontier
 from qiskit_gateway.scheduling.allocation.water_filling import allocate
 from qiskit_gateway.scheduling.members.allowances import Allotment
-from qiskit_gateway.scheduling.members.offers import Quoting
-from qiskit_gateway.scheduling.members.profile import informed
+from qiskit_gateway.scheduling.members.offers import Offers
 from qiskit_gateway.work.tasks import Load
 
 # Where shots may be divided, the work is dealt out in so many parts at least.
@@ -21,7 +20,7 @@ _NO_TRADE = Trade(0.0, (), 0.0)
 
 
 def divide(
-    quoting: Quoting,
+    offers: Offers,
     members: Sequence[str],
     objective: Objective,
     *,
@@ -31,7 +30,7 @@ def divide(
     """Divide the waiting work among members.
 
     Args:
-        quoting: What is known of the members and the work.
+        offers: What is known of the members and the work.
         members: Who may take it.
         objective: What to minimize.
         divisible: Whether a circuit may be divided, by its shots.
@@ -41,19 +40,17 @@ def divide(
     Returns:
         Circuits by member, as :func:`~qiskit_gateway.allocate.allocate` does.
     """
-    work, trade = quoting.waiting, Trade.of(objective)
+    work, trade = offers.waiting, Trade.of(objective)
     if trade is None or len(members) == 1:
-        return _levelled(quoting, members, objective, horizon, divisible=divisible)
+        return _levelled(offers, members, objective, horizon, divisible=divisible)
     parts = max(1, ceil(_PARTS / work.circuits)) if divisible else 1
-    bids = _without_ample(
-        [bid_of(quoting, member, trade, parts) for member in members], work, parts
-    )
+    bids = _without_ample([bid_of(offers, member, trade, parts) for member in members], work, parts)
     if trade.usd_per_hour == 0 and horizon == inf and all(bid.linear for bid in bids):
-        return allocate(work, members, quoting, objective, divisible=divisible)
+        return allocate(work, members, offers, objective, divisible=divisible)
 
     def prefer(member: str, held: int, size: int) -> tuple[float, ...]:
         share = size / (parts * work.circuits)
-        offer = quoting(member, work.part(share), work.part(held / (parts * work.circuits)))
+        offer = offers(member, work.part(share), work.part(held / (parts * work.circuits)))
         return objective.key(offer)[1:] if isinstance(objective, Then) else ()
 
     frontier = Frontier(bids, max(1, round(work.circuits * parts)), prefer)
@@ -61,38 +58,39 @@ def divide(
     return {member: count / parts for member, count in found.circuits.items()}
 
 
-def bid_of(quoting: Quoting, member: str, trade: Trade = _NO_TRADE, parts: int = 1) -> Bid:
+def bid_of(offers: Offers, member: str, trade: Trade = _NO_TRADE, parts: int = 1) -> Bid:
     """Return what a member asks for the waiting circuits, as if they were all alike.
 
     Args:
-        quoting: What is known.
+        offers: What is known.
         member: Its name.
         trade: What is to be traded.
         parts: In how many parts each circuit is divided; the bid is for parts.
     """
-    terms, standing, work = quoting.terms[member], quoting.standings[member], quoting.waiting
+    estimator, work = offers.estimator, offers.waiting
+    terms = estimator.profiles[member]
     waiting = max(1, round(work.circuits * parts))
     most = waiting if terms.max_circuits is None else min(waiting, terms.max_circuits * parts)
     shots = work.circuit_shots / work.circuits
     # The shots of a circuit that are too many for one job go in several.
     times = 1 if terms.max_shots is None else ceil(shots / terms.max_shots)
     each = max(shots / times, terms.min_shots)
-    offer, compiled = quoting(member, Load(1.0, shots)), quoting.mix.get(member)
-    guess = informed(quoting.guess, compiled)
+    offer, compiled = offers(member, Load(1.0, shots)), offers.mix.get(member)
     other = trade.other_usd(offer) / parts if trade.others else 0.0
 
     rate = _usd_per_unit(terms.allotment) * trade.price_factor
-    left = quoting.left.get(member, 0.0)
+    left = offers.left.get(member, 0.0)
     # Where nothing is left, a member is like any other.
     credit = Credit(terms.allotment.name, left, rate) if terms.allotment and left else None
 
     def seconds(size: int) -> float:
         circuits = size / parts
-        return terms.seconds(standing, Load(circuits, circuits * each), guess)
+        return estimator.seconds(member, Load(circuits, circuits * each), compiled)
 
     def price(size: int) -> float:
         circuits = size / parts
-        asked = terms.asked(1, Load(ceil(circuits), circuits * each), seconds(size), compiled)
+        load = Load(ceil(circuits), circuits * each)
+        asked = estimator.price(member, load, compiled, seconds=seconds(size))
         return times * asked if credit else rate * times * asked + size * other
 
     first, last = seconds(1), seconds(most)
@@ -128,35 +126,35 @@ def _without_ample(bids: Sequence[Bid], work: Load, parts: int) -> list[Bid]:
     ]
 
 
-def capacities(quoting: Quoting, members: Sequence[str], horizon: float) -> dict[str, float]:
+def capacities(offers: Offers, members: Sequence[str], horizon: float) -> dict[str, float]:
     """Return how many of the waiting circuits each member would have done by a horizon.
 
     All, where its speed is not known.
     """
-    most = max(1, round(quoting.waiting.circuits))
+    most = max(1, round(offers.waiting.circuits))
     return {
-        member: bid_of(quoting, member).capacity(horizon, most)
-        if quoting.standings[member].speed.jobs
+        member: bid_of(offers, member).capacity(horizon, most)
+        if offers.estimator.states[member].speed.jobs
         else most
         for member in members
     }
 
 
-def earliest_seconds(quoting: Quoting, members: Sequence[str]) -> float:
+def earliest_seconds(offers: Offers, members: Sequence[str]) -> float:
     """Return the least time by which members can be done with the waiting circuits.
 
     By their queues and what was learned of their speeds; where the speed of any is not known, by
     the shortest of the queues alone.
     """
-    standings = [quoting.standings[member] for member in members]
+    standings = [offers.estimator.states[member] for member in members]
     if not all(standing.speed.jobs for standing in standings):
         return min(standing.queue_seconds for standing in standings)
-    bids = [bid_of(quoting, member) for member in members]
-    return Frontier(bids, max(1, round(quoting.waiting.circuits))).level_seconds() if bids else 0.0
+    bids = [bid_of(offers, member) for member in members]
+    return Frontier(bids, max(1, round(offers.waiting.circuits))).level_seconds() if bids else 0.0
 
 
 def _levelled(
-    quoting: Quoting,
+    offers: Offers,
     members: Sequence[str],
     objective: Objective,
     horizon: float,
@@ -168,11 +166,11 @@ def _levelled(
     What is too much for some is divided among the others by the same objective, unless all
     together would be late.
     """
-    work = quoting.waiting
-    shares = allocate(work, members, quoting, objective, divisible=divisible)
+    work = offers.waiting
+    shares = allocate(work, members, offers, objective, divisible=divisible)
     if horizon == inf:
         return shares
-    most = capacities(quoting, members, horizon)
+    most = capacities(offers, members, horizon)
     full: dict[str, float] = {}
     if sum(most.values()) < work.circuits:
         return shares
@@ -182,5 +180,5 @@ def _levelled(
         others = [name for name in members if name not in full] if rest.circuits else []
         shares = {}
         if others:
-            shares = allocate(rest, others, quoting, objective, divisible=divisible)
+            shares = allocate(rest, others, offers, objective, divisible=divisible)
     return {name: share for name, share in {**full, **shares}.items() if share > 0}

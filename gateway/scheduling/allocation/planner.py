@@ -10,8 +10,8 @@ from qiskit_gateway.policies.verdict import Verdict
 from qiskit_gateway.scheduling.allocation.divide import divide, earliest_seconds
 from qiskit_gateway.scheduling.backlog import Backlog, Barred
 from qiskit_gateway.scheduling.members.allowances import Allowances
-from qiskit_gateway.scheduling.members.offers import Quoting
-from qiskit_gateway.scheduling.members.profile import Terms, guess_seconds
+from qiskit_gateway.scheduling.members.estimator import Estimator
+from qiskit_gateway.scheduling.members.offers import Offers
 from qiskit_gateway.scheduling.members.state import Standing
 from qiskit_gateway.work.tasks import NO_LOAD, Compiled, Load
 
@@ -50,8 +50,7 @@ class Planner:
     """Say how much of what waits each member should take, by a policy.
 
     Attributes:
-        terms: By member.
-        standings: By member; read, never changed.
+        estimator: What is known of the members.
         policy: The rules.
         backlog: What waits for whoever should take it; read, never changed.
         assigned: Circuit-shots given to each member in this run.
@@ -62,11 +61,9 @@ class Planner:
         allowances: What members do for nothing; read, never changed.
         trade: What the policy trades, price against time, if it does.
         uses: The fields of an offer that the policy reads.
-        rough_guess: The guess of a while ago: what it was when plans were last thrown away.
     """
 
-    terms: dict[str, Terms]
-    standings: dict[str, Standing]
+    estimator: Estimator
     policy: Policy
     backlog: Backlog
     assigned: dict[str, float] = field(default_factory=dict)
@@ -76,7 +73,6 @@ class Planner:
     allowances: Allowances = field(default_factory=Allowances)
     trade: Trade | None = field(init=False)
     uses: frozenset[str] = field(init=False)
-    rough_guess: Load | None = None
     _plans: dict[Lot, Plan] = field(default_factory=dict)
     # How many members' speeds are known, and at how many more all is planned anew.
     _seen: int = 0
@@ -86,11 +82,6 @@ class Planner:
     def __post_init__(self) -> None:
         self.trade = Trade.of(self.policy.minimize)
         self.uses = self.policy.uses
-
-    @property
-    def guess(self) -> Load | None:
-        """Return seconds per circuit and circuit-shot to assume of members never seen at work."""
-        return guess_seconds(standing.speed for standing in self.standings.values())
 
     @property
     def timeless(self) -> bool:
@@ -151,16 +142,16 @@ class Planner:
         So it is when the first speed is known, then two, four: not at each, or in a large fleet
         planning would never end.
         """
-        if self.standings[member].speed.jobs == 1:
+        if self.estimator.states[member].speed.jobs == 1:
             self._seen += 1
         if self._seen < self._seen_next:
             return False
         self._seen_next = 2 * self._seen
-        self.rough_guess = self.guess
+        self.estimator.refresh()
         self._plans.clear()
         return True
 
-    def quoting(
+    def offers(
         self,
         load: Load,
         now: float,
@@ -168,8 +159,8 @@ class Planner:
         *,
         blank: bool = False,
         height: int | None = None,
-    ) -> Quoting:
-        """Return what offers are made from that are about so much waiting work.
+    ) -> Offers:
+        """Make the offers for some waiting work.
 
         Args:
             load: The work.
@@ -178,13 +169,16 @@ class Planner:
             blank: Whether all is left out that is known only from how runs go.
             height: How many shots each of its circuits needs, if all need as many.
         """
-        standings = {name: Standing() for name in self.terms} if blank else self.standings
-        return Quoting(
-            terms=self.terms,
-            standings=standings,
+        estimator = self.estimator
+        if blank:
+            profiles = estimator.profiles
+            estimator = Estimator(profiles=profiles, states={one: Standing() for one in profiles})
+        else:
+            estimator.refresh()
+        return Offers(
+            estimator=estimator,
             assigned={} if blank else self.assigned,
             waiting=load,
-            guess=guess_seconds(standing.speed for standing in standings.values()),
             uses=self.uses,
             now=now,
             mix=self._mix(barred, height) if barred else {},
@@ -198,7 +192,7 @@ class Planner:
 
     @property
     def _whole_allotments(self) -> dict[str, float]:
-        allotments = ((name, terms.allotment) for name, terms in self.terms.items())
+        allotments = ((name, terms.allotment) for name, terms in self.estimator.profiles.items())
         return {name: allotment.amount for name, allotment in allotments if allotment}
 
     def earliest_seconds(self, now: float) -> float:
@@ -210,16 +204,17 @@ class Planner:
         whole, anybody = NO_LOAD, dict[str, None]()
         for barred in self.backlog.classes:
             load = self.load(Lot(barred))
-            quote = self.quoting(load, now, barred)
+            offers = self.offers(load, now, barred)
             one = load.part(1 / load.circuits)
-            verdicts = {name: self.policy.where(quote(name, one)) for name in self.terms}
+            names = self.estimator.profiles
+            verdicts = {name: self.policy.where(offers(name, one)) for name in names}
             open_to = {name for name, verdict in verdicts.items() if verdict or verdict.waits}
-            able = [name for name in self.terms if name in open_to and name not in barred]
-            earliest = max(earliest, earliest_seconds(quote, able))
+            able = [name for name in names if name in open_to and name not in barred]
+            earliest = max(earliest, earliest_seconds(offers, able))
             whole, anybody = whole.plus(load), anybody | dict.fromkeys(able)
         if len(self.backlog.classes) > 1:
-            quote = self.quoting(whole, now)
-            earliest = max(earliest, earliest_seconds(quote, list(anybody)))
+            offers = self.offers(whole, now)
+            earliest = max(earliest, earliest_seconds(offers, list(anybody)))
         return earliest
 
     def _divide(
@@ -230,10 +225,10 @@ class Planner:
         if self.trade is None and not blank and len(self.backlog.classes) > 1:
             # What else waits keeps members busy too.
             whole = self.backlog.load
-        quote = self.quoting(whole, now, lot.barred, blank=blank, height=lot.height)
+        offers = self.offers(whole, now, lot.barred, blank=blank, height=lot.height)
         one = load.part(1 / load.circuits)
         verdicts = {
-            member: quote.used_up(member) and self.policy.where(quote(member, one))
+            member: offers.used_up(member) and self.policy.where(offers(member, one))
             for member in eligible
         }
         self.verdicts[lot.barred] = {
@@ -245,7 +240,7 @@ class Planner:
         divisible = self.policy.spread == "shots"
         horizon = math.inf if blank else max(0.0, self.deadline - now)
         objective = self.policy.minimize
-        shares = divide(quote, allowed, objective, divisible=divisible, horizon=horizon)
+        shares = divide(offers, allowed, objective, divisible=divisible, horizon=horizon)
         if whole is load:
             return shares
         part = load.circuits / whole.circuits

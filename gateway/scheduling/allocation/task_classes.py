@@ -10,7 +10,8 @@ from dataclasses import replace
 
 from qiskit_gateway.policies.offer import Offer
 from qiskit_gateway.policies.policy import Policy
-from qiskit_gateway.scheduling.members.offers import Quoting
+from qiskit_gateway.scheduling.members.estimator import Estimator
+from qiskit_gateway.scheduling.members.offers import Offers
 from qiskit_gateway.scheduling.members.profile import Terms
 from qiskit_gateway.scheduling.members.state import Standing
 from qiskit_gateway.work.tasks import Compiled, Load, Task, mean_of
@@ -62,19 +63,20 @@ def means_of(tasks: Sequence[Task]) -> dict[int | tuple[int, int], dict[str, Com
 
 def _offers(task: Task, terms: Sequence[Terms], policy: Policy, whole: Load) -> list[Offer]:
     """Return what it would mean for members to run a circuit of a task."""
-    quote = Quoting(
-        terms={term.name: term for term in terms},
+    offers = Offers(
         # Nothing that depends on time, or the cuts of a run with a seed would.
-        standings={term.name: Standing() for term in terms},
+        estimator=Estimator(
+            profiles={term.name: term for term in terms},
+            states={term.name: Standing() for term in terms},
+        ),
         assigned={},
         waiting=whole,
-        guess=None,
         uses=policy.uses,
         now=0.0,
         mix=task.compiled,
     )
     one = whole.part(1 / whole.circuits)
-    return [quote(term.name, one) for term in terms if term.name not in task.refusals]
+    return [offers(term.name, one) for term in terms if term.name not in task.refusals]
 
 
 def _signature(offers: Sequence[Offer], policy: Policy) -> Iterator[Hashable]:

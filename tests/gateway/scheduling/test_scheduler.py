@@ -44,6 +44,7 @@ from qiskit_gateway.scheduling.events import (
     WakeAt,
 )
 from qiskit_gateway.scheduling.members.allowances import Allotment
+from qiskit_gateway.scheduling.members.estimator import Estimator
 from qiskit_gateway.scheduling.members.profile import Terms
 from qiskit_gateway.scheduling.members.state import FleetStanding
 from qiskit_gateway.scheduling.scheduler import Scheduler
@@ -344,9 +345,9 @@ def test_refused_credentials_put_a_member_out_for_the_run():
     end = world.run(answer, steady)
 
     assert end.given_up == ()
-    assert sum(submit.member == "locked" for submit in world.submits) <= members[0].free_slots(
-        FleetStanding().of("locked"), 0.0
-    )
+    assert sum(submit.member == "locked" for submit in world.submits) <= Estimator(
+        profiles={"locked": members[0]}, states={"locked": FleetStanding().of("locked")}
+    ).free_slots("locked", 0.0)
 
 
 def test_a_submission_of_unknown_fate_never_goes_to_the_same_member_again():

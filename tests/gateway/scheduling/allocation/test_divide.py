@@ -26,7 +26,8 @@ from qiskit_gateway.policies.objectives import Trade
 from qiskit_gateway.scheduling.allocation.cost_frontier import Frontier
 from qiskit_gateway.scheduling.allocation.divide import bid_of, divide
 from qiskit_gateway.scheduling.events import Done, ShardFinished, Submit
-from qiskit_gateway.scheduling.members.offers import Quoting
+from qiskit_gateway.scheduling.members.estimator import Estimator
+from qiskit_gateway.scheduling.members.offers import Offers
 from qiskit_gateway.scheduling.members.profile import Terms
 from qiskit_gateway.scheduling.members.state import FleetStanding
 from qiskit_gateway.scheduling.scheduler import Scheduler
@@ -234,19 +235,20 @@ def test_a_deadline_takes_work_from_members_that_would_be_late(
     for order, name in enumerate(names):
         standing.of(name).queue_seconds = waits[order]
         members.append(terms(name, order, price=tariff(each=prices[order])))
-    quoting = Quoting(
-        terms={member.name: member for member in members},
-        standings={name: standing.of(name) for name in names},
+    offers = Offers(
+        estimator=Estimator(
+            profiles={member.name: member for member in members},
+            states={name: standing.of(name) for name in names},
+        ),
         assigned={},
         waiting=Load(200, 2000),
-        guess=None,
         uses=preset().uses,
         now=0.0,
     )
-    bids = [bid_of(quoting, name) for name in names]
+    bids = [bid_of(offers, name) for name in names]
     horizon = slack * Frontier(bids, 200).level_seconds()
 
-    shares = divide(quoting, names, preset().minimize, horizon=horizon)
+    shares = divide(offers, names, preset().minimize, horizon=horizon)
 
     assert sum(shares.values()) == pytest.approx(200)
     for bid in bids:
@@ -260,11 +262,11 @@ def test_what_is_late_at_the_best_member_goes_to_the_next_best(seconds, slack):
     names = [f"m{order}" for order in range(len(seconds))]
     standing = learned(FleetStanding(), dict(zip(names, seconds, strict=True)))
     members = [terms(name, order) for order, name in enumerate(names)]
-    quoting = quoting_of(members, 200, standing)
-    horizon = slack * Frontier([bid_of(quoting, name) for name in names], 200).level_seconds()
-    able = [bid_of(quoting, name).capacity(horizon, 200) for name in names]
+    offers = offers_of(members, 200, standing)
+    horizon = slack * Frontier([bid_of(offers, name) for name in names], 200).level_seconds()
+    able = [bid_of(offers, name).capacity(horizon, 200) for name in names]
 
-    shares = divide(quoting, names, failover().minimize, horizon=horizon)
+    shares = divide(offers, names, failover().minimize, horizon=horizon)
 
     left = 200
     for name, most in zip(names, able, strict=True):
@@ -273,15 +275,16 @@ def test_what_is_late_at_the_best_member_goes_to_the_next_best(seconds, slack):
     assert left == 0
 
 
-def quoting_of(members, circuits, standing=None):
-    return Quoting(
-        terms={member.name: member for member in members},
-        standings={
-            member.name: (standing or FleetStanding()).of(member.name) for member in members
-        },
+def offers_of(members, circuits, standing=None):
+    return Offers(
+        estimator=Estimator(
+            profiles={member.name: member for member in members},
+            states={
+                member.name: (standing or FleetStanding()).of(member.name) for member in members
+            },
+        ),
         assigned={},
         waiting=Load(circuits, circuits * 10),
-        guess=None,
         uses=balanced().uses,
         now=0.0,
     )
@@ -291,9 +294,9 @@ def test_no_time_is_worth_nothing():
     """balanced(usd_per_hour=0) divides as cheapest() does."""
     members = [terms("a", price=tariff(1.0)), terms("b", 1, price=tariff(0.0, 0.05))]
     for circuits in (1, 2, 3, 50):
-        quoting = quoting_of(members, circuits)
+        offers = offers_of(members, circuits)
         one, other = (
-            divide(quoting, ["a", "b"], policy.minimize)
+            divide(offers, ["a", "b"], policy.minimize)
             for policy in (cheapest(), balanced(usd_per_hour=0))
         )
         assert one == other == ({"b": circuits} if circuits == 1 else one)
@@ -304,16 +307,16 @@ def test_the_time_of_a_run_is_told_from_the_time_of_a_circuit():
     every circuit that would end sooner there."""
     standing = learned(FleetStanding(), {"slow": 36.0, "fast": 36.0})
     members = [terms("slow"), terms("fast", 1, price=tariff(each=0.1))]
-    quoting = quoting_of(members, 100, standing)
+    offers = offers_of(members, 100, standing)
 
-    whole = divide(quoting, ["slow", "fast"], Price() + 40 * RunHours())
-    each = divide(quoting, ["slow", "fast"], Price() + 40 * Hours())
+    whole = divide(offers, ["slow", "fast"], Price() + 40 * RunHours())
+    each = divide(offers, ["slow", "fast"], Price() + 40 * Hours())
 
     # A circuit costs 1 USD there. Moved there it makes the run 0.01 hours shorter, worth 0.4 USD,
     # as long as the other has more.
     assert whole == {"slow": 100}
     assert each == pytest.approx({"slow": 51.25, "fast": 48.75}, abs=1)
-    assert divide(quoting, ["slow", "fast"], Price() + 110 * RunHours())["fast"] == 50
+    assert divide(offers, ["slow", "fast"], Price() + 110 * RunHours())["fast"] == 50
 
 
 def test_an_objective_makes_a_trade_if_only_the_time_of_the_run_grows():
@@ -332,17 +335,17 @@ def test_quality_counts_for_every_circuit():
         terms("rough", fidelity=0.5),
         terms("fine", 1, fidelity=1.0, price=tariff(each=0.1)),
     ]
-    quoting = quoting_of(members, 10)
+    offers = offers_of(members, 10)
     for worth, member in ((1.0, "rough"), (3.0, "fine")):
         policy = balanced(usd_per_hour=0, usd_per_infidelity=worth)
-        assert divide(quoting, ["rough", "fine"], policy.minimize) == {member: 10}
+        assert divide(offers, ["rough", "fine"], policy.minimize) == {member: 10}
 
 
 def test_shots_may_be_divided():
     """Where rows may be cut, one circuit is divided over members as many would be."""
     standing = learned(FleetStanding(), {"a": 1.0, "b": 1.0})
-    quoting = quoting_of([terms("a"), terms("b", 1)], 1, standing)
+    offers = offers_of([terms("a"), terms("b", 1)], 1, standing)
 
-    shares = divide(quoting, ["a", "b"], balanced().minimize, divisible=True)
+    shares = divide(offers, ["a", "b"], balanced().minimize, divisible=True)
 
     assert shares == pytest.approx({"a": 0.5, "b": 0.5})

@@ -9,7 +9,8 @@ import pytest
 from qiskit_gateway import load_config, policies
 from qiskit_gateway.policies.objectives import Trade
 from qiskit_gateway.scheduling.allocation.divide import bid_of, divide
-from qiskit_gateway.scheduling.members.offers import Quoting
+from qiskit_gateway.scheduling.members.estimator import Estimator
+from qiskit_gateway.scheduling.members.offers import Offers
 from qiskit_gateway.scheduling.members.profile import Terms
 from qiskit_gateway.scheduling.members.state import Standing
 from qiskit_gateway.work.tasks import Load
@@ -42,7 +43,7 @@ def free(jobs, circuits, circuit_shots, seconds):
     return 0.0
 
 
-def quoting(policy):
+def page_offers(policy):
     """Return what is known of the members of the page."""
     terms = [
         Terms(name="dear", order=0, price=dear),
@@ -58,12 +59,10 @@ def quoting(policy):
         standing = Standing(queue_seconds=queue, pending_jobs=pending)
         standing.speed.jobs, standing.speed.circuit_seconds = 1, float(seconds)
         standings[name] = standing
-    return Quoting(
-        terms={one.name: one for one in terms},
-        standings=standings,
+    return Offers(
+        estimator=Estimator(profiles={one.name: one for one in terms}, states=standings),
         assigned={},
         waiting=Load(CIRCUITS, CIRCUITS * SHOTS),
-        guess=None,
         uses=policy.uses,
         now=0.0,
     )
@@ -72,7 +71,7 @@ def quoting(policy):
 def divided(call):
     """Return a row of the page: shares, price, end."""
     policy = policy_of(call)
-    known = quoting(policy)
+    known = page_offers(policy)
     horizon = policy.deadline_seconds or float("inf")
     allowed = [name for name in NAMES if policy.where(known(name, Load(1, SHOTS)))]
     shares = divide(known, allowed, policy.minimize, horizon=horizon)

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qiskit_gateway.scheduling.members.profile import Terms, guess_seconds
+from qiskit_gateway.scheduling.members.estimator import Estimator, guess_seconds
+from qiskit_gateway.scheduling.members.profile import Terms
 from qiskit_gateway.scheduling.members.speed import Speed
 from qiskit_gateway.scheduling.members.state import FleetStanding, Standing
 from qiskit_gateway.work.tasks import Load
@@ -63,13 +64,15 @@ def test_a_slot_is_released_once():
 def test_a_member_never_seen_is_thought_to_be_like_the_others():
     """Its guess is that of the middle member; with nobody seen there is none."""
     known = [Speed(circuit_seconds=value, shot_seconds=0.0, jobs=1) for value in (1.0, 2.0, 9.0)]
-    terms = Terms(name="new")
+    states = {f"m{order}": Standing(speed=speed) for order, speed in enumerate(known)}
+    states["new"] = Standing()
+    estimator = Estimator(profiles={name: Terms(name=name) for name in states}, states=states)
 
-    guess = guess_seconds([*known, Speed()])
+    estimator.refresh()
 
     assert guess_seconds([Speed()]) is None
-    assert guess == Load(2.0, 0.0)
-    assert terms.seconds(Standing(), Load(3, 300), guess) == 6.0
+    assert estimator.guess == Load(2.0, 0.0)
+    assert estimator.seconds("new", Load(3, 300)) == 6.0
 
 
 def test_jobs_are_counted_by_every_limit():
@@ -99,8 +102,9 @@ def test_jobs_in_flight_bridge_the_queue_where_nobody_says_how_many(terms, queue
     standing.speed = Speed(circuit_seconds=2.0, jobs=1)
     for number in range(jobs):
         standing.take(number, Load(1, 10), now=0.0)
+    estimator = Estimator(profiles={"a": terms}, states={"a": standing})
 
-    assert terms.free_slots(standing, now=0.0) == free
+    assert estimator.free_slots("a", now=0.0) == free
 
 
 @given(st.floats(0, 1e6), st.integers(1, 5))

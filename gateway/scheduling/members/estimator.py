@@ -1,0 +1,169 @@
+"""Seconds, price and queue of work on each member: the one place where they are estimated."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from statistics import median
+
+from qiskit_gateway.scheduling.members.profile import Terms
+from qiskit_gateway.scheduling.members.speed import Speed
+from qiskit_gateway.scheduling.members.state import Standing
+from qiskit_gateway.work.tasks import NO_LOAD, Compiled, Load
+
+# Assumed of a member that was never seen at work where none was. Only the proportions matter: all
+# members are then thought to take the same.
+_NOMINAL_CIRCUIT_SECONDS = 1e-3
+_NOMINAL_SHOT_SECONDS = 1e-6
+# Jobs at once on a member that may overlap them: at least, at most, and before its first came back.
+_LEAST_SLOTS = 2
+_MOST_SLOTS = 512
+_UNSEEN_SLOTS = 4
+# How many times faster or slower than others one may be that was never seen at work.
+HOPE = 4
+# Times that differ by no more are one: a quote reads another clock than the run that it is about.
+ROUNDING_SECONDS = 1e-6
+
+
+@dataclass(slots=True, kw_only=True)
+class Estimator:
+    """What work takes and costs on the members, by what is known now.
+
+    Attributes:
+        profiles: By member.
+        states: By member; read, never changed.
+        guess: Seconds per circuit and per circuit-shot assumed of members never seen at work;
+            ``None`` where none was. It is only as fresh as the last :meth:`refresh`, since it is
+            found in time proportional to the fleet.
+    """
+
+    profiles: Mapping[str, Terms]
+    states: Mapping[str, Standing]
+    guess: Load | None = None
+
+    def refresh(self) -> None:
+        """Guess anew from the members that were seen at work."""
+        self.guess = guess_seconds(state.speed for state in self.states.values())
+
+    def seconds(self, member: str, load: Load, compiled: Compiled | None = None) -> float:
+        """Estimate how long a member works on a load, in seconds.
+
+        Args:
+            member: Where.
+            load: The work.
+            compiled: What its circuits are there on average, if known.
+        """
+        speed = self.states[member].speed
+        if speed.jobs:
+            jobs = self.profiles[member].jobs(load)
+            return speed.seconds(load.circuits, load.circuit_shots, jobs)
+        guess = self.guess
+        circuit = guess.circuits if guess else _NOMINAL_CIRCUIT_SECONDS
+        shot = guess.circuit_shots if guess else _NOMINAL_SHOT_SECONDS
+        if compiled is not None and compiled.shot_seconds is not None:
+            shot = compiled.shot_seconds
+        return load.circuits * circuit + load.circuit_shots * shot
+
+    def price(
+        self,
+        member: str,
+        load: Load,
+        compiled: Compiled | None = None,
+        *,
+        jobs: float = 1.0,
+        seconds: float | None = None,
+    ) -> float:
+        """Estimate the price of a load, in units of the member's allotment, or in USD without one.
+
+        Args:
+            member: Where.
+            load: The work.
+            compiled: What its circuits are there on average, if known.
+            jobs: In how many equal jobs.
+            seconds: How long the member works on it, where that is not what it is estimated at.
+        """
+        known = () if compiled is None else (compiled,)
+        if seconds is None:
+            seconds = self.seconds(member, load, compiled)
+        price = self.profiles[member].price
+        return price(jobs, load.circuits, load.circuit_shots, seconds, *known)
+
+    def wait_seconds(self, member: str, now: float) -> float:
+        """Estimate how long a job sent now waits: behind those of others, or behind ours."""
+        return max(self.states[member].queue_seconds, self.busy_seconds(member, now))
+
+    def busy_seconds(self, member: str, now: float) -> float:
+        """Estimate how long a member still works on our jobs in flight."""
+        state = self.states[member]
+        if not state.in_flight:
+            return 0.0
+        worked = state.worked_seconds(now)
+        return self._left_seconds(member, worked) - min(0.0, worked)
+
+    def late_seconds(self, member: str, now: float) -> float:
+        """How much longer a member has worked on the first of our jobs than expected."""
+        state = self.states[member]
+        first = next(iter(state.in_flight.values()), NO_LOAD)
+        return state.worked_seconds(now) - self._jobs_seconds(member, first, 1)
+
+    def free_slots(self, member: str, now: float) -> int:
+        """Count the further jobs that a member may have now.
+
+        Where its limits do not say, it may have enough to stay busy while jobs wait in its queue,
+        and no more: what it was given can hardly be taken back. One that was never seen at work
+        may be fast: it is given what a fast one could do meanwhile.
+        """
+        profile, state = self.profiles[member], self.states[member]
+        jobs = len(state.in_flight)
+        if profile.max_in_flight is not None:
+            return profile.max_in_flight - jobs
+        if not profile.overlaps:
+            return 1 - jobs
+        if not state.speed.jobs:
+            return self._unseen_slots(member, now)
+        if jobs < _LEAST_SLOTS:
+            return _LEAST_SLOTS - jobs
+        left = self._left_seconds(member, state.worked_seconds(now))
+        each = left / jobs
+        return 1 if left < state.queue_seconds + each and jobs < _MOST_SLOTS else 0
+
+    def _unseen_slots(self, member: str, now: float) -> int:
+        state = self.states[member]
+        jobs = len(state.in_flight)
+        if not state.queue_seconds:
+            return _UNSEEN_SLOTS - jobs
+        # Once its turn has come its speed will soon be known.
+        waits = not jobs or state.worked_seconds(now) < -ROUNDING_SECONDS
+        least = 0.0 if self.guess is None else self.seconds(member, state.load) / HOPE
+        return int(waits and least < state.queue_seconds and jobs < _MOST_SLOTS)
+
+    def _left_seconds(self, member: str, worked: float) -> float:
+        """Estimate how long a member works on our jobs once their turn has come.
+
+        A job that is late may well take as long again as it is late by now.
+        """
+        state = self.states[member]
+        seconds = self._jobs_seconds(member, state.load, len(state.in_flight))
+        if worked <= 0 or not state.in_flight:
+            return seconds
+        each = self._jobs_seconds(member, next(iter(state.in_flight.values())), 1)
+        return max(0.0, seconds - each) + abs(worked - each)
+
+    def _jobs_seconds(self, member: str, load: Load, jobs: int) -> float:
+        """Like :meth:`seconds`, for a load that is in a known number of jobs."""
+        speed = self.states[member].speed
+        if speed.jobs:
+            return speed.seconds(load.circuits, load.circuit_shots, jobs)
+        return self.seconds(member, load)
+
+
+def guess_seconds(speeds: Iterable[Speed]) -> Load | None:
+    """Guess the seconds per circuit and per circuit-shot of a member never seen at work.
+
+    They are the medians of the members that were; ``None`` where none was.
+    """
+    seen = [speed for speed in speeds if speed.jobs]
+    if not seen:
+        return None
+    return Load(
+        median(speed.circuit_seconds for speed in seen),
+        median(speed.shot_seconds for speed in seen),
+    )
