@@ -27,8 +27,6 @@ class RecallPolicy:
         idle: Where to ask for queued work back that others would end much sooner: for a member
             that is idle, once nothing else waits; and under a policy that minimizes the time to
             finish, whenever what was learned of speeds says so, or a member is stuck.
-        tied: Where to queue a shard at a second, idle member as well, once nothing else waits; when
-            one of the two begins, the other is asked to cancel it.
         spare: Where to queue a shard a second time in case it fails, once nothing else waits, under a
             policy that minimizes the time to finish: where members have failed, and whoever fails
             next would have to queue anew. ``"free"`` is at members that are said to cost nothing,
@@ -46,7 +44,6 @@ class RecallPolicy:
 
     overdue: Where = "always"
     idle: Where = "free"
-    tied: Where = "never"
     spare: Spare = "free"
     overdue_times: float = 3.0
     overdue_seconds: float = 300.0
@@ -55,7 +52,7 @@ class RecallPolicy:
     gain_seconds: float = 5.0
 
     def __post_init__(self) -> None:
-        for name in ("overdue", "idle", "tied"):
+        for name in ("overdue", "idle"):
             check_choice(name, getattr(self, name), get_args(Where))
         check_choice("spare", self.spare, get_args(Spare))
         check_number("overdue_times", self.overdue_times, low=1.0)

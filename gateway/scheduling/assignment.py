@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from qiskit_gateway.policies.recall import covers
 from qiskit_gateway.scheduling.allocation.planner import ROUNDING, Lot, Plan, Planner
-from qiskit_gateway.scheduling.backlog import Backlog, Barred
+from qiskit_gateway.scheduling.backlog import Backlog, Barred, Group
 from qiskit_gateway.work.rectangles import intersection, without
 from qiskit_gateway.work.tasks import Piece
 
@@ -28,21 +28,6 @@ _FIRST_QUEUED = 16
 _PARTS = 2
 # A shard runs at least this many times as long as its job's overhead.
 _OVERHEADS = 4
-
-
-@dataclass(frozen=True, slots=True)
-class Group:
-    """Pieces that go out together as one shard.
-
-    Attributes:
-        pieces: The pieces.
-        barred: Who must not take them.
-        isolating: Whether they are part of a shard that failed, sent to find the bad circuit.
-    """
-
-    pieces: tuple[Piece, ...]
-    barred: Barred
-    isolating: bool = False
 
 
 @dataclass(slots=True)

@@ -45,6 +45,21 @@ class Barred:
 NOBODY = Barred()
 
 
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Pieces that go out together as one shard.
+
+    Attributes:
+        pieces: The pieces.
+        barred: Who must not take them.
+        isolating: Whether they are part of a shard that failed, sent to find the bad circuit.
+    """
+
+    pieces: tuple[Piece, ...]
+    barred: Barred
+    isolating: bool = False
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Room:
     """How large a shard may be: a member's limits, and what it should take.

@@ -73,7 +73,7 @@ class Checks:
             self._release([reserved.pop(0)])
         fee = self._fee(member, load, now)
         if isinstance(fee, Fee):
-            self._state.standings[member].submissions.append(now)
+            self._state.states[member].submissions.append(now)
         return fee
 
     def end(self, fee: Fee, *, paid: bool) -> None:
@@ -87,7 +87,7 @@ class Checks:
     def close(self, member: str, now: float, *, done: bool) -> None:
         """Take in that a check is over, or was broken off."""
         self._release(self._reserved.pop(member, ()))
-        standing = self._state.standings[member]
+        standing = self._state.states[member]
         standing.checked |= done
         standing.busy_since = now  # The shard that waited for it begins now.
 

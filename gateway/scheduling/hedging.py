@@ -1,11 +1,17 @@
-"""Queueing a shard a second time, in case it fails, where that would else end the run late."""
+"""Queueing a shard a second time, in case it fails, where that would else end the run late.
+
+A hedge is a second job for the pieces of a shard, whose turn comes when that should have ended. It
+is taken back when the shard has arrived, and saves the wait in a queue where the shard has failed.
+It goes only where nothing is paid, and only after failures: by how many are to be expected.
+"""
 
 from bisect import bisect_left, insort
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from qiskit_gateway.scheduling.events import Instruction
+from qiskit_gateway.scheduling.decisions import Hedge
 from qiskit_gateway.scheduling.flight import Flight
+from qiskit_gateway.scheduling.moves import allowed_offers, finishes_first, is_free_to_move
 from qiskit_gateway.scheduling.run_state import RunState
 from qiskit_gateway.work.tasks import Load
 
@@ -15,129 +21,120 @@ class Risk:
     """A shard whose failure would end the run later.
 
     Attributes:
-        index: Its number.
         flight: The shard.
         ends: When it should end, in seconds of the loop's clock.
         again: When it would be done if it failed then, and queued anew.
     """
 
-    index: int
     flight: Flight
     ends: float
     again: float
 
 
-class Sparer:
-    """What one run has queued where a failure would cost another wait in a queue.
+def hedges(state: RunState) -> bool:
+    """The policy hedges at all."""
+    policy = state.policy
+    return policy.recall.spare == "free" and policy.budget is None and finishes_first(state)
 
-    A spare is a second job for the pieces of a shard, whose turn comes when that should have ended.
-    It is taken back when the shard has arrived, and saves the wait where the shard has failed. It
-    goes only where nothing is paid, and only after failures: by how many are to be expected.
 
-    Args:
-        state: How the run stands.
-        movable: Whether a shard may go to a second member.
-        allowed: Whether the policy lets a member take a shard now.
-        send: Queue a shard at a second member as well.
-    """
+def hedge(state: RunState, now: float) -> Iterator[Hedge]:
+    """Duplicate shards once nothing else waits, if a failure is likely and would cost time."""
+    able = _able(state, now) if hedges(state) and state.dealer.empty else []
+    if not any(state.states[name].failure_rate for name in able):
+        return
+    unhealthy = state.health.unhealthy
+    ends = [
+        one.expected_end
+        for one in state.flights.values()
+        if one.member not in unhealthy and not _is_hedge(one)
+    ]
+    last = max([now, *ends])
+    risks = [risk for risk in _risks(state, able, now) if risk.again > last]
+    if _matters(state, risks, last - now, last):
+        yield from _place(state, risks, able, now)
 
-    def __init__(
-        self,
-        state: RunState,
-        movable: Callable[[Flight], bool],
-        allowed: Callable[[Flight, str, float], bool],
-        send: Callable[[int, str, float], Sequence[Instruction]],
-    ) -> None:
-        self._state = state
-        self._movable = movable
-        self._allowed = allowed
-        self._send = send
-        policy = state.policy
-        self.applies = policy.recall.spare == "free" and policy.budget is None
 
-    def look(self, now: float) -> Iterator[Instruction]:
-        """Send spares once nothing else waits, if a failure is likely and would cost time."""
-        able = self._able(now) if self.applies and self._state.dealer.empty else []
-        if not any(self._state.standings[name].failure_rate for name in able):
-            return
-        ill, flights = self._state.health.ill, self._state.flights.values()
-        dues = [one.due for one in flights if not one.spare and one.member not in ill]
-        last = max([now, *dues])
-        risks = [risk for risk in self._risks(able, now) if risk.again > last]
-        if self._matters(risks, last - now, last):
-            yield from self._send_spares(risks, able, now)
+def _is_hedge(flight: Flight) -> bool:
+    return flight.duplicate is not None and flight.duplicate.hedge == flight.shard.index
 
-    def _able(self, now: float) -> list[str]:
-        """Return the healthy members at which a second job costs nothing."""
-        state, terms = self._state, self._state.planner.estimator.profiles
-        well = state.health.well(now)
-        return [name for name in well if terms[name].free and not state.is_unchecked(name)]
 
-    def _risks(self, able: Sequence[str], now: float) -> Iterator[Risk]:
-        """Go through the shards that may have a spare."""
-        standings, names = self._state.standings, frozenset(able)
-        anew: dict[Load, float] = {}
-        for index, flight in self._state.flights.items():
-            if flight.member not in names or not self._movable(flight):
-                continue
-            load = _load(flight)
-            if load not in anew:
-                waits = (standings[name].queue_seconds for name in able)
-                runs = (self._run_seconds(name, load) for name in able)
-                anew[load] = min(wait + run for wait, run in zip(waits, runs, strict=True))
-            ends = max(flight.due, now)
-            yield Risk(index, flight, ends, ends + anew[load])
+def _able(state: RunState, now: float) -> list[str]:
+    """List the healthy members at which a second job costs nothing."""
+    profiles = state.estimator.profiles
+    return [
+        name
+        for name in state.health.healthy(now)
+        if profiles[name].free and not state.is_unchecked(name)
+    ]
 
-    def _run_seconds(self, member: str, load: Load) -> float:
-        return self._state.planner.estimator.seconds(member, load)
 
-    def _matters(self, risks: Sequence[Risk], left_seconds: float, last: float) -> bool:
-        """Return whether the run is expected to end much later for what fails of its last shards."""
-        rules, standings = self._state.policy.recall, self._state.standings
-        failures = sum(standings[risk.flight.member].failure_rate for risk in risks)
-        late = max((risk.again - last for risk in risks), default=0.0)
-        much = (rules.gain_times - 1) * left_seconds + rules.gain_seconds
-        return min(1.0, failures) * late > much
+def _risks(state: RunState, able: Sequence[str], now: float) -> Iterator[Risk]:
+    """Go through the shards that may have a hedge."""
+    names, estimator = frozenset(able), state.estimator
+    anew: dict[Load, float] = {}
+    for flight in state.flights.values():
+        if flight.member not in names or not is_free_to_move(state, flight):
+            continue
+        load = _load(flight)
+        if load not in anew:
+            anew[load] = min(
+                state.states[name].queue_seconds + estimator.seconds(name, load) for name in able
+            )
+        ends = max(flight.expected_end, now)
+        yield Risk(flight, ends, ends + anew[load])
 
-    def _send_spares(
-        self, risks: Sequence[Risk], able: Sequence[str], now: float
-    ) -> Iterator[Instruction]:
-        """Send spares for the shards that end last, as long as members have room for them."""
-        turns = sorted(self._turns(able, now))
-        for risk in sorted(risks, key=lambda risk: -risk.ends):
-            turn = self._best(risk, turns, now)
-            if turn is not None:
-                turns.remove(turn)
-                yield from self._send(risk.index, turn[1], now)
-                for again in self._turns([turn[1]], now):
-                    insort(turns, again)
 
-    def _turns(self, names: Iterable[str], now: float) -> Iterator[tuple[float, str]]:
-        """Go through when a job sent now would begin at members that may have one more."""
-        state = self._state
-        for name in names:
-            if state.slots(name, now):
-                yield now + state.planner.estimator.wait_seconds(name, now), name
+def _matters(state: RunState, risks: Sequence[Risk], left_seconds: float, last: float) -> bool:
+    """Failures among the last shards would noticeably delay the run."""
+    rules = state.policy.recall
+    failures = sum(state.states[risk.flight.member].failure_rate for risk in risks)
+    late = max((risk.again - last for risk in risks), default=0.0)
+    much = (rules.gain_times - 1) * left_seconds + rules.gain_seconds
+    return min(1.0, failures) * late > much
 
-    def _best(
-        self, risk: Risk, turns: Sequence[tuple[float, str]], now: float
-    ) -> tuple[float, str] | None:
-        """Return which turn a spare should have: it ends first of those that begin late enough."""
-        load, found = _load(risk.flight), None
-        best = risk.again - self._state.policy.recall.gain_seconds
-        for turn in turns[bisect_left(turns, (risk.ends, "")) :]:
-            begins, name = turn
-            if begins >= best:
-                break
-            ends = begins + self._run_seconds(name, load)
-            if ends < best and self._may_have(name, risk.flight, now):
-                best, found = ends, turn
-        return found
 
-    def _may_have(self, member: str, flight: Flight, now: float) -> bool:
-        if member == flight.member or member in flight.group.barred:
-            return False
-        return self._state.fits(flight.shard, member) and self._allowed(flight, member, now)
+def _place(
+    state: RunState, risks: Sequence[Risk], able: Sequence[str], now: float
+) -> Iterator[Hedge]:
+    """Hedge the shards that end last, as long as members have room."""
+    turns = sorted(_turns(state, able, now))
+    for risk in sorted(risks, key=lambda risk: -risk.ends):
+        turn = _best(state, risk, turns, now)
+        if turn is not None:
+            turns.remove(turn)
+            yield Hedge(risk.flight.shard.index, turn[1])
+            # The hedge is in the member's line by now.
+            for again in _turns(state, [turn[1]], now):
+                insort(turns, again)
+
+
+def _turns(state: RunState, names: Iterable[str], now: float) -> Iterator[tuple[float, str]]:
+    """Go through when a job sent now would begin at members that may have one more."""
+    for name in names:
+        if state.slots(name, now):
+            yield now + state.estimator.wait_seconds(name, now), name
+
+
+def _best(
+    state: RunState, risk: Risk, turns: Sequence[tuple[float, str]], now: float
+) -> tuple[float, str] | None:
+    """Choose the turn of a hedge: the one that ends first of those that begin late enough."""
+    load, found = _load(risk.flight), None
+    best = risk.again - state.policy.recall.gain_seconds
+    for turn in turns[bisect_left(turns, (risk.ends, "")) :]:
+        begins, name = turn
+        if begins >= best:
+            break
+        ends = begins + state.estimator.seconds(name, load)
+        if ends < best and _may_have(state, name, risk.flight, now):
+            best, found = ends, turn
+    return found
+
+
+def _may_have(state: RunState, member: str, flight: Flight, now: float) -> bool:
+    if member == flight.member or member in flight.group.barred:
+        return False
+    return state.fits(flight.shard, member) and bool(allowed_offers(state, [member], flight, now))
 
 
 def _load(flight: Flight) -> Load:

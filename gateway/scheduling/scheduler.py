@@ -12,8 +12,7 @@ Rules:
 """
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 
 from qiskit_gateway.policies.budget import Amount
 from qiskit_gateway.policies.failure import Failure
@@ -21,33 +20,63 @@ from qiskit_gateway.policies.policy import Policy
 from qiskit_gateway.policies.verdict import Verdict
 from qiskit_gateway.scheduling.allocation.planner import Planner
 from qiskit_gateway.scheduling.allocation.task_classes import means_of
-from qiskit_gateway.scheduling.assignment import Dealer, Group
-from qiskit_gateway.scheduling.backlog import NOBODY, Backlog, Barred
+from qiskit_gateway.scheduling.assignment import Dealer
+from qiskit_gateway.scheduling.backlog import Backlog, Barred
 from qiskit_gateway.scheduling.check_fees import Checks
-from qiskit_gateway.scheduling.completion import Endings, lack_money
+from qiskit_gateway.scheduling.completion import claim, complete, fail_try
+from qiskit_gateway.scheduling.decisions import (
+    Abandon,
+    AskBack,
+    Blame,
+    Decision,
+    Expect,
+    Hedge,
+    Keep,
+    Postpone,
+)
 from qiskit_gateway.scheduling.events import (
     Cancel,
     Done,
     Event,
     Instruction,
+    Recall,
     RecallFailed,
+    ShardCancelled,
+    ShardFailed,
     ShardFinished,
+    ShardLost,
     ShardQueued,
+    ShardRefused,
     ShardStarted,
     Stop,
     Submit,
+    TryFailed,
     WakeAt,
     Watch,
 )
+from qiskit_gateway.scheduling.flight import Phase
 from qiskit_gateway.scheduling.members.allowances import Allowances, Price
 from qiskit_gateway.scheduling.members.estimator import Estimator
 from qiskit_gateway.scheduling.members.health import Health
 from qiskit_gateway.scheduling.members.profile import Terms
 from qiskit_gateway.scheduling.members.spending import Purse
 from qiskit_gateway.scheduling.members.state import FleetStanding
-from qiskit_gateway.scheduling.recall import Recaller
+from qiskit_gateway.scheduling.overdue import look_later
+from qiskit_gateway.scheduling.recall import (
+    is_better_elsewhere,
+    judge_refusal,
+    next_review,
+    review,
+)
+from qiskit_gateway.scheduling.requeue import (
+    queue_left,
+    queue_new,
+    requeue_refused,
+    requeue_unaffordable,
+    sweep,
+)
 from qiskit_gateway.scheduling.run_state import RunState
-from qiskit_gateway.scheduling.submission import Launcher
+from qiskit_gateway.scheduling.submission import adopt, learns_wait, submit, submit_duplicate
 from qiskit_gateway.work.remaining import Unfinished
 from qiskit_gateway.work.tasks import Piece, Shard, Task
 
@@ -57,7 +86,7 @@ class Scheduler:
 
     Args:
         tasks: The work.
-        members: The terms of the members, in the fleet's order.
+        members: The profiles of the members, in the fleet's order.
         policy: The rules.
         standing: What is known of the fleet; shared with other runs, and changed here.
         settled: Whether cuts and members are settled before anything runs, looking at nothing that
@@ -75,48 +104,20 @@ class Scheduler:
         settled: bool = False,
         unfinished: Unfinished | None = None,
     ) -> None:
-        terms = {member.name: member for member in members}
-        standings = {name: standing.of(name) for name in terms}
-        allotted = {one.name: one.allotment for one in members if one.allotment is not None}
-        allowances = Allowances(allotted, standing.pots)
-        planner = Planner(
-            estimator=Estimator(profiles=terms, states=standings),
-            policy=policy,
-            backlog=Backlog(tuple(tasks), policy.spread),
-            mixes=means_of(tasks),
-            allowances=allowances,
-        )
-        self._state = RunState(
-            tasks=tuple(tasks),
-            policy=policy,
-            standings=standings,
-            health=Health(terms, standing, policy.breaker, policy.probe_seconds),
-            purse=Purse(policy.budget, standing.accounts, allowances),
-            planner=planner,
-            dealer=Dealer(planner),
-            settled=settled,
-            sent=unfinished is not None,
-        )
-        self._endings = Endings(self._state)
-        self._launcher = Launcher(self._state, unfinished.next_shard if unfinished else 0)
-        self._recaller = Recaller(self._state, self._launcher.launch)
+        self._state = _begin(tasks, members, policy, standing)
+        self._state.settled = settled
+        self._state.sent = unfinished is not None
+        self._state.next_shard = unfinished.next_shard if unfinished else 0
+        self.checks = Checks(self._state)
         # The others are not looked at: that would cost every event in proportion to the fleet.
-        self._rated = [term for term in members if term.submissions_per_minute is not None]
+        self._rated = [one for one in members if one.submissions_per_minute is not None]
         self._unfinished = unfinished
         self._deadline = math.inf
-        self._moved = False
         self.done = False
         if unfinished is None:
-            self._endings.begin(self._whole)
+            queue_new(self._state, _whole(self._state.tasks))
         for left in () if unfinished is None else unfinished.left:
-            self._endings.put(left)
-
-    @property
-    def _whole(self) -> Iterator[Piece]:
-        """Go through all the work of the run, as if nothing of it were done."""
-        for task in self._state.tasks:
-            if task.rows and task.shots:
-                yield Piece(task.index, 0, task.rows, 0, task.shots)
+            queue_left(self._state, left)
 
     # -- the one door ------------------------------------------------------------------------
 
@@ -133,45 +134,18 @@ class Scheduler:
                 the days counted from there.
             began: Since when the deadline is counted, if not from now.
         """
-        self._state.purse.epoch = epoch
-        seconds = self._state.policy.deadline_seconds
+        state, unfinished = self._state, self._unfinished
+        state.purse.epoch = epoch
+        seconds = state.policy.deadline_seconds
         if seconds is not None:
-            self._deadline = (now if began is None else began) + seconds
-            self._state.planner.deadline = self._deadline
-            if self._unfinished is None:
-                self._refuse_if_late(now, self._deadline - now)
-        if self._state.given_up and self._unfinished is None:
-            self._state.give_up_waiting("other work of the run can run nowhere")
-        self._state.health.begin()
-        adopted = [] if self._unfinished is None else list(self._resume(self._unfinished, now))
-        return [*adopted, *self._assign(now), *self._look_after(now), *self._conclude(now)]
-
-    def _refuse_if_late(self, now: float, seconds: float) -> None:
-        """Give all up before anything is sent, if it cannot be done by the deadline."""
-        earliest = self._state.planner.earliest_seconds(now)
-        if earliest > seconds:
-            self._state.give_up_waiting(
-                f"it cannot be done by the deadline of {seconds:g} s: by the queues and speeds that "
-                f"are known, {earliest:.4g} s is the earliest"
-            )
-
-    def _resume(self, unfinished: Unfinished, now: float) -> Iterator[Instruction]:
-        """Go on where an earlier process ended."""
-        for number, spent in enumerate(unfinished.spent):
-            key = (id(self._state), "before", number)
-            amount = Amount(usd=spent.usd, shots=spent.shots, attempts=spent.attempts)
-            self._state.purse.owe(key, spent.member, amount, now)
-            self._state.purse.settle(key)
-        if self._state.settled:
-            whole = [
-                (piece, Barred(never=frozenset(self._state.tasks[piece.task].refusals)))
-                for piece in self._whole
-            ]
-            self._state.dealer.settle_as_before(now, self._state.health.usable(now), whole)
-        for flying in unfinished.flights:
-            fetch = self._launcher.adopt(flying, now)
-            self._recaller.watch_over(flying.shard.index)
-            yield fetch
+            self._deadline = state.planner.deadline = (now if began is None else began) + seconds
+            if unfinished is None:
+                _refuse_if_late(state, now, self._deadline - now)
+        if state.given_up and unfinished is None:
+            state.give_up_waiting("other work of the run can run nowhere")
+        state.health.begin()
+        adopted = [] if unfinished is None else list(_resume(state, unfinished, now))
+        return [*adopted, *self._proceed(now)]
 
     def handle(self, event: Event, now: float) -> list[Instruction]:
         """Take in an event and return what to do about it.
@@ -182,165 +156,157 @@ class Scheduler:
         """
         if self.done:
             return []
-        freed = (
-            self._state.flights[event.shard].member if isinstance(event, ShardFinished) else None
-        )
+        state = self._state
+        freed = state.flights[event.shard].member if isinstance(event, ShardFinished) else None
         answers = list(self._take_in(event, now))
         if now >= self._deadline:
-            answers += self._stop(
-                f"the deadline of {self._state.policy.deadline_seconds:g} s is over"
-            )
-        answers += self._assign(now, freed)
-        return [*answers, *self._look_after(now), *self._conclude(now)]
-
-    def _look_after(self, now: float) -> Iterable[Instruction]:
-        return () if self._state.stopped else self._recaller.look(now)
+            answers += _stop(state, f"the deadline of {state.policy.deadline_seconds:g} s is over")
+        return [*answers, *self._proceed(now, freed)]
 
     def _take_in(self, event: Event, now: float) -> Iterable[Instruction]:
+        state = self._state
         match event:
+            case ShardFinished() | ShardFailed() | ShardRefused() | ShardCancelled() | ShardLost():
+                return complete(state, event, now)
+            case TryFailed():
+                return fail_try(state, event, now)
             case Stop():
-                return self._stop(event.reason)
+                return _stop(state, event.reason)
             case RecallFailed():
-                return self._recaller.refused(event, now)
-            case ShardQueued() | ShardStarted():
-                return self._seen(event, now)
-        return self._endings.take_in(event, now)
+                return self._carry_out(judge_refusal(state, event), now)
+            case ShardQueued() if event.shard in state.flights:
+                state.flights[event.shard].queued_until = now
+            case ShardStarted() if event.shard in state.flights:
+                state.flights[event.shard].started = now
+        return ()
 
-    def _seen(self, event: ShardQueued | ShardStarted, now: float) -> Iterator[Instruction]:
-        """Take in what a provider says of a shard in its queue."""
-        flight = self._state.flights.get(event.shard)
-        if flight is None:
-            return
-        if isinstance(event, ShardQueued):
-            flight.queued_until = now
-        else:
-            flight.started = now
-            yield from self._recaller.started(event)
+    def _proceed(self, now: float, freed: str | None = None) -> Iterator[Instruction]:
+        """Give out work, have second thoughts, and find the end or the time to look again."""
+        yield from self._assign(now, freed)
+        if not self._state.stopped:
+            yield from self._carry_out(review(self._state, now), now)
+        yield from self._conclude(now)
+
+    # -- queries of the shell ----------------------------------------------------------------
 
     @property
     def in_flight(self) -> Mapping[int, tuple[Shard, str]]:
-        """Return the shards in flight and their members, by number."""
-        return {
-            index: (flight.shard, flight.member) for index, flight in self._state.flights.items()
-        }
+        """The shards in flight and their members, by number."""
+        flights = self._state.flights.items()
+        return {index: (flight.shard, flight.member) for index, flight in flights}
 
     @property
     def against(self) -> Mapping[str, tuple[str, ...]]:
-        """Return why members could not take some of the work, by member."""
-        return self._state.against
+        """Why members could not take some of the work, by member."""
+        return self._state.reasons_against
 
     def price(self, shard: int) -> Price:
-        """Return what the present try of a shard costs."""
+        """Return the price of the present try of a shard."""
         return self._state.flights[shard].price
 
     def may_retry(self, shard: int, failure: Failure, now: float) -> bool:
-        """Return whether a shard may be tried again where it is.
+        """Decide whether a shard may be tried again where it is.
 
-        One that was sent to find out whether its member is well again is not tried twice there,
-        nor one that is queued elsewhere in case it fails, and none beyond the budget.
+        One that was sent to find out whether its member is healthy again is not tried twice there,
+        nor one that has a duplicate elsewhere in case it fails, and none beyond the budget.
         """
-        flight = self._state.flights[shard]
-        if flight.probing or self._state.has_spare(flight):
+        state = self._state
+        flight = state.flights[shard]
+        if flight.probing or state.duplicate_of(flight) is not None:
             return False
         paid = failure.submitted is not False
-        if paid and not self._state.purse.affords_again(self._state.key(shard), now):
+        if paid and not state.purse.affords_again(state.key(shard), now):
             return False
-        if paid and self._recaller.is_better_elsewhere(shard, now):
+        if paid and is_better_elsewhere(state, flight, now):
             return False
-        return self._state.may_retry()
-
-    @property
-    def checks(self) -> Checks:
-        """Return what the checks of members cost."""
-        return self._launcher.checks
+        return state.may_retry()
 
     def claim(self, shard: int) -> bool:
-        """Return whether what a shard has brought counts: that of its twin then does not."""
-        return self._recaller.claim(shard)
+        """Decide whether the result of a shard counts: that of its duplicate then does not."""
+        return claim(self._state, shard)
 
     def release_all(self, now: float) -> None:
         """Give back what the run holds of its fleet, also when it was torn down from outside."""
-        for index, flight in self._state.flights.items():
-            self._state.standings[flight.member].release(self._state.key(index), now)
+        state = self._state
+        for index, flight in state.flights.items():
+            state.states[flight.member].release(state.key(index), now)
         self.checks.close_all()
-        self._state.purse.close()
-
-    def _stop(self, reason: str) -> Iterator[Instruction]:
-        # It may have stopped sending before, for want of money, and waited for what flies.
-        self._state.stopped = self._state.stopped or reason
-        for index, flight in self._state.flights.items():
-            if not flight.recalled:
-                flight.recalled = True
-                yield Cancel(shard=index)
-        self._state.give_up_waiting(self._state.stopped)
+        state.purse.close()
 
     # -- giving out work ---------------------------------------------------------------------
 
     def _assign(self, now: float, freed: str | None = None) -> Iterator[Instruction]:
-        if self._state.stopped:
-            self._state.give_up_waiting(self._state.stopped)
+        state = self._state
+        if state.stopped:
+            state.give_up_waiting(state.stopped)
             return
-        self._state.broke.clear()
-        self._sweep()
+        state.broke.clear()
+        sweep(state)
         again = True
-        while again and not self._state.stopped:
-            self._moved = False
-            yield from self._deal(now, freed)
+        while again and not state.stopped:
+            moved = yield from self._deal(now, freed)
             # Some work may have turned out to be for nobody it was kept for, or only for others.
-            again, freed = self._sweep() or self._moved, None
+            again, freed = sweep(state) or moved, None
 
-    def _deal(self, now: float, freed: str | None = None) -> Iterator[Instruction]:
-        usable = self._state.health.usable(now)
-        for name in self._state.health.ejected:
-            self._state.dealer.give_back(name)
-        if self._state.settled:
-            self._state.dealer.settle(now, usable)
+    def _deal(self, now: float, freed: str | None) -> Generator[Instruction, None, bool]:
+        """Submit shards as members have slots; return whether some of the work had to move."""
+        state, moved = self._state, False
+        usable = state.health.usable(now)
+        for name in state.health.ejected:
+            state.dealer.give_back(name)
+        if state.settled:
+            state.dealer.settle(now, usable)
+        for member, group in state.dealer.deal(
+            now, usable, lambda name: state.slots(name, now), freed
+        ):
+            sent = submit(state, self.checks, member, group, now)
+            if isinstance(sent, Verdict):
+                moved |= requeue_unaffordable(state, member, group, sent)
+            else:
+                yield sent
+                if learns_wait(state, sent, now):
+                    yield Watch(shard=sent.shard.index)
+            if state.stopped:
+                break
+        return moved
 
-        def slots(member: str) -> int:
-            return self._state.slots(member, now)
+    # -- second thoughts ---------------------------------------------------------------------
 
-        for member, group in self._state.dealer.deal(now, usable, slots, freed):
-            submit = self._submit(member, group, now)
-            if submit is not None:
-                yield submit
-                if self._launcher.learns_wait(submit, now):
-                    yield Watch(shard=submit.shard.index)
-            if self._state.stopped:
-                return
-
-    def _sweep(self) -> bool:
-        """Put right the classes of work that no member may take; return whether any go on."""
-        classes = self._state.dealer.backlog.classes
-        goes_on = False
-        for barred in [key for key in classes if key != NOBODY and not self._state.may_wait(key)]:
-            # Those who may have failed by accident are asked again when nobody else is left.
-            again = replace(barred, tried=frozenset())
-            for piece in classes.pop(barred):
-                if self._state.may_go(again):
-                    self._state.dealer.backlog.put(piece, again)
-                    goes_on = True
-                else:
-                    self._state.give_up(piece)
-        return goes_on
-
-    def _submit(self, member: str, group: Group, now: float) -> Submit | None:
-        submit = self._launcher.launch(member, group, now)
-        if isinstance(submit, Verdict):
-            self._moved |= lack_money(self._state, member, group, submit)
-            return None
-        self._recaller.watch_over(submit.shard.index)
-        return submit
+    def _carry_out(self, decisions: Iterable[Decision], now: float) -> Iterator[Instruction]:
+        """Apply decisions about shards in flight, one at a time."""
+        state = self._state
+        for decision in decisions:
+            match decision:
+                case AskBack():
+                    state.flights[decision.shard].ask_back(decision.reason)
+                    yield Recall(shard=decision.shard, unless=decision.unless)
+                case Hedge():
+                    sent = submit_duplicate(
+                        state, self.checks, decision.shard, decision.member, now
+                    )
+                    if isinstance(sent, Submit):
+                        yield sent
+                case Abandon():
+                    state.flights[decision.shard].cancel()
+                    yield Cancel(shard=decision.shard)
+                case Blame():
+                    yield from state.health.failed(
+                        decision.member, decision.failure, decision.reason, now
+                    )
+                case Keep() | Postpone() | Expect():
+                    _note(state, decision, now)
 
     # -- the end, or when to look again ------------------------------------------------------
 
     def _conclude(self, now: float) -> Iterator[Instruction]:
-        while self._idles and self._see_to_refused():
+        state = self._state
+        while self._idles and requeue_refused(state):
             yield from self._assign(now)
         if self._idles:
             self._give_up_hopeless(now)
-        if not self._state.flights and self._state.dealer.empty:
+        if not state.flights and state.dealer.empty:
             self.done = True
-            yield Done(given_up=tuple(self._state.given_up), sent=self._state.sent)
+            yield Done(given_up=tuple(state.given_up), sent=state.sent)
             return
         deadline = self._deadline if now < self._deadline else math.inf
         wake = min(deadline, self._next_look(now))
@@ -349,46 +315,121 @@ class Scheduler:
 
     @property
     def _idles(self) -> bool:
-        """Return whether nothing is in flight, though work waits."""
+        """Nothing is in flight, though work waits."""
         return not self._state.flights and not self._state.dealer.empty
-
-    def _see_to_refused(self) -> bool:
-        """Ask those again who failed at what all others refuse, or give up; return if any goes on."""
-        refused = list(self._state.planner.verdicts.items())
-        go_on = [self._state.see_to_refused(*one) for one in refused]
-        return any(go_on)
 
     def _give_up_hopeless(self, now: float) -> None:
         """Give up what nothing in sight will get done."""
-        if self._is_for_any(self._state.health.usable(now)):
+        state = self._state
+        if _is_for_any(state.dealer, state.health.usable(now)):
             return
-        if self._state.down_since is None:
-            self._state.down_since = now
-        patience = self._state.policy.patience_seconds
+        if state.down_since is None:
+            state.down_since = now
+        patience = state.policy.patience_seconds
         # Told as the alarm was set: rounding might else let it ring in vain.
-        lost = patience is not None and now >= self._state.down_since + patience
+        lost = patience is not None and now >= state.down_since + patience
         if self._deadline == math.inf and lost:
-            self._state.give_up_waiting(f"no member was usable for {patience:.0f} s")
-
-    def _is_for_any(self, members: Iterable[str]) -> bool:
-        """Return whether some of what waits is for one of these members."""
-        dealer = self._state.dealer
-        theirs, classes = {*dealer.lined_up, *dealer.backlog.keeping}, dealer.backlog.classes
-        return any(
-            name in theirs or any(name not in barred for barred in classes) for name in members
-        )
+            state.give_up_waiting(f"no member was usable for {patience:.0f} s")
 
     def _next_look(self, now: float) -> float:
-        """Return when something may change that no event tells."""
-        looks = [self._state.health.next_opening(now)]
-        if self._state.down_since is not None and self._state.policy.patience_seconds is not None:
-            looks.append(self._state.down_since + self._state.policy.patience_seconds)
-        if self._state.broke or any(self._state.planner.verdicts.values()):
-            looks.append(now + self._state.policy.probe_seconds)
-        if not self._state.stopped:
-            looks.append(self._recaller.next_look(now))
-        for terms in self._rated:
-            standing = self._state.standings[terms.name]
-            if standing.submissions_left(terms.submissions_per_minute, now) < 1:
-                looks.append(standing.submissions[0] + 60)
+        """Find when something may change that no event tells."""
+        state = self._state
+        looks = [state.health.next_opening(now)]
+        if state.down_since is not None and state.policy.patience_seconds is not None:
+            looks.append(state.down_since + state.policy.patience_seconds)
+        if state.broke or any(state.planner.verdicts.values()):
+            looks.append(now + state.policy.probe_seconds)
+        if not state.stopped:
+            looks.append(next_review(state, now))
+        for profile in self._rated:
+            known = state.states[profile.name]
+            if known.submissions_left(profile.submissions_per_minute, now) < 1:
+                looks.append(known.submissions[0] + 60)
         return min((look for look in looks if look > now), default=math.inf)
+
+
+def _begin(
+    tasks: Sequence[Task], members: Sequence[Terms], policy: Policy, standing: FleetStanding
+) -> RunState:
+    profiles = {member.name: member for member in members}
+    states = {name: standing.of(name) for name in profiles}
+    allotted = {one.name: one.allotment for one in members if one.allotment is not None}
+    allowances = Allowances(allotted, standing.pots)
+    planner = Planner(
+        estimator=Estimator(profiles=profiles, states=states),
+        policy=policy,
+        backlog=Backlog(tuple(tasks), policy.spread),
+        mixes=means_of(tasks),
+        allowances=allowances,
+    )
+    return RunState(
+        tasks=tuple(tasks),
+        policy=policy,
+        states=states,
+        health=Health(profiles, standing, policy.breaker, policy.probe_seconds),
+        purse=Purse(policy.budget, standing.accounts, allowances),
+        planner=planner,
+        dealer=Dealer(planner),
+    )
+
+
+def _whole(tasks: Iterable[Task]) -> Iterator[Piece]:
+    """Go through all the work of a run, as if nothing of it were done."""
+    for task in tasks:
+        if task.rows and task.shots:
+            yield Piece(task.index, 0, task.rows, 0, task.shots)
+
+
+def _refuse_if_late(state: RunState, now: float, seconds: float) -> None:
+    """Give all up before anything is sent, if it cannot be done by the deadline."""
+    earliest = state.planner.earliest_seconds(now)
+    if earliest > seconds:
+        state.give_up_waiting(
+            f"it cannot be done by the deadline of {seconds:g} s: by the queues and speeds that "
+            f"are known, {earliest:.4g} s is the earliest"
+        )
+
+
+def _resume(state: RunState, unfinished: Unfinished, now: float) -> Iterator[Instruction]:
+    """Go on where an earlier process ended."""
+    for number, spent in enumerate(unfinished.spent):
+        key = (id(state), "before", number)
+        amount = Amount(usd=spent.usd, shots=spent.shots, attempts=spent.attempts)
+        state.purse.owe(key, spent.member, amount, now)
+        state.purse.settle(key)
+    if state.settled:
+        whole = [
+            (piece, Barred(never=frozenset(state.tasks[piece.task].refusals)))
+            for piece in _whole(state.tasks)
+        ]
+        state.dealer.settle_as_before(now, state.health.usable(now), whole)
+    for flying in unfinished.flights:
+        yield adopt(state, flying, now)
+
+
+def _stop(state: RunState, reason: str) -> Iterator[Cancel]:
+    # It may have stopped sending before, for want of money, and waited for what flies.
+    state.stopped = state.stopped or reason
+    for index, flight in state.flights.items():
+        if flight.phase is not Phase.CANCELLING:
+            flight.cancel()
+            yield Cancel(shard=index)
+    state.give_up_waiting(state.stopped)
+
+
+def _note(state: RunState, decision: Keep | Postpone | Expect, now: float) -> None:
+    """Apply a decision that no provider needs to hear of."""
+    flight = state.flights[decision.shard]
+    match decision:
+        case Keep():
+            flight.keep(may_ask_again=decision.may_ask_again)
+        case Postpone():
+            look_later(state, flight, now)
+        case Expect():
+            flight.expected_end = decision.end
+
+
+def _is_for_any(dealer: Dealer, members: Iterable[str]) -> bool:
+    """Some of what waits is for one of these members."""
+    theirs, classes = {*dealer.lined_up, *dealer.backlog.keeping}, dealer.backlog.classes
+    return any(name in theirs or any(name not in barred for barred in classes) for name in members)

@@ -1,114 +1,111 @@
-"""How shards begin: numbered, with their slot and price taken; or taken over from another process."""
+"""The beginning of a shard: numbered, with its slot and price taken; or taken over from a process."""
 
 from qiskit_gateway.policies.budget import Amount
 from qiskit_gateway.policies.verdict import Verdict
-from qiskit_gateway.scheduling.assignment import Group
-from qiskit_gateway.scheduling.backlog import Barred
+from qiskit_gateway.scheduling.backlog import Barred, Group
 from qiskit_gateway.scheduling.check_fees import Checks
 from qiskit_gateway.scheduling.events import Fetch, Submit
-from qiskit_gateway.scheduling.flight import Flight
+from qiskit_gateway.scheduling.flight import Duplicate, Flight
 from qiskit_gateway.scheduling.members.allowances import Price
+from qiskit_gateway.scheduling.overdue import watch
 from qiskit_gateway.scheduling.run_state import RunState
 from qiskit_gateway.work.remaining import Flying
 from qiskit_gateway.work.tasks import Compiled, Load, Shard, mean_of
 
-# Of the jobs of a member, at most one in so many seconds is looked at while it waits.
+# Of the jobs of a member, at most one in so many seconds is watched while it waits: each costs a
+# call to the provider, and they would all tell the same.
 _WATCH_SECONDS = 1.0
 
 
-class Launcher:
-    """The beginnings of one run's shards.
+def submit(
+    state: RunState, checks: Checks, member: str, group: Group, now: float
+) -> Submit | Verdict:
+    """Take the slot and the price of a shard; or say why there is no money."""
+    known = state.states[member]
+    shots = max(group.pieces[0].shots, state.estimator.profiles[member].min_shots)
+    shard = Shard(index=state.next_shard, pieces=group.pieces, shots=shots)
+    load = Load(shard.circuits, shard.circuits * shots)
+    compiled = _compiled(state, shard, member)
+    key, asked = state.key(shard.index), state.estimator.price(member, load, compiled)
+    verdict = checks.reserve(member, asked, shard.circuits * shots, now)
+    if not verdict:
+        return verdict
+    price = state.purse.buy(key, member, asked, shard.circuits * shots, now)
+    if isinstance(price, Verdict):
+        return price
+    state.next_shard += 1
+    alone = not known.in_flight
+    known.take(key, load, now)
+    ahead = state.estimator.seconds(member, load if alone else known.load, compiled)
+    flight = Flight(
+        shard=shard,
+        member=member,
+        group=group,
+        submitted=now,
+        expected_end=now + ahead + known.queue_seconds,
+        probing=member in state.health.unhealthy,
+        alone=alone,
+        price=price,
+    )
+    state.flights[shard.index] = flight
+    watch(state, flight)
+    state.health.sent(member, now)
+    state.first_tries += 1
+    assigned = state.planner.assigned
+    assigned[member] = assigned.get(member, 0.0) + shard.circuit_shots
+    return Submit(shard=shard, member=member, price_usd=price.usd)
 
-    Args:
-        state: How the run stands.
-        next_shard: The number of the first shard.
 
-    Attributes:
-        checks: What the checks of members cost.
-    """
+def submit_duplicate(
+    state: RunState, checks: Checks, shard: int, member: str, now: float
+) -> Submit | Verdict:
+    """Queue a shard at a second member as well; or say why there is no money."""
+    original = state.flights[shard]
+    answer = submit(state, checks, member, original.group, now)
+    if isinstance(answer, Submit):
+        hedge = state.flights[answer.shard.index]
+        original.duplicate = hedge.duplicate = Duplicate(shard, answer.shard.index)
+    return answer
 
-    def __init__(self, state: RunState, next_shard: int = 0) -> None:
-        self._state = state
-        self._next_shard = next_shard
-        self.checks = Checks(state)
 
-    def launch(self, member: str, group: Group, now: float) -> Submit | Verdict:
-        """Take the slot and the price of a shard; or say why there is no money."""
-        terms, standing = (
-            self._state.planner.estimator.profiles[member],
-            self._state.standings[member],
-        )
-        shots = max(group.pieces[0].shots, terms.min_shots)
-        shard = Shard(index=self._next_shard, pieces=group.pieces, shots=shots)
-        load = Load(shard.circuits, shard.circuits * shots)
-        compiled = self._compiled(shard, member)
-        estimator = self._state.planner.estimator
-        seconds = estimator.seconds(member, load, compiled)
-        key = self._state.key(shard.index)
-        asked = estimator.price(member, load, compiled)
-        verdict = self.checks.reserve(member, asked, shard.circuits * shots, now)
-        if not verdict:
-            return verdict
-        price = self._state.purse.buy(key, member, asked, shard.circuits * shots, now)
-        if isinstance(price, Verdict):
-            return price
-        self._next_shard += 1
-        alone = not standing.in_flight
-        standing.take(key, load, now)
-        ahead = seconds if alone else estimator.seconds(member, standing.load, compiled)
-        flight = Flight(
-            shard=shard,
-            member=member,
-            group=group,
-            submitted=now,
-            due=now + ahead + standing.queue_seconds,
-            probing=member in self._state.health.ill,
-            alone=alone,
-            price=price,
-        )
-        self._state.flights[shard.index] = flight
-        self._state.health.sent(member, now)
-        self._state.first_tries += 1
-        assigned = self._state.planner.assigned
-        assigned[member] = assigned.get(member, 0.0) + shard.circuit_shots
-        return Submit(shard=shard, member=member, price_usd=price.usd)
+def adopt(state: RunState, flying: Flying, now: float) -> Fetch:
+    """Take over a shard that an earlier process has sent; its slot and price are taken."""
+    shard, member = flying.shard, flying.member
+    refusals = (state.tasks[piece.task].refusals for piece in shard.pieces)
+    flight = Flight(
+        shard=shard,
+        member=member,
+        group=Group(shard.pieces, Barred(never=frozenset().union(*refusals))),
+        submitted=now,
+        adopted=True,
+        price=Price(usd=flying.price_usd, free_units=flying.free_units),
+    )
+    key = state.key(shard.index)
+    amount = Amount(usd=flying.price_usd, shots=shard.circuits * shard.shots)
+    state.purse.owe(key, member, amount, now)
+    state.states[member].take(key, flight.load, now)
+    state.flights[shard.index] = flight
+    watch(state, flight)
+    return Fetch(shard=shard, member=member)
 
-    def adopt(self, flying: Flying, now: float) -> Fetch:
-        """Take over a shard that an earlier process has sent; its slot and price are taken."""
-        shard, member = flying.shard, flying.member
-        load = Load(shard.circuits, shard.circuits * shard.shots)
-        key = self._state.key(shard.index)
-        amount = Amount(usd=flying.price_usd, shots=shard.circuits * shard.shots)
-        self._state.purse.owe(key, member, amount, now)
-        self._state.standings[member].take(key, load, now)
-        refusals = (self._state.tasks[piece.task].refusals for piece in shard.pieces)
-        group = Group(shard.pieces, Barred(never=frozenset().union(*refusals)))
-        self._state.flights[shard.index] = Flight(
-            shard=shard,
-            member=member,
-            group=group,
-            submitted=now,
-            adopted=True,
-            price=Price(usd=flying.price_usd, free_units=flying.free_units),
-        )
-        return Fetch(shard=shard, member=member)
 
-    def learns_wait(self, submit: Submit, now: float) -> bool:
-        """Return whether a shard is worth watching, to learn how long jobs wait at its member."""
-        standing = self._state.standings[submit.member]
-        if standing.wait_read or "wait_seconds" not in self._state.planner.uses:
-            return False
-        recent = now - standing.watched_at < _WATCH_SECONDS
-        if recent or not self._state.flights[submit.shard.index].alone:
-            return False
-        standing.watched_at = now
-        return True
+def learns_wait(state: RunState, sent: Submit, now: float) -> bool:
+    """Decide whether to watch a shard, to learn how long jobs wait at its member."""
+    known = state.states[sent.member]
+    if known.wait_read or "wait_seconds" not in state.planner.uses:
+        return False
+    recent = now - known.watched_at < _WATCH_SECONDS
+    if recent or not state.flights[sent.shard.index].alone:
+        return False
+    known.watched_at = now
+    return True
 
-    def _compiled(self, shard: Shard, member: str) -> Compiled | None:
-        """Return what the circuits of a shard are on a member on average, if that is known."""
-        tasks = self._state.tasks
-        if not tasks[shard.pieces[0].task].compiled:
-            return None
-        found = [(piece.rows, tasks[piece.task].compiled.get(member)) for piece in shard.pieces]
-        known = [(float(rows), compiled) for rows, compiled in found if compiled is not None]
-        return mean_of(known) if len(known) == len(found) else None
+
+def _compiled(state: RunState, shard: Shard, member: str) -> Compiled | None:
+    """Average what the circuits of a shard are on a member, if that is known of all."""
+    tasks = state.tasks
+    if not tasks[shard.pieces[0].task].compiled:
+        return None
+    found = [(piece.rows, tasks[piece.task].compiled.get(member)) for piece in shard.pieces]
+    known = [(float(rows), compiled) for rows, compiled in found if compiled is not None]
+    return mean_of(known) if len(known) == len(found) else None

@@ -248,7 +248,7 @@ def _assert_paid_once(world):
             assert not blindly, ("sent blindly again", one, later)
             if _name(one) in told or (one.outcome == "cancelled" and not one.job_id):
                 continue  # That is reported; or it is certain that it was never sent.
-            if not (one.pieces == later.pieces and _may_be_tied(world, one, later)):
+            if not (one.pieces == later.pieces and _may_be_hedged(world, one, later)):
                 assert one.finished_seconds <= later.submitted_seconds + 1e-9, (one, later)
 
 
@@ -262,15 +262,14 @@ def _repeats(record):
                 yield one, later
 
 
-def _may_be_tied(world, one, other):
+def _may_be_hedged(world, one, other):
     """Return whether the rules allow two members to have the same shard at once, on purpose."""
     rules = world.scenario.policy.recall
-    if one.member == other.member or rules.tied == rules.spare == "never":
+    if one.member == other.member or rules.spare == "never":
         return False
     # Where there is no fee nothing is paid at all.
     fees = {one.name: meter_of(one.pricing).per_job for one in world.scenario.providers}
-    free = fees[one.member] == fees[other.member] == 0
-    return free or rules.tied == "always"
+    return fees[one.member] == fees[other.member] == 0
 
 
 def _name(attempt):

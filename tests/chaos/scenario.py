@@ -352,7 +352,6 @@ def _recall(rng, scenario):
     return RecallPolicy(
         overdue=rng.choice(where),
         idle=rng.choice(where),
-        tied=rng.choice(where),
         overdue_times=rng.choice([1.0, 3.0]),
         # So impatient a rule may take all work back from the one that can be relied on.
         overdue_seconds=rng.choice([300.0 if scenario.lenient else 1.0, 300.0]),

@@ -46,7 +46,7 @@ class Health:
         self._names = tuple(members)
         self._standings = {name: standing.of(name) for name in self._names}
         self._ejected = standing.ejected
-        self._ill = standing.ill
+        self._unhealthy = standing.unhealthy
         self._policy = policy
         self._probe_seconds = probe_seconds
         self._next_probe = -math.inf
@@ -81,9 +81,9 @@ class Health:
         return frozenset(self._ejected & self._standings.keys())
 
     @property
-    def ill(self) -> frozenset[str]:
+    def unhealthy(self) -> frozenset[str]:
         """Return the members that are ejected, or have not done a shard since they were."""
-        return frozenset(self._ill & self._standings.keys())
+        return frozenset(self._unhealthy & self._standings.keys())
 
     def admits(self, member: str, now: float) -> Admission:
         """Return how much work a member may be sent now.
@@ -95,7 +95,7 @@ class Health:
             return "none"
         return admission
 
-    def well(self, now: float) -> list[str]:
+    def healthy(self, now: float) -> list[str]:
         """Return the members that may be sent as much as they take, in the fleet's order."""
         return [name for name in self.usable(now) if self.admits(name, now) == "all"]
 
@@ -143,7 +143,7 @@ class Health:
         self._set(member, after)
         if newly and after.phase == "open":
             yield MemberClosed(member=member, until=after.until, reason=reason)
-        if not self._told_down and len(self.ill) == len(self._names):
+        if not self._told_down and len(self.unhealthy) == len(self._names):
             self._told_down = True
             yield FleetClosed(reason=reason)
 
@@ -160,4 +160,4 @@ class Health:
     def _set(self, member: str, state: BreakerState) -> None:
         self._standings[member].breaker = state
         (self._ejected.add if state.phase == "open" else self._ejected.discard)(member)
-        (self._ill.discard if state.phase == "closed" else self._ill.add)(member)
+        (self._unhealthy.discard if state.phase == "closed" else self._unhealthy.add)(member)

@@ -164,7 +164,7 @@ class FleetStanding:
     Attributes:
         members: The standings, by member.
         ejected: The members whose breakers are open.
-        ill: The members whose breakers are not closed.
+        unhealthy: The members whose breakers are not closed.
         accounts: What was spent and is set aside, by identity of the budget.
         pots: What was used of members' allotments and is set aside, by name of the allotment.
         listeners: Told when a slot became free, by run.
@@ -172,7 +172,7 @@ class FleetStanding:
 
     members: dict[str, Standing] = field(default_factory=dict)
     ejected: set[str] = field(default_factory=set)
-    ill: set[str] = field(default_factory=set)
+    unhealthy: set[str] = field(default_factory=set)
     accounts: dict[int, Account] = field(default_factory=dict)
     pots: dict[str, Pot] = field(default_factory=dict)
     listeners: list[Callable[[], None]] = field(default_factory=list)
@@ -183,7 +183,7 @@ class FleetStanding:
         Nobody listens to the copy, and jobs in flight are there as pending ones, as if of others.
         """
         other.members = {name: standing.alone() for name, standing in self.members.items()}
-        other.ejected, other.ill = set(self.ejected), set(self.ill)
+        other.ejected, other.unhealthy = set(self.ejected), set(self.unhealthy)
         other.accounts = {
             key: Account(account.budget, account.ledger, count(_MANY))
             for key, account in self.accounts.items()

@@ -360,7 +360,7 @@ def test_what_is_known_of_the_fleet_stays():
 
     def state():
         ledgers = [(account.ledger, repr(account.numbers)) for account in known.accounts.values()]
-        return repr((known.members, known.ejected, known.ill, known.listeners, ledgers))
+        return repr((known.members, known.ejected, known.unhealthy, known.listeners, ledgers))
 
     before = deepcopy(state())
     quote = sampler.quote([sweep(50)], shots=10)
@@ -443,7 +443,7 @@ def test_a_probe_of_another_run_does_not_hold_up_a_quote():
 
     def another_run():
         known.of("a").breaker = probing
-        known.ill.add("a")
+        known.unhealthy.add("a")
 
     ENGINE.call(another_run)
 

@@ -1,4 +1,4 @@
-"""Taking work back, and tied submissions: the scheduler, whatever happens in whatever order."""
+"""Taking work back, and duplicates: the scheduler, whatever happens in whatever order."""
 
 import random
 
@@ -39,6 +39,7 @@ from qiskit_gateway.scheduling.events import (
     TryFailed,
     Watch,
 )
+from qiskit_gateway.scheduling.members.speed import Speed
 from qiskit_gateway.scheduling.members.state import FleetStanding
 from qiskit_gateway.scheduling.scheduler import Scheduler
 from qiskit_gateway.work.rectangles import intersection
@@ -150,7 +151,7 @@ class Chaos(World):
 
 
 def chaos(seed: int) -> Chaos:
-    """Return a random world in which work is recalled and tied."""
+    """Return a random world in which work is recalled."""
     dice = random.Random(seed)
     members = [
         terms(
@@ -171,7 +172,6 @@ def chaos(seed: int) -> Chaos:
     recall = RecallPolicy(
         overdue=dice.choice(where),
         idle=dice.choice(where),
-        tied=dice.choice(where),
         overdue_seconds=dice.choice([0.0, 300.0]),
         unseen_seconds=dice.choice([0.0, 3600.0]),
     )
@@ -198,9 +198,7 @@ def congested(seed: int) -> Chaos:
         for order in range(dice.randint(2, 4))
     ]
     tasks = [Task(index=n, rows=dice.randint(5, 30), shots=10, group=n) for n in range(2)]
-    recall = RecallPolicy(
-        idle=dice.choice(["never", "free"]), tied=dice.choice(["never", "never", "free"])
-    )
+    recall = RecallPolicy(idle=dice.choice(["never", "free"]))
     retry = RetryPolicy(on_unknown=dice.choice(["move", "wait", "fail"]))
     breaker = BreakerPolicy(failures=dice.randint(3, 9), eject_seconds=5.0)
     policy = fastest(recall=recall, retry=retry, breaker=breaker)
@@ -226,8 +224,8 @@ def assert_lawful(world: Chaos) -> None:
 
 @given(st.integers(0, 1 << 40), st.sampled_from([None, None, 0.5, 60.0, 1000.0]))
 @settings(max_examples=200, deadline=None)
-def test_whatever_is_recalled_or_tied_each_shot_counts_once(seed, stop_at):
-    """Confirmed, refused, hung, late, tied, stopped: nothing is lost, doubled, or left reserved."""
+def test_whatever_is_recalled_each_shot_counts_once(seed, stop_at):
+    """Confirmed, refused, hung, late, stopped: nothing is lost, doubled, or left reserved."""
     world = chaos(seed)
 
     world.live(stop_at=stop_at)
@@ -238,7 +236,7 @@ def test_whatever_is_recalled_or_tied_each_shot_counts_once(seed, stop_at):
 @given(st.integers(0, 1 << 40), st.sampled_from([None, None, 60.0]))
 @settings(max_examples=200, deadline=None)
 def test_whatever_has_a_spare_counts_once(seed, stop_at):
-    """Failed, taken back, late, tied, stopped: nothing is lost, doubled, or left reserved."""
+    """Failed, taken back, late, duplicated, stopped: nothing is lost, doubled, or left reserved."""
     world = congested(seed)
 
     world.live(stop_at=stop_at)
@@ -246,15 +244,29 @@ def test_whatever_has_a_spare_counts_once(seed, stop_at):
     assert_lawful(world)
 
 
-def test_of_two_tied_shards_the_first_to_claim_counts():
-    """Both may bring the same shots at the same moment: one of them is told that it is too late."""
-    standing = FleetStanding()
-    standing.of("a").queue_seconds = 100.0
-    policy = fastest(recall=RecallPolicy(tied="free"))
-    members = [terms("a", max_in_flight=1), terms("b", 1, max_in_flight=1)]
-    scheduler = Scheduler([Task(index=0, rows=1, shots=10)], members, policy, standing=standing)
+def hedged(rows):
+    """Return a scheduler, what it knows of the fleet, and the numbers of a shard and its duplicate.
 
-    first, second = (one.shard.index for one in scheduler.start(0.0) if isinstance(one, Submit))
+    Both members have a queue and have failed before; the turn at "b" comes just after that at "a".
+    """
+    standing = FleetStanding()
+    for name, queue_seconds in (("a", 100.0), ("b", 110.0)):
+        known = standing.of(name)
+        known.queue_seconds, known.failure_rate = queue_seconds, 0.5
+        known.speed = Speed(overhead_seconds=1.0, circuit_seconds=1.0, jobs=1)
+    members = [terms(name, order, free=True) for order, name in enumerate("ab")]
+    tasks = [Task(index=0, rows=rows, shots=10)]
+    scheduler = Scheduler(tasks, members, fastest(), standing=standing)
+    submits = [one for one in scheduler.start(0.0) if isinstance(one, Submit)]
+    first, second = (one.shard for one in submits)
+    assert first.pieces == second.pieces
+    assert [one.member for one in submits] == ["a", "b"]
+    return scheduler, standing, first.index, second.index
+
+
+def test_of_a_shard_and_its_duplicate_the_first_to_claim_counts():
+    """Both may bring the same shots at the same moment: one of them is told that it is too late."""
+    scheduler, standing, first, second = hedged(rows=1)
 
     assert scheduler.claim(second)
     assert not scheduler.claim(first)
@@ -264,15 +276,9 @@ def test_of_two_tied_shards_the_first_to_claim_counts():
 
 
 @pytest.mark.parametrize("order", ["claimed first", "failed first"])
-def test_a_claim_that_came_to_nothing_leaves_what_is_known_of_the_twin(order):
-    """What a member of unknown fate may have done is not sent there again by its twin's failure."""
-    standing = FleetStanding()
-    standing.of("a").queue_seconds = 100.0
-    policy = fastest(recall=RecallPolicy(tied="free"))
-    members = [terms(name, i, max_in_flight=1) for i, name in enumerate("ab")]
-    tasks = [Task(index=0, rows=1, shots=10)]
-    scheduler = Scheduler(tasks, members, policy, standing=standing)
-    first, second = (one.shard.index for one in scheduler.start(0.0) if isinstance(one, Submit))
+def test_a_claim_that_came_to_nothing_leaves_what_is_known_of_the_duplicate(order):
+    """What a member of unknown fate may have done is not sent there again by the other's failure."""
+    scheduler, _, first, second = hedged(rows=1)
 
     assert scheduler.claim(second)
     lied = ShardFailed(shard=second, failure=LIE, reason="all of it lied")
@@ -285,15 +291,9 @@ def test_a_claim_that_came_to_nothing_leaves_what_is_known_of_the_twin(order):
 
 
 @pytest.mark.parametrize("confirmed", [True, False])
-def test_what_one_of_two_tied_jobs_does_not_bring_waits_for_the_end_of_the_other(confirmed):
+def test_what_a_shard_does_not_bring_waits_for_the_end_of_its_duplicate(confirmed):
     """The other's member gets it only if that certainly did not run it: nothing is paid twice."""
-    standing = FleetStanding()
-    standing.of("a").queue_seconds = 100.0
-    policy = cheapest(recall=RecallPolicy(tied="free"))
-    members = [terms(name, i) for i, name in enumerate("ab")]
-    tasks = [Task(index=0, rows=2, shots=10)]
-    scheduler = Scheduler(tasks, members, policy, standing=standing)
-    first, second = (one.shard.index for one in scheduler.start(0.0) if isinstance(one, Submit))
+    scheduler, _, first, second = hedged(rows=2)
     bad = Piece(0, 1, 2, 0, 10)
 
     assert scheduler.claim(first)
@@ -303,7 +303,7 @@ def test_what_one_of_two_tied_jobs_does_not_bring_waits_for_the_end_of_the_other
     assert Cancel(shard=second) in at_once
     assert not any(isinstance(one, Submit | Done) for one in at_once)
     again = [(one.member, one.shard.pieces) for one in then if isinstance(one, Submit)]
-    assert again == ([("a", (bad,))] if confirmed else [])
+    assert again == ([("b", (bad,))] if confirmed else [])
     assert any(isinstance(one, Done) for one in then) != confirmed
 
 
@@ -539,28 +539,3 @@ def test_a_fee_per_job_keeps_work_where_it_is_queued():
     stays, moves = (simulate([slow, fast], work(100), seed=1, policy=one) for one in policies)
 
     assert stays.makespan_seconds > 3000 > moves.makespan_seconds
-
-
-@pytest.mark.parametrize("seed", range(10))
-def test_tied_work_counts_once_and_is_done_when_the_first_begins(seed):
-    """Queued at two members, a shard is done by the one that begins first, and paid there alone."""
-
-    def run(where):
-        fleet = [
-            SimulatedMember("a", queue_seconds=2000.0, circuit_seconds=100.0, pricing=PER_SHOT),
-            SimulatedMember(
-                "b",
-                queue_seconds=lambda _, rng: rng.choice([500.0, 9000.0]),
-                circuit_seconds=100.0,
-                pricing=PER_SHOT,
-            ),
-        ]
-        policy = fastest(recall=RecallPolicy(tied=where))
-        return simulate(fleet, work(1), seed=seed, policy=policy)
-
-    alone, tied = run("never"), run("free")
-
-    assert circuits(tied) == 1
-    assert len(tied.shards) == 2
-    assert tied.cost_usd == pytest.approx(1024 * 0.001)
-    assert tied.makespan_seconds <= min(alone.makespan_seconds, 2100.0)

@@ -1,0 +1,85 @@
+"""Second thoughts about shards in flight, as values: recall, rebalancing and hedging decide them.
+
+The scheduler carries decisions out one at a time, so each sees the effect of those before it.
+"""
+
+from dataclasses import dataclass
+
+from qiskit_gateway.policies.failure import Failure
+from qiskit_gateway.scheduling.events import Unless
+from qiskit_gateway.scheduling.flight import Reason
+
+
+@dataclass(frozen=True, slots=True)
+class AskBack:
+    """Ask a provider to give a shard back.
+
+    Attributes:
+        shard: Its number.
+        reason: Why.
+        unless: When not to ask, see :class:`~qiskit_gateway.scheduling.events.Recall`.
+    """
+
+    shard: int
+    reason: Reason
+    unless: Unless = "perhaps running"
+
+
+@dataclass(frozen=True, slots=True)
+class Hedge:
+    """Queue a shard at a second member as well."""
+
+    shard: int
+    member: str
+
+
+@dataclass(frozen=True, slots=True)
+class Abandon:
+    """Wait for a shard no longer, though its provider did not confirm a cancellation."""
+
+    shard: int
+
+
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """Leave a shard where it is.
+
+    Attributes:
+        shard: Its number.
+        may_ask_again: Whether it may be asked back a second time before it is overdue.
+    """
+
+    shard: int
+    may_ask_again: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Postpone:
+    """Look at an overdue shard again when it has taken twice as long."""
+
+    shard: int
+
+
+@dataclass(frozen=True, slots=True)
+class Blame:
+    """Count a failure against a member's health."""
+
+    member: str
+    failure: Failure
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Expect:
+    """Expect a shard to end at another time than was thought.
+
+    Attributes:
+        shard: Its number.
+        end: When, in seconds of the loop's clock.
+    """
+
+    shard: int
+    end: float
+
+
+Decision = AskBack | Hedge | Abandon | Keep | Postpone | Blame | Expect

@@ -1,0 +1,34 @@
+"""Whether a shard in flight may go elsewhere, and what that would mean."""
+
+from collections.abc import Sequence
+
+from qiskit_gateway.policies.objectives import Finish, Then
+from qiskit_gateway.policies.offer import Offer
+from qiskit_gateway.scheduling.flight import Flight
+from qiskit_gateway.scheduling.run_state import RunState
+
+
+def finishes_first(state: RunState) -> bool:
+    """The policy wants to finish first; for others it is not clear who should have what waits."""
+    first = state.policy.minimize
+    first = first.objectives[0] if isinstance(first, Then) else first
+    return isinstance(first, Finish) and len(state.states) > 1
+
+
+def is_free_to_move(state: RunState, flight: Flight) -> bool:
+    """A shard may be asked back or have a duplicate, apart from the rest of its rows or PUBs."""
+    if not flight.is_movable:
+        return False
+    spread, tasks = state.policy.spread, state.tasks
+    if spread == "rows":
+        return all(piece.shots == tasks[piece.task].shots for piece in flight.shard.pieces)
+    return spread == "shots"
+
+
+def allowed_offers(
+    state: RunState, names: Sequence[str], flight: Flight, now: float
+) -> dict[str, Offer]:
+    """Make the offers of members to take a shard, where the policy allows it."""
+    make = state.planner.offers(flight.load, now, flight.group.barred)
+    offers = {name: make(name, flight.load) for name in names}
+    return {name: offer for name, offer in offers.items() if state.policy.where(offer)}
