@@ -9,7 +9,13 @@ from qiskit.providers import BackendV2
 
 from qiskit_gateway.backends.adapter.backend_member import Member
 from qiskit_gateway.backends.adapter.threads import call_in_thread
-from qiskit_gateway.backends.examination.examiner import SHOTS, Conformance, Finding, examine
+from qiskit_gateway.backends.examination.examiner import (
+    SHOTS,
+    Conformance,
+    Finding,
+    examine,
+    shots_within,
+)
 from qiskit_gateway.backends.failures.errors import BackendError
 from qiskit_gateway.backends.interface.batch import Batch, Entry, Program
 from qiskit_gateway.backends.providers.quirks import Adaptation
@@ -31,11 +37,11 @@ def check_backend(backend: BackendV2 | Member, *, shots: int = SHOTS) -> Conform
 
     Args:
         backend: The backend, or a member with options or a pass manager of its own. Not changed:
-            ``Member(backend, check=True)`` makes a member use what the check finds.
+            ``Member(backend, adaptation=check_backend(backend).adaptation)`` uses what was found.
         shots: Shots of each circuit, as far as the limits of the member allow.
 
     Returns:
-        What was found; ``print`` it.
+        What was found; ``print`` it, and hand its ``adaptation`` to a member.
 
     Raises:
         BackendError: If the backend could not be asked, for an outage say.
@@ -49,16 +55,22 @@ def check_backend(backend: BackendV2 | Member, *, shots: int = SHOTS) -> Conform
     return Conformance(adaptation=found.adaptation, findings=tuple(findings), name=member.name)
 
 
-async def check_member(member: Member) -> Adaptation:
-    """Check a member now that is to be checked before its first job, and return what it uses.
+async def check_member(member: Member, *, shots: int = SHOTS) -> Conformance:
+    """Check the backend of a member, and let the member go by what the check finds.
 
-    Does nothing where ``Member.check`` is false, or the check is done.
+    Args:
+        member: The member; its ``adaptation`` is what was found from then on.
+        shots: Shots of each circuit, as far as the limits of the member allow.
+
+    Returns:
+        What was found, as by :func:`check_backend`.
 
     Raises:
-        BackendError: If the backend could not be asked.
+        BackendError: If the backend could not be asked; the member stays as it was.
     """
-    await call_in_thread(member.ensure_checked)
-    return member.adaptation
+    found = await call_in_thread(lambda: check_backend(member, shots=shots))
+    member.adaptation = found.adaptation
+    return found
 
 
 def _habits(member: Member, adaptation: Adaptation, shots: int) -> list[Finding]:
@@ -66,14 +78,11 @@ def _habits(member: Member, adaptation: Adaptation, shots: int) -> list[Finding]
     circuit = QuantumCircuit(2, 2)
     circuit.h([0, 1])
     circuit.measure([0, 1], [0, 1])
-    limits = member.limits
-    shots = max(limits.min_shots or 1, min(shots, limits.max_shots or shots))
+    shots = shots_within(member.limits, shots)
     entry = Entry(program=Program(circuit=circuit), rows=np.empty((1, 0)))
-    batch = Batch(
-        entries=(entry,), shots=shots, kept_shots=shots, seed=_SEED, flatten=adaptation.flatten
-    )
+    batch = Batch(entries=(entry,), shots=shots, kept_shots=shots, seed=_SEED)
     try:
-        results = [member.answer(batch) for _ in range(2)]
+        results = [member.answer(batch, flatten=adaptation.flatten) for _ in range(2)]
     except BackendError as error:
         return [Finding(name="superposition", ok=None, seen=f"not answered: {error}")]
     outcomes = [

@@ -6,10 +6,10 @@ plain integers, and every exception is translated into facts.
 """
 
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Never
 
 from qiskit.providers import BackendV2
 from qiskit.transpiler import PassManager
@@ -18,10 +18,10 @@ from qiskit_gateway.backends.adapter.discovery import told_by
 from qiskit_gateway.backends.adapter.jobs import has_started, is_cancelled, job_id_of
 from qiskit_gateway.backends.adapter.payload import options_known_by, options_of, payload_of
 from qiskit_gateway.backends.adapter.queues import Probe, probe_for
-from qiskit_gateway.backends.adapter.serial import Errand, Turns, on_errand, turns_of
+from qiskit_gateway.backends.adapter.serial import Errand, on_errand, turns_of
 from qiskit_gateway.backends.adapter.threads import Call, call_in_thread, start_in_thread
 from qiskit_gateway.backends.compilation.cache import Estimate, IsaCache, Prepared
-from qiskit_gateway.backends.examination.examiner import Answer, examination, examine
+from qiskit_gateway.backends.examination.examiner import Answer
 from qiskit_gateway.backends.failures.errors import BackendError, Refused
 from qiskit_gateway.backends.failures.translate import translated
 from qiskit_gateway.backends.interface.batch import Batch, Program
@@ -58,12 +58,12 @@ class Member:
             they are, and win over those of a run.
         pass_manager: What to compile circuits with, in place of Qiskit's preset of level 1.
         tags: Free labels that filters may ask for.
-        check: Whether to find out, by a few small circuits before the first job, if the backend
-            tells the truth about its bits, and to talk to it as they show. They are two jobs, more
-            where one fails or may not hold them all, and are paid for and reported like any others.
+        adaptation: How to talk to the backend so that its answers are right, as
+            ``check_backend(backend).adaptation`` has found it; by default what is known of its
+            provider.
 
     Raises:
-        TypeError: If ``backend`` is not a ``BackendV2``.
+        TypeError: If ``backend`` is not a ``BackendV2``, or an argument is unknown.
         ValueError: If a number is out of range.
     """
 
@@ -80,8 +80,11 @@ class Member:
         run_options: Mapping[str, Any] | None = None,
         pass_manager: PassManager | None = None,
         tags: Iterable[str] = (),
-        check: bool = False,
+        adaptation: Adaptation | None = None,
+        **unknown: Never,
     ) -> None:
+        if unknown:
+            raise TypeError(_about_unknown(next(iter(unknown))))
         if not isinstance(backend, BackendV2):
             raise TypeError(
                 f"a member needs a qiskit BackendV2, got {backend!r}; wrap other kinds of "
@@ -102,13 +105,10 @@ class Member:
         self.fidelity = fidelity
         self.queue = queue
         self.tags = frozenset([tags] if isinstance(tags, str) else tags)
-        self.check = check
         self.overlaps = told.overlaps
-        self.adaptation = told.adaptation
+        self.adaptation = told.adaptation if adaptation is None else adaptation
         self._isa = IsaCache(backend, pass_manager)
         self._turns = turns_of(backend)
-        self._unchecked = check
-        self._checking = Turns()
         self._unsent: deque[str] = deque(maxlen=_REMEMBERED)
 
     def __repr__(self) -> str:
@@ -228,67 +228,26 @@ class Member:
 
     # -- in a thread -------------------------------------------------------------------------
 
-    def ensure_checked(self, errand: Errand | None = None) -> None:
-        """Check the backend if that is asked for and has not been done yet. Blocks.
-
-        A run does it by :meth:`checks` beforehand, as jobs that are paid for like any others.
+    def answer(self, batch: Batch, *, flatten: bool) -> Answer:
+        """Run a batch and return the provider's own result, whatever is known of its bits. Blocks.
 
         Args:
-            errand: For whom; those who wait for the same check are told when it was left hanging.
-
-        Raises:
-            BackendError: If the backend could not be asked; the next call tries again.
-        """
-        if not self._unchecked:
-            return
-        with self._checking.taken(errand or Errand()):
-            if self._unchecked and not self.adaptation.refusal:
-                self.adaptation = examine(self.answer, self.adaptation, self.limits).adaptation
-            self._unchecked = False
-
-    def checks(self) -> Generator[Batch, Answer, None] | None:
-        """Return the jobs that must be run before the first one, or ``None`` where there are none.
-
-        See :mod:`~qiskit_gateway.backends.interface.protocol`.
-        """
-        if self._unchecked and self.adaptation.refusal:
-            self._unchecked = False
-        return self._checks() if self._unchecked else None
-
-    def _checks(self) -> Generator[Batch, Answer, None]:
-        found = yield from examination(self.adaptation, self.limits)
-        self.adaptation, self._unchecked = found.adaptation, False
-
-    def answer(self, batch: Batch) -> Answer:
-        """Run a batch and return the provider's own result, neither adapted to nor checked. Blocks.
-
-        Args:
-            batch: What to run; one of a check.
+            batch: What to run.
+            flatten: Whether to send single classical registers.
 
         Raises:
             Refused: If some entries cannot run here; then nothing was sent.
             BackendError: If the job failed.
         """
-        job = self._run(batch, self._prepared(batch), Errand())
-        return self._answer(Handle(job_id="", job=job, batch=batch))
-
-    def _answer(self, handle: Handle) -> Answer:
-        batch = handle.batch
-        assert batch is not None  # noqa: S101  It was submitted here.
+        prepared = self._prepared(batch, Adaptation(flatten=flatten))
+        job = self._run(batch, prepared, Errand())
         with translated("collect"):
-            result = handle.job.result()
-        pairs = zip(batch.entries, self._prepared(batch), strict=True)
+            result = job.result()
+        pairs = zip(batch.entries, prepared, strict=True)
         return Answer(result, [ready.wiring for e, ready in pairs for _ in range(e.circuits)])
 
     def _submit(self, batch: Batch, errand: Errand) -> Handle:
-        if batch.flatten is None:
-            try:
-                self.ensure_checked(errand)
-            except BackendError as error:
-                # What was submitted was the check; the batch was not.
-                error.submitted = False
-                raise
-        job = self._run(batch, self._prepared(batch), errand)
+        job = self._run(batch, self._prepared(batch, self.adaptation), errand)
         return Handle(job_id=job_id_of(job), job=job, batch=batch)
 
     def _run(self, batch: Batch, prepared: Sequence[Prepared], errand: Errand) -> Any:
@@ -321,15 +280,12 @@ class Member:
             batch,
             self.backend,
             known=self.known_options,
-            always=dict(self.adaptation.options),
+            always=self.adaptation.options,
             given=self.run_options,
         )
 
-    def _prepared(self, batch: Batch) -> list[Prepared]:
-        """Return the programs as the backend gets them, or say which of them it cannot run."""
-        adaptation = self.adaptation
-        if batch.flatten is not None:
-            adaptation = Adaptation(flatten=batch.flatten)
+    def _prepared(self, batch: Batch, adaptation: Adaptation) -> list[Prepared]:
+        """Prepare the programs for the backend, or say which of them it cannot run."""
         prepared: list[Prepared] = []
         reasons: dict[int, str] = {}
         for index, entry in enumerate(batch.entries):
@@ -360,8 +316,6 @@ class Member:
     def _collect(self, handle: Handle) -> Any:
         batch = handle.batch
         assert batch is not None, "a job found again needs its batch"  # noqa: S101
-        if batch.flatten is not None:
-            return self._answer(handle)
         with translated("collect"):
             result = handle.job.result()
         wirings = [
@@ -382,13 +336,11 @@ class Member:
             raise BackendError(
                 f"{self.name} lists no jobs by a name of ours", transient=False, submitted=None
             )
-        self.ensure_checked(errand)
         with self._turns.taken(errand), translated("reattach"):
             job = find(self.backend, label, key)
         return None if job is None else Handle(job_id=job_id_of(job), job=job)
 
     def _reattach(self, job_id: str, errand: Errand) -> Handle:
-        self.ensure_checked(errand)  # For what is learned of its bits, which the result is read by.
         with self._turns.taken(errand), translated("reattach"):
             job = fetch(self.backend, job_id)
         if job is None:
@@ -414,3 +366,13 @@ class Awaited(Handle):
     def of(cls, handle: Handle, result: Call[Sequence[Outcome]]) -> "Awaited":
         """Return a handle of the same job."""
         return cls(job_id=handle.job_id, job=handle.job, batch=handle.batch, result=result)
+
+
+def _about_unknown(name: str) -> str:
+    """Say what to do about an argument of :class:`Member` that there is not."""
+    if name == "check":
+        return (
+            "Member() takes no check any more: run check_backend(backend) once, and hand what it "
+            "finds to the member, Member(backend, adaptation=check_backend(backend).adaptation)"
+        )
+    return f"Member() got an unexpected keyword argument {name!r}"

@@ -9,9 +9,8 @@ Invariant: an error that a backend raises is no lie. It is reported, and only wh
 wrong without one is held against the backend.
 """
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from itertools import islice, product
 from typing import Any, NamedTuple, Protocol
 
@@ -37,15 +36,11 @@ class Answer(NamedTuple):
     wirings: Sequence[Wiring]
 
 
-Examination = Generator[Batch, Answer, "Conformance"]
-"""Batches that are to be run one after the other, each answered before the next, to a verdict."""
-
-
 class Ask(Protocol):
     """Something that runs batches; a member's ``answer``."""
 
-    def __call__(self, batch: Batch) -> Answer:
-        """Run a batch as its ``flatten`` says. Blocks.
+    def __call__(self, batch: Batch, *, flatten: bool) -> Answer:
+        """Run a batch, with its circuits in single classical registers if ``flatten``. Blocks.
 
         Raises:
             BackendError: If the job failed.
@@ -99,53 +94,25 @@ class Conformance:
         width = max((len(finding.name) for finding in self.findings), default=0)
         lines = [f"{self.name or 'backend'}: {self._verdict()}"]
         lines += [f"  {f.name:{width}}  {words[f.ok]:5}  {f.seen}" for f in self.findings]
+        if self.adaptation != Adaptation():
+            lines.append(f"  in a configuration file: adaptation = {self.adaptation.to_toml()}")
         return "\n".join(lines)
 
     def _verdict(self) -> str:
         if self.refusal:
             return f"refused, {self.refusal}"
-        changes = [
-            f"{name}={value!r}"
-            for name, value in _described(self.adaptation).items()
-            if value != _described(Adaptation())[name]
-        ]
+        changes = [f"{name}={value!r}" for name, value in self.adaptation.changes.items()]
         return f"ok, adapted by {', '.join(changes)}" if changes else "ok"
 
 
 def examine(ask: Ask, known: Adaptation, limits: Limits, *, shots: int = SHOTS) -> Conformance:
-    """Ask a backend what is known, and find out how its answers have to be read. Blocks.
+    """Run probe circuits, and find out how the answers of a backend have to be read. Blocks.
+
+    Takes one job for the answers that have to be right, one for what not every backend can do, and
+    more where a job fails or may not hold them all.
 
     Args:
         ask: Runs a batch.
-        known: See :func:`examination`, as for the others.
-        limits: What one job may hold.
-        shots: Shots of each circuit, as far as the limits allow.
-
-    Raises:
-        BackendError: If the backend could not be asked.
-    """
-    going = examination(known, limits, shots=shots)
-    step = partial(next, going)
-    while True:
-        try:
-            batch = step()
-        except StopIteration as done:
-            found: Conformance = done.value
-            return found
-        try:
-            step = partial(going.send, ask(batch))
-        except BackendError as error:
-            step = partial(going.throw, error)
-
-
-def examination(known: Adaptation, limits: Limits, *, shots: int = SHOTS) -> Examination:
-    """Yield what to ask a backend to find out how its answers have to be read; return what that is.
-
-    Takes one job for the answers that have to be right, one for what not every backend can do, and
-    more where a job fails or may not hold them all. Whoever runs the jobs sends their answers in,
-    and throws in the ``BackendError`` of one that failed.
-
-    Args:
         known: How the backend is read so far; kept where it makes everything right.
         limits: What one job may hold.
         shots: Shots of each circuit, as far as the limits allow.
@@ -153,12 +120,12 @@ def examination(known: Adaptation, limits: Limits, *, shots: int = SHOTS) -> Exa
     Raises:
         BackendError: If the backend could not be asked.
     """
-    session = _Session(limits, max(limits.min_shots or 1, min(shots, limits.max_shots or shots)))
-    adaptation, jobs = yield from _adaptation(session, known)
+    session = _Session(ask, limits, shots_within(limits, shots))
+    adaptation, jobs = _adaptation(session, known)
     judged = _judged(jobs, adaptation, session.shots)
     findings = [*judged, _several(jobs)]
     if not adaptation.refusal:
-        jobs = yield from session.put(traits(), flatten=adaptation.flatten)
+        jobs = session.put(traits(), flatten=adaptation.flatten)
         found = _judged(jobs, adaptation, session.shots)
         wrong = [name for name in TRAITS for one in found if (one.name, one.ok) == (name, False)]
         adaptation = replace(adaptation, unsound=known.unsound.union(wrong))
@@ -166,15 +133,9 @@ def examination(known: Adaptation, limits: Limits, *, shots: int = SHOTS) -> Exa
     return Conformance(adaptation=adaptation, findings=tuple(findings))
 
 
-def usual_jobs(limits: Limits) -> list[Batch]:
-    """Return the jobs that an examination takes where nothing is wrong."""
-    shots = max(limits.min_shots or 1, min(SHOTS, limits.max_shots or SHOTS))
-    session = _Session(limits, shots)
-    return [
-        session.batch(part, flatten=False)
-        for asked in (questions(), traits())
-        for part in session.parts(asked)
-    ]
+def shots_within(limits: Limits, shots: int) -> int:
+    """Bring a number of shots within the limits of a member."""
+    return max(limits.min_shots or 1, min(shots, limits.max_shots or shots))
 
 
 # How it is asked.
@@ -189,28 +150,23 @@ class _Job(NamedTuple):
     error: BackendError | None = None
 
 
-_Putting = Generator[Batch, Answer, list[_Job]]
-
-
 class _Session(NamedTuple):
+    ask: Ask
     limits: Limits
     shots: int
 
-    def put(self, questions: Sequence[Question], *, flatten: bool) -> _Putting:
+    def put(self, questions: Sequence[Question], *, flatten: bool) -> list[_Job]:
         """Ask in as few jobs as there may be; where a job fails, each question alone."""
-        jobs: list[_Job] = []
-        for part in self.parts(questions):
-            jobs += yield from self._put(part, flatten=flatten)
-        return jobs
+        return [job for part in self._parts(questions) for job in self._put(part, flatten=flatten)]
 
-    def batch(self, questions: Sequence[Question], *, flatten: bool) -> Batch:
+    def _batch(self, questions: Sequence[Question]) -> Batch:
         entries = tuple(
             Entry(program=Program(circuit=question.circuit), rows=question.rows)
             for question in questions
         )
-        return Batch(entries=entries, shots=self.shots, kept_shots=self.shots, flatten=flatten)
+        return Batch(entries=entries, shots=self.shots, kept_shots=self.shots)
 
-    def parts(self, questions: Sequence[Question]) -> Iterator[list[Question]]:
+    def _parts(self, questions: Sequence[Question]) -> Iterator[list[Question]]:
         part: list[Question] = []
         for question in self._fitting(questions):
             circuits = sum(len(other.rows) for other in [*part, question])
@@ -229,13 +185,13 @@ class _Session(NamedTuple):
             for row, expected in zip(question.rows, question.expected, strict=True):
                 yield replace(question, rows=row[None], expected=(expected,))
 
-    def _put(self, questions: Sequence[Question], *, flatten: bool) -> _Putting:
+    def _put(self, questions: Sequence[Question], *, flatten: bool) -> list[_Job]:
         try:
-            answer = yield self.batch(questions, flatten=flatten)
+            answer = self.ask(self._batch(questions), flatten=flatten)
         except Refused as refused:
             left = [q for number, q in enumerate(questions) if number not in refused.reasons]
             jobs = [_Job([questions[number]], error=refused) for number in refused.reasons]
-            return jobs + ((yield from self._put(left, flatten=flatten)) if left else [])
+            return jobs + (self._put(left, flatten=flatten) if left else [])
         except BackendError as error:
             # An outage says nothing about the questions.
             if error.transient or error.throttled or error.authentication:
@@ -244,23 +200,18 @@ class _Session(NamedTuple):
                 return [_Job(questions, error=error)]
         else:
             return [_Job(questions, answer.result, answer.wirings)]
-        jobs = []
-        for question in questions:
-            jobs += yield from self._put([question], flatten=flatten)
-        return jobs
+        return [job for one in questions for job in self._put([one], flatten=flatten)]
 
 
 # What the answers say.
 
 
-def _adaptation(
-    session: _Session, known: Adaptation
-) -> Generator[Batch, Answer, tuple[Adaptation, list[_Job]]]:
-    """Return the simplest adaptation under which all is right, and the answers it was found by."""
+def _adaptation(session: _Session, known: Adaptation) -> tuple[Adaptation, list[_Job]]:
+    """Find the simplest adaptation under which all is right, and the answers that show it."""
     reason = ""
     jobs: list[_Job] = []
     for flatten in dict.fromkeys((known.flatten, True)):
-        jobs = yield from session.put(questions(), flatten=flatten)
+        jobs = session.put(questions(), flatten=flatten)
         reason = _unanswered(jobs)
         if reason:
             break
@@ -358,12 +309,3 @@ def _several(jobs: Sequence[_Job]) -> Finding:
         ok=True if most > 1 else None,
         seen=f"{most} at once, in order" if most > 1 else "one at a time",
     )
-
-
-def _described(adaptation: Adaptation) -> dict[str, Any]:
-    return {
-        "flatten": adaptation.flatten,
-        "register_order": adaptation.register_order,
-        "bit_order": adaptation.bit_order,
-        "unsound": sorted(adaptation.unsound),
-    }

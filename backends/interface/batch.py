@@ -69,8 +69,6 @@ class Batch:
         seed: Seed for simulators, or ``None`` to leave it to the backend.
         options: The user's own options of ``backend.run``.
         key: A name for this submission that no other has; sent along where a provider takes one.
-        flatten: ``None`` for work. In a check, whether single classical registers are sent; then
-            nothing that is known of the backend is applied to the circuits.
     """
 
     entries: tuple[Entry, ...]
@@ -79,7 +77,6 @@ class Batch:
     seed: int | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
     key: str = ""
-    flatten: bool | None = None
 
     @property
     def circuits(self) -> int:

@@ -22,10 +22,6 @@ Implementing:
     It may also have ``was_sent(batch) -> bool``: whether a submission that was left unanswered may
     have reached the provider; without it, any may have.
 
-    It may also have ``checks()``: the jobs that must be run there before its first one, or ``None``. It
-    returns a generator of batches, which are run like any others; what ``collect`` returns for one is
-    sent into it, whatever that is, and the ``BackendError`` of one that failed is thrown in.
-
     It may also have ``async started(handle) -> bool | None``: whether a job has begun to run, so
     that to cancel it would lose work; ``None`` where the provider does not say.
 

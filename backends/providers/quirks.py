@@ -4,8 +4,10 @@ Names of classes and modules stand here, in ``lookup`` and in ``fault_table`` on
 imported.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields, replace
 from types import MappingProxyType
 from typing import Any, Literal, get_args
 
@@ -15,11 +17,15 @@ from qiskit_gateway.backends.circuits.normalize import is_dynamic
 from qiskit_gateway.backends.readout.bit_mapping import Wiring
 
 Trait = Literal["mid-circuit", "repeated", "reset"]
+Order = Literal["qiskit", "reversed"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Adaptation:
     """How to talk to a backend whose bits do not come back as Qiskit's do.
+
+    ``check_backend`` finds one, and ``Member(backend, adaptation=...)`` goes by it. Printed, it is
+    what one would write in Python; :meth:`to_toml` gives what one writes in a configuration file.
 
     Attributes:
         flatten: Send a single classical register, because the order of several gets lost.
@@ -38,16 +44,42 @@ class Adaptation:
     """
 
     flatten: bool = False
-    register_order: Literal["qiskit", "reversed"] = "qiskit"
-    bit_order: Literal["qiskit", "reversed"] = "qiskit"
+    register_order: Order = "qiskit"
+    bit_order: Order = "qiskit"
     numbers: Literal["sent", "measured"] = "sent"
     unsound: frozenset[Trait] = frozenset()
     unanswered: frozenset[Trait] = frozenset()
     alone: frozenset[Trait] = frozenset()
     bare: bool = False
     gates: frozenset[str] = frozenset()
-    options: tuple[tuple[str, Any], ...] = ()
+    options: Mapping[str, Any] = field(default_factory=dict, hash=False)
     refusal: str = ""
+
+    def __post_init__(self) -> None:
+        for name, allowed in _CHOICES.items():
+            if getattr(self, name) not in allowed:
+                raise ValueError(f"{name} must be {_one_of(allowed)}, got {getattr(self, name)!r}")
+        for name, kind in _KINDS.items():
+            if not isinstance(getattr(self, name), kind):
+                raise TypeError(f"{name} must be a {kind.__name__}, got {getattr(self, name)!r}")
+        for name in _SETS:
+            object.__setattr__(self, name, _set_of(name, getattr(self, name)))
+        object.__setattr__(self, "options", dict(self.options))
+
+    def __repr__(self) -> str:
+        changes = ", ".join(f"{name}={value!r}" for name, value in self.changes.items())
+        return f"Adaptation({changes})"
+
+    @property
+    def changes(self) -> dict[str, Any]:
+        """Everything that is not as with a backend that answers as Qiskit's own do, by name."""
+        given = {one.name: getattr(self, one.name) for one in fields(self)}
+        changed = {name: value for name, value in given.items() if value != _PLAIN[name]}
+        return {name: sorted(value) if name in _SETS else value for name, value in changed.items()}
+
+    def to_toml(self) -> str:
+        """Write the value of a member's key ``adaptation`` in a configuration file."""
+        return _toml(self.changes)
 
     def reason(self, circuit: QuantumCircuit) -> str:
         """Return why the answer to a circuit, as it is sent, is not to be trusted, or ``""``."""
@@ -84,8 +116,47 @@ _CALLED: dict[Trait, str] = {
     "reset": "resets",
 }
 
+_SETS_OF_TRAITS = ("unsound", "unanswered", "alone")
+_SETS = (*_SETS_OF_TRAITS, "gates")
+_CHOICES: dict[str, tuple[str, ...]] = {
+    "register_order": get_args(Order),
+    "bit_order": get_args(Order),
+    "numbers": ("sent", "measured"),
+}
+_KINDS = {"flatten": bool, "bare": bool, "refusal": str, "options": Mapping}
+
+
+def _set_of(name: str, given: Iterable[str]) -> frozenset[str]:
+    if isinstance(given, str) or not all(isinstance(one, str) for one in given):
+        raise TypeError(f"{name} must be a list of texts, got {given!r}")
+    for one in given if name in _SETS_OF_TRAITS else ():
+        if one not in get_args(Trait):
+            raise ValueError(f"{name} must hold {_one_of(get_args(Trait))}, got {one!r}")
+    return frozenset(given)
+
+
+def _one_of(words: Iterable[str]) -> str:
+    return " or ".join(map(repr, words))
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, Mapping):
+        pairs = (f"{_toml_key(key)} = {_toml(part)}" for key, part in value.items())
+        return f"{{ {', '.join(pairs)} }}"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_toml, value))}]"
+    # A text, a number or a truth value is written in TOML as in JSON, but for one character.
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def _toml_key(key: str) -> str:
+    return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else _toml(key)
+
+
 FAITHFUL = Adaptation()
 """For backends that answer as Qiskit's own do."""
+
+_PLAIN = {one.name: getattr(FAITHFUL, one.name) for one in fields(Adaptation)}
 
 
 def traits(circuit: QuantumCircuit) -> frozenset[Trait]:
@@ -119,7 +190,7 @@ _KEEPS_LAST = Adaptation(unsound=frozenset({"repeated"}))
 # The simulator of qdk 1.33 turns the wrong way for negative angles of controlled rotations, and
 # run() brings such gates into circuits that it is let compile again.
 _TURNS_WRONG = Adaptation(
-    gates=frozenset({"crx", "cry", "crz"}), options=(("skip_transpilation", True),)
+    gates=frozenset({"crx", "cry", "crz"}), options={"skip_transpilation": True}
 )
 
 # What IonQ's list of gates cannot express goes to it as a program, one in a job and only by itself.

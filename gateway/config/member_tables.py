@@ -20,6 +20,7 @@ from qiskit_gateway.backends.adapter.backend_member import Member
 from qiskit_gateway.backends.failures.redaction import printable, redact
 from qiskit_gateway.backends.interface.limits import Limits
 from qiskit_gateway.backends.interface.protocol import FleetMember
+from qiskit_gateway.backends.providers.quirks import Adaptation
 from qiskit_gateway.backends.simulation.simulated_member import SimulatedMember
 from qiskit_gateway.config.pricing_tables import PricingTable, tariff_of
 from qiskit_gateway.config.problems import Path, Problem, did_you_mean, variable_of
@@ -29,7 +30,7 @@ from qiskit_gateway.config.table_models import Made, Table, checked_by, made_of,
 _SHORTEST_SECRET = 4
 _KINDS = ("backend", "provider", "simulated")
 _OF_PROVIDERS = ("get_backend", "method", "method_arguments")
-_NOT_OF_SIMULATED = ("arguments", "run_options", "check", "queue")
+_NOT_OF_SIMULATED = ("arguments", "run_options", "adaptation", "queue")
 
 
 def _import_path(text: str) -> str:
@@ -160,15 +161,27 @@ class MemberTable(Table):
         dict[str, Any],
         Key(default_factory=dict, description="Options of backend.run for every job here."),
     ]
-    check: Annotated[
-        bool, Key(description="Whether to find out first if the backend's bits are right.")
-    ] = False
+    adaptation: Annotated[
+        Adaptation | None,
+        made_of(Adaptation),
+        Key(description="How to read the backend's bits, as check_backend found it."),
+    ] = None
     queue: Annotated[
         Any,
         AfterValidator(_queue),
         WithJsonSchema({"anyOf": [{"type": "number", "minimum": 0}, {"type": "string"}]}),
         Key(description="Wait in seconds, or the import path of a callable that tells it."),
     ] = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_check(cls, said: Any) -> Any:
+        if isinstance(said, dict) and "check" in said:
+            raise wrong(
+                "has check, which is no key any more: run check_backend(backend) once, and write "
+                "down what it finds as adaptation = {...}, which it prints"
+            )
+        return said
 
     @model_validator(mode="after")
     def _one_kind(self) -> Self:
@@ -256,7 +269,7 @@ def _member(table: MemberTable, index: int, environ: Mapping[str, str]) -> Fleet
         name=table.name,
         **said,
         run_options=_all_resolved(table.run_options, environ),
-        check=table.check,
+        adaptation=table.adaptation,
         queue=_wait(table.queue),
     )
 

@@ -117,6 +117,8 @@ def written_as(hint: Any) -> Any:
         # A key that is there is never null.
         kept = [written_as(part) for part in arguments if part is not type(None)]
         return Union[tuple(kept)]  # noqa: UP007  Computed.
+    if isinstance(origin, type) and issubclass(origin, frozenset):
+        return types.GenericAlias(list, arguments)
     if isinstance(origin, type) and issubclass(origin, Mapping):
         return types.GenericAlias(dict, arguments)
     return hint

@@ -7,8 +7,7 @@ the circuits. Nothing is sent, and no shot is sampled.
 
 import math
 import threading
-from collections.abc import Callable, Collection, Generator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Collection, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -20,10 +19,9 @@ import numpy as np
 
 from qiskit_gateway.backends.adapter.queues import QueueReading, QueueWatch, can_be_read
 from qiskit_gateway.backends.circuits.estimates import Estimate, GateCounts
-from qiskit_gateway.backends.examination.examiner import usual_jobs
 from qiskit_gateway.backends.failures.errors import BackendError, Refused
 from qiskit_gateway.backends.fleet import Fleet
-from qiskit_gateway.backends.interface.batch import Batch, Program
+from qiskit_gateway.backends.interface.batch import Program
 from qiskit_gateway.backends.interface.protocol import FleetMember
 from qiskit_gateway.backends.readout.outcomes import Outcome
 from qiskit_gateway.backends.simulation.simulated_member import SimulatedMember
@@ -32,7 +30,7 @@ from qiskit_gateway.policies.policy import Policy
 from qiskit_gateway.results.coverage import Coverage, book_outcomes
 from qiskit_gateway.runtime.logs import silent_logger
 from qiskit_gateway.runtime.run import Run
-from qiskit_gateway.runtime.survey import Answer, costs_nothing, foretell, is_unchecked
+from qiskit_gateway.runtime.survey import Answer, costs_nothing, foretell
 from qiskit_gateway.scheduling.members.state import FleetStanding, Standing
 from qiskit_gateway.work.attempt import Attempt
 from qiskit_gateway.work.receipt import Receipt
@@ -245,23 +243,11 @@ class _StandIn(SimulatedMember):
 
     Attributes:
         answers: What that was.
-        unchecked: Whether that one is still to be checked before its first job.
         costs_nothing: Whether it was said that that one costs nothing.
     """
 
     answers: Mapping[int, Answer]
-    unchecked: bool
     costs_nothing: bool
-
-    def checks(self) -> Generator[Batch, Any, None] | None:
-        """Return the jobs that a check usually takes, if it is due."""
-        return self._checks() if self.unchecked else None
-
-    def _checks(self) -> Generator[Batch, Any, None]:
-        for batch in usual_jobs(self.limits):
-            with suppress(Refused):
-                yield batch
-        self.unchecked = False
 
     async def estimate(self, program: Program) -> Estimate:
         """Return what the real member said; it knows of no gates where that one cannot tell."""
@@ -308,7 +294,7 @@ def _stand_in(member: FleetMember, work: Work, prospect: Prospect, seed: int) ->
         seed=seed,
     )
     stand_in.overlaps = member.overlaps
-    stand_in.answers, stand_in.unchecked = answers, is_unchecked(member)
+    stand_in.answers = answers
     stand_in.costs_nothing = costs_nothing(member)
     return stand_in
 

@@ -69,7 +69,7 @@ class MemberQuote:
 
     Attributes:
         member: Its name.
-        jobs: Jobs that it would be sent, those of a check before its first one included.
+        jobs: Jobs that it would be sent.
         circuits: Circuits in them.
         shots: Shots, summed over circuits.
         price_usd: What they are expected to cost, in USD.

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 from qiskit_gateway.errors import JournalError
 from qiskit_gateway.journal.run_log import Entry
-from qiskit_gateway.work.attempt import CHECK, Attempt
+from qiskit_gateway.work.attempt import Attempt
 from qiskit_gateway.work.receipt import Receipt
 from qiskit_gateway.work.rectangles import intersection, without
 from qiskit_gateway.work.remaining import Flying, Left, Past, Spent, Unfinished
@@ -76,9 +76,6 @@ class _Books:
 
     def enter(self, entry: Entry) -> None:
         attempt = entry.attempt
-        if attempt.shard == CHECK:
-            self._enter_check(entry)
-            return
         _check(entry, self.work.tasks)
         self.attempts.append(attempt)
         attempt.outcome = entry.state
@@ -91,14 +88,6 @@ class _Books:
         elif entry.state == "failed":
             for piece in attempt.pieces:
                 self.failed[piece.task].append((piece, attempt.member, attempt.failure))
-
-    def _enter_check(self, entry: Entry) -> None:
-        """Note a job of a check: what it would say is not waited for, but it may have to be paid."""
-        attempt = entry.attempt
-        self.attempts.append(attempt)
-        attempt.outcome = entry.state
-        if entry.state in {"intended", "accepted"}:
-            attempt.outcome, attempt.failure = "unknown", _how_it_stands(entry)
 
     def _receive(self, entry: Entry) -> bool:
         """Write outcomes into their places; return whether all of them are good."""

@@ -45,10 +45,6 @@ class _SurplusError(Exception):
     """What a job brought has been brought by another one."""
 
 
-async def nothing_to_examine(shard: Shard, member: FleetMember) -> None:
-    """Take a member as it is."""
-
-
 Write = Callable[[Shard, Attempt, Sequence[Outcome]], Awaitable[Receipt]]
 
 
@@ -69,7 +65,6 @@ class Attempts:
         log: A bound logger.
         record: Every attempt, in order.
         diary: Where attempts are written down.
-        examine: Have a member checked before its first job, if it is to be.
         leaves: Whether the job of a cancelled shard is left with its provider, for another process
             to fetch.
         began: When the run began, in seconds of the loop's clock.
@@ -87,7 +82,6 @@ class Attempts:
     began: float
     record: list[Attempt] = field(default_factory=list)
     diary: Diary = NO_DIARY
-    examine: Callable[[Shard, FleetMember], Awaitable[None]] = nothing_to_examine
     leaves: Callable[[int], bool] = lambda _: False
     _tries: dict[int, int] = field(default_factory=dict)
     _out: dict[int, Out] = field(default_factory=dict)
@@ -129,7 +123,7 @@ class Attempts:
         attempt.failure = may_run(attempt, "it was not found again yet")
         batch = self.batch_of(shard, attempt.number)
         try:
-            found = self._found_again(shard, member, batch, attempt)
+            found = self._found_again(member, batch, attempt)
             handle = await self._recorded(attempt, found)
         except BackendError as error:
             return ShardLost(shard=shard.index, reason=attempt.failure or str(error))
@@ -142,23 +136,6 @@ class Attempts:
             return ShardFailed(shard=shard.index, failure=facts(error), reason=str(error))
         except TakenBackError:
             return ShardCancelled(shard=shard.index, confirmed=True)
-
-    async def ask(self, attempt: Attempt, batch: Batch, member: FleetMember) -> Any:
-        """Run a batch that is not of the work, as a recorded attempt, and return the raw answer.
-
-        Raises:
-            BackendError: If it failed.
-        """
-        self.record.append(attempt)
-        return await self._recorded(attempt, self._asked(batch, member, attempt))
-
-    async def _asked(self, batch: Batch, member: FleetMember, attempt: Attempt) -> Any:
-        handle = await self._handed_over(batch, member, attempt)
-        out = Out(member=member, handle=handle)
-        answer = await self._waiting.waited_for(out, attempt)
-        self._end(attempt, "done", "")
-        self._note_down(self.diary.ended, attempt)
-        return answer
 
     async def recall(self, shard: int, unless: Unless) -> RecallFailed | None:
         """Ask a shard back while it is waited for; return why not, if it goes on."""
@@ -204,7 +181,6 @@ class Attempts:
 
     async def _try(self, shard: Shard, member: FleetMember) -> ShardFinished:
         """Try once, and record it."""
-        await self.examine(shard, member)
         attempt = self._begin(shard, member.name)
         return await self._recorded(attempt, self._submit_and_collect(shard, member, attempt))
 
@@ -277,17 +253,11 @@ class Attempts:
         return finished
 
     async def _found_again(
-        self, shard: Shard, member: FleetMember, batch: Batch, attempt: Attempt
+        self, member: FleetMember, batch: Batch, attempt: Attempt
     ) -> Handle | None:
         """Return the job of an earlier process; ``None`` if it is certain that there is none."""
         try:
-            handle = await self._calls.find_again(
-                member,
-                batch,
-                attempt.job_id,
-                # What comes is read by what a check finds out.
-                before=lambda: self.examine(shard, member),
-            )
+            handle = await self._calls.find_again(member, batch, attempt.job_id)
         except BackendError as error:
             # Whatever the reason, what became of it is not known.
             raise BackendError(may_run(attempt, str(error)), submitted=None) from error

@@ -93,21 +93,13 @@ class Calls:
                 raise
             return handle
 
-    async def find_again(
-        self,
-        member: FleetMember,
-        batch: Batch,
-        job_id: str,
-        *,
-        before: Callable[[], Awaitable[None]],
-    ) -> Handle | None:
+    async def find_again(self, member: FleetMember, batch: Batch, job_id: str) -> Handle | None:
         """Return a job of an earlier process; ``None`` if it is certain that there is none.
 
         Args:
             member: Where.
             batch: What was submitted.
             job_id: The provider's id, or ``""``.
-            before: What to do before each lookup, which may fail as that may.
         """
         patient = self.policy.retry.on_unknown == "wait"
         asking = AsyncRetrying(
@@ -118,12 +110,7 @@ class Calls:
             sleep=anyio.sleep,
             reraise=True,
         )
-
-        async def look() -> Handle | None:
-            await before()
-            return await self._looked_up(batch, member, job_id)
-
-        handle: Handle | None = await asking(look)
+        handle: Handle | None = await asking(self._looked_up, batch, member, job_id)
         return handle
 
     async def collect(self, member: FleetMember, handle: Handle) -> Sequence[Outcome]:

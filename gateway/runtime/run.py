@@ -24,7 +24,6 @@ from qiskit_gateway.policies.policy import Policy
 from qiskit_gateway.reporting.progress import Progress, progress_of
 from qiskit_gateway.runtime import logs
 from qiskit_gateway.runtime.attempts import Attempts
-from qiskit_gateway.runtime.member_checks import Examiner
 from qiskit_gateway.runtime.queue_watch import Queues, watch_job
 from qiskit_gateway.runtime.recorder import Writer
 from qiskit_gateway.runtime.survey import surveyed, terms_of
@@ -181,14 +180,6 @@ class Run:
             unfinished=past.unfinished,
         )
         self._attempts = self._make_attempts(self._scheduler)
-        self._attempts.examine = Examiner(
-            job_id=self.job_id,
-            checks=self._scheduler.checks,
-            ask=self._attempts.ask,
-            record=self.record,
-            began=self._began,
-            done=self._tick,
-        ).examine
         # What an earlier process has sent must be taken over to be cancelled.
         if not self._stop_reason or past.unfinished is not None:
             now = anyio.current_time()

@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 import anyio
 
 from qiskit_gateway.backends.circuits.estimates import Estimate
-from qiskit_gateway.backends.examination.examiner import usual_jobs
 from qiskit_gateway.backends.failures.errors import BackendError, Refused
 from qiskit_gateway.backends.failures.translate import translate
 from qiskit_gateway.backends.fleet import Fleet
@@ -23,7 +22,7 @@ from qiskit_gateway.policies.policy import Policy
 from qiskit_gateway.scheduling.allocation.task_classes import with_kinds
 from qiskit_gateway.scheduling.members.allowances import Allotment
 from qiskit_gateway.scheduling.members.profile import Terms
-from qiskit_gateway.work.tasks import Compiled, Load, Task
+from qiskit_gateway.work.tasks import Compiled, Task
 from qiskit_gateway.work.workload import Work
 
 Answer = Estimate | BackendError
@@ -60,7 +59,6 @@ def terms_of(member: FleetMember, order: int) -> Terms:
         allotment=allotment,
         free=costs_nothing(member),
         job_fee_usd=fee,
-        check=_check_of(member),
     )
 
 
@@ -79,20 +77,6 @@ def allotment_of(member: FleetMember) -> Allotment | None:
         step_of=allowance.step_of,
         steps=allowance.steps,
     )
-
-
-def is_unchecked(member: FleetMember) -> bool:
-    """Return whether a member is still to be checked before its first job."""
-    checks = getattr(member, "checks", None)
-    return checks is not None and checks() is not None
-
-
-def _check_of(member: FleetMember) -> tuple[Load, ...]:
-    """Return the jobs that the check of a member usually takes, if it is to be checked."""
-    if not is_unchecked(member):
-        return ()
-    batches = usual_jobs(member.limits)
-    return tuple(Load(batch.circuits, batch.circuits * batch.shots) for batch in batches)
 
 
 def _priced(member: FleetMember) -> Callable[..., float]:

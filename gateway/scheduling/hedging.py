@@ -61,11 +61,7 @@ def _is_hedge(flight: Flight) -> bool:
 def _able(state: RunState, now: float) -> list[str]:
     """List the healthy members at which a second job costs nothing."""
     profiles = state.estimator.profiles
-    return [
-        name
-        for name in state.health.healthy(now)
-        if profiles[name].free and not state.is_unchecked(name)
-    ]
+    return [name for name in state.health.healthy(now) if profiles[name].free]
 
 
 def _risks(state: RunState, able: Sequence[str], now: float) -> Iterator[Risk]:

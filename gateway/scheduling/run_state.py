@@ -128,18 +128,12 @@ class RunState:
         admission = self.health.admits(member, now)
         if admission == "none" or member in self.broke:
             return 0
-        if self.is_unchecked(member):
-            return 0 if self.states[member].in_flight else 1
         per_minute = self.estimator.profiles[member].submissions_per_minute
         free = min(
             self.estimator.free_slots(member, now),
             self.states[member].submissions_left(per_minute, now),
         )
         return max(0, min(free, 1) if admission == "one" else free)
-
-    def is_unchecked(self, member: str) -> bool:
-        """Return whether a member is to be checked first: until then it gets one shard."""
-        return bool(self.estimator.profiles[member].check) and not self.states[member].checked
 
     def duplicate_of(self, flight: Flight) -> Flight | None:
         """Find the other shard in flight that carries the same pieces, if there is one."""

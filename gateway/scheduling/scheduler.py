@@ -22,7 +22,6 @@ from qiskit_gateway.scheduling.allocation.planner import Planner
 from qiskit_gateway.scheduling.allocation.task_classes import means_of
 from qiskit_gateway.scheduling.assignment import Dealer
 from qiskit_gateway.scheduling.backlog import Backlog, Barred
-from qiskit_gateway.scheduling.check_fees import Checks
 from qiskit_gateway.scheduling.completion import claim, complete, fail_try
 from qiskit_gateway.scheduling.decisions import (
     Abandon,
@@ -108,7 +107,6 @@ class Scheduler:
         self._state.settled = settled
         self._state.sent = unfinished is not None
         self._state.next_shard = unfinished.next_shard if unfinished else 0
-        self.checks = Checks(self._state)
         # The others are not looked at: that would cost every event in proportion to the fleet.
         self._rated = [one for one in members if one.submissions_per_minute is not None]
         self._unfinished = unfinished
@@ -230,7 +228,6 @@ class Scheduler:
         state = self._state
         for index, flight in state.flights.items():
             state.states[flight.member].release(state.key(index), now)
-        self.checks.close_all()
         state.purse.close()
 
     # -- giving out work ---------------------------------------------------------------------
@@ -259,7 +256,7 @@ class Scheduler:
         for member, group in state.dealer.deal(
             now, usable, lambda name: state.slots(name, now), freed
         ):
-            sent = submit(state, self.checks, member, group, now)
+            sent = submit(state, member, group, now)
             if isinstance(sent, Verdict):
                 moved |= requeue_unaffordable(state, member, group, sent)
             else:
@@ -281,9 +278,7 @@ class Scheduler:
                     state.flights[decision.shard].ask_back(decision.reason)
                     yield Recall(shard=decision.shard, unless=decision.unless)
                 case Hedge():
-                    sent = submit_duplicate(
-                        state, self.checks, decision.shard, decision.member, now
-                    )
+                    sent = submit_duplicate(state, decision.shard, decision.member, now)
                     if isinstance(sent, Submit):
                         yield sent
                 case Abandon():

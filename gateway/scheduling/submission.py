@@ -3,7 +3,6 @@
 from qiskit_gateway.policies.budget import Amount
 from qiskit_gateway.policies.verdict import Verdict
 from qiskit_gateway.scheduling.backlog import Barred, Group
-from qiskit_gateway.scheduling.check_fees import Checks
 from qiskit_gateway.scheduling.events import Fetch, Submit
 from qiskit_gateway.scheduling.flight import Duplicate, Flight
 from qiskit_gateway.scheduling.members.allowances import Price
@@ -17,9 +16,7 @@ from qiskit_gateway.work.tasks import Compiled, Load, Shard, mean_of
 _WATCH_SECONDS = 1.0
 
 
-def submit(
-    state: RunState, checks: Checks, member: str, group: Group, now: float
-) -> Submit | Verdict:
+def submit(state: RunState, member: str, group: Group, now: float) -> Submit | Verdict:
     """Take the slot and the price of a shard; or say why there is no money."""
     known = state.states[member]
     shots = max(group.pieces[0].shots, state.estimator.profiles[member].min_shots)
@@ -27,9 +24,6 @@ def submit(
     load = Load(shard.circuits, shard.circuits * shots)
     compiled = _compiled(state, shard, member)
     key, asked = state.key(shard.index), state.estimator.price(member, load, compiled)
-    verdict = checks.reserve(member, asked, shard.circuits * shots, now)
-    if not verdict:
-        return verdict
     price = state.purse.buy(key, member, asked, shard.circuits * shots, now)
     if isinstance(price, Verdict):
         return price
@@ -56,12 +50,10 @@ def submit(
     return Submit(shard=shard, member=member, price_usd=price.usd)
 
 
-def submit_duplicate(
-    state: RunState, checks: Checks, shard: int, member: str, now: float
-) -> Submit | Verdict:
+def submit_duplicate(state: RunState, shard: int, member: str, now: float) -> Submit | Verdict:
     """Queue a shard at a second member as well; or say why there is no money."""
     original = state.flights[shard]
-    answer = submit(state, checks, member, original.group, now)
+    answer = submit(state, member, original.group, now)
     if isinstance(answer, Submit):
         hedge = state.flights[answer.shard.index]
         original.duplicate = hedge.duplicate = Duplicate(shard, answer.shard.index)

@@ -4,19 +4,16 @@ from dataclasses import dataclass
 
 from qiskit_gateway.work.tasks import Piece
 
-CHECK = -1
-"""In place of the number of a shard: a job by which a member is checked, ``Member(check=True)``."""
-
 
 @dataclass(slots=True, kw_only=True)
 class Attempt:
     """One try to run one shard on one member, as it is reported.
 
     Attributes:
-        shard: Number of the shard in the run, or :data:`CHECK`.
+        shard: Number of the shard in the run.
         member: Where.
-        number: Which try of the shard there, or which job of a check in the run, from 1.
-        pieces: What it covered; nothing in a check.
+        number: Which try of the shard there, from 1.
+        pieces: What it covered.
         circuits: Circuits of the job.
         shots: Shots of each circuit, as asked for.
         job_id: The provider's id, where the provider took the job and gave one.

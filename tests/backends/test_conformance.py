@@ -2,7 +2,6 @@
 
 from collections import Counter
 
-import anyio
 import numpy as np
 import pytest
 from qiskit.circuit import Measure, QuantumCircuit
@@ -363,7 +362,7 @@ def test_what_cannot_be_asked_is_an_error():
         check_backend(Incapable())
 
 
-# Before the first job of a member.
+# What a member goes by.
 
 
 def batch(circuit):
@@ -379,41 +378,56 @@ def flipped():
 
 
 @pytest.mark.anyio
-async def test_a_member_checks_itself_once():
-    """However many tasks submit at once, the check runs once and before their jobs."""
+async def test_a_member_reads_its_backend_as_the_check_found():
+    """What a check finds and a member is given makes answers right; the member checks nothing."""
     backend = Lying(renamed(bits_reversed))
-    member = Member(backend, check=True)
-    outcomes = []
+    member = Member(backend, adaptation=check_backend(backend).adaptation)
+    asked = len(backend.runs)
 
-    async def run():
-        outcomes.extend(await member.collect(await member.submit(batch(flipped()))))
+    (outcome,) = await member.collect(await member.submit(batch(flipped())))
 
-    async with anyio.create_task_group() as group:
-        for _ in range(4):
-            group.start_soon(run)
-    assert sorted(backend.runs) == [1, 1, 1, 1, 2, 11]
-    assert member.adaptation == Adaptation(bit_order="reversed")
-    assert [outcome.patterns.tolist() for outcome in outcomes] == [[[1]]] * 4
-    assert await check_member(member) == member.adaptation
-    assert len(backend.runs) == 6
+    assert outcome.patterns.tolist() == [[1]]
+    assert len(backend.runs) == asked + 1
+
+
+@pytest.mark.anyio
+async def test_a_member_can_be_checked_where_it_stands():
+    """It goes by what was found from then on; after an outage, by what it went by before."""
+    backend = Lying(renamed(bits_reversed))
+    member = Member(backend)
+
+    found = await check_member(member)
+
+    assert found.ok
+    assert member.adaptation == found.adaptation == Adaptation(bit_order="reversed")
+    (outcome,) = await member.collect(await member.submit(batch(flipped())))
+    assert outcome.patterns.tolist() == [[1]]
+
+    member = Member(Down())
+    with pytest.raises(BackendError, match="down"):
+        await check_member(member)
+    assert member.adaptation == FAITHFUL
 
 
 @pytest.mark.anyio
 async def test_a_refused_member_refuses_everything():
-    """After a refusal nothing is sent any more."""
+    """Nothing is sent to a backend of which a check says that it cannot be read."""
     backend = Lying(swapped)
-    member = Member(backend, check=True)
+    found = check_backend(backend)
+    assert len(backend.runs) == 1 + 1  # Flattened, too.
+    member = Member(backend, adaptation=found.adaptation)
     for _ in range(2):
         with pytest.raises(Refused, match="wrong in every reading"):
             await member.submit(batch(flipped()))
-    assert len(backend.runs) == 1 + 1  # Flattened, too.
+    assert len(backend.runs) == 2
     assert "wrong" in member.refusal(Program(circuit=flipped()), 10, {})
 
 
 @pytest.mark.anyio
 async def test_unsound_circuits_are_refused():
     """A circuit with a trait that the backend gets wrong is not sent; others are."""
-    member = Member(Lying(wrong_for("mid-circuit")), check=True)
+    backend = Lying(wrong_for("mid-circuit"))
+    member = Member(backend, adaptation=check_backend(backend).adaptation)
     circuit = flipped()
     circuit.x(0)
     circuit.measure(0, 1)
@@ -422,22 +436,26 @@ async def test_unsound_circuits_are_refused():
     assert (await member.collect(await member.submit(batch(flipped()))))[0].error is None
 
 
-@pytest.mark.anyio
-async def test_an_outage_during_the_check_is_not_a_verdict():
-    """The batch is known not to be submitted, and the next submit checks again."""
-    member = Member(Down(), check=True)
-    with pytest.raises(BackendError, match="down") as raised:
-        await member.submit(batch(flipped()))
-    assert raised.value.submitted is False
-    assert (await member.collect(await member.submit(batch(flipped()))))[0].error is None
+def test_an_outage_during_a_check_is_not_a_verdict():
+    """It is an error, and the next check may succeed."""
+    backend = Down()
+    with pytest.raises(BackendError, match="down"):
+        check_backend(backend)
+    assert check_backend(backend).adaptation == FAITHFUL
 
 
-@pytest.mark.anyio
-async def test_a_member_that_can_run_nothing_is_refused():
+def test_a_member_that_can_run_nothing_is_refused():
     """Where none of the circuits can be compiled, neither can anything be told about the rest."""
-    member = Member(MeasuresOnly(), check=True, pass_manager=NoCompiler())
-    with pytest.raises(Refused, match="none of the circuits"):
-        await member.submit(batch(flipped()))
+    found = check_backend(Member(MeasuresOnly(), pass_manager=NoCompiler()))
+    assert "none of the circuits" in found.refusal
+
+
+def test_members_that_are_to_check_say_what_to_do_now():
+    """The keyword is gone: the error names the function and the argument that take its place."""
+    with pytest.raises(TypeError, match=r"check_backend\(backend\).*adaptation="):
+        Member(Lying(), check=True)
+    with pytest.raises(TypeError, match="unexpected keyword argument 'chekc'"):
+        Member(Lying(), chekc=True)
 
 
 def test_traits():

@@ -10,8 +10,7 @@ import math
 import random
 from collections import defaultdict
 from collections.abc import Callable
-from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import anyio
 import numpy as np
@@ -23,10 +22,9 @@ from qiskit.providers import JobError
 from qiskit.result import Result
 from qiskit.result.models import ExperimentResult, ExperimentResultData
 
-from qiskit_gateway.backends.examination.examiner import usual_jobs
 from qiskit_gateway.backends.failures.errors import BackendError, Refused
 from qiskit_gateway.backends.failures.translate import translate
-from qiskit_gateway.backends.interface.batch import Batch, Entry, Program
+from qiskit_gateway.backends.interface.batch import Batch
 from qiskit_gateway.backends.interface.limits import Limits
 from qiskit_gateway.backends.interface.protocol import Handle
 from qiskit_gateway.backends.pricing.allowance import Allowance
@@ -77,7 +75,6 @@ class Provider:
 
     Attributes:
         jobs: Those that it has taken, by id.
-        unchecked: Whether it is to be checked before its first job, as a process that begins sees it.
         batches: Those that it was asked to take, whether it did or not.
         asks: When it was asked for jobs, and what it answered.
     """
@@ -93,7 +90,6 @@ class Provider:
     fidelity: float | None = None
     overlaps: bool = True
     unique: bool = True
-    unchecked: bool = False
     jobs: dict = field(default_factory=dict)
     batches: list = field(default_factory=list)
     asks: list[Ask] = field(default_factory=list)
@@ -124,8 +120,6 @@ class Provider:
 
     async def collect(self, handle: Handle):
         result = await self._answered(handle)
-        if handle.batch.flatten is not None:
-            return result
         wirings = [circuits.wiring(e.program) for e in handle.batch.entries for _ in e.rows]
         return read(result, wirings, handle.batch.kept_shots)
 
@@ -146,19 +140,6 @@ class Provider:
         job.told = True
         self._note(job, result)
         return result
-
-    def checks(self):
-        return self._checks() if self.unchecked else None
-
-    def _checks(self):
-        """Yield jobs of the usual size, the third time once more; what they say does not matter."""
-        batches = usual_jobs(self.limits)
-        for batch in [*batches, *batches[: self.seed % 3 == 0]]:
-            rows = np.full((batch.circuits, 1), float(NOBODYS_CODE))
-            entry = Entry(program=Program(circuit=circuits.sampled()), rows=rows)
-            with suppress(Refused):
-                yield replace(batch, entries=(entry,))
-        self.unchecked = False
 
     async def cancel(self, handle: Handle) -> bool:
         job = self.jobs[handle.job_id]

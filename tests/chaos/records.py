@@ -2,7 +2,6 @@
 
 import math
 
-from qiskit_gateway.work.attempt import CHECK
 from qiskit_gateway.work.rectangles import intersection
 
 _OUTCOMES = {"done", "short", "failed", "refused", "unknown", "cancelled"}
@@ -32,7 +31,7 @@ def _assert_record(life):
 def _assert_retries(world, life):
     """No member is tried too often, nor does a run try again more often than the rules allow."""
     rules = world.scenario.policy.retry
-    own = [one for one in _own(life) if one.shard != CHECK]
+    own = _own(life)
     retries = sum(one.number > 1 for one in own)
     most = rules.budget_floor + rules.budget_ratio * (len(own) - retries)
     assert retries < most + 1, (retries, most)
@@ -53,13 +52,9 @@ def _assert_looked_for(world, lives, attempt):
     A job that was found is unknown only when it was to be cancelled, and that was not confirmed.
     """
     life, adopted = lives[-1], attempt not in _own(lives[-1])
-    if attempt.shard == CHECK and adopted:
-        return  # Nobody waits for what it would say.
     asks = _asks(world, lives, attempt)
     if not asks:
         taken = attempt.job_id and not adopted
-        # A member whose check fails can tell nothing that could be read.
-        taken = taken or _provider_of(world, attempt) in world.scenario.unchecked
         assert taken or (adopted and _is_superseded(world, lives, attempt)), (
             "nobody asked",
             attempt,
@@ -78,8 +73,7 @@ def _assert_looked_for(world, lives, attempt):
 
 def key_of(run, attempt):
     """Return our own name for the job of an attempt."""
-    shard = "check" if attempt.shard == CHECK else attempt.shard
-    return f"run{run}-{shard}-{attempt.number}"
+    return f"run{run}-{attempt.shard}-{attempt.number}"
 
 
 def _asks(world, lives, attempt):

@@ -119,7 +119,6 @@ class Scenario:
         runs: The PUBs of each run; several go on side by side over one fleet.
         deaths: How the processes die that work on the run, one after the other; with a journal.
         cancel_seconds: When the user cancels, or never.
-        unchecked: The providers that each process checks before their first job.
         lenient: Whether nothing is allowed to keep the runs from ending whole.
     """
 
@@ -136,7 +135,6 @@ class Scenario:
     cancel_seconds: float | None = None
     lenient: bool = False
     by_weight: bool = False
-    unchecked: list[Provider] = field(default_factory=list)
 
 
 def drawn(seed: int) -> Scenario:
@@ -159,7 +157,6 @@ def drawn(seed: int) -> Scenario:
         scenario.runs.append(_pubs(rng, scenario, codes))
     scenario.providers = _providers(rng, scenario, list(range(next(codes))))
     _add_disowned(scenario)
-    _add_checks(scenario)
     _add_allowances(scenario)
     scenario.policy = _policy(rng, scenario)
     if scenario.journal:
@@ -175,13 +172,6 @@ def _add_disowned(scenario):
     if rng.random() < 0.2:
         for provider in scenario.providers:
             provider.nature.faults += (_disowned,)
-
-
-def _add_checks(scenario):
-    """Let some providers be checked before their first job."""
-    rng = random.Random(f"checked {scenario.seed}")  # Seeds without stay what they were.
-    if rng.random() < 0.15:
-        scenario.unchecked = [one for one in scenario.providers if rng.random() < 0.6]
 
 
 def _add_allowances(scenario):

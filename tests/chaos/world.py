@@ -120,8 +120,6 @@ def _of(router):
 
 async def _followed(world: World, number: int, run: Run, result):
     """Live a run to its end, or to that of its process."""
-    for provider in world.scenario.unchecked:
-        provider.unchecked = True
     life = Life(run=run, fleet=run._fleet, died=True, began=anyio.current_time())
     world.lives[number].append(life)
     job = RouterJob(run, result, on_failure=world.scenario.policy.on_failure)

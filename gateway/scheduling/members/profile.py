@@ -36,7 +36,6 @@ class Terms:
         allotment: What of it costs nothing; ``None`` where all is to be paid.
         free: Whether it was said that nothing is ever paid for it.
         job_fee_usd: The part of a job's price that does not depend on its size.
-        check: The jobs that its check usually takes, where it is to be checked before its first.
     """
 
     name: str
@@ -55,7 +54,6 @@ class Terms:
     allotment: Allotment | None = None
     free: bool = True
     job_fee_usd: float = 0.0
-    check: tuple[Load, ...] = ()
 
     def room(self, circuits: int = _ANY, *, most_shots: int | None = None) -> Room:
         """Return how large a shard of at most so many circuits and shots may be."""

@@ -47,7 +47,6 @@ class Standing:
         learned_at: When the wait was last learned from a job of ours.
         watched_at: When such a job was last sent that is looked at while it waits.
         submissions: When the jobs of the last minute were handed over, oldest first.
-        checked: Whether a member that was to be checked before its first job has been.
     """
 
     in_flight: dict[object, Load] = field(default_factory=dict)
@@ -65,7 +64,6 @@ class Standing:
     learned_at: float = -math.inf
     watched_at: float = -math.inf
     submissions: deque[float] = field(default_factory=deque)
-    checked: bool = False
 
     def take(self, key: object, load: Load, now: float) -> None:
         """Note that a job was handed over."""

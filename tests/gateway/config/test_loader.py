@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from qiskit.providers.basic_provider import BasicSimulator
 
 from qiskit_gateway import ConfigError, load_config, policies
-from qiskit_gateway.backends import Allowance, Limits, Member, Pricing, Usage
+from qiskit_gateway.backends import Adaptation, Allowance, Limits, Member, Pricing, Usage
 from qiskit_gateway.backends.pricing.published import ARGUMENTS, tariff, tariff_names
 from qiskit_gateway.backends.simulation.simulated_member import SimulatedMember
 from qiskit_gateway.config.loader import REGISTRY, config_schema
@@ -111,7 +111,7 @@ def test_a_member_says_what_python_would(load):
         fidelity = 0.97
         tags = ["qpu", "free"]
         run_options = {{ level = 3 }}
-        check = true
+        adaptation = {{ bit_order = "reversed", unsound = ["reset"], options = {{ level = 3 }} }}
         queue = 90
         """
     )
@@ -124,7 +124,9 @@ def test_a_member_says_what_python_would(load):
     assert (member.weight, member.fidelity) == (2.0, 0.97)
     assert member.tags == {"qpu", "free"}
     assert member.run_options == {"level": 3}
-    assert member.check
+    assert member.adaptation == Adaptation(
+        bit_order="reversed", unsound={"reset"}, options={"level": 3}
+    )
     assert member.queue() == 90.0
     assert (config.policy, config.journal) == (Policy(), None)
 
@@ -133,10 +135,18 @@ def test_defaults_are_those_of_python(load):
     """What is not said is as if it were not given: names and limits from the backend."""
     (member,) = load(f"[[members]]\n{BASIC}").fleet
     plain = Member(BasicSimulator())
-    for attribute in ("name", "limits", "pricing", "weight", "fidelity", "tags", "run_options"):
+    for attribute in (
+        "name",
+        "limits",
+        "pricing",
+        "weight",
+        "fidelity",
+        "tags",
+        "run_options",
+        "adaptation",
+    ):
         assert getattr(member, attribute) == getattr(plain, attribute)
     assert member.queue is None
-    assert not member.check
 
 
 def test_a_simulated_member_says_what_python_would(load):
@@ -498,7 +508,28 @@ def test_commented_providers_are_right_too(path):
             f"[[members]]\n{BASIC}\nfidelity = 2",
             ["fidelity: must be less than or equal to 1, got 2"],
         ),
-        (f"[[members]]\n{BASIC}\ncheck = 1", ["check: must be true or false, got 1"]),
+        (
+            f"[[members]]\n{BASIC}\ncheck = true",
+            ["run check_backend(backend) once, and write down what it finds as adaptation = {...}"],
+        ),
+        (
+            f"[[members]]\n{BASIC}\nadaptation = {{ bit_order = 'upwards' }}",
+            ["adaptation.bit_order: must be one of 'qiskit', 'reversed'; got 'upwards'"],
+        ),
+        (
+            f"[[members]]\n{BASIC}\nadaptation = {{ unsound = ['rest'] }}",
+            [
+                "adaptation.unsound[0]: must be one of 'mid-circuit', 'repeated', 'reset'; got 'rest'"
+            ],
+        ),
+        (
+            f"[[members]]\n{BASIC}\nadaptation = {{ unsound = 'reset' }}",
+            ["adaptation.unsound: must be a list"],
+        ),
+        (
+            f"[[members]]\n{BASIC}\nadaptation = {{ bitorder = 'reversed' }}",
+            ["adaptation.bitorder: unknown key; did you mean 'bit_order'?"],
+        ),
         (f"[[members]]\n{BASIC}\nname = true", ["name: must be a text, got true"]),
         (f"[[members]]\n{BASIC}\narguments = []", ["arguments: must be a table, got a list"]),
         (f"[[members]]\n{BASIC}\nlimits = 5", ["limits: must be a table, got 5"]),

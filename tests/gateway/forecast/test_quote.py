@@ -336,10 +336,10 @@ def test_bad_input_fails_as_in_a_run(pubs):
 
 
 def test_nothing_is_sent():
-    """No backend is called, by neither primitive, whatever the policy, with a check or without."""
+    """No backend is called, by neither primitive, whatever the policy."""
     backends = [counted(), counted()]
     members = [
-        Member(backends[0], name="a", pricing=Pricing(per_2q_gate_shot=0.01), check=True),
+        Member(backends[0], name="a", pricing=Pricing(per_2q_gate_shot=0.01)),
         Member(backends[1], name="b", pricing=Pricing(per_second=1)),
     ]
     for policy in (fastest(), cheapest(), balanced(usd_per_infidelity=1), failover()):

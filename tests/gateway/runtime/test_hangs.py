@@ -17,7 +17,6 @@ from qiskit_gateway.backends import BackendError, Limits, Member, QueueReading
 from qiskit_gateway.backends.adapter import discovery as properties_module
 from qiskit_gateway.backends.scripted import Hangs, ScriptedBackend
 from qiskit_gateway.policies import RetryPolicy, least_busy, round_robin
-from qiskit_gateway.work.attempt import CHECK
 
 DEADLINE = 0.6
 # What else a run takes here: waits before retries, and a loaded machine.
@@ -146,15 +145,6 @@ def test_what_waits_behind_a_hung_call_was_not_sent(scripted):
 
     unknown = [one for one in report.attempts if one.outcome == "unknown"]
     assert len(unknown) == len(hung.calls) == 1
-
-
-def test_a_hung_check_costs_the_deadline_of_a_submission(scripted):
-    """A member whose check hangs is left like any that takes no job; of the work nothing is unknown."""
-    seconds, report = run(limited(scripted(Hangs("run")), check=True), policy())
-
-    assert seconds < DEADLINE + SLACK
-    assert [one.shard for one in report.attempts if one.outcome == "unknown"] == [CHECK]
-    assert report.price_usd == 0
 
 
 def test_a_hung_queue_probe_costs_nothing_where_no_queue_is_looked_at(gate):

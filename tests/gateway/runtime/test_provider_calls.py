@@ -71,10 +71,6 @@ def calls(**given):
     return Calls(policy=Policy(**rules), draw=lambda: 0.0)
 
 
-async def nothing():
-    """Do nothing before a lookup."""
-
-
 async def timed(doing):
     """Return how long something took, and what it returned or raised."""
     began = anyio.current_time()
@@ -126,8 +122,8 @@ async def test_a_member_that_hangs_is_asked_once_for_a_job_of_an_earlier_process
     hung = Finding(reattach=(0, HANGS), find=(0, HANGS))
     reset = Finding(reattach=(1, LOST), find=(1, LOST))
 
-    seconds, error = await timed(calls().find_again(hung, BATCH, job_id, before=nothing))
-    await timed(calls().find_again(reset, BATCH, job_id, before=nothing))
+    seconds, error = await timed(calls().find_again(hung, BATCH, job_id))
+    await timed(calls().find_again(reset, BATCH, job_id))
 
     assert seconds == 100
     assert isinstance(error, OverdueError)
@@ -138,7 +134,7 @@ async def test_who_is_to_wait_asks_a_member_that_hangs_again():
     """``on_unknown="wait"`` asks until there is an answer."""
     member = Finding(reattach=(0, HANGS))
     with anyio.move_on_after(1000):
-        await calls(retry=PATIENT).find_again(member, BATCH, "theirs", before=nothing)
+        await calls(retry=PATIENT).find_again(member, BATCH, "theirs")
 
     assert 5 < len(member.asked) <= 10
 
