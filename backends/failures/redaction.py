@@ -6,7 +6,8 @@ from collections.abc import Sequence
 _HIDDEN = "[redacted]"
 _MAX_READ = 20_000
 
-# How the name of a secret ends: `x_ibm_api_key`, `IONQ_TOKEN`.
+# How the name of a secret ends: `x_ibm_api_key`, `IONQ_TOKEN`. The one list of the package: texts of
+# providers, what the journal writes down and configuration files all go by it.
 _NAMES = (
     r"api[-_ ]?key|apikey|access[-_]?key(?:[-_]?id)?|account[-_]?key|private[-_]?key|"
     r"subscription[-_]?key|token|secret|password|passwd|pwd|passphrase|credentials?|signature|"
@@ -45,7 +46,7 @@ _SECRET_NAME = re.compile(rf"(?:{_NAMES}|authorization)s?$", re.IGNORECASE)
 
 
 def names_secret(name: str) -> bool:
-    """Return whether what goes by a name is a secret, as far as the name tells."""
+    """Tell by a name whether what goes by it is a secret."""
     return bool(_SECRET_NAME.search(name))
 
 

@@ -10,16 +10,11 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
 
-from qiskit_gateway.backends.failures.redaction import printable, redact
+from qiskit_gateway.backends.failures.redaction import names_secret, printable, redact
 
 Path = tuple[str | int, ...]
 """Where something is in a document: keys of tables, and places in lists from 0."""
 
-_SECRET = re.compile(
-    r"(token|api[-_]?key|access[-_]?key([-_]?id)?|account[-_]?key|private[-_]?key|"
-    r"subscription[-_]?key|secret|password|passwd|passphrase|pwd|credentials?|jwt|cookie)s?$",
-    re.IGNORECASE,
-)
 _URL_SECRET = re.compile(r"://[^/\s@]*:[^/\s@]+@")
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
 _OF_ARGUMENTS = ("arguments", "method_arguments", "run_options")
@@ -210,7 +205,7 @@ def _variable_at(path: Path, value: object) -> str:
 
 
 def _is_secret(path: Path) -> bool:
-    return bool(_SECRET.search(_name(path)))
+    return names_secret(_name(path))
 
 
 def _name(path: Path) -> str:

@@ -9,10 +9,20 @@ from qiskit.providers import BackendV2, JobStatus, Options
 from qiskit.transpiler import Target
 from structlog.testing import capture_logs
 
-from qiskit_gateway import GatewayError, Journal, JournalError, PlanError, RouterSampler, RunError
+from qiskit_gateway import (
+    ConfigError,
+    GatewayError,
+    Journal,
+    JournalError,
+    PlanError,
+    RouterSampler,
+    RunError,
+    load_config,
+)
 from qiskit_gateway.backends import BackendError, Member
 from qiskit_gateway.backends.failures.errors import Refused
-from qiskit_gateway.backends.failures.redaction import redact_name
+from qiskit_gateway.backends.failures.redaction import redact, redact_name
+from qiskit_gateway.journal.run_spec import write_options
 from qiskit_gateway.policies import Policy, RetryPolicy
 
 HIDDEN = "q8Zr4TnB2LxW7yKc"
@@ -27,6 +37,30 @@ LONG = HIDDEN * 4
 RETRY = Policy(
     retry=RetryPolicy(max_attempts=2, max_failures_per_run=3, wait_initial_seconds=0.001)
 )
+
+
+SECRET_NAMES = [
+    "token", "IONQ_TOKEN", "api_key", "api-key", "apikey", "x_ibm_api_key", "access_key",
+    "aws_access_key_id", "account_key", "private_key", "subscription_key", "client_secret",
+    "password", "passwd", "pwd", "passphrase", "credential", "credentials", "signature", "sas_sig",
+    "authorization", "Proxy-Authorization", "jwt", "session_cookie",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SECRET_NAMES)
+def test_what_is_secret_by_its_name_is_so_everywhere(name, tmp_path):
+    """Texts, what the journal writes down and configuration files go by one list of names."""
+    assert HIDDEN not in redact(f"{name}={HIDDEN}")
+    with pytest.raises(JournalError, match="hold a secret"):
+        write_options({"run_options": {name: "plain"}})
+    path = tmp_path / "gateway.toml"
+    path.write_text(
+        '[[members]]\nbackend = "qiskit.providers.basic_provider:BasicSimulator"\n'
+        f'arguments = {{ {name} = "{HIDDEN}" }}\n'
+    )
+    with pytest.raises(ConfigError, match="a secret must not be written here") as raised:
+        load_config(path)
+    assert HIDDEN not in str(raised.value)
 
 
 def raises(error):
