@@ -1,40 +1,95 @@
 """Members of a fleet: everything that touches a provider."""
 
-from qiskit_gateway.backends.adapter.backend_member import Member
-from qiskit_gateway.backends.adapter.queues import QueueReading
-from qiskit_gateway.backends.conformance import (
-    Conformance,
-    Finding,
-    check_backend,
-    check_member,
-)
-from qiskit_gateway.backends.failures.errors import BackendError, Refused
-from qiskit_gateway.backends.fleet import Fleet
-from qiskit_gateway.backends.interface.limits import Limits
-from qiskit_gateway.backends.interface.protocol import FleetMember, Handle
-from qiskit_gateway.backends.pricing.allowance import Allowance
-from qiskit_gateway.backends.pricing.rates import Pricing, Usage
-from qiskit_gateway.backends.providers.quirks import Adaptation
-from qiskit_gateway.backends.scripted.backend import ScriptedBackend
-from qiskit_gateway.backends.simulation.simulated_member import SimulatedMember
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from qiskit_gateway.backends.adapter.backend_member import Member
+    from qiskit_gateway.backends.adapter.queues import QueueReading
+    from qiskit_gateway.backends.circuits.estimates import Estimate, GateCounts
+    from qiskit_gateway.backends.conformance import (
+        Conformance,
+        Finding,
+        check_backend,
+        check_member,
+    )
+    from qiskit_gateway.backends.failures.errors import BackendError, Refused
+    from qiskit_gateway.backends.fleet import Fleet
+    from qiskit_gateway.backends.interface.batch import Batch, Entry, Program
+    from qiskit_gateway.backends.interface.limits import Limits
+    from qiskit_gateway.backends.interface.protocol import FleetMember, Handle
+    from qiskit_gateway.backends.pricing.allowance import Allowance
+    from qiskit_gateway.backends.pricing.published import PublishedTariff, tariff, tariff_names
+    from qiskit_gateway.backends.pricing.rates import Hqc, Pricing, Tariff, Usage
+    from qiskit_gateway.backends.providers.quirks import Adaptation
+    from qiskit_gateway.backends.readout.outcomes import Outcome
+    from qiskit_gateway.backends.scripted.backend import ScriptedBackend
+    from qiskit_gateway.backends.simulation.machine import SimulatedJob
+    from qiskit_gateway.backends.simulation.simulated_member import SimulatedMember
 
 __all__ = [
     "Adaptation",
     "Allowance",
     "BackendError",
+    "Batch",
     "Conformance",
+    "Entry",
+    "Estimate",
     "Finding",
     "Fleet",
     "FleetMember",
+    "GateCounts",
     "Handle",
+    "Hqc",
     "Limits",
     "Member",
+    "Outcome",
     "Pricing",
+    "Program",
+    "PublishedTariff",
     "QueueReading",
     "Refused",
     "ScriptedBackend",
+    "SimulatedJob",
     "SimulatedMember",
+    "Tariff",
     "Usage",
     "check_backend",
     "check_member",
+    "tariff",
+    "tariff_names",
 ]
+
+# A name is imported when it is first used, so that importing the package stays cheap.
+_MODULES = {
+    "adapter.backend_member": ("Member",),
+    "adapter.queues": ("QueueReading",),
+    "circuits.estimates": ("Estimate", "GateCounts"),
+    "conformance": ("Conformance", "Finding", "check_backend", "check_member"),
+    "failures.errors": ("BackendError", "Refused"),
+    "fleet": ("Fleet",),
+    "interface.batch": ("Batch", "Entry", "Program"),
+    "interface.limits": ("Limits",),
+    "interface.protocol": ("FleetMember", "Handle"),
+    "pricing.allowance": ("Allowance",),
+    "pricing.published": ("PublishedTariff", "tariff", "tariff_names"),
+    "pricing.rates": ("Hqc", "Pricing", "Tariff", "Usage"),
+    "providers.quirks": ("Adaptation",),
+    "readout.outcomes": ("Outcome",),
+    "scripted.backend": ("ScriptedBackend",),
+    "simulation.machine": ("SimulatedJob",),
+    "simulation.simulated_member": ("SimulatedMember",),
+}
+_HOMES = {name: module for module, names in _MODULES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -3,43 +3,78 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from qiskit_gateway.errors import ConfigError, GatewayError, JournalError, PlanError, RunError
-from qiskit_gateway.forecast.quote import MemberQuote, Quote
-from qiskit_gateway.forecast.simulation import Simulation, simulate
-from qiskit_gateway.journal.journal import Journal
-from qiskit_gateway.primitives.estimator import RouterEstimator
-from qiskit_gateway.primitives.job import RouterJob
-from qiskit_gateway.primitives.sampler import RouterSampler
-
 if TYPE_CHECKING:
-    from qiskit_gateway.config import Config, config_schema, load_config
+    from qiskit_gateway.config.loader import Config, config_schema, load_config
+    from qiskit_gateway.errors import ConfigError, GatewayError, JournalError, PlanError, RunError
+    from qiskit_gateway.forecast.quote import AllowanceUse, MemberQuote, Quote
+    from qiskit_gateway.forecast.simulation import MemberUse, SimulatedShard, Simulation, simulate
+    from qiskit_gateway.journal.journal import Journal, RunRecord
+    from qiskit_gateway.primitives.estimator import EstimatorOptions, RouterEstimator
+    from qiskit_gateway.primitives.job import RouterJob
+    from qiskit_gateway.primitives.sampler import RouterSampler, SamplerOptions
+    from qiskit_gateway.reporting.progress import MemberProgress, Progress
+    from qiskit_gateway.reporting.report import Report
+    from qiskit_gateway.work.attempt import Attempt
+    from qiskit_gateway.work.remaining import GivenUp
+    from qiskit_gateway.work.tasks import Piece
 
 __all__ = [
+    "AllowanceUse",
+    "Attempt",
     "Config",
     "ConfigError",
+    "EstimatorOptions",
     "GatewayError",
+    "GivenUp",
     "Journal",
     "JournalError",
+    "MemberProgress",
     "MemberQuote",
+    "MemberUse",
+    "Piece",
     "PlanError",
+    "Progress",
     "Quote",
+    "Report",
     "RouterEstimator",
     "RouterJob",
     "RouterSampler",
     "RunError",
+    "RunRecord",
+    "SamplerOptions",
+    "SimulatedShard",
     "Simulation",
     "config_schema",
     "load_config",
     "simulate",
 ]
 
+# Importing everything takes over half as long as importing Qiskit, so a name is imported when it
+# is first used.
+_MODULES = {
+    "config.loader": ("Config", "config_schema", "load_config"),
+    "errors": ("ConfigError", "GatewayError", "JournalError", "PlanError", "RunError"),
+    "forecast.quote": ("AllowanceUse", "MemberQuote", "Quote"),
+    "forecast.simulation": ("MemberUse", "SimulatedShard", "Simulation", "simulate"),
+    "journal.journal": ("Journal", "RunRecord"),
+    "primitives.estimator": ("EstimatorOptions", "RouterEstimator"),
+    "primitives.job": ("RouterJob",),
+    "primitives.sampler": ("RouterSampler", "SamplerOptions"),
+    "reporting.progress": ("MemberProgress", "Progress"),
+    "reporting.report": ("Report",),
+    "work.attempt": ("Attempt",),
+    "work.remaining": ("GivenUp",),
+    "work.tasks": ("Piece",),
+}
+_HOMES = {name: module for module, names in _MODULES.items() for name in names}
+
 
 def __getattr__(name: str) -> Any:
-    # What reads files needs pydantic, which takes longer to import than all the rest, and most
-    # programs read none.
-    if name in {"Config", "config_schema", "load_config"}:
-        return getattr(import_module("qiskit_gateway.config"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    globals()[name] = found
+    return found
 
 
 def __dir__() -> list[str]:

@@ -2,6 +2,7 @@
 
 from qiskit_gateway.policies.breaker import BreakerPolicy
 from qiskit_gateway.policies.budget import Budget
+from qiskit_gateway.policies.failure import Failure
 from qiskit_gateway.policies.filters import (
     Anything,
     Deadline,
@@ -30,6 +31,8 @@ from qiskit_gateway.policies.objectives import (
     Price,
     Run,
     RunHours,
+    Scaled,
+    Sum,
     Then,
     Wait,
     Work,
@@ -38,6 +41,7 @@ from qiskit_gateway.policies.objectives import (
 from qiskit_gateway.policies.offer import Offer
 from qiskit_gateway.policies.policy import Policy
 from qiskit_gateway.policies.presets import (
+    PolicyOptions,
     balanced,
     cheapest,
     failover,
@@ -58,6 +62,7 @@ __all__ = [
     "Budget",
     "Deadline",
     "Every",
+    "Failure",
     "FailureRate",
     "Filter",
     "Finish",
@@ -77,12 +82,15 @@ __all__ = [
     "OrderOf",
     "Pending",
     "Policy",
+    "PolicyOptions",
     "Price",
     "RecallPolicy",
     "RetryPolicy",
     "Run",
     "RunHours",
+    "Scaled",
     "Some",
+    "Sum",
     "Tagged",
     "Then",
     "Verdict",
