@@ -1,10 +1,16 @@
-"""The end of a shard, or of a try of one: what it settles, and what becomes of its pieces."""
+"""The transitions of a run: the end of a shard or a try, and what becomes of its pieces.
 
-from collections.abc import Iterator
+A piece that did not arrive waits again, barred from the members that failed at it; where nobody is
+left who may take it, it is given up.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from qiskit_gateway.policies.failure import Failure
-from qiskit_gateway.scheduling.backlog import Barred
+from qiskit_gateway.policies.policy import Policy
+from qiskit_gateway.policies.verdict import Verdict
+from qiskit_gateway.scheduling.backlog import NOBODY, Barred, Group
 from qiskit_gateway.scheduling.events import (
     Cancel,
     Instruction,
@@ -15,16 +21,10 @@ from qiskit_gateway.scheduling.events import (
     ShardRefused,
     TryFailed,
 )
-from qiskit_gateway.scheduling.flight import Flight, Reason
-from qiskit_gateway.scheduling.requeue import (
-    exclude_after,
-    halve,
-    queue_left,
-    requeue_failed,
-    requeue_undelivered,
-)
+from qiskit_gateway.scheduling.flight import Flight, Phase, Reason
+from qiskit_gateway.scheduling.members.allowances import UsedUp
 from qiskit_gateway.scheduling.run_state import RunState
-from qiskit_gateway.work.remaining import Left
+from qiskit_gateway.work.remaining import GivenUp, Left
 from qiskit_gateway.work.tasks import Piece
 
 _CANCELLED = Failure(transient=True, fault="network", submitted=None)
@@ -36,7 +36,7 @@ def complete(state: RunState, event: ShardEnd, now: float) -> Iterator[Instructi
     """Take in how a shard ended."""
     # It worked there or may have, but for what was surely cancelled.
     ran = not (isinstance(event, ShardCancelled) and event.confirmed)
-    flight = state.remove_from_flight(event.shard, now, ran=ran)
+    flight = _remove_from_flight(state, event.shard, now, ran=ran)
     match event:
         case ShardFinished():
             yield from _finish(state, flight, event, now)
@@ -95,7 +95,7 @@ def _finish(
         state.down_since = None
         for change in state.health.succeeded(flight.member):
             yield change  # It is healthy again, and is to get what its illness kept from it.
-            state.forgive(flight.member)
+            _forgive(state, flight.member)
     if state.duplicate_of(flight) is None:
         requeue_undelivered(state, event, flight)
     else:
@@ -114,7 +114,7 @@ def _fail(state: RunState, flight: Flight, event: ShardFailed, now: float) -> It
         state.health.learned_nothing(flight.member)
     else:
         yield from state.health.failed(flight.member, failure, event.reason, now)
-    if _may_hide_poison(state, flight, failure) and state.count_retry():
+    if _may_hide_poison(state, flight, failure) and _count_retry(state):
         for half in halve(flight.shard.pieces):
             group = replace(flight.group, pieces=half, isolating=True)
             state.dealer.line_up(flight.member, group)
@@ -172,7 +172,7 @@ def _put_back(state: RunState, flight: Flight) -> None:
     """Queue again the pieces of a shard that for certain does not run."""
     barred = flight.group.barred
     if flight.reason is Reason.OVERDUE:
-        state.count_retry()
+        _count_retry(state)
     if flight.reason is not None:
         # Back to the same member only when nobody else is left.
         barred = replace(barred, tried=barred.tried | {flight.member})
@@ -228,3 +228,255 @@ def _settle_duplicate(state: RunState, flight: Flight) -> Iterator[Cancel]:
         # What it would bring has arrived.
         other.cancel()
         yield Cancel(shard=other.shard.index)
+
+
+# -- pieces that wait, or wait again ---------------------------------------------------------------
+
+
+def queue_new(state: RunState, pieces: Iterable[Piece]) -> None:
+    """Queue pieces that nobody has tried, or give them up where nobody may take them."""
+    known: dict[frozenset[str], Barred | None] = {}
+    for piece in pieces:
+        refusals = frozenset(state.tasks[piece.task].refusals)
+        if refusals not in known:
+            barred = Barred(never=refusals)
+            known[refusals] = barred if state.may_go(barred) else None
+        waits = known[refusals]
+        if waits is None:
+            give_up(state, piece)
+        else:
+            state.dealer.backlog.put(piece, waits)
+
+
+def queue_left(state: RunState, left: Left) -> None:
+    """Queue a piece whose submission may or may not have reached its member, or give it up."""
+    for member, reason in {**left.failed, **left.unknown}.items():
+        state.causes.append((left.piece, member, reason))
+    barred = Barred(
+        never=frozenset(state.tasks[left.piece.task].refusals) | left.paid,
+        tried=frozenset({**left.failed, **left.unknown}) - left.paid,
+    )
+    may_move = not left.unknown or state.policy.retry.on_unknown == "move"
+    if may_move and state.may_go(replace(barred, tried=frozenset())):
+        state.dealer.backlog.put(left.piece, barred)
+    else:
+        give_up(state, left.piece)
+
+
+def requeue_undelivered(
+    state: RunState, event: ShardFinished, flight: Flight, known: Barred = NOBODY
+) -> None:
+    """Queue again what a job did not deliver.
+
+    Args:
+        state: The run.
+        event: What that is.
+        flight: The job.
+        known: Who must not take it for what became of a duplicate with the same pieces.
+    """
+    if known is not NOBODY:
+        flight.group = replace(flight.group, barred=flight.group.barred.plus(known))
+    for piece in event.missing:
+        state.dealer.backlog.keep(flight.member, piece, flight.group.barred)
+    for piece, failure, reason in event.failed:
+        requeue_failed(state, piece, flight, failure, reason)
+
+
+def requeue_failed(
+    state: RunState, piece: Piece, flight: Flight, failure: Failure, reason: str
+) -> None:
+    """Queue a failed piece for another member, or give it up."""
+    state.causes.append((piece, flight.member, reason))
+    if failure.submitted is None and state.policy.retry.on_unknown != "move":
+        give_up(state, piece, "nobody knows whether the provider took it")
+        return
+    barred = exclude_after(state.policy, flight, failure)
+    moves = state.policy.retry.max_moves
+    if moves is not None and len(barred.failed) > moves:
+        give_up(state, piece, f"it may move {moves} times")
+    elif not state.may_go(replace(barred, tried=frozenset())):
+        give_up(state, piece)
+    elif not (flight.probing or flight.phase is Phase.CANCELLING) and not _count_retry(state):
+        # A probe, and what was left behind on a member that answers no more, load nobody anew.
+        give_up(state, piece, "the run has no retry left")
+    else:
+        state.dealer.backlog.put(piece, barred)
+
+
+def exclude_after(policy: Policy, flight: Flight, failure: Failure) -> Barred:
+    """Say who must not take the pieces of a shard after it failed."""
+    barred, member = flight.group.barred, flight.member
+    if policy.retry.max_moves is not None:
+        barred = replace(barred, failed=barred.failed | {member})
+    if failure.transient and failure.submitted is not None:
+        return replace(barred, tried=barred.tried | {member})
+    # It cannot work there, or may have worked already and must not be paid twice.
+    return replace(barred, never=barred.never | {member})
+
+
+def requeue_unaffordable(state: RunState, member: str, group: Group, verdict: Verdict) -> bool:
+    """Let work that does not fit the budget or an allowance move, wait, or stop the run.
+
+    Args:
+        state: The run.
+        member: Where it does not fit.
+        group: The work.
+        verdict: Why it does not.
+
+    Returns:
+        Whether others may take some of it now.
+    """
+    if isinstance(verdict, UsedUp):
+        if sum(piece.rows for piece in group.pieces) < 2:
+            return _move(state, member, group, verdict.reason)
+        # Part of it may fit where all of it does not.
+        for half in reversed(halve(group.pieces)):
+            state.dealer.line_up(member, replace(group, pieces=half), first=True)
+        return False
+    budget, dealer = state.policy.budget, state.dealer
+    assert budget is not None  # noqa: S101  Nothing else refuses.
+    if budget.on_exhausted == "wait" and verdict.waits:
+        state.broke.add(member)
+        dealer.line_up(member, group, first=True)
+        return False
+    if budget.on_exhausted == "move":
+        return _move(state, member, group, verdict.reason)
+    for piece in group.pieces:
+        dealer.backlog.put(piece, group.barred)
+    shots = sum(piece.circuit_shots for piece, _ in dealer.waiting())
+    state.stopped = f"{verdict.reason}; {shots} shots of the run are left to do"
+    give_up_waiting(state, state.stopped)
+    return False
+
+
+def _move(state: RunState, member: str, group: Group, reason: str) -> bool:
+    barred, moved = replace(group.barred, never=group.barred.never | {member}), False
+    for piece in group.pieces:
+        state.causes.append((piece, member, reason))
+        # Members that failed by accident are asked again where nobody else is left.
+        if state.may_go(replace(barred, tried=frozenset())):
+            state.dealer.backlog.put(piece, barred)
+            moved = True
+        else:
+            give_up(state, piece)
+    return moved
+
+
+def sweep(state: RunState) -> bool:
+    """Put right the classes of work that no member may take; return whether any go on."""
+    classes = state.dealer.backlog.classes
+    goes_on = False
+    for barred in [key for key in classes if key != NOBODY and not state.may_wait(key)]:
+        # Members that may have failed by accident are asked again when nobody else is left.
+        again = replace(barred, tried=frozenset())
+        for piece in classes.pop(barred):
+            if state.may_go(again):
+                state.dealer.backlog.put(piece, again)
+                goes_on = True
+            else:
+                give_up(state, piece)
+    return goes_on
+
+
+def requeue_refused(state: RunState) -> bool:
+    """Handle work that the policy's filters refuse everywhere, and not only for now.
+
+    Members that failed at it by accident are asked again; where there are none it is given up.
+
+    Returns:
+        Whether any goes on.
+    """
+    refused = list(state.planner.verdicts.items())
+    go_on = [_requeue_refused(state, barred, verdicts) for barred, verdicts in refused]
+    return any(go_on)
+
+
+def _requeue_refused(state: RunState, barred: Barred, verdicts: dict[str, Verdict]) -> bool:
+    candidates = state.candidates(barred)
+    if any(name not in verdicts or verdicts[name].waits for name in candidates):
+        return False
+    again = replace(barred, never=barred.never.union(candidates), tried=frozenset())
+    pieces = list(state.dealer.backlog.classes.pop(barred, ()))
+    for piece in pieces:
+        for name in candidates:
+            state.causes.append((piece, name, verdicts[name].reason))
+        if state.may_go(again):
+            state.dealer.backlog.put(piece, again)
+        else:
+            give_up(state, piece)
+    return bool(pieces) and state.may_go(again)
+
+
+def halve(pieces: Sequence[Piece]) -> tuple[tuple[Piece, ...], tuple[Piece, ...]]:
+    """Divide pieces into two shards of about the same number of circuits."""
+    left = sum(piece.rows for piece in pieces) // 2
+    first: list[Piece] = []
+    second: list[Piece] = []
+    for piece in pieces:
+        rows = min(piece.rows, left)
+        head, tail = piece.split_rows(rows)
+        left -= rows
+        first += [head] * (head.rows > 0)
+        second += [tail] * (tail.rows > 0)
+    return tuple(first), tuple(second)
+
+
+def _remove_from_flight(state: RunState, index: int, now: float, *, ran: bool) -> Flight:
+    """Take out a shard that has ended, and give its slot back.
+
+    Args:
+        state: The run.
+        index: Its number.
+        now: Seconds of the loop's clock.
+        ran: Whether its member has perhaps worked on it.
+    """
+    flight = state.flights.pop(index)
+    known = state.states[flight.member]
+    # A member works on one job after the other, so this one had it since the last one ended,
+    # or since its turn in the queue came. Where jobs overlap, that is what they take of it.
+    turn = flight.submitted
+    if flight.queued_until is not None:
+        turn = flight.queued_until
+    elif known.wait_read:  # What was learned from other jobs says nothing of this one.
+        turn = min(now, turn + known.queue_seconds)
+    flight.seconds = now - max(turn, known.busy_since)
+    known.release(state.key(index), now, ran=ran)
+    return flight
+
+
+def _count_retry(state: RunState) -> bool:
+    """Use up a retry; return whether there was one."""
+    allowed = state.may_retry()
+    state.retries += 1
+    return allowed
+
+
+def _forgive(state: RunState, member: str) -> None:
+    """Let a member that is healthy again have what it failed at before."""
+    state.dealer.backlog.forgive(member)
+    for flight in state.flights.values():
+        barred = flight.group.barred
+        if member in barred.tried:
+            barred = replace(barred, tried=barred.tried - {member})
+            flight.group = replace(flight.group, barred=barred)
+
+
+def give_up(state: RunState, piece: Piece, why: str = "") -> None:
+    """Note that a piece will not be done, with every reason that is known."""
+    task = state.tasks[piece.task]
+    why = why or state.stopped
+    reasons = dict(state.health.lost) | dict(task.refusals)
+    for failed, member, reason in state.causes:
+        same = failed.task == piece.task
+        if same and failed.row_start < piece.row_stop and piece.row_start < failed.row_stop:
+            reasons[member] = reason
+    if why:
+        reasons[""] = why
+    state.given_up.append(GivenUp(piece=piece, pub=task.group, reasons=reasons))
+
+
+def give_up_waiting(state: RunState, why: str) -> None:
+    """Give up all that waits."""
+    for piece, _ in state.dealer.waiting():
+        give_up(state, piece, why)
+    state.dealer.clear()

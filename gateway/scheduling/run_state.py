@@ -96,8 +96,6 @@ class RunState:
     stopped: str = ""
     down_since: float | None = None
 
-    # -- queries ---------------------------------------------------------------------------------
-
     @property
     def estimator(self) -> Estimator:
         """What work takes and costs on the members."""
@@ -186,60 +184,3 @@ class RunState:
         if most is not None and self.retries >= most:
             return False
         return self.policy.retry.allows_retry(first_tries=self.first_tries, retries=self.retries)
-
-    # -- transitions -----------------------------------------------------------------------------
-
-    def remove_from_flight(self, index: int, now: float, *, ran: bool = True) -> Flight:
-        """Take out a shard that has ended, and give its slot back.
-
-        Args:
-            index: Its number.
-            now: Seconds of the loop's clock.
-            ran: Whether its member has perhaps worked on it.
-        """
-        flight = self.flights.pop(index)
-        state = self.states[flight.member]
-        # A member works on one job after the other, so this one had it since the last one ended,
-        # or since its turn in the queue came. Where jobs overlap, that is what they take of it.
-        turn = flight.submitted
-        if flight.queued_until is not None:
-            turn = flight.queued_until
-        elif state.wait_read:  # What was learned from other jobs says nothing of this one.
-            turn = min(now, turn + state.queue_seconds)
-        flight.seconds = now - max(turn, state.busy_since)
-        state.release(self.key(index), now, ran=ran)
-        return flight
-
-    def count_retry(self) -> bool:
-        """Use up a retry; return whether there was one."""
-        allowed = self.may_retry()
-        self.retries += 1
-        return allowed
-
-    def forgive(self, member: str) -> None:
-        """Let a member that is healthy again have what it failed at before."""
-        self.dealer.backlog.forgive(member)
-        for flight in self.flights.values():
-            barred = flight.group.barred
-            if member in barred.tried:
-                barred = replace(barred, tried=barred.tried - {member})
-                flight.group = replace(flight.group, barred=barred)
-
-    def give_up(self, piece: Piece, why: str = "") -> None:
-        """Note that a piece will not be done, with every reason that is known."""
-        task = self.tasks[piece.task]
-        why = why or self.stopped
-        reasons = dict(self.health.lost) | dict(task.refusals)
-        for failed, member, reason in self.causes:
-            same = failed.task == piece.task
-            if same and failed.row_start < piece.row_stop and piece.row_start < failed.row_stop:
-                reasons[member] = reason
-        if why:
-            reasons[""] = why
-        self.given_up.append(GivenUp(piece=piece, pub=task.group, reasons=reasons))
-
-    def give_up_waiting(self, why: str) -> None:
-        """Give up all that waits."""
-        for piece, _ in self.dealer.waiting():
-            self.give_up(piece, why)
-        self.dealer.clear()

@@ -22,7 +22,17 @@ from qiskit_gateway.scheduling.allocation.planner import Planner
 from qiskit_gateway.scheduling.allocation.task_classes import means_of
 from qiskit_gateway.scheduling.assignment import Dealer
 from qiskit_gateway.scheduling.backlog import Backlog, Barred
-from qiskit_gateway.scheduling.completion import claim, complete, fail_try
+from qiskit_gateway.scheduling.completion import (
+    claim,
+    complete,
+    fail_try,
+    give_up_waiting,
+    queue_left,
+    queue_new,
+    requeue_refused,
+    requeue_unaffordable,
+    sweep,
+)
 from qiskit_gateway.scheduling.decisions import (
     Abandon,
     AskBack,
@@ -66,13 +76,6 @@ from qiskit_gateway.scheduling.recall import (
     judge_refusal,
     next_review,
     review,
-)
-from qiskit_gateway.scheduling.requeue import (
-    queue_left,
-    queue_new,
-    requeue_refused,
-    requeue_unaffordable,
-    sweep,
 )
 from qiskit_gateway.scheduling.run_state import RunState
 from qiskit_gateway.scheduling.submission import adopt, learns_wait, submit, submit_duplicate
@@ -140,7 +143,7 @@ class Scheduler:
             if unfinished is None:
                 _refuse_if_late(state, now, self._deadline - now)
         if state.given_up and unfinished is None:
-            state.give_up_waiting("other work of the run can run nowhere")
+            give_up_waiting(state, "other work of the run can run nowhere")
         state.health.begin()
         adopted = [] if unfinished is None else list(_resume(state, unfinished, now))
         return [*adopted, *self._proceed(now)]
@@ -235,7 +238,7 @@ class Scheduler:
     def _assign(self, now: float, freed: str | None = None) -> Iterator[Instruction]:
         state = self._state
         if state.stopped:
-            state.give_up_waiting(state.stopped)
+            give_up_waiting(state, state.stopped)
             return
         state.broke.clear()
         sweep(state)
@@ -324,7 +327,7 @@ class Scheduler:
         # Told as the alarm was set: rounding might else let it ring in vain.
         lost = patience is not None and now >= state.down_since + patience
         if self._deadline == math.inf and lost:
-            state.give_up_waiting(f"no member was usable for {patience:.0f} s")
+            give_up_waiting(state, f"no member was usable for {patience:.0f} s")
 
     def _next_look(self, now: float) -> float:
         """Find when something may change that no event tells."""
@@ -379,9 +382,10 @@ def _refuse_if_late(state: RunState, now: float, seconds: float) -> None:
     """Give all up before anything is sent, if it cannot be done by the deadline."""
     earliest = state.planner.earliest_seconds(now)
     if earliest > seconds:
-        state.give_up_waiting(
+        give_up_waiting(
+            state,
             f"it cannot be done by the deadline of {seconds:g} s: by the queues and speeds that "
-            f"are known, {earliest:.4g} s is the earliest"
+            f"are known, {earliest:.4g} s is the earliest",
         )
 
 
@@ -409,7 +413,7 @@ def _stop(state: RunState, reason: str) -> Iterator[Cancel]:
         if flight.phase is not Phase.CANCELLING:
             flight.cancel()
             yield Cancel(shard=index)
-    state.give_up_waiting(state.stopped)
+    give_up_waiting(state, state.stopped)
 
 
 def _note(state: RunState, decision: Keep | Postpone | Expect, now: float) -> None:
