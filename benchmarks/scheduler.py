@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 
 from benchmarks.measure import Row, seconds
 from qiskit_gateway.policies import fastest
-from qiskit_gateway.scheduling.events import Done, Instruction, ShardFinished, Submit
+from qiskit_gateway.scheduling.events import Command, Done, ShardFinished, Submit
 from qiskit_gateway.scheduling.members.profile import Terms
 from qiskit_gateway.scheduling.members.state import FleetStanding
 from qiskit_gateway.scheduling.scheduler import Scheduler
@@ -71,7 +71,7 @@ class Drive:
             self._now, shard = heapq.heappop(self._ends)
             self._perform(scheduler.handle(ShardFinished(shard=shard), self._now))
 
-    def _perform(self, instructions: Iterable[Instruction]) -> None:
+    def _perform(self, instructions: Iterable[Command]) -> None:
         for instruction in instructions:
             if isinstance(instruction, Submit):
                 self.shards += 1

@@ -11,8 +11,8 @@ from qiskit_gateway.policies.failure import Failure
 from qiskit_gateway.scheduling.events import (
     Cancel,
     Done,
-    FleetClosed,
-    MemberClosed,
+    FleetDown,
+    MemberEjected,
     Recall,
     RecallFailed,
     ShardCancelled,
@@ -49,7 +49,7 @@ class World:
     queue: list = field(default_factory=list)
     done: list[Piece] = field(default_factory=list)
     submits: list[Submit] = field(default_factory=list)
-    closed: list[MemberClosed | FleetClosed] = field(default_factory=list)
+    closed: list[MemberEjected | FleetDown] = field(default_factory=list)
     end: Done | None = None
     wake: float = math.inf
     flying: dict[int, Submit] = field(default_factory=dict)
@@ -69,7 +69,7 @@ class World:
                     if at < self.wake:
                         self.wake = at
                         self.push(at, Tick())
-                case MemberClosed() | FleetClosed():
+                case MemberEjected() | FleetDown():
                     self.closed.append(instruction)
                 case Done():
                     self.end = instruction

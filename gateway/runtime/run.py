@@ -29,13 +29,13 @@ from qiskit_gateway.runtime.recorder import Writer
 from qiskit_gateway.runtime.survey import surveyed, terms_of
 from qiskit_gateway.scheduling.events import (
     Cancel,
+    Command,
     Done,
     Event,
     Fetch,
-    FleetClosed,
-    Instruction,
-    MemberClosed,
-    MemberOpened,
+    FleetDown,
+    MemberEjected,
+    MemberRecovered,
     Recall,
     ShardCancelled,
     ShardFailed,
@@ -214,7 +214,7 @@ class Run:
     def _tick(self) -> None:
         self._feed(Tick())
 
-    def _perform(self, instructions: Sequence[Instruction]) -> None:
+    def _perform(self, instructions: Sequence[Command]) -> None:
         for instruction in instructions:
             match instruction:
                 case Submit() | Fetch():
@@ -225,7 +225,7 @@ class Run:
                     self._look_after(instruction)
                 case WakeAt():
                     self._set_alarm(instruction.seconds)
-                case MemberClosed() | MemberOpened() | FleetClosed():
+                case MemberEjected() | MemberRecovered() | FleetDown():
                     self._log_health(instruction)
                 case Done():
                     self.ended = instruction
@@ -243,15 +243,15 @@ class Run:
         else:
             self._group.start_soon(self._watch, instruction.shard)
 
-    def _log_health(self, change: MemberClosed | MemberOpened | FleetClosed) -> None:
-        if isinstance(change, FleetClosed):
-            self._log.warning(logs.FLEET_CLOSED, error=change.reason)
+    def _log_health(self, change: MemberEjected | MemberRecovered | FleetDown) -> None:
+        if isinstance(change, FleetDown):
+            self._log.warning(logs.FLEET_DOWN, error=change.reason)
             return
-        if isinstance(change, MemberOpened):
-            self._log.warning(logs.BACKEND_OPENED, backend=change.member)
+        if isinstance(change, MemberRecovered):
+            self._log.warning(logs.MEMBER_RECOVERED, backend=change.member)
             return
         self._log.warning(
-            logs.BACKEND_CLOSED,
+            logs.MEMBER_EJECTED,
             backend=change.member,
             wait_seconds=round(change.until - anyio.current_time(), 1),
             error=change.reason,
@@ -367,7 +367,7 @@ class Run:
                 self._log.debug(logs.SHARD_FINISHED, shard=shard.index, backend=name)
             case ShardFailed() | ShardLost():
                 self._log.warning(
-                    logs.SHARD_MOVED, shard=shard.index, backend=name, error=event.reason
+                    logs.SHARD_FAILED, shard=shard.index, backend=name, error=event.reason
                 )
             case ShardRefused():
                 reasons = "; ".join(dict.fromkeys(event.reasons.values()))

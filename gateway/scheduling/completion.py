@@ -13,7 +13,7 @@ from qiskit_gateway.policies.verdict import Verdict
 from qiskit_gateway.scheduling.backlog import NOBODY, Barred, Group
 from qiskit_gateway.scheduling.events import (
     Cancel,
-    Instruction,
+    Command,
     ShardCancelled,
     ShardFailed,
     ShardFinished,
@@ -32,7 +32,7 @@ _CANCELLED = Failure(transient=True, fault="network", submitted=None)
 ShardEnd = ShardFinished | ShardFailed | ShardRefused | ShardCancelled | ShardLost
 
 
-def complete(state: RunState, event: ShardEnd, now: float) -> Iterator[Instruction]:
+def complete(state: RunState, event: ShardEnd, now: float) -> Iterator[Command]:
     """Take in how a shard ended."""
     # It worked there or may have, but for what was surely cancelled.
     ran = not (isinstance(event, ShardCancelled) and event.confirmed)
@@ -51,7 +51,7 @@ def complete(state: RunState, event: ShardEnd, now: float) -> Iterator[Instructi
     yield from _settle_duplicate(state, flight)
 
 
-def fail_try(state: RunState, event: TryFailed, now: float) -> Iterator[Instruction]:
+def fail_try(state: RunState, event: TryFailed, now: float) -> Iterator[Command]:
     """Take in that a try failed; the shard is tried again where it is."""
     state.retries += 1
     flight, key = state.flights[event.shard], state.key(event.shard)
@@ -77,9 +77,7 @@ def claim(state: RunState, shard: int) -> bool:
     return True
 
 
-def _finish(
-    state: RunState, flight: Flight, event: ShardFinished, now: float
-) -> Iterator[Instruction]:
+def _finish(state: RunState, flight: Flight, event: ShardFinished, now: float) -> Iterator[Command]:
     state.sent = True
     state.purse.settle(state.key(event.shard))
     shard = flight.shard
@@ -103,7 +101,7 @@ def _finish(
         flight.duplicate.unsettled = event, flight
 
 
-def _fail(state: RunState, flight: Flight, event: ShardFailed, now: float) -> Iterator[Instruction]:
+def _fail(state: RunState, flight: Flight, event: ShardFailed, now: float) -> Iterator[Command]:
     failure, key = event.failure, state.key(event.shard)
     if failure.submitted is False:
         state.purse.release(key)

@@ -194,7 +194,7 @@ class WakeAt:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MemberClosed:
+class MemberEjected:
     """A member gets no work for a while: for the log.
 
     Attributes:
@@ -209,7 +209,7 @@ class MemberClosed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FleetClosed:
+class FleetDown:
     """No member is well: work waits, and they are probed one at a time. For the log.
 
     Attributes:
@@ -220,7 +220,7 @@ class FleetClosed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MemberOpened:
+class MemberRecovered:
     """A member that was closed did a shard again: for the log."""
 
     member: str
@@ -239,15 +239,15 @@ class Done:
     sent: bool = True
 
 
-Instruction = (
+Command = (
     Submit
     | Fetch
     | Cancel
     | Recall
     | Watch
     | WakeAt
-    | MemberClosed
-    | MemberOpened
-    | FleetClosed
+    | MemberEjected
+    | MemberRecovered
+    | FleetDown
     | Done
 )

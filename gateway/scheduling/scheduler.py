@@ -45,9 +45,9 @@ from qiskit_gateway.scheduling.decisions import (
 )
 from qiskit_gateway.scheduling.events import (
     Cancel,
+    Command,
     Done,
     Event,
-    Instruction,
     Recall,
     RecallFailed,
     ShardCancelled,
@@ -122,9 +122,7 @@ class Scheduler:
 
     # -- the one door ------------------------------------------------------------------------
 
-    def start(
-        self, now: float, *, epoch: float = 0.0, began: float | None = None
-    ) -> list[Instruction]:
+    def start(self, now: float, *, epoch: float = 0.0, began: float | None = None) -> list[Command]:
         """Return the first instructions.
 
         Work that no member can take is found here, and then nothing is sent at all.
@@ -148,7 +146,7 @@ class Scheduler:
         adopted = [] if unfinished is None else list(_resume(state, unfinished, now))
         return [*adopted, *self._proceed(now)]
 
-    def handle(self, event: Event, now: float) -> list[Instruction]:
+    def handle(self, event: Event, now: float) -> list[Command]:
         """Take in an event and return what to do about it.
 
         Args:
@@ -164,7 +162,7 @@ class Scheduler:
             answers += _stop(state, f"the deadline of {state.policy.deadline_seconds:g} s is over")
         return [*answers, *self._proceed(now, freed)]
 
-    def _take_in(self, event: Event, now: float) -> Iterable[Instruction]:
+    def _take_in(self, event: Event, now: float) -> Iterable[Command]:
         state = self._state
         match event:
             case ShardFinished() | ShardFailed() | ShardRefused() | ShardCancelled() | ShardLost():
@@ -181,7 +179,7 @@ class Scheduler:
                 state.flights[event.shard].started = now
         return ()
 
-    def _proceed(self, now: float, freed: str | None = None) -> Iterator[Instruction]:
+    def _proceed(self, now: float, freed: str | None = None) -> Iterator[Command]:
         """Give out work, have second thoughts, and find the end or the time to look again."""
         yield from self._assign(now, freed)
         if not self._state.stopped:
@@ -235,7 +233,7 @@ class Scheduler:
 
     # -- giving out work ---------------------------------------------------------------------
 
-    def _assign(self, now: float, freed: str | None = None) -> Iterator[Instruction]:
+    def _assign(self, now: float, freed: str | None = None) -> Iterator[Command]:
         state = self._state
         if state.stopped:
             give_up_waiting(state, state.stopped)
@@ -248,7 +246,7 @@ class Scheduler:
             # Some work may have turned out to be for nobody it was kept for, or only for others.
             again, freed = sweep(state) or moved, None
 
-    def _deal(self, now: float, freed: str | None) -> Generator[Instruction, None, bool]:
+    def _deal(self, now: float, freed: str | None) -> Generator[Command, None, bool]:
         """Submit shards as members have slots; return whether some of the work had to move."""
         state, moved = self._state, False
         usable = state.health.usable(now)
@@ -272,7 +270,7 @@ class Scheduler:
 
     # -- second thoughts ---------------------------------------------------------------------
 
-    def _carry_out(self, decisions: Iterable[Decision], now: float) -> Iterator[Instruction]:
+    def _carry_out(self, decisions: Iterable[Decision], now: float) -> Iterator[Command]:
         """Apply decisions about shards in flight, one at a time."""
         state = self._state
         for decision in decisions:
@@ -296,7 +294,7 @@ class Scheduler:
 
     # -- the end, or when to look again ------------------------------------------------------
 
-    def _conclude(self, now: float) -> Iterator[Instruction]:
+    def _conclude(self, now: float) -> Iterator[Command]:
         state = self._state
         while self._idles and requeue_refused(state):
             yield from self._assign(now)
@@ -389,7 +387,7 @@ def _refuse_if_late(state: RunState, now: float, seconds: float) -> None:
         )
 
 
-def _resume(state: RunState, unfinished: Unfinished, now: float) -> Iterator[Instruction]:
+def _resume(state: RunState, unfinished: Unfinished, now: float) -> Iterator[Command]:
     """Go on where an earlier process ended."""
     for number, spent in enumerate(unfinished.spent):
         key = (id(state), "before", number)

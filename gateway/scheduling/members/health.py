@@ -17,7 +17,7 @@ from qiskit_gateway.policies.breaker import (
     spare,
 )
 from qiskit_gateway.policies.failure import Failure
-from qiskit_gateway.scheduling.events import FleetClosed, Instruction, MemberClosed, MemberOpened
+from qiskit_gateway.scheduling.events import Command, FleetDown, MemberEjected, MemberRecovered
 from qiskit_gateway.scheduling.members.state import FleetStanding
 
 
@@ -113,7 +113,7 @@ class Health:
             self._next_probe = now + self._probe_seconds
         self._set(member, record_probe(before))
 
-    def succeeded(self, member: str) -> Iterable[Instruction]:
+    def succeeded(self, member: str) -> Iterable[Command]:
         """Note that a shard came back well."""
         before = self._standings[member].breaker
         self._standings[member].judge(failed=False)
@@ -121,15 +121,13 @@ class Health:
         self._set(member, after)
         self._told_down = False
         if before.phase == "half-open" and after.phase == "closed":
-            yield MemberOpened(member=member)
+            yield MemberRecovered(member=member)
 
     def learned_nothing(self, member: str) -> None:
         """Note that a shard ended in a way that says nothing of the member's health."""
         self._set(member, drop_probe(self._standings[member].breaker))
 
-    def failed(
-        self, member: str, failure: Failure, reason: str, now: float
-    ) -> Iterable[Instruction]:
+    def failed(self, member: str, failure: Failure, reason: str, now: float) -> Iterable[Command]:
         """Note that a shard failed."""
         before = self._standings[member].breaker
         self._standings[member].judge(failed=True)
@@ -142,10 +140,10 @@ class Health:
             self.lost[member] = reason
         self._set(member, after)
         if newly and after.phase == "open":
-            yield MemberClosed(member=member, until=after.until, reason=reason)
+            yield MemberEjected(member=member, until=after.until, reason=reason)
         if not self._told_down and len(self.unhealthy) == len(self._names):
             self._told_down = True
-            yield FleetClosed(reason=reason)
+            yield FleetDown(reason=reason)
 
     def _may_eject(self) -> bool:
         return may_eject(len(self.ejected), len(self._names), self._policy)

@@ -437,7 +437,7 @@ async def test_the_events_of_a_run_that_moves_work():
     assert names == [
         logs.PLAN_MADE,
         logs.SHARD_RETRIED,
-        logs.SHARD_MOVED,
+        logs.SHARD_FAILED,
         logs.SHARD_SUBMITTED,
         logs.SHARD_FINISHED,
         logs.JOB_FINISHED,
@@ -458,9 +458,9 @@ async def test_a_closed_and_reopened_backend_is_logged():
         await Run("job", fleet, Policy(), work).execute()
 
     assert_right(stores)
-    closed = [event for event in events if event["event"] == logs.BACKEND_CLOSED]
-    opened = [event for event in events if event["event"] == logs.BACKEND_OPENED]
+    closed = [event for event in events if event["event"] == logs.MEMBER_EJECTED]
+    opened = [event for event in events if event["event"] == logs.MEMBER_RECOVERED]
     assert [event["backend"] for event in closed] == ["a"]
     assert closed[0]["wait_seconds"] == pytest.approx(60, abs=0.1)
     assert len(opened) == 1
-    assert [event["error"] for event in events if event["event"] == logs.FLEET_CLOSED] == ["503"]
+    assert [event["error"] for event in events if event["event"] == logs.FLEET_DOWN] == ["503"]

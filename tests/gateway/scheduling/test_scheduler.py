@@ -32,8 +32,8 @@ from qiskit_gateway.policies import (
 )
 from qiskit_gateway.scheduling.events import (
     Cancel,
-    FleetClosed,
-    MemberClosed,
+    FleetDown,
+    MemberEjected,
     ShardFailed,
     ShardFinished,
     ShardRefused,
@@ -274,7 +274,7 @@ def test_a_fleet_that_is_down_is_probed_one_member_at_a_time():
     together = []
 
     def told():
-        return [one for one in world.closed if isinstance(one, FleetClosed)]
+        return [one for one in world.closed if isinstance(one, FleetDown)]
 
     def answer(submit: Submit):
         if 30 < world.now < 400:
@@ -486,7 +486,7 @@ def test_a_run_out_of_money_waits_for_what_flies():
     later = scheduler.handle(Tick(), 62.0)
     end = scheduler.handle(ShardFinished(shard=good.index), 63.0)
 
-    assert [type(one) for one in closed if not isinstance(one, WakeAt)] == [MemberClosed]
+    assert [type(one) for one in closed if not isinstance(one, WakeAt)] == [MemberEjected]
     assert not any(isinstance(one, Submit | Cancel) for one in later)
     (done,) = end
     assert sum(one.piece.rows for one in done.given_up) == 8
