@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from qiskit_gateway.backends.adapter.backend_member import Member
-    from qiskit_gateway.backends.adapter.queues import QueueReading
     from qiskit_gateway.backends.circuits.estimates import Estimate, GateCounts
     from qiskit_gateway.backends.conformance import (
         Conformance,
@@ -15,13 +14,14 @@ if TYPE_CHECKING:
     )
     from qiskit_gateway.backends.failures.errors import BackendError, Refused
     from qiskit_gateway.backends.fleet import Fleet
+    from qiskit_gateway.backends.interface.adaptation import Adaptation
     from qiskit_gateway.backends.interface.batch import Batch, Entry, Program
     from qiskit_gateway.backends.interface.limits import Limits
     from qiskit_gateway.backends.interface.protocol import FleetMember, Handle
+    from qiskit_gateway.backends.interface.queue_reading import QueueReading
     from qiskit_gateway.backends.pricing.allowance import Allowance
     from qiskit_gateway.backends.pricing.published import PublishedTariff, tariff, tariff_names
     from qiskit_gateway.backends.pricing.rates import Hqc, Pricing, Tariff, Usage
-    from qiskit_gateway.backends.providers.quirks import Adaptation
     from qiskit_gateway.backends.readout.outcomes import Outcome
     from qiskit_gateway.backends.scripted.backend import ScriptedBackend
     from qiskit_gateway.backends.simulation.machine import SimulatedJob
@@ -63,18 +63,18 @@ __all__ = [
 # A name is imported when it is first used, so that importing the package stays cheap.
 _MODULES = {
     "adapter.backend_member": ("Member",),
-    "adapter.queues": ("QueueReading",),
     "circuits.estimates": ("Estimate", "GateCounts"),
     "conformance": ("Conformance", "Finding", "check_backend", "check_member"),
     "failures.errors": ("BackendError", "Refused"),
     "fleet": ("Fleet",),
+    "interface.adaptation": ("Adaptation",),
     "interface.batch": ("Batch", "Entry", "Program"),
     "interface.limits": ("Limits",),
     "interface.protocol": ("FleetMember", "Handle"),
+    "interface.queue_reading": ("QueueReading",),
     "pricing.allowance": ("Allowance",),
     "pricing.published": ("PublishedTariff", "tariff", "tariff_names"),
     "pricing.rates": ("Hqc", "Pricing", "Tariff", "Usage"),
-    "providers.quirks": ("Adaptation",),
     "readout.outcomes": ("Outcome",),
     "scripted.backend": ("ScriptedBackend",),
     "simulation.machine": ("SimulatedJob",),

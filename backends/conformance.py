@@ -17,8 +17,8 @@ from qiskit_gateway.backends.examination.examiner import (
     shots_within,
 )
 from qiskit_gateway.backends.failures.errors import BackendError
+from qiskit_gateway.backends.interface.adaptation import Adaptation
 from qiskit_gateway.backends.interface.batch import Batch, Entry, Program
-from qiskit_gateway.backends.providers.quirks import Adaptation
 from qiskit_gateway.backends.readout.outcomes import Outcome, read
 
 __all__ = ["Conformance", "Finding", "check_backend", "check_member"]

@@ -15,6 +15,7 @@ from qiskit.providers import BackendV2
 from qiskit.transpiler import PassManager
 
 from qiskit_gateway.backends.adapter.discovery import told_by
+from qiskit_gateway.backends.adapter.job_lookup import fetch, find, label_of
 from qiskit_gateway.backends.adapter.jobs import has_started, is_cancelled, job_id_of
 from qiskit_gateway.backends.adapter.payload import options_known_by, options_of, payload_of
 from qiskit_gateway.backends.adapter.queues import Probe, probe_for
@@ -24,12 +25,11 @@ from qiskit_gateway.backends.compilation.cache import Estimate, IsaCache, Prepar
 from qiskit_gateway.backends.examination.examiner import Answer
 from qiskit_gateway.backends.failures.errors import BackendError, Refused
 from qiskit_gateway.backends.failures.translate import translated
+from qiskit_gateway.backends.interface.adaptation import Adaptation
 from qiskit_gateway.backends.interface.batch import Batch, Program
 from qiskit_gateway.backends.interface.limits import Limits
 from qiskit_gateway.backends.interface.protocol import Handle
 from qiskit_gateway.backends.pricing.rates import FREE, Tariff
-from qiskit_gateway.backends.providers.job_labels import fetch, find, label_of
-from qiskit_gateway.backends.providers.quirks import Adaptation
 from qiskit_gateway.backends.readout.outcomes import Outcome, read
 
 # How many submissions are remembered of which it is certain that nothing was sent.
@@ -107,7 +107,7 @@ class Member:
         self.tags = frozenset([tags] if isinstance(tags, str) else tags)
         self.overlaps = told.overlaps
         self.adaptation = told.adaptation if adaptation is None else adaptation
-        self._isa = IsaCache(backend, pass_manager)
+        self._isa = IsaCache(backend, pass_manager, without=self.adaptation.gates)
         self._turns = turns_of(backend)
         self._unsent: deque[str] = deque(maxlen=_REMEMBERED)
 
@@ -219,7 +219,7 @@ class Member:
         """Find a job by the key of its batch; ``None`` if the provider has none.
 
         The key is sent along where the provider lists jobs with a name of ours, see
-        :mod:`~qiskit_gateway.backends.providers.job_labels`.
+        :mod:`~qiskit_gateway.backends.adapter.job_lookup`.
 
         Raises:
             BackendError: If the provider cannot tell.
@@ -252,7 +252,7 @@ class Member:
 
     def _run(self, batch: Batch, prepared: Sequence[Prepared], errand: Errand) -> Any:
         pairs = list(zip(batch.entries, prepared, strict=True))
-        circuits, binds = payload_of(self.backend, pairs)
+        circuits, binds = payload_of(pairs)
         if len(circuits) > 1:
             self._require_company(prepared)
         options = self.options_for(batch)

@@ -9,8 +9,9 @@ from qiskit.providers import BackendV2
 from qiskit_gateway.backends.adapter.threads import call_within
 from qiskit_gateway.backends.failures.errors import BackendError
 from qiskit_gateway.backends.failures.redaction import redact_name
+from qiskit_gateway.backends.interface.adaptation import Adaptation
 from qiskit_gateway.backends.interface.limits import Limits, discover
-from qiskit_gateway.backends.providers.quirks import Adaptation, adaptation_for, jobs_overlap
+from qiskit_gateway.backends.interface.provider_profile import adaptation_for, jobs_overlap
 
 # How long it may take.
 _PROPERTY_SECONDS = 60.0

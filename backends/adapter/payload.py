@@ -6,28 +6,24 @@ from typing import Any
 from qiskit.circuit import QuantumCircuit
 from qiskit.providers import BackendV2
 
+from qiskit_gateway.backends.adapter.job_lookup import label_of
 from qiskit_gateway.backends.compilation.cache import Prepared, bind, parameter_binds
 from qiskit_gateway.backends.failures.errors import Refused
 from qiskit_gateway.backends.interface.batch import Batch, Entry
-from qiskit_gateway.backends.providers.job_labels import label_of
-from qiskit_gateway.backends.providers.quirks import takes_parameter_binds
 
 Pairs = Sequence[tuple[Entry, Prepared]]
 
 
 def payload_of(
-    backend: BackendV2, pairs: Pairs
+    pairs: Pairs,
 ) -> tuple[list[QuantumCircuit], list[dict[Any, list[float]]] | None]:
     """Return the circuits to send, and the values of those that are not bound.
 
     Raises:
         Refused: If some entries cannot be bound.
     """
-    if (
-        takes_parameter_binds(backend)
-        and all(ready.binds or not ready.columns for _, ready in pairs)
-        and any(ready.columns for _, ready in pairs)
-    ):
+    unbound = [ready.binds for _, ready in pairs if ready.columns]
+    if unbound and all(unbound):
         return _unbound(pairs)
     circuits: list[QuantumCircuit] = []
     reasons: dict[int, str] = {}

@@ -10,14 +10,12 @@ Implementing:
     of jobs, ``QueueReading(pending_jobs=12)``; or ``None`` if it does not know.
 """
 
-import re
 import threading
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from inspect import getattr_static
-from math import isfinite
 from numbers import Real
 from typing import Any
 
@@ -26,34 +24,8 @@ from anyio.lowlevel import checkpoint
 
 from qiskit_gateway.backends.adapter.threads import call_in_thread
 from qiskit_gateway.backends.failures.redaction import redact
-
-# Braket writes numbers as "7", ">4000", or "0 (1 prioritized job(s) running)".
-_WRITTEN = re.compile(r"\s*>?\s*(\d+(?:\.\d+)?)")
-_MAX_WRITTEN = 40
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class QueueReading:
-    """What was read of one queue; ``None`` is unknown.
-
-    Attributes:
-        wait_seconds: How long a job submitted now waits behind those of others.
-        pending_jobs: How many jobs of others are queued. Where a provider only says "more than
-            4000" it is 4000.
-        read_at: When it was asked for, in seconds of the event loop's clock.
-        error: Why nothing could be read, for people; secrets are taken out. Empty if it could.
-    """
-
-    wait_seconds: float | None = None
-    pending_jobs: float | None = None
-    read_at: float | None = None
-    error: str = ""
-
-    @property
-    def known(self) -> bool:
-        """Return whether anything was read."""
-        return self.wait_seconds is not None or self.pending_jobs is not None
-
+from qiskit_gateway.backends.interface.queue_reading import QueueReading, amount_of
+from qiskit_gateway.backends.registry import profiles
 
 Probe = Callable[[], QueueReading]
 """Asks for the state of one queue. It blocks, and never raises."""
@@ -63,11 +35,11 @@ Note = Callable[[str, QueueReading], None]
 
 
 def probe_for(backend: object, queue: Callable[[], Any] | None = None) -> Probe | None:
-    """Return a probe of a backend's queue, or ``None`` where there is nothing to ask.
+    """Make a probe of a backend's queue, or ``None`` where there is nothing to ask.
 
     Only the backend's class is looked at, so that nothing is asked of a provider before the probe
-    is called. What is understood: Braket's ``queue_depth()``, the ``average_queue_time`` of an
-    Azure target, IonQ's job estimates, and ``status().pending_jobs`` of IBM and its like.
+    is called. Profiles of providers say what can be asked; ``status().pending_jobs`` of IBM and its
+    like is understood besides.
 
     Args:
         backend: Any Qiskit backend.
@@ -75,10 +47,10 @@ def probe_for(backend: object, queue: Callable[[], Any] | None = None) -> Probe 
     """
     if queue is not None:
         return partial(ask, queue)
-    for fits, read in _KINDS:
-        if fits(backend):
-            return partial(ask, partial(read, backend))
-    return None
+    for kind in (profile.queue for profile in profiles()):
+        if kind is not None and _has(backend, *kind.names):
+            return partial(ask, partial(kind.read, backend)) if kind.exists(backend) else None
+    return partial(ask, partial(_read_status, backend)) if _has(backend, "status") else None
 
 
 def ask(queue: Callable[[], Any]) -> QueueReading:
@@ -209,90 +181,28 @@ def _has(backend: object, *names: str) -> bool:
     return all(getattr_static(type(backend), name, missing) is not missing for name in names)
 
 
-def _braket(backend: Any) -> QueueReading:
-    """Read Braket's queue depths: tasks of both priorities are before ours."""
-    depth = backend.queue_depth()
-    tasks = getattr(depth, "quantum_tasks", depth)
-    written = tasks.values() if isinstance(tasks, dict) else [tasks]
-    counts = [count for count in map(_number, written) if count is not None]
-    if not counts:
-        return QueueReading(error="queue_depth() tells no number of tasks")
-    return QueueReading(pending_jobs=sum(counts))
-
-
-def _azure(backend: Any) -> QueueReading:
-    """Read Azure's average queue time of a target, in seconds."""
-    name = backend._get_azure_target_id()  # noqa: SLF001  There is no public way.
-    found = backend._get_azure_workspace().get_targets(name=name)  # noqa: SLF001
-    targets = found if isinstance(found, list | tuple) else [found]
-    for target in targets:
-        seconds = _number(getattr(target, "_average_queue_time", None))
-        if seconds is not None:
-            return QueueReading(wait_seconds=seconds)
-    return QueueReading(error="the target tells no average queue time")
-
-
-def _ionq(backend: Any) -> QueueReading:
-    """Read IonQ's prediction of the queue time, in seconds, by the estimate of a small job."""
-    estimate = backend.client.estimate_job(
-        backend=backend._api_backend_name,  # noqa: SLF001  What its own calls send.
-        oneq_gates=1,
-        twoq_gates=1,
-        qubits=2,
-        shots=100,
-    )
-    seconds = _number(getattr(estimate, "queue_time", None))
-    return QueueReading(
-        wait_seconds=seconds, error="" if seconds is not None else "the estimate has no queue time"
-    )
-
-
-def _ibm(backend: Any) -> QueueReading:
+def _read_status(backend: Any) -> QueueReading:
     """Read the pending jobs of a status, as IBM's backends and many older ones tell them."""
-    jobs = _number(getattr(backend.status(), "pending_jobs", None))
+    jobs = amount_of(getattr(backend.status(), "pending_jobs", None))
     return QueueReading(
         pending_jobs=jobs, error="" if jobs is not None else "status() tells no pending jobs"
     )
-
-
-def _is_ionq_qpu(backend: object) -> bool:
-    # Its simulators have no queue that could be asked for.
-    return _has(backend, "_api_backend_name") and not getattr(backend, "_simulator", False)
-
-
-_KINDS: tuple[tuple[Callable[[object], bool], Callable[[Any], QueueReading]], ...] = (
-    (lambda backend: _has(backend, "queue_depth"), _braket),
-    (lambda backend: _has(backend, "_get_azure_workspace", "_get_azure_target_id"), _azure),
-    (_is_ionq_qpu, _ionq),
-    (lambda backend: _has(backend, "status") and not _has(backend, "_api_backend_name"), _ibm),
-)
 
 
 def _as_reading(answer: object) -> QueueReading:
     if isinstance(answer, QueueReading):
         return replace(
             answer,
-            wait_seconds=_number(answer.wait_seconds),
-            pending_jobs=_number(answer.pending_jobs),
+            wait_seconds=amount_of(answer.wait_seconds),
+            pending_jobs=amount_of(answer.pending_jobs),
         )
     if isinstance(answer, timedelta):
         answer = answer.total_seconds()
-    seconds = _number(answer) if isinstance(answer, Real) else None
+    seconds = amount_of(answer) if isinstance(answer, Real) else None
     if seconds is None:
         kind = "nothing" if answer is None else f"a {type(answer).__name__} that is no wait"
         return QueueReading(error=f"the queue answered {kind}")
     return QueueReading(wait_seconds=seconds)
-
-
-def _number(value: object) -> float | None:
-    """Return a believable amount, else ``None``."""
-    if isinstance(value, str):
-        written = _WRITTEN.match(value[:_MAX_WRITTEN])
-        return float(written[1]) if written else None
-    if isinstance(value, bool) or not isinstance(value, Real):
-        return None
-    number = float(value)
-    return number if isfinite(number) and number >= 0 else None
 
 
 def _said(error: BaseException) -> str:

@@ -54,14 +54,21 @@ class IsaCache:
     Args:
         backend: Where the programs run.
         pass_manager: As for :func:`prepare`.
+        without: As for :class:`Site`.
         size: How many programs, and how many circuits, are kept at most.
     """
 
     def __init__(
-        self, backend: Any, pass_manager: PassManager | None = None, *, size: int = 1024
+        self,
+        backend: Any,
+        pass_manager: PassManager | None = None,
+        *,
+        without: frozenset[str] | None = None,
+        size: int = 1024,
     ) -> None:
         self._backend = backend
         self._pass_manager = pass_manager
+        self._without = without
         self._programs: _Recent[tuple[Program, Prepared | str]] = _Recent(size)
         self._circuits: _Recent[_Known] = _Recent(size)
         self._estimates: _Recent[tuple[Program, Estimate]] = _Recent(size)
@@ -70,7 +77,7 @@ class IsaCache:
     @cached_property
     def site(self) -> Site:
         """Return the backend as a place to compile for, asked for its target at the first use."""
-        return Site(self._backend, self._pass_manager)
+        return Site(self._backend, self._pass_manager, self._without)
 
     def prepare(self, program: Program, *, flatten: bool = False) -> Prepared:
         """Return what :func:`prepare` returns or raise what it raises, remembered."""

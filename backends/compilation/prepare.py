@@ -28,12 +28,6 @@ from qiskit_gateway.backends.failures.errors import Refused
 from qiskit_gateway.backends.interface.batch import Program
 from qiskit_gateway.backends.readout.bit_mapping import UNREAD, Wiring
 
-# Gates whose angles Aer binds rightly by itself; checked against bound circuits by the tests. The
-# controlled rotations are not among them: Aer 0.18 returns one result for any number of rows.
-_AER_BINDS = frozenset(
-    {"p", "r", "rx", "rxx", "ry", "ryy", "rz", "rzx", "rzz", "u", "u1", "u2", "u3"}
-)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Prepared:
@@ -45,7 +39,8 @@ class Prepared:
         wiring: How the bits that come back map to those that are read.
         bind_first: Whether each row is bound first and compiled afterwards, because the gates
             of the backend cannot be compiled with free parameters.
-        binds: Whether Aer's ``parameter_binds`` gives the right answer for this circuit.
+        binds: Whether the backend takes ``parameter_binds``, and they give the right answer for this
+            circuit.
         specimen: What is sent, compiled; with ``bind_first``, for one row of values, whatever they
             are.
         gates: How many operations the specimen has.
@@ -199,7 +194,7 @@ def prepared_from(program: Program, base: Base, site: Site) -> Prepared:
         circuit=circuit,
         wiring=_wiring(program, base, sent),
         bind_first=base.bind_first,
-        binds=not base.bind_first and _aer_can_bind(sent),
+        binds=not base.bind_first and _can_be_bound(sent, site.bound_gates),
         specimen=sent,
         gates=gate_counts(sent),
         columns=tuple(column[parameter.name] for parameter in circuit.parameters),
@@ -285,15 +280,13 @@ def _bits_found(plain: QuantumCircuit, sent: QuantumCircuit) -> list[int]:
     return found
 
 
-def _aer_can_bind(circuit: QuantumCircuit) -> bool:
+def _can_be_bound(circuit: QuantumCircuit, gates: frozenset[str]) -> bool:
     if not circuit.parameters or is_dynamic(circuit):
         return False
     if isinstance(circuit.global_phase, ParameterExpression):
         return False
     return all(
-        instruction.name in _AER_BINDS
-        for instruction in circuit.data
-        if instruction.is_parameterized()
+        instruction.name in gates for instruction in circuit.data if instruction.is_parameterized()
     )
 
 

@@ -11,7 +11,8 @@ from qiskit.transpiler import PassManager, StagedPassManager, Target, generate_p
 from qiskit_gateway.backends.failures.errors import Refused
 from qiskit_gateway.backends.failures.translate import text_of
 from qiskit_gateway.backends.interface.limits import discover_width
-from qiskit_gateway.backends.providers.quirks import adaptation_for
+from qiskit_gateway.backends.interface.provider_profile import adaptation_for, bound_gates
+from qiskit_gateway.backends.registry import profiles
 
 Letter = Literal["X", "Y"]
 
@@ -28,19 +29,26 @@ class Site:
     Args:
         backend: Any Qiskit backend.
         pass_manager: What to compile with, in place of Qiskit's preset of level 1.
+        without: Gates that the backend gets wrong; by default those that are known of its provider.
     """
 
-    def __init__(self, backend: Any, pass_manager: PassManager | None = None) -> None:
+    def __init__(
+        self,
+        backend: Any,
+        pass_manager: PassManager | None = None,
+        without: frozenset[str] | None = None,
+    ) -> None:
         self.name = str(getattr(backend, "name", None) or type(backend).__name__)
-        self.target = complete_target(backend)
+        self.target = complete_target(
+            backend, adaptation_for(backend).gates if without is None else without
+        )
         self.width: int | None = getattr(self.target, "num_qubits", None) or discover_width(backend)
         # With stages of its own a backend may refuse what its target supports, and compiled
-        # circuits may be good for nothing but what was compiled. IQM's star target has gates
-        # between any two qubits, of which run() takes those routed by its own stage; and that
-        # stage drops the last rotations about Z, so that no basis can be measured afterwards.
+        # circuits may be good for nothing but what was compiled.
         self.target_is_enough = not any(
-            hasattr(backend, f"get_{stage}_stage_plugin") for stage in ("scheduling", "translation")
+            hasattr(backend, stage) for profile in profiles() for stage in profile.own_stages
         )
+        self.bound_gates = bound_gates(backend)
         self._backend = backend
         self._given = pass_manager
         self._preset: StagedPassManager | None = None
@@ -131,28 +139,32 @@ def plain_change(letter: Letter, qubits: Sequence[int]) -> list[tuple[Any, int]]
     return [(gate, qubit) for qubit in qubits for gate in gates]
 
 
-def complete_target(backend: Any) -> Target | None:
-    """Return the target of a backend, as it should be.
-
-    With measurements, if it forgot them; without the gates that it is known to get wrong.
+def complete_target(backend: Any, without: frozenset[str]) -> Target | None:
+    """Complete the target of a backend with measurements, if it forgot them.
 
     Args:
         backend: Any Qiskit backend.
+        without: Gates to leave out.
 
     Returns:
         The backend's own target where that is complete, else a copy; ``None`` without one.
     """
-    try:
-        # What IQM's star machines compile to; their plain target leaves out the resonators.
-        target = backend.target_with_resonators
-    except (AttributeError, ValueError):
-        target = getattr(backend, "target", None)
+    target = _own_target(backend)
     if target is None:
         return None
-    wrong = adaptation_for(backend).gates
-    if "measure" in target.operation_names and wrong.isdisjoint(target.operation_names):
+    if "measure" in target.operation_names and without.isdisjoint(target.operation_names):
         return target
-    return _mended(target, wrong)
+    return _mended(target, without)
+
+
+def _own_target(backend: Any) -> Target | None:
+    for name in (profile.target for profile in profiles() if profile.target):
+        try:
+            found: Target = getattr(backend, name)
+        except (AttributeError, ValueError):
+            continue
+        return found
+    return getattr(backend, "target", None)
 
 
 def _mended(target: Target, wrong: frozenset[str]) -> Target:

@@ -18,9 +18,9 @@ import numpy as np
 
 from qiskit_gateway.backends.examination.probes import TRAITS, Question, questions, traits
 from qiskit_gateway.backends.failures.errors import BackendError, Refused
+from qiskit_gateway.backends.interface.adaptation import Adaptation
 from qiskit_gateway.backends.interface.batch import Batch, Entry, Program
 from qiskit_gateway.backends.interface.limits import Limits
-from qiskit_gateway.backends.providers.quirks import Adaptation
 from qiskit_gateway.backends.readout.bit_mapping import Wiring
 from qiskit_gateway.backends.readout.decode import tally
 from qiskit_gateway.backends.readout.outcomes import Outcome, read

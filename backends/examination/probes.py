@@ -15,7 +15,7 @@ from qiskit.circuit import (
     Qubit,
 )
 
-from qiskit_gateway.backends.providers.quirks import Trait
+from qiskit_gateway.backends.interface.adaptation import Trait
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -1,9 +1,9 @@
 """Foreign exceptions, told as facts.
 
-The only place that knows how SDKs fail. One table maps exception classes by name, so that no
-provider package is imported; HTTP status codes and AWS error codes come before it. A class that
-is not named takes the row of its nearest named base, and one without any is unknown: neither
-transient nor final.
+One table maps exception classes by name, so that no provider package is imported; HTTP status codes
+and error codes come before it. A class that is not named takes the row of its nearest named base,
+and one without any is unknown: neither transient nor final. What is known of one provider's errors
+is in its profile.
 """
 
 import threading
@@ -17,15 +17,15 @@ from typing import Any, Literal
 from qiskit_gateway.backends.failures.errors import BackendError
 from qiskit_gateway.backends.failures.redaction import redact
 from qiskit_gateway.backends.failures.table import (
-    AWS,
     CALLER,
     LOST,
     STATUS,
-    TABLE,
     UNAVAILABLE,
     UNKNOWN,
     UNREACHABLE,
     Kind,
+    kind_of_code,
+    row_of,
 )
 
 __all__ = ["Phase", "redact", "text_of", "translate", "translated"]
@@ -108,9 +108,9 @@ def _links(exc: BaseException) -> Iterator[BaseException]:
 
 
 def _kind(exc: BaseException) -> Kind:
-    code = _aws_code(exc)
-    if code in AWS:
-        return AWS[code]
+    known = kind_of_code(_code(exc))
+    if known is not None:
+        return known
     status = _status(exc)
     if status is not None:
         return _kind_of_status(status)
@@ -120,15 +120,10 @@ def _kind(exc: BaseException) -> Kind:
 def _row(kind: type[BaseException]) -> Kind | None:
     """Return the row of the nearest class that the table names."""
     for base in kind.__mro__:
-        row = TABLE.get(_name(base))
+        row = row_of(base.__module__.partition(".")[0], base.__name__)
         if row is not None:
             return row
     return None
-
-
-def _name(kind: type) -> str:
-    """Return the name under which the table knows a class: its package and its own name."""
-    return f"{kind.__module__.partition('.')[0]}.{kind.__name__}"
 
 
 def _kind_of_status(status: int) -> Kind:
@@ -151,9 +146,10 @@ def _status(exc: BaseException) -> int | None:
     return next((int(code) for code in found if isinstance(code, int) and 400 <= code < 600), None)
 
 
-def _aws_code(exc: BaseException) -> str:
+def _code(exc: BaseException) -> str:
+    """Return the error code in an answer, as AWS writes it."""
     code = _item(getattr(exc, "response", None), "Error", "Code")
-    return code.removesuffix("Exception") if isinstance(code, str) else ""
+    return code if isinstance(code, str) else ""
 
 
 def _retry_after(exc: BaseException) -> float | None:

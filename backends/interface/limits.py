@@ -10,6 +10,8 @@ from functools import partial
 from operator import index
 from typing import Any, Self
 
+from qiskit_gateway.backends.registry import profiles
+
 # A cap of one shot is how some providers say that they do not know (IonQ's simulator, Azure).
 _SMALLEST_SHOT_CAP = 2
 
@@ -81,7 +83,7 @@ def discover(backend: object) -> Limits:
         The limits found; ``None`` for each that is not told.
     """
     legacy = _called(_read(backend, "configuration"))
-    fewest, most = _braket_shots(backend)
+    fewest, most = _shots_range(backend)
     caps = (
         _number(_read(backend, "max_shots"), at_least=_SMALLEST_SHOT_CAP),
         _number(_read(backend, "MAX_SHOTS"), at_least=_SMALLEST_SHOT_CAP),
@@ -104,16 +106,24 @@ def discover_width(backend: object) -> int | None:
     return (
         _number(_read(backend, "num_qubits"))
         or _number(_read(backend, "target", "num_qubits"))
-        or _number(_read(backend, "MAX_QUBITS_STATEVECTOR"))
+        or next(
+            filter(None, (_number(_read(backend, *path)) for path in _paths("num_qubits"))), None
+        )
     )
 
 
-def _braket_shots(backend: object) -> tuple[int | None, int | None]:
-    """Return the fewest and the most shots of a Braket device, where it tells."""
-    found = _read(backend, "_device", "properties", "service", "shotsRange")
-    if not isinstance(found, tuple | list) or len(found) != 2:
-        return None, None
-    return _number(found[0]), _number(found[1], at_least=_SMALLEST_SHOT_CAP)
+def _shots_range(backend: object) -> tuple[int | None, int | None]:
+    """Read the fewest and the most shots of a backend, where its provider tells both in one place."""
+    for path in _paths("shots_range"):
+        found = _read(backend, *path)
+        if isinstance(found, tuple | list) and len(found) == 2:
+            return _number(found[0]), _number(found[1], at_least=_SMALLEST_SHOT_CAP)
+    return None, None
+
+
+def _paths(name: str) -> list[tuple[str, ...]]:
+    """List where providers tell something, as their profiles say."""
+    return [path for profile in profiles() if (path := getattr(profile, name))]
 
 
 def _read(source: object, *names: str) -> object:

@@ -1,5 +1,7 @@
 """Published tariffs by name, each with its source and the date of that source.
 
+The price lists themselves stand in the profiles of the providers.
+
 They are what was published, not what is on a live page or in your contract: compare before you
 rely on one, and give the rates that are yours, ``tariff("braket:iqm_garnet", per_shot=0.0016)``.
 Prices in other currencies need the rate of exchange from you; there is none inside.
@@ -15,7 +17,6 @@ from typing import Any, Literal, cast
 
 from qiskit_gateway.backends.pricing.allowance import Allowance, allowance_of
 from qiskit_gateway.backends.pricing.rates import (
-    FREE,
     Hqc,
     Pricing,
     Tariff,
@@ -23,10 +24,10 @@ from qiskit_gateway.backends.pricing.rates import (
     needs_gates,
     needs_seconds,
 )
+from qiskit_gateway.backends.registry import profiles
 
 Currency = Literal["USD", "EUR", "credits", "HQC"]
 _HOUR_SECONDS = 3600.0
-_SECONDS = Pricing(per_second=1.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +71,7 @@ class PublishedTariff:
 
 
 def tariff(name: str, /, **overrides: float | bool | str) -> PublishedTariff:
-    """Return a published tariff.
+    """Make a published tariff.
 
     Args:
         name: One of :func:`tariff_names`.
@@ -82,11 +83,12 @@ def tariff(name: str, /, **overrides: float | bool | str) -> PublishedTariff:
         ValueError: If there is none of that name.
         TypeError: If an argument is missing, or is not one of this tariff.
     """
-    if name not in _LISTINGS:
-        close = get_close_matches(name, _LISTINGS, n=3)
+    listings = _listings()
+    if name not in listings:
+        close = get_close_matches(name, listings, n=3)
         hint = f"did you mean {' or '.join(map(repr, close))}?" if close else "see tariff_names()"
         raise ValueError(f"no published tariff {name!r}; {hint}")
-    listing = _LISTINGS[name]
+    listing = listings[name]
     return PublishedTariff(
         name=name,
         pricing=_priced(name, listing.make, overrides),
@@ -98,8 +100,12 @@ def tariff(name: str, /, **overrides: float | bool | str) -> PublishedTariff:
 
 
 def tariff_names() -> tuple[str, ...]:
-    """Return the names of all published tariffs, in order."""
-    return tuple(sorted(_LISTINGS))
+    """List the names of all published tariffs, in order."""
+    return tuple(sorted(_listings()))
+
+
+def _listings() -> dict[str, "Listing"]:
+    return {name: one for profile in profiles() for name, one in profile.tariffs.items()}
 
 
 ARGUMENTS: Mapping[str, str] = MappingProxyType(
@@ -116,12 +122,23 @@ ARGUMENTS: Mapping[str, str] = MappingProxyType(
 """The arguments that tariffs ask for beside rates, and what each means."""
 
 
-_Rates = Pricing | Hqc | Allowance
+Rates = Pricing | Hqc | Allowance
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Listing:
-    make: Callable[..., _Rates]
+class Listing:
+    """A published price list, as the profile of its provider has it.
+
+    Attributes:
+        make: Makes the rates, in USD. Its keyword arguments are what the tariff asks for beside
+            rates, see :data:`ARGUMENTS`.
+        currency: In what it was published.
+        source: Where it was read.
+        as_of: The date of the source, as far as that is known.
+        note: What it leaves out or leaves open.
+    """
+
+    make: Callable[..., Rates]
     currency: Currency
     source: str
     as_of: str
@@ -129,14 +146,16 @@ class _Listing:
 
 
 def _priced(
-    name: str, make: Callable[..., _Rates], overrides: Mapping[str, float | bool | str]
-) -> _Rates:
+    name: str, make: Callable[..., Rates], overrides: Mapping[str, float | bool | str]
+) -> Rates:
     asked = signature(make).parameters
     for argument, parameter in asked.items():
         if argument in overrides:
             _check_argument(argument, overrides[argument], parameter.annotation)
         elif parameter.default is Parameter.empty:
-            raise TypeError(f"tariff {name!r} needs {argument}: {ARGUMENTS[argument]}")
+            raise TypeError(
+                f"tariff {name!r} needs {argument}: {ARGUMENTS.get(argument, 'see its source')}"
+            )
     pricing = make(**{key: value for key, value in overrides.items() if key in asked})
     rates: dict[str, Any] = {key: value for key, value in overrides.items() if key not in asked}
     known = _rates_of(pricing)
@@ -165,233 +184,58 @@ def _check_argument(name: str, value: object, kind: type) -> None:
         raise ValueError(f"{name} must be above 0 and finite, got {value!r}")
 
 
-def _braket(per_shot: float) -> Callable[..., _Rates]:
-    def make(*, program_sets: bool = False) -> Pricing:
-        if program_sets:
-            return Pricing(per_job=0.30, per_shot=per_shot)
-        return Pricing(per_circuit=0.30, per_shot=per_shot)
-
-    return make
+# -- for those who write profiles ------------------------------------------------------------
 
 
-def _qbraid(credits_per_shot: float) -> Callable[..., _Rates]:
-    def make(*, usd_per_credit: float = 0.01) -> Pricing:
-        return Pricing(per_circuit=30 * usd_per_credit, per_shot=credits_per_shot * usd_per_credit)
-
-    return make
-
-
-def _ionq_azure(
-    *, gate_1q: float, gate_2q: float, floor: float, mitigated_floor: float
-) -> Callable[..., _Rates]:
-    def make(*, error_mitigation: bool = True) -> Pricing:
-        return Pricing(
-            per_1q_gate_shot=gate_1q,
-            per_2q_gate_shot=gate_2q,
-            minimum_per_job=mitigated_floor if error_mitigation else floor,
-        )
-
-    return make
-
-
-def _fixed(pricing: _Rates) -> Callable[..., _Rates]:
+def fixed(pricing: Rates) -> Callable[..., Rates]:
+    """Make a tariff that asks for nothing."""
     return lambda: pricing
 
 
-def _hourly(usd: float) -> Callable[..., _Rates]:
-    return _fixed(Pricing(per_second=usd / _HOUR_SECONDS))
+def hourly(usd: float) -> Callable[..., Rates]:
+    """Make a tariff of machine time, in USD an hour."""
+    return fixed(Pricing(per_second=usd / _HOUR_SECONDS))
 
 
-def _hourly_eur(eur: float) -> Callable[..., _Rates]:
+def hourly_eur(eur: float) -> Callable[..., Rates]:
+    """Make a tariff of machine time, in EUR an hour."""
+
     def make(*, usd_per_eur: float) -> Pricing:
         return Pricing(per_second=eur * usd_per_eur / _HOUR_SECONDS)
 
     return make
 
 
-def _free_hour(usd: float) -> _Rates:
-    return Allowance(
-        meter=_SECONDS,
-        amount=_HOUR_SECONDS,
-        period="month",
-        unit="s",
-        usd_per_unit=usd / _HOUR_SECONDS,
+def free_hour(usd: float) -> Callable[..., Rates]:
+    """Make a tariff of machine time, in USD an hour, of which one is free a month."""
+    return fixed(
+        Allowance(
+            meter=Pricing(per_second=1.0),
+            amount=_HOUR_SECONDS,
+            period="month",
+            unit="s",
+            usd_per_unit=usd / _HOUR_SECONDS,
+        )
     )
 
 
-def _free_minutes() -> _Rates:
-    return Allowance(meter=_SECONDS, amount=600, period=28.0, unit="s", usd_per_unit=inf)
-
-
-def _free_credits(*, credits_per_second: float) -> _Rates:
-    meter = Pricing(per_second=credits_per_second)
-    return Allowance(meter=meter, amount=30, period="month", unit="credits", usd_per_unit=inf)
-
-
-def _subscribed_hqc(amount: float, unit: str = "HQC") -> Callable[..., _Rates]:
-    meter = Hqc(usd_per_hqc=1)
-    return _fixed(
-        Allowance(meter=meter, amount=amount, period="month", unit=unit, usd_per_unit=inf)
-    )
-
-
-def _hqc(*, usd_per_hqc: float) -> Hqc:
-    return Hqc(usd_per_hqc=usd_per_hqc)
-
-
-def _aqt_scaleway(*, usd_per_eur: float) -> Pricing:
-    return Pricing(per_circuit=0.30 * usd_per_eur, per_shot=0.021 * usd_per_eur)
-
-
-def _each(
+def list_tariffs(
     currency: Currency,
     source: str,
     as_of: str,
-    makers: Mapping[str, Callable[..., _Rates]],
+    makers: Mapping[str, Callable[..., Rates]],
     note: str = "",
-) -> dict[str, _Listing]:
+) -> dict[str, Listing]:
+    """Make listings that have all but the rates in common.
+
+    Args:
+        currency: In what they were published.
+        source: Where they were read.
+        as_of: The date of the source.
+        makers: By name, what makes the rates.
+        note: What they leave out or leave open.
+    """
     return {
-        name: _Listing(make=make, currency=currency, source=source, as_of=as_of, note=note)
+        name: Listing(make=make, currency=currency, source=source, as_of=as_of, note=note)
         for name, make in makers.items()
     }
-
-
-_AZURE = "MicrosoftDocs/quantum-docs, articles/pricing.md"
-
-_LISTINGS: Mapping[str, _Listing] = MappingProxyType(
-    _each(
-        "USD",
-        "aws.amazon.com/braket/pricing, stored copy",
-        "about 2025 (undated)",
-        {
-            "braket:ionq_forte": _braket(0.08),
-            "braket:ionq_aria": _braket(0.03),
-            "braket:iqm_garnet": _braket(0.00145),
-            "braket:quera_aquila": _braket(0.01),
-            "braket:rigetti_ankaa": _braket(0.00090),
-        },
-        "a fee for each task and each shot; with error mitigation IonQ asks for 2500 shots or more",
-    )
-    | _each(
-        "credits",
-        "a project's document that cites docs.qbraid.com/v2/home/pricing",
-        "mid-2026",
-        {
-            "qbraid:ionq_forte_1": _qbraid(8),
-            "qbraid:ionq_forte_enterprise_1": _qbraid(8),
-            "qbraid:iqm_emerald": _qbraid(0.16),
-            "qbraid:iqm_garnet": _qbraid(0.145),
-            "qbraid:rigetti_cepheus_1_108q": _qbraid(0.0425),
-            "qbraid:aqt_ibex_q1": _qbraid(2.35),
-            "qbraid:quera_aquila": _qbraid(1),
-        },
-        "30 credits for each task, and for each shot; one credit was 0.01 USD",
-    )
-    | _each(
-        "USD",
-        _AZURE,
-        "2026-04-15",
-        {
-            "azure:ionq_aria": _ionq_azure(
-                gate_1q=0.000220, gate_2q=0.000975, floor=12.4166, mitigated_floor=97.50
-            ),
-            "azure:ionq_forte": _ionq_azure(
-                gate_1q=0.0001645, gate_2q=0.001121, floor=25.7899, mitigated_floor=168.195
-            ),
-            "azure:ionq_forte_enterprise": _ionq_azure(
-                gate_1q=0.0001645, gate_2q=0.001121, floor=25.7899, mitigated_floor=168.195
-            ),
-        },
-        "the page calls the floor a minimum in its table and adds it in its formula; here it is a "
-        "minimum. A program is a job, since Azure takes one circuit in a job",
-    )
-    | _each(
-        "HQC",
-        _AZURE,
-        "2026-04-15",
-        {"quantinuum:hqc": _hqc},
-        "5 + C (N1q + 10 N2q + 5 Nm) / 5000 credits for a circuit of C shots, Nm of measurements, "
-        "initial preparations and resets; all branches of control flow count; what a credit costs is by contract",
-    )
-    | _each(
-        "HQC",
-        _AZURE,
-        "2026-04-15",
-        {
-            "azure:quantinuum_standard": _subscribed_hqc(10_000),
-            "azure:quantinuum_standard_emulator": _subscribed_hqc(100_000, "eHQC"),
-            "azure:quantinuum_premium": _subscribed_hqc(17_000),
-            "azure:quantinuum_premium_emulator": _subscribed_hqc(170_000, "eHQC"),
-        },
-        "the credits of a subscription of 125 000 USD a month (standard) or 175 000 (premium), which "
-        "are not in the price; taken as those of a calendar month, and none are sold beyond them",
-    )
-    | _each(
-        "USD",
-        _AZURE,
-        "2026-04-15",
-        {
-            "azure:rigetti_cepheus_1_108q": _fixed(Pricing(per_second=2.0, second_increment=0.01)),
-            "azure:rigetti_qvm": _fixed(FREE),
-        },
-        "0.02 USD for each 10 ms of execution; nothing for jobs, shots or gates",
-    )
-    | _each(
-        "EUR",
-        _AZURE,
-        "2026-04-15",
-        {"azure:pasqal_qpu": _hourly_eur(3000), "azure:pasqal_emulator": _hourly_eur(15)},
-        "by the hour of machine time",
-    )
-    | _each(
-        "USD",
-        "api-evangelist/ibm-quantum plans, citing ibm.com/quantum/pricing",
-        "2026-05-25",
-        {
-            "ibm:open": _free_minutes,
-            "ibm:pay_as_you_go": _fixed(Pricing(per_second=1.60)),
-            "ibm:flex": _hourly(72 * 60),
-            "ibm:premium": _hourly(48 * 60),
-        },
-        "of machine time, of which the open plan has 10 minutes in any 28 days and sells no more; "
-        "the 30 000 USD that flex asks for are not counted",
-    )
-    | _each(
-        "USD",
-        "api-evangelist/iqm-quantum-computers plans",
-        "2026-08-23",
-        {"iqm:resonance": _fixed(Pricing(per_second=0.30))},
-        "the lowest price of a QPU second",
-    )
-    | _each(
-        "credits",
-        "api-evangelist/iqm-quantum-computers plans",
-        "2026-08-23",
-        {"iqm:starter": _free_credits},
-        "up to 30 free credits a month, taken as those of a calendar month; what a second takes of "
-        "them was not published",
-    )
-    | _each(
-        "EUR",
-        "scaleway/docs-content, pull request 5902",
-        "undated",
-        {
-            "scaleway:aqt_ibex_q1": _aqt_scaleway,
-            "scaleway:aqt_emulator": _hourly_eur(0.75),
-        },
-        "0.30 EUR a circuit and 0.021 EUR a shot; emulators by the hour",
-    )
-    | _each(
-        "USD",
-        "api-evangelist/alice--bob plans",
-        "2026-08-06",
-        {
-            "alice_bob:qpu": _hourly(5000),
-            "alice_bob:emulator": _hourly(25),
-            "alice_bob:qpu_free_hour": lambda: _free_hour(5000),
-            "alice_bob:emulator_free_hour": lambda: _free_hour(25),
-        },
-        "by the hour; one hour of each is free a month, taken as a calendar month, which only the "
-        "tariffs that are named for it count",
-    )
-)

@@ -28,7 +28,7 @@ class ScriptedBackend(BackendV2):
     """A real backend, with faults.
 
     It looks like the backend that it wraps, attributes of its class included, but is not of that
-    class: what is known of a class of backends (:mod:`~qiskit_gateway.backends.providers.quirks`) does
+    class: what is known of a class of backends (:mod:`~qiskit_gateway.backends.interface.adaptation`) does
     not apply. So a member made of it is given one job at a time unless its limits say otherwise.
 
     Whether several threads may use it at once is up to the backend that it wraps.

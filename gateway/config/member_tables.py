@@ -18,9 +18,9 @@ from qiskit.providers import BackendV2
 
 from qiskit_gateway.backends.adapter.backend_member import Member
 from qiskit_gateway.backends.failures.redaction import printable, redact
+from qiskit_gateway.backends.interface.adaptation import Adaptation
 from qiskit_gateway.backends.interface.limits import Limits
 from qiskit_gateway.backends.interface.protocol import FleetMember
-from qiskit_gateway.backends.providers.quirks import Adaptation
 from qiskit_gateway.backends.simulation.simulated_member import SimulatedMember
 from qiskit_gateway.config.pricing_tables import PricingTable, tariff_of
 from qiskit_gateway.config.problems import Path, Problem, did_you_mean, variable_of

@@ -17,12 +17,13 @@ from typing import Any, TypeVar
 import anyio
 import numpy as np
 
-from qiskit_gateway.backends.adapter.queues import QueueReading, QueueWatch, can_be_read
+from qiskit_gateway.backends.adapter.queues import QueueWatch, can_be_read
 from qiskit_gateway.backends.circuits.estimates import Estimate, GateCounts
 from qiskit_gateway.backends.failures.errors import BackendError, Refused
 from qiskit_gateway.backends.fleet import Fleet
 from qiskit_gateway.backends.interface.batch import Program
 from qiskit_gateway.backends.interface.protocol import FleetMember
+from qiskit_gateway.backends.interface.queue_reading import QueueReading
 from qiskit_gateway.backends.readout.outcomes import Outcome
 from qiskit_gateway.backends.simulation.simulated_member import SimulatedMember
 from qiskit_gateway.forecast.virtual_clock import JumpingLoop

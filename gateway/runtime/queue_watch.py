@@ -7,9 +7,10 @@ from typing import Any
 import anyio
 from anyio.abc import TaskGroup
 
-from qiskit_gateway.backends.adapter.queues import QueueReading, QueueWatch, ask, can_be_read
+from qiskit_gateway.backends.adapter.queues import QueueWatch, ask, can_be_read
 from qiskit_gateway.backends.fleet import Fleet
 from qiskit_gateway.backends.interface.protocol import FleetMember
+from qiskit_gateway.backends.interface.queue_reading import QueueReading
 from qiskit_gateway.scheduling.members.state import FleetStanding
 
 # When a job that waits in a queue is first looked at, and how much longer it may wait unseen.

@@ -13,9 +13,9 @@ from qiskit.transpiler import Target, TranspilerError
 from qiskit_gateway.backends.adapter.backend_member import Member
 from qiskit_gateway.backends.conformance import check_backend, check_member
 from qiskit_gateway.backends.failures.errors import BackendError, Refused
+from qiskit_gateway.backends.interface.adaptation import FAITHFUL, Adaptation, traits
 from qiskit_gateway.backends.interface.batch import Batch, Entry, Program
 from qiskit_gateway.backends.interface.limits import Limits
-from qiskit_gateway.backends.providers.quirks import FAITHFUL, Adaptation, traits
 
 
 @pytest.fixture(params=["asyncio", "trio"])

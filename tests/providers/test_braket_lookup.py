@@ -11,8 +11,8 @@ braket = pytest.importorskip("qiskit_braket_provider.providers.braket_backend")
 aws = pytest.importorskip("braket.aws")
 
 from qiskit_gateway.backends import BackendError  # noqa: E402
-from qiskit_gateway.backends.providers import job_labels  # noqa: E402
-from qiskit_gateway.backends.providers.job_labels import find, label_of  # noqa: E402
+from qiskit_gateway.backends.adapter.job_lookup import find, label_of  # noqa: E402
+from qiskit_gateway.backends.providers import aws_braket  # noqa: E402
 
 pytestmark = pytest.mark.providers
 DEVICE = "arn:aws:braket:us-east-1::device/qpu/acme/one"
@@ -88,7 +88,7 @@ def test_several_tasks_of_one_job_are_not_told_apart(cloud):
 
 def test_a_list_without_end_is_given_up(cloud, monkeypatch):
     """So many pages prove nothing."""
-    monkeypatch.setattr(job_labels, "_MAX_PAGES", 2)
+    monkeypatch.setattr(aws_braket, "MAX_PAGES", 2)
     backend, stubber = cloud
     for page in range(3):
         answer(stubber, after=f"{page}" if page else None, more=f"{page + 1}")

@@ -17,8 +17,9 @@ from qiskit.circuit import (
 
 from qiskit_gateway.backends.conformance import check_backend
 from qiskit_gateway.backends.failures.errors import BackendError
+from qiskit_gateway.backends.interface.adaptation import FAITHFUL
 from qiskit_gateway.backends.interface.batch import Batch, Entry, Program
-from qiskit_gateway.backends.providers.quirks import FAITHFUL, takes_parameter_binds
+from qiskit_gateway.backends.interface.provider_profile import bound_gates
 from qiskit_gateway.backends.readout.decode import decode
 
 # Third parties warn about their own dependencies; which of them do changes with every release.
@@ -335,7 +336,7 @@ async def test_overlapping_jobs(provider_member):
 
 def test_parameter_binds_are_for_aer_alone(provider_member):
     """Whoever runs circuits on Aer inside does not pass its options on."""
-    assert takes_parameter_binds(provider_member.backend) is (provider_member.name == "aer")
+    assert bool(bound_gates(provider_member.backend)) is (provider_member.name == "aer")
 
 
 CHECKED = ["aer", "ddsim", "ddsim hybrid", "ddsim path", "qdmi", "braket", "tket"]

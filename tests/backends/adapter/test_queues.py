@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from qiskit.providers.basic_provider import BasicSimulator
 
-from qiskit_gateway.backends.adapter.queues import QueueReading, QueueWatch, ask, probe_for
+from qiskit_gateway.backends.adapter.queues import QueueWatch, ask, probe_for
+from qiskit_gateway.backends.interface.queue_reading import QueueReading
 from qiskit_gateway.backends.simulation.simulated_member import SimulatedMember
 
 # -- what providers tell: objects with the shapes of their SDKs ------------------------------

@@ -7,8 +7,8 @@ from qiskit.providers import JobStatus, Options
 from qiskit.providers.basic_provider import BasicSimulator
 
 from qiskit_gateway.backends import BackendError, Member
+from qiskit_gateway.backends.adapter.job_lookup import FailedJob, fetch, find, label_of
 from qiskit_gateway.backends.interface.batch import Batch
-from qiskit_gateway.backends.providers.job_labels import FailedJob, fetch, find, label_of
 
 pytestmark = pytest.mark.anyio
 OPTIONS = frozenset({"shots", "job_tags", "extra_metadata"})

@@ -1,0 +1,132 @@
+"""How a job is found again at a provider: by the provider's id, or by our own name for it.
+
+A submission whose answer was lost may have been taken. Where a provider lets a job carry a label
+and lists jobs with their labels, every job is sent with one of ours, the key of its batch, and is
+looked for by it. The profile of the provider says where and how; where it does not, and the backend
+has no ``jobs(job_tags=...)``, nobody can be asked, and the fate of such a submission stays unknown:
+
+* IQM's client, and the simulators of all packages, list no jobs.
+* Azure Quantum lists jobs by names that it lets be chosen, and Quantinuum's Nexus too; neither is tried
+  here yet.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+from qiskit.providers import JobStatus
+
+from qiskit_gateway.backends.failures.errors import BackendError
+from qiskit_gateway.backends.interface.provider_profile import Label
+from qiskit_gateway.backends.registry import profiles, profiles_of
+
+# How a job is fetched by its id, in the order of trying: an attribute path and a method.
+_RETRIEVERS = (
+    ("retrieve_job",),
+    ("provider", "retrieve_job"),
+    ("provider", "get_job"),
+    ("service", "job"),
+)
+
+
+def fetch(backend: Any, job_id: str) -> Any:
+    """Return a job by the provider's id; ``None`` where the provider cannot look up jobs. Blocks.
+
+    Raises whatever the provider does.
+    """
+    for *path, method in _RETRIEVERS:
+        retrieve = getattr(_followed(backend, path), method, None)
+        if callable(retrieve):
+            try:
+                return retrieve(job_id)
+            except Exception as error:
+                if any(type(error).__name__ in one.failed_job_errors for one in profiles()):
+                    return FailedJob(job_id, error)
+                raise
+    return None
+
+
+class FailedJob:
+    """A job that exists and has failed, where the provider raises instead of returning it.
+
+    Args:
+        job_id: The provider's id.
+        error: What the provider raised.
+    """
+
+    def __init__(self, job_id: str, error: Exception) -> None:
+        self._job_id = job_id
+        self._error = error
+
+    def job_id(self) -> str:
+        """Return the provider's id."""
+        return self._job_id
+
+    def status(self) -> JobStatus:
+        """Return that it has failed."""
+        return JobStatus.ERROR
+
+    def cancel(self) -> None:
+        """Do nothing: it is over."""
+
+    def result(self) -> None:
+        """Raise what the provider said of it."""
+        raise self._error
+
+
+def label_of(backend: Any, options: frozenset[str]) -> Label | None:
+    """Return how the jobs of a backend are labelled, or ``None`` where they cannot be.
+
+    Args:
+        backend: The backend.
+        options: The options that it says it knows, or that are given to it.
+    """
+    for profile in profiles_of(backend):
+        if profile.label is not None and profile.label.option in options:
+            return profile.label
+    return _TAGS if _TAGS.option in options and _lister(backend) is not None else None
+
+
+def find(backend: Any, label: Label, key: str) -> Any:
+    """Return the job that has a key, or ``None`` if the provider has none. Blocks.
+
+    Raises:
+        BackendError: If there are several. Whatever the provider raises is raised too.
+    """
+    listed = label.jobs(backend, key)
+    found = [fetch(backend, one) if isinstance(one, str) else one for one in listed]
+    if len(found) > 1:
+        raise BackendError(
+            f"there are {len(found)} jobs with the label {key!r}: which one counts is not known",
+            transient=False,
+            submitted=None,
+        )
+    return found[0] if found else None
+
+
+def _followed(source: Any, path: Any) -> Any:
+    for name in path:
+        source = getattr(source, name, None)
+    return source
+
+
+# -- jobs(job_tags=...), as IBM has it ---------------------------------------------------------------
+
+
+def _lister(backend: Any) -> Any:
+    for path in ((), ("provider",), ("service",)):
+        listed = getattr(_followed(backend, path), "jobs", None)
+        if callable(listed):
+            return listed
+    return None
+
+
+def _with_tag(tags: Any, key: str) -> list[str]:
+    return [*(tags or ()), key]
+
+
+def _tagged_jobs(backend: Any, key: str) -> Iterable[Any]:
+    listed: Iterable[Any] = _lister(backend)(job_tags=[key])
+    return listed
+
+
+_TAGS = Label(option="job_tags", labelled=_with_tag, jobs=_tagged_jobs)

@@ -1,0 +1,167 @@
+"""What is known of one provider, in one value.
+
+Implementing:
+    A profile of ours is a module of :mod:`qiskit_gateway.backends.providers` with a ``PROFILE``;
+    another package brings one by an entry point, see :mod:`qiskit_gateway.backends.registry`. It
+    must not import the provider's package: backends are recognised by the names of their classes
+    and modules. Everything but the name can be left out.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, TypeVar
+
+from qiskit_gateway.backends.failures.errors import BackendError
+from qiskit_gateway.backends.failures.table import Kind
+from qiskit_gateway.backends.interface.adaptation import FAITHFUL, Adaptation
+from qiskit_gateway.backends.interface.queue_reading import QueueReading
+from qiskit_gateway.backends.pricing.published import Listing
+from qiskit_gateway.backends.registry import profiles_of
+
+T = TypeVar("T")
+NOTHING: Mapping[str, Any] = MappingProxyType({})
+
+LABEL = "qiskit_gateway"
+"""The name of our label, where the labels of a provider have names."""
+
+MAX_PAGES = 200
+"""A provider that goes on for longer than this is not listing jobs in any order that helps."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Label:
+    """How the jobs of a provider are labelled, and listed by their labels.
+
+    Attributes:
+        option: The option of ``backend.run`` that holds the label.
+        labelled: Return that option with a key in it, from what it holds without.
+        jobs: Yield all jobs of a backend that have a key, or their ids. Blocks, and raises whatever
+            the provider does.
+    """
+
+    option: str
+    labelled: Callable[[Any, str], Any]
+    jobs: Callable[[Any, str], Iterable[Any]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Queue:
+    """How the queue of a provider's backends is read.
+
+    Attributes:
+        names: What the class of a backend has that can be asked so, whatever its package.
+        read: Ask a backend; what it raises means that nothing could be read. Blocks.
+        exists: Whether a backend with these names has a queue at all. Asks nobody.
+    """
+
+    names: tuple[str, ...]
+    read: Callable[[Any], QueueReading]
+    exists: Callable[[Any], bool] = lambda _: True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProviderProfile:
+    """What is known of one provider.
+
+    Attributes:
+        name: The provider, unique.
+        packages: The packages whose classes are its backends: ``"iqm"``, ``"azure.quantum"``.
+        jobs_overlap: Whether several jobs of one backend object are known to be safe: it is a remote
+            service, or keeps the state of a run in the job. All others get one job at a time.
+        adaptation: How to talk to a backend so that its answers are right, from the backend and the
+            options that all its jobs get; ``None`` where there is nothing to say.
+        label: How its jobs are labelled, to be found again.
+        failed_job_errors: Names of exceptions that looking up a job raises in place of the job,
+            because that has failed.
+        queue: How queues are read.
+        shots_range: Where a backend tells its fewest and most shots, as a path of attributes.
+        num_qubits: Where else than as ``num_qubits`` a backend tells its qubits, likewise.
+        target: The attribute that holds what its circuits are compiled to, where it is not
+            ``target``. The property may raise ``ValueError`` for backends that have none.
+        own_stages: Methods by which a backend shows stages of its own. It may then refuse what its
+            target supports, and compiled circuits may be good for nothing but what was compiled.
+        binds: Gates whose angles ``backend.run`` binds rightly by ``parameter_binds``; none where
+            it does not take these.
+        failures: Rows of the table of errors, as ``package: (kind, names of classes)``; a second
+            word after the package only keeps the rows apart.
+        error_codes: What the error codes in its answers mean, without a trailing "Exception".
+        tariffs: Its published tariffs by name.
+    """
+
+    name: str
+    packages: tuple[str, ...] = ()
+    jobs_overlap: bool = False
+    adaptation: Callable[[Any, Mapping[str, Any]], Adaptation | None] | None = None
+    label: Label | None = None
+    failed_job_errors: frozenset[str] = frozenset()
+    queue: Queue | None = None
+    shots_range: tuple[str, ...] = ()
+    num_qubits: tuple[str, ...] = ()
+    target: str = ""
+    own_stages: tuple[str, ...] = ()
+    binds: frozenset[str] = frozenset()
+    failures: Mapping[str, tuple[Kind, str]] = field(default_factory=dict, hash=False)
+    error_codes: Mapping[str, Kind] = field(default_factory=dict, hash=False)
+    tariffs: Mapping[str, Listing] = field(default_factory=dict, hash=False)
+
+    def has_module(self, module: str) -> bool:
+        """Tell whether a module belongs to the provider's packages."""
+        return any(f"{module}.".startswith(f"{package}.") for package in self.packages)
+
+
+# -- for those who write profiles ------------------------------------------------------------
+
+
+def by_class(
+    known: Mapping[str, Adaptation],
+) -> Callable[[Any, Mapping[str, Any]], Adaptation | None]:
+    """Make the ``adaptation`` of a profile from full names of classes; subclasses are as these."""
+
+    def adapt(backend: Any, _: Mapping[str, Any]) -> Adaptation | None:
+        names = (f"{kind.__module__}.{kind.__qualname__}" for kind in type(backend).__mro__)
+        return next((known[name] for name in names if name in known), None)
+
+    return adapt
+
+
+def with_field(fields: Mapping[str, str] | None, key: str) -> dict[str, str]:
+    """Add our label to the fields of a job's metadata."""
+    return {**(fields or {}), LABEL: key}
+
+
+def too_many_pages(pages: int) -> BackendError:
+    """Make the error of a list of jobs that does not end."""
+    return BackendError(
+        f"the provider lists more than {pages} pages of jobs", transient=False, submitted=None
+    )
+
+
+# -- what profiles say of a backend ----------------------------------------------------------
+
+
+def adaptation_for(backend: Any, options: Mapping[str, Any] = NOTHING) -> Adaptation:
+    """Find what is known of how to talk to a backend, or :data:`FAITHFUL`.
+
+    Args:
+        backend: The backend.
+        options: The options of ``backend.run`` that all its jobs get.
+    """
+    for profile in profiles_of(backend):
+        found = profile.adaptation(backend, options) if profile.adaptation else None
+        if found is not None:
+            return found
+    return FAITHFUL
+
+
+def jobs_overlap(backend: Any) -> bool:
+    """Tell whether several jobs of one backend object are known to be safe."""
+    return any(profile.jobs_overlap for profile in profiles_of(backend))
+
+
+def bound_gates(backend: Any) -> frozenset[str]:
+    """Find the gates whose angles ``backend.run`` binds rightly by ``parameter_binds``."""
+    # Those who wrap or subclass a simulator with a run of their own seldom pass these on.
+    module = str(getattr(getattr(type(backend), "run", None), "__module__", ""))
+    found = (profile.binds for profile in profiles_of(backend) if profile.has_module(module))
+    return next(found, frozenset())

@@ -1,0 +1,144 @@
+"""AWS Braket."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from qiskit_gateway.backends.failures.table import (
+    CALLER,
+    CONNECTION,
+    CREDENTIALS,
+    LOST,
+    OFFLINE,
+    REMOVED,
+    THROTTLED,
+    UNAVAILABLE,
+    UNREACHABLE,
+    WRAPPER,
+)
+from qiskit_gateway.backends.interface.provider_profile import (
+    LABEL,
+    MAX_PAGES,
+    Label,
+    ProviderProfile,
+    Queue,
+    too_many_pages,
+    with_field,
+)
+from qiskit_gateway.backends.interface.queue_reading import QueueReading, amount_of
+from qiskit_gateway.backends.pricing.published import list_tariffs
+from qiskit_gateway.backends.pricing.rates import Pricing
+
+# AWS error codes, without a trailing "Exception".
+_CODES = {
+    code: kind
+    for kind, codes in (
+        (
+            THROTTLED,
+            "Throttling Throttled ThrottledRequest RequestThrottled RequestLimitExceeded SlowDown "
+            "TooManyRequests BandwidthLimitExceeded ServiceQuotaExceeded LimitExceeded "
+            "ProvisionedThroughputExceeded PriorRequestNotComplete TransactionInProgress",
+        ),
+        (
+            CREDENTIALS,
+            "AccessDenied ExpiredToken UnrecognizedClient InvalidClientTokenId AuthFailure "
+            "SignatureDoesNotMatch InvalidSignature MissingAuthenticationToken "
+            "IncompleteSignature UnauthorizedOperation OptInRequired NotAuthorized "
+            "InvalidAccessKeyId RequestExpired",
+        ),
+        (CALLER, "ResourceNotFound Validation ValidationError Conflict InvalidParameterValue"),
+        (OFFLINE, "DeviceOffline"),
+        (REMOVED, "DeviceRetired"),
+        (
+            UNAVAILABLE,
+            "InternalService InternalServer InternalServerError InternalFailure InternalError "
+            "ServiceUnavailable RequestTimeout",
+        ),
+    )
+    for code in codes.split()
+}
+
+
+def _tasks(backend: Any, key: str) -> Iterator[str]:
+    """Go through all tasks of the device: they cannot be asked for by a tag."""
+    device = backend._device  # noqa: SLF001  There is no public way.
+    pages = device.aws_session.braket_client.get_paginator("search_quantum_tasks").paginate(
+        filters=[{"name": "deviceArn", "operator": "EQUAL", "values": [device.arn]}],
+        PaginationConfig={"PageSize": 100},
+    )
+    for number, page in enumerate(pages):
+        if number == MAX_PAGES:
+            raise too_many_pages(MAX_PAGES)
+        for task in page["quantumTasks"]:
+            if (task.get("tags") or {}).get(LABEL) == key:
+                yield str(task["quantumTaskArn"])
+
+
+def _read_queue(backend: Any) -> QueueReading:
+    """Read the depths of the queue: tasks of both priorities are before ours."""
+    depth = backend.queue_depth()
+    tasks = getattr(depth, "quantum_tasks", depth)
+    written = tasks.values() if isinstance(tasks, dict) else [tasks]
+    counts = [count for count in map(amount_of, written) if count is not None]
+    if not counts:
+        return QueueReading(error="queue_depth() tells no number of tasks")
+    return QueueReading(pending_jobs=sum(counts))
+
+
+def _per_shot(usd: float) -> Callable[..., Pricing]:
+    def make(*, program_sets: bool = False) -> Pricing:
+        if program_sets:
+            return Pricing(per_job=0.30, per_shot=usd)
+        return Pricing(per_circuit=0.30, per_shot=usd)
+
+    return make
+
+
+PROFILE = ProviderProfile(
+    name="aws_braket",
+    packages=("qiskit_braket_provider",),
+    jobs_overlap=True,
+    # Tasks have tags where the user gives some, since to tag them takes a permission of its own. All
+    # tasks of one call have the same, so that only a job that is one task is told from others.
+    label=Label(option="tags", labelled=with_field, jobs=_tasks),
+    queue=Queue(names=("queue_depth",), read=_read_queue),
+    shots_range=("_device", "properties", "service", "shotsRange"),
+    error_codes=_CODES,
+    failures={
+        "qiskit_braket_provider": (WRAPPER, "QiskitBraketException"),
+        "braket": (CALLER, "QASM3ParsingError EmulatorValidationError DiscretizationError"),
+        "botocore wrapper": (WRAPPER, "BotoCoreError ClientError"),
+        "botocore connection": (
+            CONNECTION,
+            "HTTPClientError ConnectionError SSLError ProxyConnectionError",
+        ),
+        "botocore unreachable": (UNREACHABLE, "EndpointConnectionError ConnectTimeoutError"),
+        "botocore lost": (
+            LOST,
+            "ConnectionClosedError ReadTimeoutError ResponseStreamingError IncompleteReadError",
+        ),
+        "botocore credentials": (
+            CREDENTIALS,
+            "NoCredentialsError PartialCredentialsError CredentialRetrievalError NoAuthTokenError "
+            "TokenRetrievalError UnauthorizedSSOTokenError SSOError LoginError",
+        ),
+        "botocore offline": (OFFLINE, "CapacityNotAvailableError"),
+        "botocore caller": (
+            CALLER,
+            "ParamValidationError ValidationError NoRegionError UnknownServiceError "
+            "UnknownRegionError ProfileNotFound ConfigNotFound ConfigParseError",
+        ),
+    },
+    tariffs=list_tariffs(
+        "USD",
+        "aws.amazon.com/braket/pricing, stored copy",
+        "about 2025 (undated)",
+        {
+            "braket:ionq_forte": _per_shot(0.08),
+            "braket:ionq_aria": _per_shot(0.03),
+            "braket:iqm_garnet": _per_shot(0.00145),
+            "braket:quera_aquila": _per_shot(0.01),
+            "braket:rigetti_ankaa": _per_shot(0.00090),
+        },
+        "a fee for each task and each shot; with error mitigation IonQ asks for 2500 shots or more",
+    ),
+)
