@@ -18,7 +18,7 @@ from qiskit_gateway.backends.adapter.discovery import told_by
 from qiskit_gateway.backends.adapter.job_lookup import fetch, find, label_of
 from qiskit_gateway.backends.adapter.jobs import has_started, is_cancelled, job_id_of
 from qiskit_gateway.backends.adapter.payload import options_known_by, options_of, payload_of
-from qiskit_gateway.backends.adapter.queues import Probe, probe_for
+from qiskit_gateway.backends.adapter.queues import probe_for
 from qiskit_gateway.backends.adapter.serial import Errand, on_errand, turns_of
 from qiskit_gateway.backends.adapter.threads import Call, call_in_thread, start_in_thread
 from qiskit_gateway.backends.compilation.cache import Estimate, IsaCache, Prepared
@@ -29,6 +29,7 @@ from qiskit_gateway.backends.interface.adaptation import Adaptation
 from qiskit_gateway.backends.interface.batch import Batch, Program
 from qiskit_gateway.backends.interface.limits import Limits
 from qiskit_gateway.backends.interface.protocol import Handle
+from qiskit_gateway.backends.interface.queue_reading import Probe
 from qiskit_gateway.backends.pricing.rates import FREE, Tariff
 from qiskit_gateway.backends.readout.outcomes import Outcome, read
 

@@ -24,11 +24,9 @@ from anyio.lowlevel import checkpoint
 
 from qiskit_gateway.backends.adapter.threads import call_in_thread
 from qiskit_gateway.backends.failures.redaction import redact
-from qiskit_gateway.backends.interface.queue_reading import QueueReading, amount_of
+from qiskit_gateway.backends.interface.protocol import ProbesQueue, TellsQueue
+from qiskit_gateway.backends.interface.queue_reading import Probe, QueueReading, amount_of
 from qiskit_gateway.backends.registry import profiles
-
-Probe = Callable[[], QueueReading]
-"""Asks for the state of one queue. It blocks, and never raises."""
 
 Note = Callable[[str, QueueReading], None]
 """Told what was read of a member, by its name, in the event loop."""
@@ -91,9 +89,8 @@ class QueueWatch:
         answered is left alone, in its thread, and not asked again before it has. Nothing that a
         probe does ends the watch; a failed reading is noted too, with its ``error``.
 
-        A member's ``queue_probe`` is called in a thread. A member without that attribute, such as
-        a simulated one, is asked by its method ``queue`` in the event loop, where it must not
-        block. A member with neither is not read.
+        What a :class:`ProbesQueue` gives is called in a thread. A :class:`TellsQueue`, such as a
+        simulated member, is asked in the event loop. A member that is neither is not read.
 
         Args:
             members: The members.
@@ -129,16 +126,15 @@ class QueueWatch:
 
 
 def can_be_read(member: Any) -> bool:
-    """Return whether a member has a queue that a watch can read."""
+    """Tell whether a member has a queue that a watch can read."""
     return _reader(member, 1.0) is not None
 
 
 def _reader(member: Any, timeout_seconds: float) -> Callable[[], Awaitable[QueueReading]] | None:
-    if hasattr(member, "queue_probe"):
+    if isinstance(member, ProbesQueue):
         probe = member.queue_probe
         return None if probe is None else _Threaded(probe, timeout_seconds).read
-    queue = getattr(member, "queue", None)
-    return partial(_read_here, queue) if callable(queue) else None
+    return partial(_read_here, member.queue) if isinstance(member, TellsQueue) else None
 
 
 async def _read_here(queue: Callable[[], Any]) -> QueueReading:

@@ -9,32 +9,20 @@ Implementing:
     there, and nothing else. They set no deadlines of their own and do not retry: whoever calls
     them does both, and may cancel them at any await.
 
-    A member may also have ``async find(key) -> Handle | None``: look for the job of a batch by the
-    batch's key, for a submission whose answer was lost. ``None`` says for certain that the
-    provider has no such job; whatever cannot be told is a ``BackendError``. Where that can be known
-    beforehand to be of no use, ``finds`` is false, and submissions have all the time of their deadline.
-
-    And it may have ``async estimate(program) -> Estimate``: tell what a program would be there,
-    its gates, fidelity and time, without sending anything; ``Refused`` where it cannot run. Prices
-    of gates and policies that read the fidelity go by it; without it they know of no gates and of
-    no fidelity but the member's own.
-
-    It may also have ``was_sent(batch) -> bool``: whether a submission that was left unanswered may
-    have reached the provider; without it, any may have.
-
-    It may also have ``async started(handle) -> bool | None``: whether a job has begun to run, so
-    that to cancel it would lose work; ``None`` where the provider does not say.
-
-    And it may have ``costs_nothing``: whether it was said that nothing is paid there; without it, that
-    is what a ``pricing`` of ``Pricing()`` says.
+    What a member can do beside that, it shows by having the methods of a protocol below, in any
+    combination: :class:`CanEstimate`, :class:`CanFind`, :class:`TellsIfItFinds`,
+    :class:`TellsStarted`, :class:`KnowsUnsent`, :class:`TellsQueue`, :class:`ProbesQueue`,
+    :class:`TellsIfFree`. Nothing needs to be declared.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
+from qiskit_gateway.backends.circuits.estimates import Estimate
 from qiskit_gateway.backends.interface.batch import Batch, Program
 from qiskit_gateway.backends.interface.limits import Limits
+from qiskit_gateway.backends.interface.queue_reading import Probe
 from qiskit_gateway.backends.pricing.rates import Tariff
 from qiskit_gateway.backends.readout.outcomes import Outcome
 
@@ -97,3 +85,96 @@ class FleetMember(Protocol):
     async def reattach(self, job_id: str) -> Handle:
         """Find a job again by the provider's id."""
         ...
+
+
+# -- what a member may be able to do besides ---------------------------------------------------
+
+
+@runtime_checkable
+class CanEstimate(Protocol):
+    """A member that tells what a program would be there.
+
+    Prices of gates, and policies that read the fidelity, go by it. Of other members they know no
+    gates, and no fidelity but the member's own.
+    """
+
+    async def estimate(self, program: Program) -> Estimate:
+        """Tell a program's gates, fidelity and time; send nothing.
+
+        Raises:
+            Refused: If it cannot run there.
+        """
+        ...
+
+
+@runtime_checkable
+class CanFind(Protocol):
+    """A member that can be asked for a job whose submission was not answered."""
+
+    async def find(self, key: str) -> Handle | None:
+        """Look for the job of a batch by the batch's key; ``None`` if there is certainly none.
+
+        Raises:
+            BackendError: If that cannot be told.
+        """
+        ...
+
+
+@runtime_checkable
+class TellsIfItFinds(Protocol):
+    """A member that knows beforehand whether ``find`` is of any use.
+
+    Where it is of none, a submission has all the time of its deadline.
+    """
+
+    @property
+    def finds(self) -> bool:
+        """Whether ``find`` can answer."""
+        ...
+
+
+@runtime_checkable
+class TellsStarted(Protocol):
+    """A member that tells whether a job has begun to run, so that to cancel it would lose work."""
+
+    async def started(self, handle: Handle) -> bool | None:
+        """Tell whether a job has begun; ``None`` where the provider does not say."""
+        ...
+
+
+@runtime_checkable
+class KnowsUnsent(Protocol):
+    """A member that can rule out that an unanswered submission reached the provider."""
+
+    def was_sent(self, batch: Batch) -> bool:
+        """Tell whether a submission that was left unanswered may have reached the provider."""
+        ...
+
+
+@runtime_checkable
+class TellsQueue(Protocol):
+    """A member that knows how long its queue is, and tells it at once in the event loop."""
+
+    def queue(self) -> Any:
+        """Tell the wait in seconds, or a ``QueueReading``; ``None`` if it is not known."""
+        ...
+
+
+@runtime_checkable
+class ProbesQueue(Protocol):
+    """A member whose provider is asked how long its queue is, in a thread."""
+
+    @property
+    def queue_probe(self) -> Probe | None:
+        """What to call, which may block; ``None`` where nobody can be asked."""
+        ...
+
+
+@runtime_checkable
+class TellsIfFree(Protocol):
+    """A member of which it was said whether it costs anything.
+
+    Of others, a ``pricing`` of ``Pricing()`` says that they cost nothing.
+    """
+
+    costs_nothing: bool

@@ -1,6 +1,7 @@
 """What is read of a queue."""
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import isfinite
 from numbers import Real
@@ -31,6 +32,10 @@ class QueueReading:
     def known(self) -> bool:
         """Return whether anything was read."""
         return self.wait_seconds is not None or self.pending_jobs is not None
+
+
+Probe = Callable[[], QueueReading]
+"""Asks for the state of one queue. It blocks, and never raises."""
 
 
 def amount_of(value: object) -> float | None:

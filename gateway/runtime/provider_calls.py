@@ -17,7 +17,14 @@ from tenacity import (
 from qiskit_gateway.backends.failures.errors import BackendError
 from qiskit_gateway.backends.failures.translate import Phase, translate
 from qiskit_gateway.backends.interface.batch import Batch
-from qiskit_gateway.backends.interface.protocol import FleetMember, Handle
+from qiskit_gateway.backends.interface.protocol import (
+    CanFind,
+    FleetMember,
+    Handle,
+    KnowsUnsent,
+    TellsIfItFinds,
+    TellsStarted,
+)
 from qiskit_gateway.backends.readout.outcomes import Outcome
 from qiskit_gateway.policies.failure import Failure
 from qiskit_gateway.policies.policy import Policy
@@ -209,12 +216,12 @@ class Calls:
     async def _hand_over(self, batch: Batch, member: FleetMember, seconds: float) -> Handle:
         with anyio.move_on_after(seconds), _Facts("submit"):
             return await member.submit(batch)
-        was_sent = getattr(member, "was_sent", None)
+        unsent = isinstance(member, KnowsUnsent) and not member.was_sent(batch)
         raise OverdueError(
             f"{member.name} did not say within {seconds:g} s whether it took the job",
             transient=True,
             fault="network",
-            submitted=None if was_sent is None or was_sent(batch) else False,
+            submitted=False if unsent else None,
         )
 
     async def _sought(self, batch: Batch, member: FleetMember, deadline: float) -> Handle | None:
@@ -261,9 +268,7 @@ async def _runs(member: FleetMember, handle: Handle, unless: Unless) -> bool:
 
 
 async def _started(member: FleetMember, handle: Handle) -> bool | None:
-    ask = getattr(member, "started", None)
-    started: bool | None = None if ask is None else await ask(handle)
-    return started
+    return await member.started(handle) if isinstance(member, TellsStarted) else None
 
 
 class _Facts:
@@ -301,8 +306,9 @@ def error_of(state: RetryCallState) -> BaseException | None:
 
 def finder_of(member: FleetMember) -> Callable[[str], Awaitable[Handle | None]] | None:
     """Return what to ask a member for a job of ours with, or ``None`` where it cannot be asked."""
-    find = getattr(member, "find", None)
-    return find if getattr(member, "finds", True) else None
+    if isinstance(member, TellsIfItFinds) and not member.finds:
+        return None
+    return member.find if isinstance(member, CanFind) else None
 
 
 def _hung(error: BaseException) -> bool:

@@ -9,7 +9,7 @@ from anyio.abc import TaskGroup
 
 from qiskit_gateway.backends.adapter.queues import QueueWatch, ask, can_be_read
 from qiskit_gateway.backends.fleet import Fleet
-from qiskit_gateway.backends.interface.protocol import FleetMember
+from qiskit_gateway.backends.interface.protocol import FleetMember, ProbesQueue, TellsQueue
 from qiskit_gateway.backends.interface.queue_reading import QueueReading
 from qiskit_gateway.scheduling.members.state import FleetStanding
 
@@ -38,8 +38,8 @@ class Queues:
         for member in self.fleet:
             if not can_be_read(member):
                 continue
-            if not hasattr(member, "queue_probe"):
-                self._read_here(member)
+            if isinstance(member, TellsQueue) and not isinstance(member, ProbesQueue):
+                self._read_here(member.name, member.queue)
             elif self._is_due(self.standing.of(member.name).asked_at):
                 self._asked[member.name] = anyio.Event()
             group.start_soon(self._watch, member)
@@ -60,10 +60,10 @@ class Queues:
     def _is_due(self, since: float) -> bool:
         return anyio.current_time() >= since + self.interval_seconds
 
-    def _read_here(self, member: Any) -> None:
+    def _read_here(self, member: str, queue: Callable[[], Any]) -> None:
         """Ask a member that answers in the event loop, so that the first decision knows of it."""
-        if self._is_due(self.standing.of(member.name).read_at):
-            self._note(member.name, ask(member.queue))
+        if self._is_due(self.standing.of(member).read_at):
+            self._note(member, ask(queue))
 
     async def _watch(self, member: FleetMember) -> None:
         interval = self.interval_seconds

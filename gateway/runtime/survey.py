@@ -15,7 +15,7 @@ from qiskit_gateway.backends.failures.errors import BackendError, Refused
 from qiskit_gateway.backends.failures.translate import translate
 from qiskit_gateway.backends.fleet import Fleet
 from qiskit_gateway.backends.interface.batch import Program
-from qiskit_gateway.backends.interface.protocol import FleetMember
+from qiskit_gateway.backends.interface.protocol import CanEstimate, FleetMember, TellsIfFree
 from qiskit_gateway.backends.pricing.allowance import allowance_of
 from qiskit_gateway.backends.pricing.rates import FREE, Usage, needs_gates, needs_seconds
 from qiskit_gateway.policies.policy import Policy
@@ -30,8 +30,8 @@ Answer = Estimate | BackendError
 
 
 def costs_nothing(member: FleetMember) -> bool:
-    """Return whether it was said that a member costs nothing; not whether no price was said."""
-    return bool(getattr(member, "costs_nothing", member.pricing == FREE))
+    """Tell whether it was said that a member costs nothing; not whether no price was said."""
+    return member.costs_nothing if isinstance(member, TellsIfFree) else member.pricing == FREE
 
 
 def terms_of(member: FleetMember, order: int) -> Terms:
@@ -150,8 +150,7 @@ async def foretell(
         answers: Where the answers go.
         seconds: How long it may take over each. Once it has taken longer it is not asked again.
     """
-    estimate = getattr(member, "estimate", None)
-    if estimate is None:
+    if not isinstance(member, CanEstimate):
         return
     silent: BackendError | None = None
     for program in programs:
@@ -160,7 +159,7 @@ async def foretell(
         if silent is None:
             silent = _silent(member, seconds)
             with anyio.move_on_after(seconds):
-                answers[id(program)] = await _told(estimate(program))
+                answers[id(program)] = await _told(member.estimate(program))
                 silent = None
         if silent is not None:
             answers[id(program)] = silent

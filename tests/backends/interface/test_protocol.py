@@ -1,0 +1,64 @@
+"""What members can do beside the four verbs is told by protocols that nobody has to declare."""
+
+import pytest
+from qiskit.providers.basic_provider import BasicSimulator
+
+from qiskit_gateway.backends import FleetMember, Member, SimulatedMember
+from qiskit_gateway.backends.interface.protocol import (
+    CanEstimate,
+    CanFind,
+    KnowsUnsent,
+    ProbesQueue,
+    TellsIfFree,
+    TellsIfItFinds,
+    TellsQueue,
+    TellsStarted,
+)
+
+
+@pytest.mark.parametrize(
+    ("member", "abilities"),
+    [
+        (
+            Member(BasicSimulator()),
+            {
+                CanEstimate,
+                CanFind,
+                KnowsUnsent,
+                ProbesQueue,
+                TellsIfFree,
+                TellsIfItFinds,
+                TellsStarted,
+            },
+        ),
+        (
+            Member(BasicSimulator(), queue=lambda: 1.0),
+            {
+                CanEstimate,
+                CanFind,
+                KnowsUnsent,
+                ProbesQueue,
+                TellsIfFree,
+                TellsIfItFinds,
+                TellsQueue,
+                TellsStarted,
+            },
+        ),
+        (SimulatedMember("simulated"), {CanEstimate, TellsQueue, TellsStarted}),
+    ],
+    ids=["member", "with a queue", "simulated"],
+)
+def test_members_are_what_they_can_do(member, abilities):
+    """Each ability that a member has shows, and no other."""
+    known = (
+        CanEstimate,
+        CanFind,
+        KnowsUnsent,
+        ProbesQueue,
+        TellsIfFree,
+        TellsIfItFinds,
+        TellsQueue,
+        TellsStarted,
+    )
+    assert isinstance(member, FleetMember)
+    assert {one for one in known if isinstance(member, one)} == abilities
