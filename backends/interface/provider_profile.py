@@ -10,7 +10,7 @@ Implementing:
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, TypeVar
+from typing import Any
 
 from qiskit_gateway.backends.failures.errors import BackendError
 from qiskit_gateway.backends.failures.table import Kind
@@ -19,7 +19,6 @@ from qiskit_gateway.backends.interface.queue_reading import QueueReading
 from qiskit_gateway.backends.pricing.published import Listing
 from qiskit_gateway.backends.registry import profiles_of
 
-T = TypeVar("T")
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 LABEL = "qiskit_gateway"
@@ -105,9 +104,31 @@ class ProviderProfile:
     error_codes: Mapping[str, Kind] = field(default_factory=dict, hash=False)
     tariffs: Mapping[str, Listing] = field(default_factory=dict, hash=False)
 
+    def __post_init__(self) -> None:
+        if not self.name or not isinstance(self.name, str):
+            raise TypeError(f"a profile needs a name, got {self.name!r}")
+        for words in ("packages", "shots_range", "num_qubits", "own_stages"):
+            _require_texts(words, getattr(self, words))
+        rows = {group: kind for group, (kind, _) in self.failures.items()}
+        _require_kind("failures", rows, Kind)
+        _require_kind("error_codes", self.error_codes, Kind)
+        _require_kind("tariffs", self.tariffs, Listing)
+
     def has_module(self, module: str) -> bool:
         """Tell whether a module belongs to the provider's packages."""
         return any(f"{module}.".startswith(f"{package}.") for package in self.packages)
+
+
+def _require_texts(name: str, given: Iterable[str]) -> None:
+    # A text alone is a sequence of texts too, and "iqm" would stand for packages i, q and m.
+    if isinstance(given, str) or not all(isinstance(one, str) and one for one in given):
+        raise TypeError(f"{name} must be a tuple of texts, got {given!r}")
+
+
+def _require_kind(name: str, given: Mapping[str, object], kind: type) -> None:
+    for key, value in given.items():
+        if not isinstance(value, kind):
+            raise TypeError(f"{name}[{key!r}] must be a {kind.__name__}, got {value!r}")
 
 
 # -- for those who write profiles ------------------------------------------------------------

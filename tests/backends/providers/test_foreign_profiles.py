@@ -88,6 +88,12 @@ def test_a_package_brings_a_profile(install):
         ("", "AttributeError"),
         ("PROFILE = {'name': 'acme'}", "is no ProviderProfile"),
         (PROFILE.replace('name="acme"', 'name="ionq"'), "there is a profile 'ionq' already"),
+        (PROFILE.replace('("acme_qiskit",)', '"acme_qiskit"'), "packages must be a tuple of texts"),
+        (PROFILE.replace('(OFFLINE, "AcmeError")', '("offline", "AcmeError")'), "must be a Kind"),
+        (
+            PROFILE.replace("tariffs=list_tariffs", "tariffs=dict(anvil=7) or dict"),
+            "must be a Listing",
+        ),
         (PROFILE.replace("acme:anvil", "ibm:flex"), "there is a tariff 'ibm:flex' already"),
     ],
 )
