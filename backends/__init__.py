@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from qiskit_gateway.backends.interface.adaptation import Adaptation
     from qiskit_gateway.backends.interface.batch import Batch, Entry, Program
     from qiskit_gateway.backends.interface.limits import Limits
+    from qiskit_gateway.backends.interface.observer import Mailbox, Observer
     from qiskit_gateway.backends.interface.protocol import FleetMember, Handle
     from qiskit_gateway.backends.interface.queue_reading import QueueReading
     from qiskit_gateway.backends.pricing.allowance import Allowance
@@ -42,7 +43,9 @@ __all__ = [
     "Handle",
     "Hqc",
     "Limits",
+    "Mailbox",
     "Member",
+    "Observer",
     "Outcome",
     "Pricing",
     "Program",
@@ -70,6 +73,7 @@ _MODULES = {
     "interface.adaptation": ("Adaptation",),
     "interface.batch": ("Batch", "Entry", "Program"),
     "interface.limits": ("Limits",),
+    "interface.observer": ("Mailbox", "Observer"),
     "interface.protocol": ("FleetMember", "Handle"),
     "interface.queue_reading": ("QueueReading",),
     "pricing.allowance": ("Allowance",),

@@ -7,6 +7,7 @@ from typing import TypeVar
 from qiskit.providers import BackendV2
 
 from qiskit_gateway.backends.adapter.backend_member import Member
+from qiskit_gateway.backends.interface.observer import Mailbox, Observer
 from qiskit_gateway.backends.interface.protocol import FleetMember
 from qiskit_gateway.backends.pricing.allowance import Allowance, allowance_of
 
@@ -21,14 +22,21 @@ class Fleet:
 
     Args:
         members: Members, backends (which become members with their defaults), or a mix.
+        observers: Told of every event of the runs over the fleet, each in a thread of its own.
+
+    Attributes:
+        mailboxes: Where the events for the observers are put.
 
     Raises:
-        TypeError: If something is neither.
+        TypeError: If something is neither, or an observer has no ``on_event``.
         ValueError: If there are none, or one object is named twice.
     """
 
     def __init__(
-        self, members: "BackendV2 | FleetMember | Iterable[BackendV2 | FleetMember]"
+        self,
+        members: "BackendV2 | FleetMember | Iterable[BackendV2 | FleetMember]",
+        *,
+        observers: Iterable[Observer] = (),
     ) -> None:
         if isinstance(members, BackendV2 | FleetMember):
             members = [members]
@@ -43,6 +51,7 @@ class Fleet:
         self._members = _named(made)
         _check_shared(self)
         self._kept: dict[type, object] = {}
+        self.mailboxes = tuple(Mailbox(_as_observer(one)) for one in observers)
 
     @classmethod
     def coerce(cls, backends: "Backends") -> "Fleet":
@@ -71,6 +80,15 @@ class Fleet:
     def names(self) -> tuple[str, ...]:
         """Return the names of the members, in order."""
         return tuple(self._members)
+
+    def flush_observers(self, timeout_seconds: float = 10.0) -> bool:
+        """Wait until observers were told all that has happened so far.
+
+        Returns:
+            Whether they were in time.
+        """
+        late = [one for one in self.mailboxes if not one.flush(timeout_seconds)]
+        return not late
 
     def keep(self, kind: type[T]) -> T:
         """Return the fleet's one object of a kind, made at first use.
@@ -105,6 +123,12 @@ def _as_member(given: object) -> FleetMember:
     if isinstance(given, FleetMember):
         return given
     raise TypeError(f"a fleet holds backends and members, got {given!r}")
+
+
+def _as_observer(given: object) -> Observer:
+    if isinstance(given, Observer) and not isinstance(given, type):
+        return given
+    raise TypeError(f"an observer has a method on_event(event), got {given!r}")
 
 
 def _named(members: list[FleetMember]) -> dict[str, FleetMember]:

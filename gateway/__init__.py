@@ -14,8 +14,10 @@ if TYPE_CHECKING:
     from qiskit_gateway.primitives.sampler import RouterSampler, SamplerOptions
     from qiskit_gateway.reporting.progress import MemberProgress, Progress
     from qiskit_gateway.reporting.report import Report
+    from qiskit_gateway.work import run_events
     from qiskit_gateway.work.attempt import Attempt
     from qiskit_gateway.work.remaining import GivenUp
+    from qiskit_gateway.work.run_events import RunEvent, RunObserver
     from qiskit_gateway.work.tasks import Piece
 
 __all__ = [
@@ -40,12 +42,15 @@ __all__ = [
     "RouterJob",
     "RouterSampler",
     "RunError",
+    "RunEvent",
+    "RunObserver",
     "RunRecord",
     "SamplerOptions",
     "SimulatedShard",
     "Simulation",
     "config_schema",
     "load_config",
+    "run_events",
     "simulate",
 ]
 
@@ -63,7 +68,9 @@ _MODULES = {
     "reporting.progress": ("MemberProgress", "Progress"),
     "reporting.report": ("Report",),
     "work.attempt": ("Attempt",),
+    "work": ("run_events",),
     "work.remaining": ("GivenUp",),
+    "work.run_events": ("RunEvent", "RunObserver"),
     "work.tasks": ("Piece",),
 }
 _HOMES = {name: module for module, names in _MODULES.items() for name in names}

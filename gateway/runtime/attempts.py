@@ -6,7 +6,7 @@ which they are wrapped is written once, in :meth:`Attempts.run`.
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import anyio
 from tenacity import AsyncRetrying, RetryCallState
@@ -21,8 +21,8 @@ from qiskit_gateway.journal.run_log import NO_DIARY, Diary
 from qiskit_gateway.policies.failure import Failure
 from qiskit_gateway.policies.policy import Policy
 from qiskit_gateway.policies.retry import Retry
-from qiskit_gateway.runtime import logs
 from qiskit_gateway.runtime.job_wait import Out, TakenBackError, Waiting, may_run
+from qiskit_gateway.runtime.notify import Notifier
 from qiskit_gateway.runtime.provider_calls import Calls, OverdueError, error_of, facts
 from qiskit_gateway.scheduling.events import (
     RecallFailed,
@@ -34,6 +34,7 @@ from qiskit_gateway.scheduling.events import (
     Unless,
 )
 from qiskit_gateway.scheduling.members.allowances import Price
+from qiskit_gateway.work import run_events as happened
 from qiskit_gateway.work.attempt import Attempt
 from qiskit_gateway.work.receipt import Receipt
 from qiskit_gateway.work.tasks import Shard
@@ -62,7 +63,7 @@ class Attempts:
         may_retry: Whether the run has a retry left for a shard, after such a failure.
         draw: Where the jitter of waits comes from: numbers in [0, 1).
         tried: Told of each try that failed and is repeated: shard, facts, reason.
-        log: A bound logger.
+        notifier: Tells observers what happens.
         record: Every attempt, in order.
         diary: Where attempts are written down.
         leaves: Whether the job of a cancelled shard is left with its provider, for another process
@@ -78,7 +79,7 @@ class Attempts:
     may_retry: Callable[[int, Failure], bool]
     draw: Callable[[], float]
     tried: Callable[[int, Failure, str], None]
-    log: Any
+    notifier: Notifier
     began: float
     record: list[Attempt] = field(default_factory=list)
     diary: Diary = NO_DIARY
@@ -150,6 +151,7 @@ class Attempts:
         if out.reply.confirmed:
             # What has come until now counts; only the waiting for it ends here.
             out.scope.cancel()
+            self.notifier.tell(happened.ShardRecalled, shard=shard, member=out.member.name)
             return None
         return RecallFailed(shard=shard, reason=out.reply.reason, failure=out.reply.failure)
 
@@ -170,13 +172,13 @@ class Attempts:
         error = error_of(state)
         assert isinstance(error, BackendError)  # noqa: S101  Nothing else is tried again.
         self.tried(shard.index, facts(error), str(error))
-        self.log.debug(
-            logs.SHARD_RETRIED,
+        self.notifier.tell(
+            happened.ShardRetried,
             shard=shard.index,
-            backend=member.name,
+            member=member.name,
             attempt=state.attempt_number,
-            wait_seconds=round(state.upcoming_sleep, 3),
-            error=str(error),
+            wait_seconds=state.upcoming_sleep,
+            reason=str(error),
         )
 
     async def _try(self, shard: Shard, member: FleetMember) -> ShardFinished:
@@ -227,10 +229,10 @@ class Attempts:
         attempt.job_id = redact_name(str(handle.job_id))
         attempt.accepted_seconds = self._now()
         self._note_down(self.diary.accepted, attempt)
-        self.log.debug(
-            logs.SHARD_SUBMITTED,
+        self.notifier.tell(
+            happened.ShardAccepted,
             shard=attempt.shard,
-            backend=attempt.member,
+            member=attempt.member,
             circuits=attempt.circuits,
             shots=attempt.shots,
             provider_job_id=attempt.job_id,
@@ -293,6 +295,17 @@ class Attempts:
             free_units=price.free_units,
         )
         self.record.append(attempt)
+        place = {"shard": shard.index, "member": member}
+        self.notifier.tell(
+            happened.MoneyReserved, **place, usd=price.usd, free_units=price.free_units
+        )
+        self.notifier.tell(
+            happened.ShardSubmitted,
+            **place,
+            attempt=number,
+            circuits=shard.circuits,
+            shots=shard.shots,
+        )
         return attempt
 
     def _end(
@@ -303,6 +316,13 @@ class Attempts:
         if not paid:
             attempt.price_usd = attempt.free_units = 0.0
         attempt.finished_seconds = self._now()
+        self.notifier.tell(
+            happened.MoneySettled,
+            shard=attempt.shard,
+            member=attempt.member,
+            usd=attempt.price_usd,
+            free_units=attempt.free_units,
+        )
         if outcome not in {"done", "short"} and noted:
             self._note_down(self.diary.ended, attempt)
 
@@ -311,7 +331,7 @@ class Attempts:
         try:
             write(attempt)
         except JournalError as error:
-            self.log.warning(logs.JOURNAL_FAILED, error=str(error))
+            self.notifier.tell(happened.JournalFailed, reason=str(error))
 
     def is_off(self, shard: int) -> bool:
         """Return whether it is certain that a cancelled shard does not run."""

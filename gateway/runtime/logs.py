@@ -13,6 +13,9 @@ longer to import than this package.
 import logging
 from typing import Any
 
+from qiskit_gateway.work import run_events as happened
+from qiskit_gateway.work.run_events import RunEvent
+
 PLAN_MADE = "gateway.plan_made"
 SHARD_SUBMITTED = "gateway.shard_submitted"
 SHARD_RETRIED = "gateway.shard_retried"
@@ -55,3 +58,61 @@ def logger_for(job_id: str) -> Any:
         wrapper_class=structlog.stdlib.BoundLogger,
         job_id=job_id,
     )
+
+
+def write_event(log: Any, event: RunEvent) -> None:
+    """Write an event of a run to its log; those that are for other observers alone are not."""
+    if type(event) not in _LOGGED:
+        return
+    level, name, fields = _LOGGED[type(event)]
+    if isinstance(event, happened.RecallFailed) and event.answered:
+        level = "debug"
+    if isinstance(event, happened.ShotsDropped) and event.quiet:
+        level = "debug"
+    facts = {label: _rounded(getattr(event, fact)) for fact, label in fields.items()}
+    getattr(log, level)(name, **facts)
+
+
+def _rounded(value: Any) -> Any:
+    """Round seconds and USD: nobody reads the twelfth digit."""
+    return round(value, 6) if isinstance(value, float) else value
+
+
+_SHARD = {"shard": "shard", "member": "backend"}
+_REASON = {"reason": "error"}
+# For each logged event: its level, its name, and its facts with the fields they are logged as.
+_LOGGED: dict[type[RunEvent], tuple[str, str, dict[str, str]]] = {
+    happened.RunPlanned: (
+        "debug",
+        PLAN_MADE,
+        {name: name for name in ("circuits", "shots", "members", "settled")},
+    ),
+    happened.ShardAccepted: (
+        "debug",
+        SHARD_SUBMITTED,
+        _SHARD | {name: name for name in ("circuits", "shots", "provider_job_id")},
+    ),
+    happened.ShardRetried: (
+        "debug",
+        SHARD_RETRIED,
+        _SHARD | {"attempt": "attempt", "wait_seconds": "wait_seconds"} | _REASON,
+    ),
+    happened.ShardFinished: ("debug", SHARD_FINISHED, _SHARD),
+    happened.ShardFailed: ("warning", SHARD_FAILED, _SHARD | _REASON),
+    happened.ShardRefused: ("debug", SHARD_REFUSED, _SHARD | _REASON),
+    happened.RecallFailed: ("warning", RECALL_FAILED, {"shard": "shard"} | _REASON),
+    happened.MemberEjected: (
+        "warning",
+        MEMBER_EJECTED,
+        {"member": "backend", "wait_seconds": "wait_seconds"} | _REASON,
+    ),
+    happened.MemberRecovered: ("warning", MEMBER_RECOVERED, {"member": "backend"}),
+    happened.FleetDown: ("warning", FLEET_DOWN, _REASON),
+    happened.JournalFailed: ("warning", JOURNAL_FAILED, _REASON),
+    happened.ShotsDropped: ("warning", SHOTS_DROPPED, {"shots": "shots"} | _REASON),
+    happened.RunFinished: (
+        "info",
+        JOB_FINISHED,
+        {name: name for name in ("seconds", "attempts", "members", "price_usd", "given_up")},
+    ),
+}

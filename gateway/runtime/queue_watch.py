@@ -11,7 +11,9 @@ from qiskit_gateway.backends.adapter.queues import QueueWatch, ask, can_be_read
 from qiskit_gateway.backends.fleet import Fleet
 from qiskit_gateway.backends.interface.protocol import FleetMember, ProbesQueue, TellsQueue
 from qiskit_gateway.backends.interface.queue_reading import QueueReading
+from qiskit_gateway.runtime.notify import Notifier
 from qiskit_gateway.scheduling.members.state import FleetStanding
+from qiskit_gateway.work import run_events as happened
 
 # When a job that waits in a queue is first looked at, and how much longer it may wait unseen.
 _FIRST_LOOK_SECONDS = 1.0
@@ -26,11 +28,13 @@ class Queues:
         fleet: Whose.
         standing: Where the readings are noted, for all runs over the fleet.
         interval_seconds: How old a reading may be.
+        notifier: Tells observers of readings.
     """
 
     fleet: Fleet
     standing: FleetStanding
     interval_seconds: float
+    notifier: Notifier
     _asked: dict[str, anyio.Event] = field(default_factory=dict)
 
     def watch(self, group: TaskGroup) -> None:
@@ -73,6 +77,13 @@ class Queues:
     def _note(self, member: str, reading: QueueReading) -> None:
         now = anyio.current_time()
         self.standing.of(member).note_queue(reading.wait_seconds, reading.pending_jobs, now)
+        if reading.wait_seconds is not None or reading.pending_jobs is not None:
+            self.notifier.tell(
+                happened.QueueRead,
+                member=member,
+                wait_seconds=reading.wait_seconds,
+                pending_jobs=reading.pending_jobs,
+            )
         if member in self._asked:
             self._asked[member].set()
 

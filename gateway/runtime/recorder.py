@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import anyio
 
@@ -10,7 +9,8 @@ from qiskit_gateway.backends.adapter.threads import call_in_thread
 from qiskit_gateway.backends.readout.outcomes import Outcome
 from qiskit_gateway.errors import JournalError
 from qiskit_gateway.journal.run_log import Diary
-from qiskit_gateway.runtime import logs
+from qiskit_gateway.runtime.notify import Notifier
+from qiskit_gateway.work import run_events as happened
 from qiskit_gateway.work.attempt import Attempt
 from qiskit_gateway.work.receipt import Receipt
 from qiskit_gateway.work.tasks import Shard
@@ -26,14 +26,14 @@ class Writer:
         diary: Where the run is written down.
         merge: Write outcomes of a shard into the results.
         seconds: How long ago the run began.
-        log: A bound logger.
+        notifier: Tells observers what happens.
         inline_shots: Shards of so many shots are written in the event loop, larger ones in a thread.
     """
 
     diary: Diary
     merge: Callable[[Shard, Sequence[Outcome]], Receipt]
     seconds: Callable[[], float]
-    log: Any
+    notifier: Notifier
     inline_shots: float
 
     async def write(self, shard: Shard, attempt: Attempt, outcomes: Sequence[Outcome]) -> Receipt:
@@ -56,7 +56,7 @@ class Writer:
             if self.diary.wants_tidying:
                 self.diary.tidy()
         except JournalError as error:
-            self.log.warning(logs.JOURNAL_FAILED, error=str(error))
+            self.notifier.tell(happened.JournalFailed, reason=str(error))
         return self.merge(shard, outcomes)
 
     async def beat(self) -> None:
@@ -70,4 +70,4 @@ class Writer:
         try:
             self.diary.closed(state)
         except JournalError as error:
-            self.log.warning(logs.JOURNAL_FAILED, error=str(error))
+            self.notifier.tell(happened.JournalFailed, reason=str(error))

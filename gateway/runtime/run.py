@@ -22,8 +22,9 @@ from qiskit_gateway.journal.run_log import NO_DIARY, Diary
 from qiskit_gateway.policies.failure import Failure
 from qiskit_gateway.policies.policy import Policy
 from qiskit_gateway.reporting.progress import Progress, progress_of
-from qiskit_gateway.runtime import logs
 from qiskit_gateway.runtime.attempts import Attempts
+from qiskit_gateway.runtime.logs import logger_for
+from qiskit_gateway.runtime.notify import Notifier
 from qiskit_gateway.runtime.queue_watch import Queues, watch_job
 from qiskit_gateway.runtime.recorder import Writer
 from qiskit_gateway.runtime.survey import surveyed, terms_of
@@ -53,6 +54,7 @@ from qiskit_gateway.scheduling.events import (
 )
 from qiskit_gateway.scheduling.members.state import FleetStanding
 from qiskit_gateway.scheduling.scheduler import Scheduler
+from qiskit_gateway.work import run_events as happened
 from qiskit_gateway.work.attempt import Attempt
 from qiskit_gateway.work.tasks import Shard
 from qiskit_gateway.work.workload import Work
@@ -98,12 +100,20 @@ class Run:
         self._fleet = fleet
         self._policy = policy
         self._standing = fleet.keep(FleetStanding)
+        self._notifier = Notifier(
+            job_id=job_id,
+            seconds=lambda: anyio.current_time() - self._began,
+            log=logger_for(job_id) if log is None else log,
+            mailboxes=fleet.mailboxes,
+        )
         self._queues = Queues(
-            fleet=fleet, standing=self._standing, interval_seconds=policy.queue_seconds
+            fleet=fleet,
+            standing=self._standing,
+            interval_seconds=policy.queue_seconds,
+            notifier=self._notifier,
         )
         self._scheduler: Scheduler | None = None
         self._surveying: anyio.CancelScope | None = None
-        self._log = logs.logger_for(job_id) if log is None else log
         self._stop_reason = ""
         self._draw = draw
         self._clock = clock
@@ -114,7 +124,7 @@ class Run:
             diary=diary,
             merge=work.write,
             seconds=lambda: anyio.current_time() - self._began,
-            log=self._log,
+            notifier=self._notifier,
             inline_shots=inline_shots,
         )
         self._shots_done: dict[str, list[int]] = {
@@ -163,8 +173,8 @@ class Run:
 
     def _start(self, entered: float) -> None:
         """Plan, and begin."""
-        self._log.debug(
-            logs.PLAN_MADE,
+        self._notifier.tell(
+            happened.RunPlanned,
             circuits=sum(task.rows for task in self.work.tasks),
             shots=sum(task.rows * task.shots for task in self.work.tasks),
             members=len(self._fleet),
@@ -226,7 +236,7 @@ class Run:
                 case WakeAt():
                     self._set_alarm(instruction.seconds)
                 case MemberEjected() | MemberRecovered() | FleetDown():
-                    self._log_health(instruction)
+                    self._tell_health(instruction)
                 case Done():
                     self.ended = instruction
                     self._over.set()
@@ -235,26 +245,33 @@ class Run:
         # Made here, so that a cancellation finds it before the task has begun.
         self._scopes[instruction.shard.index] = anyio.CancelScope()
         carry = self._fly if isinstance(instruction, Submit) else self._fetch
+        if isinstance(instruction, Submit) and instruction.moved_from:
+            self._notifier.tell(
+                happened.ShardMoved,
+                shard=instruction.shard.index,
+                member=instruction.member,
+                from_members=instruction.moved_from,
+            )
         self._group.start_soon(carry, instruction.shard, instruction.member)
 
     def _look_after(self, instruction: Recall | Watch) -> None:
         if isinstance(instruction, Recall):
             self._group.start_soon(self._recall, instruction)
         else:
-            self._group.start_soon(self._watch, instruction.shard)
+            self._group.start_soon(self._watch, instruction.shard, instruction.member)
 
-    def _log_health(self, change: MemberEjected | MemberRecovered | FleetDown) -> None:
+    def _tell_health(self, change: MemberEjected | MemberRecovered | FleetDown) -> None:
         if isinstance(change, FleetDown):
-            self._log.warning(logs.FLEET_DOWN, error=change.reason)
+            self._notifier.tell(happened.FleetDown, reason=change.reason)
             return
         if isinstance(change, MemberRecovered):
-            self._log.warning(logs.MEMBER_RECOVERED, backend=change.member)
+            self._notifier.tell(happened.MemberRecovered, member=change.member)
             return
-        self._log.warning(
-            logs.MEMBER_EJECTED,
-            backend=change.member,
-            wait_seconds=round(change.until - anyio.current_time(), 1),
-            error=change.reason,
+        self._notifier.tell(
+            happened.MemberEjected,
+            member=change.member,
+            wait_seconds=change.until - anyio.current_time(),
+            reason=change.reason,
         )
 
     def _set_alarm(self, seconds: float) -> None:
@@ -282,14 +299,21 @@ class Run:
         failed = await self._attempts.recall(recall.shard, recall.unless)
         if failed is None:
             return
-        log = self._log.debug if failed.failure is None else self._log.warning
-        log(logs.RECALL_FAILED, shard=failed.shard, error=failed.reason)
+        self._notifier.tell(
+            happened.RecallFailed,
+            shard=failed.shard,
+            member=recall.member,
+            answered=failed.failure is None,
+            reason=failed.reason,
+        )
         self._feed(failed)
 
-    async def _watch(self, shard: int) -> None:
+    async def _watch(self, shard: int, member: str) -> None:
         """Tell what a provider says of a shard in its queue, until it begins to run it."""
 
         def told(started: bool) -> None:  # noqa: FBT001  It is an answer.
+            if started:
+                self._notifier.tell(happened.ShardStarted, shard=shard, member=member)
             self._feed(ShardStarted(shard=shard) if started else ShardQueued(shard=shard))
 
         await watch_job(
@@ -343,7 +367,7 @@ class Run:
             claim=scheduler.claim,
             draw=self._draw,
             tried=self._tried,
-            log=self._log,
+            notifier=self._notifier,
             record=self.record,
             diary=self._diary,
             leaves=self._leaves,
@@ -364,28 +388,35 @@ class Run:
                 done = self._shots_done.setdefault(name, [0, 0])
                 done[0] += shard.circuits - sum(piece.rows for piece in failed)
                 done[1] += shard.circuit_shots - sum(piece.circuit_shots for piece in lost)
-                self._log.debug(logs.SHARD_FINISHED, shard=shard.index, backend=name)
+                self._notifier.tell(
+                    happened.ShardFinished,
+                    shard=shard.index,
+                    member=name,
+                    circuits=shard.circuits - sum(piece.rows for piece in failed),
+                    circuit_shots=shard.circuit_shots - sum(piece.circuit_shots for piece in lost),
+                )
             case ShardFailed() | ShardLost():
-                self._log.warning(
-                    logs.SHARD_FAILED, shard=shard.index, backend=name, error=event.reason
+                self._notifier.tell(
+                    happened.ShardFailed, shard=shard.index, member=name, reason=event.reason
                 )
             case ShardRefused():
                 reasons = "; ".join(dict.fromkeys(event.reasons.values()))
-                self._log.debug(logs.SHARD_REFUSED, shard=shard.index, backend=name, error=reasons)
+                self._notifier.tell(
+                    happened.ShardRefused, shard=shard.index, member=name, reason=reasons
+                )
 
     def _summarise(self, ended: Done) -> None:
         shots: Counter[str] = Counter()
         for given_up in ended.given_up:
             shots[given_up.why] += given_up.piece.circuit_shots
         # What the user has cancelled, or is told by an error at once, is not worth a warning.
-        log = self._log.warning if ended.sent and not self._stop_reason else self._log.debug
-        for error, lost in shots.items():
-            log(logs.SHOTS_DROPPED, shots=lost, error=error)
-        self._log.info(
-            logs.JOB_FINISHED,
-            seconds=round(self.seconds, 3),
+        quiet = not ended.sent or bool(self._stop_reason)
+        for reason, lost in shots.items():
+            self._notifier.tell(happened.ShotsDropped, shots=lost, reason=reason, quiet=quiet)
+        self._notifier.tell(
+            happened.RunFinished,
             attempts=len(self.record),
             members=len({attempt.member for attempt in self.record}),
-            price_usd=round(sum(attempt.price_usd for attempt in self.record), 6),
+            price_usd=sum(attempt.price_usd for attempt in self.record),
             given_up=len(ended.given_up),
         )

@@ -140,11 +140,19 @@ Event = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Submit:
-    """Submit a shard to a member, which is expected to cost so much."""
+    """Submit a shard to a member.
+
+    Attributes:
+        shard: The shard.
+        member: Where.
+        price_usd: What it is expected to cost.
+        moved_from: The members that failed at some of it, or gave it back.
+    """
 
     shard: Shard
     member: str
     price_usd: float = 0.0
+    moved_from: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,11 +179,13 @@ class Recall:
 
     Attributes:
         shard: Its number.
+        member: Where.
         unless: When not to ask: if the provider says that it runs the job (``"running"``), if it
             does not say that it does not (``"perhaps running"``), or ``"never"``.
     """
 
     shard: int
+    member: str
     unless: Unless
 
 
@@ -184,6 +194,7 @@ class Watch:
     """Ask a provider from time to time if it runs a shard, and tell what it says."""
 
     shard: int
+    member: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -263,7 +263,7 @@ class Scheduler:
             else:
                 yield sent
                 if learns_wait(state, sent, now):
-                    yield Watch(shard=sent.shard.index)
+                    yield Watch(shard=sent.shard.index, member=member)
             if state.stopped:
                 break
         return moved
@@ -276,8 +276,9 @@ class Scheduler:
         for decision in decisions:
             match decision:
                 case AskBack():
-                    state.flights[decision.shard].ask_back(decision.reason)
-                    yield Recall(shard=decision.shard, unless=decision.unless)
+                    flight = state.flights[decision.shard]
+                    flight.ask_back(decision.reason)
+                    yield Recall(shard=decision.shard, member=flight.member, unless=decision.unless)
                 case Hedge():
                     sent = submit_duplicate(state, decision.shard, decision.member, now)
                     if isinstance(sent, Submit):

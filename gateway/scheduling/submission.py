@@ -47,7 +47,9 @@ def submit(state: RunState, member: str, group: Group, now: float) -> Submit | V
     state.first_tries += 1
     assigned = state.planner.assigned
     assigned[member] = assigned.get(member, 0.0) + shard.circuit_shots
-    return Submit(shard=shard, member=member, price_usd=price.usd)
+    return Submit(
+        shard=shard, member=member, price_usd=price.usd, moved_from=_moved_from(state, group)
+    )
 
 
 def submit_duplicate(state: RunState, shard: int, member: str, now: float) -> Submit | Verdict:
@@ -91,6 +93,14 @@ def learns_wait(state: RunState, sent: Submit, now: float) -> bool:
         return False
     known.watched_at = now
     return True
+
+
+def _moved_from(state: RunState, group: Group) -> tuple[str, ...]:
+    """List the members that work comes from, leaving out those that could never take it."""
+    if not group.barred.tried and not group.barred.never:
+        return ()
+    refused = frozenset[str]().union(*(state.tasks[one.task].refusals for one in group.pieces))
+    return tuple(sorted((group.barred.never | group.barred.tried) - refused))
 
 
 def _compiled(state: RunState, shard: Shard, member: str) -> Compiled | None:

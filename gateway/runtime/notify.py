@@ -1,0 +1,38 @@
+"""Telling observers what happens in a run: the log first, then those of the fleet."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from qiskit_gateway.backends.interface.observer import Mailbox
+from qiskit_gateway.runtime.logs import write_event
+from qiskit_gateway.work.run_events import RunEvent
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notifier:
+    """Tells the observers of one run.
+
+    Attributes:
+        job_id: The run.
+        seconds: Tells how long ago it began.
+        log: A bound structlog logger.
+        mailboxes: Those of the fleet's observers.
+    """
+
+    job_id: str
+    seconds: Callable[[], float]
+    log: Any
+    mailboxes: Sequence[Mailbox] = ()
+
+    def tell(self, kind: type[RunEvent], **facts: Any) -> None:
+        """Tell that something happened.
+
+        Args:
+            kind: What.
+            facts: The attributes of such an event, but for those that all events have.
+        """
+        event = kind(job_id=self.job_id, seconds=self.seconds(), **facts)
+        write_event(self.log, event)
+        for mailbox in self.mailboxes:
+            mailbox.post(event)

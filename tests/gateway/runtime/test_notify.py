@@ -1,0 +1,211 @@
+"""Observers are told all that happens in a run, in order, and never hold it up."""
+
+import copy
+import logging
+import pickle
+import threading
+
+import pytest
+from qiskit import QuantumCircuit
+from qiskit.providers.basic_provider import BasicSimulator
+
+from qiskit_gateway import RouterSampler, run_events
+from qiskit_gateway.backends import Fleet, Limits, Mailbox, Member, Pricing, SimulatedMember
+from qiskit_gateway.backends.scripted import Fails, ProviderHTTPError, ScriptedBackend
+from qiskit_gateway.policies import BreakerPolicy, Policy, RetryPolicy
+
+ONE = Limits(max_circuits=1, max_in_flight=1)
+
+
+class Recorder:
+    """Keeps what it is told."""
+
+    def __init__(self):
+        self.events = []
+
+    def on_event(self, event):
+        self.events.append(event)
+
+    def of(self, kind):
+        return [event for event in self.events if isinstance(event, kind)]
+
+
+def circuit():
+    made = QuantumCircuit(1)
+    made.x(0)
+    made.measure_all()
+    return made
+
+
+def run(members, recorder, *, circuits=3, policy=None, observers=()):
+    """Run circuits over members, and wait until observers were told."""
+    fleet = Fleet(members, observers=[recorder, *observers])
+    job = RouterSampler(fleet, policy=policy).run([circuit()] * circuits, shots=10)
+    job.result(timeout=60)
+    assert fleet.mailboxes[0].flush(10)
+    return job
+
+
+def test_a_run_is_told_from_plan_to_end():
+    """Each job is paid for, submitted, accepted, finished and settled, in this order."""
+    recorder = Recorder()
+    member = Member(BasicSimulator(), name="a", limits=ONE, pricing=Pricing(per_job=0.5))
+
+    job = run([member], recorder)
+
+    assert {event.job_id for event in recorder.events} == {job.job_id()}
+    assert [event.seconds for event in recorder.events] == sorted(
+        event.seconds for event in recorder.events
+    )
+    assert recorder.events[0] == run_events.RunPlanned(
+        job_id=job.job_id(),
+        seconds=recorder.events[0].seconds,
+        circuits=3,
+        shots=30,
+        members=1,
+        settled=False,
+    )
+    for shard in range(3):
+        kinds = [type(e) for e in recorder.of(run_events.ShardEvent) if e.shard == shard]
+        assert kinds == [
+            run_events.MoneyReserved,
+            run_events.ShardSubmitted,
+            run_events.ShardAccepted,
+            run_events.MoneySettled,
+            run_events.ShardFinished,
+        ]
+    assert sum(event.usd for event in recorder.of(run_events.MoneySettled)) == pytest.approx(1.5)
+    assert sum(event.circuit_shots for event in recorder.of(run_events.ShardFinished)) == 30
+    (end,) = recorder.of(run_events.RunFinished)
+    assert (end.attempts, end.members, end.given_up) == (3, 1, 0)
+    assert end.price_usd == pytest.approx(1.5)
+    assert recorder.events[-1] is end
+
+
+def test_failures_moves_and_ejections_are_told():
+    """A member that fails is retried, ejected, and its work told to move, with the reasons."""
+    recorder = Recorder()
+    broken = ScriptedBackend(BasicSimulator(), then=Fails(ProviderHTTPError(503, "down")))
+    members = [Member(broken, name="broken", limits=ONE), Member(BasicSimulator(), name="well")]
+    policy = Policy(
+        retry=RetryPolicy(max_attempts=2, wait_initial_seconds=0.01),
+        breaker=BreakerPolicy(failures=2),
+    )
+
+    run(members, recorder, circuits=2, policy=policy)
+
+    assert {event.member for event in recorder.of(run_events.ShardFailed)} == {"broken"}
+    assert all("503" in event.reason for event in recorder.of(run_events.ShardFailed))
+    (retried, *_) = recorder.of(run_events.ShardRetried)
+    assert (retried.member, retried.attempt) == ("broken", 1)
+    (ejected, *_) = recorder.of(run_events.MemberEjected)
+    assert ejected.member == "broken"
+    assert ejected.wait_seconds > 0
+    assert {(event.member, event.from_members) for event in recorder.of(run_events.ShardMoved)} == {
+        ("well", ("broken",))
+    }
+
+
+def test_queues_that_are_read_are_told():
+    """A reading of a queue is an event of the run that asked for it."""
+    recorder = Recorder()
+    run([SimulatedMember("a", queue_seconds=0.01)], recorder, circuits=1)
+
+    (read, *_) = recorder.of(run_events.QueueRead)
+    assert (read.member, read.wait_seconds) == ("a", 0.01)
+
+
+class Broken:
+    """Raises whatever it is told."""
+
+    def __init__(self, error):
+        self.error, self.told = error, 0
+
+    def __repr__(self):
+        return "Broken()"
+
+    def on_event(self, event):
+        self.told += 1
+        raise self.error
+
+
+@pytest.mark.parametrize("error", [ValueError("no"), SystemExit(3), KeyboardInterrupt()])
+def test_an_observer_that_raises_is_reported_once_and_goes_on_being_told(error, caplog):
+    """Whatever it raises, runs and other observers do not notice."""
+    recorder, broken = Recorder(), Broken(error)
+    with caplog.at_level(logging.WARNING, logger="qiskit_gateway"):
+        fleet = Fleet([BasicSimulator()], observers=[broken, recorder])
+        RouterSampler(fleet).run([circuit()], shots=10).result(timeout=60)
+        assert fleet.flush_observers()
+
+    assert broken.told == len(recorder.events) > 1
+    assert sum("observer Broken() raised" in message for message in caplog.messages) == 1
+
+
+def test_an_observer_that_hangs_holds_up_nobody():
+    """The run ends, others are told, and the observer gets all once it goes on."""
+    recorder, goes_on = Recorder(), threading.Event()
+
+    class Hangs(Recorder):
+        def on_event(self, event):
+            goes_on.wait(60)
+            super().on_event(event)
+
+    slow = Hangs()
+    run([BasicSimulator()], recorder, observers=[slow])
+    assert slow.events == []
+    goes_on.set()
+
+
+def test_what_is_too_much_for_a_slow_observer_is_dropped_and_said(caplog):
+    """The oldest events are kept, in order, and the rest counted."""
+    recorder, goes_on = Recorder(), threading.Event()
+
+    class Slow(Recorder):
+        def on_event(self, event):
+            goes_on.wait(60)
+            super().on_event(event)
+
+    slow = Slow()
+    mailbox = Mailbox(slow, size=3)
+    with caplog.at_level(logging.WARNING, logger="qiskit_gateway"):
+        for number in range(10):
+            mailbox.post(number)
+    goes_on.set()
+
+    assert mailbox.flush(10)
+    assert slow.events == list(range(len(slow.events)))
+    assert len(slow.events) + mailbox.dropped == 10
+    assert mailbox.dropped >= 6
+    assert any("is slow: 1 events dropped" in message for message in caplog.messages)
+    assert recorder.events == []
+
+
+@pytest.mark.parametrize("again", [copy.deepcopy, lambda box: pickle.loads(pickle.dumps(box))])  # noqa: S301
+def test_a_copy_of_a_mailbox_works_by_itself(again):
+    """A fleet that is sent to another process tells the observer's copy there."""
+    mailbox = Mailbox(Recorder())
+    mailbox.post(1)
+    other = again(mailbox)
+    other.post(2)
+
+    assert mailbox.flush(10)
+    assert other.flush(10)
+    assert (mailbox.observer.events, other.observer.events[-1:]) == ([1], [2])
+
+
+@pytest.mark.parametrize("given", [5, object(), Recorder])
+def test_what_is_no_observer_is_told(given):
+    """An object without ``on_event``, or the class in place of an instance, is refused at once."""
+    with pytest.raises(TypeError, match="on_event"):
+        Fleet([BasicSimulator()], observers=[given])
+
+
+def test_quotes_tell_nobody():
+    """What is only tried out is no event."""
+    recorder = Recorder()
+    fleet = Fleet([SimulatedMember("a")], observers=[recorder])
+    RouterSampler(fleet).quote([circuit()])
+
+    assert fleet.flush_observers()
+    assert recorder.events == []
