@@ -141,8 +141,11 @@ def test_a_run_does_what_was_quoted(data):
     pubs = [sweep(data.draw(st.integers(1, 12))) for _ in range(data.draw(st.integers(1, 3)))]
     seed = data.draw(st.sampled_from([None, 7]))
     options = {"seed_simulator": seed, "default_shots": 100}
-    sampler = RouterSampler(Fleet(members), policy=policy, options=options)
+    does_what_was_quoted(RouterSampler(Fleet(members), policy=policy, options=options), pubs)
 
+
+def does_what_was_quoted(sampler, pubs):
+    """Compare a quote with a run that follows it."""
     quote = sampler.quote(pubs)
     run = run_virtually(sampler, pubs)
 
@@ -153,6 +156,19 @@ def test_a_run_does_what_was_quoted(data):
     # In which order jobs that are cancelled together end is the loop's affair.
     left = sorted(one.piece for one in quote.not_done)
     assert left == sorted(one.piece for one in run.ended.given_up)
+
+
+def test_a_run_does_what_was_quoted_where_jobs_end_together():
+    """Jobs of three members that end at one time are heard of in the same order in both."""
+    members = [
+        SimulatedMember("a", job_seconds=0.5, circuit_seconds=0.5),
+        SimulatedMember("b", limits=Limits(max_shots=50, max_in_flight=1), job_seconds=3.0),
+        SimulatedMember("c", circuit_seconds=0.5),
+    ]
+    sampler = RouterSampler(
+        Fleet(members), policy=round_robin(spread="rows"), options={"default_shots": 100}
+    )
+    does_what_was_quoted(sampler, [sweep(5), sweep(9), sweep(5)])
 
 
 @pytest.mark.parametrize("policy", [cheapest(), failover(), round_robin(), weighted({"b": 3})])
