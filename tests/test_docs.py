@@ -34,7 +34,7 @@ def test_python_blocks_run(page):
 
 @pytest.mark.parametrize(
     "page",
-    [*PAGES, ROOT / "ARCHITECTURE.md", ROOT / "CHANGELOG.md"],
+    [*PAGES, *(ROOT / f"{name}.md" for name in ("ARCHITECTURE", "CHANGELOG", "CONTRIBUTING"))],
     ids=lambda page: str(page.relative_to(ROOT)),
 )
 def test_links_lead_somewhere(page):
