@@ -53,6 +53,15 @@ def profiles_of(backend: Any) -> "tuple[ProviderProfile, ...]":
         return _of_class[kind]
 
 
+def profiles_around(backend: Any) -> "tuple[ProviderProfile, ...]":
+    """Find the profiles whose names of attributes may tell of a backend.
+
+    Those of its provider; where nobody knows that, all, since a wrapper has the attributes of what
+    it wraps. So no profile has a say in the backends of somebody else.
+    """
+    return profiles_of(backend) or profiles()
+
+
 def forget() -> None:
     """Look for profiles anew at the next use, after a package was installed."""
     with _LOCK:

@@ -26,7 +26,7 @@ from qiskit_gateway.backends.adapter.threads import call_in_thread
 from qiskit_gateway.backends.failures.redaction import redact
 from qiskit_gateway.backends.interface.protocol import ProbesQueue, TellsQueue
 from qiskit_gateway.backends.interface.queue_reading import Probe, QueueReading, amount_of
-from qiskit_gateway.backends.registry import profiles
+from qiskit_gateway.backends.registry import profiles_around
 
 Note = Callable[[str, QueueReading], None]
 """Told what was read of a member, by its name, in the event loop."""
@@ -45,7 +45,7 @@ def probe_for(backend: object, queue: Callable[[], Any] | None = None) -> Probe 
     """
     if queue is not None:
         return partial(ask, queue)
-    for kind in (profile.queue for profile in profiles()):
+    for kind in (profile.queue for profile in profiles_around(backend)):
         if kind is not None and _has(backend, *kind.names):
             return partial(ask, partial(kind.read, backend)) if kind.exists(backend) else None
     return partial(ask, partial(_read_status, backend)) if _has(backend, "status") else None

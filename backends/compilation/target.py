@@ -12,7 +12,7 @@ from qiskit_gateway.backends.failures.errors import Refused
 from qiskit_gateway.backends.failures.translate import text_of
 from qiskit_gateway.backends.interface.limits import discover_width
 from qiskit_gateway.backends.interface.provider_profile import adaptation_for, bound_gates
-from qiskit_gateway.backends.registry import profiles
+from qiskit_gateway.backends.registry import profiles_around
 
 Letter = Literal["X", "Y"]
 
@@ -46,7 +46,9 @@ class Site:
         # With stages of its own a backend may refuse what its target supports, and compiled
         # circuits may be good for nothing but what was compiled.
         self.target_is_enough = not any(
-            hasattr(backend, stage) for profile in profiles() for stage in profile.own_stages
+            hasattr(backend, stage)
+            for profile in profiles_around(backend)
+            for stage in profile.own_stages
         )
         self.bound_gates = bound_gates(backend)
         self._backend = backend
@@ -158,7 +160,7 @@ def complete_target(backend: Any, without: frozenset[str]) -> Target | None:
 
 
 def _own_target(backend: Any) -> Target | None:
-    for name in (profile.target for profile in profiles() if profile.target):
+    for name in (profile.target for profile in profiles_around(backend) if profile.target):
         try:
             found: Target = getattr(backend, name)
         except (AttributeError, ValueError):

@@ -10,7 +10,7 @@ from functools import partial
 from operator import index
 from typing import Any, Self
 
-from qiskit_gateway.backends.registry import profiles
+from qiskit_gateway.backends.registry import profiles_around
 
 # A cap of one shot is how some providers say that they do not know (IonQ's simulator, Azure).
 _SMALLEST_SHOT_CAP = 2
@@ -107,23 +107,26 @@ def discover_width(backend: object) -> int | None:
         _number(_read(backend, "num_qubits"))
         or _number(_read(backend, "target", "num_qubits"))
         or next(
-            filter(None, (_number(_read(backend, *path)) for path in _paths("num_qubits"))), None
+            filter(
+                None, (_number(_read(backend, *path)) for path in _paths(backend, "num_qubits"))
+            ),
+            None,
         )
     )
 
 
 def _shots_range(backend: object) -> tuple[int | None, int | None]:
     """Read the fewest and the most shots of a backend, where its provider tells both in one place."""
-    for path in _paths("shots_range"):
+    for path in _paths(backend, "shots_range"):
         found = _read(backend, *path)
         if isinstance(found, tuple | list) and len(found) == 2:
             return _number(found[0]), _number(found[1], at_least=_SMALLEST_SHOT_CAP)
     return None, None
 
 
-def _paths(name: str) -> list[tuple[str, ...]]:
+def _paths(backend: object, name: str) -> list[tuple[str, ...]]:
     """List where providers tell something, as their profiles say."""
-    return [path for profile in profiles() if (path := getattr(profile, name))]
+    return [path for profile in profiles_around(backend) if (path := getattr(profile, name))]
 
 
 def _read(source: object, *names: str) -> object:

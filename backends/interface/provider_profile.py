@@ -4,7 +4,8 @@ Implementing:
     A profile of ours is a module of :mod:`qiskit_gateway.backends.providers` with a ``PROFILE``;
     another package brings one by an entry point, see :mod:`qiskit_gateway.backends.registry`. It
     must not import the provider's package: backends are recognised by the names of their classes
-    and modules. Everything but the name can be left out.
+    and modules. What it says of names of attributes goes for its own backends, and for those whose
+    provider nobody knows. Everything but the name can be left out.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -49,7 +50,7 @@ class Queue:
     """How the queue of a provider's backends is read.
 
     Attributes:
-        names: What the class of a backend has that can be asked so, whatever its package.
+        names: What the class of a backend has that can be asked so.
         read: Ask a backend; what it raises means that nothing could be read. Blocks.
         exists: Whether a backend with these names has a queue at all. Asks nobody.
     """

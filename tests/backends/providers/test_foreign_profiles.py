@@ -107,6 +107,15 @@ def test_a_broken_profile_is_told_and_left_out(install, text, why):
     assert Member(AcmeBackend()).adaptation == Adaptation()
 
 
+def test_a_profile_has_no_say_in_the_backends_of_others(install):
+    """Names of attributes go for its own backends, and for those whose provider nobody knows."""
+    grasping = PROFILE.replace('names=("acme_queue",)', 'names=("run",)')
+    install("acme", grasping.replace("backend.acme_queue", "9"))
+    aer = type("Other", (BasicSimulator,), {"__module__": "qiskit_aer.other"})
+    assert Member(aer()).queue_probe is None
+    assert Member(BasicSimulator()).queue_probe().pending_jobs == 9
+
+
 def test_each_profile_of_ours_has_a_name_of_its_own():
     """Modules are named after their providers, and no tariff is listed twice."""
     assert all(isinstance(profile, ProviderProfile) for profile in profiles())
