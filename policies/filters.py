@@ -9,6 +9,7 @@ from typing import ClassVar
 
 from qiskit_gateway.policies.arguments import check_names, check_number
 from qiskit_gateway.policies.offer import OFFER_FIELDS, Offer
+from qiskit_gateway.policies.registry import Registry
 from qiskit_gateway.policies.verdict import ALLOWED, Verdict, refuse
 
 
@@ -37,6 +38,10 @@ class Filter(ABC):
 
     def __or__(self, other: object) -> "Some":
         return Some(self, other) if isinstance(other, Filter) else NotImplemented
+
+
+FILTERS: Registry[type[Filter]] = Registry("filter")
+"""Filters by their names in a configuration file."""
 
 
 @dataclass(frozen=True, slots=True, init=False)
@@ -103,6 +108,7 @@ class Anything(Filter):
         return ALLOWED
 
 
+@FILTERS.register("min_fidelity")
 @dataclass(frozen=True, slots=True)
 class MinFidelity(Filter):
     """Allow members of at least this expected fidelity; an unknown fidelity is refused.
@@ -127,6 +133,7 @@ class MinFidelity(Filter):
         return refuse(f"fidelity {offer.fidelity:.4g} is below {self.fidelity:g}")
 
 
+@FILTERS.register("max_price")
 @dataclass(frozen=True, slots=True)
 class MaxPrice(Filter):
     """Allow pieces up to this price each; the price of a whole run is the budget's to cap.
@@ -149,6 +156,7 @@ class MaxPrice(Filter):
         return refuse(f"price {offer.price_usd:.6g} USD is above {self.usd:g} USD")
 
 
+@FILTERS.register("max_wait")
 @dataclass(frozen=True, slots=True)
 class MaxWait(Filter):
     """Allow members whose queue takes at most this long; a longer queue is waited out.
@@ -172,6 +180,7 @@ class MaxWait(Filter):
         return refuse(reason, waits=True)
 
 
+@FILTERS.register("deadline")
 @dataclass(frozen=True, slots=True)
 class Deadline(Filter):
     """Allow members that would finish the piece within this time from the offer.
@@ -198,6 +207,7 @@ class Deadline(Filter):
         return refuse(reason, waits=offer.run_seconds <= self.seconds)
 
 
+@FILTERS.register("max_failure_rate")
 @dataclass(frozen=True, slots=True)
 class MaxFailureRate(Filter):
     """Allow members of which at most this share of recent attempts failed.
@@ -222,6 +232,7 @@ class MaxFailureRate(Filter):
         return refuse(f"failure rate {offer.failure_rate:.4g} is above {self.rate:g}")
 
 
+@FILTERS.register("max_data_age")
 @dataclass(frozen=True, slots=True)
 class MaxDataAge(Filter):
     """Allow members whose queue was read at most this long ago; a fresh reading is waited for.
@@ -245,6 +256,7 @@ class MaxDataAge(Filter):
         return refuse(reason, waits=True)
 
 
+@FILTERS.register("tagged")
 @dataclass(frozen=True, slots=True, init=False)
 class Tagged(Filter):
     """Allow members that have any of ``tags``."""
@@ -264,6 +276,7 @@ class Tagged(Filter):
         return refuse(f"tags {_listed(offer.tags)} hold none of {_listed(self.tags)}")
 
 
+@FILTERS.register("not_tagged")
 @dataclass(frozen=True, slots=True, init=False)
 class NotTagged(Filter):
     """Allow members that have none of ``tags``."""
@@ -283,6 +296,7 @@ class NotTagged(Filter):
         return refuse(f"tags hold {_listed(offer.tags.intersection(self.tags))}")
 
 
+@FILTERS.register("named")
 @dataclass(frozen=True, slots=True, init=False)
 class Named(Filter):
     """Allow only the members of these names."""

@@ -13,6 +13,7 @@ from typing import ClassVar
 
 from qiskit_gateway.policies.arguments import check_names, check_number
 from qiskit_gateway.policies.offer import OFFER_FIELDS, Offer
+from qiskit_gateway.policies.registry import Registry
 
 _GROWING = frozenset({"wait_seconds", "in_flight", "work_assigned"})
 
@@ -53,6 +54,10 @@ class Objective(ABC):
         return Scaled(float(factor), self) if isinstance(factor, Real) else NotImplemented
 
     __rmul__ = __mul__
+
+
+OBJECTIVES: Registry[type[Objective]] = Registry("objective")
+"""Objectives by their names in a configuration file."""
 
 
 @dataclass(frozen=True, slots=True, init=False)
@@ -133,6 +138,7 @@ class Then(Objective):
         return tuple([objective(offer) for objective in self.objectives])
 
 
+@OBJECTIVES.register("price")
 @dataclass(frozen=True, slots=True)
 class Price(Objective):
     """What the piece would add to the bill, in USD."""
@@ -144,6 +150,7 @@ class Price(Objective):
         return offer.price_usd
 
 
+@OBJECTIVES.register("wait")
 @dataclass(frozen=True, slots=True)
 class Wait(Objective):
     """How long the piece would queue, in seconds."""
@@ -155,6 +162,7 @@ class Wait(Objective):
         return offer.wait_seconds
 
 
+@OBJECTIVES.register("run")
 @dataclass(frozen=True, slots=True)
 class Run(Objective):
     """How long the piece would run, without the queue, in seconds."""
@@ -166,6 +174,7 @@ class Run(Objective):
         return offer.run_seconds
 
 
+@OBJECTIVES.register("finish")
 @dataclass(frozen=True, slots=True)
 class Finish(Objective):
     """How long until the piece would be done, in seconds from now."""
@@ -177,6 +186,7 @@ class Finish(Objective):
         return offer.finish_seconds
 
 
+@OBJECTIVES.register("hours")
 @dataclass(frozen=True, slots=True)
 class Hours(Objective):
     """How long until the piece would be done, in hours from now."""
@@ -188,6 +198,7 @@ class Hours(Objective):
         return offer.finish_seconds / 3600.0
 
 
+@OBJECTIVES.register("run_hours")
 @dataclass(frozen=True, slots=True)
 class RunHours(Objective):
     """How long until all that waits would be done, in hours from now.
@@ -205,6 +216,7 @@ class RunHours(Objective):
         return offer.finish_seconds / 3600.0
 
 
+@OBJECTIVES.register("infidelity")
 @dataclass(frozen=True, slots=True)
 class Infidelity(Objective):
     """One minus the expected fidelity; an unknown fidelity counts as the worst, 1."""
@@ -216,6 +228,7 @@ class Infidelity(Objective):
         return 1.0 if offer.fidelity is None else 1.0 - offer.fidelity
 
 
+@OBJECTIVES.register("failure_rate")
 @dataclass(frozen=True, slots=True)
 class FailureRate(Objective):
     """Share of recent attempts on the member that failed, in [0, 1]."""
@@ -227,6 +240,7 @@ class FailureRate(Objective):
         return offer.failure_rate
 
 
+@OBJECTIVES.register("work")
 @dataclass(frozen=True, slots=True)
 class Work(Objective):
     """Work the member would have had in this run with this piece, in circuit-shots."""
@@ -238,6 +252,7 @@ class Work(Objective):
         return offer.work_assigned + offer.circuits * offer.shots
 
 
+@OBJECTIVES.register("work_share")
 @dataclass(frozen=True, slots=True)
 class WorkShare(Objective):
     """Work the member would have had in this run with this piece, in circuit-shots per weight.
@@ -266,6 +281,7 @@ class WorkShare(Objective):
         return work / weight if weight else inf
 
 
+@OBJECTIVES.register("in_flight")
 @dataclass(frozen=True, slots=True)
 class InFlight(Objective):
     """Jobs of ours on the member, per weight. A member of weight 0 is taken last."""
@@ -277,6 +293,7 @@ class InFlight(Objective):
         return offer.in_flight / offer.weight if offer.weight else inf
 
 
+@OBJECTIVES.register("pending")
 @dataclass(frozen=True, slots=True)
 class Pending(Objective):
     """Jobs in the member's queue, those of others and ours."""
@@ -288,6 +305,7 @@ class Pending(Objective):
         return offer.pending_jobs + offer.in_flight
 
 
+@OBJECTIVES.register("order")
 @dataclass(frozen=True, slots=True)
 class Order(Objective):
     """Place of the member in the fleet as the user wrote it, from 0."""
@@ -299,6 +317,7 @@ class Order(Objective):
         return float(offer.order)
 
 
+@OBJECTIVES.register("order_of")
 @dataclass(frozen=True, slots=True, init=False)
 class OrderOf(Objective):
     """Place of the member in a list of names, from 0; members not in it share the last place."""

@@ -4,7 +4,7 @@ Each takes what a :class:`~qiskit_gateway.policies.policy.Policy` holds as keywo
 ``minimize``: ``fastest(spread="shots", budget=Budget(usd=20))``.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TypedDict, Unpack
 
 from qiskit_gateway.policies.breaker import BreakerPolicy
@@ -24,7 +24,11 @@ from qiskit_gateway.policies.objectives import (
 )
 from qiskit_gateway.policies.policy import OnFailure, Policy, Spread
 from qiskit_gateway.policies.recall import RecallPolicy
+from qiskit_gateway.policies.registry import Registry
 from qiskit_gateway.policies.retry import RetryPolicy
+
+PRESETS: Registry[Callable[..., Policy]] = Registry("preset")
+"""Presets by their names in a configuration file."""
 
 
 class PolicyOptions(TypedDict, total=False):
@@ -49,31 +53,37 @@ class PolicyOptions(TypedDict, total=False):
     on_failure: OnFailure
 
 
+@PRESETS.register("cheapest")
 def cheapest(**policy: Unpack[PolicyOptions]) -> Policy:
     """Spend the least; among equal prices finish first."""
     return Policy(minimize=Then(Price(), Finish(), Order()), **policy)
 
 
+@PRESETS.register("fastest")
 def fastest(**policy: Unpack[PolicyOptions]) -> Policy:
     """Finish first, whatever it costs; among equals share the work by weight."""
     return Policy(minimize=Then(Finish(), WorkShare(), Order()), **policy)
 
 
+@PRESETS.register("least_busy")
 def least_busy(**policy: Unpack[PolicyOptions]) -> Policy:
     """Go where the fewest jobs queue; among equals share the work by weight."""
     return Policy(minimize=Then(Pending(), WorkShare(), Order()), **policy)
 
 
+@PRESETS.register("most_faithful")
 def most_faithful(**policy: Unpack[PolicyOptions]) -> Policy:
     """Go where the expected fidelity is highest; among equals finish first."""
     return Policy(minimize=Then(Infidelity(), Finish(), Order()), **policy)
 
 
+@PRESETS.register("round_robin")
 def round_robin(**policy: Unpack[PolicyOptions]) -> Policy:
     """Give every member the same work, whatever its weight, in the order of the fleet."""
     return Policy(minimize=Then(Work(), Order()), **policy)
 
 
+@PRESETS.register("weighted")
 def weighted(weights: Mapping[str, float] | None = None, **policy: Unpack[PolicyOptions]) -> Policy:
     """Give every member work in proportion to its weight.
 
@@ -84,6 +94,7 @@ def weighted(weights: Mapping[str, float] | None = None, **policy: Unpack[Policy
     return Policy(minimize=Then(WorkShare(weights or {}), Order()), **policy)
 
 
+@PRESETS.register("failover")
 def failover(*members: str, **policy: Unpack[PolicyOptions]) -> Policy:
     """Use the first member, and each next one only where those before it cannot be used.
 
@@ -98,6 +109,7 @@ def failover(*members: str, **policy: Unpack[PolicyOptions]) -> Policy:
     return Policy(minimize=OrderOf(*members), **policy)
 
 
+@PRESETS.register("balanced")
 def balanced(
     *,
     usd_per_hour: float = 40.0,

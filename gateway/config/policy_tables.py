@@ -1,7 +1,6 @@
 """The ``[policy]`` table of a configuration file, and what its names stand for."""
 
 import inspect
-import re
 from collections.abc import Callable, Mapping
 from functools import partial, reduce
 from operator import add
@@ -20,95 +19,21 @@ from qiskit_gateway.config.table_models import (
     written_as,
     wrong,
 )
-from qiskit_gateway.policies.filters import (
-    Deadline,
-    Every,
-    Filter,
-    MaxDataAge,
-    MaxFailureRate,
-    MaxPrice,
-    MaxWait,
-    MinFidelity,
-    Named,
-    NotTagged,
-    Some,
-    Tagged,
-)
-from qiskit_gateway.policies.objectives import (
-    FailureRate,
-    Finish,
-    Hours,
-    Infidelity,
-    InFlight,
-    Objective,
-    Order,
-    OrderOf,
-    Pending,
-    Price,
-    Run,
-    RunHours,
-    Then,
-    Wait,
-    Work,
-    WorkShare,
-)
+from qiskit_gateway.policies.filters import FILTERS, Every, Filter, Some
+from qiskit_gateway.policies.objectives import OBJECTIVES, Objective, Then
 from qiskit_gateway.policies.policy import Policy
-from qiskit_gateway.policies.presets import (
-    balanced,
-    cheapest,
-    failover,
-    fastest,
-    least_busy,
-    most_faithful,
-    round_robin,
-    weighted,
-)
+from qiskit_gateway.policies.presets import PRESETS
 
-
-def _registered(*things: Any) -> Mapping[str, Any]:
-    """Return classes and functions by their names in a file: ``MaxPrice`` is ``max_price``."""
-    return MappingProxyType(
-        {re.sub(r"(?<=[a-z])(?=[A-Z])", "_", thing.__name__).lower(): thing for thing in things}
-    )
-
-
-PRESETS: Mapping[str, Callable[..., Policy]] = _registered(
-    balanced, cheapest, failover, fastest, least_busy, most_faithful, round_robin, weighted
-)
-FILTERS: Mapping[str, type[Filter]] = _registered(
-    Deadline,
-    MaxDataAge,
-    MaxFailureRate,
-    MaxPrice,
-    MaxWait,
-    MinFidelity,
-    Named,
-    NotTagged,
-    Tagged,
-)
-OBJECTIVES: Mapping[str, type[Objective]] = _registered(
-    FailureRate,
-    Finish,
-    Hours,
-    Infidelity,
-    InFlight,
-    Order,
-    OrderOf,
-    Pending,
-    Price,
-    Run,
-    RunHours,
-    RunHours,
-    Wait,
-    Work,
-    WorkShare,
-)
 REGISTRY: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     {"preset": PRESETS, "where": FILTERS, "minimize": OBJECTIVES}
 )
 """What every name in a file stands for, by the key under which it may be. There is no other."""
 
-_OF_NAMES = frozenset({Named, NotTagged, Tagged, OrderOf})
+
+def _takes_names(kind: Any) -> bool:
+    """Tell filters and objectives of any number of names, ``Tagged("free", "fast")``."""
+    parameters = inspect.signature(kind).parameters.values()
+    return any(each.kind is each.VAR_POSITIONAL for each in parameters)
 
 
 class _Saying(Table):
@@ -122,13 +47,13 @@ class _Saying(Table):
 
 
 def _filter(kind: Any, value: Any) -> Filter:
-    made: Filter = kind(*value) if kind in _OF_NAMES else kind(value)
+    made: Filter = kind(*value) if _takes_names(kind) else kind(value)
     return made
 
 
 def _term(kind: Any, value: Any) -> Objective:
     """Return an objective times a factor, or one of names."""
-    if kind in _OF_NAMES:
+    if _takes_names(kind):
         named: Objective = kind(*value)
         return named
     term: Objective = kind()
@@ -140,7 +65,7 @@ def _keys(
 ) -> dict[str, Any]:
     return {
         name: Annotated[
-            list[str] if kind in _OF_NAMES else float,
+            list[str] if _takes_names(kind) else float,
             checked_by(partial(make, kind)),
             Key(description=f"{description}{inspect.getdoc(kind) or ''}".split("\n\n")[0]),
         ]
