@@ -31,7 +31,7 @@ class Filter(ABC):
 
     @abstractmethod
     def __call__(self, offer: Offer) -> Verdict:
-        """Return whether ``offer`` may be taken."""
+        """Judge ``offer``: allowed, or refused with a reason."""
 
     def __and__(self, other: object) -> "Every":
         return Every(self, other) if isinstance(other, Filter) else NotImplemented

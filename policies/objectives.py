@@ -36,7 +36,7 @@ class Objective(ABC):
 
     @property
     def grows(self) -> bool:
-        """Return whether the value may rise as a member is given more work."""
+        """True if the value may rise as a member is given more work."""
         return not self.uses.isdisjoint(_GROWING)
 
     @abstractmethod
@@ -44,7 +44,7 @@ class Objective(ABC):
         """Return the value of ``offer``, in the unit of this objective."""
 
     def key(self, offer: Offer) -> tuple[float, ...]:
-        """Return what offers are compared by: the least key is the best offer."""
+        """Key by which offers are compared; the least key is the best offer."""
         return (self(offer),)
 
     def __add__(self, other: object) -> "Sum":
@@ -371,7 +371,7 @@ class Trade:
         return cls(price, tuple(others), hours) if price else None
 
     def other_usd(self, offer: Offer) -> float:
-        """Return what a circuit counts beside its price and time."""
+        """Cost of a circuit beside its price and time, in USD."""
         return sum([other(offer) for other in self.others], 0.0)
 
 

@@ -47,7 +47,7 @@ class Offer:
 
     @property
     def finish_seconds(self) -> float:
-        """Return how long from now until the piece would be done there, in seconds."""
+        """Seconds from now until the piece would be done there."""
         return self.wait_seconds + self.run_seconds
 
 

@@ -114,7 +114,7 @@ class Policy:
 
     @property
     def looks_at_queues(self) -> bool:
-        """Return whether a reading of a queue may change what is decided."""
+        """True if a reading of a queue may change a decision."""
         return self.deadline_seconds is not None or not self.uses.isdisjoint(_OF_QUEUES)
 
     @property

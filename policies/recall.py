@@ -62,7 +62,7 @@ class RecallPolicy:
         check_number("gain_seconds", self.gain_seconds)
 
     def grace_seconds(self, *, seen: bool) -> float:
-        """Return how much later than expected work may come before it is overdue, in seconds.
+        """Seconds past the expected time after which work is overdue.
 
         Args:
             seen: Whether the member has returned a job before.
@@ -71,7 +71,7 @@ class RecallPolicy:
 
 
 def covers(where: Where, job_fee_usd: float) -> bool:
-    """Return whether a rule covers a member with such a fee per job."""
+    """Say whether a rule covers a member with this fee per job."""
     return where == "always" or (where == "free" and job_fee_usd < _NO_FEE_USD)
 
 

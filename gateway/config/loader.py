@@ -76,7 +76,7 @@ class Config:
 def load_config(
     path: str | os.PathLike[str], *, environ: Mapping[str, str] | None = None
 ) -> Config:
-    """Return what a configuration file says, with its backends made.
+    """Load a configuration file and make its backends.
 
     Args:
         path: Of a TOML file; ``docs/configuration.md`` says what may be in it.
@@ -132,7 +132,7 @@ def _read(file: Path) -> tuple[str, dict[str, Any]]:
 
 
 def _depth(document: Any, most: int) -> int:
-    """Return how deep tables and lists are nested, if not deeper than so much."""
+    """Depth to which tables and lists are nested, within a limit."""
     level = [document]
     for depth in range(most):
         inner = [part.values() if isinstance(part, dict) else part for part in level]

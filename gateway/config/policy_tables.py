@@ -52,7 +52,7 @@ def _filter(kind: Any, value: Any) -> Filter:
 
 
 def _term(kind: Any, value: Any) -> Objective:
-    """Return an objective times a factor, or one of names."""
+    """Make an objective times a factor, or one of names."""
     if _takes_names(kind):
         named: Objective = kind(*value)
         return named
@@ -91,7 +91,7 @@ ObjectiveTable = new_table(
 
 
 def _own(preset: Callable[..., Policy]) -> dict[str, Any]:
-    """Return the types of what a preset takes beside what every policy holds."""
+    """Types of the arguments of a preset that are not those of every policy."""
     hints = get_type_hints(preset)
     return {
         each.name: GenericAlias(list, hints[each.name])
@@ -130,7 +130,7 @@ PolicyTable = new_table(
 
 
 def _policy(table: Any) -> Policy:
-    """Return what a ``[policy]`` table says."""
+    """Make the policy that a ``[policy]`` table describes."""
     given: dict[str, Any] = table.given()
     preset = given.pop("preset", None)
     arguments = given.pop("arguments", None)

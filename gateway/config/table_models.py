@@ -31,7 +31,7 @@ class Table(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, hide_input_in_errors=True)
 
     def given(self) -> dict[str, Any]:
-        """Return what the file says, by key; defaults are left out."""
+        """Values that the file sets, by key; defaults are left out."""
         said = self.model_fields_set
         return {name: getattr(self, name) for name in type(self).model_fields if name in said}
 
@@ -86,7 +86,7 @@ def new_table(
 
 
 def keys_of(kind: Any, without: Iterable[str] = ()) -> dict[str, Any]:
-    """Return what each key of a dataclass's table may hold, checked by the dataclass itself."""
+    """Types of the keys of a dataclass's table, checked by the dataclass itself."""
     hints = get_type_hints(kind)
     return {
         field.name: Annotated[written_as(hints[field.name]), _field_check(kind, field)]
@@ -148,7 +148,7 @@ def wrong(text: str) -> PydanticCustomError:
 
 
 def descriptions(documented: object) -> dict[str, str]:
-    """Return what a Google-style docstring says of each attribute or argument."""
+    """Read the description of each attribute or argument from a Google-style docstring."""
     text = inspect.getdoc(documented) or ""
     found = re.search(r"^(?:Attributes|Args):\n((?:[ ]+.*\n?|\n)*)", text, re.MULTILINE)
     entries = re.findall(
