@@ -1,8 +1,8 @@
-"""Waiting times that grow."""
+"""Exponential backoff."""
 
 
-def grown_seconds(initial: float, *, multiplier: float, times: int, maximum: float) -> float:
-    """Return ``initial`` multiplied ``times`` times, at most ``maximum``.
+def backoff_seconds(initial: float, *, multiplier: float, times: int, maximum: float) -> float:
+    """Multiply a waiting time ``times`` times, up to a cap.
 
     Args:
         initial: The first time, in seconds.

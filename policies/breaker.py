@@ -31,8 +31,8 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from qiskit_gateway.policies.arguments import check_count, check_number
+from qiskit_gateway.policies.backoff import backoff_seconds
 from qiskit_gateway.policies.failure import Failure
-from qiskit_gateway.policies.growth import grown_seconds
 
 Phase = Literal["closed", "open", "half-open"]
 Admission = Literal["all", "one", "none"]
@@ -100,14 +100,14 @@ class BreakerState:
 
 
 def admits(state: BreakerState) -> Admission:
-    """Return how much work the member may be sent now: all, one shard, or none."""
+    """Amount of work that the member may be sent now: all, one shard, or none."""
     if state.phase == "closed":
         return "all"
     return "one" if state.phase == "half-open" and not state.probing else "none"
 
 
 def may_eject(num_ejected: int, num_members: int, policy: BreakerPolicy) -> bool:
-    """Return whether one more member may be ejected.
+    """Say whether one more member may be ejected.
 
     At least one always may, whatever the share, so also the only member of a fleet. Were it not,
     a fleet of one would have no breaker: all work would be sent to a member known to fail it, and
@@ -202,7 +202,7 @@ def _is_ill(state: BreakerState, policy: BreakerPolicy) -> bool:
 
 
 def _eject(state: BreakerState, policy: BreakerPolicy, now: float) -> BreakerState:
-    seconds = grown_seconds(
+    seconds = backoff_seconds(
         policy.eject_seconds,
         multiplier=policy.eject_multiplier,
         times=state.ejections,

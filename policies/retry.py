@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from qiskit_gateway.policies.arguments import check_choice, check_count, check_number
+from qiskit_gateway.policies.backoff import backoff_seconds
 from qiskit_gateway.policies.failure import Failure
-from qiskit_gateway.policies.growth import grown_seconds
 
 OnUnknown = Literal["move", "wait", "fail"]
 
@@ -91,7 +91,7 @@ class RetryPolicy:
         check_choice("on_unknown", self.on_unknown, get_args(OnUnknown))
 
     def decide(self, failure: Failure, attempt: int, u: float) -> Decision:
-        """Return what to do with a shard after a failed attempt.
+        """Decide what happens to a shard after a failed attempt.
 
         A submission of unknown fate is never tried again on the same member.
 
@@ -110,7 +110,7 @@ class RetryPolicy:
     def backoff_seconds(
         self, attempt: int, u: float, retry_after_seconds: float | None = None
     ) -> float:
-        """Return how long to wait after a failed attempt, in seconds.
+        """Draw the wait after a failed attempt, in seconds.
 
         Args:
             attempt: Which attempt failed, from 1.
@@ -118,7 +118,7 @@ class RetryPolicy:
             retry_after_seconds: How long the member asked to be left alone, in seconds: the wait
                 is never shorter.
         """
-        longest = grown_seconds(
+        longest = backoff_seconds(
             self.wait_initial_seconds,
             multiplier=self.wait_multiplier,
             times=attempt - 1,
@@ -127,7 +127,7 @@ class RetryPolicy:
         return max(longest * (1.0 - self.jitter * u), retry_after_seconds or 0.0)
 
     def allows_retry(self, *, first_tries: int, retries: int) -> bool:
-        """Return whether a run has a retry left.
+        """Say whether a run has a retry left.
 
         Without this, retries multiply the load on members that fail because of load.
 
