@@ -1,5 +1,9 @@
 """Exponential backoff."""
 
+# Binary exponential backoff, as in Ethernet (IEEE 802.3): retries that find a member overloaded halve
+# their rate, and a handful of steps spans seconds to an hour.
+DOUBLING = 2.0
+
 
 def backoff_seconds(initial: float, *, multiplier: float, times: int, maximum: float) -> float:
     """Multiply a waiting time ``times`` times, up to a cap.

@@ -13,7 +13,7 @@ Rule 2.  Three counts, each with its own threshold: jobs that failed, results th
          cost three deadlines.
 Rule 3.  What is the caller's fault is no sign of illness and counts nowhere. A probe that ends so
          has shown nothing, and another may be sent.
-Rule 4.  The n-th ejection lasts ``eject_seconds * eject_multiplier ** (n - 1)``, at most
+Rule 4.  The n-th ejection lasts ``eject_seconds * 2 ** (n - 1)``, at most
          ``eject_max_seconds``. ``forgive_after`` successes in a row take one ejection off the
          count.
 Rule 5.  Only time ends an ejection. What jobs report that were sent before it, good or bad,
@@ -31,13 +31,17 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from qiskit_gateway.policies.arguments import check_count, check_number
-from qiskit_gateway.policies.backoff import backoff_seconds
+from qiskit_gateway.policies.backoff import DOUBLING, backoff_seconds
 from qiskit_gateway.policies.failure import Failure
+from qiskit_gateway.policies.removed import refuse_removed
 
 Phase = Literal["closed", "open", "half-open"]
 Admission = Literal["all", "one", "none"]
 
 
+@refuse_removed(
+    eject_multiplier="ejections double in length; set eject_seconds and eject_max_seconds"
+)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BreakerPolicy:
     """The rules of ejecting a member.
@@ -46,8 +50,8 @@ class BreakerPolicy:
         failures: Jobs failed without a success between that eject a member.
         bad_results: Untrue results without a success between that do.
         submit_errors: Failed or throttled submissions without a success between that do.
-        eject_seconds: How long the first ejection lasts, in seconds.
-        eject_multiplier: By how much each further one is longer, at least 1.
+        eject_seconds: How long the first ejection lasts, in seconds. Each further one lasts twice
+            as long.
         eject_max_seconds: The longest ejection, in seconds.
         forgive_after: Successes in a row that take one ejection off the count.
         max_ejected_share: Share of the fleet that may be ejected at once, in [0, 1]; 0 ejects
@@ -58,7 +62,6 @@ class BreakerPolicy:
     bad_results: int = 2
     submit_errors: int = 5
     eject_seconds: float = 60.0
-    eject_multiplier: float = 2.0
     eject_max_seconds: float = 3600.0
     forgive_after: int = 10
     max_ejected_share: float = 0.5
@@ -68,7 +71,6 @@ class BreakerPolicy:
         check_count("bad_results", self.bad_results, low=1)
         check_count("submit_errors", self.submit_errors, low=1)
         check_number("eject_seconds", self.eject_seconds)
-        check_number("eject_multiplier", self.eject_multiplier, low=1.0)
         check_number("eject_max_seconds", self.eject_max_seconds)
         check_count("forgive_after", self.forgive_after, low=1)
         check_number("max_ejected_share", self.max_ejected_share, high=1.0)
@@ -204,7 +206,7 @@ def _is_ill(state: BreakerState, policy: BreakerPolicy) -> bool:
 def _eject(state: BreakerState, policy: BreakerPolicy, now: float) -> BreakerState:
     seconds = backoff_seconds(
         policy.eject_seconds,
-        multiplier=policy.eject_multiplier,
+        multiplier=DOUBLING,
         times=state.ejections,
         maximum=policy.eject_max_seconds,
     )

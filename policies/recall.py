@@ -8,11 +8,15 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from qiskit_gateway.policies.arguments import check_choice, check_number
+from qiskit_gateway.policies.removed import refuse_removed
 
 Where = Literal["never", "free", "always"]
 Spare = Literal["never", "free"]
 
 
+@refuse_removed(
+    tied="a second job for the same work is sent only as a hedge against a failure; set spare"
+)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecallPolicy:
     """The rules of taking work back.

@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from qiskit_gateway.policies.arguments import check_choice, check_count, check_number
-from qiskit_gateway.policies.backoff import backoff_seconds
+from qiskit_gateway.policies.backoff import DOUBLING, backoff_seconds
 from qiskit_gateway.policies.failure import Failure
+from qiskit_gateway.policies.removed import refuse_removed
 
 OnUnknown = Literal["move", "wait", "fail"]
 
@@ -45,6 +46,9 @@ class Stop:
 Decision = Retry | Move | Await | Stop
 
 
+@refuse_removed(
+    wait_multiplier="waits double with each attempt; set wait_initial_seconds and wait_max_seconds"
+)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryPolicy:
     """The rules of trying again, the only layer that does.
@@ -54,8 +58,8 @@ class RetryPolicy:
         max_moves: How many other members a piece may move to after it failed, in one process;
             ``None`` for all.
         max_failures_per_run: Failed attempts after which a run gives up; ``None`` for no limit.
-        wait_initial_seconds: Longest wait before the second attempt, in seconds.
-        wait_multiplier: By how much the longest wait grows with each attempt, at least 1.
+        wait_initial_seconds: Longest wait before the second attempt, in seconds. It doubles with
+            each attempt.
         wait_max_seconds: Cap of the wait, in seconds. A member that asks for more gets it.
         jitter: Share of the wait that is random, in [0, 1]; 1 is full jitter.
         budget_floor: Retries that a run may always make.
@@ -69,7 +73,6 @@ class RetryPolicy:
     max_moves: int | None = None
     max_failures_per_run: int | None = None
     wait_initial_seconds: float = 1.0
-    wait_multiplier: float = 2.0
     wait_max_seconds: float = 60.0
     jitter: float = 1.0
     budget_floor: int = 20
@@ -83,7 +86,6 @@ class RetryPolicy:
         if self.max_failures_per_run is not None:
             check_count("max_failures_per_run", self.max_failures_per_run)
         check_number("wait_initial_seconds", self.wait_initial_seconds)
-        check_number("wait_multiplier", self.wait_multiplier, low=1.0)
         check_number("wait_max_seconds", self.wait_max_seconds)
         check_number("jitter", self.jitter, high=1.0)
         check_count("budget_floor", self.budget_floor)
@@ -120,7 +122,7 @@ class RetryPolicy:
         """
         longest = backoff_seconds(
             self.wait_initial_seconds,
-            multiplier=self.wait_multiplier,
+            multiplier=DOUBLING,
             times=attempt - 1,
             maximum=self.wait_max_seconds,
         )

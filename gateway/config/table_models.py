@@ -12,7 +12,7 @@ import types
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
 from functools import cache
-from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, ClassVar, Union, get_args, get_origin, get_type_hints
 
 from pydantic import (
     AfterValidator,
@@ -20,15 +20,28 @@ from pydantic import (
     ConfigDict,
     GetCoreSchemaHandler,
     create_model,
+    model_validator,
 )
 from pydantic import Field as Key
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
+
+from qiskit_gateway.policies.removed import explain_removed, removed_keywords
 
 
 class Table(BaseModel):
     """A table whose keys are all known."""
 
+    removed: ClassVar[Mapping[str, str]] = {}
+
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, hide_input_in_errors=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse_removed(cls, table: Any) -> Any:
+        for name in table if isinstance(table, dict) else ():
+            if name in cls.removed:
+                raise wrong(explain_removed(name, cls.removed[name]))
+        return table
 
     def given(self) -> dict[str, Any]:
         """Values that the file sets, by key; defaults are left out."""
@@ -82,7 +95,9 @@ def new_table(
         key: (Annotated[kind, Key(description=said[key])] if key in said else kind, None)
         for key, kind in keys.items()
     }
-    return create_model(name, __base__=base, __module__=__name__, **made)
+    table = create_model(name, __base__=base, __module__=__name__, **made)
+    table.removed = removed_keywords(documented)
+    return table
 
 
 def keys_of(kind: Any, without: Iterable[str] = ()) -> dict[str, Any]:

@@ -217,7 +217,6 @@ def test_a_spared_member_that_fails_again_is_ejected_for_longer():
         {"bad_results": 0},
         {"submit_errors": 0},
         {"eject_seconds": -1},
-        {"eject_multiplier": 0.5},
         {"eject_max_seconds": -1},
         {"forgive_after": 0},
         {"max_ejected_share": 1.5},

@@ -41,6 +41,7 @@ from qiskit_gateway.policies import (
     fastest,
     weighted,
 )
+from qiskit_gateway.policies.removed import removed_keywords
 
 ROOT = Path(__file__).parents[3]
 EXAMPLES = sorted((ROOT / "examples" / "config").glob("*.toml"))
@@ -411,6 +412,18 @@ def test_every_field_is_a_key(load, kind, table):
     }[table]
     assert found == default
     assert {field.name for field in fields(kind)} <= keys_in_schema()
+
+
+@pytest.mark.parametrize(
+    ("table", "kind"),
+    [("retry", RetryPolicy), ("breaker", BreakerPolicy), ("recall", RecallPolicy)],
+)
+def test_a_removed_key_says_what_to_do_instead(load, table, kind):
+    """A file gets the advice that Python gives, at the table where the key stands."""
+    for name, advice in removed_keywords(kind).items():
+        with pytest.raises(ConfigError) as caught:
+            load(f"{TWO}\n[policy.{table}]\n{name} = 1")
+        assert f"policy.{table}: no longer takes {name}: {advice}" in str(caught.value)
 
 
 # -- journal, sampler, schema ----------------------------------------------------------------
