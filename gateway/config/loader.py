@@ -20,7 +20,7 @@ from pydantic import Field as Key
 
 from qiskit_gateway.backends.failures.redaction import printable
 from qiskit_gateway.backends.fleet import Fleet
-from qiskit_gateway.config.member_tables import MemberTable, made_members, repeated_names, resolved
+from qiskit_gateway.config.member_tables import MemberTable, make_members, repeated_names, resolved
 from qiskit_gateway.config.policy_tables import POLICY, REGISTRY
 from qiskit_gateway.config.problems import (
     Problem,
@@ -90,8 +90,8 @@ def load_config(
     file = Path(path)
     variables = os.environ if environ is None else environ
     text, document = _read(file)
-    form = _validated(file.name, text, document, variables)
-    members, problems = made_members(form.members, variables)
+    form = _validate(file.name, text, document, variables)
+    members, problems = make_members(form.members, variables)
     if not problems:
         try:
             fleet = Fleet(members)
@@ -163,7 +163,7 @@ class ConfigTable(Table):
     ] = None
 
 
-def _validated(
+def _validate(
     name: str, text: str, document: dict[str, Any], environ: Mapping[str, str]
 ) -> ConfigTable:
     problems = secret_problems(document, environ)
@@ -178,7 +178,7 @@ def _validated(
 
 
 def _strangers(document: Mapping[str, Any], names: Sequence[str]) -> list[Problem]:
-    """Return where the policy names members that the fleet does not have."""
+    """Find members that the policy names and the fleet does not have."""
     problems = []
     for path, value in walk(document.get("policy", {}), ("policy",)):
         around = [step for step in path[:-1] if isinstance(step, str)][-1:]
@@ -194,7 +194,7 @@ def _strangers(document: Mapping[str, Any], names: Sequence[str]) -> list[Proble
 
 
 def _place(journal: str, folder: Path) -> str:
-    """Return where a journal is, the same from whatever folder the program is started."""
+    """Path of the journal, the same from whatever folder the program is started."""
     if "://" in journal or journal.startswith(":"):
         return journal
     return str(folder / Path(journal).expanduser())

@@ -224,7 +224,7 @@ def repeated_names(tables: Iterable[MemberTable]) -> list[Problem]:
     return problems
 
 
-def made_members(
+def make_members(
     tables: Sequence[MemberTable], environ: Mapping[str, str]
 ) -> tuple[list[FleetMember], list[Problem]]:
     """Return the members of tables, and why some could not be made.
@@ -268,7 +268,7 @@ def _member(table: MemberTable, index: int, environ: Mapping[str, str]) -> Fleet
         backend,
         name=table.name,
         **said,
-        run_options=_all_resolved(table.run_options, environ),
+        run_options=_resolve_all(table.run_options, environ),
         adaptation=table.adaptation,
         queue=_wait(table.queue),
     )
@@ -337,14 +337,14 @@ def _called(
     key: str, function: Callable[..., Any], arguments: dict[str, Any], environ: Mapping[str, str]
 ) -> Any:
     try:
-        return function(**_all_resolved(arguments, environ))
+        return function(**_resolve_all(arguments, environ))
     except Exception as error:  # noqa: BLE001  Whatever a provider raises.
         # From nothing: what it was called with may be in the traceback of its own error.
         text = _said(error, _secrets(list(arguments.values()), environ))
         raise _UnmadeError((key,), f"cannot be made: {text}") from None
 
 
-def _all_resolved(arguments: dict[str, Any], environ: Mapping[str, str]) -> dict[str, Any]:
+def _resolve_all(arguments: dict[str, Any], environ: Mapping[str, str]) -> dict[str, Any]:
     return {key: resolved(value, environ) for key, value in arguments.items()}
 
 

@@ -11,10 +11,11 @@ from qiskit.providers.basic_provider import BasicSimulator
 
 from qiskit_gateway import RouterSampler, run_events
 from qiskit_gateway.backends import Fleet, Limits, Mailbox, Member, Pricing, SimulatedMember
-from qiskit_gateway.backends.scripted import Fails, ProviderHTTPError, ScriptedBackend
+from qiskit_gateway.backends.scripted import Fails, ScriptedBackend
 from qiskit_gateway.policies import BreakerPolicy, Policy, RetryPolicy
 
 ONE = Limits(max_circuits=1, max_in_flight=1)
+QUICK = RetryPolicy(wait_initial_seconds=0.01)
 
 
 class Recorder:
@@ -83,27 +84,35 @@ def test_a_run_is_told_from_plan_to_end():
 
 
 def test_failures_moves_and_ejections_are_told():
-    """A member that fails is retried, ejected, and its work told to move, with the reasons."""
+    """A member that fails is ejected, and its work told to move, with the reasons."""
     recorder = Recorder()
-    broken = ScriptedBackend(BasicSimulator(), then=Fails(ProviderHTTPError(503, "down")))
+    broken = ScriptedBackend(BasicSimulator(), then=Fails())
     members = [Member(broken, name="broken", limits=ONE), Member(BasicSimulator(), name="well")]
-    policy = Policy(
-        retry=RetryPolicy(max_attempts=2, wait_initial_seconds=0.01),
-        breaker=BreakerPolicy(failures=2),
-    )
+    policy = Policy(breaker=BreakerPolicy(failures=1))
 
     run(members, recorder, circuits=2, policy=policy)
 
     assert {event.member for event in recorder.of(run_events.ShardFailed)} == {"broken"}
-    assert all("503" in event.reason for event in recorder.of(run_events.ShardFailed))
-    (retried, *_) = recorder.of(run_events.ShardRetried)
-    assert (retried.member, retried.attempt) == ("broken", 1)
+    assert all("refused" in event.reason for event in recorder.of(run_events.ShardFailed))
     (ejected, *_) = recorder.of(run_events.MemberEjected)
     assert ejected.member == "broken"
     assert ejected.wait_seconds > 0
     assert {(event.member, event.from_members) for event in recorder.of(run_events.ShardMoved)} == {
         ("well", ("broken",))
     }
+
+
+def test_a_try_that_is_repeated_is_told():
+    """Where nobody else can take it the same member is tried again, after the wait that is told."""
+    recorder = Recorder()
+    fails = ScriptedBackend(BasicSimulator(), [Fails()])
+
+    run([Member(fails, name="a")], recorder, circuits=1, policy=Policy(retry=QUICK))
+
+    (retried,) = recorder.of(run_events.ShardRetried)
+    assert (retried.member, retried.attempt) == ("a", 1)
+    assert 0 <= retried.wait_seconds <= 0.01
+    assert [event.attempt for event in recorder.of(run_events.ShardSubmitted)] == [1, 2]
 
 
 def test_queues_that_are_read_are_told():
