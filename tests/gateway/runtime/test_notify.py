@@ -88,7 +88,7 @@ def test_failures_moves_and_ejections_are_told():
     recorder = Recorder()
     broken = ScriptedBackend(BasicSimulator(), then=Fails())
     members = [Member(broken, name="broken", limits=ONE), Member(BasicSimulator(), name="well")]
-    policy = Policy(breaker=BreakerPolicy(failures=1))
+    policy = Policy(breaker=BreakerPolicy(submit_errors=1))
 
     run(members, recorder, circuits=2, policy=policy)
 
