@@ -65,8 +65,10 @@ class RetryPolicy:
         budget_floor: Retries that a run may always make.
         budget_ratio: Further retries for each attempt that was a first try.
         on_unknown: What to do where nobody knows whether the provider took the job: ``"move"``
-            runs it elsewhere and may pay twice, ``"wait"`` waits until it can be looked up,
-            ``"fail"`` gives the work up.
+            runs it elsewhere and may pay twice. ``"wait"`` keeps looking for the
+            job: in a run until ``submit_seconds`` are over, when the work is given up, and after a
+            resume without end. ``"fail"`` gives the work up.
+            Only ``"move"`` ever repeats work.
     """
 
     max_attempts: int = 3
@@ -91,6 +93,16 @@ class RetryPolicy:
         check_count("budget_floor", self.budget_floor)
         check_number("budget_ratio", self.budget_ratio)
         check_choice("on_unknown", self.on_unknown, get_args(OnUnknown))
+
+    @property
+    def repeats_unknown(self) -> bool:
+        """Work whose submission has an unknown fate may run elsewhere, and be paid for twice."""
+        return self.on_unknown == "move"
+
+    @property
+    def waits_for_unknown(self) -> bool:
+        """A submission of unknown fate is looked up again and again before work is given up."""
+        return self.on_unknown == "wait"
 
     def decide(self, failure: Failure, attempt: int, u: float) -> Decision:
         """Decide what happens to a shard after a failed attempt.

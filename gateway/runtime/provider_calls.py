@@ -108,7 +108,7 @@ class Calls:
             batch: What was submitted.
             job_id: The provider's id, or ``""``.
         """
-        patient = self.policy.retry.on_unknown == "wait"
+        patient = self.policy.retry.waits_for_unknown
         asking = AsyncRetrying(
             # A member that hangs is left at the first hang, unless there is all the time.
             retry=retry_if_exception(lambda e: lost_connection(e) and (patient or not _hung(e))),
@@ -227,7 +227,7 @@ class Calls:
     async def _sought(self, batch: Batch, member: FleetMember, deadline: float) -> Handle | None:
         """Look for a job that was perhaps taken, and return it if it was found by the deadline."""
         # Not to find it proves nothing: the submission may still be on its way.
-        patient = self.policy.retry.on_unknown == "wait"
+        patient = self.policy.retry.waits_for_unknown
         with anyio.CancelScope(deadline=deadline):
             for tries in count(1):
                 handle: Handle | None = None

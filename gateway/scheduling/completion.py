@@ -254,7 +254,7 @@ def queue_left(state: RunState, left: Left) -> None:
         never=frozenset(state.tasks[left.piece.task].refusals) | left.paid,
         tried=frozenset({**left.failed, **left.unknown}) - left.paid,
     )
-    may_move = not left.unknown or state.policy.retry.on_unknown == "move"
+    may_move = not left.unknown or state.policy.retry.repeats_unknown
     if may_move and state.may_go(replace(barred, tried=frozenset())):
         state.dealer.backlog.put(left.piece, barred)
     else:
@@ -285,7 +285,7 @@ def requeue_failed(
 ) -> None:
     """Queue a failed piece for another member, or give it up."""
     state.causes.append((piece, flight.member, reason))
-    if failure.submitted is None and state.policy.retry.on_unknown != "move":
+    if failure.submitted is None and not state.policy.retry.repeats_unknown:
         give_up(state, piece, "nobody knows whether the provider took it")
         return
     barred = exclude_after(state.policy, flight, failure)

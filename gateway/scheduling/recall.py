@@ -70,12 +70,12 @@ def judge_refusal(state: RunState, event: RecallFailed) -> Iterator[Decision]:
     if flight.reason is Reason.SOONER_ELSEWHERE:
         # Nothing is paid twice where nothing is paid: it need not be waited for.
         deserted = silent and flight.member in state.health.unhealthy and not flight.price.costs
-        if deserted and state.policy.retry.on_unknown == "move":
+        if deserted and state.policy.retry.repeats_unknown:
             yield Abandon(event.shard)
         else:
             yield Keep(event.shard, may_ask_again=silent and not flight.price.costs)
     elif flight.member in state.health.unhealthy or (
-        silent and state.policy.retry.on_unknown != "wait"
+        silent and not state.policy.retry.waits_for_unknown
     ):
         yield Abandon(event.shard)
     else:

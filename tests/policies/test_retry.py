@@ -122,3 +122,13 @@ def test_bad_arguments_are_refused(wrong):
     """A rule that could not mean anything is an error that names it."""
     with pytest.raises(ValueError, match=f"^{next(iter(wrong))} must be"):
         RetryPolicy(**wrong)
+
+
+@pytest.mark.parametrize(
+    ("on_unknown", "repeats", "waits"),
+    [("move", True, False), ("wait", False, True), ("fail", False, False)],
+)
+def test_only_move_repeats_what_is_unknown(on_unknown, repeats, waits):
+    """Work of unknown fate is repeated under "move" alone, and looked up again under "wait" alone."""
+    policy = RetryPolicy(on_unknown=on_unknown)
+    assert (policy.repeats_unknown, policy.waits_for_unknown) == (repeats, waits)
