@@ -11,41 +11,6 @@ from qiskit_gateway.policies.removed import refuse_removed
 OnUnknown = Literal["move", "wait", "fail"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Retry:
-    """Try again on the same member.
-
-    Attributes:
-        wait_seconds: After how long, in seconds.
-    """
-
-    wait_seconds: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Move:
-    """Go to another member."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Await:
-    """Send nothing: wait until the fate of the submission can be looked up."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stop:
-    """Give the work up.
-
-    Attributes:
-        reason: Why, for people.
-    """
-
-    reason: str
-
-
-Decision = Retry | Move | Await | Stop
-
-
 @refuse_removed(
     wait_multiplier="waits double with each attempt; set wait_initial_seconds and wait_max_seconds"
 )
@@ -104,22 +69,18 @@ class RetryPolicy:
         """A submission of unknown fate is looked up again and again before work is given up."""
         return self.on_unknown == "wait"
 
-    def decide(self, failure: Failure, attempt: int, u: float) -> Decision:
-        """Decide what happens to a shard after a failed attempt.
+    def may_repeat(self, failure: Failure, attempt: int) -> bool:
+        """Say whether a failed attempt is worth another on the same member.
 
-        A submission of unknown fate is never tried again on the same member.
+        A submission of unknown fate never is: it may be running there.
 
         Args:
             failure: What is known of the failure.
             attempt: Which attempt of this shard on this member failed, from 1.
-            u: A random number in [0, 1).
         """
         if failure.submitted is None:
-            return self._decide_unknown()
-        if attempt >= min(self.max_attempts, self._useful_attempts(failure)):
-            return Move()
-        wait_seconds = self.backoff_seconds(attempt, u, failure.retry_after_seconds)
-        return Retry(wait_seconds=wait_seconds)
+            return False
+        return attempt < min(self.max_attempts, self._useful_attempts(failure))
 
     def backoff_seconds(
         self, attempt: int, u: float, retry_after_seconds: float | None = None
@@ -150,15 +111,6 @@ class RetryPolicy:
             retries: Attempts so far that were not.
         """
         return retries < self.budget_floor + self.budget_ratio * first_tries
-
-    def _decide_unknown(self) -> Decision:
-        match self.on_unknown:
-            case "move":
-                return Move()
-            case "wait":
-                return Await()
-            case "fail":
-                return Stop(reason="nobody knows whether the provider took the job")
 
     def _useful_attempts(self, failure: Failure) -> int:
         if failure.authentication:

@@ -30,7 +30,6 @@ OURS_ALONE = {
     "Journal.spec",
     "Journal.take",
     "Member.answer",
-    "RetryPolicy.decide",
     "RouterJob.__init__",
 }
 # Of the names with underscores, those that users write as a call or an operator.

@@ -20,7 +20,6 @@ from qiskit_gateway.errors import JournalError
 from qiskit_gateway.journal.run_log import NO_DIARY, Diary
 from qiskit_gateway.policies.failure import Failure
 from qiskit_gateway.policies.policy import Policy
-from qiskit_gateway.policies.retry import Retry
 from qiskit_gateway.runtime.job_wait import Out, TakenBackError, Waiting, may_run
 from qiskit_gateway.runtime.notify import Notifier
 from qiskit_gateway.runtime.provider_calls import Calls, OverdueError, error_of, facts
@@ -165,8 +164,8 @@ class Attempts:
         if not isinstance(error, BackendError) or isinstance(error, Refused | OverdueError):
             return False
         failure = facts(error)
-        decision = self.policy.retry.decide(failure, state.attempt_number, 0.0)
-        return isinstance(decision, Retry) and self.may_retry(shard.index, failure)
+        worthwhile = self.policy.retry.may_repeat(failure, state.attempt_number)
+        return worthwhile and self.may_retry(shard.index, failure)
 
     def _note_retry(self, shard: Shard, member: FleetMember, state: RetryCallState) -> None:
         error = error_of(state)

@@ -6,7 +6,6 @@ from hypothesis import strategies as st
 
 from qiskit_gateway.policies import RetryPolicy
 from qiskit_gateway.policies.failure import Failure
-from qiskit_gateway.policies.retry import Await, Move, Retry, Stop
 
 failures = st.from_type(Failure)
 randoms = st.floats(0, 1, exclude_max=True)
@@ -47,18 +46,16 @@ def test_backoff_honours_retry_after(policy, attempt, u, asked):
     assert policy.backoff_seconds(attempt, u, asked) >= asked
 
 
-@given(policies, failures, randoms)
-def test_attempts_are_bounded(policy, failure, u):
+@given(policies, failures)
+def test_attempts_are_bounded(policy, failure):
     """At the last attempt no failure whatever leads to another on the same member."""
-    assert not isinstance(policy.decide(failure, policy.max_attempts, u), Retry)
+    assert not policy.may_repeat(failure, policy.max_attempts)
 
 
-@given(policies, failures, attempts, randoms)
-def test_unknown_fate_is_never_tried_again_here(policy, failure, attempt, u):
-    """A submission that the provider may have taken is handled as the policy says, only so."""
-    failure = replace(failure, submitted=None)
-    decision = policy.decide(failure, attempt, u)
-    assert type(decision) is {"move": Move, "wait": Await, "fail": Stop}[policy.on_unknown]
+@given(policies, failures, attempts)
+def test_unknown_fate_is_never_tried_again_here(policy, failure, attempt):
+    """A submission that the provider may have taken is never repeated there, whatever the policy."""
+    assert not policy.may_repeat(replace(failure, submitted=None), attempt)
 
 
 @pytest.mark.parametrize(
@@ -77,14 +74,9 @@ def test_facts_bound_the_attempts(failure, useful):
     """What may pass is tried to the end, what is unknown or untrue once more, the rest not at all."""
     policy = RetryPolicy(max_attempts=5, jitter=0.0)
     for attempt in range(1, useful):
-        assert policy.decide(failure, attempt, 0.5) == Retry(wait_seconds=2.0 ** (attempt - 1))
-    assert policy.decide(failure, useful, 0.5) == Move()
-
-
-def test_a_decision_carries_what_the_member_asked():
-    """The wait of a retry is that of ``backoff_seconds``, retry-after included."""
-    failure = Failure(throttled=True, retry_after_seconds=90.0)
-    assert RetryPolicy().decide(failure, 1, 0.5) == Retry(wait_seconds=90.0)
+        assert policy.may_repeat(failure, attempt)
+        assert policy.backoff_seconds(attempt, 0.5) == 2.0 ** (attempt - 1)
+    assert not policy.may_repeat(failure, useful)
 
 
 @given(
