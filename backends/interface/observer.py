@@ -2,6 +2,7 @@
 
 import atexit
 import logging
+import os
 import queue
 import threading
 import time
@@ -43,18 +44,23 @@ class Mailbox:
         self.observer = observer
         self.dropped = 0
         self._size = size
-        self._lock = threading.Lock()
         self._raised = False
-        self._renew()
+        self._open()
         _MAILBOXES.add(self)
 
-    def _renew(self) -> None:
+    def _open(self) -> None:
+        self._process = os.getpid()
+        self._lock = threading.Lock()
         self._waiting: queue.Queue[Any] = queue.Queue(self._size)
         self._thread: threading.Thread | None = None
 
     def post(self, event: Any) -> None:
         """Put an event in; never blocks."""
-        if self._thread is None or not self._thread.is_alive():
+        if self._process != os.getpid():
+            # A fork copies neither the thread nor the state of locks that another thread held; what
+            # waited is the parent's to deliver.
+            self._open()
+        if self._thread is None:
             self._start()
         try:
             self._waiting.put_nowait(event)
@@ -65,6 +71,8 @@ class Mailbox:
 
     def flush(self, timeout_seconds: float) -> bool:
         """Wait until all events so far were delivered; return whether they were in time."""
+        if self._process != os.getpid():
+            return True
         deadline = time.monotonic() + timeout_seconds
         with self._waiting.all_tasks_done:
             while self._waiting.unfinished_tasks:
@@ -76,9 +84,6 @@ class Mailbox:
 
     def _start(self) -> None:
         with self._lock:
-            if self._thread is not None and not self._thread.is_alive():
-                # A fork leaves the thread behind, and perhaps a lock that nobody holds any more.
-                self._renew()
             if self._thread is None:
                 self._thread = threading.Thread(
                     target=self._deliver, name=f"observer {self.observer!r}", daemon=True

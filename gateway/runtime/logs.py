@@ -69,13 +69,15 @@ def write_event(log: Any, event: RunEvent) -> None:
         level = "debug"
     if isinstance(event, happened.ShotsDropped) and event.quiet:
         level = "debug"
-    facts = {label: _rounded(getattr(event, fact)) for fact, label in fields.items()}
+    facts = {label: _round(label, getattr(event, fact)) for fact, label in fields.items()}
     getattr(log, level)(name, **facts)
 
 
-def _rounded(value: Any) -> Any:
-    """Round seconds and USD: nobody reads the twelfth digit."""
-    return round(value, 6) if isinstance(value, float) else value
+def _round(label: str, value: Any) -> Any:
+    """Round seconds to milliseconds, and USD to a millionth."""
+    if not isinstance(value, float):
+        return value
+    return round(value, 3 if label.endswith("seconds") else 6)
 
 
 _SHARD = {"shard": "shard", "member": "backend"}

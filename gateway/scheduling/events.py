@@ -206,7 +206,7 @@ class WakeAt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MemberEjected:
-    """A member gets no work for a while: for the log.
+    """A member gets no work for a while: for observers.
 
     Attributes:
         member: Its name.
@@ -221,7 +221,7 @@ class MemberEjected:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FleetDown:
-    """No member is well: work waits, and they are probed one at a time. For the log.
+    """No member is well: work waits, and they are probed one at a time: for observers.
 
     Attributes:
         reason: Why the last of them is not.
@@ -232,7 +232,7 @@ class FleetDown:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MemberRecovered:
-    """A member that was closed did a shard again: for the log."""
+    """A member that was ejected did a shard again: for observers."""
 
     member: str
 

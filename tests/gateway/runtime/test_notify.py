@@ -2,14 +2,16 @@
 
 import copy
 import logging
+import os
 import pickle
 import threading
+import warnings
 
 import pytest
 from qiskit import QuantumCircuit
 from qiskit.providers.basic_provider import BasicSimulator
 
-from qiskit_gateway import RouterSampler, run_events
+from qiskit_gateway import RouterSampler, run_events, simulate
 from qiskit_gateway.backends import Fleet, Limits, Mailbox, Member, Pricing, SimulatedMember
 from qiskit_gateway.backends.scripted import Fails, ScriptedBackend
 from qiskit_gateway.policies import BreakerPolicy, Policy, RetryPolicy
@@ -161,33 +163,39 @@ def test_an_observer_that_hangs_holds_up_nobody():
             super().on_event(event)
 
     slow = Hangs()
-    run([BasicSimulator()], recorder, observers=[slow])
+    fleet = Fleet([BasicSimulator()], observers=[slow, recorder])
+    RouterSampler(fleet).run([circuit()], shots=10).result(timeout=60)
+
+    assert fleet.mailboxes[1].flush(10)
+    assert recorder.of(run_events.RunFinished)
     assert slow.events == []
     goes_on.set()
+    assert fleet.flush_observers()
+    assert slow.events == recorder.events
 
 
 def test_what_is_too_much_for_a_slow_observer_is_dropped_and_said(caplog):
-    """The oldest events are kept, in order, and the rest counted."""
-    recorder, goes_on = Recorder(), threading.Event()
+    """What waits already is kept, in order; what comes while the mailbox is full is counted."""
+    has_one, goes_on = threading.Event(), threading.Event()
 
     class Slow(Recorder):
         def on_event(self, event):
+            has_one.set()
             goes_on.wait(60)
             super().on_event(event)
 
-    slow = Slow()
-    mailbox = Mailbox(slow, size=3)
+    mailbox = Mailbox(Slow(), size=3)
     with caplog.at_level(logging.WARNING, logger="qiskit_gateway"):
-        for number in range(10):
+        mailbox.post(0)
+        assert has_one.wait(60)
+        for number in range(1, 10):
             mailbox.post(number)
     goes_on.set()
 
     assert mailbox.flush(10)
-    assert slow.events == list(range(len(slow.events)))
-    assert len(slow.events) + mailbox.dropped == 10
-    assert mailbox.dropped >= 6
+    assert mailbox.observer.events == [0, 1, 2, 3]
+    assert mailbox.dropped == 6
     assert any("is slow: 1 events dropped" in message for message in caplog.messages)
-    assert recorder.events == []
 
 
 @pytest.mark.parametrize("again", [copy.deepcopy, lambda box: pickle.loads(pickle.dumps(box))])  # noqa: S301
@@ -210,11 +218,40 @@ def test_what_is_no_observer_is_told(given):
         Fleet([BasicSimulator()], observers=[given])
 
 
-def test_quotes_tell_nobody():
+def test_quotes_and_simulations_tell_nobody():
     """What is only tried out is no event."""
     recorder = Recorder()
     fleet = Fleet([SimulatedMember("a")], observers=[recorder])
     RouterSampler(fleet).quote([circuit()])
+    simulate(fleet, [circuit()])
 
     assert fleet.flush_observers()
     assert recorder.events == []
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+def test_a_forked_child_tells_its_own_events_and_ends_at_once():
+    """The thread stays with the parent: the child starts another, and waits for nothing else's."""
+    blocked = threading.Event()
+
+    class Waits(Recorder):
+        def on_event(self, event):
+            if event == "parent":
+                blocked.wait(60)
+            super().on_event(event)
+
+    mailbox = Mailbox(Waits())
+    mailbox.post("parent")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # Of forks beside threads, from 3.12.
+        child = os.fork()
+    if not child:
+        mailbox.post("child")
+        told = mailbox.flush(10) and mailbox.observer.events == ["child"]
+        os._exit(0 if told else 1)
+    _, status = os.waitpid(child, 0)
+    blocked.set()
+
+    assert os.waitstatus_to_exitcode(status) == 0
+    assert mailbox.flush(10)
+    assert mailbox.observer.events == ["parent"]
