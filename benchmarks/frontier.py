@@ -20,7 +20,7 @@ from qiskit_gateway import Simulation, simulate
 from qiskit_gateway.backends import Fleet, Limits, SimulatedMember
 from qiskit_gateway.backends.pricing.published import tariff
 from qiskit_gateway.policies import Policy, balanced, cheapest, fastest, round_robin
-from qiskit_gateway.scheduling.members.state import FleetStanding
+from qiskit_gateway.scheduling.members.state import FleetState
 
 SHOTS = 1_000
 CIRCUITS = 300
@@ -50,7 +50,7 @@ def run(policy: Policy) -> Simulation:
     ]
     fleet = Fleet(members)
     for name, _, seconds in FLEET:  # The fleet has been used before: its speeds are known.
-        fleet.keep(FleetStanding).of(name).speed.observe(25, 25 * SHOTS, 25 * seconds)
+        fleet.keep(FleetState).of(name).speed.observe(25, 25 * SHOTS, 25 * seconds)
     found = simulate(fleet, [sweep(2, CIRCUITS)], policy=policy, shots=SHOTS, seed=1)
     assert not found.given_up
     return found

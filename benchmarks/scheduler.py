@@ -12,8 +12,8 @@ from collections.abc import Iterable, Iterator
 from benchmarks.measure import Row, seconds
 from qiskit_gateway.policies import fastest
 from qiskit_gateway.scheduling.events import Command, Done, ShardFinished, Submit
-from qiskit_gateway.scheduling.members.profile import Terms
-from qiskit_gateway.scheduling.members.state import FleetStanding
+from qiskit_gateway.scheduling.members.profile import MemberProfile
+from qiskit_gateway.scheduling.members.state import FleetState
 from qiskit_gateway.scheduling.scheduler import Scheduler
 from qiskit_gateway.work.tasks import Task
 
@@ -52,20 +52,20 @@ class Drive:
     """A scheduler, and members that are nothing but the times when their jobs end."""
 
     def __init__(self, members: int, circuits: int, tasks: int) -> None:
-        self._terms = [
-            Terms(name=f"m{order}", order=order, max_circuits=100, max_in_flight=2)
+        self._profiles = [
+            MemberProfile(name=f"m{order}", order=order, max_circuits=100, max_in_flight=2)
             for order in range(members)
         ]
         each = circuits // tasks
         self._tasks = [Task(index=index, rows=each, shots=1000) for index in range(tasks)]
-        self._free_at = dict.fromkeys((term.name for term in self._terms), 0.0)
+        self._free_at = dict.fromkeys((term.name for term in self._profiles), 0.0)
         self._ends: list[tuple[float, int]] = []
         self._now = 0.0
         self.shards = 0
 
     def run(self) -> None:
         """Do all the work."""
-        scheduler = Scheduler(self._tasks, self._terms, fastest(), standing=FleetStanding())
+        scheduler = Scheduler(self._tasks, self._profiles, fastest(), fleet_state=FleetState())
         self._perform(scheduler.start(self._now))
         while not scheduler.done:
             self._now, shard = heapq.heappop(self._ends)

@@ -33,9 +33,9 @@ from qiskit_gateway.policies import Policy, fastest, least_busy, round_robin
 from qiskit_gateway.scheduling.allocation.divide import divide
 from qiskit_gateway.scheduling.members.estimator import Estimator
 from qiskit_gateway.scheduling.members.offers import Offers
-from qiskit_gateway.scheduling.members.profile import Terms
+from qiskit_gateway.scheduling.members.profile import MemberProfile
 from qiskit_gateway.scheduling.members.speed import Speed
-from qiskit_gateway.scheduling.members.state import Standing
+from qiskit_gateway.scheduling.members.state import MemberState
 from qiskit_gateway.work.tasks import Load
 
 TRACE = Path(__file__).parent / "data" / "ibm_queue_trace_first_half.csv.gz"
@@ -93,12 +93,12 @@ def dividing(
     policy: Policy, devices: Sequence[str], work: Load
 ) -> Callable[[Pending], dict[str, float]]:
     """Return a divider of some work, which keeps what it has given to whom, as a run does."""
-    terms = {name: Terms(name=name, order=order) for order, name in enumerate(devices)}
+    profile = {name: MemberProfile(name=name, order=order) for order, name in enumerate(devices)}
     assigned: dict[str, float] = {}
 
     def divided(known: Pending) -> dict[str, float]:
-        standings = {
-            name: Standing(
+        states = {
+            name: MemberState(
                 pending_jobs=jobs,
                 queue_seconds=jobs * JOB_SECONDS,
                 speed=Speed(circuit_seconds=JOB_SECONDS, jobs=1),
@@ -106,7 +106,7 @@ def dividing(
             for name, jobs in known.items()
         }
         offers = Offers(
-            estimator=Estimator(profiles=terms, states=standings),
+            estimator=Estimator(profiles=profile, states=states),
             assigned=assigned,
             waiting=work,
             uses=policy.uses,

@@ -20,7 +20,7 @@ from qiskit_gateway.scheduling.events import (
     Tick,
     TryFailed,
 )
-from qiskit_gateway.scheduling.members.state import FleetStanding
+from qiskit_gateway.scheduling.members.state import FleetState
 from qiskit_gateway.scheduling.scheduler import Scheduler
 from qiskit_gateway.work.tasks import Task
 
@@ -54,8 +54,8 @@ class SideBySide(RuleBasedStateMachine):
 
     def __init__(self, members):
         super().__init__()
-        self.standing = FleetStanding()
-        self.terms = {one.name: one for one in members}
+        self.fleet_state = FleetState()
+        self.profiles = {one.name: one for one in members}
         self.now = 0.0
         self.runs: list[Going] = []
         self.booked: list = []
@@ -69,9 +69,9 @@ class SideBySide(RuleBasedStateMachine):
         """Begin a run over so many rows of so many shots."""
         scheduler = Scheduler(
             [Task(index=0, rows=size[0], shots=size[1])],
-            list(self.terms.values()),
+            list(self.profiles.values()),
             policy,
-            standing=self.standing,
+            fleet_state=self.fleet_state,
             settled=settled,
         )
         run = Going(scheduler, policy, next(self._numbers))
@@ -164,7 +164,7 @@ class SideBySide(RuleBasedStateMachine):
     def nothing_stays_held(self):
         """When no run goes on, nothing is set aside and no slot is taken."""
         if not self.runs:
-            accounts = self.standing.accounts.values()
+            accounts = self.fleet_state.accounts.values()
             assert not any(account.ledger.reserved for account in accounts)
-            assert not any(pot.held for pot in self.standing.pots.values())
-            assert not any(one.in_flight for one in self.standing.members.values())
+            assert not any(pot.held for pot in self.fleet_state.pots.values())
+            assert not any(one.in_flight for one in self.fleet_state.members.values())

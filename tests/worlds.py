@@ -23,8 +23,8 @@ from qiskit_gateway.scheduling.events import (
     WakeAt,
     Watch,
 )
-from qiskit_gateway.scheduling.members.profile import Terms
-from qiskit_gateway.scheduling.members.state import FleetStanding
+from qiskit_gateway.scheduling.members.profile import MemberProfile
+from qiskit_gateway.scheduling.members.state import FleetState
 from qiskit_gateway.scheduling.scheduler import Scheduler
 from qiskit_gateway.work.tasks import Piece, Shard, Task
 
@@ -41,9 +41,9 @@ class World:
     """Members that answer shards after some time, in ways that a script draws."""
 
     scheduler: Scheduler
-    standing: FleetStanding
+    fleet_state: FleetState
     policy: Policy
-    terms: dict[str, Terms]
+    profiles: dict[str, MemberProfile]
     tasks: list[Task]
     now: float = 0.0
     queue: list = field(default_factory=list)
@@ -98,16 +98,16 @@ class World:
         heapq.heappush(self.queue, (at, next(self.order), what))
 
     def check_limits(self, shard: Shard, member: str) -> None:
-        terms = self.terms[member]
-        assert shard.circuits <= (terms.max_circuits or math.inf)
-        assert terms.min_shots <= shard.shots <= (terms.max_shots or math.inf)
+        profile = self.profiles[member]
+        assert shard.circuits <= (profile.max_circuits or math.inf)
+        assert profile.min_shots <= shard.shots <= (profile.max_shots or math.inf)
         heights = {piece.shots for piece in shard.pieces}
         assert len(heights) == 1
-        assert shard.shots == max(terms.min_shots, *heights)
+        assert shard.shots == max(profile.min_shots, *heights)
         payload = sum(p.rows * self.tasks[p.task].payload_bytes for p in shard.pieces)
-        assert shard.circuits == 1 or payload <= (terms.max_payload_bytes or math.inf)
+        assert shard.circuits == 1 or payload <= (profile.max_payload_bytes or math.inf)
         in_flight = sum(flight.member == member for flight in self.flying.values())
-        assert in_flight < (terms.max_in_flight or math.inf)
+        assert in_flight < (profile.max_in_flight or math.inf)
         for piece in shard.pieces:
             assert member not in self.tasks[piece.task].refusals
 
@@ -165,11 +165,13 @@ def assert_tiled(tasks: list[Task], pieces: list[Piece]) -> None:
     assert not rows
 
 
-def make_world(tasks, members, policy, *, settled=False, standing=None) -> World:
-    standing = standing or FleetStanding()
-    scheduler = Scheduler(tasks, members, policy, standing=standing, settled=settled)
-    return World(scheduler, standing, policy, {terms.name: terms for terms in members}, list(tasks))
+def make_world(tasks, members, policy, *, settled=False, fleet_state=None) -> World:
+    fleet_state = fleet_state or FleetState()
+    scheduler = Scheduler(tasks, members, policy, fleet_state=fleet_state, settled=settled)
+    return World(
+        scheduler, fleet_state, policy, {profile.name: profile for profile in members}, list(tasks)
+    )
 
 
-def terms(name: str, order: int = 0, **facts) -> Terms:
-    return Terms(name=name, order=order, **facts)
+def profile(name: str, order: int = 0, **facts) -> MemberProfile:
+    return MemberProfile(name=name, order=order, **facts)

@@ -32,7 +32,7 @@ from qiskit_gateway.results.coverage import Coverage, book_outcomes
 from qiskit_gateway.runtime.logs import silent_logger
 from qiskit_gateway.runtime.run import Run
 from qiskit_gateway.runtime.survey import Answer, costs_nothing, foretell
-from qiskit_gateway.scheduling.members.state import FleetStanding, Standing
+from qiskit_gateway.scheduling.members.state import FleetState, MemberState
 from qiskit_gateway.work.attempt import Attempt
 from qiskit_gateway.work.receipt import Receipt
 from qiskit_gateway.work.tasks import Piece
@@ -55,7 +55,7 @@ class Prospect:
     """What is known before a run is tried out.
 
     Attributes:
-        standing: What the scheduler begins with; it is not changed.
+        fleet_state: What the scheduler begins with; it is not changed.
         models: What the models of real members go by.
         origins: When the clocks of simulated members show 0, on the clock of the fleet's runs.
         now: At what time it begins, on the clock of the fleet's runs.
@@ -63,8 +63,8 @@ class Prospect:
         wall: What the wall clock says then, in seconds: days of budgets go by it.
     """
 
-    standing: FleetStanding = field(default_factory=FleetStanding)
-    models: Mapping[str, Standing] = field(default_factory=dict)
+    fleet_state: FleetState = field(default_factory=FleetState)
+    models: Mapping[str, MemberState] = field(default_factory=dict)
     origins: Mapping[str, float | None] = field(default_factory=dict)
     now: float = 0.0
     answers: Answers = field(default_factory=dict)
@@ -112,10 +112,10 @@ def rehearse(
     stand_ins = Fleet(
         [_stand_in(member, work, prospect, one) for member, one in zip(fleet, seeds, strict=False)]
     )
-    prospect.standing.copy_into(stand_ins.keep(FleetStanding))
+    prospect.fleet_state.copy_into(stand_ins.keep(FleetState))
     for name, seconds in _busy(prospect).items():
-        standing = stand_ins.keep(FleetStanding).of(name)
-        standing.queue_seconds = max(standing.queue_seconds, seconds)
+        state = stand_ins.keep(FleetState).of(name)
+        state.queue_seconds = max(state.queue_seconds, seconds)
     stores = tuple(_Books(task.rows, task.shots) for task in work.tasks)
     run = Run(
         "rehearsal",
@@ -174,7 +174,7 @@ def read_queues(fleet: Fleet, prospect: Prospect, policy: Policy) -> None:
         for member in fleet
         if not isinstance(member, SimulatedMember)
         and can_be_read(member)
-        and prospect.standing.of(member.name).read_at + policy.queue_seconds <= prospect.now
+        and prospect.fleet_state.of(member.name).read_at + policy.queue_seconds <= prospect.now
     ]
     missing = {member.name for member in stale}
 
@@ -182,11 +182,9 @@ def read_queues(fleet: Fleet, prospect: Prospect, policy: Policy) -> None:
         with anyio.move_on_after(_QUEUE_SECONDS) as scope:
 
             def note(name: str, reading: QueueReading) -> None:
-                for standing in (prospect.standing.of(name), prospect.models.get(name)):
-                    if standing is not None:
-                        standing.note_queue(
-                            reading.wait_seconds, reading.pending_jobs, prospect.now
-                        )
+                for state in (prospect.fleet_state.of(name), prospect.models.get(name)):
+                    if state is not None:
+                        state.note_queue(reading.wait_seconds, reading.pending_jobs, prospect.now)
                 missing.discard(name)
                 if not missing:
                     scope.cancel()
@@ -216,15 +214,15 @@ async def _see_that_it_moves(run: Run) -> None:
 def _busy(prospect: Prospect) -> dict[str, float]:
     """Return how long members are expected to work on what other runs have in flight there."""
     return {
-        name: max(0.0, _work_seconds(standing) - (prospect.now - standing.busy_since))
-        for name, standing in prospect.models.items()
-        if standing.in_flight
+        name: max(0.0, _work_seconds(state) - (prospect.now - state.busy_since))
+        for name, state in prospect.models.items()
+        if state.in_flight
     }
 
 
-def _work_seconds(standing: Standing) -> float:
-    load = standing.load
-    return standing.speed.seconds(load.circuits, load.circuit_shots, len(standing.in_flight))
+def _work_seconds(state: MemberState) -> float:
+    load = state.load
+    return state.speed.seconds(load.circuits, load.circuit_shots, len(state.in_flight))
 
 
 class _Books:
@@ -272,12 +270,12 @@ def _stand_in(member: FleetMember, work: Work, prospect: Prospect, seed: int) ->
         same.reseed(seed)
         same.start_clock(prospect.origins.get(member.name))
         return same
-    standing = prospect.models.get(member.name, Standing())
+    state = prospect.models.get(member.name, MemberState())
     answers = prospect.answers.get(member.name, {})
-    speed, learned = standing.speed, bool(standing.speed.jobs)
+    speed, learned = state.speed, bool(state.speed.jobs)
     told = told_shot_seconds(work, answers)
     busy = _busy(prospect).get(member.name, 0.0)
-    queue = standing.queue_seconds
+    queue = state.queue_seconds
     stand_in = _StandIn(
         member.name,
         limits=member.limits

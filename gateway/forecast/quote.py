@@ -27,7 +27,7 @@ from qiskit_gateway.policies.policy import Policy
 from qiskit_gateway.reporting.tables import Remark, shown_as_html, shown_as_text
 from qiskit_gateway.runtime.event_loop import ENGINE
 from qiskit_gateway.runtime.survey import allotment_of
-from qiskit_gateway.scheduling.members.state import FleetStanding, Standing
+from qiskit_gateway.scheduling.members.state import FleetState, MemberState
 from qiskit_gateway.work.remaining import GivenUp
 from qiskit_gateway.work.workload import Work
 
@@ -228,13 +228,13 @@ def _snapshot(fleet: Fleet) -> Prospect:
     """Return what is known of a fleet, as copies, and the time on the clock of its runs."""
 
     def copied() -> Prospect:
-        known = fleet.keep(FleetStanding)
-        standing = FleetStanding()
-        known.copy_into(standing)
+        known = fleet.keep(FleetState)
+        fleet_state = FleetState()
+        known.copy_into(fleet_state)
         origins = {one.name: one.origin() for one in fleet if isinstance(one, SimulatedMember)}
         return Prospect(
-            standing=standing,
-            models={name: deepcopy(known.members.get(name, Standing())) for name in fleet.names},
+            fleet_state=fleet_state,
+            models={name: deepcopy(known.members.get(name, MemberState())) for name in fleet.names},
             origins=origins,
             # A full second, so that members are not told apart by how times are rounded, and a quote
             # that is asked for again is the same.
@@ -297,7 +297,7 @@ def _allowance_use(
     if allotment is None:
         return None
     run = rehearsal.run
-    pot = rehearsal.fleet.keep(FleetStanding).pots[allotment.name]
+    pot = rehearsal.fleet.keep(FleetState).pots[allotment.name]
     return AllowanceUse(
         units=sum(one.free_units for one in run.record if one.member == member.name),
         left=pot.left(prospect.wall + run.seconds),

@@ -19,7 +19,7 @@ from qiskit_gateway.forecast.dry_run import Prospect, Rehearsal, asked, rehearse
 from qiskit_gateway.policies.policy import Policy
 from qiskit_gateway.reporting.tables import table
 from qiskit_gateway.runtime.survey import asked_of
-from qiskit_gateway.scheduling.members.state import FleetStanding
+from qiskit_gateway.scheduling.members.state import FleetState
 from qiskit_gateway.work.attempt import Attempt
 from qiskit_gateway.work.preparation import prepare
 from qiskit_gateway.work.pubs import parameter_rows
@@ -129,16 +129,16 @@ def simulate(
     """
     fleet, policy = Fleet.coerce(fleet), Policy.coerce(policy)
     work = prepare(_stated(pubs, 1024 if shots is None else shots), fleet, Snapshots())
-    known = fleet.keep(FleetStanding).members
+    known = fleet.keep(FleetState).members
     asks = [member.name for member in fleet if asked_of(member, policy)]
     answers = asked(fleet, work, asks, seconds=policy.submit_seconds)
     # Of what is known of the fleet, only what real members are like is taken over, and what a
     # real run would know of speeds.
-    models = {name: standing.alone() for name, standing in known.items()}
-    begins = FleetStanding()
+    models = {name: state.alone() for name, state in known.items()}
+    begins = FleetState()
     for name, model in models.items():
         begins.of(name).speed = deepcopy(model.speed)
-    prospect = Prospect(standing=begins, models=models, answers=answers)
+    prospect = Prospect(fleet_state=begins, models=models, answers=answers)
     rehearsal = rehearse(fleet, policy, work, prospect, seed=seed)
     return _told(rehearsal)
 

@@ -20,7 +20,7 @@ from typing import Any
 from qiskit_gateway.backends.failures.redaction import redact
 from qiskit_gateway.errors import JournalError
 from qiskit_gateway.journal.codec import read_plain
-from qiskit_gateway.journal.run_log import Entry, RunDiary, entries_of
+from qiskit_gateway.journal.run_log import Entry, SqliteRunLog, entries_of
 from qiskit_gateway.journal.run_spec import RunSpec, read_pubs, write_options, write_pubs
 from qiskit_gateway.journal.sqlite_file import Database, Survives
 
@@ -230,7 +230,7 @@ class Journal:
 
     # -- a run begins, or goes on ----------------------------------------------------------------
 
-    def begin(self, job_id: str, spec: RunSpec, shots: int) -> "RunDiary":
+    def begin(self, job_id: str, spec: RunSpec, shots: int) -> "SqliteRunLog":
         """Record a new run, and hold it.
 
         Args:
@@ -241,7 +241,7 @@ class Journal:
         Raises:
             JournalError: If the spec holds a secret or something that cannot be written.
         """
-        diary = RunDiary(self._database, job_id, uuid.uuid4().hex, clock=self._clock)
+        run_log = SqliteRunLog(self._database, job_id, uuid.uuid4().hex, clock=self._clock)
         options = write_options(spec.options)
         circuits, pubs = write_pubs(job_id, spec.pubs)
         with self._database.transaction() as connection:
@@ -249,21 +249,21 @@ class Journal:
                 "INSERT INTO runs VALUES (?, ?, 'running', ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     *(job_id, spec.kind, self.now, shots, options, _version()),
-                    *(diary.token, os.getpid(), socket.gethostname(), self.now),
+                    *(run_log.token, os.getpid(), socket.gethostname(), self.now),
                 ),
             )
             connection.executemany("INSERT OR IGNORE INTO circuits VALUES (?, ?)", circuits.items())
             connection.executemany("INSERT INTO pubs VALUES (?, ?, ?, ?, ?, ?, ?, ?)", pubs)
         self._database.wrote(sum(map(len, circuits.values())) + sum(len(pub[5]) for pub in pubs))
-        return diary
+        return run_log
 
-    def take(self, job_id: str, kind: str) -> "RunDiary":
+    def take(self, job_id: str, kind: str) -> "SqliteRunLog":
         """Hold a run that was begun before, so that no other process continues it.
 
         Raises:
             JournalError: If there is no such run, it is of another kind, or a process works on it.
         """
-        diary = RunDiary(self._database, job_id, uuid.uuid4().hex, clock=self._clock)
+        run_log = SqliteRunLog(self._database, job_id, uuid.uuid4().hex, clock=self._clock)
         with self._database.transaction() as connection:
             found = connection.execute(_LEASE, (job_id,)).fetchone()
             _check_free(found, job_id, self.now)
@@ -272,9 +272,9 @@ class Journal:
             connection.execute(
                 "UPDATE runs SET state = 'running', holder = ?, process = ?, host = ?, beat = ? "
                 "WHERE job_id = ?",
-                (diary.token, os.getpid(), socket.gethostname(), self.now, job_id),
+                (run_log.token, os.getpid(), socket.gethostname(), self.now, job_id),
             )
-        return diary
+        return run_log
 
     # -- the contents of a run --------------------------------------------------------------------
 

@@ -33,8 +33,8 @@ class Entry:
     outcomes: tuple[Outcome, ...] | None
 
 
-class RunDiary:
-    """What is written down of one run while it goes on. See :class:`~qiskit_gateway.journal.run_log.Diary`.
+class SqliteRunLog:
+    """What is written down of one run while it goes on. See :class:`~qiskit_gateway.journal.run_log.RunLog`.
 
     Args:
         database: Where.
@@ -216,7 +216,7 @@ def _pieces_text(pieces: Sequence[Piece]) -> str:
     )
 
 
-class Diary(Protocol):
+class RunLog(Protocol):
     """Where a run is written down while it goes on, so that another process can take it up.
 
     Implementing:
@@ -270,7 +270,7 @@ class Diary(Protocol):
         ...
 
 
-class NoDiary:
+class NoRunLog:
     """Write nothing down."""
 
     lasting = False
@@ -300,4 +300,4 @@ class NoDiary:
         """Do nothing."""
 
 
-NO_DIARY = NoDiary()
+NO_RUN_LOG = NoRunLog()

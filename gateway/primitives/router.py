@@ -14,7 +14,7 @@ from qiskit_gateway.errors import JournalError
 from qiskit_gateway.forecast.quote import Quote, quote_run
 from qiskit_gateway.journal.journal import Journal
 from qiskit_gateway.journal.replay import replay
-from qiskit_gateway.journal.run_log import NO_DIARY, Diary
+from qiskit_gateway.journal.run_log import NO_RUN_LOG, RunLog
 from qiskit_gateway.journal.run_spec import RunSpec
 from qiskit_gateway.policies.policy import Policy
 from qiskit_gateway.primitives.job import RouterJob
@@ -22,7 +22,7 @@ from qiskit_gateway.runtime.event_loop import ENGINE
 from qiskit_gateway.runtime.run import Run
 from qiskit_gateway.runtime.survey import allotment_of
 from qiskit_gateway.scheduling.members.allowances import count_use
-from qiskit_gateway.scheduling.members.state import FleetStanding
+from qiskit_gateway.scheduling.members.state import FleetState
 from qiskit_gateway.work.preparation import prepare
 from qiskit_gateway.work.snapshots import Snapshots
 from qiskit_gateway.work.workload import Work
@@ -86,21 +86,21 @@ class Router:
         self.count_use()
         work, result = plan
         work, job_id = self.prepare(work), RouterJob.new_id()
-        diary: Diary = NO_DIARY
+        run_log: RunLog = NO_RUN_LOG
         if self.journal is not None:
             shots = sum(task.rows * task.shots for task in work.tasks)
-            diary = self.journal.begin(job_id, spec(), shots)
+            run_log = self.journal.begin(job_id, spec(), shots)
             self.fleet.keep(_Begun).add(job_id)
-        return self._launch(job_id, work, result, diary)
+        return self._launch(job_id, work, result, run_log)
 
     def resume(self, job_id: str, kind: str, plan: Callable[[RunSpec], Plan]) -> RouterJob:
         """Continue a run of the journal and return its handle; see :meth:`claim_run`."""
-        (work, result), diary = self.claim_run(job_id, kind, plan)
-        return self._launch(job_id, work, result, diary)
+        (work, result), run_log = self.claim_run(job_id, kind, plan)
+        return self._launch(job_id, work, result, run_log)
 
     def claim_run(
         self, job_id: str, kind: str, plan: Callable[[RunSpec], Plan]
-    ) -> tuple[Plan, Diary]:
+    ) -> tuple[Plan, RunLog]:
         """Take a run of the journal, and put what has arrived of it into its place.
 
         Args:
@@ -115,32 +115,32 @@ class Router:
         if self.journal is None:
             raise JournalError("there is no journal to resume from: give one, journal=path")
         self.count_use()
-        diary = self.journal.take(job_id, kind)
+        run_log = self.journal.take(job_id, kind)
         try:
             work, result = plan(self.journal.spec(job_id))
-            diary.past = replay(
+            run_log.past = replay(
                 self.journal.entries(job_id),
                 work,
                 self.fleet.names,
                 seconds=self.journal.age_seconds(job_id),
             )
         except BaseException as error:
-            diary.closed("running")
+            run_log.closed("running")
             if isinstance(error, TypeError | ValueError | MemoryError):
                 raise JournalError(f"run {job_id} cannot be stated anew: {error}") from error
             raise
         begun = self.fleet.keep(_Begun)
-        if job_id in begun and diary.past.unfinished is not None:
+        if job_id in begun and run_log.past.unfinished is not None:
             # What it spent before is in the fleet's books already.
-            unfinished = replace(diary.past.unfinished, spent=())
-            diary.past = replace(diary.past, unfinished=unfinished)
+            unfinished = replace(run_log.past.unfinished, spent=())
+            run_log.past = replace(run_log.past, unfinished=unfinished)
         begun.add(job_id)
-        return (self.prepare(work), result), diary
+        return (self.prepare(work), result), run_log
 
     def _launch(
-        self, job_id: str, work: Work, result: Callable[[], PrimitiveResult[Any]], diary: Diary
+        self, job_id: str, work: Work, result: Callable[[], PrimitiveResult[Any]], run_log: RunLog
     ) -> RouterJob:
-        run = Run(job_id, self.fleet, self.policy, work, diary=diary)
+        run = Run(job_id, self.fleet, self.policy, work, run_log=run_log)
         job = RouterJob(run, result, on_failure=self.policy.on_failure)
         job.start()
         return job
@@ -161,7 +161,7 @@ class Router:
             return
         counted.add(self.journal.path)
         used = self.journal.free_units(besides=self.fleet.keep(_Begun))
-        pots = self.fleet.keep(FleetStanding).pots
+        pots = self.fleet.keep(FleetState).pots
         # In the loop in which all runs live, which is where pots are changed.
         ENGINE.call(lambda: count_use(allotments, pots, used))
 

@@ -17,7 +17,7 @@ from qiskit_gateway.backends.interface.batch import Batch
 from qiskit_gateway.backends.interface.protocol import FleetMember, Handle
 from qiskit_gateway.backends.readout.outcomes import Outcome
 from qiskit_gateway.errors import JournalError
-from qiskit_gateway.journal.run_log import NO_DIARY, Diary
+from qiskit_gateway.journal.run_log import NO_RUN_LOG, RunLog
 from qiskit_gateway.policies.failure import Failure
 from qiskit_gateway.policies.policy import Policy
 from qiskit_gateway.runtime.job_wait import Out, TakenBackError, Waiting, may_run
@@ -64,7 +64,7 @@ class Attempts:
         tried: Told of each try that failed and is repeated: shard, facts, reason.
         notifier: Tells observers what happens.
         record: Every attempt, in order.
-        diary: Where attempts are written down.
+        run_log: Where attempts are written down.
         leaves: Whether the job of a cancelled shard is left with its provider, for another process
             to fetch.
         began: When the run began, in seconds of the loop's clock.
@@ -81,7 +81,7 @@ class Attempts:
     notifier: Notifier
     began: float
     record: list[Attempt] = field(default_factory=list)
-    diary: Diary = NO_DIARY
+    run_log: RunLog = NO_RUN_LOG
     leaves: Callable[[int], bool] = lambda _: False
     _tries: dict[int, int] = field(default_factory=dict)
     _out: dict[int, Out] = field(default_factory=dict)
@@ -216,7 +216,7 @@ class Attempts:
         return await self._receive(shard, member, handle, attempt)
 
     async def _handed_over(self, batch: Batch, member: FleetMember, attempt: Attempt) -> Handle:
-        self.diary.intended(attempt, batch.seed)
+        self.run_log.intended(attempt, batch.seed)
         attempt.failure = "cancelled while the provider was being asked to take it"
         handle = await self._calls.submit(batch, member)
         # Nothing is awaited between the provider's answer and its being written down.
@@ -227,7 +227,7 @@ class Attempts:
         attempt.failure = ""
         attempt.job_id = redact_name(str(handle.job_id))
         attempt.accepted_seconds = self._now()
-        self._note_down(self.diary.accepted, attempt)
+        self._note_down(self.run_log.accepted, attempt)
         self.notifier.tell(
             happened.ShardAccepted,
             shard=attempt.shard,
@@ -323,7 +323,7 @@ class Attempts:
             free_units=attempt.free_units,
         )
         if outcome not in {"done", "short"} and noted:
-            self._note_down(self.diary.ended, attempt)
+            self._note_down(self.run_log.ended, attempt)
 
     def _note_down(self, write: Callable[[Attempt], None], attempt: Attempt) -> None:
         """Write something down that has happened already, and that the run does not depend on."""

@@ -12,7 +12,7 @@ from qiskit_gateway.backends.fleet import Fleet
 from qiskit_gateway.backends.interface.protocol import FleetMember, ProbesQueue, TellsQueue
 from qiskit_gateway.backends.interface.queue_reading import QueueReading
 from qiskit_gateway.runtime.notify import Notifier
-from qiskit_gateway.scheduling.members.state import FleetStanding
+from qiskit_gateway.scheduling.members.state import FleetState
 from qiskit_gateway.work import run_events as happened
 
 # When a job that waits in a queue is first looked at, and how much longer it may wait unseen.
@@ -26,13 +26,13 @@ class Queues:
 
     Attributes:
         fleet: Whose.
-        standing: Where the readings are noted, for all runs over the fleet.
+        fleet_state: Where the readings are noted, for all runs over the fleet.
         interval_seconds: How old a reading may be.
         notifier: Tells observers of readings.
     """
 
     fleet: Fleet
-    standing: FleetStanding
+    fleet_state: FleetState
     interval_seconds: float
     notifier: Notifier
     _asked: dict[str, anyio.Event] = field(default_factory=dict)
@@ -44,7 +44,7 @@ class Queues:
                 continue
             if isinstance(member, TellsQueue) and not isinstance(member, ProbesQueue):
                 self._read_here(member.name, member.queue)
-            elif self._is_due(self.standing.of(member.name).asked_at):
+            elif self._is_due(self.fleet_state.of(member.name).asked_at):
                 self._asked[member.name] = anyio.Event()
             group.start_soon(self._watch, member)
 
@@ -59,24 +59,24 @@ class Queues:
             for asked in self._asked.values():
                 await asked.wait()
         for name in self._asked:
-            self.standing.of(name).asked_at = anyio.current_time()
+            self.fleet_state.of(name).asked_at = anyio.current_time()
 
     def _is_due(self, since: float) -> bool:
         return anyio.current_time() >= since + self.interval_seconds
 
     def _read_here(self, member: str, queue: Callable[[], Any]) -> None:
         """Ask a member that answers in the event loop, so that the first decision knows of it."""
-        if self._is_due(self.standing.of(member).read_at):
+        if self._is_due(self.fleet_state.of(member).read_at):
             self._note(member, ask(queue))
 
     async def _watch(self, member: FleetMember) -> None:
         interval = self.interval_seconds
-        await anyio.sleep_until(self.standing.of(member.name).read_at + interval)
+        await anyio.sleep_until(self.fleet_state.of(member.name).read_at + interval)
         await QueueWatch().watch([member], self._note, interval_seconds=interval)
 
     def _note(self, member: str, reading: QueueReading) -> None:
         now = anyio.current_time()
-        self.standing.of(member).note_queue(reading.wait_seconds, reading.pending_jobs, now)
+        self.fleet_state.of(member).note_queue(reading.wait_seconds, reading.pending_jobs, now)
         if reading.wait_seconds is not None or reading.pending_jobs is not None:
             self.notifier.tell(
                 happened.QueueRead,

@@ -1,4 +1,4 @@
-"""What arrives of a run is written into its results, and into its diary; how the run stands, too."""
+"""What arrives of a run is written into its results, and into its run log; how the run stands, too."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ import anyio
 from qiskit_gateway.backends.adapter.threads import call_in_thread
 from qiskit_gateway.backends.readout.outcomes import Outcome
 from qiskit_gateway.errors import JournalError
-from qiskit_gateway.journal.run_log import Diary
+from qiskit_gateway.journal.run_log import RunLog
 from qiskit_gateway.runtime.notify import Notifier
 from qiskit_gateway.work import run_events as happened
 from qiskit_gateway.work.attempt import Attempt
@@ -20,17 +20,17 @@ from qiskit_gateway.work.tasks import Shard
 class Writer:
     """Where a run writes down what it gets.
 
-    A diary that fails costs a warning, not the run: what arrived is in the results all the same.
+    A run log that fails costs a warning, not the run: what arrived is in the results all the same.
 
     Attributes:
-        diary: Where the run is written down.
+        run_log: Where the run is written down.
         merge: Write outcomes of a shard into the results.
         seconds: How long ago the run began.
         notifier: Tells observers what happens.
         inline_shots: Shards of so many shots are written in the event loop, larger ones in a thread.
     """
 
-    diary: Diary
+    run_log: RunLog
     merge: Callable[[Shard, Sequence[Outcome]], Receipt]
     seconds: Callable[[], float]
     notifier: Notifier
@@ -39,7 +39,7 @@ class Writer:
     async def write(self, shard: Shard, attempt: Attempt, outcomes: Sequence[Outcome]) -> Receipt:
         """Write down what an attempt brought, and return what that was."""
         seconds = self.seconds()
-        if shard.circuit_shots <= self.inline_shots and not self.diary.wants_tidying:
+        if shard.circuit_shots <= self.inline_shots and not self.run_log.wants_tidying:
             return self._written(shard, attempt, outcomes, seconds)
         receipt = Receipt()
         # Shielded: a write that has begun is finished, or the books would not match the arrays.
@@ -52,9 +52,9 @@ class Writer:
     ) -> Receipt:
         """Write outcomes down and into the results; in a thread where that takes time."""
         try:
-            self.diary.arrived(attempt, outcomes, seconds)
-            if self.diary.wants_tidying:
-                self.diary.tidy()
+            self.run_log.arrived(attempt, outcomes, seconds)
+            if self.run_log.wants_tidying:
+                self.run_log.tidy()
         except JournalError as error:
             self.notifier.tell(happened.JournalFailed, reason=str(error))
         return self.merge(shard, outcomes)
@@ -62,12 +62,12 @@ class Writer:
     async def beat(self) -> None:
         """Say from time to time that the run goes on."""
         while True:
-            await anyio.sleep(self.diary.beat_seconds)
-            self.diary.beat()
+            await anyio.sleep(self.run_log.beat_seconds)
+            self.run_log.beat()
 
     def close(self, state: str) -> None:
         """Write down how the run stands, and let go of it."""
         try:
-            self.diary.closed(state)
+            self.run_log.closed(state)
         except JournalError as error:
             self.notifier.tell(happened.JournalFailed, reason=str(error))

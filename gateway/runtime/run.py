@@ -18,7 +18,7 @@ from anyio.abc import TaskGroup
 from qiskit_gateway.backends.fleet import Fleet
 from qiskit_gateway.backends.interface.batch import Batch
 from qiskit_gateway.backends.interface.protocol import FleetMember
-from qiskit_gateway.journal.run_log import NO_DIARY, Diary
+from qiskit_gateway.journal.run_log import NO_RUN_LOG, RunLog
 from qiskit_gateway.policies.failure import Failure
 from qiskit_gateway.policies.policy import Policy
 from qiskit_gateway.reporting.progress import Progress, progress_of
@@ -27,7 +27,7 @@ from qiskit_gateway.runtime.logs import logger_for
 from qiskit_gateway.runtime.notify import Notifier
 from qiskit_gateway.runtime.queue_watch import Queues, watch_job
 from qiskit_gateway.runtime.recorder import Writer
-from qiskit_gateway.runtime.survey import surveyed, terms_of
+from qiskit_gateway.runtime.survey import profile_of, surveyed
 from qiskit_gateway.scheduling.events import (
     Cancel,
     Command,
@@ -52,7 +52,7 @@ from qiskit_gateway.scheduling.events import (
     WakeAt,
     Watch,
 )
-from qiskit_gateway.scheduling.members.state import FleetStanding
+from qiskit_gateway.scheduling.members.state import FleetState
 from qiskit_gateway.scheduling.scheduler import Scheduler
 from qiskit_gateway.work import run_events as happened
 from qiskit_gateway.work.attempt import Attempt
@@ -73,7 +73,7 @@ class Run:
         work: What to do.
         draw: Where the jitter of retries comes from: numbers in [0, 1).
         log: A bound logger; by default the one of the job.
-        diary: Where it is written down, and what was done of it before.
+        run_log: Where it is written down, and what was done of it before.
         inline_shots: Shards of so many shots are written into the results in the event loop, larger
             ones in a thread. A clock that jumps must have no threads: it would run away meanwhile.
         clock: What time it is, in seconds since a midnight in UTC that is the same for all runs.
@@ -88,18 +88,18 @@ class Run:
         *,
         draw: Callable[[], float] = random.random,
         log: Any = None,
-        diary: Diary = NO_DIARY,
+        run_log: RunLog = NO_RUN_LOG,
         inline_shots: float = _INLINE_SHOTS,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.job_id = job_id
         self.work = work
-        self.record: list[Attempt] = list(diary.past.attempts)
+        self.record: list[Attempt] = list(run_log.past.attempts)
         self.ended: Done | None = None
         self.seconds = 0.0
         self._fleet = fleet
         self._policy = policy
-        self._standing = fleet.keep(FleetStanding)
+        self._fleet_state = fleet.keep(FleetState)
         self._notifier = Notifier(
             job_id=job_id,
             seconds=lambda: anyio.current_time() - self._began,
@@ -108,7 +108,7 @@ class Run:
         )
         self._queues = Queues(
             fleet=fleet,
-            standing=self._standing,
+            fleet_state=self._fleet_state,
             interval_seconds=policy.queue_seconds,
             notifier=self._notifier,
         )
@@ -119,28 +119,28 @@ class Run:
         self._clock = clock
         self._scopes: dict[int, anyio.CancelScope] = {}
         self._wake = math.inf
-        self._diary = diary
+        self._run_log = run_log
         self._writer = Writer(
-            diary=diary,
+            run_log=run_log,
             merge=work.write,
             seconds=lambda: anyio.current_time() - self._began,
             notifier=self._notifier,
             inline_shots=inline_shots,
         )
         self._shots_done: dict[str, list[int]] = {
-            name: list(done) for name, done in diary.past.done.items() if name in fleet
+            name: list(done) for name, done in run_log.past.done.items() if name in fleet
         }
 
     async def execute(self) -> Done:
         """Do the work, and return what was given up."""
         entered = anyio.current_time()
-        self._began = entered - self._diary.past.seconds
+        self._began = entered - self._run_log.past.seconds
         self._over = anyio.Event()
-        self._standing.listeners.append(self._tick)
+        self._fleet_state.listeners.append(self._tick)
         try:
             async with anyio.create_task_group() as group:
                 self._group: TaskGroup = group
-                if self._diary.lasting:
+                if self._run_log.lasting:
                     group.start_soon(self._writer.beat)
                 self._queues.watch(group)
                 await self._survey(entered)
@@ -148,7 +148,7 @@ class Run:
                 await self._over.wait()
                 group.cancel_scope.cancel()  # What is left in the group are alarm clocks.
         finally:
-            self._standing.listeners.remove(self._tick)
+            self._fleet_state.listeners.remove(self._tick)
             if self._scheduler is not None:
                 self._scheduler.release_all(anyio.current_time())
             self.seconds = anyio.current_time() - self._began
@@ -180,12 +180,12 @@ class Run:
             members=len(self._fleet),
             settled=self.work.seed is not None,
         )
-        past = self._diary.past
+        past = self._run_log.past
         self._scheduler = Scheduler(
             self.work.tasks,
-            [terms_of(member, order) for order, member in enumerate(self._fleet)],
+            [profile_of(member, order) for order, member in enumerate(self._fleet)],
             self._policy,
-            standing=self._standing,
+            fleet_state=self._fleet_state,
             settled=self.work.seed is not None,
             unfinished=past.unfinished,
         )
@@ -336,7 +336,7 @@ class Run:
         self._note(shard, name, event)
         self._feed(event)
         # A slot is free now, which another run over the fleet may be waiting for.
-        for listener in list(self._standing.listeners):
+        for listener in list(self._fleet_state.listeners):
             if listener != self._tick:
                 listener()
 
@@ -351,7 +351,7 @@ class Run:
     def _leaves(self, shard: int) -> bool:
         """Return whether a shard ends because the run is torn down, to be taken up by another."""
         going_on = shard in self._scopes and not self._scopes[shard].cancel_called
-        return self._diary.lasting and going_on
+        return self._run_log.lasting and going_on
 
     # -- noting what happened ----------------------------------------------------------------
 
@@ -369,7 +369,7 @@ class Run:
             tried=self._tried,
             notifier=self._notifier,
             record=self.record,
-            diary=self._diary,
+            run_log=self._run_log,
             leaves=self._leaves,
             began=self._began,
         )

@@ -21,7 +21,7 @@ from qiskit_gateway.backends.pricing.rates import FREE, Usage, needs_gates, need
 from qiskit_gateway.policies.policy import Policy
 from qiskit_gateway.scheduling.allocation.task_classes import with_kinds
 from qiskit_gateway.scheduling.members.allowances import Allotment
-from qiskit_gateway.scheduling.members.profile import Terms
+from qiskit_gateway.scheduling.members.profile import MemberProfile
 from qiskit_gateway.work.tasks import Compiled, Task
 from qiskit_gateway.work.workload import Work
 
@@ -34,7 +34,7 @@ def costs_nothing(member: FleetMember) -> bool:
     return member.costs_nothing if isinstance(member, TellsIfFree) else member.pricing == FREE
 
 
-def terms_of(member: FleetMember, order: int) -> Terms:
+def profile_of(member: FleetMember, order: int) -> MemberProfile:
     """Translate a member into what the scheduler sees of it."""
     limits = member.limits
     allotment = allotment_of(member)
@@ -42,7 +42,7 @@ def terms_of(member: FleetMember, order: int) -> Terms:
     fee = max(0.0, 2 * price(1, 1, 1, 0) - price(1, 2, 2, 0))
     if allotment is not None and allotment.sells_more:
         fee *= allotment.usd_per_unit
-    return Terms(
+    return MemberProfile(
         name=member.name,
         order=order,
         weight=member.weight,
@@ -132,8 +132,8 @@ async def surveyed(work: Work, fleet: Fleet, policy: Policy) -> tuple[Task, ...]
                 foretell, member, programs, answers[member.name], policy.submit_seconds
             )
     tasks = _with_answers(work, {name: (asked[name], told) for name, told in answers.items()})
-    terms = [terms_of(member, order) for order, member in enumerate(fleet)]
-    return with_kinds(tasks, terms, policy)
+    profiles = [profile_of(member, order) for order, member in enumerate(fleet)]
+    return with_kinds(tasks, profiles, policy)
 
 
 async def foretell(

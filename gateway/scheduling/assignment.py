@@ -178,15 +178,15 @@ class Dealer:
         """
         quota = plan.quotas[member]
         estimator = self.planner.estimator
-        terms, standing = estimator.profiles[member], estimator.states[member]
-        if standing.breaker.phase != "closed":
+        profile, state = estimator.profiles[member], estimator.states[member]
+        if state.breaker.phase != "closed":
             return min(quota, 1.0)
-        if not self._hurries(plan) or terms.job_fee_usd:
+        if not self._hurries(plan) or profile.job_fee_usd:
             return self._equal_part(member, quota)
-        if not standing.speed.jobs:
+        if not state.speed.jobs:
             return self._first_part(member, quota)
-        each = standing.speed.seconds(1, plan.shots, jobs=0)
-        worth = _OVERHEADS * standing.speed.overhead_seconds / each if each else quota
+        each = state.speed.seconds(1, plan.shots, jobs=0)
+        worth = _OVERHEADS * state.speed.overhead_seconds / each if each else quota
         return min(quota, max(quota / (_PARTS * free), worth))
 
     def _first_part(self, member: str, quota: float) -> float:
@@ -195,14 +195,14 @@ class Dealer:
         The first shard is small, so that something is known soon, and the next ones grow.
         """
         planner = self.planner
-        standing = planner.estimator.states[member]
-        given = standing.load.circuits
+        state = planner.estimator.states[member]
+        given = state.load.circuits
         whole = quota + given
-        if not standing.queue_seconds:
+        if not state.queue_seconds:
             some = whole / _FIRST_PARTS
             return min(quota, max(some / _SMALLEST, min(_GROWTH * given, _LARGEST * some)))
         if not covers(planner.policy.recall.idle, planner.estimator.profiles[member].job_fee_usd):
-            some = len(standing.in_flight) < _FIRST_QUEUED
+            some = len(state.in_flight) < _FIRST_QUEUED
             return quota / (_FIRST_PARTS * _FIRST_QUEUED) if some else 0.0
         if planner.estimator.guess is None and given >= whole / _QUEUED_PARTS:
             return 0.0

@@ -57,7 +57,7 @@ def fail_try(state: RunState, event: TryFailed, now: float) -> Iterator[Command]
     flight, key = state.flights[event.shard], state.key(event.shard)
     if event.failure.submitted is not False:
         state.sent = True
-        flight.price = state.purse.renew(key, now) or flight.price
+        flight.price = state.spending.renew(key, now) or flight.price
     flight.retried = True
     pair = flight.duplicate
     if pair is not None and pair.winner == event.shard:
@@ -79,7 +79,7 @@ def claim(state: RunState, shard: int) -> bool:
 
 def _finish(state: RunState, flight: Flight, event: ShardFinished, now: float) -> Iterator[Command]:
     state.sent = True
-    state.purse.settle(state.key(event.shard))
+    state.spending.settle(state.key(event.shard))
     shard = flight.shard
     if not flight.retried and not flight.adopted:
         known = state.states[flight.member]
@@ -104,10 +104,10 @@ def _finish(state: RunState, flight: Flight, event: ShardFinished, now: float) -
 def _fail(state: RunState, flight: Flight, event: ShardFailed, now: float) -> Iterator[Command]:
     failure, key = event.failure, state.key(event.shard)
     if failure.submitted is False:
-        state.purse.release(key)
+        state.spending.release(key)
     else:
         state.sent = True
-        state.purse.settle(key)
+        state.spending.settle(key)
     if flight.group.isolating:
         state.health.learned_nothing(flight.member)
     else:
@@ -139,7 +139,7 @@ def _leave(state: RunState, flight: Flight, failure: Failure, reason: str) -> No
 
 
 def _refuse(state: RunState, flight: Flight, event: ShardRefused) -> None:
-    state.purse.release(state.key(event.shard))
+    state.spending.release(state.key(event.shard))
     state.health.learned_nothing(flight.member)
     state.first_tries -= 1
     state.planner.assigned[flight.member] -= flight.shard.circuit_shots
@@ -158,11 +158,11 @@ def _cancel(state: RunState, flight: Flight, *, confirmed: bool) -> None:
     state.health.learned_nothing(flight.member)
     key = state.key(flight.shard.index)
     if confirmed:
-        state.purse.release(key)
+        state.spending.release(key)
         _put_back(state, flight)
         return
     state.sent = True
-    state.purse.settle(key)
+    state.spending.settle(key)
     _leave(state, flight, _CANCELLED, "given up on, and its cancellation not confirmed")
 
 
@@ -185,7 +185,7 @@ def _put_back(state: RunState, flight: Flight) -> None:
 
 
 def _lose(state: RunState, flight: Flight, reason: str) -> None:
-    state.purse.settle(state.key(flight.shard.index))
+    state.spending.settle(state.key(flight.shard.index))
     state.health.learned_nothing(flight.member)
     paid = frozenset([flight.member] if flight.price.costs else [])
     for piece in flight.shard.pieces:

@@ -12,8 +12,8 @@ from qiskit_gateway.scheduling.backlog import Barred
 from qiskit_gateway.scheduling.flight import Flight
 from qiskit_gateway.scheduling.members.estimator import Estimator
 from qiskit_gateway.scheduling.members.health import Health
-from qiskit_gateway.scheduling.members.spending import Purse
-from qiskit_gateway.scheduling.members.state import Standing
+from qiskit_gateway.scheduling.members.spending import Spending
+from qiskit_gateway.scheduling.members.state import MemberState
 from qiskit_gateway.work.remaining import GivenUp
 from qiskit_gateway.work.tasks import Piece, Shard, Task
 
@@ -59,7 +59,7 @@ class RunState:
         policy: The rules.
         states: What is known of the members; shared with other runs.
         health: Their breakers.
-        purse: What may be spent.
+        spending: What may be spent.
         planner: How much of what waits each member should take.
         dealer: What waits, and who gets it.
         settled: Whether cuts and members are fixed before anything runs.
@@ -78,9 +78,9 @@ class RunState:
 
     tasks: Sequence[Task]
     policy: Policy
-    states: dict[str, Standing]
+    states: dict[str, MemberState]
     health: Health
-    purse: Purse
+    spending: Spending
     planner: Planner
     dealer: Dealer
     settled: bool = False

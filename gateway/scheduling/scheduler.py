@@ -67,9 +67,9 @@ from qiskit_gateway.scheduling.flight import Phase
 from qiskit_gateway.scheduling.members.allowances import Allowances, Price
 from qiskit_gateway.scheduling.members.estimator import Estimator
 from qiskit_gateway.scheduling.members.health import Health
-from qiskit_gateway.scheduling.members.profile import Terms
-from qiskit_gateway.scheduling.members.spending import Purse
-from qiskit_gateway.scheduling.members.state import FleetStanding
+from qiskit_gateway.scheduling.members.profile import MemberProfile
+from qiskit_gateway.scheduling.members.spending import Spending
+from qiskit_gateway.scheduling.members.state import FleetState
 from qiskit_gateway.scheduling.overdue import look_later
 from qiskit_gateway.scheduling.recall import (
     is_better_elsewhere,
@@ -90,7 +90,7 @@ class Scheduler:
         tasks: The work.
         members: The profiles of the members, in the fleet's order.
         policy: The rules.
-        standing: What is known of the fleet; shared with other runs, and changed here.
+        fleet_state: What is known of the fleet; shared with other runs, and changed here.
         settled: Whether cuts and members are settled before anything runs, looking at nothing that
             depends on time, so that the same input gives the same shards.
         unfinished: What is left to do, where an earlier process began.
@@ -99,14 +99,14 @@ class Scheduler:
     def __init__(  # noqa: PLR0913  The last is for runs that are taken up again.
         self,
         tasks: Sequence[Task],
-        members: Sequence[Terms],
+        members: Sequence[MemberProfile],
         policy: Policy,
         *,
-        standing: FleetStanding,
+        fleet_state: FleetState,
         settled: bool = False,
         unfinished: Unfinished | None = None,
     ) -> None:
-        self._state = _begin(tasks, members, policy, standing)
+        self._state = _begin(tasks, members, policy, fleet_state)
         self._state.settled = settled
         self._state.sent = unfinished is not None
         self._state.next_shard = unfinished.next_shard if unfinished else 0
@@ -134,7 +134,7 @@ class Scheduler:
             began: Since when the deadline is counted, if not from now.
         """
         state, unfinished = self._state, self._unfinished
-        state.purse.epoch = epoch
+        state.spending.epoch = epoch
         seconds = state.policy.deadline_seconds
         if seconds is not None:
             self._deadline = state.planner.deadline = (now if began is None else began) + seconds
@@ -214,7 +214,7 @@ class Scheduler:
         if flight.probing or state.duplicate_of(flight) is not None:
             return False
         paid = failure.submitted is not False
-        if paid and not state.purse.affords_again(state.key(shard), now):
+        if paid and not state.spending.affords_again(state.key(shard), now):
             return False
         if paid and is_better_elsewhere(state, flight, now):
             return False
@@ -229,7 +229,7 @@ class Scheduler:
         state = self._state
         for index, flight in state.flights.items():
             state.states[flight.member].release(state.key(index), now)
-        state.purse.close()
+        state.spending.close()
 
     # -- giving out work ---------------------------------------------------------------------
 
@@ -346,12 +346,12 @@ class Scheduler:
 
 
 def _begin(
-    tasks: Sequence[Task], members: Sequence[Terms], policy: Policy, standing: FleetStanding
+    tasks: Sequence[Task], members: Sequence[MemberProfile], policy: Policy, fleet_state: FleetState
 ) -> RunState:
     profiles = {member.name: member for member in members}
-    states = {name: standing.of(name) for name in profiles}
+    states = {name: fleet_state.of(name) for name in profiles}
     allotted = {one.name: one.allotment for one in members if one.allotment is not None}
-    allowances = Allowances(allotted, standing.pots)
+    allowances = Allowances(allotted, fleet_state.pots)
     planner = Planner(
         estimator=Estimator(profiles=profiles, states=states),
         policy=policy,
@@ -363,8 +363,8 @@ def _begin(
         tasks=tuple(tasks),
         policy=policy,
         states=states,
-        health=Health(profiles, standing, policy.breaker, policy.probe_seconds),
-        purse=Purse(policy.budget, standing.accounts, allowances),
+        health=Health(profiles, fleet_state, policy.breaker, policy.probe_seconds),
+        spending=Spending(policy.budget, fleet_state.accounts, allowances),
         planner=planner,
         dealer=Dealer(planner),
     )
@@ -393,8 +393,8 @@ def _resume(state: RunState, unfinished: Unfinished, now: float) -> Iterator[Com
     for number, spent in enumerate(unfinished.spent):
         key = (id(state), "before", number)
         amount = Amount(usd=spent.usd, shots=spent.shots, attempts=spent.attempts)
-        state.purse.owe(key, spent.member, amount, now)
-        state.purse.settle(key)
+        state.spending.owe(key, spent.member, amount, now)
+        state.spending.settle(key)
     if state.settled:
         whole = [
             (piece, Barred(never=frozenset(state.tasks[piece.task].refusals)))

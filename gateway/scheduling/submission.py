@@ -24,7 +24,7 @@ def submit(state: RunState, member: str, group: Group, now: float) -> Submit | V
     load = Load(shard.circuits, shard.circuits * shots)
     compiled = _compiled(state, shard, member)
     key, asked = state.key(shard.index), state.estimator.price(member, load, compiled)
-    price = state.purse.buy(key, member, asked, shard.circuits * shots, now)
+    price = state.spending.buy(key, member, asked, shard.circuits * shots, now)
     if isinstance(price, Verdict):
         return price
     state.next_shard += 1
@@ -76,7 +76,7 @@ def adopt(state: RunState, flying: Flying, now: float) -> Fetch:
     )
     key = state.key(shard.index)
     amount = Amount(usd=flying.price_usd, shots=shard.circuits * shard.shots)
-    state.purse.owe(key, member, amount, now)
+    state.spending.owe(key, member, amount, now)
     state.states[member].take(key, flight.load, now)
     state.flights[shard.index] = flight
     watch(state, flight)

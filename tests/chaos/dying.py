@@ -4,10 +4,10 @@ import anyio
 
 
 class Dying:
-    """A diary whose process dies after so many writes: from then on nothing is written.
+    """A run_log whose process dies after so many writes: from then on nothing is written.
 
     Args:
-        diary: The diary.
+        run_log: The run_log.
         lives: After how many writes; ``None`` for never.
 
     Attributes:
@@ -18,12 +18,12 @@ class Dying:
     # Tidying is done in a thread, for which a clock that jumps does not wait.
     wants_tidying = False
 
-    def __init__(self, diary, lives):
-        self._diary, self.lives, self.scope = diary, lives, anyio.CancelScope()
+    def __init__(self, run_log, lives):
+        self._run_log, self.lives, self.scope = run_log, lives, anyio.CancelScope()
         self.writes = 0
 
     def __getattr__(self, name):
-        told = getattr(self._diary, name)
+        told = getattr(self._run_log, name)
         if name not in {"intended", "accepted", "arrived", "ended", "beat", "closed"}:
             return told
 

@@ -10,7 +10,7 @@ from chaos.records import assert_journal, assert_recorded, key_of
 from chaos.world import World
 
 from qiskit_gateway import PlanError, RunError
-from qiskit_gateway.scheduling.members.state import FleetStanding
+from qiskit_gateway.scheduling.members.state import FleetState
 from qiskit_gateway.work.rectangles import intersection
 
 # Twice the chance of a false alarm of one test of a distribution; see `_assert_coins`.
@@ -207,12 +207,12 @@ def _noise_of(world, life, work, pub, code):
 def _assert_nothing_left(world):
     """No slot is taken, no money set aside, nobody listens any more, in any process."""
     for life in (life for lives in world.lives for life in lives):
-        standing = life.fleet.keep(FleetStanding)
-        assert not any(one.in_flight for one in standing.members.values())
-        assert standing.listeners == []
+        fleet_state = life.fleet.keep(FleetState)
+        assert not any(one.in_flight for one in fleet_state.members.values())
+        assert fleet_state.listeners == []
         if not life.died:
             assert life.run._scopes == {}
-            assert not any(account.ledger.reserved for account in standing.accounts.values())
+            assert not any(account.ledger.reserved for account in fleet_state.accounts.values())
 
 
 def _assert_jobs_are_told(world):

@@ -43,7 +43,7 @@ def _assert_retries(world, life):
 
 def _own(life):
     """Return the attempts that were made in this life."""
-    return life.run.record[len(life.run._diary.past.attempts) :]
+    return life.run.record[len(life.run._run_log.past.attempts) :]
 
 
 def _assert_looked_for(world, lives, attempt):
@@ -92,7 +92,7 @@ def _is_superseded(world, lives, attempt):
     """Return whether the shots of an attempt of an earlier process are those of another one."""
     return any(
         intersection(a, b)
-        for other in lives[-1].run._diary.past.attempts
+        for other in lives[-1].run._run_log.past.attempts
         if other is not attempt
         and (other.outcome in {"done", "short"} or _asks(world, lives, other))
         for a in attempt.pieces

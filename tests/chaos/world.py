@@ -14,7 +14,7 @@ from qiskit_gateway import Journal
 from qiskit_gateway.backends import Fleet
 from qiskit_gateway.forecast.virtual_clock import JumpingLoop
 from qiskit_gateway.journal.journal import RunRecord
-from qiskit_gateway.journal.run_log import NO_DIARY
+from qiskit_gateway.journal.run_log import NO_RUN_LOG
 from qiskit_gateway.primitives.job import RouterJob
 from qiskit_gateway.primitives.router import Router
 from qiskit_gateway.runtime.logs import silent_logger
@@ -95,12 +95,12 @@ async def _again_and_again(world: World, primitive: "_Primitive", folder):
         if number == 0:
             work, result = primitive.plan(pubs)
             work, shots = router.prepare(work), sum(task.rows * task.shots for task in work.tasks)
-            diary = world.journal.begin("run0", primitive.spec(pubs), shots)
+            run_log = world.journal.begin("run0", primitive.spec(pubs), shots)
         else:
             dead[0] += 1000.0  # The dead are known by their silence, since this process lives on.
-            (work, result), diary = router.claim_run("run0", scenario.kind, primitive.restated)
-        dying = Dying(diary, death and death.writes)
-        run = Run("run0", *_of(router), work, log=_LOG, diary=dying)
+            (work, result), run_log = router.claim_run("run0", scenario.kind, primitive.restated)
+        dying = Dying(run_log, death and death.writes)
+        run = Run("run0", *_of(router), work, log=_LOG, run_log=dying)
         with dying.scope:
             if death is not None and death.seconds is not None:
                 dying.scope.deadline = anyio.current_time() + death.seconds
@@ -130,8 +130,8 @@ async def _followed(world: World, number: int, run: Run, result):
             await job._main()
             group.cancel_scope.cancel()
         life.died = run.ended is None
-        if run._diary is not NO_DIARY:
-            life.died |= run._diary.scope.cancel_called
+        if run._run_log is not NO_RUN_LOG:
+            life.died |= run._run_log.scope.cancel_called
         if job.in_final_state():
             life.answer = job._future.exception() or job._future.result()
     finally:

@@ -25,7 +25,7 @@ from qiskit_gateway.backends.scripted import (
     Short,
 )
 from qiskit_gateway.policies import BreakerPolicy, RetryPolicy, fastest, round_robin
-from qiskit_gateway.scheduling.members.state import FleetStanding
+from qiskit_gateway.scheduling.members.state import FleetState
 
 pytestmark = pytest.mark.providers
 
@@ -85,5 +85,5 @@ def test_real_backends_with_random_faults_give_exact_results(seed, provider_memb
 
     assert values.shape == (ROWS, SHOTS)
     assert (values == np.arange(ROWS)[:, None]).all()
-    assert not any(one.in_flight for one in fleet.keep(FleetStanding).members.values())
+    assert not any(one.in_flight for one in fleet.keep(FleetState).members.values())
     assert all(one.outcome != "running" for one in job.report().attempts)

@@ -68,20 +68,20 @@ def bid_of(offers: Offers, member: str, trade: Trade = _NO_TRADE, parts: int = 1
         parts: In how many parts each circuit is divided; the bid is for parts.
     """
     estimator, work = offers.estimator, offers.waiting
-    terms = estimator.profiles[member]
+    profile = estimator.profiles[member]
     waiting = max(1, round(work.circuits * parts))
-    most = waiting if terms.max_circuits is None else min(waiting, terms.max_circuits * parts)
+    most = waiting if profile.max_circuits is None else min(waiting, profile.max_circuits * parts)
     shots = work.circuit_shots / work.circuits
     # The shots of a circuit that are too many for one job go in several.
-    times = 1 if terms.max_shots is None else ceil(shots / terms.max_shots)
-    each = max(shots / times, terms.min_shots)
+    times = 1 if profile.max_shots is None else ceil(shots / profile.max_shots)
+    each = max(shots / times, profile.min_shots)
     offer, compiled = offers(member, Load(1.0, shots)), offers.mix.get(member)
     other = trade.other_usd(offer) / parts if trade.others else 0.0
 
-    rate = _usd_per_unit(terms.allotment) * trade.price_factor
+    rate = _usd_per_unit(profile.allotment) * trade.price_factor
     left = offers.left.get(member, 0.0)
     # Where nothing is left, a member is like any other.
-    credit = Credit(terms.allotment.name, left, rate) if terms.allotment and left else None
+    credit = Credit(profile.allotment.name, left, rate) if profile.allotment and left else None
 
     def seconds(size: int) -> float:
         circuits = size / parts
@@ -146,9 +146,9 @@ def earliest_seconds(offers: Offers, members: Sequence[str]) -> float:
     By their queues and what was learned of their speeds; where the speed of any is not known, by
     the shortest of the queues alone.
     """
-    standings = [offers.estimator.states[member] for member in members]
-    if not all(standing.speed.jobs for standing in standings):
-        return min(standing.queue_seconds for standing in standings)
+    states = [offers.estimator.states[member] for member in members]
+    if not all(state.speed.jobs for state in states):
+        return min(state.queue_seconds for state in states)
     bids = [bid_of(offers, member) for member in members]
     return Frontier(bids, max(1, round(offers.waiting.circuits))).level_seconds() if bids else 0.0
 

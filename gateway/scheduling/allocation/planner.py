@@ -12,7 +12,7 @@ from qiskit_gateway.scheduling.backlog import Backlog, Barred
 from qiskit_gateway.scheduling.members.allowances import Allowances
 from qiskit_gateway.scheduling.members.estimator import Estimator
 from qiskit_gateway.scheduling.members.offers import Offers
-from qiskit_gateway.scheduling.members.state import Standing
+from qiskit_gateway.scheduling.members.state import MemberState
 from qiskit_gateway.work.tasks import NO_LOAD, Compiled, Load
 
 # A plan is made anew when this share of the planned work is gone.
@@ -172,7 +172,9 @@ class Planner:
         estimator = self.estimator
         if blank:
             profiles = estimator.profiles
-            estimator = Estimator(profiles=profiles, states={one: Standing() for one in profiles})
+            estimator = Estimator(
+                profiles=profiles, states={one: MemberState() for one in profiles}
+            )
         else:
             estimator.refresh()
         return Offers(
@@ -192,7 +194,9 @@ class Planner:
 
     @property
     def _whole_allotments(self) -> dict[str, float]:
-        allotments = ((name, terms.allotment) for name, terms in self.estimator.profiles.items())
+        allotments = (
+            (name, profile.allotment) for name, profile in self.estimator.profiles.items()
+        )
         return {name: allotment.amount for name, allotment in allotments if allotment}
 
     def earliest_seconds(self, now: float) -> float:

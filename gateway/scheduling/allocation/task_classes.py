@@ -12,15 +12,17 @@ from qiskit_gateway.policies.offer import Offer
 from qiskit_gateway.policies.policy import Policy
 from qiskit_gateway.scheduling.members.estimator import Estimator
 from qiskit_gateway.scheduling.members.offers import Offers
-from qiskit_gateway.scheduling.members.profile import Terms
-from qiskit_gateway.scheduling.members.state import Standing
+from qiskit_gateway.scheduling.members.profile import MemberProfile
+from qiskit_gateway.scheduling.members.state import MemberState
 from qiskit_gateway.work.tasks import Compiled, Load, Task, mean_of
 
 # What an offer says by the circuit as compiled.
 _BY_CIRCUIT = frozenset({"fidelity", "price_usd"})
 
 
-def with_kinds(tasks: Sequence[Task], terms: Sequence[Terms], policy: Policy) -> tuple[Task, ...]:
+def with_kinds(
+    tasks: Sequence[Task], profiles: Sequence[MemberProfile], policy: Policy
+) -> tuple[Task, ...]:
     """Return tasks with their kinds: from 1, or 0 if the policy does not look at circuits.
 
     Tasks of one kind are allowed by the policy on the same members, idle or busy, and rank them in
@@ -34,7 +36,7 @@ def with_kinds(tasks: Sequence[Task], terms: Sequence[Terms], policy: Policy) ->
     for task in tasks:
         # Tasks over one program share what it was compiled to.
         if id(task.compiled) not in signatures:
-            offers = _offers(task, terms, policy, whole)
+            offers = _offers(task, profiles, policy, whole)
             signatures[id(task.compiled)] = tuple(_signature(offers, policy))
     return tuple(
         replace(task, kind=kinds.setdefault(signatures[id(task.compiled)], len(kinds) + 1))
@@ -61,13 +63,15 @@ def means_of(tasks: Sequence[Task]) -> dict[int | tuple[int, int], dict[str, Com
     }
 
 
-def _offers(task: Task, terms: Sequence[Terms], policy: Policy, whole: Load) -> list[Offer]:
+def _offers(
+    task: Task, profiles: Sequence[MemberProfile], policy: Policy, whole: Load
+) -> list[Offer]:
     """Return what it would mean for members to run a circuit of a task."""
     offers = Offers(
         # Nothing that depends on time, or the cuts of a run with a seed would.
         estimator=Estimator(
-            profiles={term.name: term for term in terms},
-            states={term.name: Standing() for term in terms},
+            profiles={profile.name: profile for profile in profiles},
+            states={profile.name: MemberState() for profile in profiles},
         ),
         assigned={},
         waiting=whole,
@@ -76,7 +80,7 @@ def _offers(task: Task, terms: Sequence[Terms], policy: Policy, whole: Load) -> 
         mix=task.compiled,
     )
     one = whole.part(1 / whole.circuits)
-    return [offers(term.name, one) for term in terms if term.name not in task.refusals]
+    return [offers(profile.name, one) for profile in profiles if profile.name not in task.refusals]
 
 
 def _signature(offers: Sequence[Offer], policy: Policy) -> Iterator[Hashable]:

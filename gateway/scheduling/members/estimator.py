@@ -4,9 +4,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from statistics import median
 
-from qiskit_gateway.scheduling.members.profile import Terms
+from qiskit_gateway.scheduling.members.profile import MemberProfile
 from qiskit_gateway.scheduling.members.speed import Speed
-from qiskit_gateway.scheduling.members.state import Standing
+from qiskit_gateway.scheduling.members.state import MemberState
 from qiskit_gateway.work.tasks import NO_LOAD, Compiled, Load
 
 # Assumed of a member that was never seen at work where none was. Only the proportions matter: all
@@ -35,8 +35,8 @@ class Estimator:
             found in time proportional to the fleet.
     """
 
-    profiles: Mapping[str, Terms]
-    states: Mapping[str, Standing]
+    profiles: Mapping[str, MemberProfile]
+    states: Mapping[str, MemberState]
     guess: Load | None = None
 
     def refresh(self) -> None:

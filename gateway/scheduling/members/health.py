@@ -18,7 +18,7 @@ from qiskit_gateway.policies.breaker import (
 )
 from qiskit_gateway.policies.failure import Failure
 from qiskit_gateway.scheduling.events import Command, FleetDown, MemberEjected, MemberRecovered
-from qiskit_gateway.scheduling.members.state import FleetStanding
+from qiskit_gateway.scheduling.members.state import FleetState
 
 
 class Health:
@@ -28,7 +28,7 @@ class Health:
 
     Args:
         members: Their names, in the fleet's order.
-        standing: What is known of the fleet.
+        fleet_state: What is known of the fleet.
         policy: The rules.
         probe_seconds: How long a probe may keep others waiting while no member is well.
 
@@ -39,14 +39,14 @@ class Health:
     def __init__(
         self,
         members: Iterable[str],
-        standing: FleetStanding,
+        fleet_state: FleetState,
         policy: BreakerPolicy,
         probe_seconds: float,
     ) -> None:
         self._names = tuple(members)
-        self._standings = {name: standing.of(name) for name in self._names}
-        self._ejected = standing.ejected
-        self._unhealthy = standing.unhealthy
+        self._states = {name: fleet_state.of(name) for name in self._names}
+        self._ejected = fleet_state.ejected
+        self._unhealthy = fleet_state.unhealthy
         self._policy = policy
         self._probe_seconds = probe_seconds
         self._next_probe = -math.inf
@@ -57,8 +57,8 @@ class Health:
 
     def begin(self) -> None:
         """Give members whose credentials were refused in an earlier run another chance."""
-        for name in self._ejected & self._standings.keys():
-            if self._standings[name].breaker.until == math.inf:
+        for name in self._ejected & self._states.keys():
+            if self._states[name].breaker.until == math.inf:
                 self._set(name, BreakerState(phase="half-open"))
 
     def usable(self, now: float) -> tuple[str, ...]:
@@ -66,9 +66,9 @@ class Health:
 
         The same object as before, where nothing changed.
         """
-        for name in self._ejected & self._standings.keys():
-            self._set(name, poll(self._standings[name].breaker, now))
-            if self._standings[name].breaker.until == math.inf:
+        for name in self._ejected & self._states.keys():
+            self._set(name, poll(self._states[name].breaker, now))
+            if self._states[name].breaker.until == math.inf:
                 self.lost.setdefault(name, "its credentials were refused in another run")
         if (ejected := self.ejected) != self._known:
             self._known = ejected
@@ -78,19 +78,19 @@ class Health:
     @property
     def ejected(self) -> frozenset[str]:
         """Return the members that get no work now."""
-        return frozenset(self._ejected & self._standings.keys())
+        return frozenset(self._ejected & self._states.keys())
 
     @property
     def unhealthy(self) -> frozenset[str]:
         """Return the members that are ejected, or have not done a shard since they were."""
-        return frozenset(self._unhealthy & self._standings.keys())
+        return frozenset(self._unhealthy & self._states.keys())
 
     def admits(self, member: str, now: float) -> Admission:
         """Return how much work a member may be sent now.
 
         While no member is well, one at a time is probed, unless a probe does not come back.
         """
-        admission = admits(self._standings[member].breaker)
+        admission = admits(self._states[member].breaker)
         if admission == "one" and now < self._next_probe and self._waits_for_a_probe:
             return "none"
         return admission
@@ -101,22 +101,22 @@ class Health:
 
     @property
     def _waits_for_a_probe(self) -> bool:
-        breakers = [standing.breaker for standing in self._standings.values()]
+        breakers = [state.breaker for state in self._states.values()]
         return all(one.phase != "closed" for one in breakers) and any(
             one.probing for one in breakers
         )
 
     def sent(self, member: str, now: float) -> None:
         """Note that a shard was sent."""
-        before = self._standings[member].breaker
+        before = self._states[member].breaker
         if before.phase == "half-open":
             self._next_probe = now + self._probe_seconds
         self._set(member, record_probe(before))
 
     def succeeded(self, member: str) -> Iterable[Command]:
         """Note that a shard came back well."""
-        before = self._standings[member].breaker
-        self._standings[member].judge(failed=False)
+        before = self._states[member].breaker
+        self._states[member].judge(failed=False)
         after = record_success(before, self._policy)
         self._set(member, after)
         self._told_down = False
@@ -125,12 +125,12 @@ class Health:
 
     def learned_nothing(self, member: str) -> None:
         """Note that a shard ended in a way that says nothing of the member's health."""
-        self._set(member, drop_probe(self._standings[member].breaker))
+        self._set(member, drop_probe(self._states[member].breaker))
 
     def failed(self, member: str, failure: Failure, reason: str, now: float) -> Iterable[Command]:
         """Note that a shard failed."""
-        before = self._standings[member].breaker
-        self._standings[member].judge(failed=True)
+        before = self._states[member].breaker
+        self._states[member].judge(failed=True)
         after = record_failure(before, failure, self._policy, now)
         newly = after.phase == "open" and before.phase != "open"
         if before.phase == "closed" and newly and not self._may_eject():
@@ -150,12 +150,12 @@ class Health:
 
     def next_opening(self, now: float) -> float:
         """Return when the next member may be let in again; infinity if none ever is."""
-        untils = [self._standings[name].breaker.until for name in self.ejected]
+        untils = [self._states[name].breaker.until for name in self.ejected]
         if now < self._next_probe and self._waits_for_a_probe:
             untils.append(self._next_probe)
         return min(untils, default=math.inf)
 
     def _set(self, member: str, state: BreakerState) -> None:
-        self._standings[member].breaker = state
+        self._states[member].breaker = state
         (self._ejected.add if state.phase == "open" else self._ejected.discard)(member)
         (self._unhealthy.discard if state.phase == "closed" else self._unhealthy.add)(member)

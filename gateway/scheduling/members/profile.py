@@ -15,7 +15,7 @@ def _free(_jobs: float, _circuits: float, _circuit_shots: float, _seconds: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Terms:
+class MemberProfile:
     """What does not change about a member during a run.
 
     Attributes:

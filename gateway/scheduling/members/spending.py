@@ -36,7 +36,7 @@ class Account:
     numbers: "count[int]" = field(default_factory=lambda: count(1))
 
 
-class Purse:
+class Spending:
     """The money, shots and attempts that a run may use.
 
     Args:

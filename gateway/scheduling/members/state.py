@@ -26,7 +26,7 @@ _NEWEST = 0.5
 
 
 @dataclass(slots=True)
-class Standing:
+class MemberState:
     """What is known of one member.
 
     Attributes:
@@ -86,7 +86,7 @@ class Standing:
         turn = next(iter(self.turns.values()), now)
         return now - max(self.busy_since, turn)
 
-    def alone(self) -> "Standing":
+    def alone(self) -> "MemberState":
         """Return a copy in which the jobs in flight are those of others."""
         return replace(
             deepcopy(self),
@@ -156,11 +156,11 @@ class Standing:
 
 
 @dataclass(slots=True)
-class FleetStanding:
+class FleetState:
     """What is known of a fleet.
 
     Attributes:
-        members: The standings, by member.
+        members: The states, by member.
         ejected: The members whose breakers are open.
         unhealthy: The members whose breakers are not closed.
         accounts: What was spent and is set aside, by identity of the budget.
@@ -168,19 +168,19 @@ class FleetStanding:
         listeners: Told when a slot became free, by run.
     """
 
-    members: dict[str, Standing] = field(default_factory=dict)
+    members: dict[str, MemberState] = field(default_factory=dict)
     ejected: set[str] = field(default_factory=set)
     unhealthy: set[str] = field(default_factory=set)
     accounts: dict[int, Account] = field(default_factory=dict)
     pots: dict[str, Pot] = field(default_factory=dict)
     listeners: list[Callable[[], None]] = field(default_factory=list)
 
-    def copy_into(self, other: "FleetStanding") -> None:
-        """Make another standing say the same; what then happens to either is nothing to the other.
+    def copy_into(self, other: "FleetState") -> None:
+        """Make another fleet_state say the same; what then happens to either is nothing to the other.
 
         Nobody listens to the copy, and jobs in flight are there as pending ones, as if of others.
         """
-        other.members = {name: standing.alone() for name, standing in self.members.items()}
+        other.members = {name: state.alone() for name, state in self.members.items()}
         other.ejected, other.unhealthy = set(self.ejected), set(self.unhealthy)
         other.accounts = {
             key: Account(account.budget, account.ledger, count(_MANY))
@@ -188,6 +188,6 @@ class FleetStanding:
         }
         other.pots = {name: pot.copied() for name, pot in self.pots.items()}
 
-    def of(self, member: str) -> Standing:
-        """Return the standing of a member, making it where it was never seen."""
-        return self.members.setdefault(member, Standing())
+    def of(self, member: str) -> MemberState:
+        """Return the fleet_state of a member, making it where it was never seen."""
+        return self.members.setdefault(member, MemberState())

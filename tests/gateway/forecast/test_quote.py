@@ -42,7 +42,7 @@ from qiskit_gateway.reporting.report import Report
 from qiskit_gateway.runtime.event_loop import ENGINE
 from qiskit_gateway.runtime.logs import silent_logger
 from qiskit_gateway.runtime.run import Run
-from qiskit_gateway.scheduling.members.state import FleetStanding
+from qiskit_gateway.scheduling.members.state import FleetState
 from qiskit_gateway.work.tasks import Load
 
 
@@ -372,7 +372,7 @@ def test_what_is_known_of_the_fleet_stays():
     policy = round_robin(budget=budget, breaker=BreakerPolicy(submit_errors=1))
     sampler = RouterSampler(Fleet([flaky, priced]), policy=policy)
     sampler.run([sweep(6)], shots=10).result()
-    known = sampler.fleet.keep(FleetStanding)
+    known = sampler.fleet.keep(FleetState)
 
     def state():
         ledgers = [(account.ledger, repr(account.numbers)) for account in known.accounts.values()]
@@ -437,24 +437,24 @@ def test_queues_are_read_for_a_quote():
 def test_what_other_runs_have_in_flight_is_waited_for():
     """Jobs of ours on a member are ahead of those that are quoted, as long as they should take."""
     sampler = RouterSampler(Member(counted(), name="a", pricing=Pricing(per_shot=0.01)))
-    standing = sampler.fleet.keep(FleetStanding).of("a")
+    state = sampler.fleet.keep(FleetState).of("a")
 
     def another_run():
-        standing.speed.observe(10, 1000, 50.0)
-        standing.take("other", Load(100, 10_000), anyio.current_time())
+        state.speed.observe(10, 1000, 50.0)
+        state.take("other", Load(100, 10_000), anyio.current_time())
 
     ENGINE.call(another_run)
     quote = sampler.quote([sweep(10)], shots=100)
 
     assert quote["a"].start_seconds == pytest.approx(500, rel=0.1)
     assert quote["a"].finish_seconds == pytest.approx(550, rel=0.1)
-    assert list(standing.in_flight) == ["other"]
+    assert list(state.in_flight) == ["other"]
 
 
 def test_a_probe_of_another_run_does_not_hold_up_a_quote():
     """Whether a member is well again is found out by the quote's own jobs."""
     sampler = RouterSampler(Member(counted(), name="a"))
-    known = sampler.fleet.keep(FleetStanding)
+    known = sampler.fleet.keep(FleetState)
     probing = BreakerState(phase="half-open", probing=True)
 
     def another_run():

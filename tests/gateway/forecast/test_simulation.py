@@ -14,7 +14,7 @@ from qiskit.providers.basic_provider import BasicSimulator
 from qiskit_gateway import simulate
 from qiskit_gateway.backends import Fleet, Limits, Pricing, SimulatedMember
 from qiskit_gateway.policies import cheapest, fastest, round_robin
-from qiskit_gateway.scheduling.members.state import FleetStanding
+from qiskit_gateway.scheduling.members.state import FleetState
 
 
 def sweep(rows: int):
@@ -113,7 +113,7 @@ def test_speeds_that_the_fleet_has_learned_are_known_from_the_start():
     quick = SimulatedMember("quick", circuit_seconds=1, queue_seconds=60)
     new, used = Fleet([slow, quick]), Fleet([slow, quick])
     for member, seconds in (("slow", 20.0), ("quick", 1.0)):
-        used.keep(FleetStanding).of(member).speed.observe(10, 1000, 10 * seconds)
+        used.keep(FleetState).of(member).speed.observe(10, 1000, 10 * seconds)
 
     before, after = (simulate(fleet, [sweep(200)], shots=100) for fleet in (new, used))
 

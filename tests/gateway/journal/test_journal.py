@@ -205,15 +205,15 @@ def two_outcomes():
 def test_a_run_comes_back(tmp_path):
     """What a run is to do, what was sent and what came is read as it was written."""
     journal = Journal(tmp_path / "j")
-    diary = journal.begin("run", a_spec(seed=3), 28)
+    run_log = journal.begin("run", a_spec(seed=3), 28)
     attempts = [an_attempt(), an_attempt(1), an_attempt(2)]
     for attempt in attempts:
-        diary.intended(attempt, 11)
+        run_log.intended(attempt, 11)
     attempts[0].job_id, attempts[0].accepted_seconds = "job-0", 1.5
-    diary.accepted(attempts[0])
-    diary.arrived(attempts[0], two_outcomes(), 2.5)
+    run_log.accepted(attempts[0])
+    run_log.arrived(attempts[0], two_outcomes(), 2.5)
     attempts[1].outcome, attempts[1].failure = "failed", "with token=abc123"
-    diary.ended(attempts[1])
+    run_log.ended(attempts[1])
 
     spec, found = journal.spec("run"), list(Journal(tmp_path / "j").entries("run"))
 
@@ -236,9 +236,9 @@ def test_runs_are_listed_with_state_age_and_spend(tmp_path):
     """A run says since when it is there, how far it is and what it has cost."""
     now = [1000.0]
     journal = Journal(tmp_path / "j", clock=lambda: now[0])
-    diary = journal.begin("one", a_spec(), 28)
-    diary.intended(an_attempt(), None)
-    diary.arrived(an_attempt(), two_outcomes(), 1.0)
+    run_log = journal.begin("one", a_spec(), 28)
+    run_log.intended(an_attempt(), None)
+    run_log.arrived(an_attempt(), two_outcomes(), 1.0)
     now[0] = 1060.0
     journal.begin("two", a_spec(), 28).closed("failed")
 
@@ -253,10 +253,10 @@ def test_a_forgotten_run_leaves_nothing(tmp_path):
     """Forgetting deletes all of a run, circuits that no other run has included, and no more."""
     journal = Journal(tmp_path / "j")
     for name in ("one", "two"):
-        diary = journal.begin(name, a_spec(), 28)
-        diary.intended(an_attempt(), None)
-        diary.arrived(an_attempt(), two_outcomes(), 1.0)
-        diary.closed("done")
+        run_log = journal.begin(name, a_spec(), 28)
+        run_log.intended(an_attempt(), None)
+        run_log.arrived(an_attempt(), two_outcomes(), 1.0)
+        run_log.closed("done")
     journal.forget("one")
     assert [run.job_id for run in journal.runs()] == ["two"]
     assert len(list(journal.entries("two"))) == 1
@@ -543,13 +543,13 @@ def test_two_journals_over_one_file(tmp_path):
     def work(name):
         try:
             journal = Journal(tmp_path / "j")
-            diary = journal.begin(name, a_spec(), size * 14)
+            run_log = journal.begin(name, a_spec(), size * 14)
             for shard in range(size):
                 attempt = an_attempt(shard)
-                diary.intended(attempt, shard)
-                diary.accepted(attempt)
-                diary.arrived(attempt, two_outcomes(), 1.0)
-            diary.closed("done")
+                run_log.intended(attempt, shard)
+                run_log.accepted(attempt)
+                run_log.arrived(attempt, two_outcomes(), 1.0)
+            run_log.closed("done")
         except Exception as error:  # noqa: BLE001
             errors.append(error)
 
@@ -644,18 +644,18 @@ def test_a_forked_child_has_its_own_connection(tmp_path):
 
 
 def test_much_is_brought_into_its_place(tmp_path):
-    """After some megabytes the diary asks to be tidied, which moves them into the file."""
+    """After some megabytes the run_log asks to be tidied, which moves them into the file."""
     journal = Journal(tmp_path / "j")
-    diary = journal.begin("run", a_spec(), 28)
-    assert not diary.wants_tidying
+    run_log = journal.begin("run", a_spec(), 28)
+    assert not run_log.wants_tidying
     size = 0
-    while not diary.wants_tidying:
+    while not run_log.wants_tidying:
         attempt = an_attempt(size)
-        diary.intended(attempt, None)
+        run_log.intended(attempt, None)
         rows = np.zeros((1 << 20, 1), np.uint8)
-        diary.arrived(attempt, [Outcome(shots=1 << 20, num_bits=1, memory=rows)] * 2, 1.0)
+        run_log.arrived(attempt, [Outcome(shots=1 << 20, num_bits=1, memory=rows)] * 2, 1.0)
         size += 1
     before = journal.path.stat().st_size
-    diary.tidy()
-    assert not diary.wants_tidying
+    run_log.tidy()
+    assert not run_log.wants_tidying
     assert journal.path.stat().st_size > before + (2 << 20)

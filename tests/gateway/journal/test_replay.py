@@ -38,7 +38,7 @@ from qiskit_gateway.policies import (
 from qiskit_gateway.primitives.router import Router
 from qiskit_gateway.primitives.sampler import SamplerOptions, _plan, _plan_again, _spec_of
 from qiskit_gateway.runtime.run import Run
-from qiskit_gateway.scheduling.members.state import FleetStanding
+from qiskit_gateway.scheduling.members.state import FleetState
 from qiskit_gateway.work.attempt import Attempt
 from qiskit_gateway.work.tasks import Piece
 
@@ -142,28 +142,28 @@ class World:
     def begin(self):
         router, pubs = self.router(), list(self.pubs())
         work, result = _plan(pubs, self.options)
-        diary = router.journal.begin("run", _spec_of(pubs, self.options), self.shots)
-        return router, router.prepare(work), result, diary
+        run_log = router.journal.begin("run", _spec_of(pubs, self.options), self.shots)
+        return router, router.prepare(work), result, run_log
 
     def take(self):
         self.now += 1000.0  # The dead are known by their silence, since this process lives on.
         router = self.router()
-        (work, result), diary = router.claim_run("run", "sampler", _plan_again)
-        return router, work, result, diary
+        (work, result), run_log = router.claim_run("run", "sampler", _plan_again)
+        return router, work, result, run_log
 
     async def execute(self, begun, *, lives=None, seconds=None):
         """Run until it is done, or dies after so many writes or seconds."""
-        router, work, self.result, diary = begun
-        diary = Dying(diary, lives)
-        self.run = Run("run", router.fleet, self.policy, work, diary=diary)
-        with diary.scope:
+        router, work, self.result, run_log = begun
+        run_log = Dying(run_log, lives)
+        self.run = Run("run", router.fleet, self.policy, work, run_log=run_log)
+        with run_log.scope:
             if seconds is not None:
-                diary.scope.deadline = anyio.current_time() + seconds
+                run_log.scope.deadline = anyio.current_time() + seconds
             await self.run.execute()
-        standing = router.fleet.keep(FleetStanding)
-        assert not any(one.in_flight for one in standing.members.values())
-        assert standing.listeners == []
-        return diary.writes
+        fleet_state = router.fleet.keep(FleetState)
+        assert not any(one.in_flight for one in fleet_state.members.values())
+        assert fleet_state.listeners == []
+        return run_log.writes
 
     @property
     def shots(self):
@@ -350,9 +350,11 @@ async def test_what_is_reported_goes_on_where_it_was(tmp_path):
 async def test_jobs_are_cancelled_on_the_way_out_only_where_nobody_could_fetch_them(tmp_path):
     """A run that is torn down leaves its jobs with a journal, and cancels them without one."""
     world = World(tmp_path / "j", [Keeper("a")], sizes=((2, 3),))
-    router, work, _, diary = world.begin()
-    for keeps in (diary, None):
-        run = Run("run", router.fleet, world.policy, work, **({"diary": diary} if keeps else {}))
+    router, work, _, run_log = world.begin()
+    for keeps in (run_log, None):
+        run = Run(
+            "run", router.fleet, world.policy, work, **({"run_log": run_log} if keeps else {})
+        )
         with anyio.move_on_after(1):
             await run.execute()
         assert world.members[0].cancelled == ([] if keeps else ["a-1"])
@@ -363,8 +365,8 @@ async def test_jobs_are_cancelled_on_the_way_out_only_where_nobody_could_fetch_t
 async def test_a_run_that_was_cancelled_can_be_taken_up(tmp_path):
     """Cancelling reaches the providers, journal or not; what is missing then is run anew."""
     world = World(tmp_path / "j", fleet_of(Keeper))
-    router, work, world.result, diary = world.begin()
-    run = Run("run", router.fleet, world.policy, work, diary=diary)
+    router, work, world.result, run_log = world.begin()
+    run = Run("run", router.fleet, world.policy, work, run_log=run_log)
     async with anyio.create_task_group() as group:
         group.start_soon(run.execute)
         await anyio.sleep(1)

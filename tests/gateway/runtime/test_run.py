@@ -22,7 +22,7 @@ from qiskit_gateway.policies import Policy, RetryPolicy, fastest, round_robin
 from qiskit_gateway.results.sampler_store import SamplerStore
 from qiskit_gateway.runtime import logs
 from qiskit_gateway.runtime.run import Run
-from qiskit_gateway.scheduling.members.state import FleetStanding
+from qiskit_gateway.scheduling.members.state import FleetState
 from qiskit_gateway.work.tasks import Task
 from qiskit_gateway.work.workload import Work
 
@@ -206,9 +206,9 @@ async def test_whatever_members_do_the_result_is_right_or_the_gaps_are_named(see
             assert received == task.shots or (task.index, row) in given_up
     if not done.given_up:
         assert_right(stores)
-    standing = fleet.keep(FleetStanding)
-    assert not any(one.in_flight for one in standing.members.values())
-    assert standing.listeners == []
+    fleet_state = fleet.keep(FleetState)
+    assert not any(one.in_flight for one in fleet_state.members.values())
+    assert fleet_state.listeners == []
     assert all(attempt.finished_seconds is not None for attempt in run.record)
 
 
@@ -250,8 +250,8 @@ async def test_cancelling_at_any_moment_leaves_nothing_reserved_and_reaches_prov
         collecting = [a for a in run.record if a.accepted_seconds is not None]
         unfinished = [a.job_id for a in collecting if a.outcome == "cancelled"]
         assert member.cancelled == unfinished
-        assert not any(s.in_flight for s in fleet.keep(FleetStanding).members.values())
-        assert fleet.keep(FleetStanding).listeners == []
+        assert not any(s.in_flight for s in fleet.keep(FleetState).members.values())
+        assert fleet.keep(FleetState).listeners == []
 
 
 async def test_a_stopped_run_keeps_what_it_has():
@@ -421,7 +421,7 @@ async def test_work_that_is_asked_back_counts_once(answer, outcome):
         assert told[0]["log_level"] == "warning"
         assert all("may still run" in ends[job].failure for job in asked)
         assert run.seconds < 2000
-    assert not any(s.in_flight for s in fleet.keep(FleetStanding).members.values())
+    assert not any(s.in_flight for s in fleet.keep(FleetState).members.values())
 
 
 async def test_the_events_of_a_run_that_moves_work():

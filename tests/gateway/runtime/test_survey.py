@@ -34,7 +34,7 @@ from qiskit_gateway.policies import (
 from qiskit_gateway.primitives.router import Router
 from qiskit_gateway.primitives.sampler import SamplerOptions, _plan
 from qiskit_gateway.runtime.run import Run
-from qiskit_gateway.runtime.survey import surveyed, terms_of
+from qiskit_gateway.runtime.survey import profile_of, surveyed
 
 GATES_1Q, GATES_2Q = 0.001, 0.01
 BY_GATES = Pricing(per_1q_gate_shot=GATES_1Q, per_2q_gate_shot=GATES_2Q)
@@ -521,5 +521,5 @@ def test_limits_hold_where_tasks_are_of_several_kinds():
 )
 def test_only_who_is_said_to_cost_nothing_does(pricing, free):
     """A member without a price may have one: nothing is run there a second time for safety."""
-    assert terms_of(Member(BasicSimulator(), pricing=pricing), 0).free is free
-    assert terms_of(SimulatedMember("a", pricing=pricing), 0).free is (free or pricing is None)
+    assert profile_of(Member(BasicSimulator(), pricing=pricing), 0).free is free
+    assert profile_of(SimulatedMember("a", pricing=pricing), 0).free is (free or pricing is None)

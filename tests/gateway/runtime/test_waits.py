@@ -12,7 +12,7 @@ from qiskit_gateway.backends.interface.batch import Program
 from qiskit_gateway.policies import MaxWait, fastest, round_robin
 from qiskit_gateway.results.sampler_store import SamplerStore
 from qiskit_gateway.runtime.run import Run
-from qiskit_gateway.scheduling.members.state import FleetStanding
+from qiskit_gateway.scheduling.members.state import FleetState
 from qiskit_gateway.work.tasks import Task
 from qiskit_gateway.work.workload import Work
 
@@ -55,13 +55,11 @@ async def test_the_wait_of_a_job_is_told_from_its_work(wait):
     """A job that waited long and ran for 3 s teaches both, the wait to a tenth and from below."""
     fleet = Fleet([Secretive("far", queue_seconds=wait, job_seconds=3.0)])
     await run(fleet, 1, fastest())
-    standing = fleet.keep(FleetStanding).of("far")
+    state = fleet.keep(FleetState).of("far")
 
-    assert standing.queue_seconds <= wait
-    assert wait - standing.queue_seconds <= max(1.0, min(0.11 * wait, 30.0))
-    assert standing.speed.seconds(1, 100) == pytest.approx(
-        3.0 + wait - standing.queue_seconds, rel=0.01
-    )
+    assert state.queue_seconds <= wait
+    assert wait - state.queue_seconds <= max(1.0, min(0.11 * wait, 30.0))
+    assert state.speed.seconds(1, 100) == pytest.approx(3.0 + wait - state.queue_seconds, rel=0.01)
 
 
 async def test_what_was_learned_moves_the_next_run_elsewhere():
@@ -83,7 +81,7 @@ async def test_a_queue_that_became_short_is_believed_again():
     learned = []
     for _ in range(6):
         await run(fleet, 1, fastest())
-        learned.append(fleet.keep(FleetStanding).of("far").queue_seconds)
+        learned.append(fleet.keep(FleetState).of("far").queue_seconds)
 
     assert learned[0] > 500
     assert all(later <= earlier / 2 + 2.0 for earlier, later in pairwise(learned))
@@ -93,7 +91,7 @@ async def test_a_provider_that_says_nothing_teaches_no_wait():
     """Where nobody tells the wait from the work, all of it is the work's."""
     fleet = Fleet([Mute("far", queue_seconds=600.0, job_seconds=3.0)])
     await run(fleet, 1, fastest())
-    standing = fleet.keep(FleetStanding).of("far")
+    state = fleet.keep(FleetState).of("far")
 
-    assert standing.queue_seconds == 0.0
-    assert standing.speed.seconds(1, 100) == pytest.approx(603.0, rel=0.01)
+    assert state.queue_seconds == 0.0
+    assert state.speed.seconds(1, 100) == pytest.approx(603.0, rel=0.01)

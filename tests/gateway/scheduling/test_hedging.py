@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from qiskit import QuantumCircuit
-from worlds import TRANSIENT, terms
+from worlds import TRANSIENT, profile
 
 from qiskit_gateway import simulate
 from qiskit_gateway.backends import Limits, Pricing, SimulatedMember
@@ -17,7 +17,7 @@ from qiskit_gateway.scheduling.events import (
     ShardFinished,
     Submit,
 )
-from qiskit_gateway.scheduling.members.state import FleetStanding
+from qiskit_gateway.scheduling.members.state import FleetState
 from qiskit_gateway.scheduling.scheduler import Scheduler
 from qiskit_gateway.work.tasks import Task
 
@@ -80,13 +80,15 @@ def test_a_spare_goes_only_where_the_policy_allows():
 @pytest.fixture
 def spared():
     """Return a scheduler that has sent ten shards, the number of one of them, and of its spare."""
-    standing = FleetStanding()
+    fleet_state = FleetState()
     for name in "ab":
-        one = standing.of(name)
+        one = fleet_state.of(name)
         one.queue_seconds, one.failure_rate = 60.0, 0.3
         one.speed.observe(1, 10, 1.0)
-    members = [terms(name, order, max_circuits=1) for order, name in enumerate("ab")]
-    scheduler = Scheduler([Task(index=0, rows=10, shots=10)], members, fastest(), standing=standing)
+    members = [profile(name, order, max_circuits=1) for order, name in enumerate("ab")]
+    scheduler = Scheduler(
+        [Task(index=0, rows=10, shots=10)], members, fastest(), fleet_state=fleet_state
+    )
     submits = [one for one in scheduler.start(0.0) if isinstance(one, Submit)]
     shards, spares = submits[:10], submits[10:]
     original = next(one for one in shards if one.shard.pieces == spares[0].shard.pieces)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from qiskit import QuantumCircuit
-from worlds import World, assert_tiled, terms
+from worlds import World, assert_tiled, profile
 
 from qiskit_gateway import simulate
 from qiskit_gateway.backends import Limits, Pricing, SimulatedMember
@@ -20,7 +20,7 @@ from qiskit_gateway.policies import (
     round_robin,
 )
 from qiskit_gateway.scheduling.events import Recall, ShardCancelled, ShardFinished
-from qiskit_gateway.scheduling.members.state import FleetStanding, Standing
+from qiskit_gateway.scheduling.members.state import FleetState, MemberState
 from qiskit_gateway.scheduling.rebalance import level_seconds, surplus
 from qiskit_gateway.scheduling.scheduler import Scheduler
 from qiskit_gateway.work.tasks import Load, Task
@@ -64,17 +64,17 @@ class Fickle(World):
     """Members that give back all that is asked of them, and whose queues are never as they were."""
 
     def __init__(self, dice, tasks, members, policy):
-        self.dice, self.standing = dice, FleetStanding()
+        self.dice, self.fleet_state = dice, FleetState()
         self.waver()
-        scheduler = Scheduler(tasks, members, policy, standing=self.standing)
+        scheduler = Scheduler(tasks, members, policy, fleet_state=self.fleet_state)
         by_name = {one.name: one for one in members}
-        super().__init__(scheduler, self.standing, policy, by_name, list(tasks))
+        super().__init__(scheduler, self.fleet_state, policy, by_name, list(tasks))
         self.back: set[int] = set()
 
     def waver(self):
         for name in NAMES:
-            standing = self.standing.of(name)
-            standing.queue_seconds = self.dice.choice([0.0, 10.0, 300.0, 5000.0])
+            state = self.fleet_state.of(name)
+            state.queue_seconds = self.dice.choice([0.0, 10.0, 300.0, 5000.0])
 
     def asked(self, instruction):
         if isinstance(instruction, Recall):
@@ -107,7 +107,7 @@ def test_work_that_is_taken_back_for_others_comes_to_rest(seed, preset):
     dice = random.Random(seed)
     tasks = [Task(index=n, rows=dice.randint(1, 30), shots=10, group=n) for n in range(2)]
     members = [
-        terms(name, i, max_circuits=dice.choice([1, 4]), max_in_flight=dice.choice([None, 1, 3]))
+        profile(name, i, max_circuits=dice.choice([1, 4]), max_in_flight=dice.choice([None, 1, 3]))
         for i, name in enumerate(NAMES)
     ]
     policy = preset(recall=RecallPolicy(idle="always", overdue="never"))
@@ -123,25 +123,25 @@ def test_work_that_is_taken_back_for_others_comes_to_rest(seed, preset):
 
 def test_a_job_that_is_handed_over_anew_is_the_last_in_line():
     """What failed queues again: the member works on the next one, and was not slow over this one."""
-    standing = Standing(queue_seconds=60.0)
-    standing.take("x", Load(1, 10), now=0.0)
-    standing.take("y", Load(1, 10), now=10.0)
+    state = MemberState(queue_seconds=60.0)
+    state.take("x", Load(1, 10), now=0.0)
+    state.take("y", Load(1, 10), now=10.0)
 
-    standing.take_again("x", now=65.0)
+    state.take_again("x", now=65.0)
 
-    assert list(standing.in_flight) == ["y", "x"]
-    assert standing.worked_seconds(now=70.0) == 0.0
+    assert list(state.in_flight) == ["y", "x"]
+    assert state.worked_seconds(now=70.0) == 0.0
 
 
 def test_a_job_that_never_ran_says_nothing_of_when_the_one_before_it_began():
     """A cancelled job that was behind another does not shorten the time of that one."""
-    standing = Standing()
-    standing.take("x", Load(1, 10), now=0.0)
-    standing.take("y", Load(1, 10), now=0.0)
+    state = MemberState()
+    state.take("x", Load(1, 10), now=0.0)
+    state.take("y", Load(1, 10), now=0.0)
 
-    standing.release("y", now=50.0, ran=False)
+    state.release("y", now=50.0, ran=False)
 
-    assert standing.worked_seconds(now=80.0) == 80.0
+    assert state.worked_seconds(now=80.0) == 80.0
 
 
 def work(rows):

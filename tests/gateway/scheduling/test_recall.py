@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from qiskit import QuantumCircuit
 from qiskit.circuit import Parameter
-from worlds import LIE, POISON, THROTTLED, TRANSIENT, UNKNOWN, World, assert_tiled, terms
+from worlds import LIE, POISON, THROTTLED, TRANSIENT, UNKNOWN, World, assert_tiled, profile
 
 from qiskit_gateway import simulate
 from qiskit_gateway.backends import Limits, Pricing, SimulatedMember
@@ -40,7 +40,7 @@ from qiskit_gateway.scheduling.events import (
     Watch,
 )
 from qiskit_gateway.scheduling.members.speed import Speed
-from qiskit_gateway.scheduling.members.state import FleetStanding
+from qiskit_gateway.scheduling.members.state import FleetState
 from qiskit_gateway.scheduling.scheduler import Scheduler
 from qiskit_gateway.work.rectangles import intersection
 from qiskit_gateway.work.tasks import Piece, Shard, Task
@@ -56,13 +56,13 @@ class Chaos(World):
 
     def __init__(self, seed, tasks, members, policy):
         self.dice = random.Random(seed)
-        standing = FleetStanding()
+        fleet_state = FleetState()
         for member in members:
             if self.dice.random() < 0.5:
-                standing.of(member.name).queue_seconds = self.dice.choice([0.0, 50.0, 5000.0])
-        scheduler = Scheduler(tasks, members, policy, standing=standing)
+                fleet_state.of(member.name).queue_seconds = self.dice.choice([0.0, 50.0, 5000.0])
+        scheduler = Scheduler(tasks, members, policy, fleet_state=fleet_state)
         by_name = {member.name: member for member in members}
-        super().__init__(scheduler, standing, policy, by_name, list(tasks))
+        super().__init__(scheduler, fleet_state, policy, by_name, list(tasks))
         self.dead = {name for name in by_name if self.dice.random() < 0.25}
         self.budget = policy.budget
         self.unknown: list[tuple[str, Shard]] = []
@@ -106,7 +106,9 @@ class Chaos(World):
     def seconds(self, submit) -> float:
         if submit.member in self.dead and self.dice.random() < 0.7:
             return self.dice.choice([3e3, 1e4])
-        return self.standing.of(submit.member).queue_seconds + self.dice.choice([0.1, 2.0, 400.0])
+        return self.fleet_state.of(submit.member).queue_seconds + self.dice.choice(
+            [0.1, 2.0, 400.0]
+        )
 
     def answer(self, submit):
         index, draw = submit.shard.index, self.dice.random()
@@ -154,7 +156,7 @@ def chaos(seed: int) -> Chaos:
     """Return a random world in which work is recalled."""
     dice = random.Random(seed)
     members = [
-        terms(
+        profile(
             f"m{order}",
             order,
             max_circuits=dice.choice([None, 1, 3]),
@@ -194,7 +196,7 @@ def congested(seed: int) -> Chaos:
     """Return a random world in which members are known, have failed, and all have a queue."""
     dice = random.Random(seed)
     members = [
-        terms(f"m{order}", order, max_circuits=dice.choice([1, 3]), free=dice.random() < 0.9)
+        profile(f"m{order}", order, max_circuits=dice.choice([1, 3]), free=dice.random() < 0.9)
         for order in range(dice.randint(2, 4))
     ]
     tasks = [Task(index=n, rows=dice.randint(5, 30), shots=10, group=n) for n in range(2)]
@@ -204,18 +206,18 @@ def congested(seed: int) -> Chaos:
     policy = fastest(recall=recall, retry=retry, breaker=breaker)
     world = Chaos(seed, tasks, members, policy)
     for member in members:
-        standing = world.standing.of(member.name)
-        standing.queue_seconds, standing.failure_rate = 50.0, dice.choice([0.0, 0.2])
-        standing.speed.observe(1, 10, dice.choice([0.1, 1.0, 5.0]))
+        state = world.fleet_state.of(member.name)
+        state.queue_seconds, state.failure_rate = 50.0, dice.choice([0.0, 0.2])
+        state.speed.observe(1, 10, dice.choice([0.1, 1.0, 5.0]))
     return world
 
 
 def assert_lawful(world: Chaos) -> None:
     """Assert that each shot was booked or given up once, and that nothing is held any more."""
     assert_tiled(world.tasks, [*world.done, *(one.piece for one in world.end.given_up)])
-    assert not any(standing.in_flight for standing in world.standing.members.values())
+    assert not any(state.in_flight for state in world.fleet_state.members.values())
     assert all(one.reasons for one in world.end.given_up)
-    ledgers = [account.ledger for account in world.standing.accounts.values()]
+    ledgers = [account.ledger for account in world.fleet_state.accounts.values()]
     assert not any(ledger.reserved for ledger in ledgers)
     spent = sum(ledger.spent.get("shots", 0) for ledger in ledgers)
     if world.budget is not None:
@@ -249,30 +251,30 @@ def hedged(rows):
 
     Both members have a queue and have failed before; the turn at "b" comes just after that at "a".
     """
-    standing = FleetStanding()
+    fleet_state = FleetState()
     for name, queue_seconds in (("a", 100.0), ("b", 110.0)):
-        known = standing.of(name)
+        known = fleet_state.of(name)
         known.queue_seconds, known.failure_rate = queue_seconds, 0.5
         known.speed = Speed(overhead_seconds=1.0, circuit_seconds=1.0, jobs=1)
-    members = [terms(name, order, free=True) for order, name in enumerate("ab")]
+    members = [profile(name, order, free=True) for order, name in enumerate("ab")]
     tasks = [Task(index=0, rows=rows, shots=10)]
-    scheduler = Scheduler(tasks, members, fastest(), standing=standing)
+    scheduler = Scheduler(tasks, members, fastest(), fleet_state=fleet_state)
     submits = [one for one in scheduler.start(0.0) if isinstance(one, Submit)]
     first, second = (one.shard for one in submits)
     assert first.pieces == second.pieces
     assert [one.member for one in submits] == ["a", "b"]
-    return scheduler, standing, first.index, second.index
+    return scheduler, fleet_state, first.index, second.index
 
 
 def test_of_a_shard_and_its_duplicate_the_first_to_claim_counts():
     """Both may bring the same shots at the same moment: one of them is told that it is too late."""
-    scheduler, standing, first, second = hedged(rows=1)
+    scheduler, fleet_state, first, second = hedged(rows=1)
 
     assert scheduler.claim(second)
     assert not scheduler.claim(first)
     assert Cancel(shard=first) in scheduler.handle(ShardFinished(shard=second), 1.0)
     assert Done(given_up=()) in scheduler.handle(ShardCancelled(shard=first), 2.0)
-    assert not any(one.in_flight for one in standing.members.values())
+    assert not any(one.in_flight for one in fleet_state.members.values())
 
 
 @pytest.mark.parametrize("order", ["claimed first", "failed first"])

@@ -15,7 +15,7 @@ from worlds import (
     UNKNOWN,
     assert_tiled,
     make_world,
-    terms,
+    profile,
 )
 
 from qiskit_gateway.policies import (
@@ -45,8 +45,8 @@ from qiskit_gateway.scheduling.events import (
 )
 from qiskit_gateway.scheduling.members.allowances import Allotment
 from qiskit_gateway.scheduling.members.estimator import Estimator
-from qiskit_gateway.scheduling.members.profile import Terms
-from qiskit_gateway.scheduling.members.state import FleetStanding
+from qiskit_gateway.scheduling.members.profile import MemberProfile
+from qiskit_gateway.scheduling.members.state import FleetState
 from qiskit_gateway.scheduling.scheduler import Scheduler
 from qiskit_gateway.work.tasks import Piece, Task
 
@@ -55,12 +55,12 @@ POLICIES = (fastest, round_robin, least_busy, cheapest, failover, weighted)
 
 @st.composite
 def fleets(draw):
-    """Return terms of one to five members with unlike limits."""
+    """Return profile of one to five members with unlike limits."""
     members = []
     for order in range(draw(st.integers(1, 5))):
         low = draw(st.sampled_from([1, 1, 1, 7]))
         members.append(
-            Terms(
+            MemberProfile(
                 name=f"m{order}",
                 order=order,
                 weight=draw(st.sampled_from([1.0, 3.0])),
@@ -99,7 +99,7 @@ def workloads(draw, names):
 def runs(draw, *, settled=False):
     """Return a world, and where draws for its answers come from."""
     members = draw(fleets())
-    tasks = draw(workloads([terms.name for terms in members]))
+    tasks = draw(workloads([profile.name for profile in members]))
     preset = draw(st.sampled_from(POLICIES))
     policy = preset(
         spread=draw(st.sampled_from(["rows", "shots", "pubs"])),
@@ -163,7 +163,7 @@ def test_whatever_fails_each_shot_is_done_or_given_up_exactly_once(drawn, settle
 
     assert_tiled(world.tasks, [*world.done, *(one.piece for one in end.given_up)])
     assert all(one.reasons for one in end.given_up)
-    assert not any(standing.in_flight for standing in world.standing.members.values()), (
+    assert not any(state.in_flight for state in world.fleet_state.members.values()), (
         "a slot is still reserved"
     )
 
@@ -185,7 +185,7 @@ def test_a_stop_at_any_step_gives_up_the_rest_and_frees_all_slots(drawn, step):
     end = world.run(answer, lambda _: random.uniform(0.1, 3.0))
 
     assert_tiled(world.tasks, [*world.done, *(one.piece for one in end.given_up)])
-    assert not any(standing.in_flight for standing in world.standing.members.values())
+    assert not any(state.in_flight for state in world.fleet_state.members.values())
 
 
 @given(runs(settled=True), st.randoms(), st.randoms())
@@ -193,7 +193,7 @@ def test_a_stop_at_any_step_gives_up_the_rest_and_frees_all_slots(drawn, step):
 def test_a_settled_run_makes_the_same_shards_whatever_the_timing(drawn, first, second):
     """With a seed cuts and members depend on the input alone, not on who answers when."""
     world, _ = drawn
-    again = make_world(world.tasks, list(world.terms.values()), world.policy, settled=True)
+    again = make_world(world.tasks, list(world.profiles.values()), world.policy, settled=True)
 
     for one, random in ((world, first), (again, second)):
         end = one.run(
@@ -210,7 +210,7 @@ def test_a_settled_run_makes_the_same_shards_whatever_the_timing(drawn, first, s
 def test_one_bad_circuit_of_hundreds_is_isolated_and_the_rest_completes():
     """A job that fails for good is halved until the bad circuit stands alone."""
     task = Task(index=0, rows=300, shots=10)
-    world = make_world([task], [terms("a"), terms("b", 1)], failover())
+    world = make_world([task], [profile("a"), profile("b", 1)], failover())
 
     def answer(submit: Submit):
         bad = any(p.row_start <= 123 < p.row_stop for p in submit.shard.pieces)
@@ -230,7 +230,7 @@ def test_one_bad_circuit_of_hundreds_is_isolated_and_the_rest_completes():
 def test_a_dead_member_is_left_and_its_work_moves():
     """After a few failures in a row a member gets nothing more, and the others do the rest."""
     tasks = [Task(index=0, rows=40, shots=10)]
-    members = [terms("dead", max_circuits=2), terms("well", 1, max_circuits=2)]
+    members = [profile("dead", max_circuits=2), profile("well", 1, max_circuits=2)]
     world = make_world(tasks, members, round_robin())
 
     def answer(submit: Submit):
@@ -248,7 +248,7 @@ def test_a_dead_member_is_left_and_its_work_moves():
 def test_when_all_are_down_one_small_shard_at_a_time_probes():
     """With every member ejected work waits, and comes back by single circuits."""
     tasks = [Task(index=0, rows=50, shots=10)]
-    world = make_world(tasks, [terms("a")], fastest(patience_seconds=10_000.0))
+    world = make_world(tasks, [profile("a")], fastest(patience_seconds=10_000.0))
 
     def answer(submit: Submit):
         if world.now < 400:
@@ -265,7 +265,7 @@ def test_when_all_are_down_one_small_shard_at_a_time_probes():
 
 def test_a_fleet_that_is_down_is_probed_one_member_at_a_time():
     """With several members down no two probes are out at once, unless one does not come back."""
-    members = [terms(f"m{n}", n) for n in range(4)]
+    members = [profile(f"m{n}", n) for n in range(4)]
     world = make_world(
         [Task(index=0, rows=50, shots=10)],
         members,
@@ -294,7 +294,7 @@ def test_a_fleet_that_is_down_is_probed_one_member_at_a_time():
 def test_patience_ends_when_no_member_comes_back():
     """Without a deadline a run gives up after its patience, with every member's reason."""
     tasks = [Task(index=0, rows=5, shots=10)]
-    world = make_world(tasks, [terms("a"), terms("b", 1)], fastest(patience_seconds=300.0))
+    world = make_world(tasks, [profile("a"), profile("b", 1)], fastest(patience_seconds=300.0))
 
     end = world.run(
         lambda submit: ShardFailed(shard=submit.shard.index, failure=TRANSIENT, reason="503"),
@@ -308,7 +308,9 @@ def test_patience_ends_when_no_member_comes_back():
 
 def test_the_deadline_ends_the_run_and_cancels_what_is_in_flight():
     """At the deadline everything that is not done is given up."""
-    world = make_world([Task(index=0, rows=5, shots=10)], [terms("a")], Policy(deadline_seconds=10))
+    world = make_world(
+        [Task(index=0, rows=5, shots=10)], [profile("a")], Policy(deadline_seconds=10)
+    )
 
     end = world.run(lambda submit: ShardFinished(shard=submit.shard.index), lambda _: 1000.0)
 
@@ -322,7 +324,7 @@ def test_work_that_nobody_can_run_is_told_before_anything_is_sent():
         Task(index=0, rows=5, shots=10),
         Task(index=1, rows=1, shots=10, group=1, refusals={"a": "needs 7 qubits, has 5"}),
     ]
-    world = make_world(tasks, [terms("a")], fastest())
+    world = make_world(tasks, [profile("a")], fastest())
 
     end = world.run(lambda _: None, steady)
 
@@ -334,7 +336,7 @@ def test_work_that_nobody_can_run_is_told_before_anything_is_sent():
 def test_refused_credentials_put_a_member_out_for_the_run():
     """A login that fails is not tried twice."""
     tasks = [Task(index=0, rows=40, shots=10)]
-    members = [terms("locked", max_circuits=1), terms("open", 1, max_circuits=1)]
+    members = [profile("locked", max_circuits=1), profile("open", 1, max_circuits=1)]
     world = make_world(tasks, members, round_robin())
 
     def answer(submit: Submit):
@@ -346,14 +348,14 @@ def test_refused_credentials_put_a_member_out_for_the_run():
 
     assert end.given_up == ()
     assert sum(submit.member == "locked" for submit in world.submits) <= Estimator(
-        profiles={"locked": members[0]}, states={"locked": FleetStanding().of("locked")}
+        profiles={"locked": members[0]}, states={"locked": FleetState().of("locked")}
     ).free_slots("locked", 0.0)
 
 
 def test_a_submission_of_unknown_fate_never_goes_to_the_same_member_again():
     """What may have been taken is run elsewhere, or given up; never blindly repeated there."""
     tasks = [Task(index=0, rows=1, shots=10)]
-    world = make_world(tasks, [terms("a")], fastest())
+    world = make_world(tasks, [profile("a")], fastest())
 
     end = world.run(
         lambda submit: ShardFailed(shard=submit.shard.index, failure=UNKNOWN, reason="timeout"),
@@ -380,7 +382,7 @@ def test_no_run_spends_more_than_its_budget(drawn, budget, preset):
     """Whatever happens, submissions never add up to more than the budget has, and the run ends."""
     world, random = drawn
     policy = preset(budget=budget, patience_seconds=50.0, spread=world.policy.spread)
-    world = make_world(world.tasks, list(world.terms.values()), policy)
+    world = make_world(world.tasks, list(world.profiles.values()), policy)
 
     def answer(submit: Submit):
         if random.random() < 0.3:
@@ -400,7 +402,7 @@ def test_no_run_spends_more_than_its_budget(drawn, budget, preset):
 
 def test_the_rows_of_one_circuit_are_levelled_over_members_by_their_speed():
     """A member ten times as fast does about ten times as much."""
-    members = [terms("fast", max_circuits=20), terms("slow", 1, max_circuits=20)]
+    members = [profile("fast", max_circuits=20), profile("slow", 1, max_circuits=20)]
     world = make_world([Task(index=0, rows=2000, shots=10)], members, fastest())
     free = {"fast": 0.0, "slow": 0.0}
     per_circuit = {"fast": 0.1, "slow": 1.0}
@@ -418,10 +420,14 @@ def test_the_rows_of_one_circuit_are_levelled_over_members_by_their_speed():
 
 def test_a_second_run_finds_the_slots_of_the_first_taken():
     """Two runs over one fleet keep its limits together."""
-    standing = FleetStanding()
-    members = [terms("a", max_in_flight=1)]
-    first = make_world([Task(index=0, rows=1, shots=10)], members, fastest(), standing=standing)
-    second = make_world([Task(index=0, rows=1, shots=10)], members, fastest(), standing=standing)
+    fleet_state = FleetState()
+    members = [profile("a", max_in_flight=1)]
+    first = make_world(
+        [Task(index=0, rows=1, shots=10)], members, fastest(), fleet_state=fleet_state
+    )
+    second = make_world(
+        [Task(index=0, rows=1, shots=10)], members, fastest(), fleet_state=fleet_state
+    )
 
     taken = [type(one) for one in first.scheduler.start(0.0)]
     waiting = [type(one) for one in second.scheduler.start(0.0)]
@@ -435,7 +441,7 @@ def test_a_second_run_finds_the_slots_of_the_first_taken():
 
 def test_submissions_keep_to_a_limit_per_minute():
     """Where a provider takes so many submissions a minute, no minute sees more."""
-    members = [terms("a", max_circuits=1, submissions_per_minute=3)]
+    members = [profile("a", max_circuits=1, submissions_per_minute=3)]
     world = make_world([Task(index=0, rows=10, shots=10)], members, fastest())
     times = []
 
@@ -450,7 +456,7 @@ def test_submissions_keep_to_a_limit_per_minute():
 
 
 def started(policy, members, tasks):
-    scheduler = Scheduler(tasks, members, policy, standing=FleetStanding())
+    scheduler = Scheduler(tasks, members, policy, fleet_state=FleetState())
     return scheduler, scheduler.start(0.0)
 
 
@@ -458,7 +464,7 @@ def started(policy, members, tasks):
 def test_a_run_that_sends_no_more_for_want_of_money_can_still_be_stopped(how):
     """What flies when the budget is used up is cancelled like any other; its deadline holds."""
     policy = fastest(budget=Budget(shots=10), deadline_seconds=100 if how == "deadline" else None)
-    members = [Terms(name="a", order=0, max_circuits=1, max_in_flight=1)]
+    members = [MemberProfile(name="a", order=0, max_circuits=1, max_in_flight=1)]
     scheduler, first = started(policy, members, [Task(index=0, rows=2, shots=10)])
     (submit,) = (one for one in first if isinstance(one, Submit))
     scheduler.handle(Tick(), 1.0)
@@ -477,7 +483,7 @@ def test_a_run_out_of_money_waits_for_what_flies():
     """It ends well, though a member that is out could be let in again meanwhile."""
     breaker = BreakerPolicy(submit_errors=1, failures=1, eject_seconds=5)
     policy = round_robin(budget=Budget(attempts=2), breaker=breaker)
-    members = [Terms(name=name, order=o, max_in_flight=1) for o, name in enumerate("abc")]
+    members = [MemberProfile(name=name, order=o, max_in_flight=1) for o, name in enumerate("abc")]
     tasks = [Task(index=index, rows=1, shots=1, group=index) for index in range(9)]
     scheduler, first = started(policy, members, tasks)
     bad, good = (one.shard for one in first if isinstance(one, Submit))
@@ -500,7 +506,10 @@ def test_work_that_one_member_is_too_dear_for_goes_to_another_at_once(spread):
         return jobs * 0.5
 
     policy = fastest(budget=Budget(per_member_usd={"a": 0.1}, on_exhausted="move"), spread=spread)
-    members = [Terms(name="a", order=0, price=price), Terms(name="b", order=1, price=price)]
+    members = [
+        MemberProfile(name="a", order=0, price=price),
+        MemberProfile(name="b", order=1, price=price),
+    ]
     _, first = started(policy, members, [Task(index=0, rows=1, shots=10)])
 
     assert {one.member for one in first if isinstance(one, Submit)} == {"b"}
@@ -517,8 +526,10 @@ def test_work_that_the_last_member_is_too_dear_for_goes_back_to_one_that_failed_
     used_up = Allotment(name="b", amount=0.0, usd_per_unit=math.inf)
     policy = failover("a", "b", budget=budget if why == "budget" else None)
     members = [
-        Terms(name="a", order=0, price=price),
-        Terms(name="b", order=1, price=price, allotment=used_up if why == "allowance" else None),
+        MemberProfile(name="a", order=0, price=price),
+        MemberProfile(
+            name="b", order=1, price=price, allotment=used_up if why == "allowance" else None
+        ),
     ]
     scheduler, first = started(policy, members, [Task(index=0, rows=1, shots=10)])
     (submit,) = (one for one in first if isinstance(one, Submit))
@@ -536,7 +547,7 @@ def test_a_run_ends_when_its_only_member_is_too_dear_for_what_is_left_of_a_row()
         return jobs * 0.5
 
     budget = Budget(per_member_usd={"a": 0.6}, on_exhausted="move")
-    members = [Terms(name="a", order=0, price=price, max_shots=5, max_in_flight=1)]
+    members = [MemberProfile(name="a", order=0, price=price, max_shots=5, max_in_flight=1)]
     tasks = [Task(index=0, rows=1, shots=60)]
     scheduler, _ = started(cheapest(spread="shots", budget=budget), members, tasks)
 
@@ -547,7 +558,7 @@ def test_a_run_ends_when_its_only_member_is_too_dear_for_what_is_left_of_a_row()
 
 def test_what_is_left_of_a_row_goes_out_at_once_where_a_member_has_free_slots():
     """Where prices count, too: a row of fewer shots than before is planned by itself."""
-    members = [Terms(name="a", order=0, max_shots=5, max_in_flight=3)]
+    members = [MemberProfile(name="a", order=0, max_shots=5, max_in_flight=3)]
     _, first = started(cheapest(spread="shots"), members, [Task(index=0, rows=1, shots=60)])
 
     assert [one.shard.shots for one in first if isinstance(one, Submit)] == [5, 5, 5]
@@ -555,10 +566,10 @@ def test_what_is_left_of_a_row_goes_out_at_once_where_a_member_has_free_slots():
 
 def test_no_run_waits_for_a_member_that_another_has_found_locked():
     """Credentials that were refused in one run put the member out for all that go on."""
-    standing, tasks = FleetStanding(), [Task(index=0, rows=1, shots=10)]
-    members = [Terms(name=name, order=order) for order, name in enumerate("ab")]
-    one = Scheduler(tasks, members, failover("b", "a"), standing=standing)
-    other = Scheduler(tasks, members, failover("a", "b"), standing=standing)
+    fleet_state, tasks = FleetState(), [Task(index=0, rows=1, shots=10)]
+    members = [MemberProfile(name=name, order=order) for order, name in enumerate("ab")]
+    one = Scheduler(tasks, members, failover("b", "a"), fleet_state=fleet_state)
+    other = Scheduler(tasks, members, failover("a", "b"), fleet_state=fleet_state)
     (first,) = (i for i in one.start(0.0) if isinstance(i, Submit))
     (second,) = (i for i in other.start(0.0) if isinstance(i, Submit))
     other.handle(ShardFailed(shard=second.shard.index, failure=LOGIN, reason="who?"), 1.0)
@@ -576,7 +587,7 @@ def test_work_that_fails_moves_to_as_many_other_members_as_it_may_and_no_fewer(d
     world, random = drawn
     retry = RetryPolicy(max_moves=moves, budget_floor=1000)
     policy = replace(world.policy, retry=retry)
-    world = make_world(world.tasks, list(world.terms.values()), policy)
+    world = make_world(world.tasks, list(world.profiles.values()), policy)
     failed: dict[tuple[int, int, int], set[str]] = {}
 
     def fails(submit: Submit, pieces):

@@ -28,8 +28,8 @@ from qiskit_gateway.scheduling.allocation.divide import bid_of, divide
 from qiskit_gateway.scheduling.events import Done, ShardFinished, Submit
 from qiskit_gateway.scheduling.members.estimator import Estimator
 from qiskit_gateway.scheduling.members.offers import Offers
-from qiskit_gateway.scheduling.members.profile import Terms
-from qiskit_gateway.scheduling.members.state import FleetStanding
+from qiskit_gateway.scheduling.members.profile import MemberProfile
+from qiskit_gateway.scheduling.members.state import FleetState
 from qiskit_gateway.scheduling.scheduler import Scheduler
 from qiskit_gateway.work.tasks import Load, Task
 
@@ -43,18 +43,18 @@ def tariff(fee=0.0, each=0.0, floor=0.0):
     return price
 
 
-def terms(name, order=0, *, price=None, **limits):
+def profile(name, order=0, *, price=None, **limits):
     price = price or tariff()
     fee = max(0.0, 2 * price(1, 1, 1, 0) - price(1, 2, 2, 0))
-    return Terms(name=name, order=order, price=price, job_fee_usd=fee, **limits)
+    return MemberProfile(name=name, order=order, price=price, job_fee_usd=fee, **limits)
 
 
-def learned(standing, seconds_by_member, overhead=0.0):
+def learned(fleet_state, seconds_by_member, overhead=0.0):
     """Let members be known to take so long for a circuit."""
     for name, seconds in seconds_by_member.items():
         for size in (1, 10, 100):
-            standing.of(name).speed.observe(size, size * 10, overhead + seconds * size)
-    return standing
+            fleet_state.of(name).speed.observe(size, size * 10, overhead + seconds * size)
+    return fleet_state
 
 
 def run_through(scheduler):
@@ -85,7 +85,7 @@ money = st.sampled_from([0.0, 0.001, 0.01, 0.3, 1.0])
 @st.composite
 def fleets(draw):
     return [
-        terms(
+        profile(
             f"m{order}",
             order,
             price=tariff(draw(money), draw(money) / 10, draw(money)),
@@ -135,7 +135,7 @@ def test_a_run_under_cheapest_pays_the_least_that_can_be_paid(members, work, set
     allowed = good if filtered and good else members
     policy = cheapest(where=Tagged("good")) if filtered and good else cheapest()
     tasks = [Task(index=i, rows=rows, shots=shots, group=i) for i, (rows, shots) in enumerate(work)]
-    scheduler = Scheduler(tasks, members, policy, standing=FleetStanding(), settled=settled)
+    scheduler = Scheduler(tasks, members, policy, fleet_state=FleetState(), settled=settled)
 
     submits, end = run_through(scheduler)
 
@@ -149,11 +149,11 @@ def test_a_run_under_cheapest_pays_the_least_that_can_be_paid(members, work, set
 @pytest.mark.parametrize("max_shots", [None, 5])
 def test_jobs_are_equally_large_where_the_last_would_pay_a_floor(settled, max_shots):
     """Ten circuits in jobs of at most three go as 3, 3, 2, 2, twice where shots are cut in half."""
-    member = terms("a", price=tariff(0.0, 0.01, 0.2), max_circuits=3, max_shots=max_shots)
+    member = profile("a", price=tariff(0.0, 0.01, 0.2), max_circuits=3, max_shots=max_shots)
     tasks = [Task(index=i, rows=rows, shots=10, group=i) for i, rows in enumerate([1, 9])]
 
     submits, _ = run_through(
-        Scheduler(tasks, [member], cheapest(), standing=FleetStanding(), settled=settled)
+        Scheduler(tasks, [member], cheapest(), fleet_state=FleetState(), settled=settled)
     )
 
     sizes = sorted(one.shard.circuits for one in submits)
@@ -162,11 +162,11 @@ def test_jobs_are_equally_large_where_the_last_would_pay_a_floor(settled, max_sh
 
 def test_work_that_cannot_be_done_in_time_is_refused_before_anything_is_sent():
     """The earliest possible time is told, counting queues and speeds."""
-    standing = learned(FleetStanding(), {"a": 1.0, "b": 3.0})
-    standing.of("b").queue_seconds = 100.0
-    members = [terms("a"), terms("b", 1)]
+    fleet_state = learned(FleetState(), {"a": 1.0, "b": 3.0})
+    fleet_state.of("b").queue_seconds = 100.0
+    members = [profile("a"), profile("b", 1)]
     tasks = [Task(index=0, rows=400, shots=10)]
-    scheduler = Scheduler(tasks, members, fastest(deadline_seconds=300), standing=standing)
+    scheduler = Scheduler(tasks, members, fastest(deadline_seconds=300), fleet_state=fleet_state)
 
     (end,) = scheduler.start(0.0)
 
@@ -182,13 +182,13 @@ def test_work_that_cannot_be_done_in_time_is_refused_before_anything_is_sent():
 
 def test_queues_longer_than_the_deadline_are_reason_enough():
     """However fast members may be, nothing is done before the shortest queue is over."""
-    standing = FleetStanding()
-    standing.of("a").queue_seconds, standing.of("b").queue_seconds = 700.0, 900.0
+    fleet_state = FleetState()
+    fleet_state.of("a").queue_seconds, fleet_state.of("b").queue_seconds = 700.0, 900.0
     scheduler = Scheduler(
         [Task(index=0, rows=4, shots=10)],
-        [terms("a"), terms("b", 1)],
+        [profile("a"), profile("b", 1)],
         fastest(deadline_seconds=600),
-        standing=standing,
+        fleet_state=fleet_state,
     )
 
     (end,) = scheduler.start(0.0)
@@ -200,14 +200,14 @@ def test_queues_longer_than_the_deadline_are_reason_enough():
 @pytest.mark.parametrize("unknown", ["speeds", "nothing"])
 def test_unknown_speeds_are_no_reason_to_refuse(unknown):
     """What nobody was seen to do may be done in time, and what can be is begun."""
-    standing = learned(FleetStanding(), {"a": 1.0})
+    fleet_state = learned(FleetState(), {"a": 1.0})
     if unknown == "nothing":
-        learned(standing, {"b": 1.0})
+        learned(fleet_state, {"b": 1.0})
     scheduler = Scheduler(
         [Task(index=0, rows=400, shots=10)],
-        [terms("a"), terms("b", 1)],
+        [profile("a"), profile("b", 1)],
         fastest(deadline_seconds=100 if unknown == "speeds" else 201),
-        standing=standing,
+        fleet_state=fleet_state,
     )
 
     assert any(isinstance(one, Submit) for one in scheduler.start(0.0))
@@ -228,17 +228,17 @@ def test_a_deadline_takes_work_from_members_that_would_be_late(
     preset, seconds, waits, prices, slack
 ):
     """If all can be in time together, whatever is minimized, nobody is given more than in time."""
-    standing = FleetStanding()
+    fleet_state = FleetState()
     names = [f"m{order}" for order in range(len(seconds))]
-    learned(standing, dict(zip(names, seconds, strict=True)))
+    learned(fleet_state, dict(zip(names, seconds, strict=True)))
     members = []
     for order, name in enumerate(names):
-        standing.of(name).queue_seconds = waits[order]
-        members.append(terms(name, order, price=tariff(each=prices[order])))
+        fleet_state.of(name).queue_seconds = waits[order]
+        members.append(profile(name, order, price=tariff(each=prices[order])))
     offers = Offers(
         estimator=Estimator(
             profiles={member.name: member for member in members},
-            states={name: standing.of(name) for name in names},
+            states={name: fleet_state.of(name) for name in names},
         ),
         assigned={},
         waiting=Load(200, 2000),
@@ -260,9 +260,9 @@ def test_a_deadline_takes_work_from_members_that_would_be_late(
 def test_what_is_late_at_the_best_member_goes_to_the_next_best(seconds, slack):
     """Under a deadline each member but the last that is used has all that it can do in time."""
     names = [f"m{order}" for order in range(len(seconds))]
-    standing = learned(FleetStanding(), dict(zip(names, seconds, strict=True)))
-    members = [terms(name, order) for order, name in enumerate(names)]
-    offers = offers_of(members, 200, standing)
+    fleet_state = learned(FleetState(), dict(zip(names, seconds, strict=True)))
+    members = [profile(name, order) for order, name in enumerate(names)]
+    offers = offers_of(members, 200, fleet_state)
     horizon = slack * Frontier([bid_of(offers, name) for name in names], 200).level_seconds()
     able = [bid_of(offers, name).capacity(horizon, 200) for name in names]
 
@@ -275,12 +275,12 @@ def test_what_is_late_at_the_best_member_goes_to_the_next_best(seconds, slack):
     assert left == 0
 
 
-def offers_of(members, circuits, standing=None):
+def offers_of(members, circuits, fleet_state=None):
     return Offers(
         estimator=Estimator(
             profiles={member.name: member for member in members},
             states={
-                member.name: (standing or FleetStanding()).of(member.name) for member in members
+                member.name: (fleet_state or FleetState()).of(member.name) for member in members
             },
         ),
         assigned={},
@@ -292,7 +292,7 @@ def offers_of(members, circuits, standing=None):
 
 def test_no_time_is_worth_nothing():
     """balanced(usd_per_hour=0) divides as cheapest() does."""
-    members = [terms("a", price=tariff(1.0)), terms("b", 1, price=tariff(0.0, 0.05))]
+    members = [profile("a", price=tariff(1.0)), profile("b", 1, price=tariff(0.0, 0.05))]
     for circuits in (1, 2, 3, 50):
         offers = offers_of(members, circuits)
         one, other = (
@@ -305,9 +305,9 @@ def test_no_time_is_worth_nothing():
 def test_the_time_of_a_run_is_told_from_the_time_of_a_circuit():
     """Under RunHours a dear member is paid for what makes the whole run end sooner; under Hours for
     every circuit that would end sooner there."""
-    standing = learned(FleetStanding(), {"slow": 36.0, "fast": 36.0})
-    members = [terms("slow"), terms("fast", 1, price=tariff(each=0.1))]
-    offers = offers_of(members, 100, standing)
+    fleet_state = learned(FleetState(), {"slow": 36.0, "fast": 36.0})
+    members = [profile("slow"), profile("fast", 1, price=tariff(each=0.1))]
+    offers = offers_of(members, 100, fleet_state)
 
     whole = divide(offers, ["slow", "fast"], Price() + 40 * RunHours())
     each = divide(offers, ["slow", "fast"], Price() + 40 * Hours())
@@ -332,8 +332,8 @@ def test_an_objective_makes_a_trade_if_only_the_time_of_the_run_grows():
 def test_quality_counts_for_every_circuit():
     """A faithful member is worth its price where infidelity costs more."""
     members = [
-        terms("rough", fidelity=0.5),
-        terms("fine", 1, fidelity=1.0, price=tariff(each=0.1)),
+        profile("rough", fidelity=0.5),
+        profile("fine", 1, fidelity=1.0, price=tariff(each=0.1)),
     ]
     offers = offers_of(members, 10)
     for worth, member in ((1.0, "rough"), (3.0, "fine")):
@@ -343,8 +343,8 @@ def test_quality_counts_for_every_circuit():
 
 def test_shots_may_be_divided():
     """Where rows may be cut, one circuit is divided over members as many would be."""
-    standing = learned(FleetStanding(), {"a": 1.0, "b": 1.0})
-    offers = offers_of([terms("a"), terms("b", 1)], 1, standing)
+    fleet_state = learned(FleetState(), {"a": 1.0, "b": 1.0})
+    offers = offers_of([profile("a"), profile("b", 1)], 1, fleet_state)
 
     shares = divide(offers, ["a", "b"], balanced().minimize, divisible=True)
 

@@ -11,8 +11,8 @@ from qiskit_gateway.policies.objectives import Trade
 from qiskit_gateway.scheduling.allocation.divide import bid_of, divide
 from qiskit_gateway.scheduling.members.estimator import Estimator
 from qiskit_gateway.scheduling.members.offers import Offers
-from qiskit_gateway.scheduling.members.profile import Terms
-from qiskit_gateway.scheduling.members.state import Standing
+from qiskit_gateway.scheduling.members.profile import MemberProfile
+from qiskit_gateway.scheduling.members.state import MemberState
 from qiskit_gateway.work.tasks import Load
 
 DOCS = Path(__file__).parents[4] / "docs"
@@ -45,22 +45,22 @@ def free(jobs, circuits, circuit_shots, seconds):
 
 def page_offers(policy):
     """Return what is known of the members of the page."""
-    terms = [
-        Terms(name="dear", order=0, price=dear),
-        Terms(name="paid", order=1, price=paid, max_circuits=40, weight=2.0, fidelity=0.9),
-        Terms(name="free", order=2, price=free, fidelity=0.95),
+    profiles = [
+        MemberProfile(name="dear", order=0, price=dear),
+        MemberProfile(name="paid", order=1, price=paid, max_circuits=40, weight=2.0, fidelity=0.9),
+        MemberProfile(name="free", order=2, price=free, fidelity=0.95),
     ]
-    standings = {}
+    states = {}
     for name, seconds, queue, pending in (
         ("dear", 1, 0, 2),
         ("paid", 2, 0, 0),
         ("free", 36, 60, 1),
     ):
-        standing = Standing(queue_seconds=queue, pending_jobs=pending)
-        standing.speed.jobs, standing.speed.circuit_seconds = 1, float(seconds)
-        standings[name] = standing
+        state = MemberState(queue_seconds=queue, pending_jobs=pending)
+        state.speed.jobs, state.speed.circuit_seconds = 1, float(seconds)
+        states[name] = state
     return Offers(
-        estimator=Estimator(profiles={one.name: one for one in terms}, states=standings),
+        estimator=Estimator(profiles={one.name: one for one in profiles}, states=states),
         assigned={},
         waiting=Load(CIRCUITS, CIRCUITS * SHOTS),
         uses=policy.uses,

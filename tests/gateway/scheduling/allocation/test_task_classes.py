@@ -5,11 +5,11 @@ from hypothesis import strategies as st
 
 from qiskit_gateway.policies import MaxPrice, MinFidelity, cheapest, fastest, most_faithful
 from qiskit_gateway.scheduling.allocation.task_classes import means_of, with_kinds
-from qiskit_gateway.scheduling.members.profile import Terms
+from qiskit_gateway.scheduling.members.profile import MemberProfile
 from qiskit_gateway.work.tasks import Compiled, Task
 
 NAMES = ("a", "b", "c")
-TERMS = [Terms(name=name, order=order) for order, name in enumerate(NAMES)]
+PROFILES = [MemberProfile(name=name, order=order) for order, name in enumerate(NAMES)]
 
 
 def tasks_of(fidelities):
@@ -25,8 +25,8 @@ def tasks_of(fidelities):
     ]
 
 
-def kinds(tasks, policy, terms=TERMS):
-    return [task.kind for task in with_kinds(tasks, terms, policy)]
+def kinds(tasks, policy, profiles=PROFILES):
+    return [task.kind for task in with_kinds(tasks, profiles, policy)]
 
 
 def test_policies_that_look_at_no_circuit_know_one_kind():
@@ -43,7 +43,7 @@ def test_the_best_member_makes_the_kind():
 def test_what_a_filter_refuses_makes_the_kind():
     """A filter tells tasks apart, be the objective what it may, also where it may wait."""
     tasks = tasks_of([{"a": 0.9}, {"a": 0.95}, {"a": 0.8}])
-    assert kinds(tasks, fastest(where=MinFidelity(0.9)), TERMS[:1]) == [1, 1, 2]
+    assert kinds(tasks, fastest(where=MinFidelity(0.9)), PROFILES[:1]) == [1, 1, 2]
 
 
 def test_prices_by_gates_make_kinds():
@@ -54,7 +54,9 @@ def test_prices_by_gates_make_kinds():
             rate * compiled.gates_2q * shots + (1 - rate) * compiled.gates_1q * shots
         )
 
-    terms = [Terms(name=name, price=by_gates(rate)) for name, rate in (("a", 0.9), ("b", 0.1))]
+    profiles = [
+        MemberProfile(name=name, price=by_gates(rate)) for name, rate in (("a", 0.9), ("b", 0.1))
+    ]
     tasks = [
         Task(
             index=i,
@@ -64,9 +66,9 @@ def test_prices_by_gates_make_kinds():
         )
         for i, (x, y) in enumerate([(1, 9), (9, 1), (2, 8)])
     ]
-    assert kinds(tasks, cheapest(), terms) == [1, 2, 1]
-    assert kinds(tasks, cheapest(deadline_seconds=60), terms) == [1, 2, 1]
-    assert kinds(tasks, fastest(where=MaxPrice(40)), terms) == [1, 2, 1]
+    assert kinds(tasks, cheapest(), profiles) == [1, 2, 1]
+    assert kinds(tasks, cheapest(deadline_seconds=60), profiles) == [1, 2, 1]
+    assert kinds(tasks, fastest(where=MaxPrice(40)), profiles) == [1, 2, 1]
 
 
 @given(
@@ -78,7 +80,7 @@ def test_prices_by_gates_make_kinds():
 )
 def test_every_kind_is_decided_on_alike(fidelities):
     """The mean of a kind is allowed exactly where each of its tasks is."""
-    tasks = with_kinds(tasks_of(fidelities), TERMS, most_faithful(where=MinFidelity(0.6)))
+    tasks = with_kinds(tasks_of(fidelities), PROFILES, most_faithful(where=MinFidelity(0.6)))
     means = means_of(tasks)
     for task in tasks:
         mean = means.get(task.kind, {})

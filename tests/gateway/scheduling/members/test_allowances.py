@@ -21,8 +21,8 @@ from qiskit_gateway.scheduling.allocation.bids import Bid, Credit, JobPrice
 from qiskit_gateway.scheduling.allocation.cost_frontier import Frontier
 from qiskit_gateway.scheduling.events import TryFailed
 from qiskit_gateway.scheduling.members.allowances import Allotment, Pot
-from qiskit_gateway.scheduling.members.profile import Terms
-from qiskit_gateway.scheduling.members.state import FleetStanding
+from qiskit_gateway.scheduling.members.profile import MemberProfile
+from qiskit_gateway.scheduling.members.state import FleetState
 from qiskit_gateway.scheduling.scheduler import Scheduler
 from qiskit_gateway.work.tasks import Task
 
@@ -45,7 +45,7 @@ def members():
     allotments = [None, by_day("shared", 3.0, 0.5), by_day("shared", 3.0, 2.0)]
     allotments.append(by_day("own", 2.0, math.inf))
     return [
-        Terms(
+        MemberProfile(
             name=f"m{order}",
             order=order,
             max_circuits=[None, 2, 4, 10][order],
@@ -88,15 +88,15 @@ class ConcurrentRuns(SideBySide):
 
     def book(self, run, submit):
         """Book a try; what is not free of it must be paid, to the cent."""
-        shard, terms = submit.shard, self.terms[submit.member]
+        shard, profile = submit.shard, self.profiles[submit.member]
         price = run.scheduler.price(shard.index)
-        asked = terms.price(1, shard.circuits, shard.circuits * shard.shots, 0.0)
+        asked = profile.price(1, shard.circuits, shard.circuits * shard.shots, 0.0)
         assert 0 <= price.free_units <= asked
         paid = asked - price.free_units
-        if terms.allotment is None:
+        if profile.allotment is None:
             assert price.usd == asked
         elif paid > 1e-9 * asked:
-            assert price.usd == pytest.approx(paid * terms.allotment.usd_per_unit)
+            assert price.usd == pytest.approx(paid * profile.allotment.usd_per_unit)
         assert math.isfinite(price.usd)
         assert price.usd >= 0
         return Use(submit.member, int(self.now // DAY), price.free_units)
@@ -106,7 +106,7 @@ class ConcurrentRuns(SideBySide):
         """Of each allotment, no day's jobs had more for nothing than its amount."""
         used = Counter()
         for use in self.booked:
-            allotment = self.terms[use.member].allotment
+            allotment = self.profiles[use.member].allotment
             if allotment is None:
                 assert not use.free
             else:
@@ -339,12 +339,12 @@ def test_simulation_counts_allowances():
 
 def test_a_retry_is_paid_when_what_is_free_is_gone():
     """One more try of a job that used the allowance up has a price of its own."""
-    terms = [Terms(name="m", price=tariff(0, 1.0), allotment=by_day("a", 10.0, 0.1))]
+    profiles = [MemberProfile(name="m", price=tariff(0, 1.0), allotment=by_day("a", 10.0, 0.1))]
     run = Scheduler(
         [Task(index=0, rows=1, shots=10)],
-        terms,
+        profiles,
         cheapest(budget=Budget(usd=1.5)),
-        standing=FleetStanding(),
+        fleet_state=FleetState(),
     )
     failure = Failure(transient=True, submitted=True)
 

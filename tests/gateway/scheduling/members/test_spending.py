@@ -12,9 +12,9 @@ from side_by_side import DAY, SIZES, SideBySide
 
 from qiskit_gateway.policies import Budget, Policy, RetryPolicy, cheapest, fastest, round_robin
 from qiskit_gateway.scheduling.events import Done, ShardCancelled, ShardFinished, Stop, Submit, Tick
-from qiskit_gateway.scheduling.members.profile import Terms
-from qiskit_gateway.scheduling.members.spending import Purse
-from qiskit_gateway.scheduling.members.state import FleetStanding
+from qiskit_gateway.scheduling.members.profile import MemberProfile
+from qiskit_gateway.scheduling.members.spending import Spending
+from qiskit_gateway.scheduling.members.state import FleetState
 from qiskit_gateway.scheduling.scheduler import Scheduler
 from qiskit_gateway.work.tasks import Task
 
@@ -30,7 +30,7 @@ def members():
     """Return a free member, one paid by the shot, one with a fee and one with a floor."""
     prices = [(0, 0, 0), (0, 0.01, 0), (0.3, 0.002, 0), (0, 0.004, 0.5)]
     return [
-        Terms(
+        MemberProfile(
             name=f"m{order}",
             order=order,
             max_circuits=[None, 1, 4, 10][order],
@@ -44,7 +44,7 @@ def members():
 
 
 @dataclass(eq=False)
-class Spending:
+class Booking:
     """One attempt, as the test books it for itself."""
 
     budget: Budget | None
@@ -94,14 +94,14 @@ class ConcurrentRuns(SideBySide):
         self.start(policy, size, settled=settled)
 
     def book(self, run, submit):
-        shard, terms = submit.shard, self.terms[submit.member]
+        shard, profile = submit.shard, self.profiles[submit.member]
         shots = shard.circuits * shard.shots
-        return Spending(
+        return Booking(
             budget=run.policy.budget,
             run=run.number,
             member=submit.member,
             day=int(self.now // DAY),
-            usd=terms.price(1, shard.circuits, shots, 0.0),
+            usd=profile.price(1, shard.circuits, shots, 0.0),
             shots=shots,
         )
 
@@ -133,10 +133,12 @@ TestConcurrentRuns = ConcurrentRuns.TestCase
 TestConcurrentRuns.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
 
 
-def scheduler_of(policy, standing=None, rows=10):
-    terms = [Terms(name="paid", max_circuits=1, max_in_flight=1, price=tariff(1.0, 0, 0))]
+def scheduler_of(policy, fleet_state=None, rows=10):
+    profiles = [
+        MemberProfile(name="paid", max_circuits=1, max_in_flight=1, price=tariff(1.0, 0, 0))
+    ]
     tasks = [Task(index=0, rows=rows, shots=10)]
-    return Scheduler(tasks, terms, policy, standing=standing or FleetStanding())
+    return Scheduler(tasks, profiles, policy, fleet_state=fleet_state or FleetState())
 
 
 def submitted(instructions):
@@ -145,9 +147,9 @@ def submitted(instructions):
 
 def test_a_budget_gone_by_does_not_lend_its_ledger_to_another():
     """What was spent under a budget that nobody holds any more binds no later one."""
-    standing = FleetStanding()
+    fleet_state = FleetState()
     for _ in range(200):
-        run = scheduler_of(fastest(budget=Budget(usd=1)), standing, rows=1)
+        run = scheduler_of(fastest(budget=Budget(usd=1)), fleet_state, rows=1)
         assert submitted(run.start(0.0)) == [0]
         run.handle(ShardFinished(shard=0), 1.0)
         del run
@@ -186,12 +188,15 @@ def test_what_waiting_cannot_bring_back_stops_the_run():
 
 def test_a_waiting_run_goes_on_when_another_gives_its_money_back():
     """Room that another run had reserved and did not spend is used."""
-    standing = FleetStanding()
+    fleet_state = FleetState()
     budget = Budget(usd=1, on_exhausted="wait")
-    terms = [Terms(name="paid", max_circuits=1, price=tariff(1.0, 0, 0))]
+    profiles = [MemberProfile(name="paid", max_circuits=1, price=tariff(1.0, 0, 0))]
     one, other = (
         Scheduler(
-            [Task(index=0, rows=1, shots=10)], terms, Policy(budget=budget), standing=standing
+            [Task(index=0, rows=1, shots=10)],
+            profiles,
+            Policy(budget=budget),
+            fleet_state=fleet_state,
         )
         for _ in range(2)
     )
@@ -206,10 +211,10 @@ def test_a_waiting_run_goes_on_when_another_gives_its_money_back():
 @pytest.mark.parametrize("limit", [{"per_run_usd": 2.0}, {"per_run_shots": 20}])
 def test_a_budget_of_a_run_binds_each_run_by_itself(limit):
     """A second run may spend as much as the first did."""
-    standing = FleetStanding()
+    fleet_state = FleetState()
     policy = fastest(budget=Budget(**limit))
     for _ in range(2):
-        run = scheduler_of(policy, standing)
+        run = scheduler_of(policy, fleet_state)
         assert submitted(run.start(0.0)) == [0]
         assert submitted(run.handle(ShardFinished(shard=0), 1.0)) == [1]
         assert submitted(run.handle(ShardFinished(shard=1), 2.0)) == []
@@ -218,13 +223,13 @@ def test_a_budget_of_a_run_binds_each_run_by_itself(limit):
 
 def test_what_is_in_flight_at_the_end_counts_as_spent():
     """A run torn down with a job in flight leaves no money set aside, and none given back."""
-    standing = FleetStanding()
-    purse = Purse(Budget(usd=3), standing.accounts)
-    run = scheduler_of(policy := fastest(budget=Budget(usd=3)), standing)
+    fleet_state = FleetState()
+    spending = Spending(Budget(usd=3), fleet_state.accounts)
+    run = scheduler_of(policy := fastest(budget=Budget(usd=3)), fleet_state)
     run.start(0.0)
     run.release_all(0.5)
 
-    account = standing.accounts[id(policy.budget)]
+    account = fleet_state.accounts[id(policy.budget)]
     assert account.ledger.reserved == {}
     assert account.ledger.spent["usd"] == 1
-    assert purse.spent == {}
+    assert spending.spent == {}

@@ -5,9 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qiskit_gateway.scheduling.members.estimator import Estimator, guess_seconds
-from qiskit_gateway.scheduling.members.profile import Terms
+from qiskit_gateway.scheduling.members.profile import MemberProfile
 from qiskit_gateway.scheduling.members.speed import Speed
-from qiskit_gateway.scheduling.members.state import FleetStanding, Standing
+from qiskit_gateway.scheduling.members.state import FleetState, MemberState
 from qiskit_gateway.work.tasks import Load
 
 seconds = st.floats(0.001, 10)
@@ -49,24 +49,26 @@ def test_no_part_of_a_speed_is_negative(jobs):
 
 def test_a_slot_is_released_once():
     """A second release of one job changes nothing."""
-    standing = Standing()
-    standing.take("x", Load(5, 50), now=0.0)
-    standing.take("y", Load(7, 70), now=0.0)
+    state = MemberState()
+    state.take("x", Load(5, 50), now=0.0)
+    state.take("y", Load(7, 70), now=0.0)
 
-    standing.release("x", now=4.0)
-    standing.release("x", now=9.0)
+    state.release("x", now=4.0)
+    state.release("x", now=9.0)
 
-    assert list(standing.in_flight) == ["y"]
-    assert standing.load == Load(7, 70)
-    assert standing.busy_since == 4.0
+    assert list(state.in_flight) == ["y"]
+    assert state.load == Load(7, 70)
+    assert state.busy_since == 4.0
 
 
 def test_a_member_never_seen_is_thought_to_be_like_the_others():
     """Its guess is that of the middle member; with nobody seen there is none."""
     known = [Speed(circuit_seconds=value, shot_seconds=0.0, jobs=1) for value in (1.0, 2.0, 9.0)]
-    states = {f"m{order}": Standing(speed=speed) for order, speed in enumerate(known)}
-    states["new"] = Standing()
-    estimator = Estimator(profiles={name: Terms(name=name) for name in states}, states=states)
+    states = {f"m{order}": MemberState(speed=speed) for order, speed in enumerate(known)}
+    states["new"] = MemberState()
+    estimator = Estimator(
+        profiles={name: MemberProfile(name=name) for name in states}, states=states
+    )
 
     estimator.refresh()
 
@@ -77,32 +79,32 @@ def test_a_member_never_seen_is_thought_to_be_like_the_others():
 
 def test_jobs_are_counted_by_every_limit():
     """A load above a member's circuits and shots is so many jobs there."""
-    terms = Terms(name="a", max_circuits=10, max_shots=100)
+    profile = MemberProfile(name="a", max_circuits=10, max_shots=100)
 
-    assert terms.jobs(Load(1, 50)) == 1
-    assert terms.jobs(Load(40, 40 * 250)) == 10
+    assert profile.jobs(Load(1, 50)) == 1
+    assert profile.jobs(Load(40, 40 * 250)) == 10
 
 
 @pytest.mark.parametrize(
-    ("terms", "queue", "jobs", "free"),
+    ("profile", "queue", "jobs", "free"),
     [
-        (Terms(name="a", max_in_flight=3), 0.0, 2, 1),
-        (Terms(name="a", overlaps=False), 600.0, 0, 1),
-        (Terms(name="a", overlaps=False), 600.0, 1, 0),
-        (Terms(name="a"), 0.0, 1, 1),
-        (Terms(name="a"), 0.0, 2, 0),
-        (Terms(name="a"), 30.0, 9, 1),
-        (Terms(name="a"), 30.0, 30, 0),
+        (MemberProfile(name="a", max_in_flight=3), 0.0, 2, 1),
+        (MemberProfile(name="a", overlaps=False), 600.0, 0, 1),
+        (MemberProfile(name="a", overlaps=False), 600.0, 1, 0),
+        (MemberProfile(name="a"), 0.0, 1, 1),
+        (MemberProfile(name="a"), 0.0, 2, 0),
+        (MemberProfile(name="a"), 30.0, 9, 1),
+        (MemberProfile(name="a"), 30.0, 30, 0),
     ],
 )
-def test_jobs_in_flight_bridge_the_queue_where_nobody_says_how_many(terms, queue, jobs, free):
+def test_jobs_in_flight_bridge_the_queue_where_nobody_says_how_many(profile, queue, jobs, free):
     """Enough jobs are in flight to keep a member busy while others wait in its queue."""
-    standing = FleetStanding().of("a")
-    standing.queue_seconds = queue
-    standing.speed = Speed(circuit_seconds=2.0, jobs=1)
+    state = FleetState().of("a")
+    state.queue_seconds = queue
+    state.speed = Speed(circuit_seconds=2.0, jobs=1)
     for number in range(jobs):
-        standing.take(number, Load(1, 10), now=0.0)
-    estimator = Estimator(profiles={"a": terms}, states={"a": standing})
+        state.take(number, Load(1, 10), now=0.0)
+    estimator = Estimator(profiles={"a": profile}, states={"a": state})
 
     assert estimator.free_slots("a", now=0.0) == free
 
@@ -110,33 +112,33 @@ def test_jobs_in_flight_bridge_the_queue_where_nobody_says_how_many(terms, queue
 @given(st.floats(0, 1e6), st.integers(1, 5))
 def test_a_slot_of_the_minute_is_free_when_it_was_said_to_be(now, per_minute):
     """At the time for which the alarm is set there is room, however the sum was rounded."""
-    standing = Standing()
+    state = MemberState()
     for key in range(per_minute):
-        standing.take(key, Load(1, 1), now)
+        state.take(key, Load(1, 1), now)
 
-    assert standing.submissions_left(per_minute, now) == 0
-    assert standing.submissions_left(per_minute, standing.submissions[0] + 60) > 0
+    assert state.submissions_left(per_minute, now) == 0
+    assert state.submissions_left(per_minute, state.submissions[0] + 60) > 0
 
 
 @given(st.lists(st.tuples(st.floats(0, 1e4), st.floats(0, 100)), min_size=1))
 def test_a_learned_wait_is_between_the_waits_that_were_seen(waits):
     """No wait is thought to be shorter than all that were seen, or longer; the newest counts half."""
-    standing = Standing()
+    state = MemberState()
     for number, (least, more) in enumerate(waits):
-        before = standing.queue_seconds
-        standing.learn_wait(least, least + more, float(number))
+        before = state.queue_seconds
+        state.learn_wait(least, least + more, float(number))
         seen = min(max(before, least), least + more)
         newest = seen if number == 0 else (before + seen) / 2
-        assert standing.queue_seconds == pytest.approx(newest)
+        assert state.queue_seconds == pytest.approx(newest)
 
     lowest, highest = min(least for least, _ in waits), max(sum(wait) for wait in waits)
-    assert lowest - 1e-6 <= standing.queue_seconds <= highest + 1e-6
+    assert lowest - 1e-6 <= state.queue_seconds <= highest + 1e-6
 
 
 def test_a_wait_that_can_be_read_is_not_learned():
     """What a provider tells of its queue stands, whatever our own jobs met."""
-    standing = Standing()
-    standing.note_queue(30.0, None, 0.0)
-    standing.learn_wait(500.0, 600.0, 1.0)
+    state = MemberState()
+    state.note_queue(30.0, None, 0.0)
+    state.learn_wait(500.0, 600.0, 1.0)
 
-    assert standing.queue_seconds == 30.0
+    assert state.queue_seconds == 30.0
