@@ -1,7 +1,7 @@
 """Runs that go on side by side over one fleet, to any of which anything may happen."""
 
 import itertools
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
@@ -10,7 +10,9 @@ from qiskit_gateway.policies import Policy
 from qiskit_gateway.policies.failure import Failure
 from qiskit_gateway.scheduling.events import (
     Cancel,
+    Close,
     Done,
+    Retry,
     ShardCancelled,
     ShardFailed,
     ShardFinished,
@@ -86,7 +88,6 @@ class SideBySide(RuleBasedStateMachine):
                 case Cancel(shard=index):
                     self._end(run, index, ShardCancelled(shard=index))
                 case Done():
-                    run.scheduler.release_all(self.now)
                     self.runs.remove(run)
 
     def _book(self, run, submit):
@@ -134,12 +135,13 @@ class SideBySide(RuleBasedStateMachine):
         if (found := self._any_flight(data)) is None:
             return
         run, index = found
-        if not run.scheduler.may_retry(index, failure, self.now):
-            return
         event = TryFailed(shard=index, failure=failure, reason="busy")
         instructions = run.scheduler.handle(event, self.now)
+        retries = [one for one in instructions if isinstance(one, Retry)]
+        if not retries:
+            return
         if failure.submitted is not False:
-            self._book(run, run.flying[index][0])
+            self._book(run, replace(run.flying[index][0], price=retries[0].price))
         self._perform(run, instructions)
 
     @rule(seconds=st.sampled_from([1.0, 60.0, DAY]))
@@ -155,7 +157,7 @@ class SideBySide(RuleBasedStateMachine):
         """A run is stopped, or torn down with jobs in flight."""
         run = data.draw(st.sampled_from(self.runs))
         if torn:
-            run.scheduler.release_all(self.now)
+            run.scheduler.handle(Close(), self.now)
             self.runs.remove(run)
         else:
             self._perform(run, run.scheduler.handle(Stop(reason="enough"), self.now))

@@ -9,13 +9,17 @@ from dataclasses import dataclass, field
 from qiskit_gateway.policies import Policy
 from qiskit_gateway.policies.failure import Failure
 from qiskit_gateway.scheduling.events import (
+    Accept,
     Cancel,
     Done,
     FleetDown,
     MemberEjected,
     Recall,
     RecallFailed,
+    ResultArrived,
+    Retry,
     ShardCancelled,
+    ShardFailed,
     ShardFinished,
     Submit,
     Tick,
@@ -120,19 +124,36 @@ class World:
             event = answer(what) if isinstance(what, Submit) else what
             index = getattr(event, "shard", None)
             if isinstance(event, TryFailed):
-                self.push(self.now + 1, what)
-            elif index is not None and not isinstance(event, RecallFailed):
+                self.try_again(what, event, seconds)
+                continue
+            if index is not None and not isinstance(event, RecallFailed):
                 if index not in self.flying:
                     continue
                 self.book(self.flying.pop(index).shard, event)
             self.perform(self.scheduler.handle(event, self.now), seconds)
         raise AssertionError("the run does not end")
 
+    def try_again(self, submit: Submit, failed: TryFailed, seconds) -> None:
+        """Have a shard tried again, or else report its end."""
+        answers = self.scheduler.handle(failed, self.now)
+        if any(isinstance(one, Retry) for one in answers):
+            self.push(self.now + 1, submit)
+        else:
+            end = ShardFailed(shard=failed.shard, failure=failed.failure, reason=failed.reason)
+            self.push(self.now, end)
+        self.perform(answers, seconds)
+
     def book(self, shard: Shard, event) -> None:
         if isinstance(event, ShardFinished):
             lost = [*event.missing, *(piece for piece, _, _ in event.failed)]
             for piece in shard.pieces:
                 self.done += without(piece, lost)
+
+
+def accepts(scheduler: Scheduler, shard: int, now: float = 0.0) -> bool:
+    """Tell a scheduler that a result has arrived; return whether it is to be written."""
+    (answer,) = scheduler.handle(ResultArrived(shard=shard), now)
+    return isinstance(answer, Accept)
 
 
 def without(piece: Piece, lost: list[Piece]) -> list[Piece]:

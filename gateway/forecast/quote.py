@@ -248,7 +248,7 @@ def _snapshot(fleet: Fleet) -> Prospect:
 def _told(rehearsal: Rehearsal, fleet: Fleet, work: Work, prospect: Prospect) -> Quote:
     run = rehearsal.run
     assert run.ended is not None  # noqa: S101
-    against = run.against
+    against = run.view.reasons_against
     return Quote(
         members=tuple(
             _member_quote(rehearsal, member, work, prospect, against.get(member.name, ()))

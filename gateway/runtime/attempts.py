@@ -6,7 +6,7 @@ which they are wrapped is written once, in :meth:`Attempts.run`.
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import anyio
 from tenacity import AsyncRetrying, RetryCallState
@@ -18,23 +18,28 @@ from qiskit_gateway.backends.interface.protocol import FleetMember, Handle
 from qiskit_gateway.backends.readout.outcomes import Outcome
 from qiskit_gateway.errors import JournalError
 from qiskit_gateway.journal.run_log import NO_RUN_LOG, RunLog
-from qiskit_gateway.policies.failure import Failure
 from qiskit_gateway.policies.policy import Policy
 from qiskit_gateway.runtime.job_wait import Out, TakenBackError, Waiting, may_run
 from qiskit_gateway.runtime.notify import Notifier
 from qiskit_gateway.runtime.provider_calls import Calls, OverdueError, error_of, facts
 from qiskit_gateway.scheduling.events import (
+    Command,
+    Discard,
+    Event,
     RecallFailed,
+    ResultArrived,
+    Retry,
     ShardCancelled,
     ShardFailed,
     ShardFinished,
     ShardLost,
     ShardRefused,
+    TryFailed,
     Unless,
 )
-from qiskit_gateway.scheduling.members.allowances import Price
 from qiskit_gateway.work import run_events as happened
 from qiskit_gateway.work.attempt import Attempt
+from qiskit_gateway.work.price import Price
 from qiskit_gateway.work.receipt import Receipt
 from qiskit_gateway.work.tasks import Shard
 
@@ -45,7 +50,24 @@ class _SurplusError(Exception):
     """What a job brought has been brought by another one."""
 
 
-Write = Callable[[Shard, Attempt, Sequence[Outcome]], Awaitable[Receipt]]
+class RunDoor(Protocol):
+    """What attempts need of their run."""
+
+    def tell(self, event: Event) -> Sequence[Command]:
+        """Tell the scheduler what happened, carry out what it answers, and return that."""
+
+    def make_batch(self, shard: Shard, number: int) -> Batch:
+        """Make the batch of a shard, for one of its tries on a member."""
+
+    def leaves(self, shard: int) -> bool:
+        """Decide whether the job of a cancelled shard is left for another process to fetch."""
+
+
+class ResultWriter(Protocol):
+    """Where what attempts bring is written."""
+
+    async def write(self, shard: Shard, attempt: Attempt, outcomes: Sequence[Outcome]) -> Receipt:
+        """Write outcomes down and into the results, and say what is missing."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -54,35 +76,24 @@ class Attempts:
 
     Attributes:
         policy: The rules.
-        batch_of: Make the batch of a shard, for one of its tries there.
-        price_of: Return the expected price of the present try of a shard.
-        write: Write the outcomes of an attempt down and into the results, and say what is missing.
-        claim: Whether what a shard has brought is to be written, and not that of another with the
-            same pieces; asked once, just before.
-        may_retry: Whether the run has a retry left for a shard, after such a failure.
+        door: The way to their run.
+        writer: Where what they bring is written.
         draw: Where the jitter of waits comes from: numbers in [0, 1).
-        tried: Told of each try that failed and is repeated: shard, facts, reason.
         notifier: Tells observers what happens.
         record: Every attempt, in order.
         run_log: Where attempts are written down.
-        leaves: Whether the job of a cancelled shard is left with its provider, for another process
-            to fetch.
         began: When the run began, in seconds of the loop's clock.
     """
 
     policy: Policy
-    batch_of: Callable[[Shard, int], Batch]
-    price_of: Callable[[Shard], Price]
-    write: Write
-    claim: Callable[[int], bool]
-    may_retry: Callable[[int, Failure], bool]
+    door: RunDoor
+    writer: ResultWriter
     draw: Callable[[], float]
-    tried: Callable[[int, Failure, str], None]
     notifier: Notifier
     began: float
     record: list[Attempt] = field(default_factory=list)
     run_log: RunLog = NO_RUN_LOG
-    leaves: Callable[[int], bool] = lambda _: False
+    _prices: dict[int, Price] = field(default_factory=dict)
     _tries: dict[int, int] = field(default_factory=dict)
     _out: dict[int, Out] = field(default_factory=dict)
 
@@ -92,16 +103,17 @@ class Attempts:
 
     @property
     def _waiting(self) -> Waiting:
-        return Waiting(calls=self._calls, leaves=self.leaves)
+        return Waiting(calls=self._calls, leaves=self.door.leaves)
 
     async def run(
-        self, shard: Shard, member: FleetMember
+        self, shard: Shard, member: FleetMember, price: Price
     ) -> ShardFinished | ShardFailed | ShardRefused | ShardCancelled:
         """Run a shard on a member, whatever it takes by the rules, and tell how it ended."""
+        self._prices[shard.index] = price
         retrying = AsyncRetrying(
-            retry=lambda state: self._may_try_again(shard, state),
+            retry=lambda state: self._is_retried(shard, state),
             wait=self._calls.backoff_seconds,
-            before_sleep=lambda state: self._note_retry(shard, member, state),
+            before_sleep=lambda state: self._tell_retry(shard, member, state),
             sleep=anyio.sleep,
         )
         try:
@@ -121,7 +133,7 @@ class Attempts:
         """Collect a shard that an earlier process submitted, or was about to, and tell how it ended."""
         attempt = next(one for one in reversed(self.record) if one.shard == shard.index)
         attempt.failure = may_run(attempt, "it was not found again yet")
-        batch = self.batch_of(shard, attempt.number)
+        batch = self.door.make_batch(shard, attempt.number)
         try:
             found = self._found_again(member, batch, attempt)
             handle = await self._recorded(attempt, found)
@@ -159,18 +171,24 @@ class Attempts:
         out = self._out.get(shard)
         return None if out is None else await self._calls.started(out.member, out.handle)
 
-    def _may_try_again(self, shard: Shard, state: RetryCallState) -> bool:
+    def _is_retried(self, shard: Shard, state: RetryCallState) -> bool:
         error = error_of(state)
         if not isinstance(error, BackendError) or isinstance(error, Refused | OverdueError):
             return False
-        failure = facts(error)
-        worthwhile = self.policy.retry.may_repeat(failure, state.attempt_number)
-        return worthwhile and self.may_retry(shard.index, failure)
+        failed = TryFailed(
+            shard=shard.index,
+            failure=facts(error),
+            reason=str(error),
+            attempt=state.attempt_number,
+        )
+        for command in self.door.tell(failed):
+            if isinstance(command, Retry):
+                self._prices[shard.index] = command.price
+                return True
+        return False
 
-    def _note_retry(self, shard: Shard, member: FleetMember, state: RetryCallState) -> None:
+    def _tell_retry(self, shard: Shard, member: FleetMember, state: RetryCallState) -> None:
         error = error_of(state)
-        assert isinstance(error, BackendError)  # noqa: S101  Nothing else is tried again.
-        self.tried(shard.index, facts(error), str(error))
         self.notifier.tell(
             happened.ShardRetried,
             shard=shard.index,
@@ -205,14 +223,16 @@ class Attempts:
             raise
         except BaseException:
             # Without a failure it is certain that it does not run, and its price is given back.
-            paid, noted = bool(attempt.failure), not self.leaves(attempt.shard)
+            paid, noted = bool(attempt.failure), not self.door.leaves(attempt.shard)
             self._end(attempt, "cancelled", attempt.failure, paid=paid, noted=noted)
             raise
 
     async def _submit_and_collect(
         self, shard: Shard, member: FleetMember, attempt: Attempt
     ) -> ShardFinished:
-        handle = await self._handed_over(self.batch_of(shard, attempt.number), member, attempt)
+        handle = await self._handed_over(
+            self.door.make_batch(shard, attempt.number), member, attempt
+        )
         return await self._receive(shard, member, handle, attempt)
 
     async def _handed_over(self, batch: Batch, member: FleetMember, attempt: Attempt) -> Handle:
@@ -245,9 +265,10 @@ class Attempts:
             outcomes = await self._waiting.waited_for(out, attempt)
         finally:
             del self._out[shard.index]
-        if not self.claim(shard.index):
+        answer = self.door.tell(ResultArrived(shard=shard.index))
+        if any(isinstance(command, Discard) for command in answer):
             raise _SurplusError
-        finished = self._checked(shard, await self.write(shard, attempt, outcomes))
+        finished = self._checked(shard, await self.writer.write(shard, attempt, outcomes))
         whole = not finished.missing and not finished.failed
         reason = finished.failed[0][2] if finished.failed else ""
         self._end(attempt, "done" if whole else "short", reason)
@@ -281,7 +302,7 @@ class Attempts:
 
     def _begin(self, shard: Shard, member: str) -> Attempt:
         self._tries[shard.index] = number = self._tries.get(shard.index, 0) + 1
-        price = self.price_of(shard)
+        price = self._prices[shard.index]
         attempt = Attempt(
             shard=shard.index,
             member=member,

@@ -8,7 +8,7 @@ import math
 import random
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -17,9 +17,7 @@ from anyio.abc import TaskGroup
 
 from qiskit_gateway.backends.fleet import Fleet
 from qiskit_gateway.backends.interface.batch import Batch
-from qiskit_gateway.backends.interface.protocol import FleetMember
 from qiskit_gateway.journal.run_log import NO_RUN_LOG, RunLog
-from qiskit_gateway.policies.failure import Failure
 from qiskit_gateway.policies.policy import Policy
 from qiskit_gateway.reporting.progress import Progress, progress_of
 from qiskit_gateway.runtime.attempts import Attempts
@@ -30,6 +28,7 @@ from qiskit_gateway.runtime.recorder import Writer
 from qiskit_gateway.runtime.survey import profile_of, surveyed
 from qiskit_gateway.scheduling.events import (
     Cancel,
+    Close,
     Command,
     Done,
     Event,
@@ -48,11 +47,11 @@ from qiskit_gateway.scheduling.events import (
     Stop,
     Submit,
     Tick,
-    TryFailed,
     WakeAt,
     Watch,
 )
 from qiskit_gateway.scheduling.members.state import FleetState
+from qiskit_gateway.scheduling.run_state import RunView
 from qiskit_gateway.scheduling.scheduler import Scheduler
 from qiskit_gateway.work import run_events as happened
 from qiskit_gateway.work.attempt import Attempt
@@ -149,8 +148,7 @@ class Run:
                 group.cancel_scope.cancel()  # What is left in the group are alarm clocks.
         finally:
             self._fleet_state.listeners.remove(self._tick)
-            if self._scheduler is not None:
-                self._scheduler.release_all(anyio.current_time())
+            self.tell(Close())
             self.seconds = anyio.current_time() - self._began
             self._close()
         assert self.ended is not None  # noqa: S101
@@ -189,76 +187,89 @@ class Run:
             settled=self.work.seed is not None,
             unfinished=past.unfinished,
         )
-        self._attempts = self._make_attempts(self._scheduler)
+        self._attempts = Attempts(
+            policy=self._policy,
+            door=self,
+            writer=self._writer,
+            draw=self._draw,
+            notifier=self._notifier,
+            record=self.record,
+            run_log=self._run_log,
+            began=self._began,
+        )
         # What an earlier process has sent must be taken over to be cancelled.
         if not self._stop_reason or past.unfinished is not None:
             now = anyio.current_time()
             self._perform(self._scheduler.start(now, epoch=now - self._clock(), began=entered))
         if self._stop_reason:
-            self._feed(Stop(reason=self._stop_reason))
+            self.tell(Stop(reason=self._stop_reason))
 
     def stop(self, reason: str) -> None:
         """Give up what is not done; reaches the providers of what is in flight."""
         self._stop_reason = reason
         if self._surveying is not None:
             self._surveying.cancel()
-        self._feed(Stop(reason=reason))
+        self.tell(Stop(reason=reason))
 
     @property
-    def against(self) -> Mapping[str, tuple[str, ...]]:
-        """Return why members could not take some of the work, by member."""
-        return {} if self._scheduler is None else self._scheduler.against
+    def view(self) -> RunView:
+        """How the scheduler says that the run stands."""
+        return RunView() if self._scheduler is None else self._scheduler.view
 
     def progress(self) -> Progress:
-        """Return how far the run is."""
-        in_flight = {} if self._scheduler is None else self._scheduler.in_flight
-        return progress_of(self.work.tasks, self._fleet.names, self._shots_done, in_flight.values())
+        """Tell how far the run is."""
+        flying = self.view.in_flight.values()
+        return progress_of(self.work.tasks, self._fleet.names, self._shots_done, flying)
 
     # -- performing --------------------------------------------------------------------------
 
-    def _feed(self, event: Event) -> None:
+    def tell(self, event: Event) -> Sequence[Command]:
+        """Tell the scheduler what happened, carry out what it answers, and return that."""
         # Before it has begun there is nothing that an event could change.
-        if self._scheduler is not None:
-            self._perform(self._scheduler.handle(event, anyio.current_time()))
+        if self._scheduler is None:
+            return ()
+        commands = self._scheduler.handle(event, anyio.current_time())
+        self._perform(commands)
+        return commands
 
     def _tick(self) -> None:
-        self._feed(Tick())
+        self.tell(Tick())
 
-    def _perform(self, instructions: Sequence[Command]) -> None:
-        for instruction in instructions:
-            match instruction:
+    def _perform(self, commands: Sequence[Command]) -> None:
+        """Carry out commands, but for those that an attempt reads itself: it has asked for them."""
+        for command in commands:
+            match command:
                 case Submit() | Fetch():
-                    self._take_off(instruction)
+                    self._take_off(command)
                 case Cancel():
-                    self._scopes[instruction.shard].cancel()
+                    self._scopes[command.shard].cancel()
                 case Recall() | Watch():
-                    self._look_after(instruction)
+                    self._look_after(command)
                 case WakeAt():
-                    self._set_alarm(instruction.seconds)
+                    self._set_alarm(command.seconds)
                 case MemberEjected() | MemberRecovered() | FleetDown():
-                    self._tell_health(instruction)
+                    self._tell_health(command)
                 case Done():
-                    self.ended = instruction
+                    self.ended = command
                     self._over.set()
 
-    def _take_off(self, instruction: Submit | Fetch) -> None:
+    def _take_off(self, command: Submit | Fetch) -> None:
         # Made here, so that a cancellation finds it before the task has begun.
-        self._scopes[instruction.shard.index] = anyio.CancelScope()
-        carry = self._fly if isinstance(instruction, Submit) else self._fetch
-        if isinstance(instruction, Submit) and instruction.moved_from:
+        self._scopes[command.shard.index] = anyio.CancelScope()
+        if isinstance(command, Submit) and command.moved_from:
             self._notifier.tell(
                 happened.ShardMoved,
-                shard=instruction.shard.index,
-                member=instruction.member,
-                from_members=instruction.moved_from,
+                shard=command.shard.index,
+                member=command.member,
+                from_members=command.moved_from,
             )
-        self._group.start_soon(carry, instruction.shard, instruction.member)
+        self._group.start_soon(self._see_through, command)
 
-    def _look_after(self, instruction: Recall | Watch) -> None:
-        if isinstance(instruction, Recall):
-            self._group.start_soon(self._recall, instruction)
+    def _look_after(self, command: Recall | Watch) -> None:
+        if isinstance(command, Recall):
+            self._group.start_soon(self._recall, command)
         else:
-            self._group.start_soon(self._watch, instruction.shard, instruction.member)
+            self._group.start_soon(self._watch, command.shard, command.member)
 
     def _tell_health(self, change: MemberEjected | MemberRecovered | FleetDown) -> None:
         if isinstance(change, FleetDown):
@@ -284,15 +295,7 @@ class Run:
         await anyio.sleep_until(seconds)
         if self._wake == seconds:
             self._wake = math.inf
-        self._feed(Tick())
-
-    async def _fly(self, shard: Shard, name: str) -> None:
-        """Carry a shard to a member and report how it ended."""
-        await self._see_through(shard, name, self._attempts.run)
-
-    async def _fetch(self, shard: Shard, name: str) -> None:
-        """Fetch a shard of an earlier process from a member and report how it ended."""
-        await self._see_through(shard, name, self._attempts.fetch)
+        self.tell(Tick())
 
     async def _recall(self, recall: Recall) -> None:
         """Ask a shard back, and tell if it was not given."""
@@ -306,7 +309,7 @@ class Run:
             answered=failed.failure is None,
             reason=failed.reason,
         )
-        self._feed(failed)
+        self.tell(failed)
 
     async def _watch(self, shard: int, member: str) -> None:
         """Tell what a provider says of a shard in its queue, until it begins to run it."""
@@ -314,7 +317,7 @@ class Run:
         def told(started: bool) -> None:  # noqa: FBT001  It is an answer.
             if started:
                 self._notifier.tell(happened.ShardStarted, shard=shard, member=member)
-            self._feed(ShardStarted(shard=shard) if started else ShardQueued(shard=shard))
+            self.tell(ShardStarted(shard=shard) if started else ShardQueued(shard=shard))
 
         await watch_job(
             lambda: self._attempts.has_started(shard),
@@ -323,18 +326,22 @@ class Run:
             most_seconds=self._policy.probe_seconds,
         )
 
-    async def _see_through(
-        self, shard: Shard, name: str, carry: Callable[[Shard, FleetMember], Awaitable[Event]]
-    ) -> None:
+    async def _see_through(self, command: Submit | Fetch) -> None:
+        """Carry a shard to a member, or fetch it from there, and report how it ended."""
+        shard, name = command.shard, command.member
+        member = self._fleet[name]
         event: Event | None = None
         with self._scopes[shard.index]:
-            event = await carry(shard, self._fleet[name])
+            if isinstance(command, Submit):
+                event = await self._attempts.run(shard, member, command.price)
+            else:
+                event = await self._attempts.fetch(shard, member)
         del self._scopes[shard.index]
         if event is None:
             off = self._attempts.is_off(shard.index)
             event = ShardCancelled(shard=shard.index, confirmed=off)
         self._note(shard, name, event)
-        self._feed(event)
+        self.tell(event)
         # A slot is free now, which another run over the fleet may be waiting for.
         for listener in list(self._fleet_state.listeners):
             if listener != self._tick:
@@ -348,37 +355,16 @@ class Run:
             state = "cancelled" if self._stop_reason else state
         self._writer.close(state)
 
-    def _leaves(self, shard: int) -> bool:
-        """Return whether a shard ends because the run is torn down, to be taken up by another."""
+    def leaves(self, shard: int) -> bool:
+        """Decide whether a shard ends because the run is torn down, to be taken up by another."""
         going_on = shard in self._scopes and not self._scopes[shard].cancel_called
         return self._run_log.lasting and going_on
 
     # -- noting what happened ----------------------------------------------------------------
 
-    def _make_attempts(self, scheduler: Scheduler) -> Attempts:
-        return Attempts(
-            policy=self._policy,
-            batch_of=self._batch_of,
-            price_of=lambda shard: scheduler.price(shard.index),
-            write=self._writer.write,
-            may_retry=lambda shard, failure: scheduler.may_retry(
-                shard, failure, anyio.current_time()
-            ),
-            claim=scheduler.claim,
-            draw=self._draw,
-            tried=self._tried,
-            notifier=self._notifier,
-            record=self.record,
-            run_log=self._run_log,
-            leaves=self._leaves,
-            began=self._began,
-        )
-
-    def _batch_of(self, shard: Shard, number: int) -> Batch:
+    def make_batch(self, shard: Shard, number: int) -> Batch:
+        """Make the batch of a shard, for one of its tries on a member."""
         return self.work.batch_of(shard, f"{self.job_id}-{shard.index}-{number}")
-
-    def _tried(self, shard: int, failure: Failure, reason: str) -> None:
-        self._feed(TryFailed(shard=shard, failure=failure, reason=reason))
 
     def _note(self, shard: Shard, name: str, event: Event) -> None:
         match event:

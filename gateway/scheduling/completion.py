@@ -12,8 +12,11 @@ from qiskit_gateway.policies.policy import Policy
 from qiskit_gateway.policies.verdict import Verdict
 from qiskit_gateway.scheduling.backlog import NOBODY, Barred, Group
 from qiskit_gateway.scheduling.events import (
+    Accept,
     Cancel,
     Command,
+    Discard,
+    Retry,
     ShardCancelled,
     ShardFailed,
     ShardFinished,
@@ -52,7 +55,7 @@ def complete(state: RunState, event: ShardEnd, now: float) -> Iterator[Command]:
 
 
 def fail_try(state: RunState, event: TryFailed, now: float) -> Iterator[Command]:
-    """Take in that a try failed; the shard is tried again where it is."""
+    """Take in that a try failed, and that the shard is tried again where it is."""
     state.retries += 1
     flight, key = state.flights[event.shard], state.key(event.shard)
     if event.failure.submitted is not False:
@@ -63,18 +66,19 @@ def fail_try(state: RunState, event: TryFailed, now: float) -> Iterator[Command]
     if pair is not None and pair.winner == event.shard:
         pair.winner = None  # What it claimed came to nothing.
     state.states[flight.member].take_again(key, now)
+    yield Retry(shard=event.shard, price=flight.price)
     if not flight.group.isolating:
         yield from state.health.failed(flight.member, event.failure, event.reason, now)
 
 
-def claim(state: RunState, shard: int) -> bool:
-    """Let the result of a shard count, unless that of its duplicate does; return whether it does."""
+def judge_result(state: RunState, shard: int) -> Accept | Discard:
+    """Let the result of a shard count, unless that of its duplicate does."""
     flight = state.flights[shard]
     if flight.is_beaten:
-        return False
+        return Discard(shard=shard)
     if flight.duplicate is not None:
         flight.duplicate.winner = shard
-    return True
+    return Accept(shard=shard)
 
 
 def _finish(state: RunState, flight: Flight, event: ShardFinished, now: float) -> Iterator[Command]:

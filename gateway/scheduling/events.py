@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from qiskit_gateway.policies.failure import Failure
+from qiskit_gateway.work.price import FREE, Price
 from qiskit_gateway.work.remaining import GivenUp
 from qiskit_gateway.work.tasks import Piece, Shard
 
@@ -75,11 +76,32 @@ class ShardLost:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TryFailed:
-    """One try of a shard failed, and it is going to be tried again on the same member."""
+    """One try of a shard failed.
+
+    The answer holds a :class:`Retry` if it is to be tried again on the same member. Otherwise its
+    end is still to be reported.
+
+    Attributes:
+        shard: Its number.
+        failure: What is known of the failure.
+        reason: Why, for people.
+        attempt: Which try there it was, from 1.
+    """
 
     shard: int
     failure: Failure
     reason: str
+    attempt: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResultArrived:
+    """A provider delivered what a shard brings; nothing of it is written yet.
+
+    The answer is :class:`Accept` or :class:`Discard`.
+    """
+
+    shard: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,6 +145,11 @@ class Stop:
     reason: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Close:
+    """The run is torn down from outside: what it holds of its fleet is given back."""
+
+
 Event = (
     ShardFinished
     | ShardFailed
@@ -130,11 +157,13 @@ Event = (
     | ShardCancelled
     | ShardLost
     | TryFailed
+    | ResultArrived
     | RecallFailed
     | ShardQueued
     | ShardStarted
     | Tick
     | Stop
+    | Close
 )
 
 
@@ -145,13 +174,13 @@ class Submit:
     Attributes:
         shard: The shard.
         member: Where.
-        price_usd: What it is expected to cost.
+        price: What its first try is expected to cost.
         moved_from: The members that failed at some of it, or gave it back.
     """
 
     shard: Shard
     member: str
-    price_usd: float = 0.0
+    price: Price = FREE
     moved_from: tuple[str, ...] = ()
 
 
@@ -161,6 +190,33 @@ class Fetch:
 
     shard: Shard
     member: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retry:
+    """Try a shard again where it is.
+
+    Attributes:
+        shard: Its number.
+        price: What the new try is expected to cost.
+    """
+
+    shard: int
+    price: Price
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accept:
+    """Write what a shard brought into the results."""
+
+    shard: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Discard:
+    """Leave out what a shard brought: its duplicate has brought the same pieces."""
+
+    shard: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -253,6 +309,9 @@ class Done:
 Command = (
     Submit
     | Fetch
+    | Retry
+    | Accept
+    | Discard
     | Cancel
     | Recall
     | Watch

@@ -6,7 +6,7 @@ from enum import Enum, auto
 
 from qiskit_gateway.scheduling.backlog import Group
 from qiskit_gateway.scheduling.events import ShardFinished
-from qiskit_gateway.scheduling.members.allowances import FREE, Price
+from qiskit_gateway.work.price import FREE, Price
 from qiskit_gateway.work.tasks import Load, Shard
 
 

@@ -18,6 +18,19 @@ from qiskit_gateway.work.remaining import GivenUp
 from qiskit_gateway.work.tasks import Piece, Shard, Task
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunView:
+    """How a run stands, at one moment.
+
+    Attributes:
+        in_flight: The shards in flight and their members, by number.
+        reasons_against: Why members could not take some of the work, by member.
+    """
+
+    in_flight: Mapping[int, tuple[Shard, str]] = field(default_factory=dict)
+    reasons_against: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
 @dataclass(slots=True)
 class Lookout:
     """When which shard in flight is to be looked at again.

@@ -12,10 +12,9 @@ Rules:
 """
 
 import math
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 
 from qiskit_gateway.policies.budget import Amount
-from qiskit_gateway.policies.failure import Failure
 from qiskit_gateway.policies.policy import Policy
 from qiskit_gateway.policies.verdict import Verdict
 from qiskit_gateway.scheduling.allocation.planner import Planner
@@ -23,10 +22,10 @@ from qiskit_gateway.scheduling.allocation.task_classes import means_of
 from qiskit_gateway.scheduling.assignment import Dealer
 from qiskit_gateway.scheduling.backlog import Backlog, Barred
 from qiskit_gateway.scheduling.completion import (
-    claim,
     complete,
     fail_try,
     give_up_waiting,
+    judge_result,
     queue_left,
     queue_new,
     requeue_refused,
@@ -45,11 +44,13 @@ from qiskit_gateway.scheduling.decisions import (
 )
 from qiskit_gateway.scheduling.events import (
     Cancel,
+    Close,
     Command,
     Done,
     Event,
     Recall,
     RecallFailed,
+    ResultArrived,
     ShardCancelled,
     ShardFailed,
     ShardFinished,
@@ -64,7 +65,7 @@ from qiskit_gateway.scheduling.events import (
     Watch,
 )
 from qiskit_gateway.scheduling.flight import Phase
-from qiskit_gateway.scheduling.members.allowances import Allowances, Price
+from qiskit_gateway.scheduling.members.allowances import Allowances
 from qiskit_gateway.scheduling.members.estimator import Estimator
 from qiskit_gateway.scheduling.members.health import Health
 from qiskit_gateway.scheduling.members.profile import MemberProfile
@@ -77,10 +78,10 @@ from qiskit_gateway.scheduling.recall import (
     next_review,
     review,
 )
-from qiskit_gateway.scheduling.run_state import RunState
+from qiskit_gateway.scheduling.run_state import RunState, RunView
 from qiskit_gateway.scheduling.submission import adopt, learns_wait, submit, submit_duplicate
 from qiskit_gateway.work.remaining import Unfinished
-from qiskit_gateway.work.tasks import Piece, Shard, Task
+from qiskit_gateway.work.tasks import Piece, Task
 
 
 class Scheduler:
@@ -156,6 +157,14 @@ class Scheduler:
         if self.done:
             return []
         state = self._state
+        match event:
+            case ResultArrived():
+                return [judge_result(state, event.shard)]
+            case TryFailed() if not self._may_retry(event, now):
+                return []
+            case Close():
+                self._close(now)
+                return []
         freed = state.flights[event.shard].member if isinstance(event, ShardFinished) else None
         answers = list(self._take_in(event, now))
         if now >= self._deadline:
@@ -186,50 +195,43 @@ class Scheduler:
             yield from self._carry_out(review(self._state, now), now)
         yield from self._conclude(now)
 
-    # -- queries of the shell ----------------------------------------------------------------
-
     @property
-    def in_flight(self) -> Mapping[int, tuple[Shard, str]]:
-        """The shards in flight and their members, by number."""
+    def view(self) -> RunView:
+        """How the run stands."""
         flights = self._state.flights.items()
-        return {index: (flight.shard, flight.member) for index, flight in flights}
+        return RunView(
+            in_flight={index: (flight.shard, flight.member) for index, flight in flights},
+            reasons_against=self._state.reasons_against,
+        )
 
-    @property
-    def against(self) -> Mapping[str, tuple[str, ...]]:
-        """Why members could not take some of the work, by member."""
-        return self._state.reasons_against
+    # -- what becomes of a try -----------------------------------------------------------------
 
-    def price(self, shard: int) -> Price:
-        """Return the price of the present try of a shard."""
-        return self._state.flights[shard].price
-
-    def may_retry(self, shard: int, failure: Failure, now: float) -> bool:
-        """Decide whether a shard may be tried again where it is.
+    def _may_retry(self, event: TryFailed, now: float) -> bool:
+        """Decide whether a shard is tried again where it is.
 
         One that was sent to find out whether its member is healthy again is not tried twice there,
         nor one that has a duplicate elsewhere in case it fails, and none beyond the budget.
         """
-        state = self._state
-        flight = state.flights[shard]
+        state, failure = self._state, event.failure
+        flight = state.flights[event.shard]
         if flight.probing or state.duplicate_of(flight) is not None:
             return False
+        if not state.policy.retry.may_repeat(failure, event.attempt):
+            return False
         paid = failure.submitted is not False
-        if paid and not state.spending.affords_again(state.key(shard), now):
+        if paid and not state.spending.affords_again(state.key(event.shard), now):
             return False
         if paid and is_better_elsewhere(state, flight, now):
             return False
         return state.may_retry()
 
-    def claim(self, shard: int) -> bool:
-        """Decide whether the result of a shard counts: that of its duplicate then does not."""
-        return claim(self._state, shard)
-
-    def release_all(self, now: float) -> None:
-        """Give back what the run holds of its fleet, also when it was torn down from outside."""
+    def _close(self, now: float) -> None:
+        """Give back what the run holds of its fleet."""
         state = self._state
         for index, flight in state.flights.items():
             state.states[flight.member].release(state.key(index), now)
         state.spending.close()
+        self.done = True
 
     # -- giving out work ---------------------------------------------------------------------
 
@@ -302,7 +304,7 @@ class Scheduler:
         if self._idles:
             self._give_up_hopeless(now)
         if not state.flights and state.dealer.empty:
-            self.done = True
+            self._close(now)
             yield Done(given_up=tuple(state.given_up), sent=state.sent)
             return
         deadline = self._deadline if now < self._deadline else math.inf

@@ -5,9 +5,9 @@ from qiskit_gateway.policies.verdict import Verdict
 from qiskit_gateway.scheduling.backlog import Barred, Group
 from qiskit_gateway.scheduling.events import Fetch, Submit
 from qiskit_gateway.scheduling.flight import Duplicate, Flight
-from qiskit_gateway.scheduling.members.allowances import Price
 from qiskit_gateway.scheduling.overdue import watch
 from qiskit_gateway.scheduling.run_state import RunState
+from qiskit_gateway.work.price import Price
 from qiskit_gateway.work.remaining import Flying
 from qiskit_gateway.work.tasks import Compiled, Load, Shard, mean_of
 
@@ -47,9 +47,7 @@ def submit(state: RunState, member: str, group: Group, now: float) -> Submit | V
     state.first_tries += 1
     assigned = state.planner.assigned
     assigned[member] = assigned.get(member, 0.0) + shard.circuit_shots
-    return Submit(
-        shard=shard, member=member, price_usd=price.usd, moved_from=_moved_from(state, group)
-    )
+    return Submit(shard=shard, member=member, price=price, moved_from=_moved_from(state, group))
 
 
 def submit_duplicate(state: RunState, shard: int, member: str, now: float) -> Submit | Verdict:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from math import inf
 
 from qiskit_gateway.policies.verdict import ALLOWED, Verdict
+from qiskit_gateway.work.price import Price
 
 # So little more than there is, relatively, is a rounding error.
 _ROUNDING = 1e-9
@@ -46,28 +47,6 @@ class Allotment:
         """Return the price of so many units where so many are left for nothing."""
         beyond = units - left
         return beyond * self.usd_per_unit if beyond > _ROUNDING * units else 0.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Price:
-    """What a job costs.
-
-    Attributes:
-        usd: In USD.
-        free_units: What it takes of its member's allotment, in units of that.
-    """
-
-    usd: float = 0.0
-    free_units: float = 0.0
-
-    @property
-    def costs(self) -> bool:
-        """Return whether it costs anything: to do it twice would be to pay twice."""
-        return bool(self.usd or self.free_units)
-
-
-FREE = Price()
-"""The price of what costs nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,7 +16,8 @@ from qiskit_gateway.policies.budget import (
     settle,
 )
 from qiskit_gateway.policies.verdict import ALLOWED, Verdict
-from qiskit_gateway.scheduling.members.allowances import Allowances, Price
+from qiskit_gateway.scheduling.members.allowances import Allowances
+from qiskit_gateway.work.price import Price
 
 _DAY_SECONDS = 86_400
 

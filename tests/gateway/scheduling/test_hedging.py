@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from qiskit import QuantumCircuit
-from worlds import TRANSIENT, profile
+from worlds import TRANSIENT, accepts, profile
 
 from qiskit_gateway import simulate
 from qiskit_gateway.backends import Limits, Pricing, SimulatedMember
@@ -16,6 +16,7 @@ from qiskit_gateway.scheduling.events import (
     ShardFailed,
     ShardFinished,
     Submit,
+    TryFailed,
 )
 from qiskit_gateway.scheduling.members.state import FleetState
 from qiskit_gateway.scheduling.scheduler import Scheduler
@@ -99,21 +100,22 @@ def spared():
 def test_a_spare_is_taken_back_when_its_shard_has_arrived(spared):
     """Whichever of the two arrives first counts, and the other is cancelled."""
     scheduler, shard, spare = spared
-    assert scheduler.claim(shard)
-    assert not scheduler.claim(spare)
+    assert accepts(scheduler, shard)
+    assert not accepts(scheduler, spare)
 
     assert Cancel(shard=spare) in scheduler.handle(ShardFinished(shard=shard), 65.0)
     scheduler.handle(ShardCancelled(shard=spare, confirmed=True), 66.0)
 
-    assert {shard, spare}.isdisjoint(scheduler.in_flight)
+    assert {shard, spare}.isdisjoint(scheduler.view.in_flight)
 
 
 def test_a_shard_that_fails_is_left_to_its_spare(spared):
     """It is not tried again where it is, nor sent anew: the spare has its turn soon."""
     scheduler, shard, spare = spared
-    pieces, _ = scheduler.in_flight[spare]
+    pieces, _ = scheduler.view.in_flight[spare]
 
-    assert not scheduler.may_retry(shard, TRANSIENT, 65.0)
+    failed = TryFailed(shard=shard, failure=TRANSIENT, reason="it failed")
+    assert scheduler.handle(failed, 65.0) == []
     answers = scheduler.handle(
         ShardFailed(shard=shard, failure=TRANSIENT, reason="it failed"), 65.0
     )
@@ -121,7 +123,7 @@ def test_a_shard_that_fails_is_left_to_its_spare(spared):
 
     assert all(one.shard.pieces != pieces.pieces for one in submits)
     assert not any(isinstance(one, Cancel) and one.shard == spare for one in answers)
-    assert scheduler.claim(spare)
+    assert accepts(scheduler, spare)
 
 
 def test_a_run_ends_with_its_last_spare(spared):
@@ -129,8 +131,8 @@ def test_a_run_ends_with_its_last_spare(spared):
     scheduler, *_ = spared
     answers = []
     while not scheduler.done:
-        index = min(scheduler.in_flight)
-        arrived = scheduler.claim(index)
+        index = min(scheduler.view.in_flight)
+        arrived = accepts(scheduler, index)
         end = ShardFinished(shard=index) if arrived else ShardCancelled(shard=index, confirmed=True)
         answers = scheduler.handle(end, 100.0)
 

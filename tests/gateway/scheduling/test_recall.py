@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from qiskit import QuantumCircuit
 from qiskit.circuit import Parameter
-from worlds import LIE, POISON, THROTTLED, TRANSIENT, UNKNOWN, World, assert_tiled, profile
+from worlds import LIE, POISON, THROTTLED, TRANSIENT, UNKNOWN, World, accepts, assert_tiled, profile
 
 from qiskit_gateway import simulate
 from qiskit_gateway.backends import Limits, Pricing, SimulatedMember
@@ -117,7 +117,7 @@ class Chaos(World):
         if draw < 0.12:
             failure = self.dice.choice([TRANSIENT, POISON, UNKNOWN, THROTTLED, LIE])
             return ShardFailed(shard=index, failure=failure, reason="it failed")
-        if not self.scheduler.claim(index):
+        if not accepts(self.scheduler, index, self.now):
             return ShardCancelled(shard=index)
         if draw < 0.2:
             piece = self.dice.choice(submit.shard.pieces)
@@ -142,8 +142,9 @@ class Chaos(World):
                 continue
             event = self.answer(what) if isinstance(what, Submit) else what
             if isinstance(event, TryFailed):
-                self.push(self.now + 1, what)
-            elif index is not None and not isinstance(
+                self.try_again(what, event, self.seconds)
+                continue
+            if index is not None and not isinstance(
                 event, RecallFailed | ShardQueued | ShardStarted
             ):
                 self.flew = self.flying.pop(index)
@@ -270,8 +271,8 @@ def test_of_a_shard_and_its_duplicate_the_first_to_claim_counts():
     """Both may bring the same shots at the same moment: one of them is told that it is too late."""
     scheduler, fleet_state, first, second = hedged(rows=1)
 
-    assert scheduler.claim(second)
-    assert not scheduler.claim(first)
+    assert accepts(scheduler, second)
+    assert not accepts(scheduler, first)
     assert Cancel(shard=first) in scheduler.handle(ShardFinished(shard=second), 1.0)
     assert Done(given_up=()) in scheduler.handle(ShardCancelled(shard=first), 2.0)
     assert not any(one.in_flight for one in fleet_state.members.values())
@@ -282,7 +283,7 @@ def test_a_claim_that_came_to_nothing_leaves_what_is_known_of_the_duplicate(orde
     """What a member of unknown fate may have done is not sent there again by the other's failure."""
     scheduler, _, first, second = hedged(rows=1)
 
-    assert scheduler.claim(second)
+    assert accepts(scheduler, second)
     lied = ShardFailed(shard=second, failure=LIE, reason="all of it lied")
     lost = ShardFailed(shard=first, failure=UNKNOWN, reason="no answer")
     ends = [lied, lost] if order == "claimed first" else [lost, lied]
@@ -298,7 +299,7 @@ def test_what_a_shard_does_not_bring_waits_for_the_end_of_its_duplicate(confirme
     scheduler, _, first, second = hedged(rows=2)
     bad = Piece(0, 1, 2, 0, 10)
 
-    assert scheduler.claim(first)
+    assert accepts(scheduler, first)
     at_once = scheduler.handle(ShardFinished(shard=first, failed=((bad, LIE, "lied"),)), 1.0)
     then = scheduler.handle(ShardCancelled(shard=second, confirmed=confirmed), 2.0)
 

@@ -127,7 +127,7 @@ def test_without_failures_everything_is_done_exactly_once(drawn):
 
     assert end.given_up == ()
     assert_tiled(world.tasks, world.done)
-    assert world.scheduler.in_flight == {}
+    assert world.scheduler.view.in_flight == {}
 
 
 @given(runs(), st.booleans())
@@ -395,7 +395,7 @@ def test_no_run_spends_more_than_its_budget(drawn, budget, preset):
     assert shots <= (math.inf if budget.shots is None else budget.shots)
     limits = budget.per_member_usd or ({} if budget.usd is None else {"": budget.usd})
     for name, usd in limits.items():
-        paid = [s.price_usd for s in world.submits if name in {"", s.member}]
+        paid = [s.price.usd for s in world.submits if name in {"", s.member}]
         assert sum(paid) <= usd + 1e-9
     assert_tiled(world.tasks, [*world.done, *(one.piece for one in end.given_up)])
 

@@ -19,11 +19,12 @@ from qiskit_gateway.policies import Budget, RetryPolicy, balanced, cheapest, fas
 from qiskit_gateway.policies.failure import Failure
 from qiskit_gateway.scheduling.allocation.bids import Bid, Credit, JobPrice
 from qiskit_gateway.scheduling.allocation.cost_frontier import Frontier
-from qiskit_gateway.scheduling.events import TryFailed
+from qiskit_gateway.scheduling.events import Retry, TryFailed
 from qiskit_gateway.scheduling.members.allowances import Allotment, Pot
 from qiskit_gateway.scheduling.members.profile import MemberProfile
 from qiskit_gateway.scheduling.members.state import FleetState
 from qiskit_gateway.scheduling.scheduler import Scheduler
+from qiskit_gateway.work.price import Price
 from qiskit_gateway.work.tasks import Task
 
 
@@ -89,7 +90,7 @@ class ConcurrentRuns(SideBySide):
     def book(self, run, submit):
         """Book a try; what is not free of it must be paid, to the cent."""
         shard, profile = submit.shard, self.profiles[submit.member]
-        price = run.scheduler.price(shard.index)
+        price = submit.price
         asked = profile.price(1, shard.circuits, shard.circuits * shard.shots, 0.0)
         assert 0 <= price.free_units <= asked
         paid = asked - price.free_units
@@ -349,15 +350,12 @@ def test_a_retry_is_paid_when_what_is_free_is_gone():
     failure = Failure(transient=True, submitted=True)
 
     (submit, *_) = run.start(0.0)
-    first = run.price(0)
-    allowed = run.may_retry(0, failure, 0.0)
-    run.handle(TryFailed(shard=0, failure=failure, reason="busy"), 0.0)
-    second = run.price(0)
+    failed = TryFailed(shard=0, failure=failure, reason="busy")
+    (retry, *_) = run.handle(failed, 0.0)
 
-    assert (submit.price_usd, first.usd, first.free_units) == (0.0, 0.0, 10.0)
-    assert allowed
-    assert (second.usd, second.free_units) == (1.0, 0.0)
-    assert not run.may_retry(0, failure, 0.0)
+    assert submit.price == Price(usd=0.0, free_units=10.0)
+    assert retry == Retry(shard=0, price=Price(usd=1.0, free_units=0.0))
+    assert run.handle(failed, 0.0) == []
 
 
 def test_a_journal_tells_the_next_process_what_was_used(tmp_path):

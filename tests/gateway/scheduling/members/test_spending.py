@@ -11,7 +11,15 @@ from hypothesis.stateful import initialize, invariant, precondition, rule
 from side_by_side import DAY, SIZES, SideBySide
 
 from qiskit_gateway.policies import Budget, Policy, RetryPolicy, cheapest, fastest, round_robin
-from qiskit_gateway.scheduling.events import Done, ShardCancelled, ShardFinished, Stop, Submit, Tick
+from qiskit_gateway.scheduling.events import (
+    Close,
+    Done,
+    ShardCancelled,
+    ShardFinished,
+    Stop,
+    Submit,
+    Tick,
+)
 from qiskit_gateway.scheduling.members.profile import MemberProfile
 from qiskit_gateway.scheduling.members.spending import Spending
 from qiskit_gateway.scheduling.members.state import FleetState
@@ -218,7 +226,7 @@ def test_a_budget_of_a_run_binds_each_run_by_itself(limit):
         assert submitted(run.start(0.0)) == [0]
         assert submitted(run.handle(ShardFinished(shard=0), 1.0)) == [1]
         assert submitted(run.handle(ShardFinished(shard=1), 2.0)) == []
-        run.release_all(3.0)
+        run.handle(Close(), 3.0)
 
 
 def test_what_is_in_flight_at_the_end_counts_as_spent():
@@ -227,7 +235,7 @@ def test_what_is_in_flight_at_the_end_counts_as_spent():
     spending = Spending(Budget(usd=3), fleet_state.accounts)
     run = scheduler_of(policy := fastest(budget=Budget(usd=3)), fleet_state)
     run.start(0.0)
-    run.release_all(0.5)
+    run.handle(Close(), 0.5)
 
     account = fleet_state.accounts[id(policy.budget)]
     assert account.ledger.reserved == {}
