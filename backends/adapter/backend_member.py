@@ -30,7 +30,7 @@ from qiskit_gateway.backends.interface.batch import Batch, Program
 from qiskit_gateway.backends.interface.limits import Limits
 from qiskit_gateway.backends.interface.protocol import Handle
 from qiskit_gateway.backends.interface.queue_reading import Probe
-from qiskit_gateway.backends.pricing.rates import FREE, Tariff
+from qiskit_gateway.backends.pricing.rates import FREE, Pricing, Tariff
 from qiskit_gateway.backends.readout.outcomes import Outcome, read
 
 # How many submissions are remembered of which it is certain that nothing was sent.
@@ -100,8 +100,8 @@ class Member:
         told = told_by(backend, self.run_options)
         self.name = name or told.name
         self.limits = told.limits.overridden_by(limits)
-        self.pricing: Tariff = pricing or FREE
-        self.costs_nothing = pricing is not None and self.pricing == FREE
+        self.pricing: Tariff = FREE if pricing is None else pricing
+        self.costs_nothing = isinstance(pricing, Pricing) and pricing == FREE
         self.weight = float(weight)
         self.fidelity = fidelity
         self.queue = queue

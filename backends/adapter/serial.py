@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
-from weakref import WeakKeyDictionary
+from weakref import WeakValueDictionary
 
 from qiskit.providers import BackendV2
 
@@ -57,11 +57,20 @@ async def on_errand(function: Callable[[Errand], T]) -> T:
 
 
 class Turns:
-    """A lock whose holder may hang."""
+    """A lock whose holder may hang.
 
-    def __init__(self) -> None:
+    Args:
+        backend: What it is held to use.
+    """
+
+    def __init__(self, backend: BackendV2) -> None:
+        self._backend = backend
         self._lock = threading.Lock()
         self._holder: Errand | None = None
+
+    def __reduce__(self) -> "tuple[Callable[[BackendV2], Turns], tuple[BackendV2]]":
+        """Copies and pickles are the turns of the copied backend, which nobody holds yet."""
+        return turns_of, (self._backend,)
 
     @contextmanager
     def taken(self, errand: Errand) -> Iterator[None]:
@@ -94,11 +103,13 @@ def hung() -> BackendError:
     )
 
 
-_TURNS: "WeakKeyDictionary[BackendV2, Turns]" = WeakKeyDictionary()
+# By identity, since a backend need have neither a hash nor a weak reference, and may equal another
+# one. Turns keep their backend, so that no other has its id as long as they live.
+_TURNS: "WeakValueDictionary[int, Turns]" = WeakValueDictionary()
 _TAKING = threading.Lock()
 
 
 def turns_of(backend: BackendV2) -> Turns:
     """Return the turns of a backend object, the same for all members over it."""
     with _TAKING:
-        return _TURNS.setdefault(backend, Turns())
+        return _TURNS.setdefault(id(backend), Turns(backend))

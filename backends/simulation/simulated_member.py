@@ -97,7 +97,7 @@ class SimulatedMember:
             raise ValueError(f"parallel_jobs must be positive, got {parallel_jobs!r}")
         self.name = name
         self.limits = Limits(num_qubits=num_qubits).overridden_by(limits)
-        self.pricing: Tariff = pricing or FREE
+        self.pricing: Tariff = FREE if pricing is None else pricing
         self.weight = float(weight)
         self.tags = frozenset([tags] if isinstance(tags, str) else tags)
         self.fidelity = fidelity

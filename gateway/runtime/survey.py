@@ -17,7 +17,7 @@ from qiskit_gateway.backends.fleet import Fleet
 from qiskit_gateway.backends.interface.batch import Program
 from qiskit_gateway.backends.interface.protocol import CanEstimate, FleetMember, TellsIfFree
 from qiskit_gateway.backends.pricing.allowance import allowance_of
-from qiskit_gateway.backends.pricing.rates import FREE, Usage, needs_gates, needs_seconds
+from qiskit_gateway.backends.pricing.rates import FREE, Pricing, Usage, needs_gates, needs_seconds
 from qiskit_gateway.policies.policy import Policy
 from qiskit_gateway.scheduling.allocation.task_classes import with_kinds
 from qiskit_gateway.scheduling.members.allowances import Allotment
@@ -31,7 +31,11 @@ Answer = Estimate | BackendError
 
 def costs_nothing(member: FleetMember) -> bool:
     """Tell whether it was said that a member costs nothing; not whether no price was said."""
-    return member.costs_nothing if isinstance(member, TellsIfFree) else member.pricing == FREE
+    return (
+        member.costs_nothing
+        if isinstance(member, TellsIfFree)
+        else isinstance(member.pricing, Pricing) and member.pricing == FREE
+    )
 
 
 def profile_of(member: FleetMember, order: int) -> MemberProfile:

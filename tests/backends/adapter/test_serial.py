@@ -3,6 +3,7 @@
 import threading
 
 import pytest
+from qiskit.providers.basic_provider import BasicSimulator
 
 from qiskit_gateway.backends import BackendError
 from qiskit_gateway.backends.adapter.serial import Errand, Turns
@@ -12,7 +13,7 @@ from qiskit_gateway.backends.adapter.threads import call_within
 @pytest.fixture
 def held():
     """Return turns that a thread holds, its errand, and what ends it."""
-    turns, errand = Turns(), Errand()
+    turns, errand = Turns(BasicSimulator()), Errand()
     has_it, end = threading.Event(), threading.Event()
 
     def hold():
