@@ -10,7 +10,7 @@ from qiskit_gateway.backends.adapter.threads import call_within
 from qiskit_gateway.backends.failures.errors import BackendError
 from qiskit_gateway.backends.failures.redaction import redact_name
 from qiskit_gateway.backends.interface.adaptation import Adaptation
-from qiskit_gateway.backends.interface.limits import Limits, discover
+from qiskit_gateway.backends.interface.limits import Limits, discover, read_property
 from qiskit_gateway.backends.interface.provider_profile import adaptation_for, jobs_overlap
 
 # How long it may take.
@@ -47,7 +47,7 @@ def told_by(backend: BackendV2, run_options: Mapping[str, Any]) -> Told:
 
     def read() -> Told:
         return Told(
-            redact_name(str(backend.name or type(backend).__name__)),
+            redact_name(str(read_property(backend, "name") or type(backend).__name__)),
             discover(backend),
             jobs_overlap(backend),
             adaptation_for(backend, run_options),

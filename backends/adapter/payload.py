@@ -10,6 +10,7 @@ from qiskit_gateway.backends.adapter.job_lookup import label_of
 from qiskit_gateway.backends.compilation.cache import Prepared, bind, parameter_binds
 from qiskit_gateway.backends.failures.errors import Refused
 from qiskit_gateway.backends.interface.batch import Batch, Entry
+from qiskit_gateway.backends.interface.limits import read_property
 
 Pairs = Sequence[tuple[Entry, Prepared]]
 
@@ -52,7 +53,7 @@ def _unbound(pairs: Pairs) -> tuple[list[QuantumCircuit], list[dict[Any, list[fl
 
 def options_known_by(backend: BackendV2) -> frozenset[str]:
     """Return the options of ``backend.run`` that a backend says it knows."""
-    options = getattr(backend, "options", None)
+    options = read_property(backend, "options")
     fields = getattr(type(options), "model_fields", None)
     if fields is None:
         fields = getattr(options, "_fields", None) or getattr(options, "__dict__", {})
@@ -86,6 +87,6 @@ def options_of(
     options["shots"] = int(batch.shots)
     label = label_of(backend, known.union(given))
     if label is not None and batch.key:
-        held = options.get(label.option, getattr(backend.options, label.option, None))
+        held = options.get(label.option, read_property(backend, "options", label.option))
         options[label.option] = label.labelled(held, batch.key)
     return options

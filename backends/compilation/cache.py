@@ -29,6 +29,8 @@ from qiskit_gateway.backends.compilation.prepare import (
 from qiskit_gateway.backends.compilation.target import Site, fits, misfit
 from qiskit_gateway.backends.failures.errors import Refused
 from qiskit_gateway.backends.interface.batch import Program
+from qiskit_gateway.backends.interface.limits import read_property
+from qiskit_gateway.backends.interface.queue_reading import amount_of
 
 __all__ = [
     "Estimate",
@@ -103,11 +105,11 @@ class IsaCache:
         ready, target = self.prepare(program, flatten=flatten), self.site.target
         seconds = estimated_seconds(ready.specimen, target)
         # Between two shots a machine waits for its qubits to relax.
-        pause = getattr(self._backend, "default_rep_delay", None)
+        pause = amount_of(read_property(self._backend, "default_rep_delay"))
         made = Estimate(
             gates=ready.gates,
             fidelity=estimated_fidelity(ready.specimen, target),
-            shot_seconds=None if seconds is None else seconds + float(pause or 0.0),
+            shot_seconds=None if seconds is None else seconds + (pause or 0.0),
         )
         self._estimates.put((id(program), flatten), (program, made))
         return made

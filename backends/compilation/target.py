@@ -9,8 +9,8 @@ from qiskit.circuit.library import HGate, SdgGate
 from qiskit.transpiler import PassManager, StagedPassManager, Target, generate_preset_pass_manager
 
 from qiskit_gateway.backends.failures.errors import Refused
-from qiskit_gateway.backends.failures.translate import text_of
-from qiskit_gateway.backends.interface.limits import discover_width
+from qiskit_gateway.backends.failures.translate import text_of, translate
+from qiskit_gateway.backends.interface.limits import discover_width, read_property
 from qiskit_gateway.backends.interface.provider_profile import adaptation_for, bound_gates
 from qiskit_gateway.backends.registry import profiles_around
 
@@ -38,7 +38,7 @@ class Site:
         pass_manager: PassManager | None = None,
         without: frozenset[str] | None = None,
     ) -> None:
-        self.name = str(getattr(backend, "name", None) or type(backend).__name__)
+        self.name = str(read_property(backend, "name") or type(backend).__name__)
         self.target = complete_target(
             backend, adaptation_for(backend).gates if without is None else without
         )
@@ -46,7 +46,7 @@ class Site:
         # With stages of its own a backend may refuse what its target supports, and compiled
         # circuits may be good for nothing but what was compiled.
         self.target_is_enough = not any(
-            hasattr(backend, stage)
+            read_property(backend, stage) is not None
             for profile in profiles_around(backend)
             for stage in profile.own_stages
         )
@@ -149,7 +149,11 @@ def complete_target(backend: Any, without: frozenset[str]) -> Target | None:
         without: Gates to leave out.
 
     Returns:
-        The backend's own target where that is complete, else a copy; ``None`` without one.
+        The backend's own target where that is complete, else a copy; ``None`` where it has none, or
+        one without any operation, or cannot tell: then circuits are sent as they are.
+
+    Raises:
+        BackendError: If its provider could not be asked just now.
     """
     target = _own_target(backend)
     if target is None:
@@ -160,13 +164,23 @@ def complete_target(backend: Any, without: frozenset[str]) -> Target | None:
 
 
 def _own_target(backend: Any) -> Target | None:
-    for name in (profile.target for profile in profiles_around(backend) if profile.target):
-        try:
-            found: Target = getattr(backend, name)
-        except (AttributeError, ValueError):
-            continue
-        return found
-    return getattr(backend, "target", None)
+    names = [profile.target for profile in profiles_around(backend) if profile.target]
+    told = (_told(backend, name) for name in [*names, "target"])
+    return next((target for target in told if target is not None), None)
+
+
+def _told(backend: Any, name: str) -> Target | None:
+    """Read a target; ``None`` where there is none, or nothing is said in it."""
+    try:
+        found: Target | None = getattr(backend, name)
+        says_something = found is not None and found.operation_names
+    except Exception as error:
+        failure = translate(error, phase="submit")
+        if failure.transient or failure.authentication:
+            # It has a target, and what is compiled without would be the wrong thing.
+            raise failure from error
+        return None
+    return found if says_something else None
 
 
 def _mended(target: Target, wrong: frozenset[str]) -> Target:

@@ -82,19 +82,19 @@ def discover(backend: object) -> Limits:
     Returns:
         The limits found; ``None`` for each that is not told.
     """
-    legacy = _called(_read(backend, "configuration"))
+    legacy = _called(read_property(backend, "configuration"))
     fewest, most = _shots_range(backend)
     caps = (
-        _number(_read(backend, "max_shots"), at_least=_SMALLEST_SHOT_CAP),
-        _number(_read(backend, "MAX_SHOTS"), at_least=_SMALLEST_SHOT_CAP),
-        _number(_read(backend, "_max_shots"), at_least=_SMALLEST_SHOT_CAP),
-        _number(_read(legacy, "max_shots"), at_least=_SMALLEST_SHOT_CAP),
+        _number(read_property(backend, "max_shots"), at_least=_SMALLEST_SHOT_CAP),
+        _number(read_property(backend, "MAX_SHOTS"), at_least=_SMALLEST_SHOT_CAP),
+        _number(read_property(backend, "_max_shots"), at_least=_SMALLEST_SHOT_CAP),
+        _number(read_property(legacy, "max_shots"), at_least=_SMALLEST_SHOT_CAP),
         most,
     )
     max_shots = min((cap for cap in caps if cap), default=None)
     return Limits(
-        max_circuits=_number(_read(backend, "max_circuits"))
-        or _number(_read(legacy, "max_experiments")),
+        max_circuits=_number(read_property(backend, "max_circuits"))
+        or _number(read_property(legacy, "max_experiments")),
         max_shots=max_shots,
         min_shots=fewest if fewest and fewest <= (max_shots or fewest) else None,
         num_qubits=discover_width(backend),
@@ -104,11 +104,12 @@ def discover(backend: object) -> Limits:
 def discover_width(backend: object) -> int | None:
     """Return how many qubits a circuit may have on a backend, or ``None`` if it does not tell."""
     return (
-        _number(_read(backend, "num_qubits"))
-        or _number(_read(backend, "target", "num_qubits"))
+        _number(read_property(backend, "num_qubits"))
+        or _number(read_property(backend, "target", "num_qubits"))
         or next(
             filter(
-                None, (_number(_read(backend, *path)) for path in _paths(backend, "num_qubits"))
+                None,
+                (_number(read_property(backend, *path)) for path in _paths(backend, "num_qubits")),
             ),
             None,
         )
@@ -118,7 +119,7 @@ def discover_width(backend: object) -> int | None:
 def _shots_range(backend: object) -> tuple[int | None, int | None]:
     """Read the fewest and the most shots of a backend, where its provider tells both in one place."""
     for path in _paths(backend, "shots_range"):
-        found = _read(backend, *path)
+        found = read_property(backend, *path)
         if isinstance(found, tuple | list) and len(found) == 2:
             return _number(found[0]), _number(found[1], at_least=_SMALLEST_SHOT_CAP)
     return None, None
@@ -129,7 +130,7 @@ def _paths(backend: object, name: str) -> list[tuple[str, ...]]:
     return [path for profile in profiles_around(backend) if (path := getattr(profile, name))]
 
 
-def _read(source: object, *names: str) -> object:
+def read_property(source: object, *names: str) -> Any:
     """Follow attributes, to ``None`` where one is missing or cannot be read."""
     for name in names:
         source = _called(partial(getattr, source, name))

@@ -13,6 +13,7 @@ from qiskit_gateway.backends.failures.table import (
     Kind,
 )
 from qiskit_gateway.backends.interface.adaptation import Adaptation, Trait
+from qiskit_gateway.backends.interface.limits import read_property
 from qiskit_gateway.backends.interface.provider_profile import (
     LABEL,
     MAX_PAGES,
@@ -41,7 +42,7 @@ _known = by_class(
 
 def _adapt(backend: Any, options: Mapping[str, Any]) -> Adaptation | None:
     found = _known(backend, options)
-    noise = options.get("noise_model") or getattr(backend.options, "noise_model", None)
+    noise = options.get("noise_model") or read_property(backend, "options", "noise_model")
     return _MACHINE if found is _IDEAL and noise != "ideal" else found
 
 

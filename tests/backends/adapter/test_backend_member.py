@@ -6,13 +6,17 @@ import pytest
 from made_up import Delivered, MadeUp
 from qiskit import QuantumCircuit
 from qiskit.providers import BackendV2, Options
+from qiskit.providers.basic_provider import BasicSimulator
 from qiskit.providers.fake_provider import GenericBackendV2
+from qiskit.transpiler import Target
 
-from qiskit_gateway import RouterEstimator, RouterSampler
-from qiskit_gateway.backends import Member
-from qiskit_gateway.policies import round_robin
+from qiskit_gateway import PlanError, RouterEstimator, RouterSampler
+from qiskit_gateway.backends import Member, Pricing
+from qiskit_gateway.policies import RetryPolicy, fastest, round_robin
 
 TARGET = GenericBackendV2(3, seed=1).target
+# Whose jobs are, since the backends here may not tell their name.
+HOST = BasicSimulator()
 
 
 def ones(width=1):
@@ -38,7 +42,7 @@ class Ones(MadeUp):
     def run(self, circuits, **options):
         circuits = circuits if isinstance(circuits, list) else [circuits]
         data = [{"counts": {hex(2**one.num_clbits - 1): options["shots"]}} for one in circuits]
-        self.jobs.append(Delivered(self, data, options["shots"]))
+        self.jobs.append(Delivered(HOST, data, options["shots"]))
         return self.jobs[-1]
 
 
@@ -123,3 +127,76 @@ def test_a_tariff_is_taken_as_it_is():
     member = Member(Ones(), pricing=Tariff())
     assert not member.costs_nothing
     assert RouterSampler(member).quote([ones()], shots=10).price_usd == 1
+
+
+# -- properties that raise -------------------------------------------------------------------------
+
+
+def raising(error):
+    """Return a property that raises an error."""
+
+    def read(_):
+        raise error
+
+    return property(read)
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        property(lambda _: None),
+        property(lambda _: Target()),
+        property(lambda _: Target(num_qubits=3)),
+        raising(NotImplementedError("no resource information")),
+        raising(AttributeError("none")),
+        raising(RuntimeError("no")),
+        raising(KeyError("target")),
+        raising(TypeError("none")),
+    ],
+    ids=["none", "empty", "qubits alone", "not implemented", "attribute", "run", "key", "type"],
+)
+def test_a_target_that_tells_nothing_is_none(target):
+    """Circuits are sent as they are, by both primitives, and also under a price of gates."""
+    backend = type("Untold", (Ones,), {"target": target, "num_qubits": property(lambda _: 3)})()
+    member = Member(backend, pricing=Pricing(per_1q_gate_shot=1.0))
+    sampler = RouterSampler(member)
+    assert sampler.quote([ones(3)], shots=10).price_usd == 30
+    assert counts(sampler.run([ones(3)], shots=10)) == [{"111": 10}]
+    bare = ones().remove_final_measurements(inplace=False)
+    assert RouterEstimator(member).run([(bare, "X")]).result(timeout=30)[0].data.evs == -1
+    with pytest.raises(PlanError, match="needs 4 qubits, has 3"):
+        sampler.run([ones(4)], shots=10).result(timeout=30)
+
+
+def test_a_target_that_cannot_be_read_just_now_is_not_taken_for_none():
+    """What would be sent without it is the wrong circuit; it is read again at the next try."""
+    answers = []
+
+    class Distant(Ones):
+        @property
+        def target(self):
+            if answers:
+                raise answers.pop(0)
+            return BasicSimulator().target
+
+    backend = Distant()
+    answers += [ConnectionResetError("gone"), TimeoutError("late")]
+    circuit = QuantumCircuit(1)
+    circuit.append(ones().remove_final_measurements(inplace=False).to_gate(), [0])
+    circuit.measure_all()
+    policy = fastest(retry=RetryPolicy(wait_initial_seconds=0.001))
+    assert counts(RouterSampler(backend, policy=policy).run([circuit], shots=10)) == [{"1": 10}]
+    assert not answers
+
+
+@pytest.mark.parametrize("error", [RuntimeError("no"), NotImplementedError(), KeyError("x")])
+@pytest.mark.parametrize(
+    "name", ["name", "num_qubits", "max_circuits", "options", "max_shots", "default_rep_delay"]
+)
+def test_a_property_that_raises_tells_nothing(name, error):
+    """A backend is used for what it does, whatever it cannot tell of itself."""
+    made = Ones()
+    made.__class__ = type("Silent", (Ones,), {name: raising(error)})
+    member = Member(made, pricing=Pricing(per_second=1.0))
+    assert member.name == ("Silent" if name == "name" else "ones")
+    assert counts(RouterSampler(member).run([ones()], shots=10)) == [{"1": 10}]
