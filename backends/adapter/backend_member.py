@@ -108,7 +108,9 @@ class Member:
         self.tags = frozenset([tags] if isinstance(tags, str) else tags)
         self.overlaps = told.overlaps
         self.adaptation = told.adaptation if adaptation is None else adaptation
-        self._isa = IsaCache(backend, pass_manager, without=self.adaptation.gates)
+        self._isa = IsaCache(
+            backend, pass_manager, without=self.adaptation.gates, limits=self.limits
+        )
         self._turns = turns_of(backend)
         self._unsent: deque[str] = deque(maxlen=_REMEMBERED)
 

@@ -48,7 +48,7 @@ def told_by(backend: BackendV2, run_options: Mapping[str, Any]) -> Told:
     def read() -> Told:
         return Told(
             redact_name(str(read_property(backend, "name") or type(backend).__name__)),
-            discover(backend),
+            discover(backend, run_options),
             jobs_overlap(backend),
             adaptation_for(backend, run_options),
         )

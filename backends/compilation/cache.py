@@ -29,7 +29,7 @@ from qiskit_gateway.backends.compilation.prepare import (
 from qiskit_gateway.backends.compilation.target import Site, fits, misfit
 from qiskit_gateway.backends.failures.errors import Refused
 from qiskit_gateway.backends.interface.batch import Program
-from qiskit_gateway.backends.interface.limits import read_property
+from qiskit_gateway.backends.interface.limits import Limits, read_property
 from qiskit_gateway.backends.interface.queue_reading import amount_of
 
 __all__ = [
@@ -57,6 +57,7 @@ class IsaCache:
         backend: Where the programs run.
         pass_manager: As for :func:`prepare`.
         without: As for :class:`Site`.
+        limits: As for :class:`Site`.
         size: How many programs, and how many circuits, are kept at most.
     """
 
@@ -66,11 +67,13 @@ class IsaCache:
         pass_manager: PassManager | None = None,
         *,
         without: frozenset[str] | None = None,
+        limits: Limits | None = None,
         size: int = 1024,
     ) -> None:
         self._backend = backend
         self._pass_manager = pass_manager
         self._without = without
+        self._limits = limits
         self._programs: _Recent[tuple[Program, Prepared | str]] = _Recent(size)
         self._circuits: _Recent[_Known] = _Recent(size)
         self._estimates: _Recent[tuple[Program, Estimate]] = _Recent(size)
@@ -79,7 +82,7 @@ class IsaCache:
     @cached_property
     def site(self) -> Site:
         """Return the backend as a place to compile for, asked for its target at the first use."""
-        return Site(self._backend, self._pass_manager, self._without)
+        return Site(self._backend, self._pass_manager, without=self._without, limits=self._limits)
 
     def prepare(self, program: Program, *, flatten: bool = False) -> Prepared:
         """Return what :func:`prepare` returns or raise what it raises, remembered."""

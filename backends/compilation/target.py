@@ -1,6 +1,7 @@
 """One backend as a place to compile for: what it supports, and the pass manager that gets there."""
 
 from collections.abc import Iterable, Sequence
+from math import perm
 from threading import RLock
 from typing import Any, Literal
 
@@ -10,7 +11,7 @@ from qiskit.transpiler import PassManager, StagedPassManager, Target, generate_p
 
 from qiskit_gateway.backends.failures.errors import Refused
 from qiskit_gateway.backends.failures.translate import text_of, translate
-from qiskit_gateway.backends.interface.limits import discover_width, read_property
+from qiskit_gateway.backends.interface.limits import Limits, discover, read_property
 from qiskit_gateway.backends.interface.provider_profile import adaptation_for, bound_gates
 from qiskit_gateway.backends.registry import profiles_around
 
@@ -30,19 +31,24 @@ class Site:
         backend: Any Qiskit backend.
         pass_manager: What to compile with, in place of Qiskit's preset of level 1.
         without: Gates that the backend gets wrong; by default those that are known of its provider.
+        limits: What a job may be; by default what the backend tells. Its qubits win over those of the
+            target, where that has the same gates on all qubits.
     """
 
     def __init__(
         self,
         backend: Any,
         pass_manager: PassManager | None = None,
+        *,
         without: frozenset[str] | None = None,
+        limits: Limits | None = None,
     ) -> None:
         self.name = str(read_property(backend, "name") or type(backend).__name__)
+        allowed = (limits or discover(backend)).num_qubits
         self.target = complete_target(
-            backend, adaptation_for(backend).gates if without is None else without
+            backend, adaptation_for(backend).gates if without is None else without, allowed
         )
-        self.width: int | None = getattr(self.target, "num_qubits", None) or discover_width(backend)
+        self.width: int | None = getattr(self.target, "num_qubits", None) or allowed
         # With stages of its own a backend may refuse what its target supports, and compiled
         # circuits may be good for nothing but what was compiled.
         self.target_is_enough = not any(
@@ -128,11 +134,21 @@ class Site:
 
     def _presets(self) -> StagedPassManager:
         if self._preset is None:
-            # The backend is named beside the target for the sake of its own stages.
+            # The backend is not named beside the target: of it Qiskit takes whatever the target leaves
+            # open, as a coupling map, which is not that of a target made wider. Its own stages count.
             self._preset = generate_preset_pass_manager(
-                optimization_level=1, backend=self._backend, target=self.target, seed_transpiler=0
+                optimization_level=1,
+                target=self.target,
+                seed_transpiler=0,
+                translation_method=self._own_stage("translation"),
+                scheduling_method=self._own_stage("scheduling"),
             )
         return self._preset
+
+    def _own_stage(self, stage: str) -> str | None:
+        """Return what the backend calls its own plugin for a stage of compiling, if it has one."""
+        plugin = read_property(self._backend, f"get_{stage}_stage_plugin")
+        return plugin() if callable(plugin) else None
 
 
 def plain_change(letter: Letter, qubits: Sequence[int]) -> list[tuple[Any, int]]:
@@ -141,12 +157,14 @@ def plain_change(letter: Letter, qubits: Sequence[int]) -> list[tuple[Any, int]]
     return [(gate, qubit) for qubit in qubits for gate in gates]
 
 
-def complete_target(backend: Any, without: frozenset[str]) -> Target | None:
-    """Complete the target of a backend with measurements, if it forgot them.
+def complete_target(backend: Any, without: frozenset[str], width: int | None) -> Target | None:
+    """Complete the target of a backend: with measurements, if it forgot them, and in its width.
 
     Args:
         backend: Any Qiskit backend.
         without: Gates to leave out.
+        width: How many qubits a circuit may have, ``None`` for any number. Where that is more than
+            the target tells, and its gates are the same on all qubits, it holds for any number.
 
     Returns:
         The backend's own target where that is complete, else a copy; ``None`` where it has none, or
@@ -158,9 +176,22 @@ def complete_target(backend: Any, without: frozenset[str]) -> Target | None:
     target = _own_target(backend)
     if target is None:
         return None
+    told = target.num_qubits
+    if told is not None and (width is None or width > told) and _is_uniform(target):
+        return _mended(target, without, uniform=True)
     if "measure" in target.operation_names and without.isdisjoint(target.operation_names):
         return target
     return _mended(target, without)
+
+
+def _is_uniform(target: Target) -> bool:
+    """Tell whether every operation of a target is on all qubits that there are, in any order."""
+    return all(
+        isinstance(target.operation_from_name(name), type)
+        or target[name].keys() == {None}
+        or len(target[name]) == perm(target.num_qubits, len(next(iter(target[name]))))
+        for name in target.operation_names
+    )
 
 
 def _own_target(backend: Any) -> Target | None:
@@ -183,23 +214,23 @@ def _told(backend: Any, name: str) -> Target | None:
     return found if says_something else None
 
 
-def _mended(target: Target, wrong: frozenset[str]) -> Target:
-    """Return a target with measurements, and without some gates."""
+def _mended(target: Target, wrong: frozenset[str], *, uniform: bool = False) -> Target:
+    """Return a target with measurements, without some gates, and for any width if ``uniform``."""
     whole = Target(
         description=target.description,
-        num_qubits=target.num_qubits,
+        num_qubits=None if uniform else target.num_qubits,
         dt=target.dt,
-        qubit_properties=target.qubit_properties,
+        qubit_properties=None if uniform else target.qubit_properties,
     )
     # In the target's own order, on which what is compiled may depend.
     for name in (name for name in target.operation_names if name not in wrong):
         operation = target.operation_from_name(name)
         # Control flow is there as a class, and has no properties.
-        properties = None if isinstance(operation, type) else target[name]
+        properties = None if uniform or isinstance(operation, type) else target[name]
         whole.add_instruction(operation, properties, name=name)
     if "measure" in target.operation_names:
         return whole
-    places = None if target.num_qubits is None else range(target.num_qubits)
+    places = None if whole.num_qubits is None else range(whole.num_qubits)
     whole.add_instruction(Measure(), places and {(qubit,): None for qubit in places})
     return whole
 

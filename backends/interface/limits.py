@@ -4,16 +4,19 @@ Providers spell their limits in many ways and many tell nothing. :func:`discover
 there; what the user says about a member wins.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from functools import partial
 from operator import index
+from types import MappingProxyType
 from typing import Any, Self
 
-from qiskit_gateway.backends.registry import profiles_around
+from qiskit_gateway.backends.registry import profiles_around, profiles_of
 
 # A cap of one shot is how some providers say that they do not know (IonQ's simulator, Azure).
 _SMALLEST_SHOT_CAP = 2
+
+NO_OPTIONS: Mapping[str, Any] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +72,7 @@ class Limits:
         return (self.min_shots or 0) > (self.max_shots or 0)
 
 
-def discover(backend: object) -> Limits:
+def discover(backend: object, options: Mapping[str, Any] = NO_OPTIONS) -> Limits:
     """Return what a backend tells about its limits.
 
     Never raises, whatever reading an attribute of the backend does. Some of what backends tell
@@ -78,6 +81,7 @@ def discover(backend: object) -> Limits:
 
     Args:
         backend: Any Qiskit backend.
+        options: The options of ``backend.run`` that all its jobs get.
 
     Returns:
         The limits found; ``None`` for each that is not told.
@@ -97,12 +101,13 @@ def discover(backend: object) -> Limits:
         or _number(read_property(legacy, "max_experiments")),
         max_shots=max_shots,
         min_shots=fewest if fewest and fewest <= (max_shots or fewest) else None,
-        num_qubits=discover_width(backend),
+        num_qubits=_width(backend, options),
     )
 
 
-def discover_width(backend: object) -> int | None:
-    """Return how many qubits a circuit may have on a backend, or ``None`` if it does not tell."""
+def _width(backend: object, options: Mapping[str, Any]) -> int | None:
+    if any(profile.any_width(backend, options) for profile in profiles_of(backend)):
+        return None
     return (
         _number(read_property(backend, "num_qubits"))
         or _number(read_property(backend, "target", "num_qubits"))

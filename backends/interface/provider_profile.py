@@ -10,17 +10,15 @@ Implementing:
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Any
 
 from qiskit_gateway.backends.failures.errors import BackendError
 from qiskit_gateway.backends.failures.table import Kind
 from qiskit_gateway.backends.interface.adaptation import FAITHFUL, Adaptation
+from qiskit_gateway.backends.interface.limits import NO_OPTIONS
 from qiskit_gateway.backends.interface.queue_reading import QueueReading
 from qiskit_gateway.backends.pricing.published import Listing
 from qiskit_gateway.backends.registry import profiles_of
-
-NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 LABEL = "qiskit_gateway"
 """The name of our label, where the labels of a provider have names."""
@@ -77,6 +75,8 @@ class ProviderProfile:
         queue: How queues are read.
         shots_range: Where a backend tells its fewest and most shots, as a path of attributes.
         num_qubits: Where else than as ``num_qubits`` a backend tells its qubits, likewise.
+        any_width: Tells of a backend, with the options that all its jobs get, that the qubits which
+            it tells are no limit of it.
         target: The attribute that holds what its circuits are compiled to, where it is not
             ``target``. The property may raise ``ValueError`` for backends that have none.
         own_stages: Methods by which a backend shows stages of its own. It may then refuse what its
@@ -98,6 +98,7 @@ class ProviderProfile:
     queue: Queue | None = None
     shots_range: tuple[str, ...] = ()
     num_qubits: tuple[str, ...] = ()
+    any_width: Callable[[Any, Mapping[str, Any]], bool] = lambda *_: False
     target: str = ""
     own_stages: tuple[str, ...] = ()
     binds: frozenset[str] = frozenset()
@@ -162,7 +163,7 @@ def too_many_pages(pages: int) -> BackendError:
 # -- what profiles say of a backend ----------------------------------------------------------
 
 
-def adaptation_for(backend: Any, options: Mapping[str, Any] = NOTHING) -> Adaptation:
+def adaptation_for(backend: Any, options: Mapping[str, Any] = NO_OPTIONS) -> Adaptation:
     """Find what is known of how to talk to a backend, or :data:`FAITHFUL`.
 
     Args:

@@ -191,7 +191,18 @@ def test_a_target_that_cannot_be_read_just_now_is_not_taken_for_none():
 
 @pytest.mark.parametrize("error", [RuntimeError("no"), NotImplementedError(), KeyError("x")])
 @pytest.mark.parametrize(
-    "name", ["name", "num_qubits", "max_circuits", "options", "max_shots", "default_rep_delay"]
+    "name",
+    [
+        "name",
+        "num_qubits",
+        "coupling_map",
+        "instruction_durations",
+        "operation_names",
+        "max_circuits",
+        "options",
+        "max_shots",
+        "default_rep_delay",
+    ],
 )
 def test_a_property_that_raises_tells_nothing(name, error):
     """A backend is used for what it does, whatever it cannot tell of itself."""
@@ -199,4 +210,9 @@ def test_a_property_that_raises_tells_nothing(name, error):
     made.__class__ = type("Silent", (Ones,), {name: raising(error)})
     member = Member(made, pricing=Pricing(per_second=1.0))
     assert member.name == ("Silent" if name == "name" else "ones")
-    assert counts(RouterSampler(member).run([ones()], shots=10)) == [{"1": 10}]
+    circuit = QuantumCircuit(1)
+    circuit.h(0)
+    circuit.h(0)
+    circuit.append(ones().remove_final_measurements(inplace=False).to_gate(), [0])
+    circuit.measure_all()
+    assert counts(RouterSampler(member).run([circuit], shots=10)) == [{"1": 10}]

@@ -155,3 +155,34 @@ def test_silent_providers_tell_a_width_or_nothing():
     ddsim = pytest.importorskip("mqt.ddsim").DDSIMProvider().get_backend("qasm_simulator")
     assert discover(qdk.QSharpBackend()) == Limits()
     assert discover(ddsim) == Limits(num_qubits=128)
+
+
+@pytest.mark.providers
+@pytest.mark.parametrize(
+    ("method", "limited"),
+    [
+        ("automatic", False),
+        ("matrix_product_state", False),
+        ("stabilizer", False),
+        ("statevector", True),
+        ("density_matrix", True),
+        ("extended_stabilizer", True),
+        ("unitary", True),
+    ],
+)
+def test_aer_limits_qubits_where_its_memory_does(method, limited):
+    """What it tells of others is no limit; the method is that of the backend, or of its options."""
+    aer = pytest.importorskip("qiskit_aer")
+    backend = aer.AerSimulator(method=method)
+    assert discover(backend).num_qubits == (backend.num_qubits if limited else None)
+    other = aer.AerSimulator(method="unitary")
+    told = discover(other, {"method": method}).num_qubits
+    assert told == (other.num_qubits if limited else None)
+
+
+@pytest.mark.providers
+def test_aer_as_a_machine_has_its_qubits():
+    """With a coupling map the number of qubits is a fact, whatever the method."""
+    aer = pytest.importorskip("qiskit_aer")
+    machine = GenericBackendV2(5, coupling_map=[[0, 1], [1, 2], [2, 3], [3, 4]], seed=1)
+    assert discover(aer.AerSimulator.from_backend(machine)).num_qubits == 5
