@@ -17,7 +17,7 @@ from qiskit.transpiler import PassManager
 from qiskit_gateway.backends.adapter.discovery import told_by
 from qiskit_gateway.backends.adapter.job_lookup import fetch, find, label_of
 from qiskit_gateway.backends.adapter.jobs import has_started, is_cancelled, job_id_of
-from qiskit_gateway.backends.adapter.payload import options_known_by, options_of, payload_of
+from qiskit_gateway.backends.adapter.payload import options_of, payload_of
 from qiskit_gateway.backends.adapter.queues import probe_for
 from qiskit_gateway.backends.adapter.serial import Errand, on_errand, turns_of
 from qiskit_gateway.backends.adapter.threads import Call, call_in_thread, start_in_thread
@@ -30,6 +30,7 @@ from qiskit_gateway.backends.interface.batch import Batch, Program
 from qiskit_gateway.backends.interface.limits import Limits
 from qiskit_gateway.backends.interface.protocol import Handle
 from qiskit_gateway.backends.interface.queue_reading import Probe
+from qiskit_gateway.backends.interface.run_options import known_options, objection
 from qiskit_gateway.backends.pricing.rates import FREE, Pricing, Tariff
 from qiskit_gateway.backends.readout.outcomes import Outcome, read
 
@@ -134,9 +135,12 @@ class Member:
         fewest = self.limits.min_shots
         if fewest is not None and shots < fewest:
             return f"needs at least {fewest} shots in a job, {shots} are asked for"
-        unknown = sorted(set(options) - self.known_options) if self.known_options else []
-        if unknown:
-            return f"does not know the option {unknown[0]!r}"
+        known = self.known_options if options else frozenset()
+        for name, value in options.items():
+            if known and name not in known:
+                return f"does not know the option {name!r}"
+            if reason := objection(self.backend, name, value):
+                return reason
         return self.adaptation.refusal
 
     @cached_property
@@ -147,7 +151,7 @@ class Member:
     @property
     def known_options(self) -> frozenset[str]:
         """Return the options of ``backend.run`` that the backend says it knows."""
-        return options_known_by(self.backend)
+        return known_options(self.backend)
 
     async def estimate(self, program: Program) -> Estimate:
         """Return what a program is here: gates, fidelity and time, as compiled for the backend.

@@ -11,6 +11,7 @@ from qiskit_gateway.backends.compilation.cache import Prepared, bind, parameter_
 from qiskit_gateway.backends.failures.errors import Refused
 from qiskit_gateway.backends.interface.batch import Batch, Entry
 from qiskit_gateway.backends.interface.limits import read_property
+from qiskit_gateway.backends.interface.run_options import objection
 
 Pairs = Sequence[tuple[Entry, Prepared]]
 
@@ -51,15 +52,6 @@ def _unbound(pairs: Pairs) -> tuple[list[QuantumCircuit], list[dict[Any, list[fl
     return circuits, binds
 
 
-def options_known_by(backend: BackendV2) -> frozenset[str]:
-    """Return the options of ``backend.run`` that a backend says it knows."""
-    options = read_property(backend, "options")
-    fields = getattr(type(options), "model_fields", None)
-    if fields is None:
-        fields = getattr(options, "_fields", None) or getattr(options, "__dict__", {})
-    return frozenset(map(str, fields))
-
-
 def options_of(
     batch: Batch,
     backend: BackendV2,
@@ -68,7 +60,7 @@ def options_of(
     always: Mapping[str, Any],
     given: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Return the options of ``backend.run`` for a batch: shots and those that are known.
+    """Return the options of ``backend.run`` for a batch: shots and those that it knows and takes.
 
     Args:
         batch: What is to be sent.
@@ -82,7 +74,11 @@ def options_of(
         wanted["memory"] = True  # In sums over a basis the order of shots does not matter.
     if batch.seed is not None:
         wanted["seed_simulator"] = batch.seed
-    sent = {key: value for key, value in wanted.items() if key in known}
+    sent = {
+        key: value
+        for key, value in wanted.items()
+        if key in known and not objection(backend, key, value)
+    }
     options = {**sent, **always, **batch.options, **given}
     options["shots"] = int(batch.shots)
     label = label_of(backend, known.union(given))

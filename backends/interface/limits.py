@@ -8,15 +8,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from functools import partial
 from operator import index
-from types import MappingProxyType
 from typing import Any, Self
 
+from qiskit_gateway.backends.interface.run_options import NO_OPTIONS, shots_taken
 from qiskit_gateway.backends.registry import profiles_around, profiles_of
 
 # A cap of one shot is how some providers say that they do not know (IonQ's simulator, Azure).
 _SMALLEST_SHOT_CAP = 2
-
-NO_OPTIONS: Mapping[str, Any] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,13 +85,15 @@ def discover(backend: object, options: Mapping[str, Any] = NO_OPTIONS) -> Limits
         The limits found; ``None`` for each that is not told.
     """
     legacy = _called(read_property(backend, "configuration"))
-    fewest, most = _shots_range(backend)
+    told, allowed = _shots_range(backend), [_number(one) for one in shots_taken(backend)]
+    fewest = max((one for one in (told[0], allowed[0]) if one), default=None)
     caps = (
         _number(read_property(backend, "max_shots"), at_least=_SMALLEST_SHOT_CAP),
         _number(read_property(backend, "MAX_SHOTS"), at_least=_SMALLEST_SHOT_CAP),
         _number(read_property(backend, "_max_shots"), at_least=_SMALLEST_SHOT_CAP),
         _number(read_property(legacy, "max_shots"), at_least=_SMALLEST_SHOT_CAP),
-        most,
+        told[1],
+        allowed[1],
     )
     max_shots = min((cap for cap in caps if cap), default=None)
     return Limits(

@@ -12,7 +12,7 @@ Implementing:
     What a member can do beside that, it shows by having the methods of a protocol below, in any
     combination: :class:`CanEstimate`, :class:`CanFind`, :class:`TellsIfItFinds`,
     :class:`TellsStarted`, :class:`KnowsUnsent`, :class:`TellsQueue`, :class:`ProbesQueue`,
-    :class:`TellsIfFree`. Nothing needs to be declared.
+    :class:`TellsOptions`, :class:`TellsIfFree`. Nothing needs to be declared.
 """
 
 from collections.abc import Mapping, Sequence
@@ -167,6 +167,19 @@ class ProbesQueue(Protocol):
     @property
     def queue_probe(self) -> Probe | None:
         """What to call, which may block; ``None`` where nobody can be asked."""
+        ...
+
+
+@runtime_checkable
+class TellsOptions(Protocol):
+    """A member that says which options of ``backend.run`` it knows.
+
+    An option of a run that some member knows goes to no member that does not.
+    """
+
+    @property
+    def known_options(self) -> frozenset[str]:
+        """The names of the options."""
         ...
 
 

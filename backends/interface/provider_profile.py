@@ -15,8 +15,8 @@ from typing import Any
 from qiskit_gateway.backends.failures.errors import BackendError
 from qiskit_gateway.backends.failures.table import Kind
 from qiskit_gateway.backends.interface.adaptation import FAITHFUL, Adaptation
-from qiskit_gateway.backends.interface.limits import NO_OPTIONS
 from qiskit_gateway.backends.interface.queue_reading import QueueReading
+from qiskit_gateway.backends.interface.run_options import NO_OPTIONS
 from qiskit_gateway.backends.pricing.published import Listing
 from qiskit_gateway.backends.registry import profiles_of
 

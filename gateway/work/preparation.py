@@ -10,6 +10,7 @@ from qiskit.qpy import dump
 
 from qiskit_gateway.backends.fleet import Fleet
 from qiskit_gateway.backends.interface.batch import Program
+from qiskit_gateway.backends.interface.protocol import TellsOptions
 from qiskit_gateway.work.snapshots import Snapshots
 from qiskit_gateway.work.workload import Work
 
@@ -20,8 +21,7 @@ def prepare(work: Work, fleet: Fleet, snapshots: Snapshots) -> Work:
     Its circuits are copies from here on.
     """
     work = replace(work, programs=snapshots.of(work.programs))
-    # Where there is no other member to go to, the backend itself is the judge of options.
-    judged = work.options if len(fleet) > 1 else {}
+    judged = _judged(work.options, fleet)
     weighs = any(member.limits.max_payload_bytes for member in fleet)
     known: dict[tuple[int, int], tuple[dict[str, str], int]] = {}
     tasks = []
@@ -33,6 +33,18 @@ def prepare(work: Work, fleet: Fleet, snapshots: Snapshots) -> Work:
         refusals, payload = known[key]
         tasks.append(replace(task, refusals=refusals, payload_bytes=payload))
     return replace(work, tasks=tuple(tasks))
+
+
+def _judged(options: Mapping[str, Any], fleet: Fleet) -> dict[str, Any]:
+    """Return the options of a run by which members are chosen: those that some member knows.
+
+    Of one that nobody lists each backend is the judge itself, as it is where there is no other
+    member to go to: many take more than they list.
+    """
+    if not options or len(fleet) == 1:
+        return {}
+    known = {name for one in fleet if isinstance(one, TellsOptions) for name in one.known_options}
+    return {name: value for name, value in options.items() if name in known}
 
 
 def _refusals(

@@ -1,6 +1,8 @@
 """Members over backends that are odd, and right all the same."""
 
+from copy import copy
 from dataclasses import dataclass
+from typing import ClassVar
 
 import pytest
 from made_up import Delivered, MadeUp
@@ -216,3 +218,151 @@ def test_a_property_that_raises_tells_nothing(name, error):
     circuit.append(ones().remove_final_measurements(inplace=False).to_gate(), [0])
     circuit.measure_all()
     assert counts(RouterSampler(member).run([circuit], shots=10)) == [{"1": 10}]
+
+
+# -- options ---------------------------------------------------------------------------------------
+
+
+class Strict(Ones):
+    """A backend that checks its options as Qiskit does, and keeps what it was sent."""
+
+    validators: ClassVar = {}
+    defaults: ClassVar = {"shots": 100, "memory": False, "seed_simulator": None}
+
+    def __init__(self, name="strict"):
+        super().__init__(name)
+        for option, allowed in self.validators.items():
+            self.options.set_validator(option, allowed)
+        self.sent = []
+
+    def run(self, circuits, **options):
+        copy(self.options).update_options(**options)
+        self.sent.append(options)
+        return super().run(circuits, **options)
+
+
+def strict(**validators):
+    """Return a strict backend with validators."""
+    return type("Strict", (Strict,), {"validators": validators})()
+
+
+@pytest.mark.parametrize(
+    ("validators", "sent"),
+    [
+        ({}, {"shots", "memory", "seed_simulator"}),
+        ({"memory": [False], "seed_simulator": [None]}, {"shots"}),
+        ({"memory": bool, "seed_simulator": (0, 10)}, {"shots", "memory"}),
+        ({"memory": [True], "seed_simulator": str}, {"shots", "memory"}),
+    ],
+)
+def test_what_a_validator_forbids_is_not_sent(validators, sent):
+    """As if the backend did not know the option; the run is as right."""
+    backend = strict(**validators)
+    sampler = RouterSampler(backend, options={"seed_simulator": 7})
+    assert counts(sampler.run([ones()], shots=10)) == [{"1": 10}]
+    assert backend.sent[0].keys() == sent
+
+
+@pytest.mark.parametrize(
+    ("shots", "validator", "jobs"),
+    [
+        (3000, (1, 1024), 3),
+        (1024, (1, 1024), 1),
+        (300, [100, 1000], 3),
+        (50, (10, 20), 3),
+        (25, (10, 20), 2),
+    ],
+)
+def test_jobs_have_the_shots_that_a_validator_allows(shots, validator, jobs):
+    """In the quote, in the run and in its report."""
+    backend = strict(shots=validator)
+    sampler = RouterSampler(Member(backend, pricing=Tariff()))
+    assert sampler.quote([ones()], shots=shots).price_usd == jobs
+    job = sampler.run([ones()], shots=shots)
+    assert counts(job) == [{"1": shots}]
+    assert len(backend.sent) == len(job.report().attempts) == jobs
+
+
+def test_fewer_shots_than_a_validator_allows_are_refused():
+    """Before anything is sent, and with the number that it takes."""
+    backend = strict(shots=(100, 1000))
+    with pytest.raises(PlanError, match="needs at least 100 shots in a job, 10 are asked for"):
+        RouterSampler(backend).run([ones()], shots=10).result(timeout=30)
+    assert not backend.sent
+
+
+def test_an_option_of_the_run_goes_where_its_value_is_taken():
+    """Another member that knows the option and not the value gets no work; the reason is told."""
+    narrow, wide = strict(memory=[False]), strict()
+    narrow.defaults = wide.defaults = {**Strict.defaults, "level": 1}
+    for backend, most in ((narrow, 1), (wide, 3)):
+        backend.options.level = 1
+        backend.options.set_validator("level", (0, most))
+    options = {"run_options": {"level": 2}}
+    job = RouterSampler([narrow, wide], options=options).run([ones()] * 4, shots=10)
+    assert counts(job) == [{"1": 10}] * 4
+    assert not narrow.sent
+    assert all(sent["level"] == 2 for sent in wide.sent)
+    options = {"run_options": {"level": 9}}
+    with pytest.raises(PlanError, match="does not take 9 for the option 'level'"):
+        RouterSampler([narrow, wide], options=options).run([ones()]).result(timeout=30)
+
+
+class Lax(Ones):
+    """A backend that takes more options than it lists, and keeps what it was sent."""
+
+    sent: ClassVar = []
+
+    def run(self, circuits, **options):
+        self.sent.append(options)
+        return super().run(circuits, **options)
+
+
+class Listing(Lax):
+    """One that lists them."""
+
+    defaults: ClassVar = {"shots": 1024, "level": 1}
+
+
+class Named(Lax):
+    """One whose run() names them."""
+
+    def run(self, circuits, shots=1024, *, level=1, memory=False):
+        return super().run(circuits, shots=shots, level=level, memory=memory)
+
+
+class Closed(Ones):
+    """One that takes shots alone, though it lists more."""
+
+    defaults: ClassVar = {"shots": 1024, "memory": False, "seed_simulator": 0}
+
+    def run(self, circuits, shots=1024):
+        return super().run(circuits, shots=shots)
+
+
+@pytest.mark.parametrize(
+    ("fleet", "used"),
+    [
+        ([Lax], {"lax"}),
+        ([Lax, Lax], {"lax", "lax-2"}),
+        ([Lax, Listing], {"listing"}),
+        ([Lax, Named], {"named"}),
+        ([Listing, Named, Closed], {"listing", "named"}),
+        ([Lax, Closed], {"lax"}),
+    ],
+)
+def test_options_that_nobody_lists_are_sent_to_all(fleet, used):
+    """Many take more than they list; where somebody lists an option, it is for those who do."""
+    backends = [kind(kind.__name__.lower()) for kind in fleet]
+    Lax.sent.clear()
+    sampler = RouterSampler(backends, policy=round_robin(), options={"run_options": {"level": 2}})
+    job = sampler.run([ones()] * 8, shots=10)
+    assert counts(job) == [{"1": 10}] * 8
+    assert {one.member for one in job.report().attempts if one.outcome == "done"} == used
+    assert all(sent["level"] == 2 for sent in Lax.sent)
+
+
+def test_a_run_without_keywords_is_sent_what_it_names():
+    """Whatever its options list besides."""
+    sampler = RouterSampler(Closed(), options={"seed_simulator": 5})
+    assert counts(sampler.run([ones()] * 2, shots=10)) == [{"1": 10}] * 2

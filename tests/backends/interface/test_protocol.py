@@ -11,6 +11,7 @@ from qiskit_gateway.backends.interface.protocol import (
     ProbesQueue,
     TellsIfFree,
     TellsIfItFinds,
+    TellsOptions,
     TellsQueue,
     TellsStarted,
 )
@@ -28,6 +29,7 @@ from qiskit_gateway.backends.interface.protocol import (
                 ProbesQueue,
                 TellsIfFree,
                 TellsIfItFinds,
+                TellsOptions,
                 TellsStarted,
             },
         ),
@@ -40,6 +42,7 @@ from qiskit_gateway.backends.interface.protocol import (
                 ProbesQueue,
                 TellsIfFree,
                 TellsIfItFinds,
+                TellsOptions,
                 TellsQueue,
                 TellsStarted,
             },
@@ -57,6 +60,7 @@ def test_members_are_what_they_can_do(member, abilities):
         ProbesQueue,
         TellsIfFree,
         TellsIfItFinds,
+        TellsOptions,
         TellsQueue,
         TellsStarted,
     )

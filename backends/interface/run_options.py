@@ -1,0 +1,101 @@
+"""What ``backend.run`` takes besides circuits: the options that a backend knows, and their values."""
+
+from collections.abc import Mapping
+from copy import copy
+from inspect import Parameter, signature
+from itertools import islice
+from math import ceil, floor, isfinite
+from numbers import Integral, Real
+from types import MappingProxyType
+from typing import Any
+
+NO_OPTIONS: Mapping[str, Any] = MappingProxyType({})
+
+_BY_KEYWORD = (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
+
+
+def known_options(backend: object) -> frozenset[str]:
+    """Find the options of ``backend.run`` that a backend says it knows.
+
+    Those that its ``options`` list, and the parameters of ``run``. What is listed and no parameter
+    is one only where ``run`` takes any keyword.
+    """
+    options = _options(backend)
+    fields = _fields(options)
+    if fields is None:
+        fields = getattr(options, "_fields", None) or getattr(options, "__dict__", {})
+    listed = frozenset(map(str, fields))
+    try:
+        parameters = signature(backend.run).parameters  # type: ignore[attr-defined]
+    except Exception:  # noqa: BLE001  Whatever a wrapper of run() does; then it tells nothing.
+        return listed
+    kinds = [parameter.kind for parameter in parameters.values()]
+    # The first are the circuits.
+    named = {name for name, one in islice(parameters.items(), 1, None) if one.kind in _BY_KEYWORD}
+    return listed | named if Parameter.VAR_KEYWORD in kinds else frozenset(named)
+
+
+def objection(backend: object, name: str, value: object) -> str:
+    """Say why a backend takes a value of an option not, by the validator of its options, or ``""``."""
+    options = _options(backend)
+    try:
+        if _fields(options) is not None:
+            validator = type(options).__pydantic_validator__  # type: ignore[attr-defined]
+            validator.validate_assignment(copy(options), name, value)
+        elif name in _validators(options):
+            copy(options).update_options(**{name: value})  # type: ignore[attr-defined]
+    except Exception as error:  # noqa: BLE001  A value may be of a type that nothing is compared with.
+        return f"does not take {value!r} for the option {name!r}: {error}"
+    return ""
+
+
+def shots_taken(backend: object) -> tuple[object, object]:
+    """Read the fewest and the most shots that the validator of a backend's options allows.
+
+    Of choices that have gaps it is the smallest one, of which any larger number is made.
+    """
+    options = _options(backend)
+    fields = _fields(options)
+    if fields is not None:
+        return _bounds_of(fields.get("shots"))
+    allowed = _validators(options).get("shots")
+    if isinstance(allowed, tuple) and len(allowed) == 2:
+        return _whole(allowed[0], ceil), _whole(allowed[1], floor)
+    if isinstance(allowed, list):
+        choices = {int(one) for one in allowed if isinstance(one, Integral)} - {0}
+        if choices:
+            fewest, most = min(choices), max(choices)
+            return fewest, most if len(choices) == most - fewest + 1 else fewest
+    return None, None
+
+
+def _options(backend: object) -> object:
+    try:
+        return getattr(backend, "options", None)
+    except Exception:  # noqa: BLE001  A provider's property may raise anything; then it tells nothing.
+        return None
+
+
+def _fields(options: object) -> Mapping[str, Any] | None:
+    """Return the fields of options that are a model of pydantic's, as AQT's are."""
+    fields = getattr(type(options), "model_fields", None)
+    return fields if isinstance(fields, Mapping) else None
+
+
+def _validators(options: object) -> Mapping[str, Any]:
+    found = getattr(options, "validator", None)
+    return found if isinstance(found, Mapping) else {}
+
+
+def _bounds_of(field: Any) -> tuple[object, object]:
+    fewest: object = None
+    most: object = None
+    for rule in getattr(field, "metadata", ()):
+        above, below = getattr(rule, "gt", None), getattr(rule, "lt", None)
+        fewest = getattr(rule, "ge", above if above is None else above + 1) or fewest
+        most = getattr(rule, "le", below if below is None else below - 1) or most
+    return fewest, most
+
+
+def _whole(bound: object, rounded: Any) -> object:
+    return rounded(bound) if isinstance(bound, Real) and isfinite(bound) else None
