@@ -1,6 +1,7 @@
 """A check that any author of an adapter, or user of a backend, can run: does it tell the truth?"""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -48,11 +49,10 @@ def check_backend(backend: BackendV2 | Member, *, shots: int = SHOTS) -> Conform
     """
     member = backend if isinstance(backend, Member) else Member(backend)
     found = examine(member.answer, member.adaptation, member.limits, shots=shots)
-    findings = [
-        *found.findings,
-        *(() if found.refusal else _habits(member, found.adaptation, shots)),
-    ]
-    return Conformance(adaptation=found.adaptation, findings=tuple(findings), name=member.name)
+    # The member has learned by now whether circuits must be sent bare.
+    adaptation = replace(found.adaptation, bare=member.adaptation.bare)
+    findings = [*found.findings, *(() if found.refusal else _habits(member, adaptation, shots))]
+    return Conformance(adaptation=adaptation, findings=tuple(findings), name=member.name)
 
 
 async def check_member(member: Member, *, shots: int = SHOTS) -> Conformance:

@@ -7,13 +7,15 @@ plain integers, and every exception is translated into facts.
 
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Never
 
+from qiskit.circuit import QuantumCircuit
 from qiskit.providers import BackendV2
 from qiskit.transpiler import PassManager
 
+from qiskit_gateway.backends.adapter.bare_circuits import is_about_lists, one_at_a_time
 from qiskit_gateway.backends.adapter.discovery import told_by
 from qiskit_gateway.backends.adapter.job_lookup import fetch, find, label_of
 from qiskit_gateway.backends.adapter.jobs import has_started, is_cancelled, job_id_of
@@ -32,7 +34,7 @@ from qiskit_gateway.backends.interface.protocol import Handle
 from qiskit_gateway.backends.interface.queue_reading import Probe
 from qiskit_gateway.backends.interface.run_options import known_options, objection
 from qiskit_gateway.backends.pricing.rates import FREE, Pricing, Tariff
-from qiskit_gateway.backends.readout.outcomes import Outcome, read
+from qiskit_gateway.backends.readout.outcomes import Outcome, joined, read
 
 # How many submissions are remembered of which it is certain that nothing was sent.
 _REMEMBERED = 1024
@@ -113,6 +115,7 @@ class Member:
             backend, pass_manager, without=self.adaptation.gates, limits=self.limits
         )
         self._turns = turns_of(backend)
+        self._takes_lists = False
         self._unsent: deque[str] = deque(maxlen=_REMEMBERED)
 
     def __repr__(self) -> str:
@@ -251,7 +254,9 @@ class Member:
         with translated("collect"):
             result = job.result()
         pairs = zip(batch.entries, prepared, strict=True)
-        return Answer(result, [ready.wiring for e, ready in pairs for _ in range(e.circuits)])
+        return Answer(
+            joined(result), [ready.wiring for e, ready in pairs for _ in range(e.circuits)]
+        )
 
     def _submit(self, batch: Batch, errand: Errand) -> Handle:
         job = self._run(batch, self._prepared(batch, self.adaptation), errand)
@@ -267,8 +272,33 @@ class Member:
             options["parameter_binds"] = binds
         with self._turns.taken(errand), translated("submit"):
             errand.begin()
-            bare = self.adaptation.bare and len(circuits) == 1
-            return self.backend.run(circuits[0] if bare else circuits, **options)
+            return self._hand_over(circuits, options)
+
+    def _hand_over(self, circuits: list[QuantumCircuit], options: Mapping[str, Any]) -> Any:
+        """Call ``backend.run`` with a list, or with a bare circuit where it is found to take no list."""
+        if self.adaptation.bare and len(circuits) == 1:
+            return self.backend.run(circuits[0], **options)
+        try:
+            job = self.backend.run(circuits, **options)
+        except Exception as error:
+            if self._takes_lists or not is_about_lists(error, circuits):
+                raise
+            if len(circuits) > 1:
+                raise one_at_a_time(self.name, error) from error
+            return self._hand_over_bare(circuits[0], options, error)
+        self._takes_lists = True
+        return job
+
+    def _hand_over_bare(
+        self, circuit: QuantumCircuit, options: Mapping[str, Any], reason: Exception
+    ) -> Any:
+        try:
+            job = self.backend.run(circuit, **options)
+        except (TypeError, AttributeError):
+            raise reason from None  # It was not about lists, or not alone.
+        self.adaptation = replace(self.adaptation, bare=True)
+        self.limits = replace(self.limits, max_circuits=1)
+        return job
 
     def _require_company(self, prepared: Sequence[Prepared]) -> None:
         """Fail, so that the shard is halved, where a circuit must be the only one of its job."""

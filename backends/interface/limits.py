@@ -10,7 +10,7 @@ from functools import partial
 from operator import index
 from typing import Any, Self
 
-from qiskit_gateway.backends.interface.run_options import NO_OPTIONS, shots_taken
+from qiskit_gateway.backends.interface.run_options import NO_OPTIONS, shots_taken, takes_one_circuit
 from qiskit_gateway.backends.registry import profiles_around, profiles_of
 
 # A cap of one shot is how some providers say that they do not know (IonQ's simulator, Azure).
@@ -98,7 +98,8 @@ def discover(backend: object, options: Mapping[str, Any] = NO_OPTIONS) -> Limits
     max_shots = min((cap for cap in caps if cap), default=None)
     return Limits(
         max_circuits=_number(read_property(backend, "max_circuits"))
-        or _number(read_property(legacy, "max_experiments")),
+        or _number(read_property(legacy, "max_experiments"))
+        or (1 if takes_one_circuit(backend) else None),
         max_shots=max_shots,
         min_shots=fewest if fewest and fewest <= (max_shots or fewest) else None,
         num_qubits=_width(backend, options),

@@ -35,6 +35,17 @@ def known_options(backend: object) -> frozenset[str]:
     return listed | named if Parameter.VAR_KEYWORD in kinds else frozenset(named)
 
 
+def takes_one_circuit(backend: object) -> bool:
+    """Tell by the first parameter of ``backend.run`` whether it takes a circuit and no list."""
+    try:
+        first = next(iter(signature(backend.run).parameters.values()))  # type: ignore[attr-defined]
+    except Exception:  # noqa: BLE001  As above.
+        return False
+    if first.annotation is Parameter.empty:
+        return first.name.endswith("circuit")
+    return bool(getattr(first.annotation, "__name__", first.annotation) == "QuantumCircuit")
+
+
 def objection(backend: object, name: str, value: object) -> str:
     """Say why a backend takes a value of an option not, by the validator of its options, or ``""``."""
     options = _options(backend)

@@ -66,13 +66,13 @@ def read(
     """Return what a provider's result holds, circuit by circuit; never raises over its content.
 
     Args:
-        result: What ``job.result()`` returned: a Qiskit ``Result``, something shaped like it, or
-            anything else.
+        result: What ``job.result()`` returned: a Qiskit ``Result``, something shaped like it, a list
+            of these, or anything else.
         wirings: How the bits of each circuit that was sent map to the user's, in order sent.
         shots: Shots that were asked for.
         meas_level: 2 for bits, 1 for kerneled data.
     """
-    experiments = _experiments(result, len(wirings))
+    experiments = _experiments(joined(result), len(wirings))
     if isinstance(experiments, BackendError):
         return tuple(_failed(experiments) for _ in wirings)
     if meas_level == 1:
@@ -87,6 +87,24 @@ def read(
 
 
 # What a result says about itself.
+
+
+def joined(result: object) -> object:
+    """Make one result of a list of results, which some providers return; all else is left as it is."""
+    if not isinstance(result, list | tuple) or not result:
+        return result
+    try:
+        parts = [_field(part, "results") for part in result]
+        if not all(isinstance(part, list | tuple) for part in parts):
+            return result
+        failed = [part for part in result if _field(part, "success") is False]
+        told = failed[0] if failed else result[0]
+        return {
+            "results": [experiment for part in parts for experiment in part],
+            **{name: _field(told, name) for name in ("success", "status", "job_id")},
+        }
+    except Exception:  # noqa: BLE001  Reading an attribute of a foreign object runs foreign code.
+        return result
 
 
 def _experiments(result: object, expected: int) -> Sequence[object] | BackendError:

@@ -7,13 +7,14 @@ from typing import ClassVar
 import pytest
 from made_up import Delivered, MadeUp
 from qiskit import QuantumCircuit
+from qiskit.exceptions import QiskitError
 from qiskit.providers import BackendV2, Options
 from qiskit.providers.basic_provider import BasicSimulator
 from qiskit.providers.fake_provider import GenericBackendV2
 from qiskit.transpiler import Target
 
-from qiskit_gateway import PlanError, RouterEstimator, RouterSampler
-from qiskit_gateway.backends import Member, Pricing
+from qiskit_gateway import PlanError, RouterEstimator, RouterSampler, RunError
+from qiskit_gateway.backends import Adaptation, BackendError, Limits, Member, Pricing, check_backend
 from qiskit_gateway.policies import RetryPolicy, fastest, round_robin
 
 TARGET = GenericBackendV2(3, seed=1).target
@@ -366,3 +367,203 @@ def test_a_run_without_keywords_is_sent_what_it_names():
     """Whatever its options list besides."""
     sampler = RouterSampler(Closed(), options={"seed_simulator": 5})
     assert counts(sampler.run([ones()] * 2, shots=10)) == [{"1": 10}] * 2
+
+
+# -- circuits without a list, results in one -------------------------------------------------------
+
+
+def lists_nothing(circuit):
+    return len(circuit.clbits)
+
+
+def checks_type(circuit):
+    if not isinstance(circuit, QuantumCircuit):
+        raise TypeError(f"expected QuantumCircuit, got {type(circuit).__name__}")
+
+
+def checks_value(circuit):
+    if not isinstance(circuit, QuantumCircuit):
+        raise ValueError("only a single circuit can be run")  # noqa: TRY004
+
+
+def asserts(circuit):
+    assert isinstance(circuit, QuantumCircuit)
+
+
+def not_implemented(circuit):
+    if isinstance(circuit, list):
+        raise NotImplementedError("multi-experiment jobs are not supported")
+
+
+def of_qiskit(circuit):
+    if isinstance(circuit, list):
+        raise QiskitError("the input must be a QuantumCircuit")
+
+
+def wraps(circuit):
+    try:
+        return circuit.num_qubits
+    except AttributeError as error:
+        raise RuntimeError("the QuantumCircuit cannot be read") from error
+
+
+class Bare(Ones):
+    """A backend whose run() takes one circuit; what it says of a list is in ``look``."""
+
+    look = staticmethod(lists_nothing)
+
+    def run(self, run_input, **options):
+        self.look(run_input)
+        assert isinstance(run_input, QuantumCircuit)
+        return super().run(run_input, **options)
+
+
+LOOKS = [
+    lists_nothing,
+    checks_type,
+    checks_value,
+    asserts,
+    not_implemented,
+    of_qiskit,
+    wraps,
+]
+
+
+def bare(look):
+    """Return a backend that looks at circuits in some way."""
+    return type("Bare", (Bare,), {"look": staticmethod(look)})()
+
+
+@pytest.mark.parametrize("limits", [None, Limits(max_circuits=1)])
+@pytest.mark.parametrize("look", LOOKS)
+def test_circuits_are_sent_bare_where_lists_are_not_taken(look, limits):
+    """What a list of one fails with is no end: it is tried bare, and what worked is remembered."""
+    backend = bare(look)
+    member = Member(backend, limits=limits)
+    sampler = RouterSampler(member)
+    assert counts(sampler.run([ones()] * 3, shots=10)) == [{"1": 10}] * 3
+    assert len(backend.jobs) == 3
+    assert member.adaptation.bare
+    assert member.limits.max_circuits == 1
+    backend.jobs.clear()
+    job = sampler.run([ones(2)] * 40, shots=10)
+    assert counts(job) == [{"11": 10}] * 40
+    assert len(backend.jobs) == 40
+    assert {attempt.outcome for attempt in job.report().attempts} == {"done"}
+
+
+def test_a_run_that_names_one_circuit_gets_one():
+    """The name and the type of its first parameter tell it before anything is sent."""
+
+    class Named(Bare):
+        def run(self, circuit, **options):
+            return super().run(circuit, **options)
+
+    class Typed(Bare):
+        def run(self, program: QuantumCircuit, **options):
+            return super().run(program, **options)
+
+    class Quoted(Bare):
+        def run(self, circuit: "QuantumCircuit | list[QuantumCircuit]", **options):
+            return Ones.run(self, circuit, **options)
+
+    for backend, jobs in ((Named(), 40), (Typed(), 40), (Quoted(), 1)):
+        job = RouterSampler(backend).run([ones()] * 40, shots=10)
+        assert counts(job) == [{"1": 10}] * 40
+        assert len(backend.jobs) == jobs
+
+
+def test_a_member_can_be_told():
+    """Then no list is sent at all."""
+
+    def refuse(circuit):
+        assert isinstance(circuit, QuantumCircuit), "a list was sent"
+
+    member = Member(bare(refuse), adaptation=Adaptation(bare=True), limits=Limits(max_circuits=1))
+    assert counts(RouterSampler(member).run([ones()] * 3, shots=10)) == [{"1": 10}] * 3
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ConnectionResetError("the list of jobs was lost"),
+        TypeError("list indices must be integers or slices, not str"),
+        AttributeError("status"),
+        QiskitError("the list is full"),
+        BackendError("takes one circuit", transient=False, fault="caller", submitted=False),
+    ],
+)
+def test_what_may_have_been_sent_is_not_sent_again(error):
+    """An error that may come of an answer is not about the list that was given."""
+    seen = []
+
+    class Answered(Ones):
+        def run(self, circuits, **options):
+            seen.append(circuits)
+            raise error
+
+    policy = fastest(retry=RetryPolicy(max_attempts=1, budget_floor=0, budget_ratio=0))
+    with pytest.raises((RunError, PlanError)):
+        RouterSampler(Answered(), policy=policy).run([ones()], shots=10).result(timeout=30)
+    assert all(isinstance(one, list) for one in seen)
+
+
+def test_an_attribute_that_an_answer_lacks_is_not_that_of_the_list():
+    """Though the answer is a list as well."""
+    seen = []
+
+    class Answered(Ones):
+        def run(self, circuits, **options):
+            seen.append(circuits)
+            return ["an answer"].job_id
+
+    with pytest.raises(RunError, match="job_id"):
+        RouterSampler(Answered()).run([ones()], shots=10).result(timeout=30)
+    assert all(isinstance(one, list) for one in seen)
+
+
+def test_the_first_error_is_told_where_lists_are_taken():
+    """That a circuit is no list either is nothing that a user could do about."""
+
+    class Picky(Ones):
+        def run(self, circuits, **options):
+            if len(circuits[0].data) > 1:
+                raise ValueError("the circuit is too deep")
+
+    with pytest.raises((RunError, PlanError), match="the circuit is too deep"):
+        RouterSampler(Picky()).run([ones()], shots=10).result(timeout=30)
+
+
+def test_the_check_finds_that_circuits_are_sent_bare():
+    """It is part of the adaptation that is printed and handed over."""
+    real = BasicSimulator()
+
+    class Exact(MadeUp):
+        def run(self, run_input, **options):
+            len(run_input.clbits)
+            return real.run(run_input, **options)
+
+    found = check_backend(Exact("exact", real.target))
+    assert found.ok
+    assert found.adaptation == Adaptation(bare=True)
+
+
+@pytest.mark.parametrize("kind", [list, tuple])
+@pytest.mark.parametrize("most", [None, 1])
+def test_results_may_come_in_a_list(kind, most):
+    """One result for each circuit, or one for all in a list, is as one result."""
+
+    class Several(Ones):
+        def run(self, circuits, **options):
+            job = super().run(circuits, **options)
+            whole = job.result()
+            parts = [copy(whole) for _ in whole.results]
+            for part, one in zip(parts, whole.results, strict=True):
+                part.results = [one]
+            job.result = lambda: kind(parts)
+            return job
+
+    member = Member(Several(), limits=Limits(max_circuits=most))
+    circuits = [ones(1), ones(2), ones(3)]
+    found = counts(RouterSampler(member).run(circuits, shots=10))
+    assert found == [{"1": 10}, {"11": 10}, {"111": 10}]

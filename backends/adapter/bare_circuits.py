@@ -1,0 +1,51 @@
+"""Backends whose ``run()`` takes a circuit, and no list: told by what they raise over one."""
+
+import re
+from collections.abc import Sequence
+
+from qiskit.circuit import QuantumCircuit
+
+from qiskit_gateway.backends.failures.errors import BackendError
+from qiskit_gateway.backends.failures.translate import text_of, translate
+
+# What an error says that is raised over a list, where its class tells that nothing was sent. To take
+# a list for a dictionary is what is done to an answer.
+_ABOUT_CIRCUITS = re.compile(r"\blists?\b(?! indices)|circuit|experiment|sequence", re.IGNORECASE)
+# The same where the class tells nothing.
+_WANTS_ONE = re.compile(
+    r"QuantumCircuit|\b(?:lists? of|one|single|1|multiple) (?:quantum )?circuit",
+    re.IGNORECASE,
+)
+
+
+def is_about_lists(error: Exception, circuits: Sequence[QuantumCircuit]) -> bool:
+    """Tell whether an error of ``backend.run`` may be that it was given a list, and nothing was sent.
+
+    Args:
+        error: What it raised.
+        circuits: The list.
+    """
+    if isinstance(error, BackendError):
+        return False
+    if isinstance(error, AttributeError) and error.obj is not None:
+        # An attribute of what a provider answered may be missing too, after it took the job.
+        given = error.obj
+        return isinstance(given, list | tuple) and bool(given) and given[0] is circuits[0]
+    if isinstance(error, AssertionError) and not error.args:
+        return True
+    facts = translate(error, phase="submit")
+    if facts.transient or facts.throttled or facts.authentication:
+        return False
+    words = _ABOUT_CIRCUITS if facts.submitted is False else _WANTS_ONE
+    return words.search(text_of(error)) is not None
+
+
+def one_at_a_time(name: str, error: Exception) -> BackendError:
+    """Make the failure of a job of several circuits on a backend that may take only one."""
+    return BackendError(
+        f"{name} may take no list of circuits, for it says {text_of(error)}; if so, "
+        "Limits(max_circuits=1) spares the search",
+        transient=False,
+        fault="caller",
+        submitted=False,
+    )
