@@ -22,6 +22,7 @@ from qiskit.circuit import QuantumCircuit
 from qiskit_gateway.backends.failures.errors import BackendError
 from qiskit_gateway.backends.failures.redaction import redact
 from qiskit_gateway.backends.readout.outcomes import Outcome
+from qiskit_gateway.work.circuit_bytes import write_qpy
 
 # Older versions of the format hold expressions in forms that other packages must make sense of.
 _OLDEST_QPY = 13
@@ -58,17 +59,12 @@ def write_circuit(circuit: QuantumCircuit) -> bytes:
     Raises:
         ValueError: If QPY cannot hold it.
     """
-    if circuit.metadata:
-        circuit = circuit.copy()
-        circuit.metadata = {}
-    buffer = BytesIO()
     try:
-        qpy.dump(circuit, buffer)
+        return write_qpy(circuit)
     except Exception as error:  # Raised by whatever the user's gates are made of.
         raise ValueError(
             f"circuit {circuit.name!r} cannot be written as QPY: {type(error).__name__}: {error}"
         ) from error
-    return buffer.getvalue()
 
 
 def read_circuit(content: bytes) -> QuantumCircuit:

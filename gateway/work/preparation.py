@@ -2,15 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from io import BytesIO
 from typing import Any
 
 from qiskit.circuit import QuantumCircuit
-from qiskit.qpy import dump
 
 from qiskit_gateway.backends.fleet import Fleet
 from qiskit_gateway.backends.interface.batch import Program
 from qiskit_gateway.backends.interface.protocol import TellsOptions
+from qiskit_gateway.work.circuit_bytes import write_qpy
 from qiskit_gateway.work.snapshots import Snapshots
 from qiskit_gateway.work.workload import Work
 
@@ -58,7 +57,11 @@ def _refusals(
 
 
 def _payload_bytes(circuit: QuantumCircuit) -> int:
-    """Estimate what one circuit weighs as a provider is sent it: its size as QPY."""
-    buffer = BytesIO()
-    dump(circuit, buffer)
-    return buffer.tell()
+    """Estimate what one circuit weighs as a provider is sent it: its size as QPY, without metadata.
+
+    Of one that QPY cannot hold it is 0: not known, and the provider is the judge.
+    """
+    try:
+        return len(write_qpy(circuit))
+    except Exception:  # noqa: BLE001  Raised by whatever the user's gates are made of.
+        return 0
