@@ -144,6 +144,7 @@ class Base:
 
 def base_of(circuit: QuantumCircuit, site: Site, *, flatten: bool) -> Base:
     """Return a circuit as a backend gets it, or raise :class:`Refused`."""
+    circuit = site.expand(circuit)
     plain, to_user = plain_form(circuit, flatten=flatten)
     misfits = site.misfit(circuit)
     laid_out = circuit.layout is not None

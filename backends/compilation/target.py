@@ -1,6 +1,7 @@
 """One backend as a place to compile for: what it supports, and the pass manager that gets there."""
 
 from collections.abc import Iterable, Sequence
+from functools import cached_property
 from math import perm
 from threading import RLock
 from typing import Any, Literal
@@ -9,6 +10,7 @@ from qiskit.circuit import Measure, ParameterExpression, QuantumCircuit
 from qiskit.circuit.library import HGate, SdgGate
 from qiskit.transpiler import PassManager, StagedPassManager, Target, generate_preset_pass_manager
 
+from qiskit_gateway.backends.circuits.definitions import expand_misnamed, named_operations
 from qiskit_gateway.backends.failures.errors import Refused
 from qiskit_gateway.backends.failures.translate import text_of, translate
 from qiskit_gateway.backends.interface.limits import Limits, discover, read_property
@@ -62,6 +64,14 @@ class Site:
         self._preset: StagedPassManager | None = None
         self._lock = RLock()
         self._changes: dict[tuple[Letter, int], tuple[Any, ...]] = {}
+
+    def expand(self, circuit: QuantumCircuit) -> QuantumCircuit:
+        """Return a circuit in which every operation is what its name says here."""
+        return expand_misnamed(circuit, self._names)
+
+    @cached_property
+    def _names(self) -> dict[str, type]:
+        return named_operations(self.target)
 
     def misfit(self, circuit: QuantumCircuit) -> str | None:
         """Return why a circuit cannot run as it stands, or ``None`` if it can."""
