@@ -32,6 +32,7 @@ PROFILE = ProviderProfile(
     # own stage; and that stage drops the last rotations about Z, so that no basis can be measured
     # afterwards.
     own_stages=("get_scheduling_stage_plugin", "get_translation_stage_plugin"),
+    # Up to iqm-client 34 the names are those of HTTP statuses; 36 has names of its own, all in exa.
     failures={
         "iqm failed": (FAILED, "CircuitExecutionError JobError"),
         "iqm unavailable": (UNAVAILABLE, "APITimeoutError"),
@@ -42,18 +43,22 @@ PROFILE = ProviderProfile(
         ),
         "iqm credentials": (CREDENTIALS, "ClientAuthenticationError"),
         "iqm configuration": (CALLER, "ClientConfigurationError"),
-        "exa wrapper": (WRAPPER, "ExaError StationControlError"),
+        "exa wrapper": (WRAPPER, "ExaError StationControlError IQMError"),
+        "exa failed": (FAILED, "CircuitExecutionError"),
         "exa caller": (
             CALLER,
             "BadRequestError NotFoundError PayloadTooLargeError ValidationError "
-            "UnknownSettingError EmptyComponentListError",
+            "UnknownSettingError EmptyComponentListError InvalidOperationError DataSizeError "
+            "CircuitValidationError CircuitTranspilationError UnknownObservationError",
         ),
         "exa conflict": (STATUS[409], "ConflictError"),
-        "exa credentials": (CREDENTIALS, "UnauthorizedError ForbiddenError"),
-        "exa throttled": (THROTTLED, "TooManyRequestsError"),
+        "exa credentials": (CREDENTIALS, "UnauthorizedError ForbiddenError AuthenticationError"),
+        "exa throttled": (THROTTLED, "TooManyRequestsError RateLimitError"),
         "exa unavailable": (
             UNAVAILABLE,
-            "InternalServerError BadGatewayError ServiceUnavailableError GatewayTimeoutError",
+            "InternalServerError BadGatewayError ServiceUnavailableError GatewayTimeoutError "
+            "InternalSystemError SystemUnavailableError EngineInitialisationError "
+            "OperationTimeoutError",
         ),
     },
     tariffs=list_tariffs(

@@ -155,6 +155,38 @@ def test_refused_credentials(exc):
 
 
 @pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("exa.TooManyRequestsError", "exa.common.errors.iqm_error.RateLimitError"),
+        ("exa.UnauthorizedError", "exa.common.errors.iqm_error.AuthenticationError"),
+        ("exa.ForbiddenError", "exa.common.errors.iqm_error.ForbiddenError"),
+        ("exa.NotFoundError", "exa.common.errors.iqm_error.NotFoundError"),
+        ("exa.ConflictError", "exa.common.errors.iqm_error.ConflictError"),
+        ("exa.BadRequestError", "exa.common.errors.iqm_error.InvalidOperationError"),
+        ("exa.PayloadTooLargeError", "exa.common.errors.iqm_error.DataSizeError"),
+        ("exa.ValidationError", "exa.common.errors.iqm_error.ValidationError"),
+        ("exa.InternalServerError", "exa.common.errors.iqm_error.InternalSystemError"),
+        ("exa.BadGatewayError", "exa.common.errors.iqm_error.BadGatewayError"),
+        ("exa.ServiceUnavailableError", "exa.common.errors.iqm_error.SystemUnavailableError"),
+        ("exa.ServiceUnavailableError", "exa.common.errors.iqm_error.EngineInitialisationError"),
+        ("exa.GatewayTimeoutError", "exa.common.errors.iqm_error.OperationTimeoutError"),
+        ("iqm.APITimeoutError", "exa.common.errors.iqm_error.OperationTimeoutError"),
+        ("iqm.CircuitExecutionError", "exa.common.errors.iqm_error.CircuitExecutionError"),
+        ("iqm.CircuitValidationError", "exa.common.errors.iqm_error.CircuitValidationError"),
+        ("iqm.CircuitTranspilationError", "exa.common.errors.iqm_error.CircuitTranspilationError"),
+        ("iqm.UnknownObservationError", "exa.common.errors.iqm_error.UnknownObservationError"),
+        ("exa.ExaError", "exa.common.errors.iqm_error.IQMError"),
+    ],
+)
+@pytest.mark.parametrize("phase", ["submit", "collect"])
+def test_the_names_of_iqm_client_36_mean_what_those_of_34_did(old, new, phase):
+    """A release that renames its exceptions changes nothing of what they say."""
+    first, second = (translate(foreign(name), phase=phase) for name in (old, new))
+    for fact in ("transient", "throttled", "fault", "submitted", "authentication"):
+        assert getattr(first, fact) == getattr(second, fact)
+
+
+@pytest.mark.parametrize(
     ("exc", "seconds"),
     [
         (http(429, **{"Retry-After": "7"}), 7.0),
@@ -382,6 +414,7 @@ def test_every_class_of_qiskit_is_in_the_table(module):
         "iqm.station_control.client.authentication",
         "iqm.qiskit_iqm.qiskit_to_iqm",
         "exa.common.errors.station_control_errors",
+        "exa.common.errors.iqm_error",
         "mqt.core.plugins.qiskit.exceptions",
         "pytket.backends.backend_exceptions",
     ],
