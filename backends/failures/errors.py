@@ -31,6 +31,16 @@ class BackendError(QiskitError):
         bad_result: Whether the provider delivered a result that cannot be true.
     """
 
+    # What holds of a subclass whose constructor does not call this one.
+    message: str = ""
+    transient: bool | None = None
+    throttled: bool = False
+    retry_after_seconds: float | None = None
+    fault: Fault = "backend"
+    submitted: bool | None = False
+    authentication: bool = False
+    bad_result: bool = False
+
     def __init__(  # noqa: PLR0913  Each is one fact.
         self,
         message: str,
@@ -47,7 +57,7 @@ class BackendError(QiskitError):
         self.transient = transient
         self.throttled = throttled
         self.retry_after_seconds = retry_after_seconds
-        self.fault: Fault = fault
+        self.fault = fault
         self.submitted = submitted
         self.authentication = authentication
         self.bad_result = bad_result

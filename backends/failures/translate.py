@@ -4,15 +4,18 @@ One table maps exception classes by name, so that no provider package is importe
 and error codes come before it. A class that is not named takes the row of its nearest named base,
 and one without any is unknown: neither transient nor final. What is known of one provider's errors
 is in its profile.
+
+An exception is a foreign object like any other: each look at it may raise, and what cannot be read
+counts as absent.
 """
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from itertools import islice
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from qiskit_gateway.backends.failures.errors import BackendError
 from qiskit_gateway.backends.failures.redaction import redact
@@ -32,6 +35,8 @@ __all__ = ["Phase", "redact", "text_of", "translate", "translated"]
 
 Phase = Literal["submit", "collect", "cancel", "reattach"]
 
+T = TypeVar("T")
+
 _MAX_LINKS = 8
 _MAX_MESSAGE = 600
 
@@ -44,12 +49,19 @@ def translated(phase: Phase) -> Iterator[None]:
     except BackendError:
         raise
     except BaseException as error:
-        # Interrupts reach the main thread alone. All else is the provider's, a CancelledError too,
-        # and a SystemExit in a worker: it must not end the event loop that waits for that.
-        ours = threading.current_thread() is threading.main_thread()
-        if ours and isinstance(error, KeyboardInterrupt | SystemExit):
+        if is_interrupt(error):
             raise
         raise translate(error, phase=phase) from error
+
+
+def is_interrupt(error: BaseException) -> bool:
+    """Tell whether an exception is meant to end the program.
+
+    Interrupts reach the main thread alone. All else is the provider's, a CancelledError too, and a
+    SystemExit in a worker: it must not end the event loop that waits for that.
+    """
+    ours = threading.current_thread() is threading.main_thread()
+    return ours and issubclass(type(error), KeyboardInterrupt | SystemExit)
 
 
 def translate(exc: BaseException, *, phase: Phase) -> BackendError:
@@ -63,8 +75,8 @@ def translate(exc: BaseException, *, phase: Phase) -> BackendError:
         The facts, with the class name and the text of the exception, without secrets. A
         :class:`BackendError` is returned as it is.
     """
-    if isinstance(exc, BackendError):
-        return exc
+    if issubclass(type(exc), BackendError):
+        return exc  # type: ignore[return-value]
     links = tuple(islice(_links(exc), _MAX_LINKS))
     kind, link = _verdict(links)
     # A request about a job that may be made again says nothing of the job: the way to it is blocked.
@@ -97,14 +109,21 @@ def _links(exc: BaseException) -> Iterator[BaseException]:
     pending: list[object] = [exc]
     while pending:
         link = pending.pop(0)
-        if not isinstance(link, BaseException) or id(link) in seen:
+        # Not isinstance(), which asks the object for its class.
+        if not issubclass(type(link), BaseException) or id(link) in seen:
             continue
         seen.add(id(link))
-        yield link
-        context = None if link.__suppress_context__ else link.__context__
+        yield link  # type: ignore[misc]
+        context = None if _read(link, "__suppress_context__") else _read(link, "__context__")
+        cause = _read(link, "__cause__")
         # IonQ keeps the cause aside as `_cause`, urllib3 as `reason`, requests as an argument.
-        aside = (getattr(link, "_cause", None), getattr(link, "reason", None), *link.args[:1])
-        pending += [link.__cause__ or context, *aside]
+        aside = (_read(link, "_cause"), _read(link, "reason"), _first_argument(link))
+        pending += [context if cause is None else cause, *aside]
+
+
+def _first_argument(exc: object) -> object:
+    args = _read(exc, "args")
+    return args[0] if type(args) is tuple and args else None
 
 
 def _kind(exc: BaseException) -> Kind:
@@ -120,7 +139,7 @@ def _kind(exc: BaseException) -> Kind:
 def _row(kind: type[BaseException]) -> Kind | None:
     """Return the row of the nearest class that the table names."""
     for base in kind.__mro__:
-        row = row_of(base.__module__.partition(".")[0], base.__name__)
+        row = row_of(str(base.__module__).partition(".")[0], base.__name__)
         if row is not None:
             return row
     return None
@@ -134,34 +153,35 @@ def _kind_of_status(status: int) -> Kind:
 
 def _status(exc: BaseException) -> int | None:
     """Return the HTTP status that an exception carries."""
-    response = getattr(exc, "response", None)
+    response = _read(exc, "response")
     found = (
-        getattr(exc, "status_code", None),
-        getattr(response, "status_code", None),
-        getattr(response, "status", None),
+        _read(exc, "status_code"),
+        _read(response, "status_code"),
+        _read(response, "status"),
         _item(response, "ResponseMetadata", "HTTPStatusCode"),
-        getattr(exc, "status", None),
-        getattr(exc, "code", None),
+        _read(exc, "status"),
+        _read(exc, "code"),
+        _read(exc, "http_status"),
     )
-    return next((int(code) for code in found if isinstance(code, int) and 400 <= code < 600), None)
+    codes = (_number(code) for code in found)
+    return next((int(code) for code in codes if code is not None and 400 <= code < 600), None)
 
 
 def _code(exc: BaseException) -> str:
     """Return the error code in an answer, as AWS writes it."""
-    code = _item(getattr(exc, "response", None), "Error", "Code")
-    return code if isinstance(code, str) else ""
+    return _text(_item(_read(exc, "response"), "Error", "Code"))
 
 
 def _retry_after(exc: BaseException) -> float | None:
     """Return how long the provider asked to be left alone, in seconds."""
-    response = getattr(exc, "response", None)
+    response = _read(exc, "response")
     headers = _lowered(
-        getattr(exc, "headers", None),
-        getattr(response, "headers", None),
+        _read(exc, "headers"),
+        _read(response, "headers"),
         _item(response, "ResponseMetadata", "HTTPHeaders"),
     )
     for value, unit in (
-        (getattr(exc, "retry_after", None), 1.0),
+        (_read(exc, "retry_after"), 1.0),
         (headers.get("retry-after-ms"), 1e-3),
         (headers.get("x-ms-retry-after-ms"), 1e-3),
         (headers.get("retry-after"), 1.0),
@@ -181,34 +201,28 @@ def _seconds_until(moment: object, asked: object) -> float | None:
 
 
 def _http_date(text: object) -> datetime | None:
-    try:
-        parsed = parsedate_to_datetime(str(text))
-    except ValueError:
-        return None
-    return parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
+    parsed = _quietly(lambda: parsedate_to_datetime(_text(text)), None)
+    return parsed if parsed is None or parsed.tzinfo else parsed.replace(tzinfo=UTC)
 
 
 def _number(value: object) -> float | None:
-    try:
-        number = float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
-        return None
-    return number if 0 <= number < float("inf") else None
+    """Read a number that may be written as a text; ``None`` for what is none, or no plain one."""
+    number = _quietly(lambda: float(value), None)  # type: ignore[arg-type]
+    return number if number is not None and 0 <= number < float("inf") else None
 
 
 def _lowered(*headers: object) -> dict[str, object]:
     """Return the given mappings of headers as one, names in lower case."""
-    return {
-        str(name).lower(): value
-        for mapping in headers
-        if isinstance(mapping, Mapping)
-        for name, value in mapping.items()
-    }
+    return {_text(name).lower(): value for mapping in headers for name, value in _items(mapping)}
+
+
+def _items(mapping: Any) -> list[tuple[object, object]]:
+    return _quietly(lambda: [(name, value) for name, value in mapping.items()], [])
 
 
 def _item(source: object, *names: str) -> Any:
     for name in names:
-        source = source.get(name) if isinstance(source, Mapping) else None
+        source = _quietly(lambda name=name, of=source: of.get(name), None)  # type: ignore[misc]
     return source
 
 
@@ -221,11 +235,33 @@ def _message(exc: BaseException, link: BaseException) -> str:
 
 def text_of(exc: BaseException) -> str:
     """Return the class of a foreign exception and what it says, without secrets."""
-    # IonQ's str() shows headers and body of the answer, Qiskit's shows quotes.
-    try:
-        said = getattr(exc, "message", None)
-        text = said if isinstance(said, str) else str(exc)
-    except Exception:  # noqa: BLE001 - a text that cannot be made says nothing
-        text = ""
+    # IonQ's str() shows headers and body of the answer, Qiskit's shows quotes. A text that cannot
+    # be made says nothing.
+    text = _text(_read(exc, "message")) or _quietly(lambda: _text(str(exc)), "")
     name = type(exc).__name__
     return f"{name}: {redact(text)}" if text else name
+
+
+# -- reading foreign objects -------------------------------------------------------------------
+
+
+def _read(source: object, name: str) -> Any:
+    """Read an attribute; ``None`` where there is none, or asking for it raises."""
+    return _quietly(lambda: getattr(source, name, None), None)
+
+
+def _text(value: object) -> str:
+    """Return a text as a plain one, and ``""`` for all else."""
+    return _quietly(lambda: str.__str__(value), "") if issubclass(type(value), str) else ""
+
+
+def _quietly(look: Callable[[], T], otherwise: T) -> T:
+    """Return what a look at a foreign object finds, or something else where that raises."""
+    try:
+        return look()
+    except BaseException as error:
+        # A SystemExit or a CancelledError of somebody's property must end nothing but the look. Only
+        # a user who interrupts means more than that.
+        if is_interrupt(error) and not issubclass(type(error), SystemExit):
+            raise
+        return otherwise

@@ -15,7 +15,7 @@ from tenacity import (
 )
 
 from qiskit_gateway.backends.failures.errors import BackendError
-from qiskit_gateway.backends.failures.translate import Phase, translate
+from qiskit_gateway.backends.failures.translate import Phase, is_interrupt, translate
 from qiskit_gateway.backends.interface.batch import Batch
 from qiskit_gateway.backends.interface.protocol import (
     CanFind,
@@ -281,7 +281,10 @@ class _Facts:
         return None
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        if isinstance(error, Exception) and not isinstance(error, BackendError):
+        if isinstance(error, BackendError) or error is None or is_interrupt(error):
+            return
+        # A SystemExit would end the event loop with all runs in it; what cancels must get through.
+        if isinstance(error, Exception | SystemExit | KeyboardInterrupt):
             raise translate(error, phase=self._phase) from error
 
 

@@ -278,6 +278,69 @@ def test_texts_that_cannot_be_made():
     assert len(long) == 600
 
 
+# Exceptions that raise when they are looked at
+
+
+def recurse(self, name):
+    return getattr(self.inner, name)
+
+
+def raising(error):
+    def look(self, *_):
+        raise error
+
+    return look
+
+
+LOOKS = {
+    "__getattr__ recurses": {"__getattr__": recurse},
+    "every attribute": {"__getattribute__": raising(SystemExit(3))},
+    "__str__": {"__str__": raising(SystemExit(3))},
+    "__str__ of no text": {"__str__": lambda self: 7},
+    "its class": {"__class__": property(raising(KeyError("class")))},
+    "__module__ is none": {"__module__": None},
+    **{
+        f"{name} raises {type(error).__name__}": {name: property(raising(error))}
+        for name in ("response", "status_code", "headers", "message", "reason", "args", "__cause__")
+        for error in (KeyError("x"), SystemExit(3), CancelledError(), RecursionError("deep"))
+    },
+}
+
+
+@pytest.mark.parametrize("phase", ["submit", "collect"])
+@pytest.mark.parametrize("looks", LOOKS.values(), ids=LOOKS)
+def test_what_cannot_be_read_of_an_exception_is_absent(looks, phase):
+    """Whatever a look at it raises, the failure is told with the name of its class."""
+    error = translate(type("OddError", (Exception,), looks)("boom"), phase=phase)
+    assert str(error).startswith("OddError")
+    assert (error.transient, error.fault) == (None, "backend")
+    assert error.submitted is (None if phase == "submit" else True)
+
+
+def test_what_can_be_read_of_an_exception_still_counts():
+    """One attribute that raises hides no other one, and an odd response hides no status."""
+    looks = {"response": property(raising(KeyError("no"))), "status_code": 429}
+    assert translate(type("Odd", (Exception,), looks)(), phase="submit").throttled
+    answer = type("Answer", (), {"headers": property(raising(KeyError())), "status_code": 503})()
+    assert facts(foreign("odd.Error", response=answer)) == (True, "backend", None)
+    headers = type("Headers", (dict,), {"items": raising(RuntimeError("no"))})
+    assert facts(foreign("odd.Error", status_code=429, headers=headers(a=1)))[2] is False
+    number = type("Number", (), {"__float__": raising(SystemExit(3))})()
+    assert translate(foreign("odd.Error", retry_after=number), phase="submit")
+
+
+def test_an_error_of_a_members_own_has_facts_without_its_constructor():
+    """A subclass whose constructor calls nobody is a failure of unknown kind."""
+
+    class OwnError(BackendError):
+        def __init__(self):
+            pass
+
+    error = translate(OwnError(), phase="submit")
+    assert (error.transient, error.throttled, error.submitted) == (None, False, False)
+    assert str(error) == ""
+
+
 # Secrets
 
 HIDDEN = "q8Zr4TnB2LxW7yKc"

@@ -18,7 +18,8 @@ from qiskit.quantum_info import SparsePauliOp
 from qiskit.transpiler import Target
 
 from qiskit_gateway import RouterEstimator, RouterSampler, RunError
-from qiskit_gateway.policies import Policy, RetryPolicy
+from qiskit_gateway.backends import Member
+from qiskit_gateway.policies import Policy, RetryPolicy, failover
 
 SHOTS = 4
 ONCE = Policy(retry=RetryPolicy(max_attempts=1, max_failures_per_run=0))
@@ -156,6 +157,50 @@ def test_nothing_that_a_job_raises_escapes(error, touched):
     assert isinstance(found, RunError)
     assert [attempt.outcome for attempt in found.attempts] == ["failed"]
     assert isinstance(outcome_of(lambda: {"results": [{"data": {"counts": {"0x1": 4}}}]}), list)
+
+
+def unreadable(**looks):
+    """An exception that raises when it is looked at."""
+    return type("UnreadableError", (Exception,), looks)("boom")
+
+
+def recurse(self, name):
+    return getattr(self.inner, name)
+
+
+def leave(self, *_):
+    raise SystemExit(3)
+
+
+UNREADABLE = {
+    "response": lambda: unreadable(response=property(leave)),
+    "all": lambda: unreadable(__getattr__=recurse),
+    "text": lambda: unreadable(__str__=leave),
+}
+
+
+@pytest.mark.parametrize("make", UNREADABLE.values(), ids=UNREADABLE)
+@pytest.mark.parametrize("verb", ["run", "result"])
+def test_an_exception_that_raises_ends_its_attempt_alone(make, verb):
+    """The work goes to the member beside it, and the report names the class."""
+
+    class Odd(Answering):
+        def run(self, run_input, **options):
+            if verb == "run":
+                raise make()
+            return super().run(run_input, **options)
+
+    def answer():
+        raise make()
+
+    good = Answering(lambda: {"results": [{"data": {"counts": {"0x1": SHOTS}}}]})
+    fleet = [Member(Odd(answer), name="odd"), Member(good, name="good")]
+    sampler = RouterSampler(fleet, policy=failover("odd", "good"))
+    job = sampler.run([measured(ones())], shots=SHOTS)
+    assert job.result(timeout=60)[0].data.meas.get_counts() == {"1": SHOTS}
+    first, *_, last = job.report().attempts
+    assert (first.member, last.member) == ("odd", "good")
+    assert "UnreadableError" in first.failure
 
 
 def test_an_estimator_makes_no_value_of_it():
