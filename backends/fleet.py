@@ -7,6 +7,7 @@ from typing import TypeVar
 from qiskit.providers import BackendV2
 
 from qiskit_gateway.backends.adapter.backend_member import Member
+from qiskit_gateway.backends.forks import renew_in_children
 from qiskit_gateway.backends.interface.observer import Mailbox, Observer
 from qiskit_gateway.backends.interface.protocol import FleetMember
 from qiskit_gateway.backends.pricing.allowance import Allowance, allowance_of
@@ -51,6 +52,7 @@ class Fleet:
         self._members = _named(made)
         _check_shared(self)
         self._kept: dict[type, object] = {}
+        renew_in_children(self)
         self.mailboxes = tuple(Mailbox(_as_observer(one)) for one in observers)
 
     @classmethod
@@ -90,10 +92,17 @@ class Fleet:
         late = [one for one in self.mailboxes if not one.flush(timeout_seconds)]
         return not late
 
+    def renew_in_child(self) -> None:
+        """Leave the jobs in flight of a forked child's parent to that."""
+        for kept in self._kept.values():
+            if hasattr(kept, "renew_in_child"):
+                kept.renew_in_child()
+
     def keep(self, kind: type[T]) -> T:
         """Return the fleet's one object of a kind, made at first use.
 
-        For whoever uses the fleet to keep what must outlive a run.
+        For whoever uses the fleet to keep what must outlive a run. A kept object with a method
+        ``renew_in_child()`` has that called in each forked child.
         """
         found = self._kept.setdefault(kind, kind())
         assert isinstance(found, kind)  # noqa: S101

@@ -21,6 +21,8 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
+from qiskit_gateway.backends.forks import ProcessLock
+
 if TYPE_CHECKING:
     from qiskit_gateway.backends.interface.provider_profile import ProviderProfile
 
@@ -28,7 +30,7 @@ GROUP = "qiskit_gateway.providers"
 _PACKAGE = "qiskit_gateway.backends.providers"
 _KIND = "qiskit_gateway.backends.interface.provider_profile"
 
-_LOCK = threading.RLock()
+_LOCK = ProcessLock(threading.RLock)
 _found: "list[tuple[ProviderProfile, ...]]" = []
 _of_class: "WeakKeyDictionary[type, tuple[ProviderProfile, ...]]" = WeakKeyDictionary()
 

@@ -14,6 +14,7 @@ from qiskit.providers import BackendV2
 
 from qiskit_gateway.backends.adapter.threads import call_in_thread
 from qiskit_gateway.backends.failures.errors import BackendError
+from qiskit_gateway.backends.forks import ProcessLock
 
 T = TypeVar("T")
 
@@ -65,7 +66,7 @@ class Turns:
 
     def __init__(self, backend: BackendV2) -> None:
         self._backend = backend
-        self._lock = threading.Lock()
+        self._lock = ProcessLock()
         self._holder: Errand | None = None
 
     def __reduce__(self) -> "tuple[Callable[[BackendV2], Turns], tuple[BackendV2]]":
@@ -106,7 +107,7 @@ def hung() -> BackendError:
 # By identity, since a backend need have neither a hash nor a weak reference, and may equal another
 # one. Turns keep their backend, so that no other has its id as long as they live.
 _TURNS: "WeakValueDictionary[int, Turns]" = WeakValueDictionary()
-_TAKING = threading.Lock()
+_TAKING = ProcessLock()
 
 
 def turns_of(backend: BackendV2) -> Turns:

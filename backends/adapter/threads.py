@@ -15,6 +15,8 @@ from typing import Any, Generic, TypeVar, cast
 import anyio
 from anyio.lowlevel import current_token
 
+from qiskit_gateway.backends.forks import renew_in_children
+
 T = TypeVar("T")
 
 _IDLE_SECONDS = 10.0
@@ -135,8 +137,14 @@ class _Workers:
     """Idle daemon threads, kept for a while because starting one costs more than most calls."""
 
     def __init__(self) -> None:
+        self.renew_in_child()
+        renew_in_children(self)
+
+    def renew_in_child(self) -> None:
+        """Begin with none: those of the parent are not there, and calls that it left are its own."""
         self._idle: list[queue.SimpleQueue[_Calls]] = []
         self._lock = threading.Lock()
+        _LEFT.clear()
 
     def submit(self, calls: _Calls) -> None:
         with self._lock:

@@ -13,6 +13,7 @@ from qiskit.transpiler import PassManager, StagedPassManager, Target, generate_p
 from qiskit_gateway.backends.circuits.definitions import expand_misnamed, named_operations
 from qiskit_gateway.backends.failures.errors import Refused
 from qiskit_gateway.backends.failures.translate import text_of, translate
+from qiskit_gateway.backends.forks import ProcessLock
 from qiskit_gateway.backends.interface.limits import Limits, discover, read_property
 from qiskit_gateway.backends.interface.provider_profile import adaptation_for, bound_gates
 from qiskit_gateway.backends.registry import profiles_around
@@ -62,7 +63,7 @@ class Site:
         self._backend = backend
         self._given = pass_manager
         self._preset: StagedPassManager | None = None
-        self._lock = RLock()
+        self._lock = ProcessLock(RLock)
         self._changes: dict[tuple[Letter, int], tuple[Any, ...]] = {}
 
     def expand(self, circuit: QuantumCircuit) -> QuantumCircuit:

@@ -1,6 +1,7 @@
 """The handle that ``run`` returns."""
 
 import contextlib
+import os
 import uuid
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future
@@ -13,6 +14,7 @@ from qiskit.primitives import BasePrimitiveJob, PrimitiveResult
 from qiskit.providers import JobStatus
 
 from qiskit_gateway.backends.adapter.threads import soon_here
+from qiskit_gateway.backends.forks import renew_in_children
 from qiskit_gateway.errors import GatewayError, PlanError, RunError
 from qiskit_gateway.reporting.progress import Progress
 from qiskit_gateway.reporting.report import Report
@@ -57,7 +59,19 @@ class RouterJob(BasePrimitiveJob[PrimitiveResult[Any], JobStatus]):
 
     def start(self) -> None:
         """Begin. The router calls this once."""
+        renew_in_children(self)
         ENGINE.start(self._main)
+
+    def renew_in_child(self) -> None:
+        """End for a forked child, which cannot wait for a run of its parent."""
+        if self._future.done():
+            return
+        self._future, self._cancelled = Future(), False
+        message = (
+            f"job {self.job_id()} goes on in the process that began it, {os.getppid()}, which has "
+            "its result; with a journal, resume() takes up a run whose process has ended"
+        )
+        self._settle(GatewayError(message))
 
     async def _main(self) -> None:
         assert self._run is not None  # noqa: S101

@@ -17,6 +17,7 @@ import anyio
 from anyio.from_thread import BlockingPortal
 
 from qiskit_gateway.backends.adapter.threads import wait_for_left
+from qiskit_gateway.backends.forks import renew_in_children
 
 T = TypeVar("T")
 
@@ -28,6 +29,11 @@ class Engine:
     """A background event loop that is started when it is first needed."""
 
     def __init__(self) -> None:
+        self.renew_in_child()
+        renew_in_children(self)
+
+    def renew_in_child(self) -> None:
+        """Forget the loop: a forked child has none of its parent's threads, and starts its own."""
         self._lock = threading.Lock()
         self._portal: BlockingPortal | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -60,7 +66,6 @@ class Engine:
 
     def _started(self) -> BlockingPortal:
         with self._lock:
-            # A forked child has no threads but its own: there the loop is started anew.
             if self._portal is None or self._thread is None or not self._thread.is_alive():
                 self._scopes = set()
                 self._portal = self._begin()

@@ -5,10 +5,10 @@ What the caller does to a circuit afterwards is nothing to the run.
 
 from collections import OrderedDict
 from dataclasses import dataclass, field
-from threading import Lock
 
 from qiskit.circuit import QuantumCircuit
 
+from qiskit_gateway.backends.forks import ProcessLock
 from qiskit_gateway.backends.interface.batch import Program
 
 _SIZE = 1024
@@ -34,7 +34,7 @@ class Snapshots:
 
     def __init__(self) -> None:
         self._kept: OrderedDict[int, _Snapshot] = OrderedDict()
-        self._lock = Lock()
+        self._lock = ProcessLock()
 
     def of(self, programs: tuple[Program, ...]) -> tuple[Program, ...]:
         """Return copies of programs as they stand: the same as before, where nothing changed."""

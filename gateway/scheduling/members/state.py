@@ -176,7 +176,7 @@ class FleetState:
     listeners: list[Callable[[], None]] = field(default_factory=list)
 
     def copy_into(self, other: "FleetState") -> None:
-        """Make another fleet_state say the same; what then happens to either is nothing to the other.
+        """Make another state say the same; what then happens to either is nothing to the other.
 
         Nobody listens to the copy, and jobs in flight are there as pending ones, as if of others.
         """
@@ -188,6 +188,13 @@ class FleetState:
         }
         other.pots = {name: pot.copied() for name, pot in self.pots.items()}
 
+    def renew_in_child(self) -> None:
+        """Go on in a forked child: the jobs in flight, and the runs that listen, are its parent's."""
+        own = FleetState()
+        self.copy_into(own)
+        for name in self.__slots__:
+            setattr(self, name, getattr(own, name))
+
     def of(self, member: str) -> MemberState:
-        """Return the fleet_state of a member, making it where it was never seen."""
+        """Return the state of a member, making it where it was never seen."""
         return self.members.setdefault(member, MemberState())
