@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar
 
+from qiskit_gateway.policies.answers import verdict_of
 from qiskit_gateway.policies.arguments import check_names, check_number
 from qiskit_gateway.policies.offer import OFFER_FIELDS, Offer
 from qiskit_gateway.policies.registry import Registry
@@ -18,7 +19,7 @@ class Filter(ABC):
 
     Subclassing:
         Define ``__call__``. It sees one offer and must answer at once and always the same: no
-        clock, no random, no I/O. Answer ``ALLOWED`` or ``refuse(reason, waits=...)``. Name the
+        clock, no random, no I/O. Answer ``ALLOWED`` or ``refuse(reason, waits=...)``, or a bool. Name the
         fields of the offer that it reads in ``uses``, so that the others need not be computed.
     """
 
@@ -28,6 +29,11 @@ class Filter(ABC):
     def uses(self) -> frozenset[str]:
         """Return the names of the fields of an offer that are read; all, unless overridden."""
         return OFFER_FIELDS
+
+    @property
+    def names(self) -> frozenset[str]:
+        """Names of members that it looks for; none, unless overridden."""
+        return frozenset()
 
     @abstractmethod
     def __call__(self, offer: Offer) -> Verdict:
@@ -61,9 +67,16 @@ class Every(Filter):
         """Return the names of the fields that any of the filters reads."""
         return frozenset().union(*(filter_.uses for filter_ in self.filters))
 
+    @property
+    def names(self) -> frozenset[str]:
+        """Names of members that any of the filters looks for."""
+        return frozenset().union(*(one.names for one in self.filters))
+
     def __call__(self, offer: Offer) -> Verdict:
         """Return the verdict on ``offer``."""
-        refusals = [verdict for filter_ in self.filters if not (verdict := filter_(offer))]
+        refusals = [
+            verdict for filter_ in self.filters if not (verdict := verdict_of(filter_, offer))
+        ]
         if not refusals:
             return ALLOWED
         return refuse(_reasons(refusals, " and "), waits=all(v.waits for v in refusals))
@@ -86,11 +99,16 @@ class Some(Filter):
         """Return the names of the fields that any of the filters reads."""
         return frozenset().union(*(filter_.uses for filter_ in self.filters))
 
+    @property
+    def names(self) -> frozenset[str]:
+        """Names of members that any of the filters looks for."""
+        return frozenset().union(*(one.names for one in self.filters))
+
     def __call__(self, offer: Offer) -> Verdict:
         """Return the verdict on ``offer``."""
         refusals = []
         for filter_ in self.filters:
-            verdict = filter_(offer)
+            verdict = verdict_of(filter_, offer)
             if verdict:
                 return verdict
             refusals.append(verdict)
@@ -308,6 +326,11 @@ class Named(Filter):
     def __init__(self, *members: str) -> None:
         check_names("Named", members)
         object.__setattr__(self, "members", members)
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The members that it allows."""
+        return frozenset(self.members)
 
     def __call__(self, offer: Offer) -> Verdict:
         """Return the verdict on ``offer``."""

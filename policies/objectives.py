@@ -11,6 +11,7 @@ from math import inf
 from numbers import Real
 from typing import ClassVar
 
+from qiskit_gateway.policies.answers import value_of
 from qiskit_gateway.policies.arguments import check_names, check_number
 from qiskit_gateway.policies.offer import OFFER_FIELDS, Offer
 from qiskit_gateway.policies.registry import Registry
@@ -35,6 +36,11 @@ class Objective(ABC):
         return OFFER_FIELDS
 
     @property
+    def names(self) -> frozenset[str]:
+        """Names of members that it looks for; none, unless overridden."""
+        return frozenset()
+
+    @property
     def grows(self) -> bool:
         """True if the value may rise as a member is given more work."""
         return not self.uses.isdisjoint(_GROWING)
@@ -45,7 +51,7 @@ class Objective(ABC):
 
     def key(self, offer: Offer) -> tuple[float, ...]:
         """Key by which offers are compared; the least key is the best offer."""
-        return (self(offer),)
+        return (value_of(self, offer),)
 
     def __add__(self, other: object) -> "Sum":
         return Sum(self, other) if isinstance(other, Objective) else NotImplemented
@@ -76,9 +82,14 @@ class Sum(Objective):
         """Return the names of the fields that any of the objectives reads."""
         return frozenset().union(*(objective.uses for objective in self.objectives))
 
+    @property
+    def names(self) -> frozenset[str]:
+        """Names of members that any of the objectives looks for."""
+        return frozenset().union(*(one.names for one in self.objectives))
+
     def __call__(self, offer: Offer) -> float:
         """Return the value of ``offer``."""
-        return sum([objective(offer) for objective in self.objectives], 0.0)
+        return sum([value_of(objective, offer) for objective in self.objectives], 0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,10 +113,15 @@ class Scaled(Objective):
         """Return the names of the fields that the objective reads; at a price of 0, none."""
         return self.objective.uses if self.factor else frozenset()
 
+    @property
+    def names(self) -> frozenset[str]:
+        """Names of members that the objective looks for."""
+        return self.objective.names
+
     def __call__(self, offer: Offer) -> float:
         """Return the value of ``offer``."""
         # An infinite value times a price of 0 is 0, not NaN.
-        return self.factor * self.objective(offer) if self.factor else 0.0
+        return self.factor * value_of(self.objective, offer) if self.factor else 0.0
 
 
 @dataclass(frozen=True, slots=True, init=False)
@@ -125,6 +141,11 @@ class Then(Objective):
         """Return the names of the fields that any of the objectives reads."""
         return frozenset().union(*(objective.uses for objective in self.objectives))
 
+    @property
+    def names(self) -> frozenset[str]:
+        """Names of members that any of the objectives looks for."""
+        return frozenset().union(*(one.names for one in self.objectives))
+
     def __call__(self, offer: Offer) -> float:
         """Raise: there is no single value.
 
@@ -135,7 +156,7 @@ class Then(Objective):
 
     def key(self, offer: Offer) -> tuple[float, ...]:
         """Return the values of the objectives in their order."""
-        return tuple([objective(offer) for objective in self.objectives])
+        return tuple([value_of(objective, offer) for objective in self.objectives])
 
 
 @OBJECTIVES.register("price")
@@ -274,6 +295,11 @@ class WorkShare(Objective):
             check_number(f"The weight of {member!r}", weight)
         object.__setattr__(self, "weights", dict(self.weights))
 
+    @property
+    def names(self) -> frozenset[str]:
+        """The members that have a weight here."""
+        return frozenset(self.weights)
+
     def __call__(self, offer: Offer) -> float:
         """Return the value of ``offer``."""
         weight = self.weights.get(offer.member, offer.weight)
@@ -329,6 +355,11 @@ class OrderOf(Objective):
     def __init__(self, *members: str) -> None:
         check_names("OrderOf", members)
         object.__setattr__(self, "members", members)
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The members that have a place."""
+        return frozenset(self.members)
 
     def __call__(self, offer: Offer) -> float:
         """Return the value of ``offer``."""

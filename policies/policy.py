@@ -1,15 +1,20 @@
 """The policy of a router: where work may go, what is best, and the rules when it fails."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from typing import Literal, get_args
 
+from qiskit_gateway.policies.answers import PolicyError, verdict_of
 from qiskit_gateway.policies.arguments import check_choice, check_number, check_positive
 from qiskit_gateway.policies.breaker import BreakerPolicy
 from qiskit_gateway.policies.budget import Budget
 from qiskit_gateway.policies.filters import Anything, Filter
 from qiskit_gateway.policies.objectives import Finish, Objective, Then, WorkShare
+from qiskit_gateway.policies.offer import Offer
 from qiskit_gateway.policies.recall import RecallPolicy
 from qiskit_gateway.policies.retry import RetryPolicy
+from qiskit_gateway.policies.verdict import Verdict, refuse
 
 Spread = Literal["rows", "shots", "pubs"]
 OnFailure = Literal["raise", "partial"]
@@ -121,6 +126,39 @@ class Policy:
     def uses(self) -> frozenset[str]:
         """Return the names of the fields of an offer that the policy reads."""
         return self.where.uses | self.minimize.uses
+
+    @property
+    def names(self) -> frozenset[str]:
+        """Names of members that the policy looks for."""
+        limited = self.budget.per_member_usd if self.budget else None
+        return self.where.names | self.minimize.names | frozenset(limited or ())
+
+    def check_names(self, members: Collection[str]) -> None:
+        """Check that the members that the policy looks for are there.
+
+        Args:
+            members: The names of those that are.
+
+        Raises:
+            ValueError: If one is not: misspelt, a rule for it would be ignored without a word.
+        """
+        for name in sorted(self.names.difference(members)):
+            near = get_close_matches(name, members, n=1)
+            hint = f", did you mean {near[0]!r}?" if near else ";"
+            raise ValueError(
+                f"the policy names {name!r}, and no member of the fleet is called that{hint} "
+                f"There are {', '.join(members)}"
+            )
+
+    def judge(self, offer: Offer) -> Verdict:
+        """Decide whether an offer may be taken, and can be compared with others."""
+        verdict = verdict_of(self.where, offer)
+        if verdict:
+            try:
+                self.minimize.key(offer)
+            except PolicyError as error:
+                return refuse(str(error))
+        return verdict
 
 
 def _check_kind(name: str, value: object, kind: type, example: str) -> None:

@@ -128,6 +128,7 @@ def simulate(
         Makespan, cost, use of the members, and every job.
     """
     fleet, policy = Fleet.coerce(fleet), Policy.coerce(policy)
+    policy.check_names(fleet.names)
     work = prepare(_stated(pubs, 1024 if shots is None else shots), fleet, Snapshots())
     known = fleet.keep(FleetState).members
     asks = [member.name for member in fleet if asked_of(member, policy)]

@@ -56,6 +56,7 @@ class Router:
     ) -> None:
         self.fleet = Fleet.coerce(backends)
         self.policy = Policy.coerce(policy)
+        self.policy.check_names(self.fleet.names)
         if isinstance(journal, str | PathLike):
             journal = Journal(journal)
         self.journal = journal

@@ -31,4 +31,4 @@ def allowed_offers(
     """Make the offers of members to take a shard, where the policy allows it."""
     make = state.planner.offers(flight.load, now, flight.group.barred)
     offers = {name: make(name, flight.load) for name in names}
-    return {name: offer for name, offer in offers.items() if state.policy.where(offer)}
+    return {name: offer for name, offer in offers.items() if state.policy.judge(offer)}

@@ -211,7 +211,7 @@ class Planner:
             offers = self.offers(load, now, barred)
             one = load.part(1 / load.circuits)
             names = self.estimator.profiles
-            verdicts = {name: self.policy.where(offers(name, one)) for name in names}
+            verdicts = {name: self.policy.judge(offers(name, one)) for name in names}
             open_to = {name for name, verdict in verdicts.items() if verdict or verdict.waits}
             able = [name for name in names if name in open_to and name not in barred]
             earliest = max(earliest, earliest_seconds(offers, able))
@@ -232,7 +232,7 @@ class Planner:
         offers = self.offers(whole, now, lot.barred, blank=blank, height=lot.height)
         one = load.part(1 / load.circuits)
         verdicts = {
-            member: offers.used_up(member) and self.policy.where(offers(member, one))
+            member: offers.used_up(member) and self.policy.judge(offers(member, one))
             for member in eligible
         }
         self.verdicts[lot.barred] = {

@@ -8,6 +8,7 @@ import math
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import replace
 
+from qiskit_gateway.policies.answers import PolicyError
 from qiskit_gateway.policies.offer import Offer
 from qiskit_gateway.policies.policy import Policy
 from qiskit_gateway.scheduling.members.estimator import Estimator
@@ -85,7 +86,16 @@ def _offers(
 
 def _signature(offers: Sequence[Offer], policy: Policy) -> Iterator[Hashable]:
     """Yield how a policy decides on offers: who may take it, and in what order they come."""
+    comparable = [offer for offer in offers if _is_comparable(offer, policy)]
     for offer in offers:
         busy = replace(offer, wait_seconds=math.inf, in_flight=math.inf, pending_jobs=math.inf)
-        yield offer.member, bool(policy.where(offer)), bool(policy.where(busy))
-    yield tuple(o.member for o in sorted(offers, key=policy.minimize.key))
+        yield offer.member, bool(policy.judge(offer)), bool(policy.judge(busy))
+    yield tuple(o.member for o in sorted(comparable, key=policy.minimize.key))
+
+
+def _is_comparable(offer: Offer, policy: Policy) -> bool:
+    try:
+        policy.minimize.key(offer)
+    except PolicyError:
+        return False
+    return True

@@ -1,0 +1,60 @@
+"""What filters and objectives of anybody's own answer, checked; whoever answers nonsense is named."""
+
+from collections.abc import Callable
+from numbers import Real
+
+from qiskit_gateway.policies.offer import Offer
+from qiskit_gateway.policies.verdict import ALLOWED, Verdict, refuse
+
+_LONGEST = 200
+
+
+class PolicyError(ValueError):
+    """Report an objective that raised, or whose answer is no number."""
+
+
+def verdict_of(filter_: Callable[[Offer], object], offer: Offer) -> Verdict:
+    """Ask a filter about an offer; a bool is a verdict, and what is neither refuses by name."""
+    name = type(filter_).__name__
+    try:
+        answer = filter_(offer)
+    except (Exception, SystemExit) as error:  # noqa: BLE001  It refuses, and the run goes on.
+        return refuse(f"the filter {name} {_raised(error)}")
+    if isinstance(answer, Verdict):
+        return answer
+    # By name, because NumPy's bools are none of Python's.
+    if type(answer).__name__ in {"bool", "bool_"}:
+        return ALLOWED if answer else refuse(f"the filter {name} refuses it")
+    return refuse(f"the filter {name} answered {_shown(answer)}; it must be a Verdict or a bool")
+
+
+def value_of(objective: Callable[[Offer], object], offer: Offer) -> float:
+    """Ask an objective for the value of an offer.
+
+    Raises:
+        PolicyError: If it raises, or answers anything but a number.
+    """
+    try:
+        answer = objective(offer)
+    except PolicyError:
+        raise
+    except (Exception, SystemExit) as error:
+        raise PolicyError(f"the objective {type(objective).__name__} {_raised(error)}") from error
+    if type(answer) is float and answer == answer:  # noqa: PLR0124  NaN alone is not itself.
+        return answer
+    if not isinstance(answer, Real) or answer != answer:  # noqa: PLR0124
+        name = type(objective).__name__
+        raise PolicyError(f"the objective {name} answered {_shown(answer)}; it must be a number")
+    return float(answer)
+
+
+def _raised(error: BaseException) -> str:
+    text = _shown(error, str)
+    return f"raised {type(error).__name__}" + (f": {text}" if text else "")
+
+
+def _shown(value: object, show: Callable[[object], str] = repr) -> str:
+    try:
+        return show(value)[:_LONGEST]
+    except (Exception, SystemExit):  # noqa: BLE001  A text that cannot be made says nothing.
+        return f"a {type(value).__name__}" if show is repr else ""
