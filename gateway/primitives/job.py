@@ -18,7 +18,7 @@ from qiskit_gateway.backends.forks import renew_in_children
 from qiskit_gateway.errors import GatewayError, PlanError, RunError
 from qiskit_gateway.reporting.progress import Progress
 from qiskit_gateway.reporting.report import Report
-from qiskit_gateway.runtime.event_loop import ENGINE
+from qiskit_gateway.runtime.event_loop import ENGINE, contain
 from qiskit_gateway.runtime.run import Run
 from qiskit_gateway.scheduling.events import Done
 from qiskit_gateway.work.attempt import Attempt
@@ -76,7 +76,7 @@ class RouterJob(BasePrimitiveJob[PrimitiveResult[Any], JobStatus]):
     async def _main(self) -> None:
         assert self._run is not None  # noqa: S101
         try:
-            done = await self._run.execute()
+            done = await contain(self._run.execute)
             outcome: PrimitiveResult[Any] | BaseException = self._outcome(done)
         except Exception as error:  # noqa: BLE001  Told to whoever asks for the result.
             outcome = _alone(error)

@@ -11,18 +11,40 @@ import sys
 import threading
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import anyio
 from anyio.from_thread import BlockingPortal
 
 from qiskit_gateway.backends.adapter.threads import wait_for_left
+from qiskit_gateway.backends.failures.translate import is_interrupt
 from qiskit_gateway.backends.forks import renew_in_children
+from qiskit_gateway.errors import GatewayError
 
 T = TypeVar("T")
 
 _EXIT_SECONDS = 15.0
 _LEFT_SECONDS = 3.0
+
+
+async def contain(function: Callable[..., Awaitable[T]], *args: Any) -> T:
+    """Call an async function; an exit that foreign code asks for in it is an error like any other.
+
+    Members, tariffs and policies are anybody's code, and a ``SystemExit`` in a task ends the loop
+    and with it all runs of the process.
+
+    Raises:
+        GatewayError: If something in it raised ``SystemExit`` or, not being interrupted,
+            ``KeyboardInterrupt``.
+    """
+    try:
+        return await function(*args)
+    except (SystemExit, KeyboardInterrupt) as error:
+        if is_interrupt(error):
+            raise
+        raise GatewayError(
+            f"{type(error).__name__} was raised by the code of a member, a tariff or a policy"
+        ) from error
 
 
 class Engine:

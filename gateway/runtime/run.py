@@ -21,6 +21,7 @@ from qiskit_gateway.journal.run_log import NO_RUN_LOG, RunLog
 from qiskit_gateway.policies.policy import Policy
 from qiskit_gateway.reporting.progress import Progress, progress_of
 from qiskit_gateway.runtime.attempts import Attempts
+from qiskit_gateway.runtime.event_loop import contain
 from qiskit_gateway.runtime.logs import logger_for
 from qiskit_gateway.runtime.notify import Notifier
 from qiskit_gateway.runtime.queue_watch import Queues, watch_job
@@ -263,13 +264,13 @@ class Run:
                 member=command.member,
                 from_members=command.moved_from,
             )
-        self._group.start_soon(self._see_through, command)
+        self._group.start_soon(contain, self._see_through, command)
 
     def _look_after(self, command: Recall | Watch) -> None:
         if isinstance(command, Recall):
-            self._group.start_soon(self._recall, command)
+            self._group.start_soon(contain, self._recall, command)
         else:
-            self._group.start_soon(self._watch, command.shard, command.member)
+            self._group.start_soon(contain, self._watch, command.shard, command.member)
 
     def _tell_health(self, change: MemberEjected | MemberRecovered | FleetDown) -> None:
         if isinstance(change, FleetDown):
@@ -289,7 +290,7 @@ class Run:
         # An alarm that rings too early does no harm; only an earlier one must be set anew.
         if seconds < self._wake:
             self._wake = seconds
-            self._group.start_soon(self._ring, seconds)
+            self._group.start_soon(contain, self._ring, seconds)
 
     async def _ring(self, seconds: float) -> None:
         await anyio.sleep_until(seconds)

@@ -6,22 +6,32 @@ machine time, or a policy that reads the fidelity.
 
 import math
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from numbers import Real
 
 import anyio
 
 from qiskit_gateway.backends.circuits.estimates import Estimate
 from qiskit_gateway.backends.failures.errors import BackendError, Refused
-from qiskit_gateway.backends.failures.translate import translate
+from qiskit_gateway.backends.failures.translate import text_of, translate
 from qiskit_gateway.backends.fleet import Fleet
 from qiskit_gateway.backends.interface.batch import Program
 from qiskit_gateway.backends.interface.protocol import CanEstimate, FleetMember, TellsIfFree
 from qiskit_gateway.backends.pricing.allowance import allowance_of
-from qiskit_gateway.backends.pricing.rates import FREE, Pricing, Usage, needs_gates, needs_seconds
+from qiskit_gateway.backends.pricing.rates import (
+    FREE,
+    Pricing,
+    Tariff,
+    Usage,
+    needs_gates,
+    needs_seconds,
+)
 from qiskit_gateway.policies.policy import Policy
 from qiskit_gateway.scheduling.allocation.task_classes import with_kinds
 from qiskit_gateway.scheduling.members.allowances import Allotment
 from qiskit_gateway.scheduling.members.profile import MemberProfile
+from qiskit_gateway.work.price import PriceError
 from qiskit_gateway.work.tasks import Compiled, Task
 from qiskit_gateway.work.workload import Work
 
@@ -43,7 +53,9 @@ def profile_of(member: FleetMember, order: int) -> MemberProfile:
     limits = member.limits
     allotment = allotment_of(member)
     price = _priced(member)
-    fee = max(0.0, 2 * price(1, 1, 1, 0) - price(1, 2, 2, 0))
+    fee = 0.0
+    with suppress(PriceError):  # Told by whoever asks for the price of work.
+        fee = max(0.0, 2 * price(1, 1, 1, 0) - price(1, 2, 2, 0))
     if allotment is not None and allotment.sells_more:
         fee *= allotment.usd_per_unit
     return MemberProfile(
@@ -104,9 +116,30 @@ def _priced(member: FleetMember) -> Callable[..., float]:
             measure_shots=round(compiled.measures * shots),
             prepare_shots=round(compiled.prepares * shots),
         )
-        return jobs * tariff(usage)
+        return jobs * _price_by(tariff, usage)
 
     return price
+
+
+def _price_by(tariff: Tariff, usage: Usage) -> float:
+    """Ask a tariff, which may be anybody's code, for the price of a job.
+
+    Raises:
+        PriceError: If it raises, or answers no finite number, zero or more.
+    """
+    name = getattr(tariff, "__name__", type(tariff).__name__)
+    try:
+        price = tariff(usage)
+    except (Exception, SystemExit) as error:
+        raise PriceError(f"its tariff {name} raised {text_of(error)}") from error
+    is_number = type(price) is float or isinstance(price, Real)
+    if not is_number or not 0 <= price < math.inf:
+        said = f"{price!r:.200}" if isinstance(price, Real | str) else f"a {type(price).__name__}"
+        raise PriceError(
+            f"its tariff {name} answered {said} for a job of {usage.circuits} circuits and "
+            f"{usage.shots} shots; a price is a finite number of USD, zero or more"
+        )
+    return float(price)
 
 
 def asked_of(member: FleetMember, policy: Policy) -> bool:

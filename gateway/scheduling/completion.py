@@ -26,6 +26,7 @@ from qiskit_gateway.scheduling.events import (
 )
 from qiskit_gateway.scheduling.flight import Flight, Phase, Reason
 from qiskit_gateway.scheduling.members.allowances import UsedUp
+from qiskit_gateway.scheduling.members.estimator import Unpriced
 from qiskit_gateway.scheduling.run_state import RunState
 from qiskit_gateway.work.remaining import GivenUp, Left
 from qiskit_gateway.work.tasks import Piece
@@ -328,7 +329,7 @@ def requeue_unaffordable(state: RunState, member: str, group: Group, verdict: Ve
     Returns:
         Whether others may take some of it now.
     """
-    if isinstance(verdict, UsedUp):
+    if isinstance(verdict, UsedUp | Unpriced):
         if sum(piece.rows for piece in group.pieces) < 2:
             return _move(state, member, group, verdict.reason)
         # Part of it may fit where all of it does not.

@@ -5,6 +5,7 @@ from qiskit_gateway.policies.verdict import Verdict
 from qiskit_gateway.scheduling.backlog import Barred, Group
 from qiskit_gateway.scheduling.events import Fetch, Submit
 from qiskit_gateway.scheduling.flight import Duplicate, Flight
+from qiskit_gateway.scheduling.members.estimator import UNPRICED_USD, Unpriced
 from qiskit_gateway.scheduling.overdue import watch
 from qiskit_gateway.scheduling.run_state import RunState
 from qiskit_gateway.work.price import Price
@@ -24,6 +25,9 @@ def submit(state: RunState, member: str, group: Group, now: float) -> Submit | V
     load = Load(shard.circuits, shard.circuits * shots)
     compiled = _compiled(state, shard, member)
     key, asked = state.key(shard.index), state.estimator.price(member, load, compiled)
+    if asked >= UNPRICED_USD:
+        refusal = state.estimator.price_refusal(member, load, compiled)
+        return refusal if not refusal else Unpriced(allowed=False, reason="it has no price there")
     price = state.spending.buy(key, member, asked, shard.circuits * shots, now)
     if isinstance(price, Verdict):
         return price

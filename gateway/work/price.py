@@ -23,3 +23,7 @@ class Price:
 
 FREE = Price()
 """The price of what costs nothing."""
+
+
+class PriceError(ValueError):
+    """Report that a tariff has no price for a job: it raised, or what it answered is no price."""

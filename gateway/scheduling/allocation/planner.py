@@ -232,7 +232,7 @@ class Planner:
         offers = self.offers(whole, now, lot.barred, blank=blank, height=lot.height)
         one = load.part(1 / load.circuits)
         verdicts = {
-            member: offers.used_up(member) and self.policy.judge(offers(member, one))
+            member: offers.payable(member) and self.policy.judge(offers(member, one))
             for member in eligible
         }
         self.verdicts[lot.barred] = {

@@ -4,9 +4,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from statistics import median
 
+from qiskit_gateway.policies.verdict import ALLOWED, Verdict
 from qiskit_gateway.scheduling.members.profile import MemberProfile
 from qiskit_gateway.scheduling.members.speed import Speed
 from qiskit_gateway.scheduling.members.state import MemberState
+from qiskit_gateway.work.price import PriceError
 from qiskit_gateway.work.tasks import NO_LOAD, Compiled, Load
 
 # Assumed of a member that was never seen at work where none was. Only the proportions matter: all
@@ -21,6 +23,13 @@ _UNSEEN_SLOTS = 4
 HOPE = 4
 # Times that differ by no more are one: a quote reads another clock than the run that it is about.
 ROUNDING_SECONDS = 1e-6
+# What a job counts as for which a tariff has no price: more than anybody pays, and yet a number.
+UNPRICED_USD = 1e15
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unpriced(Verdict):
+    """The refusal of a job for which its member's tariff has no price."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -73,6 +82,8 @@ class Estimator:
     ) -> float:
         """Estimate the price of a load, in units of the member's allotment, or in USD without one.
 
+        It is :data:`UNPRICED_USD` where the member's tariff has no price for it.
+
         Args:
             member: Where.
             load: The work.
@@ -84,7 +95,22 @@ class Estimator:
         if seconds is None:
             seconds = self.seconds(member, load, compiled)
         price = self.profiles[member].price
-        return price(jobs, load.circuits, load.circuit_shots, seconds, *known)
+        try:
+            return price(jobs, load.circuits, load.circuit_shots, seconds, *known)
+        except PriceError:
+            return UNPRICED_USD
+
+    def price_refusal(self, member: str, load: Load, compiled: Compiled | None = None) -> Verdict:
+        """Refuse a load for which the member's tariff has no price; allow any other."""
+        profile, known = self.profiles[member], () if compiled is None else (compiled,)
+        if profile.free:
+            return ALLOWED
+        seconds = self.seconds(member, load, compiled)
+        try:
+            profile.price(1.0, load.circuits, load.circuit_shots, seconds, *known)
+        except PriceError as error:
+            return Unpriced(allowed=False, reason=str(error))
+        return ALLOWED
 
     def wait_seconds(self, member: str, now: float) -> float:
         """Estimate how long a job sent now waits: behind those of others, or behind ours."""

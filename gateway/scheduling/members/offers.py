@@ -74,12 +74,13 @@ class Offers:
             data_age_seconds=self.now - known_at if isfinite(known_at) else 0.0,
         )
 
-    def used_up(self, member: str) -> Verdict:
-        """Tell whether what is left of a member's allotment does any of the waiting work."""
-        allotment = self.estimator.profiles[member].allotment
-        if allotment is None or allotment.sells_more:
-            return ALLOWED
+    def payable(self, member: str) -> Verdict:
+        """Tell whether a member has a price, or enough of its allotment, for any of the work."""
         one = self.waiting.part(1 / self.waiting.circuits)
+        allotment = self.estimator.profiles[member].allotment
+        verdict = self.estimator.price_refusal(member, one, self.mix.get(member))
+        if not verdict or allotment is None or allotment.sells_more:
+            return verdict
         asked = self.estimator.price(member, one, self.mix.get(member))
         left = self.left.get(member, 0.0)
         fits = not allotment.usd(asked, left)
