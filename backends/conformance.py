@@ -32,8 +32,8 @@ def check_backend(backend: BackendV2 | Member, *, shots: int = SHOTS) -> Conform
 
     Runs a handful of circuits with known outcomes through the adapter: the order of bits and of
     registers, bits and registers that are not measured, loose bits, parameters, several circuits
-    in a job, measurements in the middle. Blocks until they are done, and costs about four jobs of
-    up to eleven circuits. Noise does not disturb it as long as the right outcome of a circuit is
+    in a job and a single one, measurements in the middle, bits that are measured twice. Blocks
+    until they are done, and costs about five jobs of up to eleven circuits. Noise does not disturb it as long as the right outcome of a circuit is
     seen most often, and in at least half of its shots.
 
     Args:

@@ -3,25 +3,30 @@
 import re
 from collections.abc import Sequence
 
-from qiskit.circuit import ClassicalRegister, QuantumCircuit, QuantumRegister
+from qiskit.circuit import ClassicalRegister, Clbit, QuantumCircuit, QuantumRegister
 
 _ORDINARY_NAME = re.compile(r"[a-z][a-z0-9_]*", re.IGNORECASE | re.ASCII)
+# What a measured qubit may go through without anything being known of whether it was measured.
+_IDLING = frozenset({"barrier", "delay"})
 
 
 def plain_form(
-    circuit: QuantumCircuit, *, flatten: bool = False
+    circuit: QuantumCircuit, *, flatten: bool = False, measured_after: bool = False
 ) -> tuple[QuantumCircuit, tuple[int, ...]]:
     """Return a circuit that measures the same, with classical bits that nobody can mistake.
 
     A circuit is plain if every classical bit is in exactly one register, the registers follow
     each other in the order of the bits and have ordinary names, every bit is written, and no
     qubit is loose. Any other gets one classical register that holds exactly the bits that are
-    written, in their order, and one quantum register. A circuit with control flow, or with
-    variables, is returned as it stands: what its bits mean there cannot be told from outside.
+    written, in their order, and one quantum register. Measurements are left out whose bit is
+    measured anew before anything reads it, as far as no qubit can tell: not every backend knows
+    which of two measurements is the last. A circuit with control flow, or with variables, is
+    returned as it stands: what its bits mean there cannot be told from outside.
 
     Args:
         circuit: Any circuit. Not modified.
         flatten: Whether even a plain circuit must have no more than one classical register.
+        measured_after: Whether the state at the end of the circuit is measured afterwards.
 
     Returns:
         The circuit, the very same if it was plain, and the index in the given circuit of each
@@ -30,6 +35,7 @@ def plain_form(
     if is_dynamic(circuit):
         return circuit, tuple(range(circuit.num_clbits))
     bits = written_bits(circuit)
+    circuit = _without_overwritten(circuit, measured_after=measured_after)
     if _is_plain(circuit, bits) and not (flatten and len(circuit.cregs) > 1):
         return circuit, bits
     return _rewritten(circuit, bits), bits
@@ -65,6 +71,34 @@ def unused_name(name: str, registers: Sequence[ClassicalRegister | QuantumRegist
     while name in taken:
         name += "_"
     return name
+
+
+def _without_overwritten(circuit: QuantumCircuit, *, measured_after: bool) -> QuantumCircuit:
+    """Leave out measurements of a circuit without control flow that nothing can tell from none."""
+    kept = []
+    # Seen from the end: bits that are measured anew before they are read, and qubits that are
+    # measured, reset or done with before a gate could tell whether they have been measured.
+    anew: set[Clbit] = set()
+    settled = set() if measured_after else set(circuit.qubits)
+    for instruction in reversed(circuit.data):
+        qubits, clbits = instruction.qubits, instruction.clbits
+        if instruction.name == "measure":
+            if anew.issuperset(clbits) and settled.issuperset(qubits):
+                continue
+            anew.update(clbits)
+            settled.update(qubits)
+        elif instruction.name == "reset":
+            settled.update(qubits)
+        elif instruction.name not in _IDLING:
+            anew.difference_update(clbits)
+            settled.difference_update(qubits)
+        kept.append(instruction)
+    if len(kept) == len(circuit.data):
+        return circuit
+    without = circuit.copy_empty_like()
+    for instruction in reversed(kept):
+        without.append(instruction)
+    return without
 
 
 def _is_plain(circuit: QuantumCircuit, written: tuple[int, ...]) -> bool:

@@ -4,7 +4,7 @@ Also the one place to import from for whatever concerns circuits as a backend ge
 """
 
 from collections import OrderedDict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from threading import Lock
 from typing import Any, Generic, TypeVar
@@ -50,7 +50,8 @@ class IsaCache:
     """What one backend's programs were prepared to, kept.
 
     Programs are told apart by identity. Programs over the very same circuit object share its
-    compilation, whatever basis they measure, as long as the circuit has not been changed since.
+    compilation, whatever basis they measure, as long as the circuit has not been changed since;
+    those that read the circuit's own bits have one of their own.
     Safe for threads: a circuit is compiled once, even when two ask for it at the same time.
 
     Args:
@@ -118,7 +119,7 @@ class IsaCache:
         return made
 
     def _made(self, program: Program, *, flatten: bool) -> Prepared | str:
-        known = self._known(program.circuit, flatten=flatten)
+        known = self._known(program, flatten=flatten)
         if program.basis not in known.prepared:
             known.prepared[program.basis] = self._based(program, known.base)
         return known.prepared[program.basis]
@@ -131,14 +132,18 @@ class IsaCache:
         except Refused as refused:
             return refused.reasons[0]
 
-    def _known(self, circuit: QuantumCircuit, *, flatten: bool) -> "_Known":
-        key = (id(circuit), flatten)
+    def _known(self, program: Program, *, flatten: bool) -> "_Known":
+        circuit = program.circuit
+        # Which measurements can be left out depends on whether a basis is measured at the end.
+        key = (id(circuit), flatten, program.reads_circuit)
         known = self._circuits.get(key)
         # A circuit is mutable, and somebody may have added to it since.
         if known is None or known.copy != circuit:
             copy = circuit.copy()
             try:
-                base: Base | str = base_of(copy, self.site, flatten=flatten)
+                base: Base | str = base_of(
+                    replace(program, circuit=copy), self.site, flatten=flatten
+                )
             except Refused as refused:
                 base = refused.reasons[0]
             known = _Known(circuit=circuit, copy=copy, base=base)
@@ -171,16 +176,16 @@ class _Recent(Generic[_Kept]):
 
     def __init__(self, size: int) -> None:
         self._size = size
-        self._values: OrderedDict[tuple[int, bool], _Kept] = OrderedDict()
+        self._values: OrderedDict[tuple[int | bool, ...], _Kept] = OrderedDict()
         self._lock = Lock()
 
-    def get(self, key: tuple[int, bool]) -> _Kept | None:
+    def get(self, key: tuple[int | bool, ...]) -> _Kept | None:
         with self._lock:
             if key in self._values:
                 self._values.move_to_end(key)
             return self._values.get(key)
 
-    def put(self, key: tuple[int, bool], value: _Kept) -> None:
+    def put(self, key: tuple[int | bool, ...], value: _Kept) -> None:
         with self._lock:
             self._values[key] = value
             while len(self._values) > self._size:

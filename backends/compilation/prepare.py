@@ -82,7 +82,7 @@ def prepare(
         Refused: If it cannot run there, with the reason under entry 0.
     """
     site = Site(backend, pass_manager)
-    return prepared_from(program, base_of(program.circuit, site, flatten=flatten), site)
+    return prepared_from(program, base_of(program, site, flatten=flatten), site)
 
 
 def bind(prepared: Prepared, rows: NDArray[np.float64], *, first: int = 0) -> list[QuantumCircuit]:
@@ -142,10 +142,13 @@ class Base:
     bind_first: bool = False
 
 
-def base_of(circuit: QuantumCircuit, site: Site, *, flatten: bool) -> Base:
-    """Return a circuit as a backend gets it, or raise :class:`Refused`."""
-    circuit = site.expand(circuit)
-    plain, to_user = plain_form(circuit, flatten=flatten)
+def base_of(program: Program, site: Site, *, flatten: bool) -> Base:
+    """Return a program's circuit as a backend gets it, or raise :class:`Refused`.
+
+    It serves all programs over the same circuit that read its own bits, or all that do not.
+    """
+    circuit = site.expand(program.circuit)
+    plain, to_user = plain_form(circuit, flatten=flatten, measured_after=not program.reads_circuit)
     misfits = site.misfit(circuit)
     laid_out = circuit.layout is not None
     if misfits is None and (laid_out or site.target_is_enough):

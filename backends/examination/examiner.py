@@ -16,9 +16,15 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from qiskit_gateway.backends.examination.probes import TRAITS, Question, questions, traits
+from qiskit_gateway.backends.examination.probes import (
+    TRAITS,
+    Question,
+    alone,
+    questions,
+    traits,
+)
 from qiskit_gateway.backends.failures.errors import BackendError, Refused
-from qiskit_gateway.backends.interface.adaptation import Adaptation
+from qiskit_gateway.backends.interface.adaptation import Adaptation, Trait
 from qiskit_gateway.backends.interface.batch import Batch, Entry, Program
 from qiskit_gateway.backends.interface.limits import Limits
 from qiskit_gateway.backends.readout.bit_mapping import Wiring
@@ -27,6 +33,11 @@ from qiskit_gateway.backends.readout.outcomes import Outcome, read
 
 SHOTS = 100
 """Shots of each circuit, where the backend's limits allow."""
+
+_TWO_WAYS = (
+    "it answers a job of one circuit in another way than a job of several; "
+    "a member with Limits(max_circuits=1) can be examined for the former"
+)
 
 
 class Answer(NamedTuple):
@@ -108,8 +119,8 @@ class Conformance:
 def examine(ask: Ask, known: Adaptation, limits: Limits, *, shots: int = SHOTS) -> Conformance:
     """Run probe circuits, and find out how the answers of a backend have to be read. Blocks.
 
-    Takes one job for the answers that have to be right, one for what not every backend can do, and
-    more where a job fails or may not hold them all.
+    Takes one job for the answers that have to be right, one of a single circuit, one for what not
+    every backend can do, and more where a job fails or may not hold them all.
 
     Args:
         ask: Runs a batch.
@@ -124,12 +135,15 @@ def examine(ask: Ask, known: Adaptation, limits: Limits, *, shots: int = SHOTS) 
     adaptation, jobs = _adaptation(session, known)
     judged = _judged(jobs, adaptation, session.shots)
     findings = [*judged, _several(jobs)]
-    if not adaptation.refusal:
-        jobs = session.put(traits(), flatten=adaptation.flatten)
-        found = _judged(jobs, adaptation, session.shots)
-        wrong = [name for name in TRAITS for one in found if (one.name, one.ok) == (name, False)]
-        adaptation = replace(adaptation, unsound=known.unsound.union(wrong))
+    if not adaptation.refusal and findings[-1].ok:
+        found = _asked(session, [alone()], adaptation)
         findings += found
+        if found[0].ok is False:
+            adaptation = replace(known, refusal=_TWO_WAYS)
+    if not adaptation.refusal:
+        found = _asked(session, traits(), adaptation)
+        findings += found
+        adaptation = replace(adaptation, unsound=known.unsound | _unsound(found))
     return Conformance(adaptation=adaptation, findings=tuple(findings))
 
 
@@ -268,6 +282,21 @@ def _wrong(jobs: Sequence[_Job], adaptation: Adaptation, shots: int) -> str:
     """Return the first thing that comes out wrong, or ``""``."""
     judged = _judged(jobs, adaptation, shots)
     return next((f"{f.name}, {f.seen}" for f in judged if f.ok is False), "")
+
+
+def _unsound(findings: Sequence[Finding]) -> frozenset[Trait]:
+    """Return the traits of circuits that come out wrong."""
+    wrong = {finding.name for finding in findings if finding.ok is False}
+    # As sent, a bit is overwritten only where more is done after its first measurement.
+    explained = {"overwritten"} if "mid-circuit" in wrong else set()
+    return frozenset(trait for trait in TRAITS if trait in wrong - explained)
+
+
+def _asked(
+    session: _Session, questions: Sequence[Question], adaptation: Adaptation
+) -> list[Finding]:
+    jobs = session.put(questions, flatten=adaptation.flatten)
+    return _judged(jobs, adaptation, session.shots)
 
 
 def _judged(jobs: Sequence[_Job], adaptation: Adaptation, shots: int) -> list[Finding]:

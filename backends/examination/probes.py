@@ -35,7 +35,7 @@ class Question:
     rows: NDArray[np.float64] = field(default_factory=lambda: np.empty((1, 0)))
 
 
-TRAITS: tuple[Trait, ...] = ("repeated", "mid-circuit")
+TRAITS: tuple[Trait, ...] = ("repeated", "mid-circuit", "overwritten")
 """What backends may get wrong without being wrong about all the rest."""
 
 
@@ -59,6 +59,11 @@ def questions() -> list[Question]:
     ]
 
 
+def alone() -> Question:
+    """Return what is asked in a job of its own: it tells apart all that :func:`questions` do."""
+    return _flipped("job of one circuit", {"m": 1, "n": 2}, {0: 2, 1: 0, 2: 1}, flip=1)
+
+
 def traits() -> list[Question]:
     """Return what backends need not be able to do, but must not do wrongly."""
     repeated, middle = QuantumCircuit(1, 2), QuantumCircuit(1, 2)
@@ -71,7 +76,38 @@ def traits() -> list[Question]:
     return [
         Question(name="repeated", circuit=repeated, expected=(0b11,)),
         Question(name="mid-circuit", circuit=middle, expected=(0b01,)),
+        # Told apart: the first one counts, the lower or the higher qubit, 1 before 0 or 0 before 1.
+        _overwritten(first=1, last=0, flip=0, expected=1),
+        _overwritten(first=0, last=1, flip=0, expected=0),
+        _overwritten(first=1, last=0, flip=1, expected=0),
+        _watched(),
     ]
+
+
+def _overwritten(*, first: int, last: int, flip: int, expected: int) -> Question:
+    circuit = QuantumCircuit(2, 1)
+    circuit.x(flip)
+    circuit.measure(first, 0)
+    circuit.z(first)  # Or the first measurement would not be sent.
+    circuit.measure(last, 0)
+    return Question(name="overwritten", circuit=circuit, expected=(expected,))
+
+
+def _watched() -> Question:
+    """Return a qubit that stays where it is because it is measured on the way (Zeno's effect).
+
+    Nothing reads these measurements: other qubits write the same bits. Where they are made, the
+    outcome is seen in 74 % of the shots, and in 7 % where they are left out.
+    """
+    others = range(4)
+    circuit = QuantumCircuit(5, 5)
+    circuit.ry(pi / 6, 4)
+    for other in others:
+        circuit.measure(4, other)
+        circuit.measure(other, other)
+        circuit.ry(pi / 6, 4)
+    circuit.measure(4, 4)
+    return Question(name="overwritten", circuit=circuit, expected=(0,))
 
 
 def _flipped(

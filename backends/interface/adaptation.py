@@ -11,7 +11,7 @@ from qiskit.circuit import QuantumCircuit
 from qiskit_gateway.backends.circuits.normalize import is_dynamic
 from qiskit_gateway.backends.readout.bit_mapping import Wiring
 
-Trait = Literal["mid-circuit", "repeated", "reset"]
+Trait = Literal["mid-circuit", "overwritten", "repeated", "reset"]
 Order = Literal["qiskit", "reversed"]
 
 
@@ -28,8 +28,9 @@ class Adaptation:
         bit_order: As there.
         numbers: As there.
         unsound: Traits of circuits that come back wrong without an error: ``"mid-circuit"``, a
-            gate after a measurement of the same qubit; ``"repeated"``, a qubit measured again with
-            nothing in between; ``"reset"``. Circuits that have them are not sent.
+            gate after a measurement of the same qubit; ``"overwritten"``, a bit that more than one
+            measurement writes; ``"repeated"``, a qubit measured again with nothing in between;
+            ``"reset"``. Circuits that have them are not sent.
         unanswered: Traits of circuits that are taken, and have no result in the end.
         alone: Traits of circuits that must be the only one of a job.
         bare: Send a circuit that is alone as it is, and not in a list.
@@ -107,6 +108,7 @@ class Adaptation:
 
 _CALLED: dict[Trait, str] = {
     "mid-circuit": "mid-circuit measurements",
+    "overwritten": "bits that are measured twice",
     "repeated": "repeated measurements",
     "reset": "resets",
 }
@@ -160,6 +162,7 @@ def traits(circuit: QuantumCircuit) -> frozenset[Trait]:
         return frozenset(get_args(Trait))
     found: set[Trait] = set()
     measured: set[Any] = set()
+    written: set[Any] = set()
     for instruction in circuit.data:
         if instruction.name == "barrier":
             continue
@@ -168,6 +171,9 @@ def traits(circuit: QuantumCircuit) -> frozenset[Trait]:
         if not measured.isdisjoint(instruction.qubits):
             found.add("repeated" if instruction.name == "measure" else "mid-circuit")
         if instruction.name == "measure":
+            if not written.isdisjoint(instruction.clbits):
+                found.add("overwritten")
+            written.update(instruction.clbits)
             measured.update(instruction.qubits)
         else:
             measured.difference_update(instruction.qubits)

@@ -37,6 +37,11 @@ class Program:
             return len(self.circuit.clbits)
         return len(self.basis) - self.basis.count("I")
 
+    @property
+    def reads_circuit(self) -> bool:
+        """Tell whether it is the circuit's own classical bits that are read, if it has any."""
+        return self.basis is None and bool(self.circuit.clbits)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Entry:

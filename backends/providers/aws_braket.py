@@ -15,6 +15,7 @@ from qiskit_gateway.backends.failures.table import (
     UNREACHABLE,
     WRAPPER,
 )
+from qiskit_gateway.backends.interface.adaptation import Adaptation
 from qiskit_gateway.backends.interface.provider_profile import (
     LABEL,
     MAX_PAGES,
@@ -27,6 +28,9 @@ from qiskit_gateway.backends.interface.provider_profile import (
 from qiskit_gateway.backends.interface.queue_reading import QueueReading, amount_of
 from qiskit_gateway.backends.pricing.published import list_tariffs
 from qiskit_gateway.backends.pricing.rates import Pricing
+
+# Of several measurements into one bit only the last is made, whatever follows on the other qubits.
+_MEASURES_LAST = Adaptation(unsound=frozenset({"overwritten"}))
 
 # AWS error codes, without a trailing "Exception".
 _CODES = {
@@ -97,6 +101,7 @@ PROFILE = ProviderProfile(
     name="aws_braket",
     packages=("qiskit_braket_provider",),
     jobs_overlap=True,
+    adaptation=lambda _backend, _options: _MEASURES_LAST,
     # Tasks have tags where the user gives some, since to tag them takes a permission of its own. All
     # tasks of one call have the same, so that only a job that is one task is told from others.
     label=Label(option="tags", labelled=with_field, jobs=_tasks),

@@ -119,6 +119,38 @@ def wrong_for(trait):
     return lie
 
 
+def first_of_two_counts(circuits, _result):
+    """A bit that is measured twice keeps what was measured first."""
+    return run_in_order(circuits, lambda measured: measured[::-1])
+
+
+def ordered_by_qubit(*, falling=False):
+    """Measurements that write the same bit are made in the order of their qubits."""
+
+    def lie(circuits, _result):
+        def order(measured):
+            return sorted(measured, key=lambda i: i.qubits[0]._index, reverse=falling)
+
+        return run_in_order(circuits, order)
+
+    return lie
+
+
+def run_in_order(circuits, order):
+    """Run circuits, those that measure one bit twice with their measurements in another order."""
+    changed = []
+    for circuit in circuits:
+        measured = [i for i in circuit.data if i.name == "measure"]
+        if len({i.clbits for i in measured}) < len(measured):
+            ordered = iter(order(measured))
+            changed.append(circuit.copy_empty_like())
+            for instruction in circuit.data:
+                changed[-1].append(next(ordered) if instruction in measured else instruction)
+        else:
+            changed.append(circuit)
+    return BasicSimulator().run(changed, shots=100).result()
+
+
 @pytest.mark.parametrize(
     ("lie", "adaptation"),
     [
@@ -129,6 +161,9 @@ def wrong_for(trait):
         (renamed(sorted_by_name), Adaptation(flatten=True)),
         (wrong_for("repeated"), Adaptation(unsound=frozenset({"repeated"}))),
         (wrong_for("mid-circuit"), Adaptation(unsound=frozenset({"mid-circuit"}))),
+        (first_of_two_counts, Adaptation(unsound=frozenset({"overwritten"}))),
+        (ordered_by_qubit(), Adaptation(unsound=frozenset({"overwritten"}))),
+        (ordered_by_qubit(falling=True), Adaptation(unsound=frozenset({"overwritten"}))),
     ],
 )
 def test_a_lie_that_can_be_read_is_adapted_to(lie, adaptation):
@@ -164,6 +199,22 @@ def test_a_lie_that_cannot_be_read_is_refused(lie):
     assert "WRONG" in str(found)
 
 
+@pytest.mark.parametrize("several", [True, False])
+def test_a_job_of_one_circuit_that_differs_is_refused(several):
+    """What holds for a job of several circuits must hold for a job of one."""
+
+    def lie(circuits, result):
+        turned = (len(circuits) > 1) == several
+        return renamed(both_reversed if turned else without_spaces)(circuits, result)
+
+    found = check_backend(Lying(lie))
+    assert "a job of one circuit in another way" in found.refusal
+    # A member whose jobs are all of one kind is read as that kind is written.
+    member = Member(Lying(lie), limits=Limits(max_circuits=1))
+    both = Adaptation(register_order="reversed", bit_order="reversed")
+    assert check_backend(member).adaptation == (FAITHFUL if several else both)
+
+
 def test_an_honest_backend_passes_and_is_described():
     """All is right, and its habits are told."""
     backend = Lying()
@@ -175,7 +226,8 @@ def test_an_honest_backend_passes_and_is_described():
     assert seen["seed"] == "honoured"
     assert seen["format"] == "counts hexadecimal, memory hexadecimal, believed"
     assert str(found).startswith("lying: ok\n")
-    assert len(backend.runs) == 4
+    assert len(backend.runs) == 5
+    assert 1 in backend.runs
 
 
 def test_habits_are_told():
@@ -184,7 +236,7 @@ def test_habits_are_told():
     def lie(circuits, result):
         for experiment in result.results:
             counts = {int(name, 16): n for name, n in experiment.data.counts.items()}
-            if len(counts) > 1:
+            if len(counts) > 2:
                 counts[max(counts, key=counts.get)] -= 1 + len(runs)
                 runs.append(counts)
             experiment.data = ExperimentResultData(counts=counts)
@@ -469,7 +521,9 @@ def test_traits():
     assert traits(circuit) == {"repeated"}
     circuit.x(0)
     assert traits(circuit) == {"repeated", "mid-circuit"}
+    circuit.measure(1, 0)
+    assert traits(circuit) == {"repeated", "mid-circuit", "overwritten"}
     dynamic = QuantumCircuit(1, 1)
     with dynamic.if_test((0, True)):
         dynamic.x(0)
-    assert traits(dynamic) == {"repeated", "mid-circuit", "reset"}
+    assert traits(dynamic) == {"repeated", "mid-circuit", "overwritten", "reset"}

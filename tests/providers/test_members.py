@@ -123,6 +123,35 @@ def overwritten():
     return [Run(circuit=circuit, expected=[{"10"}])]
 
 
+def overwritten_by_another():
+    """Qubits in falling order, and what was measured last was never flipped."""
+    circuit = QuantumCircuit(3, 2)
+    circuit.x([0, 2])
+    circuit.measure([1, 0, 2, 1], [0, 0, 1, 1])
+    return [Run(circuit=circuit, expected=[{"01"}])]
+
+
+def overwritten_later():
+    """A measurement that must be made, because a gate follows, and is not read."""
+    circuit = QuantumCircuit(3, 2)
+    circuit.h(1)
+    circuit.measure(1, 0)
+    circuit.h(1)
+    circuit.x(0)
+    circuit.measure([0, 1], [0, 1])
+    return [Run(circuit=circuit, expected=[{"01", "11"}])]
+
+
+def in_a_sub_circuit():
+    """Bits that are measured twice inside of a sub-circuit, which is called like a gate."""
+    inner = QuantumCircuit(2, 2, name="h")
+    inner.x(0)
+    inner.measure([1, 0, 1], [0, 0, 1])
+    circuit = QuantumCircuit(3, 2)
+    circuit.append(inner.to_instruction(), [2, 0], [1, 0])
+    return [Run(circuit=circuit, expected=[{"10"}])]
+
+
 def reset():
     circuit = QuantumCircuit(2, 2)
     circuit.x([0, 1])
@@ -219,6 +248,9 @@ CASES = {
     "mid-circuit": mid_circuit,
     "repeated": repeated,
     "overwritten": overwritten,
+    "overwritten by another": overwritten_by_another,
+    "overwritten later": overwritten_later,
+    "in a sub-circuit": in_a_sub_circuit,
     "reset": reset,
     "nothing measured": nothing_measured,
     "aliased": aliased,
@@ -271,15 +303,17 @@ def is_right(bits, expected):
 # What is refused, and how. All else has to be right.
 QUBITS = "reports qubits where classical bits were asked for"
 UNSOUND = "gets repeated measurements wrong without telling"
+OVERWRITTEN = "gets bits that are measured twice wrong without telling"
 NO_RESET = "cannot be compiled for .*reset"
 NO_OUTPUT = "must have output registers"
 BRAKET = {
     "mid-circuit": "Cannot apply operation x to measured qubits",
+    "overwritten later": OVERWRITTEN,
     "repeated": "Cannot measure previously measured qubit",
     "reset": NO_RESET,
     "wide written": "Cannot measure previously measured qubit",
 }
-IQM = {"overwritten": "non-unique measurement key", "reset": NO_RESET}
+IQM = {"overwritten later": "non-unique measurement key", "reset": NO_RESET}
 REFUSED = {
     "ddsim": {"repeated": UNSOUND, "wide written": UNSOUND},
     "ddsim hybrid": dict.fromkeys(CASES, QUBITS),
@@ -298,6 +332,7 @@ REFUSED = {
     "iqm apollo": IQM,
     "ionq": {
         "mid-circuit": "no result for circuits with mid-circuit measurements",
+        "overwritten later": "no result for circuits with mid-circuit measurements",
         "reset": "no result for circuits with resets",
     },
 }

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from qiskit_gateway.backends import Adaptation
 
-TRAITS = st.frozensets(st.sampled_from(["mid-circuit", "repeated", "reset"]))
+TRAITS = st.frozensets(st.sampled_from(["mid-circuit", "overwritten", "repeated", "reset"]))
 VALUES = st.one_of(st.booleans(), st.integers(-(2**40), 2**40), st.text(max_size=5))
 ADAPTATIONS = st.builds(
     Adaptation,

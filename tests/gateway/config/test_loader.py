@@ -533,7 +533,7 @@ def test_commented_providers_are_right_too(path):
         (
             f"[[members]]\n{BASIC}\nadaptation = {{ unsound = ['rest'] }}",
             [
-                "adaptation.unsound[0]: must be one of 'mid-circuit', 'repeated', 'reset'; got 'rest'"
+                "adaptation.unsound[0]: must be one of 'mid-circuit', 'overwritten', 'repeated', 'reset'; got 'rest'"
             ],
         ),
         (
