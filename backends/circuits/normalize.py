@@ -1,13 +1,17 @@
 """The plainest form of a circuit: what providers get registers wrong about, taken out."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 from qiskit.circuit import ClassicalRegister, Clbit, QuantumCircuit, QuantumRegister
+from qiskit.circuit.classical import expr
 
 _ORDINARY_NAME = re.compile(r"[a-z][a-z0-9_]*", re.IGNORECASE | re.ASCII)
 # What a measured qubit may go through without anything being known of whether it was measured.
 _IDLING = frozenset({"barrier", "delay"})
+# They name all bits of the loop that they leave, and do nothing to them.
+_JUMPS = frozenset({"break_loop", "continue_loop"})
 
 
 def plain_form(
@@ -52,11 +56,8 @@ def is_dynamic(circuit: QuantumCircuit) -> bool:
 
 def written_bits(circuit: QuantumCircuit) -> tuple[int, ...]:
     """Return the classical bits that some instruction may write, by index, ascending."""
-    if is_dynamic(circuit):
-        return tuple(range(circuit.num_clbits))
     index = {bit: number for number, bit in enumerate(circuit.clbits)}
-    written = {index[bit] for instruction in circuit.data for bit in instruction.clbits}
-    return tuple(sorted(written))
+    return tuple(sorted({index[bit] for bit in _written(circuit)}))
 
 
 def register_sizes(circuit: QuantumCircuit) -> tuple[int, ...]:
@@ -71,6 +72,26 @@ def unused_name(name: str, registers: Sequence[ClassicalRegister | QuantumRegist
     while name in taken:
         name += "_"
     return name
+
+
+def _written(circuit: QuantumCircuit) -> Iterator[Clbit]:
+    for instruction in circuit.data:
+        if instruction.name == "store":
+            for variable in expr.iter_vars(instruction.operation.lvalue):
+                yield from _bits_of(variable.var)
+        elif not instruction.is_control_flow() and instruction.name not in _JUMPS:
+            yield from instruction.clbits
+        # The bits of control flow are those of its condition too, which is only read.
+        for block in instruction.operation.blocks if instruction.is_control_flow() else ():
+            outer = dict(zip(block.clbits, instruction.clbits, strict=True))
+            yield from (outer.get(bit, bit) for bit in _written(block))
+
+
+def _bits_of(variable: Any) -> Iterable[Clbit]:
+    """Return the classical bits that a variable stands for; none where it has storage of its own."""
+    if isinstance(variable, ClassicalRegister):
+        return list(variable)
+    return [variable] if isinstance(variable, Clbit) else []
 
 
 def _without_overwritten(circuit: QuantumCircuit, *, measured_after: bool) -> QuantumCircuit:

@@ -12,7 +12,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from qiskit.circuit import ClassicalRegister, Parameter, ParameterExpression, QuantumCircuit
+from qiskit.circuit import (
+    ClassicalRegister,
+    Parameter,
+    ParameterExpression,
+    QuantumCircuit,
+    Qubit,
+)
 from qiskit.transpiler import PassManager
 
 from qiskit_gateway.backends.circuits.estimates import GateCounts, gate_counts
@@ -147,8 +153,10 @@ def base_of(program: Program, site: Site, *, flatten: bool) -> Base:
 
     It serves all programs over the same circuit that read its own bits, or all that do not.
     """
-    circuit = site.expand(program.circuit)
-    plain, to_user = plain_form(circuit, flatten=flatten, measured_after=not program.reads_circuit)
+    circuit, reads = site.expand(program.circuit), program.reads_circuit
+    plain, to_user = plain_form(circuit, flatten=flatten, measured_after=not reads)
+    if reads and is_dynamic(plain):
+        plain, to_user = _closed(plain, to_user)
     misfits = site.misfit(circuit)
     laid_out = circuit.layout is not None
     if misfits is None and (laid_out or site.target_is_enough):
@@ -165,6 +173,37 @@ def base_of(program: Program, site: Site, *, flatten: bool) -> Base:
         compiled=compiled,
         bind_first=source is not plain,
     )
+
+
+def _closed(
+    circuit: QuantumCircuit, to_user: tuple[int, ...]
+) -> tuple[QuantumCircuit, tuple[int, ...]]:
+    """Measure at the end, into bits that nobody reads, what else only control flow would measure.
+
+    Aer keeps what the measurements outside of control flow need. Without them it fails to load a
+    circuit, or has no result.
+    """
+    unmeasured = _unmeasured(circuit)
+    if not unmeasured:
+        return circuit, to_user
+    register = ClassicalRegister(len(unmeasured), unused_name("unread", circuit.cregs))
+    closed = circuit.copy()
+    closed.add_register(register)
+    closed.measure(unmeasured, register)
+    return closed, (*to_user, *[UNREAD] * len(register))
+
+
+def _unmeasured(circuit: QuantumCircuit) -> list[Qubit]:
+    """Return the qubits that control flow acts on, and no measurement outside of it afterwards."""
+    found: dict[Qubit, None] = {}
+    measured = False
+    for instruction in circuit.data:
+        if instruction.name == "measure":
+            measured = True
+            found.pop(instruction.qubits[0], None)
+        elif instruction.is_control_flow():
+            found |= dict.fromkeys(instruction.qubits)
+    return list(found) if found or measured else circuit.qubits[:1]
 
 
 def _compiled(plain: QuantumCircuit, site: Site) -> tuple[QuantumCircuit, QuantumCircuit]:
