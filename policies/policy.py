@@ -129,9 +129,8 @@ class Policy:
 
     @property
     def names(self) -> frozenset[str]:
-        """Names of members that the policy looks for."""
-        limited = self.budget.per_member_usd if self.budget else None
-        return self.where.names | self.minimize.names | frozenset(limited or ())
+        """Names of members that the policy looks for; a budget may be of several fleets."""
+        return self.where.names | self.minimize.names
 
     def check_names(self, members: Collection[str]) -> None:
         """Check that the members that the policy looks for are there.
