@@ -2,13 +2,14 @@
 
 One table maps exception classes by name, so that no provider package is imported; HTTP status codes
 and error codes come before it. A class that is not named takes the row of its nearest named base,
-and one without any is unknown: neither transient nor final. What is known of one provider's errors
+and one without any is unknown: neither transient nor final. Of those that say nothing the text is read. What is known of one provider's errors
 is in its profile.
 
 An exception is a foreign object like any other: each look at it may raise, and what cannot be read
 counts as absent.
 """
 
+import json
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,15 +21,18 @@ from typing import Any, Literal, TypeVar
 from qiskit_gateway.backends.failures.errors import BackendError
 from qiskit_gateway.backends.failures.redaction import redact
 from qiskit_gateway.backends.failures.table import (
-    CALLER,
     LOST,
-    STATUS,
-    UNAVAILABLE,
+    THROTTLED,
     UNKNOWN,
     UNREACHABLE,
     Kind,
     kind_of_code,
     row_of,
+)
+from qiskit_gateway.backends.failures.wording import (
+    asks_for_fewer,
+    kind_of_status,
+    kind_of_text,
 )
 
 __all__ = ["Phase", "redact", "text_of", "translate", "translated"]
@@ -39,6 +43,7 @@ T = TypeVar("T")
 
 _MAX_LINKS = 8
 _MAX_MESSAGE = 600
+_MAX_BODY = 300
 
 
 @contextmanager
@@ -95,12 +100,18 @@ def translate(exc: BaseException, *, phase: Phase) -> BackendError:
 def _verdict(links: tuple[BaseException, ...]) -> tuple[Kind, BaseException]:
     """Return the first link that says what happened, and what it says."""
     kinds = [_kind(link) for link in links]
-    for number, kind in enumerate(kinds):
-        if not kind.wraps:
-            # A retry that found no connection may follow a request whose answer was lost.
-            lost = kind is UNREACHABLE and LOST in kinds[number:]
-            return (LOST if lost else kind), links[number]
-    return kinds[0], links[0]
+    told = next((number for number, kind in enumerate(kinds) if not kind.wraps), None)
+    # What a wrapper says itself outweighs a cause of which only the class is known.
+    if told is None or not (kinds[told].transient or _status(links[told])):
+        for link in links[:told]:
+            kind = kind_of_text(_said(link))
+            if kind is not None:
+                return kind, link
+    if told is None:
+        return kinds[0], links[0]
+    # A retry that found no connection may follow a request whose answer was lost.
+    lost = kinds[told] is UNREACHABLE and LOST in kinds[told:]
+    return (LOST if lost else kinds[told]), links[told]
 
 
 def _links(exc: BaseException) -> Iterator[BaseException]:
@@ -131,9 +142,11 @@ def _kind(exc: BaseException) -> Kind:
     if known is not None:
         return known
     status = _status(exc)
-    if status is not None:
-        return _kind_of_status(status)
-    return _row(type(exc)) or UNKNOWN
+    kind = (_row(type(exc)) or UNKNOWN) if status is None else kind_of_status(status)
+    # Some servers call it a bad request. It is none: the same is taken once a job has ended.
+    if kind.fault == "caller" and asks_for_fewer(f"{_said(exc)} {_body(exc)}"):
+        return THROTTLED
+    return kind
 
 
 def _row(kind: type[BaseException]) -> Kind | None:
@@ -143,12 +156,6 @@ def _row(kind: type[BaseException]) -> Kind | None:
         if row is not None:
             return row
     return None
-
-
-def _kind_of_status(status: int) -> Kind:
-    if status in STATUS:
-        return STATUS[status]
-    return UNAVAILABLE if status >= 500 else CALLER
 
 
 def _status(exc: BaseException) -> int | None:
@@ -234,12 +241,45 @@ def _message(exc: BaseException, link: BaseException) -> str:
 
 
 def text_of(exc: BaseException) -> str:
-    """Return the class of a foreign exception and what it says, without secrets."""
-    # IonQ's str() shows headers and body of the answer, Qiskit's shows quotes. A text that cannot
-    # be made says nothing.
-    text = _text(_read(exc, "message")) or _quietly(lambda: _text(str(exc)), "")
-    name = type(exc).__name__
+    """Return the class of a foreign exception and what it says, without secrets.
+
+    Where its server refused the request, what that answered is a part of it.
+    """
+    text, name = _said(exc), type(exc).__name__
+    status = _status(exc)
+    body = " ".join(_body(exc).split()) if status is not None and status < 500 else ""
+    if body and body not in text:
+        body = body if len(body) <= _MAX_BODY else body[: _MAX_BODY - 1] + "…"
+        text = f"{text}, answered with {body}" if text else f"answered with {body}"
     return f"{name}: {redact(text)}" if text else name
+
+
+def _said(exc: BaseException) -> str:
+    """Return what an exception says; ``""`` if it does not, or that cannot be found out."""
+    # IonQ's str() shows headers and body of the answer, Qiskit's shows quotes.
+    return _text(_read(exc, "message")) or _quietly(lambda: _text(str(exc)), "")
+
+
+def _body(exc: BaseException) -> str:
+    """Return the body of the answer that an exception carries."""
+    response = _read(exc, "response")
+    # Who gives a message of its own has made it from the body.
+    sources = [response] if _text(_read(exc, "message")) else [response, exc]
+    found = (
+        _text_in(_read(source, name))
+        for source in sources
+        for name in ("text", "content", "body", "data")
+    )
+    return next(filter(None, (_text_in(response), *found)), "")
+
+
+def _text_in(value: object) -> str:
+    """Return a text that may be bytes, or the data that it was made from."""
+    if issubclass(type(value), bytes | bytearray):
+        return _quietly(lambda: value.decode("utf-8", "replace"), "")  # type: ignore[attr-defined]
+    if type(value) in {dict, list} and value and _item(value, "ResponseMetadata") is None:
+        return _quietly(lambda: json.dumps(value, default=str), "")
+    return _text(value)
 
 
 # -- reading foreign objects -------------------------------------------------------------------

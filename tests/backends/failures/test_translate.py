@@ -18,6 +18,8 @@ from qiskit_gateway.backends.failures.errors import BackendError, Refused
 from qiskit_gateway.backends.failures.table import row_of
 from qiskit_gateway.backends.failures.translate import redact, translate
 
+HIDDEN = "q8Zr4TnB2LxW7yKc"
+
 
 def foreign(name, base=Exception, **attributes):
     """An exception of a package that is not installed: `package.Class`."""
@@ -152,6 +154,128 @@ def test_refused_credentials(exc):
     """Wrong keys stay wrong."""
     error = translate(exc, phase="submit")
     assert (error.authentication, error.transient, error.fault) == (True, False, "caller")
+
+
+def answer(body="", status=400, **parts):
+    """What an HTTP client raises of an answer: the text has the status, the body is aside."""
+    error = foreign("requests.exceptions.HTTPError", OSError)
+    error.args = (f"{status} Client Error: Bad Request for url: http://127.0.0.1/jobs",)
+    error.response = SimpleNamespace(status_code=status, headers={}, **parts or {"text": body})
+    return error
+
+
+FULL = [
+    "Reached maximum number (3) of concurrent jobs, Error code: 3458",
+    '{"error": {"message": "The maximum number of pending jobs has been reached"}}',
+    "You already have 3 active jobs",
+    "At most 5 jobs may be queued at the same time",
+    "concurrent_jobs limit exceeded",
+    "Too many jobs in the queue",
+    "limit of 2 unfinished tasks",
+    "rate limit exceeded",
+]
+FAULTY = [
+    "the circuit is not valid",
+    "maximum number of shots exceeded",
+    "too many circuits in one job",
+    "the job's running time exceeds the maximum",
+    "the monthly quota is used up",
+]
+
+
+@pytest.mark.parametrize("status", [400, 403, 409, 422])
+@pytest.mark.parametrize("body", FULL)
+def test_a_limit_of_jobs_at_once_is_a_throttle_under_whatever_status(body, status):
+    """Nothing is wrong with the request: it is taken once a job has ended."""
+    for error in (answer(body, status), QiskitError(body), raised(QiskitError("no"), answer(body))):
+        told = translate(error, phase="submit")
+        assert (told.throttled, told.transient, told.submitted) == (True, True, False)
+        assert not told.authentication
+
+
+@pytest.mark.parametrize("body", FAULTY)
+def test_other_bad_requests_are_the_callers_and_show_what_was_answered(body):
+    """The body of a refusal is the reason of it, wherever it stands."""
+    told = translate(raised(QiskitError("no"), answer(body)), phase="submit")
+    assert (told.throttled, told.transient, told.fault) == (False, False, "caller")
+    assert body in str(told)
+    for name, value in {"content": body.encode(), "data": {"detail": body}}.items():
+        assert body in str(translate(answer(**{name: value}), phase="submit"))
+    assert body in str(translate(foreign("a.ApiError", status=400, body=body), phase="submit"))
+
+
+def test_of_an_answer_only_what_tells_more_is_shown():
+    """No secret, no page of an outage, nothing twice, and not too much of it."""
+    shown = str(translate(answer(f'{{"token": "{HIDDEN}", "why": "no"}}'), phase="submit"))
+    assert HIDDEN not in shown
+    assert '"why": "no"' in shown
+    assert "<html>" not in str(translate(answer("<html>", 502), phase="submit"))
+    said = foreign("a.ApiError", status=400, body="it failed")
+    assert str(translate(said, phase="submit")) == "ApiError: it failed"
+    assert len(str(translate(answer("x y " * 1000), phase="submit"))) < 450
+
+
+@pytest.mark.parametrize(
+    "wrap", [QiskitError, RuntimeError, Exception, foreign("own.Odd").__class__]
+)
+@pytest.mark.parametrize(
+    ("text", "throttled", "submitted"),
+    [
+        ("503: the queue is full, the job was not accepted", True, False),
+        ("429: too many requests", True, False),
+        ("HTTP 429", True, False),
+        ("Queue is full", True, False),
+        ("throttled by the server", True, False),
+        ("503: the job was not accepted", False, False),
+        ("503", False, None),
+        ("(503) Reason: maintenance", False, None),
+        ("HTTP 502", False, None),
+        ("HTTP/1.1 502 from the gateway", False, None),
+        ("HTTP error 500", False, None),
+        ("status code: 504", False, None),
+        ("it failed with 502 Bad Gateway", False, None),
+        ("Error 503 of the front end", False, None),
+        ("the device is temporarily unavailable", False, None),
+        ("please try again later", False, None),
+    ],
+)
+def test_what_passes_is_read_of_a_text_where_nothing_else_tells(wrap, text, throttled, submitted):
+    """Many packages wrap every HTTP error in one class, without status or cause."""
+    error = translate(wrap(text), phase="submit")
+    assert (error.transient, error.throttled, error.submitted) == (True, throttled, submitted)
+    assert translate(wrap(text), phase="collect").fault == "network"
+    # A cause of which only the class is known does not outweigh it.
+    assert translate(raised(wrap(text), KeyError("id")), phase="submit").transient is True
+
+
+def test_other_statuses_in_a_text_are_verdicts_only_where_it_names_them_so():
+    """A number alone may be a code of a device, or a number of shots."""
+    for text in ("401 Unauthorized: the token has expired", "HTTP 401", "status 403"):
+        assert translate(QiskitError(text), phase="collect").authentication
+    assert facts(QiskitError("400: bad request")) == (False, "caller", False)
+    for text in ("error 417", "500 shots", "device error 17", "qubit 401 failed", "code 4290"):
+        assert facts(QiskitError(text)) == (None, "backend", None)
+
+
+def test_a_status_and_a_named_class_outweigh_a_text():
+    """What a server or a package says in so many words is not read from prose."""
+    assert facts(ValueError("HTTP 503")) == (False, "caller", False)
+    assert facts(raised(QiskitError("HTTP 503"), http(400))) == (False, "caller", False)
+    assert facts(JobError("HTTP 503"), phase="collect")[0] is None
+
+
+def test_texts_are_read_in_linear_time():
+    """However long a page is, and whatever it repeats."""
+    for text in (
+        "job ",
+        "jobs at ",
+        "concurrent ",
+        "status code ",
+        "http error ",
+        "5",
+        "limit 500 ",
+    ):
+        assert translate(QiskitError(text * 10**5), phase="submit")
 
 
 @pytest.mark.parametrize(
@@ -342,8 +466,6 @@ def test_an_error_of_a_members_own_has_facts_without_its_constructor():
 
 
 # Secrets
-
-HIDDEN = "q8Zr4TnB2LxW7yKc"
 
 
 @pytest.mark.parametrize(
