@@ -19,7 +19,8 @@ class RetryPolicy:
     """The rules of trying again, the only layer that does.
 
     Attributes:
-        max_attempts: Attempts per shard on one member before moving on, at least 1.
+        max_attempts: Attempts per shard on one member before moving on, at least 1. Failures of
+            unknown kind have two, and all of them where nobody else could take the work.
         max_moves: How many other members a piece may move to after it failed, in one process;
             ``None`` for all.
         max_failures_per_run: Failed attempts after which a run gives up; ``None`` for no limit.
@@ -30,7 +31,7 @@ class RetryPolicy:
         budget_floor: Retries that a run may always make.
         budget_ratio: Further retries for each attempt that was a first try.
         on_unknown: What to do where nobody knows whether the provider took the job: ``"move"``
-            runs it elsewhere and may pay twice. ``"wait"`` keeps looking for the
+            runs it elsewhere, or again there where nobody else could take it, and may pay twice. ``"wait"`` keeps looking for the
             job: in a run until ``submit_seconds`` are over, when the work is given up, and after a
             resume without end. ``"fail"`` gives the work up.
             Only ``"move"`` ever repeats work.
@@ -81,6 +82,22 @@ class RetryPolicy:
         if failure.submitted is None:
             return False
         return attempt < min(self.max_attempts, self._useful_attempts(failure))
+
+    def may_repeat_at_last(self, failure: Failure, attempt: int) -> bool:
+        """Say whether a failed attempt is worth another where nobody else could take the work.
+
+        There a failure of unknown kind is no verdict; and a submission of unknown fate may be paid
+        for twice, as it might be elsewhere.
+
+        Args:
+            failure: What is known of the failure.
+            attempt: Which attempt of this shard on this member failed, from 1.
+        """
+        if self.may_repeat(failure, attempt):
+            return True
+        known = failure.authentication or failure.bad_result or failure.transient is False
+        may_pay_twice = failure.submitted is not None or self.repeats_unknown
+        return attempt < self.max_attempts and may_pay_twice and not known
 
     def backoff_seconds(
         self, attempt: int, u: float, retry_after_seconds: float | None = None

@@ -131,7 +131,7 @@ class Attempts:
         self, shard: Shard, member: FleetMember
     ) -> ShardFinished | ShardFailed | ShardLost | ShardCancelled:
         """Collect a shard that an earlier process submitted, or was about to, and tell how it ended."""
-        attempt = next(one for one in reversed(self.record) if one.shard == shard.index)
+        attempt = self._last_of(shard.index)
         attempt.failure = may_run(attempt, "it was not found again yet")
         batch = self.door.make_batch(shard, attempt.number)
         try:
@@ -180,6 +180,7 @@ class Attempts:
             failure=facts(error),
             reason=str(error),
             attempt=state.attempt_number,
+            accepted=self._last_of(shard.index).accepted_seconds is not None,
         )
         for command in self.door.tell(failed):
             if isinstance(command, Retry):
@@ -352,6 +353,9 @@ class Attempts:
             write(attempt)
         except JournalError as error:
             self.notifier.tell(happened.JournalFailed, reason=str(error))
+
+    def _last_of(self, shard: int) -> Attempt:
+        return next(one for one in reversed(self.record) if one.shard == shard)
 
     def is_off(self, shard: int) -> bool:
         """Return whether it is certain that a cancelled shard does not run."""

@@ -133,6 +133,16 @@ def _may_hide_poison(state: RunState, flight: Flight, failure: Failure) -> bool:
     return not shared and not failure.transient and failure.submitted is not None
 
 
+def is_last(state: RunState, flight: Flight, failure: Failure) -> bool:
+    """Nobody else could take what a shard carries if it failed so, nor would it be halved."""
+    moves = state.policy.retry.max_moves
+    barred = flight.group.barred
+    others = replace(barred, tried=frozenset(), never=barred.never | {flight.member})
+    settles = moves is not None and len(barred.failed | {flight.member}) > moves
+    last = settles or not state.may_go(others)
+    return last and not (flight.group.isolating or _may_hide_poison(state, flight, failure))
+
+
 def _leave(state: RunState, flight: Flight, failure: Failure, reason: str) -> None:
     """Let the pieces of a shard that failed go to its duplicate, or to other members."""
     if _hand_over(state, flight, exclude_after(state.policy, flight, failure)):

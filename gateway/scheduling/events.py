@@ -86,12 +86,14 @@ class TryFailed:
         failure: What is known of the failure.
         reason: Why, for people.
         attempt: Which try there it was, from 1.
+        accepted: Whether the provider had told that it took the job.
     """
 
     shard: int
     failure: Failure
     reason: str
     attempt: int = 1
+    accepted: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

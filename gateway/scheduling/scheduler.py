@@ -25,6 +25,7 @@ from qiskit_gateway.scheduling.completion import (
     complete,
     fail_try,
     give_up_waiting,
+    is_last,
     judge_result,
     queue_left,
     queue_new,
@@ -216,7 +217,13 @@ class Scheduler:
         flight = state.flights[event.shard]
         if flight.probing or state.duplicate_of(flight) is not None:
             return False
-        if not state.policy.retry.may_repeat(failure, event.attempt):
+        rules = state.policy.retry
+        # Of a job that the provider has taken, and that may still run, nobody needs a second one.
+        lost = event.accepted and failure.submitted is None
+        at_last = not lost and rules.may_repeat_at_last(failure, event.attempt)
+        if not rules.may_repeat(failure, event.attempt) and not (
+            at_last and is_last(state, flight, failure)
+        ):
             return False
         paid = failure.submitted is not False
         if paid and not state.spending.affords_again(state.key(event.shard), now):

@@ -245,11 +245,33 @@ def _assert_paid_once(world):
         for one, later in _repeats(lives[-1].run.record):
             # A process that begins anew may know of nobody else.
             blindly = one.outcome == "unknown" and one.member == later.member and len(lives) == 1
+            blindly = blindly and not _is_last_resort(world, one, later)
             assert not blindly, ("sent blindly again", one, later)
             if _name(one) in told or (one.outcome == "cancelled" and not one.job_id):
                 continue  # That is reported; or it is certain that it was never sent.
             if not (one.pieces == later.pieces and _may_be_hedged(world, one, later)):
                 assert one.finished_seconds <= later.submitted_seconds + 1e-9, (one, later)
+
+
+def _is_last_resort(world, one, later):
+    """Return whether a submission was made again because nobody else could take the work."""
+    moves = world.scenario.policy.retry.on_unknown == "move"
+    again = (later.shard, later.number) == (one.shard, one.number + 1)
+    return moves and again and not one.job_id and _nobody_else(world, one)
+
+
+def _nobody_else(world, one):
+    """Return whether each other member is known to be out of the question for some of it."""
+    failed = {
+        other.member
+        for lives in world.lives
+        for other in lives[-1].run.record
+        if other.outcome in {"unknown", "failed", "refused", "short"}
+    }
+    return all(
+        provider.name == one.member or provider.name in failed
+        for provider in world.scenario.providers
+    )
 
 
 def _repeats(record):

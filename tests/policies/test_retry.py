@@ -58,6 +58,19 @@ def test_unknown_fate_is_never_tried_again_here(policy, failure, attempt):
     assert not policy.may_repeat(replace(failure, submitted=None), attempt)
 
 
+@given(policies, failures, attempts)
+def test_at_last_only_doubts_are_tried_more_often(policy, failure, attempt):
+    """Where nobody else is left no verdict, lie or double payment is added, and no more attempts."""
+    more = policy.may_repeat_at_last(failure, attempt) and not policy.may_repeat(failure, attempt)
+    if more:
+        assert attempt < policy.max_attempts
+        assert failure.transient is not False
+        assert not failure.authentication
+        assert not failure.bad_result
+        assert failure.submitted is not None or policy.repeats_unknown
+    assert policy.may_repeat_at_last(failure, attempt) or not policy.may_repeat(failure, attempt)
+
+
 @pytest.mark.parametrize(
     ("failure", "useful"),
     [

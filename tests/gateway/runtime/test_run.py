@@ -1,5 +1,6 @@
 """The shell on a clock that jumps, over members that fail in every way they can."""
 
+import itertools
 import random
 from dataclasses import dataclass, field
 
@@ -295,6 +296,88 @@ async def test_retry_after_is_honoured():
 
     assert_right(stores)
     assert run.record[1].submitted_seconds - run.record[0].finished_seconds >= 100
+
+
+ODD = {
+    "unknown kind, unknown fate": BackendError("odd", transient=None, submitted=None),
+    "unknown kind, not sent": BackendError("odd", transient=None, submitted=False),
+    "unknown kind, failed there": BackendError("odd", transient=None, submitted=True),
+    "503, unknown fate": BackendError("503", transient=True, submitted=None),
+    "a lost answer": BackendError("reset", transient=True, fault="network", submitted=None),
+}
+
+
+@pytest.mark.parametrize("error", ODD.values(), ids=ODD)
+@pytest.mark.parametrize("failing", [2, 4])
+async def test_what_is_unknown_is_no_verdict_where_nobody_else_can_take_the_work(error, failing):
+    """It is tried again as often as max_attempts says, with waits that grow, then given up."""
+    answers = iter([error] * failing)
+    work, stores = make_work([(1, 10)])
+    retry = RetryPolicy(max_attempts=4, jitter=0)
+    member = Echo("a", script=lambda _: next(answers, ""))
+    run = Run("job", Fleet([member]), Policy(retry=retry), work)
+
+    done = await run.execute()
+
+    assert len(run.record) == min(failing + 1, 4)
+    waits = [
+        later.submitted_seconds - one.finished_seconds
+        for one, later in itertools.pairwise(run.record)
+    ]
+    assert waits == pytest.approx([1, 2, 4][: len(waits)])
+    assert bool(done.given_up) == (failing == 4)
+    if not done.given_up:
+        assert_right(stores)
+
+
+@pytest.mark.parametrize("error", ODD.values(), ids=ODD)
+async def test_what_is_unknown_goes_elsewhere_first_and_is_tried_to_the_end_only_there(error):
+    """The last who can take the work is the one that is asked again and again."""
+    work, _ = make_work([(1, 10)])
+    members = [Echo("a", script=lambda _: error), Echo("b", script=lambda _: error)]
+    retry = RetryPolicy(max_attempts=5)
+    run = Run("job", Fleet(members), round_robin(retry=retry), work)
+
+    done = await run.execute()
+
+    assert done.given_up
+    first, last = run.record[0].member, run.record[-1].member
+    assert first != last
+    tries = [one.member for one in run.record]
+    assert tries.count(first) == (1 if error.submitted is None else 2)
+    assert tries.count(last) == 5
+
+
+@pytest.mark.parametrize("on_unknown", ["wait", "fail"])
+async def test_a_submission_of_unknown_fate_is_made_again_only_where_the_policy_pays_twice(
+    on_unknown,
+):
+    """Elsewhere or there, one more job may be one too many."""
+    work, _ = make_work([(1, 10)])
+    member = Echo("a", script=lambda _: ODD["503, unknown fate"])
+    rules = Policy(retry=RetryPolicy(on_unknown=on_unknown))
+
+    done = await Run("job", Fleet([member]), rules, work).execute()
+
+    assert done.given_up
+    assert len(member.batches) == 1
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        BackendError("who?", transient=False, fault="caller", authentication=True),
+        BackendError("no such gate", transient=False, fault="caller"),
+        BackendError("retired", transient=False),
+    ],
+)
+async def test_a_verdict_is_one_also_where_nobody_else_can_take_the_work(error):
+    """What is known to stay as it is is not asked again."""
+    work, _ = make_work([(1, 10)])
+    member = Echo("a", script=lambda _: error)
+
+    assert (await Run("job", Fleet([member]), Policy(), work).execute()).given_up
+    assert len(member.batches) == 1
 
 
 class Unreachable(Echo):
