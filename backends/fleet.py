@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from copy import copy
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from qiskit.providers import BackendV2
 
@@ -59,6 +59,17 @@ class Fleet:
     def coerce(cls, backends: "Backends") -> "Fleet":
         """Return a fleet of whatever was given; a fleet is returned as it is."""
         return backends if isinstance(backends, Fleet) else cls(backends)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Copies and pickles have the members and observers, and remember nothing of runs.
+
+        Jobs in flight, health, learned speed and money spent are not theirs.
+        """
+        return {**self.__dict__, "_kept": {}}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        renew_in_children(self)
 
     def __iter__(self) -> Iterator[FleetMember]:
         return iter(self._members.values())

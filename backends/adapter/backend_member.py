@@ -7,15 +7,17 @@ plain integers, and every exception is translated into facts.
 
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, replace
-from functools import cached_property
-from typing import Any, Never
+from functools import cached_property, partial
+from typing import Any, Never, Self
 
 from qiskit.circuit import QuantumCircuit
 from qiskit.providers import BackendV2
 from qiskit.transpiler import PassManager
 
 from qiskit_gateway.backends.adapter.bare_circuits import is_about_lists, one_at_a_time
+from qiskit_gateway.backends.adapter.copies import once, pickled, require_copied
 from qiskit_gateway.backends.adapter.discovery import told_by
 from qiskit_gateway.backends.adapter.job_lookup import fetch, find, label_of
 from qiskit_gateway.backends.adapter.jobs import has_started, is_cancelled, job_id_of
@@ -120,6 +122,47 @@ class Member:
 
     def __repr__(self) -> str:
         return f"Member({self.name!r})"
+
+    # -- copies and pickles ------------------------------------------------------------------
+
+    def __copy__(self) -> Self:
+        """A member over the same backend object, which shares what was compiled for it."""
+        made = type(self).__new__(type(self))
+        made.__dict__.update(self.__dict__)
+        return made
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        """A member over a copy of the backend.
+
+        Raises:
+            TypeError: If something that it was given cannot be copied.
+        """
+        made = type(self).__new__(type(self))
+        memo[id(self)] = made
+        require_copied(self.name, self._given, partial(deepcopy, memo=memo))
+        made.__dict__.update(deepcopy(self._lasting(), memo))
+        return made
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What is pickled: all but what belongs to this process, which is made anew.
+
+        Raises:
+            TypeError: If something that it was given cannot be pickled.
+        """
+        with once(self) as first:
+            if first:
+                require_copied(self.name, self._given, pickled)
+        return self._lasting()
+
+    @property
+    def _given(self) -> dict[str, object]:
+        names = ("backend", "pricing", "queue", "run_options")
+        given = {name: getattr(self, name) for name in names}
+        return {**given, "pass_manager": self._isa.pass_manager}
+
+    def _lasting(self) -> dict[str, Any]:
+        # What was not sent is known of submissions of this process alone, and noted as they end.
+        return {**self.__dict__, "_unsent": deque(maxlen=_REMEMBERED)}
 
     # -- what can be told at once ------------------------------------------------------------
 

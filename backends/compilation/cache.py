@@ -5,8 +5,7 @@ Also the one place to import from for whatever concerns circuits as a backend ge
 
 from collections import OrderedDict
 from dataclasses import dataclass, field, replace
-from functools import cached_property
-from threading import Lock
+from functools import cached_property, partial
 from typing import Any, Generic, TypeVar
 
 from qiskit.circuit import QuantumCircuit
@@ -28,6 +27,7 @@ from qiskit_gateway.backends.compilation.prepare import (
 )
 from qiskit_gateway.backends.compilation.target import Site, fits, misfit
 from qiskit_gateway.backends.failures.errors import Refused
+from qiskit_gateway.backends.forks import ProcessLock
 from qiskit_gateway.backends.interface.batch import Program
 from qiskit_gateway.backends.interface.limits import Limits, read_property
 from qiskit_gateway.backends.interface.queue_reading import amount_of
@@ -60,6 +60,9 @@ class IsaCache:
         without: As for :class:`Site`.
         limits: As for :class:`Site`.
         size: How many programs, and how many circuits, are kept at most.
+
+    Attributes:
+        pass_manager: As given.
     """
 
     def __init__(
@@ -72,18 +75,24 @@ class IsaCache:
         size: int = 1024,
     ) -> None:
         self._backend = backend
-        self._pass_manager = pass_manager
+        self.pass_manager = pass_manager
         self._without = without
         self._limits = limits
         self._programs: _Recent[tuple[Program, Prepared | str]] = _Recent(size)
         self._circuits: _Recent[_Known] = _Recent(size)
         self._estimates: _Recent[tuple[Program, Estimate]] = _Recent(size)
-        self._compiling = Lock()
+        self._size = size
+        self._compiling = ProcessLock()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copies and pickles hold nothing yet; programs are compiled where they are used."""
+        anew = partial(IsaCache, without=self._without, limits=self._limits, size=self._size)
+        return anew, (self._backend, self.pass_manager)
 
     @cached_property
     def site(self) -> Site:
         """Return the backend as a place to compile for, asked for its target at the first use."""
-        return Site(self._backend, self._pass_manager, without=self._without, limits=self._limits)
+        return Site(self._backend, self.pass_manager, without=self._without, limits=self._limits)
 
     def prepare(self, program: Program, *, flatten: bool = False) -> Prepared:
         """Return what :func:`prepare` returns or raise what it raises, remembered."""
@@ -177,7 +186,7 @@ class _Recent(Generic[_Kept]):
     def __init__(self, size: int) -> None:
         self._size = size
         self._values: OrderedDict[tuple[int | bool, ...], _Kept] = OrderedDict()
-        self._lock = Lock()
+        self._lock = ProcessLock()
 
     def get(self, key: tuple[int | bool, ...]) -> _Kept | None:
         with self._lock:

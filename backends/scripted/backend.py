@@ -5,6 +5,7 @@ For tests of everything that uses backends. The faults happen where a provider's
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from threading import Lock
 from time import monotonic
 from typing import Any
@@ -63,10 +64,19 @@ class ScriptedBackend(BackendV2):
             backend_version=backend.backend_version,
         )
         self.wrapped = backend
-        self._script = script if callable(script) else _chooser(iter(script))
+        self._script = script if callable(script) else partial(_next_of, iter(script))
         self._then = _step(Runs() if then is None else then)
         self._seeds = np.random.SeedSequence(seed)
         self._calls: list[Call] = []
+        self._lock = Lock()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Copies and pickles go on with the rest of the script, and have seen no calls."""
+        return {name: one for name, one in self.__dict__.items() if name not in ("_calls", "_lock")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._calls = []
         self._lock = Lock()
 
     def __getattr__(self, name: str) -> Any:
@@ -213,8 +223,10 @@ class ScriptedJob(JobV1):
         return self._call.cancelled or self.wrapped.cancel()
 
 
-def _chooser(steps: Iterator[StepLike]) -> Chooser:
-    return lambda _number, _circuits, _options: next(steps, None)
+def _next_of(
+    steps: Iterator[StepLike], _number: int, _circuits: object, _options: object
+) -> StepLike | None:
+    return next(steps, None)
 
 
 def _step(given: StepLike) -> Step:

@@ -121,6 +121,11 @@ class SimulatedMember:
     def __repr__(self) -> str:
         return f"SimulatedMember({self.name!r})"
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Copies and pickles have no jobs, and a clock that starts when they are first used."""
+        unused = dict.fromkeys(("_token", "_origin", "_machine"))
+        return {**self.__dict__, **unused, "_jobs": {}, "_numbers": count(1)}
+
     def reseed(self, seed: int | Sequence[int] | None) -> None:
         """Start the randomness anew: the n-th job from here draws the same for the same seed."""
         self._seeds = np.random.SeedSequence(seed)

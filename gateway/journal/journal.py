@@ -12,7 +12,7 @@ import time
 import uuid
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -145,6 +145,7 @@ class Journal:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._clock = clock
+        self._survives = survives
         self._database = Database(
             _path_of(path_or_url),
             application=_APPLICATION,
@@ -154,6 +155,10 @@ class Journal:
 
     def __repr__(self) -> str:
         return f"Journal({str(self.path)!r})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copies and pickles open the same file anew."""
+        return partial(Journal, survives=self._survives, clock=self._clock), (self.path.absolute(),)
 
     @property
     def path(self) -> Path:

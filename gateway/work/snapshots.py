@@ -36,6 +36,10 @@ class Snapshots:
         self._kept: OrderedDict[int, _Snapshot] = OrderedDict()
         self._lock = ProcessLock()
 
+    def __reduce__(self) -> tuple[type["Snapshots"], tuple[()]]:
+        """Copies and pickles are empty: circuits are known by identity."""
+        return Snapshots, ()
+
     def of(self, programs: tuple[Program, ...]) -> tuple[Program, ...]:
         """Return copies of programs as they stand: the same as before, where nothing changed."""
         with self._lock:
