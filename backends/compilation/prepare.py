@@ -178,19 +178,24 @@ def base_of(program: Program, site: Site, *, flatten: bool) -> Base:
 def _closed(
     circuit: QuantumCircuit, to_user: tuple[int, ...]
 ) -> tuple[QuantumCircuit, tuple[int, ...]]:
+    """Return a circuit with control flow that has an end, and its user's bits."""
+    closed = circuit.copy()
+    _close(closed)
+    added = closed.num_clbits - circuit.num_clbits
+    return (closed, (*to_user, *[UNREAD] * added)) if added else (circuit, to_user)
+
+
+def _close(circuit: QuantumCircuit, measured_next: frozenset[Qubit] = frozenset()) -> None:
     """Measure at the end, into bits that nobody reads, what else only control flow would measure.
 
     Aer keeps what the measurements outside of control flow need. Without them it fails to load a
     circuit, or has no result.
     """
-    unmeasured = _unmeasured(circuit)
-    if not unmeasured:
-        return circuit, to_user
-    register = ClassicalRegister(len(unmeasured), unused_name("unread", circuit.cregs))
-    closed = circuit.copy()
-    closed.add_register(register)
-    closed.measure(unmeasured, register)
-    return closed, (*to_user, *[UNREAD] * len(register))
+    unmeasured = [qubit for qubit in _unmeasured(circuit) if qubit not in measured_next]
+    if unmeasured:
+        register = ClassicalRegister(len(unmeasured), unused_name("unread", circuit.cregs))
+        circuit.add_register(register)
+        circuit.measure(unmeasured, register)
 
 
 def _unmeasured(circuit: QuantumCircuit) -> list[Qubit]:
@@ -274,6 +279,8 @@ def _measured(
         (letter, places[qubit]) for qubit, letter in enumerate(reversed(basis)) if letter != "I"
     ]
     measured = circuit.copy()
+    if is_dynamic(circuit):
+        _close(measured, frozenset(circuit.qubits[place] for _, place in letters))
     if not letters:
         return measured
     register = ClassicalRegister(len(letters), unused_name("basis", circuit.cregs))

@@ -6,7 +6,7 @@ from math import perm
 from threading import RLock
 from typing import Any, Literal
 
-from qiskit.circuit import Measure, ParameterExpression, QuantumCircuit
+from qiskit.circuit import ControlFlowOp, Measure, ParameterExpression, QuantumCircuit, Store
 from qiskit.circuit.library import HGate, SdgGate
 from qiskit.transpiler import PassManager, StagedPassManager, Target, generate_preset_pass_manager
 
@@ -19,9 +19,6 @@ from qiskit_gateway.backends.interface.provider_profile import adaptation_for, b
 from qiskit_gateway.backends.registry import profiles_around
 
 Letter = Literal["X", "Y"]
-
-# Never in a target's way: they are no operations of the machine.
-_DIRECTIVES = frozenset({"barrier", "store"})
 
 
 class Site:
@@ -95,6 +92,9 @@ class Site:
         except Exception as error:  # a provider's own stage may raise anything
             said = text_of(error)[:300]
             raise Refused({0: f"cannot be compiled for {self.name}: {said}"}) from error
+        if self.target is not None and "store" in compiled.count_ops() and not _stores(self.target):
+            # No pass of the compiler looks at it.
+            raise Refused({0: f"{self.name} has no store for classical values"})
         if isinstance(compiled.global_phase, ParameterExpression):
             # Nobody can measure it, and Aer cannot bind it.
             compiled.global_phase = 0
@@ -270,12 +270,18 @@ def misfit(circuit: QuantumCircuit, target: Target | None) -> str | None:
     return _unsupported(circuit, target, range(circuit.num_qubits))
 
 
+def _stores(target: Target) -> bool:
+    """Tell whether classical values can be stored: where there is control flow, unless it is said."""
+    kinds = map(target.operation_from_name, target.operation_names)
+    return any(isinstance(kind, type) and issubclass(kind, ControlFlowOp | Store) for kind in kinds)
+
+
 def _unsupported(circuit: QuantumCircuit, target: Target, places: Iterable[int]) -> str | None:
     place_of = dict(zip(circuit.qubits, places, strict=True))
     for instruction in circuit.data:
         qubits = tuple(place_of[qubit] for qubit in instruction.qubits)
         name, flows = instruction.name, instruction.is_control_flow()
-        if name in _DIRECTIVES:
+        if name == "barrier" or (name == "store" and _stores(target)):
             continue
         parameters = None if flows else list(instruction.params) or None
         if not target.instruction_supported(name, qubits, parameters=parameters):
