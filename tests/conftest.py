@@ -27,6 +27,20 @@ def pytest_addoption(parser):
         "--kills", type=int, default=8, metavar="TIMES", help="kill so many processes in mid-run"
     )
     group.addoption("--chaos-seed", type=int, metavar="SEED", help="run it for this seed alone")
+    group = parser.getgroup("unusual")
+    group.addoption(
+        "--unusual-circuits",
+        type=int,
+        default=100,
+        metavar="NUMBER",
+        help="compare so many random unusual circuits with an exact simulation",
+    )
+    group.addoption(
+        "--unusual-pubs", type=int, default=50, metavar="NUMBER", help="the same of the estimator"
+    )
+    group.addoption(
+        "--unusual-seed", type=int, default=0, metavar="SEED", help="draw them from this seed"
+    )
 
 
 @pytest.fixture(params=["trio", "asyncio"])
