@@ -159,6 +159,10 @@ def base_of(program: Program, site: Site, *, flatten: bool) -> Base:
         plain, to_user = _closed(plain, to_user)
     misfits = site.misfit(circuit)
     laid_out = circuit.layout is not None
+    if misfits is not None and laid_out and circuit is not program.circuit:
+        # Whoever laid it out took the names of its sub-circuits for those of gates.
+        plain = site.translate(plain, "run a sub-circuit that is called like a gate")
+        misfits = site.misfit(plain)
     if misfits is None and (laid_out or site.target_is_enough):
         return Base(plain=plain, to_user=to_user, source=plain, compiled=plain)
     if misfits is not None and laid_out:

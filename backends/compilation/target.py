@@ -100,6 +100,24 @@ class Site:
             compiled.global_phase = 0
         return compiled
 
+    def translate(self, circuit: QuantumCircuit, purpose: str) -> QuantumCircuit:
+        """Return a circuit in gates of the backend, its qubits being where they are.
+
+        Args:
+            circuit: The circuit.
+            purpose: What for, as in "cannot ...".
+
+        Raises:
+            Refused: If the backend has no gates for it.
+        """
+        try:
+            with self._lock:
+                stages = self._presets()
+                translated = stages.translation.run(circuit)
+                return stages.optimization.run(translated) if stages.optimization else translated
+        except Exception as error:  # as in compile()
+            raise Refused({0: f"{self.name} cannot {purpose}: {error}"}) from error
+
     def basis_change(self, letter: Letter, qubits: Sequence[int]) -> list[tuple[Any, int]]:
         """Return the instructions that turn a measurement of Z into one of X or Y.
 
@@ -125,19 +143,11 @@ class Site:
         for gate, qubit in plain_change(letter, qubits):
             circuit.append(gate, [qubit])
         if self.target is not None:
-            circuit = self._in_place(circuit, letter)
+            circuit = self.translate(circuit, f"measure {letter}")
         found: dict[int, list[Any]] = {qubit: [] for qubit in qubits}
         for instruction in circuit.data:
             found[circuit.find_bit(instruction.qubits[0]).index].append(instruction.operation)
         self._changes |= {(letter, qubit): tuple(found[qubit]) for qubit in qubits}
-
-    def _in_place(self, circuit: QuantumCircuit, letter: Letter) -> QuantumCircuit:
-        stages = self._presets()
-        try:
-            translated = stages.translation.run(circuit)
-            return stages.optimization.run(translated) if stages.optimization else translated
-        except Exception as error:  # as in compile()
-            raise Refused({0: f"{self.name} cannot measure {letter}: {error}"}) from error
 
     def _compiler(self) -> PassManager:
         # A pass manager without passes is false.
