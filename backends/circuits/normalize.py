@@ -39,7 +39,8 @@ def plain_form(
     if is_dynamic(circuit):
         return circuit, tuple(range(circuit.num_clbits))
     bits = written_bits(circuit)
-    circuit = _without_overwritten(circuit, measured_after=measured_after)
+    if _measures_twice(circuit):
+        circuit = _without_overwritten(circuit, measured_after=measured_after)
     if _is_plain(circuit, bits) and not (flatten and len(circuit.cregs) > 1):
         return circuit, bits
     return _rewritten(circuit, bits), bits
@@ -92,6 +93,11 @@ def _bits_of(variable: Any) -> Iterable[Clbit]:
     if isinstance(variable, ClassicalRegister):
         return list(variable)
     return [variable] if isinstance(variable, Clbit) else []
+
+
+def _measures_twice(circuit: QuantumCircuit) -> bool:
+    measured = [clbit for i in circuit.data if i.name == "measure" for clbit in i.clbits]
+    return len(set(measured)) < len(measured)
 
 
 def _without_overwritten(circuit: QuantumCircuit, *, measured_after: bool) -> QuantumCircuit:
