@@ -6,7 +6,8 @@ plain integers, and every exception is translated into facts.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
@@ -380,7 +381,7 @@ class Member:
     def _prepare(self, program: Program, adaptation: Adaptation) -> Prepared:
         if adaptation.refusal:  # Before anything is compiled in vain.
             raise Refused({0: adaptation.refusal})
-        with translated("submit"):
+        with _before_sending():
             ready = self._isa.prepare(program, flatten=adaptation.flatten)
         reason = adaptation.reason(ready.circuit)
         if reason:
@@ -390,7 +391,7 @@ class Member:
     def _estimate(self, program: Program) -> Estimate:
         adaptation = self.adaptation
         self._prepare(program, adaptation)
-        with translated("submit"):
+        with _before_sending():
             return self._isa.estimate(program, flatten=adaptation.flatten)
 
     def _collect(self, handle: Handle) -> Any:
@@ -446,6 +447,17 @@ class Awaited(Handle):
     def of(cls, handle: Handle, result: Call[Sequence[Outcome]]) -> "Awaited":
         """Return a handle of the same job."""
         return cls(job_id=handle.job_id, job=handle.job, batch=handle.batch, result=result)
+
+
+@contextmanager
+def _before_sending() -> Iterator[None]:
+    """Translate what is raised while circuits are prepared, when nothing was sent."""
+    try:
+        with translated("submit"):
+            yield
+    except BackendError as error:
+        error.submitted = False
+        raise
 
 
 def _about_unknown(name: str) -> str:

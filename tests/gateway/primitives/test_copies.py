@@ -25,6 +25,7 @@ from qiskit_gateway.backends import (
     Member,
     Pricing,
     SimulatedMember,
+    forks,
 )
 from qiskit_gateway.backends.scripted import Fails, ScriptedBackend
 from qiskit_gateway.policies import cheapest, failover, fastest, round_robin, weighted
@@ -118,6 +119,7 @@ def test_a_copied_fleet_remembers_nothing_of_runs(way):
     made = way(fleet)
     assert fleet._kept
     assert not made._kept
+    assert any(owner() is made for owner in forks._owners.values())  # For what it will keep.
     heard = made.mailboxes[0].observer.events
     before = len(heard)
     assert work(RouterSampler(made))[1] == RIGHT
