@@ -18,6 +18,7 @@ class Failure:
         submitted: Whether the provider took the job; ``None`` if unknown.
         authentication: Whether the provider refused our credentials.
         bad_result: Whether the provider delivered a result that cannot be true.
+        alone: Whether the member takes each of the circuits only as the one of a job.
         hung: Whether the member did not answer a submission, or deliver a result, within our own
             deadline.
     """
@@ -29,4 +30,5 @@ class Failure:
     submitted: bool | None = False
     authentication: bool = False
     bad_result: bool = False
+    alone: bool = False
     hung: bool = False

@@ -328,7 +328,7 @@ class Member:
             if self._takes_lists or not is_about_lists(error, circuits):
                 raise
             if len(circuits) > 1:
-                raise one_at_a_time(self.name, error) from error
+                raise one_at_a_time(self.name, error, circuits) from error
             return self._hand_over_bare(circuits[0], options, error)
         self._takes_lists = True
         return job

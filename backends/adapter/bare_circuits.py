@@ -29,8 +29,7 @@ def is_about_lists(error: Exception, circuits: Sequence[QuantumCircuit]) -> bool
         return False
     if isinstance(error, AttributeError) and error.obj is not None:
         # An attribute of what a provider answered may be missing too, after it took the job.
-        given = error.obj
-        return isinstance(given, list | tuple) and bool(given) and given[0] is circuits[0]
+        return _lacks_attribute(error, circuits)
     if isinstance(error, AssertionError) and not error.args:
         return True
     facts = translate(error, phase="submit")
@@ -40,7 +39,12 @@ def is_about_lists(error: Exception, circuits: Sequence[QuantumCircuit]) -> bool
     return words.search(text_of(error)) is not None
 
 
-def one_at_a_time(name: str, error: Exception) -> BackendError:
+def _lacks_attribute(error: Exception, circuits: Sequence[QuantumCircuit]) -> bool:
+    given = getattr(error, "obj", None)
+    return isinstance(given, list | tuple) and bool(given) and given[0] is circuits[0]
+
+
+def one_at_a_time(name: str, error: Exception, circuits: Sequence[QuantumCircuit]) -> BackendError:
     """Make the failure of a job of several circuits on a backend that may take only one."""
     return BackendError(
         f"{name} may take no list of circuits, for it says {text_of(error)}; if so, "
@@ -48,4 +52,6 @@ def one_at_a_time(name: str, error: Exception) -> BackendError:
         transient=False,
         fault="caller",
         submitted=False,
+        # Where it may be about one of the circuits, that is searched for in fewer jobs.
+        alone=_lacks_attribute(error, circuits) or bool(_WANTS_ONE.search(text_of(error))),
     )

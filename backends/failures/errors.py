@@ -29,6 +29,8 @@ class BackendError(QiskitError):
             is not, and a job of unknown fate must not be sent again blindly.
         authentication: Whether the provider refused our credentials.
         bad_result: Whether the provider delivered a result that cannot be true.
+        alone: Whether nothing but that there were several circuits in the job was wrong, so that
+            each is to be sent alone.
     """
 
     # What holds of a subclass whose constructor does not call this one.
@@ -40,6 +42,7 @@ class BackendError(QiskitError):
     submitted: bool | None = False
     authentication: bool = False
     bad_result: bool = False
+    alone: bool = False
 
     def __init__(  # noqa: PLR0913  Each is one fact.
         self,
@@ -52,6 +55,7 @@ class BackendError(QiskitError):
         submitted: bool | None = False,
         authentication: bool = False,
         bad_result: bool = False,
+        alone: bool = False,
     ) -> None:
         super().__init__(redact(message))  # type: ignore[no-untyped-call]
         self.transient = transient
@@ -61,6 +65,7 @@ class BackendError(QiskitError):
         self.submitted = submitted
         self.authentication = authentication
         self.bad_result = bad_result
+        self.alone = alone
 
     def __str__(self) -> str:
         # QiskitError shows the repr of the message, with quotes.

@@ -298,6 +298,7 @@ def facts(error: BackendError) -> Failure:
         submitted=error.submitted,
         authentication=error.authentication,
         bad_result=error.bad_result,
+        alone=error.alone,
         hung=isinstance(error, OverdueError),
     )
 

@@ -118,8 +118,8 @@ def _fail(state: RunState, flight: Flight, event: ShardFailed, now: float) -> It
     else:
         yield from state.health.failed(flight.member, failure, event.reason, now)
     if _may_hide_poison(state, flight, failure) and _count_retry(state):
-        for half in halve(flight.shard.pieces):
-            group = replace(flight.group, pieces=half, isolating=True)
+        for part in (single_out if failure.alone else halve)(flight.shard.pieces):
+            group = replace(flight.group, pieces=part, isolating=True)
             state.dealer.line_up(flight.member, group)
     else:
         _leave(state, flight, failure, event.reason)
@@ -418,6 +418,15 @@ def _requeue_refused(state: RunState, barred: Barred, verdicts: dict[str, Verdic
         else:
             give_up(state, piece)
     return bool(pieces) and state.may_go(again)
+
+
+def single_out(pieces: Sequence[Piece]) -> Iterator[tuple[Piece, ...]]:
+    """Divide pieces into shards of one circuit each."""
+    for piece in pieces:
+        left = piece
+        while left.rows:
+            one, left = left.split_rows(1)
+            yield (one,)
 
 
 def halve(pieces: Sequence[Piece]) -> tuple[tuple[Piece, ...], tuple[Piece, ...]]:

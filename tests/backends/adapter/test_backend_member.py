@@ -455,6 +455,34 @@ def test_circuits_are_sent_bare_where_lists_are_not_taken(look, limits):
     assert {attempt.outcome for attempt in job.report().attempts} == {"done"}
 
 
+@pytest.mark.parametrize("look", [lists_nothing, checks_type, of_qiskit, wraps])
+def test_many_circuits_are_each_sent_alone(look):
+    """Where it is certain, that takes one failure; a search among a hundred has not the retries."""
+    backend = bare(look)
+    job = RouterSampler(backend).run([ones()] * 100, shots=10)
+    assert counts(job) == [{"1": 10}] * 100
+    outcomes = [attempt.outcome for attempt in job.report().attempts]
+    assert outcomes.count("done") == len(backend.jobs) == 100
+    assert len(outcomes) == 101
+
+
+def test_one_circuit_that_is_refused_is_searched_for_in_halves():
+    """It may only look as if lists were not taken; the others share a few jobs."""
+
+    class Picky(Ones):
+        def run(self, circuits, **options):
+            if any(one.num_qubits == 2 for one in circuits):
+                raise ValueError("the circuit is too wide")
+            return super().run(circuits, **options)
+
+    backend = Picky()
+    policy = fastest(on_failure="partial")
+    circuits = [ones(1 + (number == 50)) for number in range(100)]
+    result = RouterSampler(backend, policy=policy).run(circuits, shots=10).result(timeout=120)
+    assert sum(pub.data.meas.num_shots == 10 for pub in result) >= 99
+    assert len(backend.jobs) < 12
+
+
 def test_a_run_that_names_one_circuit_gets_one():
     """The name and the type of its first parameter tell it before anything is sent."""
 
