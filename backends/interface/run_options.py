@@ -20,11 +20,7 @@ def known_options(backend: object) -> frozenset[str]:
     Those that its ``options`` list, and the parameters of ``run``. What is listed and no parameter
     is one only where ``run`` takes any keyword.
     """
-    options = _options(backend)
-    fields = _fields(options)
-    if fields is None:
-        fields = getattr(options, "_fields", None) or getattr(options, "__dict__", {})
-    listed = frozenset(map(str, fields))
+    listed = _listed(_options(backend))
     try:
         parameters = signature(backend.run).parameters  # type: ignore[attr-defined]
     except Exception:  # noqa: BLE001  Whatever a wrapper of run() does; then it tells nothing.
@@ -80,6 +76,16 @@ def shots_taken(backend: object) -> tuple[object, object]:
     return None, None
 
 
+def _listed(options: object) -> frozenset[str]:
+    try:
+        fields = _fields(options)
+        if fields is None:
+            fields = options if isinstance(options, Mapping) else getattr(options, "__dict__", {})
+        return frozenset(map(str, fields))
+    except Exception:  # noqa: BLE001  To read what a provider made of it runs foreign code.
+        return frozenset()
+
+
 def _options(backend: object) -> object:
     try:
         return getattr(backend, "options", None)
@@ -94,7 +100,10 @@ def _fields(options: object) -> Mapping[str, Any] | None:
 
 
 def _validators(options: object) -> Mapping[str, Any]:
-    found = getattr(options, "validator", None)
+    try:
+        found = getattr(options, "validator", None)
+    except Exception:  # noqa: BLE001  As above.
+        return {}
     return found if isinstance(found, Mapping) else {}
 
 

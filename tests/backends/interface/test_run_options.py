@@ -20,6 +20,17 @@ class Model(BaseModel, validate_assignment=True):
     wait_seconds: float = Field(default=1.0, gt=0)
 
 
+class Hostile(dict):
+    """Options that cannot be read."""
+
+    def __iter__(self):
+        raise RuntimeError("not read")
+
+    @property
+    def validator(self):
+        raise RuntimeError("not read")
+
+
 def options(**validators):
     """Return Qiskit's options, with validators."""
     made = Options(shots=100, memory=False, seed_simulator=None, level=1)
@@ -51,6 +62,8 @@ def takes_three(circuits, shots=1, seed_simulator=None, *, tag=""):
         (Options(), lambda *given, **more: None, set()),
         (Model(), takes_all, {"shots", "memory", "wait_seconds"}),
         (SimpleNamespace(shots=1), takes_all, {"shots", "memory"}),
+        ({"level": 1}, takes_all, {"level", "shots", "memory"}),
+        (Hostile(), takes_all, {"shots", "memory"}),
         (Options(level=1), partial(takes_all, shots=5), {"level", "shots", "memory"}),
         (Options(level=1), int, {"level"}),
         (None, None, set()),
@@ -82,6 +95,8 @@ def test_known_options(given, run, known):
         (Model(), "wait_seconds", -1, False),
         (None, "memory", True, True),
         (SimpleNamespace(validator="none"), "memory", True, True),
+        (Hostile(), "memory", True, True),
+        ({"memory": False}, "memory", True, True),
     ],
 )
 def test_objections(given, name, value, taken):
@@ -116,6 +131,8 @@ def test_an_objection_changes_nothing():
         (options(shots=("a", "b")), Limits()),
         (options(shots=int), Limits()),
         (options(), Limits()),
+        (Hostile(), Limits()),
+        ({"shots": 5}, Limits()),
         (Model(), Limits(min_shots=1, max_shots=200)),
     ],
 )
