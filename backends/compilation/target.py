@@ -226,7 +226,7 @@ def _told(backend: Any, name: str) -> Target | None:
     try:
         found: Target | None = getattr(backend, name)
         says_something = found is not None and found.operation_names
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         failure = translate(error, phase="submit")
         if failure.transient or failure.authentication:
             # It has a target, and what is compiled without would be the wrong thing.

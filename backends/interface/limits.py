@@ -146,7 +146,7 @@ def read_property(source: object, *names: str) -> Any:
 def _called(read: Any) -> Any:
     try:
         return read()
-    except Exception:  # noqa: BLE001 - a provider's property may raise anything; then it tells nothing
+    except (Exception, SystemExit):  # noqa: BLE001 - a provider's property may raise anything; then it tells nothing
         return None
 
 

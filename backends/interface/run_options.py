@@ -89,7 +89,7 @@ def _listed(options: object) -> frozenset[str]:
 def _options(backend: object) -> object:
     try:
         return getattr(backend, "options", None)
-    except Exception:  # noqa: BLE001  A provider's property may raise anything; then it tells nothing.
+    except (Exception, SystemExit):  # noqa: BLE001  A property may raise anything; it tells nothing.
         return None
 
 

@@ -155,8 +155,13 @@ def raising(error):
         raising(RuntimeError("no")),
         raising(KeyError("target")),
         raising(TypeError("none")),
+        raising(SystemExit(3)),
+        property(lambda _: "no target"),
     ],
-    ids=["none", "empty", "qubits alone", "not implemented", "attribute", "run", "key", "type"],
+    ids=[
+        *("none", "empty", "qubits alone", "not implemented", "attribute", "run", "key", "type"),
+        *("exit", "text"),
+    ],
 )
 def test_a_target_that_tells_nothing_is_none(target):
     """Circuits are sent as they are, by both primitives, and also under a price of gates."""
@@ -195,7 +200,9 @@ def test_a_target_that_cannot_be_read_just_now_is_not_taken_for_none():
     assert [attempt.outcome for attempt in job.report().attempts] == ["failed", "failed", "done"]
 
 
-@pytest.mark.parametrize("error", [RuntimeError("no"), NotImplementedError(), KeyError("x")])
+@pytest.mark.parametrize(
+    "error", [RuntimeError("no"), NotImplementedError(), KeyError("x"), SystemExit(3)]
+)
 @pytest.mark.parametrize(
     "name",
     [
