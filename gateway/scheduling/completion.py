@@ -108,6 +108,9 @@ def _finish(state: RunState, flight: Flight, event: ShardFinished, now: float) -
 
 def _fail(state: RunState, flight: Flight, event: ShardFailed, now: float) -> Iterator[Command]:
     failure, key = event.failure, state.key(event.shard)
+    if waits_for_slot(state, flight, failure):
+        _await_slot(state, flight, now)
+        return
     if failure.submitted is False:
         state.spending.release(key)
     else:
@@ -123,6 +126,33 @@ def _fail(state: RunState, flight: Flight, event: ShardFailed, now: float) -> It
             state.dealer.line_up(flight.member, group)
     else:
         _leave(state, flight, failure, event.reason)
+
+
+def waits_for_slot(state: RunState, flight: Flight, failure: Failure) -> bool:
+    """A member has as many jobs of ours as it takes: it is not ill, and takes one when one has ended.
+
+    One that says itself when to come back, or has none of ours, is asked again in time.
+    """
+    others = state.states[flight.member].in_flight.keys() - {state.key(flight.shard.index)}
+    full = failure.throttled and failure.submitted is False and not failure.retry_after_seconds
+    return full and bool(others) and not flight.probing
+
+
+def _await_slot(state: RunState, flight: Flight, now: float) -> None:
+    """Queue again what a member has no slot for, as if it had not been sent."""
+    state.spending.release(state.key(flight.shard.index))
+    state.health.learned_nothing(flight.member)
+    state.first_tries -= 1
+    state.planner.assigned[flight.member] -= flight.shard.circuit_shots
+    state.states[flight.member].note_full(now)
+    state.full.add(flight.member)
+    if _hand_over(state, flight, flight.group.barred):
+        return
+    if state.settled or flight.group.isolating:
+        state.dealer.line_up(flight.member, flight.group, first=True)
+        return
+    for piece in flight.shard.pieces:
+        state.dealer.backlog.put(piece, flight.group.barred)
 
 
 def _may_hide_poison(state: RunState, flight: Flight, failure: Failure) -> bool:

@@ -83,6 +83,7 @@ class RunState:
         given_up: What will not be done.
         first_tries: Attempts that were the first of their shard.
         retries: Attempts that were not.
+        full: The members that have taken no more jobs of the run at once.
         broke: The members whose budgets have no room for what waits, as of the last look.
         sent: Whether a provider has taken anything.
         stopped: Why the run was stopped, or ``""``.
@@ -104,6 +105,7 @@ class RunState:
     given_up: list[GivenUp] = field(default_factory=list)
     first_tries: int = 0
     retries: int = 0
+    full: set[str] = field(default_factory=set)
     broke: set[str] = field(default_factory=set)
     sent: bool = False
     stopped: str = ""
@@ -143,6 +145,7 @@ class RunState:
         free = min(
             self.estimator.free_slots(member, now),
             self.states[member].submissions_left(per_minute, now),
+            self.states[member].jobs_left(now),
         )
         return max(0, min(free, 1) if admission == "one" else free)
 

@@ -32,6 +32,7 @@ from qiskit_gateway.scheduling.completion import (
     requeue_refused,
     requeue_unaffordable,
     sweep,
+    waits_for_slot,
 )
 from qiskit_gateway.scheduling.decisions import (
     Abandon,
@@ -225,6 +226,8 @@ class Scheduler:
             at_last and is_last(state, flight, failure)
         ):
             return False
+        if waits_for_slot(state, flight, failure):
+            return False
         paid = failure.submitted is not False
         if paid and not state.spending.affords_again(state.key(event.shard), now):
             return False
@@ -347,6 +350,8 @@ class Scheduler:
             looks.append(now + state.policy.probe_seconds)
         if not state.stopped:
             looks.append(next_review(state, now))
+        if not state.dealer.empty:
+            looks += [state.states[member].opens_at() for member in state.full]
         for profile in self._rated:
             known = state.states[profile.name]
             if known.submissions_left(profile.submissions_per_minute, now) < 1:

@@ -20,6 +20,8 @@ from qiskit_gateway.work.tasks import NO_LOAD, Load
 
 _MINUTE = 60.0
 _RECENT_JOBS = 20
+# How long a member that took no more jobs at once is not tried with more.
+_FULL_SECONDS = 60.0
 _MANY = 1 << 30
 # How much the newest wait counts against all before it.
 _NEWEST = 0.5
@@ -46,6 +48,8 @@ class MemberState:
         asked_at: When it was last tried to read its queue, with whatever outcome.
         learned_at: When the wait was last learned from a job of ours.
         watched_at: When such a job was last sent that is looked at while it waits.
+        most_at_once: How many jobs of ours it had as it took no more; ``None`` if it never said so.
+        full_at: When it said so last.
         submissions: When the jobs of the last minute were handed over, oldest first.
     """
 
@@ -63,6 +67,8 @@ class MemberState:
     asked_at: float = -math.inf
     learned_at: float = -math.inf
     watched_at: float = -math.inf
+    most_at_once: int | None = None
+    full_at: float = -math.inf
     submissions: deque[float] = field(default_factory=deque)
 
     def take(self, key: object, load: Load, now: float) -> None:
@@ -126,6 +132,22 @@ class MemberState:
         share = _NEWEST if isfinite(self.learned_at) else 1.0
         self.queue_seconds += share * (seen - self.queue_seconds)
         self.learned_at = now
+
+    def note_full(self, now: float) -> None:
+        """Note that it takes no more jobs than it has of ours; one that was refused is released."""
+        self.most_at_once, self.full_at = max(1, len(self.in_flight)), now
+
+    def opens_at(self) -> float:
+        """Return from when on it may be tried with one more job than it took."""
+        return math.inf if self.most_at_once is None else self.full_at + _FULL_SECONDS
+
+    def jobs_left(self, now: float) -> int:
+        """Return how many more jobs of ours it may have at once, by what it said itself."""
+        if self.most_at_once is None:
+            return _MANY
+        if now >= self.opens_at():
+            self.most_at_once, self.full_at = self.most_at_once + 1, now
+        return self.most_at_once - len(self.in_flight)
 
     def judge(self, *, failed: bool) -> None:
         """Note how a job ended."""

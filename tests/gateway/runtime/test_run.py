@@ -380,6 +380,78 @@ async def test_a_verdict_is_one_also_where_nobody_else_can_take_the_work(error):
     assert len(member.batches) == 1
 
 
+@dataclass(eq=False)
+class Few(Echo):
+    """A member that takes so many jobs at once, says so only when there is one too many."""
+
+    slots: int = 3
+    has: int = 0
+    refused: int = 0
+
+    async def submit(self, batch):
+        if self.has >= self.slots:
+            self.refused += 1
+            await anyio.sleep(0.1)
+            raise BackendError("3 concurrent jobs at most", transient=True, throttled=True)
+        self.has += 1
+        return await super().submit(batch)
+
+    async def collect(self, handle):
+        try:
+            return await super().collect(handle)
+        finally:
+            self.has -= 1
+
+
+@pytest.mark.parametrize("seconds", [0.5, 10, 1000])
+@pytest.mark.parametrize("seed", [None, 7])
+async def test_work_waits_for_a_slot_of_a_member_that_takes_only_so_many_jobs_at_once(
+    seconds, seed
+):
+    """However long jobs take it is done slot by slot: nothing is given up, nobody is ejected."""
+    member = Few("a", Limits(max_circuits=1, max_in_flight=8), seconds=seconds)
+    work, stores = make_work([(16, 10)], seed=seed)
+    run = Run("job", Fleet([member]), Policy(), work)
+
+    with structlog.testing.capture_logs() as events:
+        done = await run.execute()
+
+    assert done.given_up == ()
+    assert_right(stores)
+    assert not any("ejected" in event["event"] for event in events)
+    assert member.most_running == 3
+    assert run.seconds <= 6 * (seconds + 2)
+    # At most those that were under way at first, and one a minute to see if there are more by now.
+    assert member.refused <= 5 + 1 + run.seconds / 60
+
+
+async def test_a_slot_that_a_run_waits_for_may_be_taken_by_another_one():
+    """Two runs over one member share the slots that it has, and both end."""
+    member = Few("a", Limits(max_circuits=1, max_in_flight=8), seconds=100)
+    fleet, works = Fleet([member]), [make_work([(8, 10)]) for _ in range(2)]
+
+    async with anyio.create_task_group() as group:
+        for number, (work, _) in enumerate(works):
+            group.start_soon(Run(f"job-{number}", fleet, Policy(), work).execute)
+
+    assert member.most_running == 3
+    for _, stores in works:
+        assert_right(stores)
+
+
+async def test_a_member_that_has_more_slots_by_now_gets_more():
+    """What was learned of slots is doubted from time to time."""
+    member = Few("a", Limits(max_circuits=1, max_in_flight=8), slots=1, seconds=50)
+    work, stores = make_work([(60, 10)])
+    async with anyio.create_task_group() as group:
+        group.start_soon(Run("job", Fleet([member]), Policy(), work).execute)
+        await anyio.sleep(200)
+        member.slots = 8
+
+    assert_right(stores)
+    assert member.most_running >= 5
+
+
 class Unreachable(Echo):
     """A member whose jobs cannot be asked about, nor be cancelled."""
 
