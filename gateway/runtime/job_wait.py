@@ -12,6 +12,12 @@ from qiskit_gateway.backends.readout.outcomes import Outcome
 from qiskit_gateway.runtime.provider_calls import Calls, Reply, lost_connection
 from qiskit_gateway.work.attempt import Attempt
 
+# Credentials expire while a job runs, and are renewed: nothing is wrong with the job.
+_LEFT_ALONE = (
+    "it is left alone. Renew the credentials, then resume the run from its journal; without a "
+    "journal, fetch the job from the provider by its id"
+)
+
 
 class TakenBackError(Exception):
     """The provider confirmed that it cancelled a job which was asked back."""
@@ -68,8 +74,10 @@ class Waiting:
         except BackendError as error:
             if await self._was_taken_back(out):
                 raise TakenBackError from error
-            # Whoever gives a job up must not let it run on at somebody's cost.
-            if lost_connection(error) or error.authentication:
+            if error.authentication:
+                attempt.failure = may_run(attempt, _LEFT_ALONE)
+            elif lost_connection(error):
+                # Whoever gives a job up must not let it run on at somebody's cost.
                 await self._cancel(out, attempt)
             # An attempt that was accepted has no other failure than that it may still run.
             raise _of_a_taken_job(error, attempt.failure) from error

@@ -49,7 +49,8 @@ def _own(life):
 def _assert_looked_for(world, lives, attempt):
     """What a provider can tell of a job is not unknown: it was asked, and could not tell.
 
-    A job that was found is unknown only when it was to be cancelled, and that was not confirmed.
+    A job that was found is unknown only when it was to be cancelled, and that was not confirmed; or
+    when it was left alone, for want of credentials.
     """
     life, adopted = lives[-1], attempt not in _own(lives[-1])
     asks = _asks(world, lives, attempt)
@@ -64,6 +65,8 @@ def _assert_looked_for(world, lives, attempt):
         assert len(asks) >= world.scenario.policy.retry.max_attempts, ("asked too rarely", attempt)
     elif asks[-1].answer == "yes":
         provider = _provider_of(world, attempt)
+        if "it is left alone" in attempt.failure:
+            return  # The credentials were refused as it was fetched, which says nothing of the job.
         (job,) = (one for one in provider.jobs.values() if asks[-1].name in one.names)
         assert any(life.began <= at <= life.over for at in job.let_go), ("it was found", attempt)
     elif asks[-1].answer == "no":

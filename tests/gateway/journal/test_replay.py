@@ -297,6 +297,38 @@ async def test_with_a_seed_the_shards_are_those_of_a_run_without_accidents(tmp_p
         assert sorted(jobs_of(world)) == sorted(jobs_of(whole))
 
 
+EXPIRED = BackendError(
+    "401: it expired", transient=False, fault="caller", authentication=True, submitted=True
+)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("on_unknown", ["move", "fail"])
+@pytest.mark.parametrize("expired", [1, 2])
+async def test_credentials_that_expire_while_a_job_runs_cost_no_second_job(
+    tmp_path, on_unknown, expired
+):
+    """The job is left alone, and a run that is resumed with new ones fetches it by its id."""
+    member = Keeper("a", script=lambda _: EXPIRED)
+    policy = Policy(retry=RetryPolicy(on_unknown=on_unknown))
+    world = World(tmp_path / "j", [member], policy=policy, sizes=((2, 6),))
+    begun = world.begin()
+    for _ in range(expired):
+        await world.execute(begun)
+        (failed,) = world.run.record
+        assert failed.outcome == "unknown"
+        for text in ("401", "'a-0' may still run", "left alone", "resume"):
+            assert text in failed.failure
+        begun = world.take()
+    member.jobs["a-0"] = (member.jobs["a-0"][0], "", 0.0)
+    await world.execute(begun)
+
+    world.assert_right()
+    assert len(member.jobs) == 1
+    assert member.cancelled == []
+    assert member.fetched == ["a-0"] * expired
+
+
 def jobs_of(world):
     for member in world.members:
         for batch, _, _ in member.jobs.values():
