@@ -21,7 +21,13 @@ from qiskit_gateway.backends.adapter.bare_circuits import is_about_lists, one_at
 from qiskit_gateway.backends.adapter.copies import once, pickled, require_copied
 from qiskit_gateway.backends.adapter.discovery import told_by
 from qiskit_gateway.backends.adapter.job_lookup import fetch, find, label_of
-from qiskit_gateway.backends.adapter.jobs import has_started, is_cancelled, job_id_of
+from qiskit_gateway.backends.adapter.jobs import (
+    has_started,
+    is_cancelled,
+    job_id_of,
+    result_of,
+    stage_of,
+)
 from qiskit_gateway.backends.adapter.payload import options_of, payload_of
 from qiskit_gateway.backends.adapter.queues import probe_for
 from qiskit_gateway.backends.adapter.serial import Errand, on_errand, turns_of
@@ -33,7 +39,7 @@ from qiskit_gateway.backends.failures.translate import translated
 from qiskit_gateway.backends.interface.adaptation import Adaptation
 from qiskit_gateway.backends.interface.batch import Batch, Program
 from qiskit_gateway.backends.interface.limits import Limits
-from qiskit_gateway.backends.interface.protocol import Handle
+from qiskit_gateway.backends.interface.protocol import Handle, JobStage
 from qiskit_gateway.backends.interface.queue_reading import Probe
 from qiskit_gateway.backends.interface.run_options import known_options, objection
 from qiskit_gateway.backends.pricing.rates import FREE, Pricing, Tariff
@@ -256,6 +262,14 @@ class Member:
         """Return whether the provider runs a job already; ``None`` if it does not say."""
         return await call_in_thread(lambda: has_started(handle.job))
 
+    async def stage(self, handle: Handle) -> JobStage:
+        """Tell how far a job is.
+
+        Raises:
+            BackendError: If the provider could not be asked.
+        """
+        return await call_in_thread(lambda: stage_of(handle.job))
+
     async def reattach(self, job_id: str) -> Handle:
         """Find a job again by the provider's id.
 
@@ -294,9 +308,7 @@ class Member:
             BackendError: If the job failed.
         """
         prepared = self._prepared(batch, Adaptation(flatten=flatten))
-        job = self._run(batch, prepared, Errand())
-        with translated("collect"):
-            result = job.result()
+        result = result_of(self._run(batch, prepared, Errand()))
         pairs = zip(batch.entries, prepared, strict=True)
         return Answer(
             joined(result), [ready.wiring for e, ready in pairs for _ in range(e.circuits)]
@@ -397,8 +409,7 @@ class Member:
     def _collect(self, handle: Handle) -> Any:
         batch = handle.batch
         assert batch is not None, "a job found again needs its batch"  # noqa: S101
-        with translated("collect"):
-            result = handle.job.result()
+        result = result_of(handle.job)
         wirings = [
             wiring
             for entry in batch.entries

@@ -1,14 +1,29 @@
 """What is asked of a provider's job object. All of it may block."""
 
+import re
+from contextlib import suppress
 from typing import Any
 
-from qiskit.providers import JobStatus
-
+from qiskit_gateway.backends.failures.errors import BackendError
 from qiskit_gateway.backends.failures.translate import translated
+from qiskit_gateway.backends.failures.wording import tells_of_time
+from qiskit_gateway.backends.interface.protocol import JobStage, Stage
 
-# What the status of a job is called before it has begun, and from then on.
-_QUEUED = frozenset({"INITIALIZING", "QUEUED", "VALIDATING"})
-_BEGUN = frozenset({"RUNNING", "DONE", "ERROR"})
+# How providers call the stages of a job: Qiskit, and those that have names of their own. What means one
+# thing here and another there, as "ready" does, is left out.
+_WORDS: dict[Stage, str] = {
+    "queued": "INITIALIZING INITIALIZED CREATED SUBMITTED ACCEPTED SCHEDULED QUEUED ENQUEUED "
+    "VALIDATING VALIDATED PENDING WAITING COMPILING HELD PAUSED",
+    "running": "RUNNING EXECUTING STARTED PROCESSING PROGRESS FINISHING RETRYING",
+    "done": "DONE COMPLETED COMPLETE FINISHED SUCCEEDED SUCCESS SUCCESSFUL SUCCESSFULLY",
+    "failed": "ERROR ERRORED FAILED FAILURE EXPIRED REJECTED INVALID TIMEOUT TIMED TIMEDOUT CRASHED "
+    "DELETED UNSUCCESSFUL LOST",
+    "cancelled": "CANCELLED CANCELED ABORTED TERMINATED KILLED STOPPED REVOKED",
+}
+_STAGES: dict[str, Stage] = {
+    word: stage for stage, words in _WORDS.items() for word in words.split()
+}
+_MAX_SAID = 100
 
 
 def job_id_of(job: Any) -> str:
@@ -19,17 +34,75 @@ def job_id_of(job: Any) -> str:
         return ""
 
 
+def stage_of(job: Any) -> JobStage:
+    """Ask how far a job is.
+
+    Raises:
+        BackendError: If that could not be asked.
+    """
+    with translated("cancel"):
+        status = job.status
+        status = status() if callable(status) else status
+        said = _said(status)
+    # "CANCELLED - RAN TOO LONG", "job is queued", "JobStatus.ERROR", "in_progress"
+    words = re.findall("[A-Z]+", said.upper())
+    stage = next((_STAGES[word] for word in words if word in _STAGES), None)
+    return JobStage(name=stage, said=said[:_MAX_SAID])
+
+
+def _said(status: Any) -> str:
+    """Return what a status is called: a text, or a member of somebody's enumeration."""
+    if isinstance(status, str):
+        return str.__str__(status) if type(status) is str else str(getattr(status, "value", status))
+    names = (getattr(status, "name", None), getattr(status, "value", None))
+    return next((name for name in names if isinstance(name, str)), str(status))
+
+
 def has_started(job: Any) -> bool | None:
     """Return whether a provider runs a job already; ``None`` if it does not say."""
-    with translated("cancel"):
-        status = job.status()
-    # Some providers have a status of their own, with the names of Qiskit's.
-    name = str(getattr(status, "name", status)).upper()
-    return True if name in _BEGUN else False if name in _QUEUED else None
+    stage = stage_of(job).name
+    if stage is None or stage == "cancelled":
+        return None
+    return stage != "queued"
 
 
 def is_cancelled(job: Any) -> bool:
     """Ask for a job to be cancelled; return whether its provider confirmed that."""
     with translated("cancel"):
         job.cancel()
-        return bool(job.status() == JobStatus.CANCELLED)
+    return stage_of(job).name == "cancelled"
+
+
+def result_of(job: Any) -> Any:
+    """Wait for a job and return what its provider makes of it.
+
+    Providers give up their own waits after some time. What that means for the job, its status says.
+
+    Raises:
+        BackendError: If there is no result.
+    """
+    try:
+        with translated("collect"):
+            return job.result()
+    except BackendError as error:
+        told = _judged(job, error) if tells_of_time(str(error)) else None
+        if told is None:
+            raise
+        raise told from error
+
+
+def _judged(job: Any, error: BackendError) -> BackendError | None:
+    """Return what it means that a wait for a job has ended; ``None`` where nobody knows more."""
+    stage = JobStage()
+    with suppress(BackendError):
+        stage = stage_of(job)
+    if stage.name is None:
+        return None
+    over = stage.name in {"failed", "cancelled"}
+    return BackendError(
+        f"{error}; its status is {stage.said!r}",
+        transient=None if over else True,
+        fault="backend" if over else "network",
+        submitted=True,
+        unfinished=stage.name in {"queued", "running"},
+    )

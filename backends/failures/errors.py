@@ -31,6 +31,8 @@ class BackendError(QiskitError):
         bad_result: Whether the provider delivered a result that cannot be true.
         alone: Whether nothing but that there were several circuits in the job was wrong, so that
             each is to be sent alone.
+        unfinished: Whether only a wait has ended, for a job that its provider says is queued or
+            running: it is waited for on.
     """
 
     # What holds of a subclass whose constructor does not call this one.
@@ -43,6 +45,7 @@ class BackendError(QiskitError):
     authentication: bool = False
     bad_result: bool = False
     alone: bool = False
+    unfinished: bool = False
 
     def __init__(  # noqa: PLR0913  Each is one fact.
         self,
@@ -56,6 +59,7 @@ class BackendError(QiskitError):
         authentication: bool = False,
         bad_result: bool = False,
         alone: bool = False,
+        unfinished: bool = False,
     ) -> None:
         super().__init__(redact(message))  # type: ignore[no-untyped-call]
         self.transient = transient
@@ -66,6 +70,7 @@ class BackendError(QiskitError):
         self.authentication = authentication
         self.bad_result = bad_result
         self.alone = alone
+        self.unfinished = unfinished
 
     def __str__(self) -> str:
         # QiskitError shows the repr of the message, with quotes.

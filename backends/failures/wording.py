@@ -10,6 +10,7 @@ from http import HTTPStatus
 
 from qiskit_gateway.backends.failures.table import (
     CALLER,
+    CREDENTIALS,
     STATUS,
     THROTTLED,
     UNAVAILABLE,
@@ -52,6 +53,19 @@ _UNAVAILABLE = re.compile(
     r"(?:unavailable|offline|busy|down)\b",
     re.IGNORECASE,
 )
+_TIME = re.compile(
+    r"tim(?:e|ed|ing)[\s_-]?out|time limit|deadline|out of time|\bwait(?:ed|ing)?\b|\bgave up\b|"
+    r"\btook too long\b|\b(?:did not|didn't|has not|not yet) (?:been )?(?:finish|complet|end)|"
+    r"\bnot (?:yet )?(?:finished|completed|ready|done|in (?:a )?final)|"
+    r"\bstill (?:queued|running|pending|executing|waiting|in )|\bwithin [\d.]+ ?(?:s|min|h)",
+    re.IGNORECASE,
+)
+_CREDENTIALS = re.compile(
+    r"\bunauthori[sz]ed\b|\bauthentication (?:failed|failure|required|error)\b|"
+    r"\b(?:token|credentials?|api key|session)(?: (?:has|have|is|was|are))* (?:expired|invalid|revoked)\b|"
+    r"\b(?:invalid|expired|revoked) (?:\w+ )?(?:token|credentials?|api key)\b",
+    re.IGNORECASE,
+)
 _NOT_TAKEN = re.compile(
     r"\b(?:not|never) (?:been )?(?:accepted|submitted|taken|queued|enqueued)\b|\brejected\b",
     re.IGNORECASE,
@@ -85,6 +99,11 @@ def kind_of_text(text: str) -> Kind | None:
     return kind
 
 
+def tells_of_time(text: str) -> bool:
+    """Tell whether a failure of a wait speaks of time that has run out."""
+    return bool(_TIME.search(text[:_MAX_READ]))
+
+
 def asks_for_fewer(text: str) -> bool:
     """Tell whether a text says that there are too many requests, or as many jobs as there may be."""
     text = text[:_MAX_READ]
@@ -103,6 +122,8 @@ def _kind(text: str) -> Kind | None:
     kind = kind_of_status(int(error[1])) if error else None
     if kind is not None and kind.transient:
         return kind
+    if _CREDENTIALS.search(text):
+        return CREDENTIALS
     return UNAVAILABLE if _UNAVAILABLE.search(text) else None
 
 

@@ -11,13 +11,13 @@ Implementing:
 
     What a member can do beside that, it shows by having the methods of a protocol below, in any
     combination: :class:`CanEstimate`, :class:`CanFind`, :class:`TellsIfItFinds`,
-    :class:`TellsStarted`, :class:`KnowsUnsent`, :class:`TellsQueue`, :class:`ProbesQueue`,
-    :class:`TellsOptions`, :class:`TellsIfFree`. Nothing needs to be declared.
+    :class:`TellsStarted`, :class:`TellsStage`, :class:`KnowsUnsent`, :class:`TellsQueue`,
+    :class:`ProbesQueue`, :class:`TellsOptions`, :class:`TellsIfFree`. Nothing needs to be declared.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from qiskit_gateway.backends.circuits.estimates import Estimate
 from qiskit_gateway.backends.interface.batch import Batch, Program
@@ -41,6 +41,22 @@ class Handle:
     job_id: str
     job: Any = None
     batch: Batch | None = None
+
+
+Stage = Literal["queued", "running", "done", "failed", "cancelled"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobStage:
+    """How far a job is.
+
+    Attributes:
+        name: Where it is; ``None`` where the provider does not say, or in words that nobody knows.
+        said: What the provider calls that.
+    """
+
+    name: Stage | None = None
+    said: str = ""
 
 
 @runtime_checkable
@@ -139,6 +155,18 @@ class TellsStarted(Protocol):
 
     async def started(self, handle: Handle) -> bool | None:
         """Tell whether a job has begun; ``None`` where the provider does not say."""
+        ...
+
+
+@runtime_checkable
+class TellsStage(Protocol):
+    """A member that tells how far a job is while its result is waited for.
+
+    So a job is noticed that is over at its provider and never brings a result.
+    """
+
+    async def stage(self, handle: Handle) -> JobStage:
+        """Tell how far a job is."""
         ...
 
 

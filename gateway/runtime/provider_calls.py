@@ -21,18 +21,25 @@ from qiskit_gateway.backends.interface.protocol import (
     CanFind,
     FleetMember,
     Handle,
+    JobStage,
     KnowsUnsent,
     TellsIfItFinds,
+    TellsStage,
     TellsStarted,
 )
 from qiskit_gateway.backends.readout.outcomes import Outcome
 from qiskit_gateway.policies.failure import Failure
 from qiskit_gateway.policies.policy import Policy
-from qiskit_gateway.runtime.queue_watch import watch_job
+from qiskit_gateway.runtime.queue_watch import look_seconds, watch_job
 from qiskit_gateway.scheduling.events import Unless
 
 # The share of the deadline of a submission that is kept for looking whether it arrived.
 _SEEKING_SHARE = 0.25
+
+# How long the result of a job may take that its provider says is over, by how it ended. Errors come
+# with the next request of a client that polls once in some seconds; results are downloaded.
+_GRACE_SECONDS = {"failed": 20.0, "cancelled": 20.0, "done": 300.0}
+_SURE_LOOKS = 4
 
 
 class OverdueError(BackendError):
@@ -124,52 +131,92 @@ class Calls:
         """Wait for a job; a lost connection loses the wait, not the job, so wait again."""
         patience, job = _Patience(), f"{member.name} delivered no result of job {handle.job_id!r}"
         patience.limit(self.policy.collect_seconds, job)
-        with patience.scope, _Facts("collect"):
-            if self.policy.run_seconds is None:
-                return await self._asked_for(member, handle)
 
-            def told(started: bool) -> None:  # noqa: FBT001  It is an answer.
-                if started:
-                    patience.limit(self.policy.run_seconds, f"{job}, once it had begun it,")
+        def told(started: bool) -> None:  # noqa: FBT001  It is an answer.
+            if started:
+                patience.limit(self.policy.run_seconds, f"{job}, once it had begun it,")
 
+        with patience.scope:
             return await self._asked_for_and_watched(member, handle, told)
         raise OverdueError(patience.reason, transient=True, fault="network", submitted=True)
 
     async def _asked_for(self, member: FleetMember, handle: Handle) -> Sequence[Outcome]:
-        tries = 1
+        began, tries = anyio.current_time(), 1
         while True:
             try:
-                return await member.collect(handle)
+                with _Facts("collect"):
+                    return await member.collect(handle)
             except BackendError as error:
-                if not lost_connection(error) or tries >= self.policy.retry.max_attempts:
+                if error.unfinished:
+                    # The provider's own wait is over, and the job is not.
+                    waited = anyio.current_time() - began
+                    seconds = look_seconds(waited, self.policy.probe_seconds)
+                elif not lost_connection(error) or tries >= self.policy.retry.max_attempts:
                     raise
-                seconds = self._wait_seconds(error, tries)
+                else:
+                    seconds = self._wait_seconds(error, tries)
+                    tries += 1
             await anyio.sleep(seconds)
-            tries += 1
 
     async def _asked_for_and_watched(
         self, member: FleetMember, handle: Handle, told: Callable[[bool], None]
     ) -> Sequence[Outcome]:
-        """Wait for a job, and tell when its provider has begun to run it."""
+        """Wait for a job, and look meanwhile how far it is: its result may never come."""
         outcomes: Sequence[Outcome] = ()
         failed: Exception | None = None
         async with anyio.create_task_group() as group:
-            group.start_soon(
-                lambda: watch_job(
-                    lambda: self.started(member, handle),
-                    told,
-                    goes_on=lambda: True,
-                    most_seconds=self.policy.probe_seconds,
+
+            async def look_for_its_end(teller: TellsStage) -> None:
+                nonlocal failed
+                failed = await self._seen_over(teller, member.name, handle)
+                group.cancel_scope.cancel()
+
+            if self.policy.run_seconds is not None:
+                group.start_soon(
+                    lambda: watch_job(
+                        lambda: self.started(member, handle),
+                        told,
+                        goes_on=lambda: True,
+                        most_seconds=self.policy.probe_seconds,
+                    )
                 )
-            )
+            if isinstance(member, TellsStage):
+                group.start_soon(look_for_its_end, member)
             try:
                 outcomes = await self._asked_for(member, handle)
+                failed = None
             except Exception as error:  # noqa: BLE001  A group would wrap it.
                 failed = error
             group.cancel_scope.cancel()
         if failed is not None:
             raise failed
         return outcomes
+
+    async def _seen_over(self, teller: TellsStage, name: str, handle: Handle) -> BackendError:
+        """Wait until a job is over and for some time has brought no result; return that failure."""
+        began = anyio.current_time()
+        unfinished, over_at, over = False, began, ""
+        while True:
+            now = anyio.current_time()
+            look = look_seconds(now - began, self.policy.probe_seconds)
+            if over:  # Some take it back: it must be so at every look.
+                rest = over_at + _GRACE_SECONDS[over] - now
+                look = min(look, rest, _GRACE_SECONDS[over] / _SURE_LOOKS)
+            await anyio.sleep(look)
+            stage = await _stage(teller, handle)
+            unfinished |= stage.name in {"queued", "running"}
+            # Some simulators say "done" of what result() is about to work out.
+            ended = stage.name or "" if stage.name != "done" or unfinished else ""
+            ended = ended if ended in _GRACE_SECONDS else ""
+            if ended != over:
+                over_at, over = anyio.current_time(), ended
+            elif over and anyio.current_time() >= over_at + _GRACE_SECONDS[over]:
+                return BackendError(
+                    f"{name} says {stage.said!r} of job {handle.job_id!r}, and brought no result of "
+                    f"it for {_GRACE_SECONDS[over]:g} s",
+                    transient=None,
+                    submitted=True,
+                )
 
     async def cancel(
         self, member: FleetMember, handle: Handle, *, unless: Unless = "never"
@@ -269,6 +316,16 @@ async def _runs(member: FleetMember, handle: Handle, unless: Unless) -> bool:
 
 async def _started(member: FleetMember, handle: Handle) -> bool | None:
     return await member.started(handle) if isinstance(member, TellsStarted) else None
+
+
+async def _stage(member: TellsStage, handle: Handle) -> JobStage:
+    """Ask how far a job is; who cannot be asked now is asked again later."""
+    try:
+        with _Facts("cancel"):
+            stage = await member.stage(handle)
+    except BackendError:
+        return JobStage()
+    return stage if isinstance(stage, JobStage) else JobStage()
 
 
 class _Facts:

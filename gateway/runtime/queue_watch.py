@@ -88,6 +88,14 @@ class Queues:
             self._asked[member].set()
 
 
+def look_seconds(waited_seconds: float, most_seconds: float) -> float:
+    """Return how long to wait until the next look at a job, in seconds.
+
+    Most jobs are over before the first look; the longer one waits, the rarer the looks.
+    """
+    return min(max(_FIRST_LOOK_SECONDS, _LOOK_SHARE * waited_seconds), most_seconds)
+
+
 async def watch_job(
     has_started: Callable[[], Awaitable[bool | None]],
     told: Callable[[bool], None],
@@ -106,9 +114,7 @@ async def watch_job(
     began = anyio.current_time()
     started: bool | None = False
     while not started:
-        waited = anyio.current_time() - began
-        # Most jobs are over before the first look; the longer one waits, the rarer the looks.
-        await anyio.sleep(min(max(_FIRST_LOOK_SECONDS, _LOOK_SHARE * waited), most_seconds))
+        await anyio.sleep(look_seconds(anyio.current_time() - began, most_seconds))
         if not goes_on():
             return
         started = await has_started()

@@ -5,7 +5,7 @@ import pytest
 
 from qiskit_gateway.backends.failures.errors import BackendError
 from qiskit_gateway.backends.interface.batch import Batch
-from qiskit_gateway.backends.interface.protocol import Handle
+from qiskit_gateway.backends.interface.protocol import Handle, JobStage
 from qiskit_gateway.policies import Policy, RetryPolicy
 from qiskit_gateway.runtime.provider_calls import Calls, OverdueError
 
@@ -149,6 +149,130 @@ async def test_waiting_for_a_result_has_one_deadline_however_often_it_is_asked_f
     assert seconds == 1000
     assert isinstance(error, OverdueError)
     assert error.submitted
+
+
+WAITED = BackendError(
+    "TimeoutError: gave up", transient=True, fault="network", submitted=True, unfinished=True
+)
+
+
+class Waits(Mute):
+    """A member whose own waits end, some seconds after each begins, until the job does."""
+
+    def __init__(self, seconds, ready):
+        super().__init__()
+        self.seconds, self.ready = seconds, ready
+
+    async def collect(self, handle):
+        self.asked.append("collect")
+        await anyio.sleep(max(0, min(self.seconds, self.ready - anyio.current_time())))
+        if anyio.current_time() < self.ready:
+            raise WAITED
+        return ()
+
+
+@pytest.mark.parametrize("seconds", [0, 0.3, 900])
+@pytest.mark.parametrize("ready", [5, 3600, 80_000])
+async def test_waits_of_the_provider_that_end_before_the_job_are_begun_again(seconds, ready):
+    """However many they are; the result is noticed soon, and the provider not asked too often."""
+    member = Waits(seconds, anyio.current_time() + ready)
+
+    took, answer = await timed(calls(collect_seconds=86_400).collect(member, JOB))
+
+    assert answer == ()
+    assert ready <= took <= ready + max(1, min(0.1 * ready, 30))
+    assert len(member.asked) <= 50 + ready / 30
+
+
+async def test_waits_that_end_are_begun_again_until_the_deadline_of_the_result():
+    """A provider that says "running" for ever is waited for as long as the policy says."""
+    took, error = await timed(calls().collect(Waits(10, anyio.current_time() + 1e6), JOB))
+
+    assert took == 1000
+    assert isinstance(error, OverdueError)
+
+
+class Staged(Mute):
+    """A member that tells the stage of a job by the seconds since it was first asked."""
+
+    def __init__(self, *stages, **answers):
+        super().__init__(**answers)
+        self.stages, self.began = stages, anyio.current_time()
+
+    async def stage(self, handle):
+        waited = anyio.current_time() - self.began
+        answer = [answer for since, answer in self.stages if since <= waited][-1]
+        if answer == HANGS:
+            await anyio.sleep_forever()
+        if isinstance(answer, Exception):
+            raise answer
+        return JobStage(name=answer, said=f"{answer} in its own words")
+
+
+@pytest.mark.parametrize("over", ["failed", "cancelled"])
+@pytest.mark.parametrize("run_seconds", [None, 500])
+@pytest.mark.parametrize("since", [0, 100, 700])
+async def test_a_job_that_is_over_and_brings_nothing_ends_within_a_minute(over, run_seconds, since):
+    """Its failure says what the provider said, and it is not the deadline that ends it."""
+    stages = [(0, "queued"), (since, over)]
+    member = Staged(*stages, collect=(0, HANGS), started=(0, False))
+
+    took, error = await timed(calls(run_seconds=run_seconds).collect(member, JOB))
+
+    assert since + 20 <= took <= since + 60
+    assert not isinstance(error, OverdueError)
+    assert (error.transient, error.submitted) == (None, True)
+    assert f"{over} in its own words" in str(error)
+
+
+@pytest.mark.parametrize("answer", [(5, ()), (15, BackendError("why it failed", submitted=True))])
+async def test_what_comes_soon_after_a_job_is_over_counts(answer):
+    """The provider's own reason is worth waiting for."""
+    member = Staged((0, "failed"), collect=answer)
+
+    assert await timed(calls().collect(member, JOB)) == answer
+
+
+async def test_a_result_that_does_not_come_of_a_job_that_is_done_is_given_up():
+    """It may be a large one, and takes its time; but not all of it."""
+    member = Staged((0, "running"), (10, "done"), collect=(0, HANGS))
+    took, error = await timed(calls().collect(member, JOB))
+    assert 300 <= took <= 360
+    assert "done in its own words" in str(error)
+
+    slow = Staged((0, "running"), (10, "done"), collect=(250, ()))
+    assert await timed(calls().collect(slow, JOB)) == (250, ())
+
+
+@pytest.mark.parametrize(
+    "stages",
+    [
+        [(0, "done")],  # It says so of what result() is about to work out.
+        [(0, "queued"), (50, "running")],
+        [(0, None)],
+        [(0, HANGS)],
+        [(0, BackendError("cannot tell"))],
+        [(0, ValueError("odd"))],
+        [(since, "failed" if since % 30 else "running") for since in range(0, 1000, 15)],
+    ],
+)
+async def test_a_job_that_is_not_surely_over_is_waited_for(stages):
+    """Who does not say that a job is over, or takes that back, loses nothing."""
+    member = Staged(*stages, collect=(900, ()))
+
+    assert await timed(calls().collect(member, JOB)) == (900, ())
+
+
+@pytest.mark.parametrize("error", [TimeoutError("slow"), KeyError("x")])
+async def test_whatever_a_member_raises_in_collecting_is_a_fact(error):
+    """Its class names it, and nothing but the attempt ends."""
+
+    class Odd(Mute):
+        async def collect(self, handle):
+            raise error
+
+    _, told = await timed(calls().collect(Odd(), JOB))
+    assert type(error).__name__ in str(told)
 
 
 @pytest.mark.parametrize("unless", ["never", "running", "perhaps running"])
