@@ -4,6 +4,7 @@ import re
 from contextlib import suppress
 from typing import Any
 
+from qiskit_gateway.backends.adapter.threads import call_within
 from qiskit_gateway.backends.failures.errors import BackendError
 from qiskit_gateway.backends.failures.translate import translated
 from qiskit_gateway.backends.failures.wording import tells_of_time
@@ -24,6 +25,8 @@ _STAGES: dict[str, Stage] = {
     word: stage for stage, words in _WORDS.items() for word in words.split()
 }
 _MAX_SAID = 100
+# A provider that does not answer in so long does not say.
+_STATUS_SECONDS = 30.0
 
 
 def job_id_of(job: Any) -> str:
@@ -76,7 +79,8 @@ def is_cancelled(job: Any) -> bool:
 def result_of(job: Any) -> Any:
     """Wait for a job and return what its provider makes of it.
 
-    Providers give up their own waits after some time. What that means for the job, its status says.
+    Providers give up their own waits after some time, and some raise where a result is not there yet.
+    What that means for the job, its status says.
 
     Raises:
         BackendError: If there is no result.
@@ -85,24 +89,28 @@ def result_of(job: Any) -> Any:
         with translated("collect"):
             return job.result()
     except BackendError as error:
-        told = _judged(job, error) if tells_of_time(str(error)) else None
+        told = _judged(job, error)
         if told is None:
             raise
         raise told from error
 
 
 def _judged(job: Any, error: BackendError) -> BackendError | None:
-    """Return what it means that a wait for a job has ended; ``None`` where nobody knows more."""
+    """Return what it means that a request for a result failed; ``None`` if it means what it says."""
+    waited = tells_of_time(str(error))
+    if error.authentication or (error.transient and not waited):
+        return None
     stage = JobStage()
-    with suppress(BackendError):
-        stage = stage_of(job)
-    if stage.name is None:
+    with suppress(BackendError, TimeoutError):
+        stage = call_within(lambda: stage_of(job), _STATUS_SECONDS)
+    goes_on = stage.name in {"queued", "running"}
+    if stage.name is None or not (waited or goes_on):
         return None
     over = stage.name in {"failed", "cancelled"}
     return BackendError(
-        f"{error}; its status is {stage.said!r}",
+        f"{error}; the status of the job is {stage.said!r}",
         transient=None if over else True,
         fault="backend" if over else "network",
         submitted=True,
-        unfinished=stage.name in {"queued", "running"},
+        unfinished=waited and goes_on,
     )

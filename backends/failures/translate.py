@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from inspect import iscoroutinefunction
 from itertools import islice
 from typing import Any, Literal, TypeVar
 
@@ -270,7 +271,12 @@ def _body(exc: BaseException) -> str:
         for source in sources
         for name in ("text", "content", "body", "data")
     )
-    return next(filter(None, (_text_in(response), *found)), "")
+    text = next(filter(None, (_text_in(response), *found)), "")
+    parse = _read(response, "json")
+    # A coroutine would be left unawaited.
+    if text or parse is None or iscoroutinefunction(parse):
+        return text
+    return _text_in(_quietly(parse, None))
 
 
 def _text_in(value: object) -> str:

@@ -38,7 +38,7 @@ _SEEKING_SHARE = 0.25
 
 # How long the result of a job may take that its provider says is over, by how it ended. Errors come
 # with the next request of a client that polls once in some seconds; results are downloaded.
-_GRACE_SECONDS = {"failed": 20.0, "cancelled": 20.0, "done": 300.0}
+_GRACE_SECONDS = {"failed": 10.0, "cancelled": 10.0, "done": 300.0}
 _SURE_LOOKS = 4
 
 

@@ -1,6 +1,7 @@
 """What a job's status says decides what it means that there is no result."""
 
 import enum
+import threading
 from types import SimpleNamespace
 
 import pytest
@@ -8,6 +9,7 @@ from qiskit.providers import JobError, JobStatus, JobTimeoutError
 from qiskit.providers.basic_provider import BasicSimulator
 
 from qiskit_gateway.backends import Member
+from qiskit_gateway.backends.adapter import jobs
 from qiskit_gateway.backends.adapter.jobs import has_started, is_cancelled, result_of, stage_of
 from qiskit_gateway.backends.failures.errors import BackendError
 from qiskit_gateway.backends.interface.protocol import Handle, JobStage, TellsStage
@@ -122,18 +124,43 @@ def test_a_wait_that_ends_after_the_job_is_asked_for_again(ended):
     assert (error.transient, error.fault, error.unfinished) == (True, "network", False)
 
 
-@pytest.mark.parametrize("status", [JobStatus.RUNNING, RuntimeError("no"), "ready"])
+@pytest.mark.parametrize("failure", [JobError("no result"), KeyError("results"), ValueError("no")])
+def test_what_is_raised_while_a_job_goes_on_is_no_failure_of_it(failure):
+    """The result is not there yet: it is asked for again, but not without end."""
+    with pytest.raises(BackendError, match="RUNNING") as caught:
+        result_of(Job(JobStatus.RUNNING, failure))
+    error = caught.value
+    assert (error.transient, error.fault, error.unfinished) == (True, "network", False)
+
+
+def test_refused_credentials_are_that_whatever_the_job_does():
+    """Nothing but new ones helps."""
+    with pytest.raises(BackendError) as caught:
+        result_of(Job(JobStatus.RUNNING, RuntimeError("HTTP 401: the session timed out")))
+    assert caught.value.authentication
+
+
+@pytest.mark.parametrize("status", [JobStatus.DONE, JobStatus.ERROR, RuntimeError("no"), "ready"])
 def test_other_failures_are_what_they_are(status):
-    """The status is asked of waits alone, and need not answer."""
+    """The status need not be told, nor say more."""
     for failure in (JobError("no calibration"), named("own.Odd"), KeyError("counts")):
         with pytest.raises(BackendError) as caught:
             result_of(Job(status, failure))
         assert (caught.value.transient, caught.value.unfinished) == (None, False)
     assert result_of(Job(status)) == "result"
-    if status is not JobStatus.RUNNING:
-        with pytest.raises(BackendError) as caught:
-            result_of(Job(status, JobTimeoutError("Timeout")))
-        assert (caught.value.transient, caught.value.unfinished) == (True, False)
+
+
+def test_a_status_that_hangs_holds_up_no_failure(monkeypatch):
+    """What the job does is then not known, and the failure says what it says."""
+    released = threading.Event()
+    monkeypatch.setattr(jobs, "_STATUS_SECONDS", 0.01)
+    job = SimpleNamespace(
+        status=released.wait, result=lambda: (_ for _ in ()).throw(JobError("no"))
+    )
+    with pytest.raises(BackendError, match=r"JobError: no$") as caught:
+        result_of(job)
+    released.set()
+    assert caught.value.transient is None
 
 
 @pytest.mark.anyio

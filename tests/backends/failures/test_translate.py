@@ -202,6 +202,7 @@ def test_other_bad_requests_are_the_callers_and_show_what_was_answered(body):
     for name, value in {"content": body.encode(), "data": {"detail": body}}.items():
         assert body in str(translate(answer(**{name: value}), phase="submit"))
     assert body in str(translate(foreign("a.ApiError", status=400, body=body), phase="submit"))
+    assert body in str(translate(answer(json=lambda: {"detail": body}), phase="submit"))
 
 
 def test_of_an_answer_only_what_tells_more_is_shown():
