@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from qiskit_gateway.backends.interface.batch import Batch, Entry, Program
     from qiskit_gateway.backends.interface.limits import Limits
     from qiskit_gateway.backends.interface.observer import Mailbox, Observer
-    from qiskit_gateway.backends.interface.protocol import FleetMember, Handle
+    from qiskit_gateway.backends.interface.protocol import FleetMember, Handle, JobStage
     from qiskit_gateway.backends.interface.queue_reading import QueueReading
     from qiskit_gateway.backends.pricing.allowance import Allowance
     from qiskit_gateway.backends.pricing.published import PublishedTariff, tariff, tariff_names
@@ -42,6 +42,7 @@ __all__ = [
     "GateCounts",
     "Handle",
     "Hqc",
+    "JobStage",
     "Limits",
     "Mailbox",
     "Member",
@@ -74,7 +75,7 @@ _MODULES = {
     "interface.batch": ("Batch", "Entry", "Program"),
     "interface.limits": ("Limits",),
     "interface.observer": ("Mailbox", "Observer"),
-    "interface.protocol": ("FleetMember", "Handle"),
+    "interface.protocol": ("FleetMember", "Handle", "JobStage"),
     "interface.queue_reading": ("QueueReading",),
     "pricing.allowance": ("Allowance",),
     "pricing.published": ("PublishedTariff", "tariff", "tariff_names"),

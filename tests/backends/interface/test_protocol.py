@@ -13,6 +13,7 @@ from qiskit_gateway.backends.interface.protocol import (
     TellsIfItFinds,
     TellsOptions,
     TellsQueue,
+    TellsStage,
     TellsStarted,
 )
 
@@ -30,6 +31,7 @@ from qiskit_gateway.backends.interface.protocol import (
                 TellsIfFree,
                 TellsIfItFinds,
                 TellsOptions,
+                TellsStage,
                 TellsStarted,
             },
         ),
@@ -44,6 +46,7 @@ from qiskit_gateway.backends.interface.protocol import (
                 TellsIfItFinds,
                 TellsOptions,
                 TellsQueue,
+                TellsStage,
                 TellsStarted,
             },
         ),
@@ -62,6 +65,7 @@ def test_members_are_what_they_can_do(member, abilities):
         TellsIfItFinds,
         TellsOptions,
         TellsQueue,
+        TellsStage,
         TellsStarted,
     )
     assert isinstance(member, FleetMember)
