@@ -109,7 +109,7 @@ def _finish(state: RunState, flight: Flight, event: ShardFinished, now: float) -
 def _fail(state: RunState, flight: Flight, event: ShardFailed, now: float) -> Iterator[Command]:
     failure, key = event.failure, state.key(event.shard)
     if waits_for_slot(state, flight, failure):
-        _await_slot(state, flight, now)
+        _await_slot(state, flight, failure.retry_after_seconds or 0.0, now)
         return
     if failure.submitted is False:
         state.spending.release(key)
@@ -131,20 +131,27 @@ def _fail(state: RunState, flight: Flight, event: ShardFailed, now: float) -> It
 def waits_for_slot(state: RunState, flight: Flight, failure: Failure) -> bool:
     """A member has as many jobs of ours as it takes: it is not ill, and takes one when one has ended.
 
-    One that says itself when to come back, or has none of ours, is asked again in time.
+    One that has none of ours is asked again in time.
     """
     others = state.states[flight.member].in_flight.keys() - {state.key(flight.shard.index)}
-    full = failure.throttled and failure.submitted is False and not failure.retry_after_seconds
+    full = failure.throttled and failure.submitted is False
     return full and bool(others) and not flight.probing
 
 
-def _await_slot(state: RunState, flight: Flight, now: float) -> None:
-    """Queue again what a member has no slot for, as if it had not been sent."""
+def _await_slot(state: RunState, flight: Flight, quiet_seconds: float, now: float) -> None:
+    """Queue again what a member has no slot for, as if it had not been sent.
+
+    Args:
+        state: The run.
+        flight: What was sent.
+        quiet_seconds: How long the member asked to be left alone, in seconds.
+        now: Seconds of the loop's clock.
+    """
     state.spending.release(state.key(flight.shard.index))
     state.health.learned_nothing(flight.member)
     state.first_tries -= 1
     state.planner.assigned[flight.member] -= flight.shard.circuit_shots
-    state.states[flight.member].note_full(now)
+    state.states[flight.member].note_full(quiet_seconds, now)
     state.full.add(flight.member)
     if _hand_over(state, flight, flight.group.barred):
         return

@@ -351,7 +351,7 @@ class Scheduler:
         if not state.stopped:
             looks.append(next_review(state, now))
         if not state.dealer.empty:
-            looks += [state.states[member].opens_at() for member in state.full]
+            looks += [state.states[member].opens_at for member in state.full]
         for profile in self._rated:
             known = state.states[profile.name]
             if known.submissions_left(profile.submissions_per_minute, now) < 1:

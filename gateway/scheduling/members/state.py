@@ -49,7 +49,8 @@ class MemberState:
         learned_at: When the wait was last learned from a job of ours.
         watched_at: When such a job was last sent that is looked at while it waits.
         most_at_once: How many jobs of ours it had as it took no more; ``None`` if it never said so.
-        full_at: When it said so last.
+        opens_at: From when on it may be tried with one more; infinity where it never said so.
+        quiet_until: Until when it asked to be left alone, as it said so.
         submissions: When the jobs of the last minute were handed over, oldest first.
     """
 
@@ -68,7 +69,8 @@ class MemberState:
     learned_at: float = -math.inf
     watched_at: float = -math.inf
     most_at_once: int | None = None
-    full_at: float = -math.inf
+    opens_at: float = math.inf
+    quiet_until: float = -math.inf
     submissions: deque[float] = field(default_factory=deque)
 
     def take(self, key: object, load: Load, now: float) -> None:
@@ -133,20 +135,25 @@ class MemberState:
         self.queue_seconds += share * (seen - self.queue_seconds)
         self.learned_at = now
 
-    def note_full(self, now: float) -> None:
-        """Note that it takes no more jobs than it has of ours; one that was refused is released."""
-        self.most_at_once, self.full_at = max(1, len(self.in_flight)), now
+    def note_full(self, quiet_seconds: float, now: float) -> None:
+        """Note that it takes no more jobs than it has of ours; one that was refused is released.
 
-    def opens_at(self) -> float:
-        """Return from when on it may be tried with one more job than it took."""
-        return math.inf if self.most_at_once is None else self.full_at + _FULL_SECONDS
+        Args:
+            quiet_seconds: How long it asked to be left alone, in seconds.
+            now: Seconds of the loop's clock.
+        """
+        self.most_at_once = max(1, len(self.in_flight))
+        self.quiet_until = max(self.quiet_until, now + quiet_seconds)
+        self.opens_at = max(self.quiet_until, now + (0.0 if quiet_seconds else _FULL_SECONDS))
 
     def jobs_left(self, now: float) -> int:
         """Return how many more jobs of ours it may have at once, by what it said itself."""
         if self.most_at_once is None:
             return _MANY
-        if now >= self.opens_at():
-            self.most_at_once, self.full_at = self.most_at_once + 1, now
+        if now < self.quiet_until:
+            return 0
+        if now >= self.opens_at:
+            self.most_at_once, self.opens_at = self.most_at_once + 1, now + _FULL_SECONDS
         return self.most_at_once - len(self.in_flight)
 
     def judge(self, *, failed: bool) -> None:

@@ -387,12 +387,21 @@ class Few(Echo):
     slots: int = 3
     has: int = 0
     refused: int = 0
+    quiet_seconds: float | None = None
+    quiet_until: float = 0.0
 
     async def submit(self, batch):
+        now = anyio.current_time()
         if self.has >= self.slots:
             self.refused += 1
-            await anyio.sleep(0.1)
-            raise BackendError("3 concurrent jobs at most", transient=True, throttled=True)
+            self.quiet_until = now + (self.quiet_seconds or 0.0)
+            raise BackendError(
+                "3 concurrent jobs at most",
+                transient=True,
+                throttled=True,
+                retry_after_seconds=self.quiet_seconds,
+            )
+        assert now >= self.quiet_until
         self.has += 1
         return await super().submit(batch)
 
@@ -423,6 +432,21 @@ async def test_work_waits_for_a_slot_of_a_member_that_takes_only_so_many_jobs_at
     assert run.seconds <= 6 * (seconds + 2)
     # At most those that were under way at first, and one a minute to see if there are more by now.
     assert member.refused <= 5 + 1 + run.seconds / 60
+
+
+@pytest.mark.parametrize("quiet_seconds", [5, 200])
+async def test_a_full_member_that_asks_to_be_left_alone_is_left_alone(quiet_seconds):
+    """A slot that becomes free meanwhile is not used before; and no work is lost for that."""
+    member = Few("a", Limits(max_circuits=1, max_in_flight=8), seconds=50)
+    member.quiet_seconds = quiet_seconds
+    work, stores = make_work([(16, 10)])
+    retry = RetryPolicy(max_attempts=2, budget_floor=3, budget_ratio=0)
+
+    done = await Run("job", Fleet([member]), Policy(retry=retry), work).execute()
+
+    assert done.given_up == ()
+    assert_right(stores)
+    assert member.most_running == 3
 
 
 async def test_a_slot_that_a_run_waits_for_may_be_taken_by_another_one():
