@@ -152,8 +152,9 @@ def _kind(exc: BaseException) -> Kind:
 
 def _row(kind: type[BaseException]) -> Kind | None:
     """Return the row of the nearest class that the table names."""
-    for base in kind.__mro__:
-        row = row_of(str(base.__module__).partition(".")[0], base.__name__)
+    # As type has them: a metaclass may give other answers, or none.
+    for base in type.mro(kind):
+        row = row_of(str(_of_class(base, "__module__")).partition(".")[0], _class_name(base))
         if row is not None:
             return row
     return None
@@ -246,7 +247,7 @@ def text_of(exc: BaseException) -> str:
 
     Where its server refused the request, what that answered is a part of it.
     """
-    text, name = _said(exc), type(exc).__name__
+    text, name = _said(exc), _class_name(type(exc))
     status = _status(exc)
     body = " ".join(_body(exc).split()) if status is not None and status < 500 else ""
     if body and body not in text:
@@ -294,6 +295,14 @@ def _text_in(value: object) -> str:
 def _read(source: object, name: str) -> Any:
     """Read an attribute; ``None`` where there is none, or asking for it raises."""
     return _quietly(lambda: getattr(source, name, None), None)
+
+
+def _class_name(kind: type) -> str:
+    return _text(_of_class(kind, "__name__"))
+
+
+def _of_class(kind: type, name: str) -> Any:
+    return _quietly(lambda: type.__getattribute__(kind, name), None)
 
 
 def _text(value: object) -> str:

@@ -442,6 +442,13 @@ def test_what_cannot_be_read_of_an_exception_is_absent(looks, phase):
     assert error.submitted is (None if phase == "submit" else True)
 
 
+def test_a_class_that_raises_is_told_by_its_name():
+    """A metaclass may raise at every look at the class."""
+    meta = type("Meta", (type,), {"__getattribute__": raising(RuntimeError("meta"))})
+    error = translate(meta("OddError", (Exception,), {})("boom"), phase="submit")
+    assert str(error).startswith("OddError")
+
+
 def test_what_can_be_read_of_an_exception_still_counts():
     """One attribute that raises hides no other one, and an odd response hides no status."""
     looks = {"response": property(raising(KeyError("no"))), "status_code": 429}
