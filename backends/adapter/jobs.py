@@ -46,19 +46,18 @@ def stage_of(job: Any) -> JobStage:
     with translated("cancel"):
         status = job.status
         status = status() if callable(status) else status
-        said = _said(status)
-    # "CANCELLED - RAN TOO LONG", "job is queued", "JobStatus.ERROR", "in_progress"
-    words = re.findall("[A-Z]+", said.upper())
-    stage = next((_STAGES[word] for word in words if word in _STAGES), None)
-    return JobStage(name=stage, said=said[:_MAX_SAID])
+        # A text, or a member of somebody's enumeration: its name, its value, or a code of neither.
+        named = (getattr(status, name, None) for name in ("name", "value"))
+        texts = [text for text in (*named, str(status)) if isinstance(text, str)]
+    stages = [_stage_in(text) for text in texts]
+    number = next((number for number, stage in enumerate(stages) if stage), 0)
+    return JobStage(name=stages[number], said=texts[number][:_MAX_SAID])
 
 
-def _said(status: Any) -> str:
-    """Return what a status is called: a text, or a member of somebody's enumeration."""
-    if isinstance(status, str):
-        return str.__str__(status) if type(status) is str else str(getattr(status, "value", status))
-    names = (getattr(status, "name", None), getattr(status, "value", None))
-    return next((name for name in names if isinstance(name, str)), str(status))
+def _stage_in(text: str) -> Stage | None:
+    """Read "CANCELLED - RAN TOO LONG", "job is queued", "JobStatus.ERROR", "in_progress"."""
+    words = re.findall("[A-Z]+", text.upper())
+    return next((_STAGES[word] for word in words if word in _STAGES), None)
 
 
 def has_started(job: Any) -> bool | None:

@@ -15,15 +15,16 @@ from qiskit_gateway.backends.failures.errors import BackendError
 from qiskit_gateway.backends.interface.protocol import Handle, JobStage, TellsStage
 
 Own = enum.Enum("Own", {"Failed": 1, "aborted": 2, "InQueue": 3, "Running": 4})
-Texts = enum.Enum("Texts", {"A": "job is queued", "B": "failed"}, type=str)
+Texts = enum.Enum("Texts", {"A": "job is queued", "B": "failed", "FAILED": "3"}, type=str)
+Number = enum.IntEnum("Number", {"EXECUTING": 4, "EXPIRED": 9})
 STAGES = [
     ("queued", [JobStatus.INITIALIZING, JobStatus.QUEUED, JobStatus.VALIDATING, "queued", "PENDING",
                 "pending execution", "Submitted", "CREATED", Texts.A, JobStatus.QUEUED.value]),
     ("running", [JobStatus.RUNNING, "RUNNING", "executing", "IN_PROGRESS", "In progress",
-                 Own.Running, JobStatus.RUNNING.value, "JobStatus.RUNNING"]),
+                 Own.Running, JobStatus.RUNNING.value, "JobStatus.RUNNING", Number.EXECUTING]),
     ("done", [JobStatus.DONE, "COMPLETED", "Succeeded", "done", "finished", JobStatus.DONE.value]),
     ("failed", [JobStatus.ERROR, "FAILED", "Failed", "EXPIRED", "rejected", "ERROR - TOO HOT",
-                "TIMED_OUT", "timeout", Own.Failed, Texts.B, JobStatus.ERROR.value]),
+                "TIMED_OUT", "timeout", Own.Failed, Texts.B, Texts.FAILED, Number.EXPIRED, JobStatus.ERROR.value]),
     ("cancelled", [JobStatus.CANCELLED, "CANCELLED - RAN TOO LONG", "canceled", "ABORTED",
                    "terminated", Own.aborted, JobStatus.CANCELLED.value]),
     (None, ["", "ready", "cancelling", "CancellationRequested", "who knows", None, 7, True]),
