@@ -256,7 +256,7 @@ def _assert_paid_once(world):
 def _is_last_resort(world, one, later):
     """Return whether a submission was made again because nobody else could take the work."""
     moves = world.scenario.policy.retry.on_unknown == "move"
-    again = (later.shard, later.number) == (one.shard, one.number + 1)
+    again = later.shard == one.shard and later.number > one.number
     return moves and again and not one.job_id and _nobody_else(world, one)
 
 
@@ -268,6 +268,9 @@ def _nobody_else(world, one):
         for other in lives[-1].run.record
         if other.outcome in {"unknown", "failed", "refused", "short"}
     }
+    most = world.scenario.policy.retry.max_moves
+    if most is not None and len(failed | {one.member}) > most:
+        return True  # It may not go on to anybody.
     return all(
         provider.name == one.member or provider.name in failed
         for provider in world.scenario.providers
