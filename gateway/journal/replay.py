@@ -35,7 +35,9 @@ def replay(
     books = _Books(work)
     for entry in entries:
         books.enter(entry)
-    asked = sorted(books.open, key=lambda entry: _ASKED_AGAIN.index(entry.state))
+    # Of those that are as sure the latest, which is the likeliest to be there.
+    latest = reversed(books.open)
+    asked = sorted(latest, key=lambda entry: _ASKED_AGAIN.index(entry.state))
     flights = [flying for entry in asked if (flying := books.flight_of(entry, members))]
     lost = [attempt for attempt in books.attempts if attempt.outcome == "unknown"]
     unfinished = Unfinished(

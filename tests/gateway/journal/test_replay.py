@@ -297,6 +297,21 @@ async def test_with_a_seed_the_shards_are_those_of_a_run_without_accidents(tmp_p
         assert sorted(jobs_of(world)) == sorted(jobs_of(whole))
 
 
+@pytest.mark.anyio
+@pytest.mark.parametrize("steps", [["lost answer"] * 2, ["lost answer", "no such gate"]])
+async def test_of_the_tries_of_one_shard_one_is_taken_up(tmp_path, steps):
+    """A shard that was sent again after a lost answer is one shard: each try ends, and all arrives."""
+    gone = BackendError("no such gate", transient=False, fault="caller")
+    script = iter([gone if step == "no such gate" else step for step in steps])
+    member = Keeper("a", script=lambda _: next(script, ""))
+    policy = Policy(retry=RetryPolicy(max_attempts=3, jitter=0))
+    world = World(tmp_path / "j", [member], policy=policy, sizes=((1, 6),))
+    await world.execute(world.begin(), seconds=3.0)
+    await world.execute(world.take())
+
+    assert "running" not in [one.outcome for one in world.run.record]
+
+
 EXPIRED = BackendError(
     "401: it expired", transient=False, fault="caller", authentication=True, submitted=True
 )
