@@ -256,7 +256,8 @@ def _assert_paid_once(world):
 def _is_last_resort(world, one, later):
     """Return whether a submission was made again because nobody else could take the work."""
     moves = world.scenario.policy.retry.on_unknown == "move"
-    again = later.shard == one.shard and later.number > one.number
+    # In a shard of another number, where a later try of the first one failed for the moment.
+    again = later.submitted_seconds >= one.finished_seconds
     return moves and again and not one.job_id and _nobody_else(world, one)
 
 
