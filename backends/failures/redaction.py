@@ -1,7 +1,9 @@
 """Secrets, kept out of texts that are logged, stored or shown."""
 
+import base64
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from html import escape
 
 _HIDDEN = "[redacted]"
 _MAX_READ = 20_000
@@ -13,7 +15,10 @@ _NAMES = (
     r"subscription[-_]?key|token|secret|password|passwd|pwd|passphrase|credentials?|signature|"
     r"sig|jwt|cookie"
 )
-_VALUE = r"\"[^\"]*\"|'[^']*'|[^\s\"'<>,;&(){}\[\]]+"
+# A quote may be escaped, since texts are quoted in texts, and percent-encoded in an address.
+_QUOTE = r"(?:\\{0,3}[\"']|%2[27])"
+_IS = rf"{_QUOTE}?\s{{0,9}}(?:=>|[=:]|%3[ad])\s*"
+_VALUE = r"\"[^\"]*\"|'[^']*'|\\{1,3}\"[^\"]*\"|\\{1,3}'[^']*'|[^\s\"'<>,;&(){}\[\]]+"
 _RULES = (
     # https://user:password@host
     (r"(://)[^/\s@\"']+@", rf"\1{_HIDDEN}@"),
@@ -28,7 +33,12 @@ _RULES = (
         rf"\1{_HIDDEN}",
     ),
     # token=abc, "api_key": "abc", ?X-Amz-Signature=abc
-    (rf"((?:{_NAMES})[\"']?\s{{0,9}}(?:=>|[=:])\s*)(?:{_VALUE})", rf"\1{_HIDDEN}"),
+    (rf"((?:{_NAMES}){_IS})(?:{_VALUE})", rf"\1{_HIDDEN}"),
+    # key=abc: not every key is a secret, so it must look like one
+    (
+        rf"(\bkey{_IS}{_QUOTE}?)(?=[^\s\"']*\d)[\w.~+/%=-]{{16,}}",
+        rf"\1{_HIDDEN}",
+    ),
     # AWS access key ids, and JSON web tokens
     (r"\b(?:AKIA|ASIA)[A-Z0-9]{12,}\b", _HIDDEN),
     (r"\beyJ[\w-]{8,}\.[\w-]+(?:\.[\w-]*)?", _HIDDEN),
@@ -39,6 +49,13 @@ _RULES = (
 # by the length alone.
 _PATTERNS = tuple((re.compile(pattern, re.IGNORECASE), into) for pattern, into in _RULES)
 
+# A shorter secret than this would be found in words that are none, and one shorter than the second
+# is looked for as a word of its own.
+_SHORTEST_SECRET = 4
+_PLAIN_WORD = 8
+# The secrets that are known, each with the pattern of its forms; and one pattern of them all.
+_KEPT: dict[str, str] = {}
+_KEPT_PATTERN: list[re.Pattern[str]] = []
 
 # Control characters, and those that change the direction of what follows.
 _STEERING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
@@ -50,11 +67,62 @@ def names_secret(name: str) -> bool:
     return bool(_SECRET_NAME.search(name))
 
 
-def redact(text: str) -> str:
-    """Return a text without the secrets that can be told from their form or their names.
+def keep_secret(value: str) -> None:
+    """Take a secret out of every text from now on, in whatever form it is written.
 
-    Catches API keys, bearer tokens, authorization headers, passwords, AWS access keys, and
-    secrets inside URLs. A secret that looks like a plain word cannot be told.
+    That is as it is, escaped, percent-encoded, and in base64, also as a part of what is encoded.
+    Texts do not say which member they came from by the time that they are shown, so this holds for
+    the whole process.
+
+    Args:
+        value: The secret. One shorter than four characters is not looked for: it would be found in
+            words that are none.
+    """
+    # A key file has lines, which are shown one by one.
+    for part in {value.strip(), *map(str.strip, value.splitlines())}:
+        if len(part) >= _SHORTEST_SECRET and part not in _KEPT:
+            _KEPT[part] = "|".join(_forms(part))
+            longest_first = sorted(_KEPT, key=len, reverse=True)
+            _KEPT_PATTERN[:] = [re.compile("|".join(_KEPT[one] for one in longest_first))]
+
+
+def _forms(secret: str) -> Iterator[str]:
+    written = "".join(map(_spelling, secret))
+    if len(secret) < _PLAIN_WORD:
+        yield rf"(?<![A-Za-z0-9]){written}(?![A-Za-z0-9])"
+        return
+    yield written
+    for offset in range(3):
+        # Base64 writes three bytes as four characters, so what stands before the secret, such as
+        # the name of a user, shifts it. The characters that are shared with that are left.
+        shifted = base64.b64encode(b"\0" * offset + secret.encode("utf-8", "replace")).rstrip(b"=")
+        core = shifted.decode()[-(-offset * 4 // 3) :][:-1]
+        pattern = "".join({"+": "[+-]|%2[bB]", "/": "[/_]|%2[fF]"}.get(c, c) + "\0" for c in core)
+        units = (unit for unit in pattern.split("\0") if unit)
+        yield rf"{''.join(f'(?:{unit})' for unit in units)}(?:[\w+/=-]|%3[dD])*"
+
+
+def _spelling(character: str) -> str:
+    """Pattern of a character as it is, escaped, or percent-encoded, once or more often."""
+    if character.isascii() and character.isalnum():
+        return character
+    encoded = "".join(f"%(?:25)*(?i:{byte:02x})" for byte in character.encode("utf-8", "replace"))
+    forms = [
+        rf"\\*{re.escape(character)}",
+        encoded,
+        rf"\\+u(?i:{ord(character):04x})",
+        re.escape(escape(character)),
+        *([r"\+"] if character == " " else []),
+    ]
+    return f"(?:{'|'.join(forms)})"
+
+
+def redact(text: str) -> str:
+    """Return a text without secrets: the known ones, and those told by their form or name.
+
+    Catches what :func:`keep_secret` was given, and API keys, bearer tokens, authorization headers,
+    passwords, AWS access keys, and secrets inside URLs. Of others, a secret that looks like a
+    plain word cannot be told.
 
     Args:
         text: What a provider said. Only its first 20 000 characters are kept.
@@ -84,6 +152,9 @@ def printable(text: str) -> str:
 
 
 def _without(patterns: Sequence[tuple[re.Pattern[str], str]], text: str) -> str:
+    # Before the text is cut, so that no half of a secret is left at its end.
+    for pattern in _KEPT_PATTERN:
+        text = pattern.sub(_HIDDEN, text)
     # Half a surrogate pair can be neither written nor stored.
     text = text[:_MAX_READ].encode("utf-8", "backslashreplace").decode("utf-8")
     for pattern, into in patterns:

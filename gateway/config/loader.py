@@ -25,6 +25,7 @@ from qiskit_gateway.config.policy_tables import POLICY, REGISTRY
 from qiskit_gateway.config.problems import (
     Problem,
     did_you_mean,
+    keep_secrets,
     listed,
     problems_of,
     secret_problems,
@@ -90,6 +91,7 @@ def load_config(
     file = Path(path)
     variables = os.environ if environ is None else environ
     text, document = _read(file)
+    keep_secrets(document, variables)
     form = _validate(file.name, text, document, variables)
     members, problems = make_members(form.members, variables)
     if not problems:

@@ -17,7 +17,8 @@ from pydantic import Field as Key
 from qiskit.providers import BackendV2
 
 from qiskit_gateway.backends.adapter.backend_member import Member
-from qiskit_gateway.backends.failures.redaction import printable, redact
+from qiskit_gateway.backends.failures.redaction import printable
+from qiskit_gateway.backends.failures.translate import text_of
 from qiskit_gateway.backends.interface.adaptation import Adaptation
 from qiskit_gateway.backends.interface.limits import Limits
 from qiskit_gateway.backends.interface.protocol import FleetMember
@@ -26,8 +27,6 @@ from qiskit_gateway.config.pricing_tables import PricingTable, tariff_of
 from qiskit_gateway.config.problems import Path, Problem, did_you_mean, variable_of
 from qiskit_gateway.config.table_models import Made, Table, checked_by, made_of, new_table, wrong
 
-# A shorter secret than this would be found in words that are none.
-_SHORTEST_SECRET = 4
 _KINDS = ("backend", "provider", "simulated")
 _OF_PROVIDERS = ("get_backend", "method", "method_arguments")
 _NOT_OF_SIMULATED = ("arguments", "run_options", "adaptation", "queue")
@@ -308,7 +307,7 @@ def _imported(key: str, path: str) -> Callable[..., Any]:
     try:
         module = importlib.import_module(name)
     except Exception as error:  # noqa: BLE001  Whatever a module does when it is imported.
-        text = f"{name} cannot be imported: {_said(error)}"
+        text = f"{name} cannot be imported: {text_of(error)}"
         raise _UnmadeError((key,), text) from None
     return _attribute(key, module, attributes)
 
@@ -340,24 +339,8 @@ def _called(
         return function(**_resolve_all(arguments, environ))
     except Exception as error:  # noqa: BLE001  Whatever a provider raises.
         # From nothing: what it was called with may be in the traceback of its own error.
-        text = _said(error, _secrets(list(arguments.values()), environ))
-        raise _UnmadeError((key,), f"cannot be made: {text}") from None
+        raise _UnmadeError((key,), f"cannot be made: {text_of(error)}") from None
 
 
 def _resolve_all(arguments: dict[str, Any], environ: Mapping[str, str]) -> dict[str, Any]:
     return {key: resolved(value, environ) for key, value in arguments.items()}
-
-
-def _secrets(value: Any, environ: Mapping[str, str]) -> list[str]:
-    if variable := variable_of(value):
-        return [environ[variable]]
-    parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    return [secret for part in parts for secret in _secrets(part, environ)]
-
-
-def _said(error: Exception, secrets: Iterable[str] = ()) -> str:
-    text = str(error)
-    for secret in secrets:
-        if len(secret) >= _SHORTEST_SECRET:
-            text = text.replace(secret, "[redacted]")
-    return f"{type(error).__name__}: {redact(text)}" if text else type(error).__name__

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
 
-from qiskit_gateway.backends.failures.redaction import names_secret, printable, redact
+from qiskit_gateway.backends.failures.redaction import keep_secret, names_secret, printable, redact
 
 Path = tuple[str | int, ...]
 """Where something is in a document: keys of tables, and places in lists from 0."""
@@ -75,6 +75,13 @@ def secret_problems(document: object, environ: Mapping[str, str]) -> list[Proble
             text = 'an address must not hold a password: name a variable, { env = "NAME" }'
             problems.append(Problem(path=path, text=text))
     return problems
+
+
+def keep_secrets(document: object, environ: Mapping[str, str]) -> None:
+    """Keep what the environment gives to a document out of every text from now on."""
+    for path, value in walk(document):
+        if variable := _variable_at(path, value):
+            keep_secret(environ.get(variable, ""))
 
 
 def variable_of(value: object) -> str:

@@ -1,12 +1,15 @@
 """A configuration file says what Python would, or what is wrong with it, key by key."""
 
+import base64
 import inspect
 import json
 import math
 import re
+import time
 import tomllib
 from dataclasses import fields
 from pathlib import Path
+from urllib.parse import quote, quote_plus
 
 import pytest
 from hypothesis import given
@@ -15,6 +18,7 @@ from qiskit.providers.basic_provider import BasicSimulator
 
 from qiskit_gateway import ConfigError, load_config, policies
 from qiskit_gateway.backends import Adaptation, Allowance, Limits, Member, Pricing, Usage
+from qiskit_gateway.backends.failures.redaction import redact
 from qiskit_gateway.backends.pricing.published import ARGUMENTS, tariff, tariff_names
 from qiskit_gateway.backends.simulation.simulated_member import SimulatedMember
 from qiskit_gateway.config.loader import REGISTRY, config_schema
@@ -901,3 +905,30 @@ def test_the_page_names_every_key():
     table = page[page.index("## Every key") : page.index("For completion")]
     said = {word for code in re.findall(r"`([^`]*)`", table) for word in re.findall(r"\w+", code)}
     assert keys_in_schema() <= said
+
+
+@pytest.mark.parametrize("secret", ["plain-words-only", 'a1/b+c=d&e f"g', "pass-7"])
+def test_a_secret_of_the_environment_is_hidden_in_every_text(load, secret):
+    """It is known by its value, so neither its form nor how a provider writes it matters."""
+    load(f"journal = {{ env = 'K' }}\n{TWO}", {"K": secret})
+    for written in (
+        secret,
+        quote(secret, safe=""),
+        quote(quote(secret, safe=""), safe=""),
+        quote(secret, safe="").lower(),
+        quote_plus(secret),
+        json.dumps({"key": secret}),
+        json.dumps(json.dumps(secret)),
+    ):
+        assert written not in redact(f"401: {written} (GET /jobs?k={written})"), written
+    for user in ("", "u:", "us:") if len(secret) > 8 else ():
+        encoded = base64.b64encode(f"{user}{secret}".encode()).decode()
+        assert encoded[4:-4] not in redact(f"header {encoded} refused")
+
+
+def test_reading_a_text_for_secrets_takes_linear_time(load):
+    """Providers send whole pages, and what they consist of must not matter."""
+    load(f"journal = {{ env = 'K' }}\n{TWO}", {"K": "k" * 9})
+    started = time.process_time()
+    redact("a+/" * 200_000)
+    assert time.process_time() - started < 5
