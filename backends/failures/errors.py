@@ -33,6 +33,8 @@ class BackendError(QiskitError):
             each is to be sent alone.
         unfinished: Whether only a wait has ended, for a job that its provider says is queued or
             running: it is waited for on.
+        unreadable: Whether that is of a kind which nobody can read, so that the next one will not
+            be read either.
     """
 
     # What holds of a subclass whose constructor does not call this one.
@@ -46,6 +48,7 @@ class BackendError(QiskitError):
     bad_result: bool = False
     alone: bool = False
     unfinished: bool = False
+    unreadable: bool = False
 
     def __init__(  # noqa: PLR0913  Each is one fact.
         self,
@@ -60,6 +63,7 @@ class BackendError(QiskitError):
         bad_result: bool = False,
         alone: bool = False,
         unfinished: bool = False,
+        unreadable: bool = False,
     ) -> None:
         super().__init__(redact(message))  # type: ignore[no-untyped-call]
         self.transient = transient
@@ -71,6 +75,7 @@ class BackendError(QiskitError):
         self.bad_result = bad_result
         self.alone = alone
         self.unfinished = unfinished
+        self.unreadable = unreadable
 
     def __str__(self) -> str:
         # QiskitError shows the repr of the message, with quotes.

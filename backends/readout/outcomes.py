@@ -3,8 +3,7 @@
 ``read`` does all the checking: what it lets through as an :class:`Outcome` can be believed, and
 what it cannot believe is an error, never zeros. ``decoding`` then only moves bits.
 
-Counts come first. Memory, which alone knows the order of the shots, is believed where its
-histogram equals the counts, or where there are no counts and it has the right length.
+Which of counts and memory is believed, :mod:`~qiskit_gateway.backends.readout.formats` says.
 
 Invariant: experiments are matched to circuits by position, never by a name or a header.
 """
@@ -13,15 +12,22 @@ import math
 import reprlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from qiskit_gateway.backends.failures.errors import BackendError
+from qiskit_gateway.backends.failures.errors import BackendError, Fault
 from qiskit_gateway.backends.readout.bit_mapping import UNREAD, Codec, Wiring
-from qiskit_gateway.backends.readout.formats import Content, Counted, Raw, read_hex, read_names
+from qiskit_gateway.backends.readout.formats import (
+    Content,
+    ContradictionError,
+    Counted,
+    Raw,
+    read_hex,
+    read_names,
+)
 from qiskit_gateway.backends.readout.packed_bits import Rows, num_bytes
 
 _T = TypeVar("_T")
@@ -60,9 +66,15 @@ class Outcome:
         return self.memory is not None
 
 
+class ReadOutcomes(tuple[Outcome, ...]):
+    """The outcomes of a job as :func:`read` has checked them."""
+
+    __slots__ = ()
+
+
 def read(
     result: object, wirings: Sequence[Wiring], shots: int, *, meas_level: int = 2
-) -> tuple[Outcome, ...]:
+) -> ReadOutcomes:
     """Return what a provider's result holds, circuit by circuit; never raises over its content.
 
     Args:
@@ -74,16 +86,16 @@ def read(
     """
     experiments = _experiments(joined(result), len(wirings))
     if isinstance(experiments, BackendError):
-        return tuple(_failed(experiments) for _ in wirings)
+        return ReadOutcomes(_failed(experiments) for _ in wirings)
     if meas_level == 1:
-        return tuple(
+        return ReadOutcomes(
             _guarded(_read_kerneled, experiment, wiring, shots)
             for experiment, wiring in zip(experiments, wirings, strict=True)
         )
     outcomes: list[Outcome] = []
     for block in _blocks(_look_at_all(experiments, wirings, shots)):
         outcomes.extend([block] if isinstance(block, Outcome) else _read_block(block, shots))
-    return tuple(outcomes)
+    return ReadOutcomes(outcomes)
 
 
 # What a result says about itself.
@@ -110,25 +122,47 @@ def joined(result: object) -> object:
 def _experiments(result: object, expected: int) -> Sequence[object] | BackendError:
     # Reading an attribute of a foreign object runs foreign code.
     try:
-        given = _field(result, "results")
-        if not isinstance(given, list | tuple):
-            return _bad(f"The provider returned no result but {reprlib.repr(result)}.")
         # A copy: what is asked again may answer otherwise.
-        experiments = tuple(islice(given, expected + 1))
-        if not len(given) == len(experiments) == expected:
-            return _bad(
-                f"The result has {len(given)} experiments for {expected} circuits, so which "
-                "belongs to which cannot be known."
-            )
-        success = _field(result, "success")
-        if success is None or success or any(_field(e, "success") is False for e in experiments):
+        parts = tuple(islice(result, expected + 1)) if isinstance(result, list | tuple) else ()
+        parts = parts or (result,)
+        lists = [_field(part, "results") for part in parts]
+        if not all(isinstance(given, list | tuple) for given in lists):
+            said = f"The provider returned no result but {reprlib.repr(result)}."
+            return _bad(said, unreadable=True)
+        experiments = tuple(islice(chain.from_iterable(lists), expected + 1))
+        length = sum(map(len, lists))
+        whole = length == len(experiments) == expected
+        reasons = [_reason(part, whole=whole) for part in parts]
+        if whole and not any(reasons):
             return experiments
-        return BackendError(
-            f"The provider says that the job failed: {_said(_field(result, 'status'))}",
-            submitted=True,
+        if whole and any(_field(e, "success") is False for e in experiments):
+            return experiments
+        for reason in filter(None, reasons):
+            # It may be any of several circuits; if the only one cannot be run, it is that.
+            fault: Fault = "backend" if whole or expected > 1 else "caller"
+            said = f"The provider says that the job failed: {reason}"
+            return BackendError(said, submitted=True, fault=fault)
+        return _bad(
+            f"The result has {length} experiments for {expected} circuits, so which belongs to "
+            "which cannot be known."
         )
     except Exception as error:  # noqa: BLE001
         return _bad(f"The result cannot be read: {_said(error)}")
+
+
+def _reason(result: object, *, whole: bool) -> str:
+    """Say why a job failed, by its own words; empty where it did not."""
+    success, status = _field(result, "success"), _field(result, "status")
+    # The status of a result that is whole may speak of anything.
+    failed = not whole and _tells_failure(status)
+    if (success is None or success) and not failed:
+        return ""
+    return "it gives no reason" if status is None else _said(status)
+
+
+def _tells_failure(status: object) -> bool:
+    name = getattr(status, "name", status)
+    return isinstance(name, str) and name.upper().startswith(("ERROR", "FAIL", "CANCEL"))
 
 
 def _look_at_all(
@@ -153,13 +187,15 @@ def _look(experiment: object, codec: Codec, shots: int) -> Raw | Outcome:
             memory=np.broadcast_to(zeros, (shots, zeros.shape[1])),
         )
     data = _field(experiment, "data")
-    counts, total = _counts(_field(data, "counts"), shots)
-    memory = _memory(_field(data, "memory"), shots)
+    counted, remembered = _field(data, "counts"), _field(data, "memory")
+    counts, total = _counts(counted, shots)
+    memory = _memory(remembered, shots)
     if not counts:
         reported = _field(experiment, "shots")
         if not memory:
             raise _bad(
-                f"The result has neither counts nor memory; it reports {_said(reported)} shots."
+                f"The result has neither counts nor memory; it reports {_said(reported)} shots.",
+                unreadable=counted is None and remembered is None,
             )
         if len(memory) not in (shots, reported):
             raise _bad(
@@ -174,14 +210,14 @@ def _counts(counts: Any, shots: int) -> tuple[dict[Any, int], int]:
     if type(counts) is not dict:
         if not isinstance(counts, Mapping):
             raise _bad(f"Counts are no mapping but {reprlib.repr(counts)}.")
-        counts = dict(islice(counts.items(), _most(shots) + 1))
+        counts = dict(islice(counts.items(), most_shots(shots) + 1))
     if not counts:
         return {}, 0
     distinct = set(counts.values())
     if set(map(type, distinct)) != {int} or min(distinct) < 0:
         counts = {name: _whole(value) for name, value in counts.items()}
     total = sum(counts.values())
-    if total != shots and not 0 < total <= _most(shots):
+    if total != shots and not 0 < total <= most_shots(shots):
         raise _bad(f"Counts add up to {total} where {shots} shots were asked for.")
     return counts, total
 
@@ -191,11 +227,11 @@ def _memory(memory: Any, shots: int) -> list[Any]:
         return memory
     if isinstance(memory, np.ndarray):
         # The first shots are enough of it, and an array may say that it is of any length.
-        memory = memory[: _most(shots) + 1].tolist() if memory.ndim == 1 else []
-    return list(islice(memory, _most(shots) + 1)) if isinstance(memory, list | tuple) else []
+        memory = memory[: most_shots(shots) + 1].tolist() if memory.ndim == 1 else []
+    return list(islice(memory, most_shots(shots) + 1)) if isinstance(memory, list | tuple) else []
 
 
-def _most(shots: int) -> int:
+def most_shots(shots: int) -> int:
     """Return how many shots are believed where some number was asked for.
 
     Some backends run their own default number, which is fine; one that numpy could not draw from
@@ -206,10 +242,11 @@ def _most(shots: int) -> int:
 
 def _require_success(experiment: object) -> None:
     success, status = _field(experiment, "success"), _field(experiment, "status")
-    failed = isinstance(status, str) and status.upper().startswith(("ERROR", "FAIL", "CANCEL"))
-    if failed or not (success is None or success):
+    if _tells_failure(status) or not (success is None or success):
         raise BackendError(
-            f"The provider says that the circuit failed: {_said(status)}", submitted=True
+            f"The provider says that the circuit failed: {_said(status)}",
+            submitted=True,
+            fault="caller",
         )
 
 
@@ -252,8 +289,16 @@ def _read_block(block: Sequence[Raw], shots: int) -> list[Outcome]:
         contents = read_hex(block)
     except Exception:  # noqa: BLE001
         # Something in it is not written as Aer does: take them one by one, name by name.
-        return [_guarded(lambda raw: _outcome(read_names(raw), size, shots), raw) for raw in block]
+        return [_guarded(_read_one, raw, shots) for raw in block]
     return [_outcome(content, size, shots) for content in contents]
+
+
+def _read_one(raw: Raw, shots: int) -> Outcome:
+    try:
+        content = read_names(raw, shots)
+    except ContradictionError as error:
+        raise _bad(f"{error}.") from error
+    return _outcome(content, raw.codec.wiring.num_user, shots)
 
 
 def _outcome(content: Content, num_bits: int, shots: int) -> Outcome:
@@ -274,7 +319,7 @@ def _outcome(content: Content, num_bits: int, shots: int) -> Outcome:
 
 def _read_kerneled(experiment: object, wiring: Wiring, shots: int) -> Outcome:
     _require_success(experiment)
-    most = 2 * max(1, wiring.num_sent) * _most(shots)
+    most = 2 * max(1, wiring.num_sent) * most_shots(shots)
     raw = _array(_field(_field(experiment, "data"), "memory"), most)
     if raw.dtype.kind in "iuf" and raw.ndim and raw.shape[-1] == 2:
         raw = raw[..., 0] + 1j * raw[..., 1]
@@ -337,8 +382,8 @@ def _failed(error: BackendError) -> Outcome:
     return Outcome(shots=0, error=error)
 
 
-def _bad(message: str) -> BackendError:
-    return BackendError(message, submitted=True, bad_result=True)
+def _bad(message: str, *, unreadable: bool = False) -> BackendError:
+    return BackendError(message, submitted=True, bad_result=True, unreadable=unreadable)
 
 
 def _said(thing: object) -> str:

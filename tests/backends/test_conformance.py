@@ -340,13 +340,16 @@ def test_memory_that_disagrees_is_told():
 
     def lie(circuits, result):
         for experiment in result.results:
-            zeros = ["0x0"] * experiment.shots
-            experiment.data = ExperimentResultData(counts=experiment.data.counts, memory=zeros)
+            memory = written * experiment.shots
+            experiment.data = ExperimentResultData(counts=experiment.data.counts, memory=memory)
         return result
 
+    written = ["?"]
     found = check_backend(Seedless(lie))
     seen = {finding.name: finding.seen for finding in found.findings}
-    assert seen["format"].endswith("memory hexadecimal, not believed: it disagrees with the counts")
+    assert seen["format"].endswith("memory like '?', not believed: it disagrees with the counts")
+    written = ["0x0"]
+    assert "contradict" in check_backend(Seedless(lie)).refusal
     assert seen["seed"] == "not taken"
 
 

@@ -313,6 +313,75 @@ def test_disagreeing_memory_falls_to_counts(job, name, random):
     assert joint([out[0] for out in outs]) == joint(right)
 
 
+@pytest.mark.parametrize("names", [hex, "0X{:X}".format, "{:03b}".format, int])
+@pytest.mark.parametrize(
+    ("counts", "memory"),
+    [
+        ({1: 20}, [4] * 20),
+        ({4: 20}, [1] * 20),
+        ({1: 20}, [4] * 10),
+        ({1: 20}, [4] * 4),
+        ({1: 18}, [4] * 20),
+        ({1: 23}, [4] * 20),
+        ({1: 40}, [4] * 40),
+        ({1: 20}, [4] * 19 + [1]),
+        ({1: 15, 0: 5}, [4] * 15 + [0] * 5),
+        ({1: 10, 3: 10}, [4] * 10 + [6] * 10),
+        ({1: 4}, [4] * 4),
+    ],
+)
+def test_counts_and_memory_that_contradict_each_other(counts, memory, names):
+    """Where they cannot be of one circuit neither is believed, in whatever format and length."""
+    one = experiment(
+        {names(value): count for value, count in counts.items()}, list(map(names, memory))
+    )
+    (outcome,) = read(result(one), [PLAIN], 20)
+    assert outcome.error.bad_result
+    assert "contradict each other" in str(outcome.error)
+
+
+def test_a_contradiction_spoils_no_other_circuit():
+    """It is the error of one circuit, among others that were read at once."""
+    good, bad = experiment({"0x1": 9}, ["0x1"] * 9), experiment({"0x1": 9}, ["0x2"] * 9)
+    outcomes = read(result(good, bad, good), [PLAIN] * 3, 9)
+    assert [outcome.shots for outcome in outcomes] == [9, 0, 9]
+    assert outcomes[0].ordered
+
+
+@given(st.integers(0, 2**32), st.sampled_from([2, 8, 1000, 2**20]), st.sampled_from([1, 20, 1000]))
+@settings(deadline=None, max_examples=60)
+def test_two_samples_of_a_circuit_do_not_contradict_each_other(seed, outcomes, shots):
+    """A provider may draw memory anew: its counts are as right, and are taken."""
+    rng = np.random.default_rng(seed)
+    wiring = Wiring(num_sent=20, measured=tuple(range(20)), to_user=tuple(range(20)), num_user=20)
+    one, other = (rng.integers(0, outcomes, shots).tolist() for _ in range(2))
+    counts = Counter(map(hex, one))
+    (outcome,) = read(result(experiment(dict(counts), list(map(hex, other)))), [wiring], shots)
+    if outcome.error is None:
+        assert outcome.shots == shots
+        assert outcome.ordered == (counts == Counter(map(hex, other)))
+    else:  # Rare, and certain only where they have nothing in common.
+        assert shots == 20
+        assert outcomes == 2
+
+
+@pytest.mark.parametrize("size", [3, 7, 8, 64, 1000])
+@pytest.mark.parametrize("kept", [100, 60])
+@pytest.mark.parametrize("names", [hex, "{:010b}".format])
+def test_whole_memory_wins_over_rounded_counts(size, kept, names):
+    """Where rounded counts do not add up, up or down, the shots in memory are taken in their order."""
+    wiring = Wiring(num_sent=10, measured=tuple(range(10)), to_user=tuple(range(10)), num_user=10)
+    values = [shot % size for shot in range(100)]
+    each = max(1, round(100 / size))
+    counts = {names(value): each for value in range(min(size, 100))}
+    (outcome,) = read(
+        result(experiment(counts, [names(value) for value in values], 100)), [wiring], kept
+    )
+    assert outcome.shots == kept
+    assert outcome.ordered
+    assert [int.from_bytes(row.tobytes()) for row in outcome.memory] == values[:kept]
+
+
 @pytest.mark.parametrize(
     "memory",
     [
@@ -546,6 +615,52 @@ def test_what_is_no_result_of_the_job(thing):
         assert outcome.shots == 0
         assert outcome.error.bad_result
         assert outcome.error.submitted
+
+
+def test_a_list_of_results_is_one_result():
+    """Experiments of several results follow one another; one that failed fails the job."""
+    one, two = result(experiment({"0x1": 2})), result(*[experiment({"0x2": 2})] * 2)
+    outcomes = read([one, two], [PLAIN] * 3, 2)
+    assert [outcome.patterns.tolist() for outcome in outcomes] == [[[1]], [[2]], [[2]]]
+    for odd in ([one], [one, object()], [one, two, two], [[one, two]]):
+        assert all(o.error.bad_result for o in read(odd, [PLAIN] * 3, 2))
+    failed = result(success=False, status="ERROR: no such bit")
+    for outcome in read([one, failed, one], [PLAIN] * 3, 2):
+        assert "no such bit" in str(outcome.error)
+
+
+@pytest.mark.parametrize("success", [False, None, True])
+@pytest.mark.parametrize("status", ["ERROR: no such bit", "Failed: no such bit"])
+@pytest.mark.parametrize("experiments", [0, 1])
+def test_a_result_without_its_experiments_says_why(success, status, experiments):
+    """The provider's own words are told; a job of one circuit that fails so is that circuit's fault."""
+    told = {"success": success, "status": status, "results": [None] * experiments}
+    for circuits in {1, 3} - {experiments}:
+        for outcome in read(told, [PLAIN] * circuits, 2):
+            assert status in str(outcome.error)
+            assert not outcome.error.bad_result
+            assert outcome.error.fault == ("caller" if circuits == 1 else "backend")
+
+
+@pytest.mark.parametrize(
+    ("thing", "unreadable"),
+    [
+        (None, True),
+        ([object()], True),
+        (SimpleNamespace(counts={"0x1": 2}), True),
+        ({"counts": {"0x1": 2}}, True),
+        (result(experiment()), True),
+        (result(ExperimentResult(2, True, ExperimentResultData(statevector=[1, 0]))), True),
+        (result(experiment({}, [])), False),
+        (result(), False),
+        (result(experiment({"0x9": 2})), False),
+    ],
+)
+def test_what_is_of_a_kind_that_nobody_can_read(thing, unreadable):
+    """It has no experiments, or these have neither counts nor memory, be they empty."""
+    (outcome,) = read(thing, [PLAIN], 2)
+    assert outcome.error.bad_result
+    assert outcome.error.unreadable == unreadable
 
 
 def test_plain_dictionaries_are_results():
