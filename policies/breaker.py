@@ -5,6 +5,7 @@
     half-open -- success -------------------------------> closed
     half-open -- counted failure -----------------------> open, for longer
     any -------- credentials refused -------------------> open for good
+    any -------- results that nobody can read ----------> open for good
 
 Rule 1.  Closed admits all work, open none, half-open one shard at a time: the probe.
 Rule 2.  Three counts, each with its own threshold: jobs that failed, results that cannot be true,
@@ -19,7 +20,9 @@ Rule 4.  The n-th ejection lasts ``eject_seconds * 2 ** (n - 1)``, at most
 Rule 5.  Only time ends an ejection. What jobs report that were sent before it, good or bad,
          changes nothing: one outage with many jobs in flight is one ejection.
 Rule 6.  Refused credentials do not heal by waiting: that ejection has no end.
-Rule 7.  No more than ``max_ejected_share`` of the fleet is open at once (``may_eject``), but always
+Rule 7.  Nor does a member that has never done a shard, and whose results nobody can read: when
+         enough of them came to eject it, that ejection has no end either.
+Rule 8.  No more than ``max_ejected_share`` of the fleet is open at once (``may_eject``), but always
          one may be. A member that may not be ejected is spared (``spare``): half-open, so it gets
          one shard at a time. A fleet that is down altogether is thus probed, never sprayed.
 
@@ -89,6 +92,7 @@ class BreakerState:
         ejections: Ejections not forgiven yet.
         until: When the ejection ends, on the clock of ``now``; infinity if never.
         probing: Whether a probe is out.
+        proven: Whether it has ever done a shard.
     """
 
     phase: Phase = "closed"
@@ -99,6 +103,7 @@ class BreakerState:
     ejections: int = 0
     until: float = 0.0
     probing: bool = False
+    proven: bool = False
 
 
 def admits(state: BreakerState) -> Admission:
@@ -152,6 +157,7 @@ def record_success(state: BreakerState, policy: BreakerPolicy) -> BreakerState:
     return BreakerState(
         successes=0 if forgiven else successes,
         ejections=state.ejections - forgiven,
+        proven=True,
     )
 
 
@@ -170,6 +176,8 @@ def record_failure(
     if state.phase == "open":
         return state
     counted = _counted(state, failure)
+    if failure.unreadable and not state.proven and counted.bad_results >= policy.bad_results:
+        return replace(counted, phase="open", until=math.inf, probing=False)
     if state.phase == "half-open" or failure.hung or _is_ill(counted, policy):
         return _eject(counted, policy, now)
     return counted
@@ -178,7 +186,7 @@ def record_failure(
 def spare(state: BreakerState) -> BreakerState:
     """Return the state of a member that would be ejected but may not be: it is probed.
 
-    A member that refused our credentials is not spared: no work can be done there.
+    A member that is ejected for good is not spared: no work can be done there.
     """
     return state if state.phase != "open" or state.until == math.inf else _half_open(state)
 

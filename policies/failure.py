@@ -19,6 +19,7 @@ class Failure:
         authentication: Whether the provider refused our credentials.
         bad_result: Whether the provider delivered a result that cannot be true.
         alone: Whether the member takes each of the circuits only as the one of a job.
+        unreadable: Whether that result is of a kind which nobody can read.
         hung: Whether the member did not answer a submission, or deliver a result, within our own
             deadline.
     """
@@ -31,4 +32,5 @@ class Failure:
     authentication: bool = False
     bad_result: bool = False
     alone: bool = False
+    unreadable: bool = False
     hung: bool = False

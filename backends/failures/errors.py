@@ -33,7 +33,7 @@ class BackendError(QiskitError):
             each is to be sent alone.
         unfinished: Whether only a wait has ended, for a job that its provider says is queued or
             running: it is waited for on.
-        unreadable: Whether that is of a kind which nobody can read, so that the next one will not
+        unreadable: Whether that result is of a kind which nobody can read, so that the next one will not
             be read either.
     """
 

@@ -47,6 +47,7 @@ _FACTS = (
     "submitted",
     "authentication",
     "bad_result",
+    "unreadable",
 )
 
 
@@ -250,7 +251,9 @@ def _facts(error: BackendError) -> dict[str, Any]:
 
 
 def _error(facts: Mapping[str, Any]) -> BackendError:
-    return BackendError(facts["message"], **{name: facts[name] for name in _FACTS})
+    # A journal of an earlier version knows fewer.
+    known = {name: facts[name] for name in _FACTS if name in facts}
+    return BackendError(facts["message"], **known)
 
 
 # -- plain data ------------------------------------------------------------------------------------

@@ -356,6 +356,7 @@ def facts(error: BackendError) -> Failure:
         authentication=error.authentication,
         bad_result=error.bad_result,
         alone=error.alone,
+        unreadable=error.unreadable,
         hung=isinstance(error, OverdueError),
     )
 

@@ -93,6 +93,8 @@ def _finish(state: RunState, flight: Flight, event: ShardFinished, now: float) -
             known.learn_wait(*flight.wait_seconds(now), now)
     if event.failed:
         _, failure, reason = event.failed[0]
+        # What was read in part is of a kind that can be read.
+        failure = replace(failure, unreadable=False)
         yield from state.health.failed(flight.member, failure, reason, now)
     else:
         state.down_since = None
@@ -165,6 +167,8 @@ def _await_slot(state: RunState, flight: Flight, quiet_seconds: float, now: floa
 def _may_hide_poison(state: RunState, flight: Flight, failure: Failure) -> bool:
     """One circuit of several may be what the provider failed at, and no duplicate has it."""
     if flight.shard.circuits < 2 or failure.authentication or failure.throttled:
+        return False
+    if flight.member in state.health.lost:
         return False
     shared = flight.is_beaten or state.duplicate_of(flight) is not None
     return not shared and not failure.transient and failure.submitted is not None

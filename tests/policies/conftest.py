@@ -104,5 +104,6 @@ st.register_type_strategy(
         submitted=st.sampled_from([True, False, None]),
         authentication=st.booleans(),
         bad_result=st.booleans(),
+        unreadable=st.booleans(),
     ),
 )

@@ -202,6 +202,22 @@ def test_the_cap_in_numbers(num_members, share, most):
     ]
 
 
+UNREADABLE = replace(UNTRUE, unreadable=True)
+
+
+@pytest.mark.parametrize("before", [(), (UNTRUE,), (UNREADABLE,)])
+def test_results_that_nobody_can_read_end_it_for_good(before):
+    """Where so many bad results came that it is ejected, and it has never done a shard."""
+    assert fail(BreakerState(), UNREADABLE).phase == "closed"
+    state = fail(BreakerState(), *before, UNREADABLE, UNREADABLE)
+    assert (state.phase, state.until) == ("open", math.inf)
+    assert spare(state) == state
+    assert fail(BreakerState(), *before, UNREADABLE, UNTRUE).until < math.inf
+    proven = record_success(BreakerState(), POLICY)
+    assert fail(proven, *before, UNREADABLE, UNREADABLE).until < math.inf
+    assert fail(poll(fail(proven, JOB, JOB, JOB), 60.0), UNREADABLE).until < math.inf
+
+
 def test_a_spared_member_that_fails_again_is_ejected_for_longer():
     """Sparing does not forgive."""
     state = spare(fail(BreakerState(), JOB, JOB, JOB))

@@ -20,6 +20,8 @@ from qiskit_gateway.policies.failure import Failure
 from qiskit_gateway.scheduling.events import Command, FleetDown, MemberEjected, MemberRecovered
 from qiskit_gateway.scheduling.members.state import FleetState
 
+_LOST = "its credentials were refused, or its results could not be read, in another run"
+
 
 class Health:
     """The breakers of the members that a run may use.
@@ -33,7 +35,8 @@ class Health:
         probe_seconds: How long a probe may keep others waiting while no member is well.
 
     Attributes:
-        lost: The members that are out for the rest of the run, and why: credentials.
+        lost: The members that are out for the rest of the run, and why: credentials, or results
+            that nobody can read.
     """
 
     def __init__(
@@ -56,7 +59,7 @@ class Health:
         self.lost: dict[str, str] = {}
 
     def begin(self) -> None:
-        """Give members whose credentials were refused in an earlier run another chance."""
+        """Give members that were given up for good in an earlier run another chance."""
         for name in self._ejected & self._states.keys():
             if self._states[name].breaker.until == math.inf:
                 self._set(name, BreakerState(phase="half-open"))
@@ -69,7 +72,7 @@ class Health:
         for name in self._ejected & self._states.keys():
             self._set(name, poll(self._states[name].breaker, now))
             if self._states[name].breaker.until == math.inf:
-                self.lost.setdefault(name, "its credentials were refused in another run")
+                self.lost.setdefault(name, _LOST)
         if (ejected := self.ejected) != self._known:
             self._known = ejected
             self._usable = tuple(name for name in self._names if name not in ejected)
@@ -136,7 +139,7 @@ class Health:
         if before.phase == "closed" and newly and not self._may_eject():
             # Spared once: it is probed before it is ejected beyond the share of the fleet.
             after = spare(after)
-        if failure.authentication:
+        if after.until == math.inf and before.until != math.inf:
             self.lost[member] = reason
         self._set(member, after)
         if newly and after.phase == "open":
