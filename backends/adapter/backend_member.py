@@ -25,6 +25,8 @@ from qiskit_gateway.backends.adapter.jobs import (
     has_started,
     is_cancelled,
     job_id_of,
+    note_sent,
+    require_own,
     result_of,
     stage_of,
 )
@@ -316,7 +318,7 @@ class Member:
 
     def _submit(self, batch: Batch, errand: Errand) -> Handle:
         job = self._run(batch, self._prepared(batch, self.adaptation), errand)
-        return Handle(job_id=job_id_of(job), job=job, batch=batch)
+        return self._handle_of(job, batch)
 
     def _run(self, batch: Batch, prepared: Sequence[Prepared], errand: Errand) -> Any:
         pairs = list(zip(batch.entries, prepared, strict=True))
@@ -410,6 +412,8 @@ class Member:
         batch = handle.batch
         assert batch is not None, "a job found again needs its batch"  # noqa: S101
         result = result_of(handle.job)
+        with translated("collect"):
+            require_own(result, self.backend, handle.job_id)
         wirings = [
             wiring
             for entry in batch.entries
@@ -430,7 +434,7 @@ class Member:
             )
         with self._turns.taken(errand), translated("reattach"):
             job = find(self.backend, label, key)
-        return None if job is None else Handle(job_id=job_id_of(job), job=job)
+        return None if job is None else self._handle_of(job)
 
     def _reattach(self, job_id: str, errand: Errand) -> Handle:
         with self._turns.taken(errand), translated("reattach"):
@@ -441,7 +445,13 @@ class Member:
                 transient=False,
                 submitted=None,
             )
+        note_sent(self.backend, job_id)
         return Handle(job_id=job_id, job=job)
+
+    def _handle_of(self, job: Any, batch: Batch | None = None) -> Handle:
+        handle = Handle(job_id=job_id_of(job), job=job, batch=batch)
+        note_sent(self.backend, handle.job_id)
+        return handle
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -4,6 +4,8 @@ import re
 from contextlib import suppress
 from typing import Any
 
+from qiskit.providers import BackendV2
+
 from qiskit_gateway.backends.adapter.threads import call_within
 from qiskit_gateway.backends.failures.errors import BackendError
 from qiskit_gateway.backends.failures.translate import translated
@@ -58,6 +60,47 @@ def _stage_in(text: str) -> Stage | None:
     """Read "CANCELLED - RAN TOO LONG", "job is queued", "JobStatus.ERROR", "in_progress"."""
     words = re.findall("[A-Z]+", text.upper())
     return next((_STAGES[word] for word in words if word in _STAGES), None)
+
+
+# The ids of the jobs of this process, by the package of their backends: other objects of one package
+# talk to the same provider. Sets, because what is done to them needs no lock.
+_SENT: dict[str, set[str]] = {}
+# So many are remembered; a job that is older has long had its result.
+_MOST_SENT = 100_000
+
+
+def note_sent(backend: BackendV2, job_id: str) -> None:
+    """Remember a job of ours by its id."""
+    sent = _SENT.setdefault(_package_of(backend), set())
+    if len(sent) >= _MOST_SENT:
+        sent.clear()
+    sent.add(job_id)
+
+
+def require_own(result: Any, backend: BackendV2, job_id: str) -> None:
+    """Make sure that a result is not that of another job of ours.
+
+    An id that we never sent may be anything: many providers write one of their own there.
+
+    Raises:
+        BackendError: If it names another job.
+    """
+    for part in result if isinstance(result, list | tuple) else (result,):
+        named = part.get("job_id") if isinstance(part, dict) else getattr(part, "job_id", None)
+        if (
+            isinstance(named, str)
+            and named != job_id
+            and named in _SENT.get(_package_of(backend), ())
+        ):
+            raise BackendError(
+                f"the result of job {job_id!r} says that it is of job {named!r}, another of ours",
+                submitted=True,
+                bad_result=True,
+            )
+
+
+def _package_of(backend: BackendV2) -> str:
+    return type(backend).__module__.partition(".")[0]
 
 
 def has_started(job: Any) -> bool | None:
