@@ -84,6 +84,11 @@ class Batch:
     key: str = ""
 
     @property
+    def widths(self) -> list[int]:
+        """Classical bits of each circuit, in order."""
+        return [one.program.num_bits for one in self.entries for _ in range(one.circuits)]
+
+    @property
     def circuits(self) -> int:
         """Return how many circuits the job has."""
         return sum(entry.circuits for entry in self.entries)

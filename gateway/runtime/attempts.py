@@ -16,6 +16,7 @@ from qiskit_gateway.backends.failures.redaction import redact_name
 from qiskit_gateway.backends.interface.batch import Batch
 from qiskit_gateway.backends.interface.protocol import FleetMember, Handle
 from qiskit_gateway.backends.readout.outcomes import Outcome
+from qiskit_gateway.backends.readout.validation import require_outcomes
 from qiskit_gateway.errors import JournalError
 from qiskit_gateway.journal.run_log import NO_RUN_LOG, RunLog
 from qiskit_gateway.policies.policy import Policy
@@ -145,7 +146,8 @@ class Attempts:
             self._end(attempt, "cancelled", "", paid=False)
             return ShardCancelled(shard=shard.index, confirmed=True)
         try:
-            return await self._recorded(attempt, self._receive(shard, member, handle, attempt))
+            got = self._receive(shard, member, handle, attempt, batch)
+            return await self._recorded(attempt, got)
         except BackendError as error:
             return ShardFailed(shard=shard.index, failure=facts(error), reason=str(error))
         except TakenBackError:
@@ -233,10 +235,9 @@ class Attempts:
     async def _submit_and_collect(
         self, shard: Shard, member: FleetMember, attempt: Attempt
     ) -> ShardFinished:
-        handle = await self._handed_over(
-            self.door.make_batch(shard, attempt.number), member, attempt
-        )
-        return await self._receive(shard, member, handle, attempt)
+        batch = self.door.make_batch(shard, attempt.number)
+        handle = await self._handed_over(batch, member, attempt)
+        return await self._receive(shard, member, handle, attempt, batch)
 
     async def _handed_over(self, batch: Batch, member: FleetMember, attempt: Attempt) -> Handle:
         self.run_log.intended(attempt, batch.seed)
@@ -261,13 +262,20 @@ class Attempts:
         )
 
     async def _receive(
-        self, shard: Shard, member: FleetMember, handle: Handle, attempt: Attempt
+        self, shard: Shard, member: FleetMember, handle: Handle, attempt: Attempt, batch: Batch
     ) -> ShardFinished:
         out = self._out[shard.index] = Out(member=member, handle=handle)
         try:
-            outcomes = await self._waiting.waited_for(out, attempt)
+            given = await self._waiting.waited_for(out, attempt)
         finally:
             del self._out[shard.index]
+        outcomes = require_outcomes(
+            given,
+            batch.widths,
+            batch.kept_shots,
+            verb=f"{member.name}.collect()",
+            meas_level=batch.options.get("meas_level", 2),
+        )
         answer = self.door.tell(ResultArrived(shard=shard.index))
         if any(isinstance(command, Discard) for command in answer):
             raise _SurplusError

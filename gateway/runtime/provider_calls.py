@@ -1,5 +1,6 @@
 """The calls that a run makes to a member, each under its deadline, each failure told as facts."""
 
+import reprlib
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
@@ -262,7 +263,14 @@ class Calls:
 
     async def _hand_over(self, batch: Batch, member: FleetMember, seconds: float) -> Handle:
         with anyio.move_on_after(seconds), _Facts("submit"):
-            return await member.submit(batch)
+            handle: object = await member.submit(batch)
+            if isinstance(handle, Handle):
+                return handle
+            raise BackendError(
+                f"{member.name}.submit() returned {reprlib.repr(handle)}, not the Handle of a job",
+                transient=False,
+                submitted=None,
+            )
         unsent = isinstance(member, KnowsUnsent) and not member.was_sent(batch)
         raise OverdueError(
             f"{member.name} did not say within {seconds:g} s whether it took the job",
