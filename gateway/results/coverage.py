@@ -1,5 +1,6 @@
 """Which shots of a task have arrived."""
 
+import math
 from collections.abc import Sequence
 from threading import Lock
 from typing import Any
@@ -86,6 +87,7 @@ def book_outcomes(coverage: Coverage, piece: Piece, outcomes: Sequence[Outcome])
         return Receipt()
     missing: list[Piece] = []
     failed: list[tuple[Piece, BackendError]] = []
+    top_up = 0
     for offset, outcome in enumerate(outcomes):
         _, rest = piece.split_rows(offset)
         row, _ = rest.split_rows(1)
@@ -100,7 +102,36 @@ def book_outcomes(coverage: Coverage, piece: Piece, outcomes: Sequence[Outcome])
         coverage.book(here)
         if short.shots:
             missing.append(short)
-    return Receipt(missing=tuple(missing), failed=tuple(failed))
+            top_up = max(top_up, top_up_shots(outcome, short.shots, piece.shots))
+    return Receipt(missing=tuple(missing), failed=tuple(failed), top_up_shots=top_up)
+
+
+# The least part of what was asked for that is asked for again: a job has a price of its own.
+_LEAST_PART = 0.01
+_GROWTH = 1.5
+
+
+def top_up_shots(outcome: Outcome, missing: int, asked: int) -> int:
+    """Find how many shots to ask for so that those come which are missing.
+
+    A provider that loses a share of its shots loses it again. One that rounds the counts of each
+    outcome makes nothing of a job in which none of them is due a whole shot. A job larger than the
+    one before is not asked for.
+
+    Args:
+        outcome: What came.
+        missing: Shots that did not.
+        asked: Shots that were asked for.
+    """
+    counts = np.array([outcome.shots]) if outcome.counts is None else outcome.counts
+    rates = counts / asked
+    shots = missing / float(rates.sum())
+    if shots > asked:  # More than half is lost: to make up for that would be dear.
+        shots = missing
+    else:
+        while shots < asked and np.floor(rates * shots + 1e-9).sum() < missing:
+            shots *= _GROWTH
+    return max(math.ceil(min(shots, asked) - 1e-9), math.ceil(asked * _LEAST_PART))
 
 
 def _no_shots() -> BackendError:

@@ -308,6 +308,7 @@ class Attempts:
         return ShardFinished(
             shard=shard.index,
             missing=receipt.missing,
+            top_up_shots=receipt.top_up_shots,
             failed=tuple((piece, facts(error), str(error)) for piece, error in receipt.failed),
         )
 

@@ -27,7 +27,7 @@ from qiskit_gateway.scheduling.events import (
 from qiskit_gateway.scheduling.flight import Flight, Phase, Reason
 from qiskit_gateway.scheduling.members.allowances import UsedUp
 from qiskit_gateway.scheduling.members.estimator import Unpriced
-from qiskit_gateway.scheduling.run_state import RunState
+from qiskit_gateway.scheduling.run_state import RunState, TopUp
 from qiskit_gateway.work.remaining import GivenUp, Left
 from qiskit_gateway.work.tasks import Piece
 
@@ -331,9 +331,26 @@ def requeue_undelivered(
     if known is not NOBODY:
         flight.group = replace(flight.group, barred=flight.group.barred.plus(known))
     for piece in event.missing:
-        state.dealer.backlog.keep(flight.member, piece, flight.group.barred)
+        _top_up(state, piece, flight, event.top_up_shots)
     for piece, failure, reason in event.failed:
         requeue_failed(state, piece, flight, failure, reason)
+
+
+def _top_up(state: RunState, piece: Piece, flight: Flight, shots: int) -> None:
+    """Ask a member for what did not come, unless it loses the same share of it again."""
+    member, asked, kept = flight.member, flight.shard.shots, flight.shard.pieces[0].shots
+    came = kept - piece.shots
+    whole = replace(piece, shot_start=piece.shot_stop - kept)
+    before = state.top_ups.pop(whole, None)
+    # What rounding leaves of a share is less than a shot from it.
+    if before and before.member == member and abs(came - before.share * asked) < 1:
+        reason = (
+            f"returned {came} of {asked} shots, the same share as before: it is not asked again"
+        )
+        _move(state, member, Group((piece,), flight.group.barred), reason)
+        return
+    state.top_ups[piece] = TopUp(member, came / asked, shots)
+    state.dealer.backlog.keep(member, piece, flight.group.barred)
 
 
 def requeue_failed(

@@ -18,11 +18,13 @@ class ShardFinished:
         shard: Its number.
         missing: Pieces of it that the provider did not deliver though nothing failed: short shots.
         failed: Pieces of it that failed, each with the facts and the reason for people.
+        top_up_shots: Fewest shots to ask for again of what is missing.
     """
 
     shard: int
     missing: tuple[Piece, ...] = ()
     failed: tuple[tuple[Piece, Failure, str], ...] = ()
+    top_up_shots: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

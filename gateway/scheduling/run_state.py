@@ -63,6 +63,21 @@ class Lookout:
         return self._recalls[0][0] if self._recalls else math.inf
 
 
+@dataclass(frozen=True, slots=True)
+class TopUp:
+    """What is asked of a member once more, because it came short.
+
+    Attributes:
+        member: Where.
+        share: The share of the shots asked for that came.
+        shots: Fewest shots to ask for now.
+    """
+
+    member: str
+    share: float
+    shots: int
+
+
 @dataclass(slots=True, kw_only=True)
 class RunState:
     """The state of one run. Only the transitions in this package change it.
@@ -80,6 +95,7 @@ class RunState:
         flights: What is in flight, by number.
         lookout: When to look at what flies.
         causes: Where pieces failed or were refused, and why.
+        top_ups: The pieces that a member came short of and is asked for again.
         given_up: What will not be done.
         first_tries: Attempts that were the first of their shard.
         retries: Attempts that were not.
@@ -102,6 +118,7 @@ class RunState:
     flights: dict[int, Flight] = field(default_factory=dict)
     lookout: Lookout = field(default_factory=Lookout)
     causes: list[tuple[Piece, str, str]] = field(default_factory=list)
+    top_ups: dict[Piece, TopUp] = field(default_factory=dict)
     given_up: list[GivenUp] = field(default_factory=list)
     first_tries: int = 0
     retries: int = 0

@@ -1,5 +1,7 @@
 """The beginning of a shard: numbered, with its slot and price taken; or taken over from a process."""
 
+from collections.abc import Sequence
+
 from qiskit_gateway.policies.budget import Amount
 from qiskit_gateway.policies.verdict import Verdict
 from qiskit_gateway.scheduling.backlog import Barred, Group
@@ -10,7 +12,7 @@ from qiskit_gateway.scheduling.overdue import watch
 from qiskit_gateway.scheduling.run_state import RunState
 from qiskit_gateway.work.price import Price
 from qiskit_gateway.work.remaining import Flying
-from qiskit_gateway.work.tasks import Compiled, Load, Shard, mean_of
+from qiskit_gateway.work.tasks import Compiled, Load, Piece, Shard, mean_of
 
 # Of the jobs of a member, at most one in so many seconds is watched while it waits: each costs a
 # call to the provider, and they would all tell the same.
@@ -20,7 +22,7 @@ _WATCH_SECONDS = 1.0
 def submit(state: RunState, member: str, group: Group, now: float) -> Submit | Verdict:
     """Take the slot and the price of a shard; or say why there is no money."""
     known = state.states[member]
-    shots = max(group.pieces[0].shots, state.estimator.profiles[member].min_shots)
+    shots = _shots(state, member, group.pieces)
     shard = Shard(index=state.next_shard, pieces=group.pieces, shots=shots)
     load = Load(shard.circuits, shard.circuits * shots)
     compiled = _compiled(state, shard, member)
@@ -95,6 +97,16 @@ def learns_wait(state: RunState, sent: Submit, now: float) -> bool:
         return False
     known.watched_at = now
     return True
+
+
+def _shots(state: RunState, member: str, pieces: Sequence[Piece]) -> int:
+    """Shots to ask a member for: those of the pieces, or more that are not kept."""
+    profile, shots = state.estimator.profiles[member], pieces[0].shots
+    if state.top_ups:
+        again = (state.top_ups.get(piece) for piece in pieces)
+        least = max((one.shots for one in again if one and one.member == member), default=0)
+        shots = max(shots, min(least, profile.max_shots or least))
+    return max(shots, profile.min_shots)
 
 
 def _moved_from(state: RunState, group: Group) -> tuple[str, ...]:

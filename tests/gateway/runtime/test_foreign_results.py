@@ -241,6 +241,85 @@ def test_any_other_id_is_taken(job_id):
     assert len(backend.sent) == 1
 
 
+# -- fewer shots than were asked for ---------------------------------------------------------------
+
+
+def rounding(outcomes, rounded=round):
+    """Return an answer that counts equal outcomes as rounded chances."""
+
+    def answer(circuits, shots, number):
+        each = rounded(shots / outcomes)
+        told = {f"{value:06b}": each for value in range(outcomes) if each}
+        return {"results": [{"success": True, "data": {"counts": told}} for _ in circuits]}
+
+    return answer
+
+
+@pytest.mark.parametrize("rounded", [round, int])
+@pytest.mark.parametrize("outcomes", [3, 7, 8, 32, 40])
+@pytest.mark.parametrize("shots", [100, 101, 1000])
+def test_what_rounding_has_left_out_comes_with_one_more_job(outcomes, shots, rounded):
+    """All shots that were asked for are there, from two jobs at most, of few shots if there are many."""
+    backend = Answering(rounding(outcomes, rounded), width=6)
+    (found,) = counts(run(backend, [ones(6)], shots).result())
+    assert sum(found.values()) == shots
+    assert len(backend.sent) <= 2
+    assert all(asked <= shots for _, asked in backend.sent)
+
+
+@pytest.mark.parametrize(("min_shots", "again"), [(None, 100), (500, 500)])
+def test_nobody_is_asked_for_a_handful(min_shots, again):
+    """A job that makes up for a few shots asks for a percent, or the least that the member takes."""
+    lossy = Answering(lambda circuits, shots, number: right(circuits, shots - 3 * (not number), 0))
+    limits = Limits(min_shots=min_shots)
+    (found,) = counts(run(Member(lossy, limits=limits), [ones()], 10_000).result())
+    assert found == {"11": 10_000}
+    assert lossy.sent == [(1, 10_000), (1, again)]
+
+
+def losing(share):
+    return lambda circuits, shots, number: right(circuits, int(share * shots), number)
+
+
+@pytest.mark.parametrize("share", [0.5, 0.6, 0.9, 0.97])
+def test_a_share_that_is_lost_is_made_up_for(share):
+    """Of a member that returns at least half, all that is missing comes with the second job."""
+    backend = Answering(losing(share))
+    assert counts(run(backend, [ones()] * 3, 100).result()) == [{"11": 100}] * 3
+    assert len(backend.sent) <= 3
+
+
+@pytest.mark.parametrize("share", [0.45, 0.3, 0.1, 0.02])
+@pytest.mark.parametrize("circuits", [1, 3])
+def test_a_member_that_returns_the_same_share_again_is_not_asked_a_third_time(share, circuits):
+    """It is told so, and what has come is kept; another member does the rest."""
+    backend = Answering(losing(share))
+    error = error_of(run(backend, [ones()] * circuits, 100))
+    assert "the same share as before" in str(error)
+    assert len(backend.sent) == 2
+    came = int(share * 100) + int(share * (100 - int(share * 100)))
+    assert counts(error.partial_result) == [{"11": came}] * circuits
+
+    backend, good = Answering(losing(share), "losing"), Answering(name="good")
+    job = run([backend, good], [ones()] * circuits, 100, failover("losing", "good"))
+    assert counts(job.result()) == [{"11": 100}] * circuits
+    assert len(backend.sent) == 2
+
+
+def test_a_member_that_returns_so_many_at_most_is_asked_until_all_are_there():
+    """That it is the same number says nothing of the share."""
+    backend = Answering(lambda circuits, shots, number: right(circuits, min(shots, 40), number))
+    assert counts(run(backend, [ones()], 150).result()) == [{"11": 150}]
+    assert len(backend.sent) == 4
+
+
+def test_a_top_up_keeps_to_the_limit_of_a_job():
+    """Nobody is asked for more shots than it takes at once."""
+    backend = Answering(losing(0.5))
+    run(Member(backend, limits=Limits(max_shots=50)), [ones()], 100)
+    assert all(asked <= 50 for _, asked in backend.sent)
+
+
 # -- members of one's own --------------------------------------------------------------------------
 
 
