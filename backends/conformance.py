@@ -17,9 +17,11 @@ from qiskit_gateway.backends.examination.examiner import (
     examine,
     shots_within,
 )
+from qiskit_gateway.backends.examination.verbs import examine_attributes, examine_verbs
 from qiskit_gateway.backends.failures.errors import BackendError
 from qiskit_gateway.backends.interface.adaptation import Adaptation
 from qiskit_gateway.backends.interface.batch import Batch, Entry, Program
+from qiskit_gateway.backends.interface.protocol import FleetMember
 from qiskit_gateway.backends.readout.outcomes import Outcome, read
 
 __all__ = ["Conformance", "Finding", "check_backend", "check_member"]
@@ -33,7 +35,8 @@ def check_backend(backend: BackendV2 | Member, *, shots: int = SHOTS) -> Conform
     Runs a handful of circuits with known outcomes through the adapter: the order of bits and of
     registers, bits and registers that are not measured, loose bits, parameters, several circuits
     in a job and a single one, measurements in the middle, bits that are measured twice. Blocks
-    until they are done, and costs about five jobs of up to eleven circuits. Noise does not disturb it as long as the right outcome of a circuit is
+    until they are done, and costs about five jobs of up to eleven circuits. Noise does not disturb
+    it as long as the right outcome of a circuit is
     seen most often, and in at least half of its shots.
 
     Args:
@@ -55,22 +58,45 @@ def check_backend(backend: BackendV2 | Member, *, shots: int = SHOTS) -> Conform
     return Conformance(adaptation=adaptation, findings=tuple(findings), name=member.name)
 
 
-async def check_member(member: Member, *, shots: int = SHOTS) -> Conformance:
-    """Check the backend of a member, and let the member go by what the check finds.
+async def check_member(member: FleetMember, *, shots: int = SHOTS) -> Conformance:
+    """Find out whether a member does what the router expects of it.
+
+    For authors of members. A member of a class of one's own is asked for its attributes, and by its
+    verbs for circuits with known outcomes: alone and several in a job, with parameters, with fewer
+    shots kept than asked for; then to find a job again and to cancel one. It is sent about five
+    small jobs. A ``Member`` is checked by its backend, as :func:`check_backend` does, and goes by
+    what was found from then on; one of a subclass by its verbs too.
 
     Args:
-        member: The member; its ``adaptation`` is what was found from then on.
+        member: The member.
         shots: Shots of each circuit, as far as the limits of the member allow.
 
     Returns:
-        What was found, as by :func:`check_backend`.
+        What was found; ``print`` it. ``ok`` says whether all is right, and ``refusal`` what is not.
 
     Raises:
-        BackendError: If the backend could not be asked; the member stays as it was.
+        BackendError: If the member could not be asked, for an outage say; it stays as it was.
     """
+    if not isinstance(member, Member):
+        return await _check_own(member, shots)
     found = await call_in_thread(lambda: check_backend(member, shots=shots))
     member.adaptation = found.adaptation
-    return found
+    if found.refusal or type(member) is Member:
+        return found
+    more = await _check_own(member, shots)
+    adaptation = replace(found.adaptation, refusal=more.refusal)
+    return replace(found, adaptation=adaptation, findings=found.findings + more.findings)
+
+
+async def _check_own(member: FleetMember, shots: int) -> Conformance:
+    findings = list(examine_attributes(member))
+    if not findings:
+        findings.append(Finding(name="attributes", ok=True, seen="all there"))
+        findings += await examine_verbs(member, shots_within(member.limits, shots))
+    wrong = next((f"{one.name}: {one.seen}" for one in findings if one.ok is False), "")
+    name = str(getattr(member, "name", type(member).__name__))
+    adaptation = Adaptation(refusal=wrong)
+    return Conformance(adaptation=adaptation, findings=tuple(findings), name=name)
 
 
 def _habits(member: Member, adaptation: Adaptation, shots: int) -> list[Finding]:

@@ -175,7 +175,9 @@ class _Session(NamedTuple):
 
     def _batch(self, questions: Sequence[Question]) -> Batch:
         entries = tuple(
-            Entry(program=Program(circuit=question.circuit), rows=question.rows)
+            Entry(
+                program=Program(circuit=question.circuit, basis=question.basis), rows=question.rows
+            )
             for question in questions
         )
         return Batch(entries=entries, shots=self.shots, kept_shots=self.shots)

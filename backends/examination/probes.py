@@ -27,12 +27,14 @@ class Question:
         circuit: The circuit.
         expected: The outcomes, row by row.
         rows: The parameter rows.
+        basis: As of a :class:`~qiskit_gateway.backends.interface.batch.Program`.
     """
 
     name: str
     circuit: QuantumCircuit
     expected: tuple[int, ...]
     rows: NDArray[np.float64] = field(default_factory=lambda: np.empty((1, 0)))
+    basis: str | None = None
 
 
 TRAITS: tuple[Trait, ...] = ("repeated", "mid-circuit", "overwritten")
@@ -57,6 +59,14 @@ def questions() -> list[Question]:
         _loose(),
         _turned(),
     ]
+
+
+def measured() -> Question:
+    """Return a circuit that measures nothing, to be measured in a basis."""
+    circuit = QuantumCircuit(3)
+    circuit.x(2)
+    circuit.h(0)
+    return Question(name="basis", circuit=circuit, expected=(0b10,), basis="ZIX")
 
 
 def alone() -> Question:
