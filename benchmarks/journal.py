@@ -20,14 +20,14 @@ from qiskit_aer import AerSimulator
 from benchmarks.measure import Row, rounds, seconds, sweep, timed
 from qiskit_gateway import Journal, RouterEstimator, RouterSampler
 from qiskit_gateway.backends import Limits, Member
-from qiskit_gateway.journal.run_log import SqliteRunLog
+from qiskit_gateway.journal.write_queue import WriteQueue
 
 # Runs of more seconds than this are to lose at most so many per cent to the journal.
 LONG = 0.1
 BOUND = 5.0
 _METERED = {
     Journal: ("begin",),
-    SqliteRunLog: ("intended", "accepted", "arrived", "ended", "beat", "closed", "tidy"),
+    WriteQueue: ("_write",),
 }
 
 

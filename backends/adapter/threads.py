@@ -251,3 +251,8 @@ def call_within(function: Callable[[], T], seconds: float) -> T:
 
     threading.Thread(target=work, name="qiskit-gateway question", daemon=True).start()
     return future.result(seconds)
+
+
+def leave_to_thread(function: Callable[[], object]) -> None:
+    """Call a function in a daemon thread of its own, and wait for nothing. It must not raise."""
+    threading.Thread(target=function, name="qiskit-gateway worker", daemon=True).start()

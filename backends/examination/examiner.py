@@ -131,7 +131,7 @@ def examine(ask: Ask, known: Adaptation, limits: Limits, *, shots: int = SHOTS) 
     Raises:
         BackendError: If the backend could not be asked.
     """
-    session = _Session(ask, limits, shots_within(limits, shots))
+    session = Session(ask, limits, shots_within(limits, shots))
     adaptation, jobs = _adaptation(session, known)
     judged = _judged(jobs, adaptation, session.shots)
     findings = [*judged, _several(jobs)]
@@ -164,16 +164,19 @@ class _Job(NamedTuple):
     error: BackendError | None = None
 
 
-class _Session(NamedTuple):
+class Session(NamedTuple):
+    """Questions, asked in jobs that are within the limits of a member."""
+
     ask: Ask
     limits: Limits
     shots: int
 
     def put(self, questions: Sequence[Question], *, flatten: bool) -> list[_Job]:
         """Ask in as few jobs as there may be; where a job fails, each question alone."""
-        return [job for part in self._parts(questions) for job in self._put(part, flatten=flatten)]
+        return [job for part in self.parts(questions) for job in self._put(part, flatten=flatten)]
 
-    def _batch(self, questions: Sequence[Question]) -> Batch:
+    def batch(self, questions: Sequence[Question]) -> Batch:
+        """Make the job that asks some questions."""
         entries = tuple(
             Entry(
                 program=Program(circuit=question.circuit, basis=question.basis), rows=question.rows
@@ -182,7 +185,8 @@ class _Session(NamedTuple):
         )
         return Batch(entries=entries, shots=self.shots, kept_shots=self.shots)
 
-    def _parts(self, questions: Sequence[Question]) -> Iterator[list[Question]]:
+    def parts(self, questions: Sequence[Question]) -> Iterator[list[Question]]:
+        """Divide questions into those of one job each."""
         part: list[Question] = []
         for question in self._fitting(questions):
             circuits = sum(len(other.rows) for other in [*part, question])
@@ -203,7 +207,7 @@ class _Session(NamedTuple):
 
     def _put(self, questions: Sequence[Question], *, flatten: bool) -> list[_Job]:
         try:
-            answer = self.ask(self._batch(questions), flatten=flatten)
+            answer = self.ask(self.batch(questions), flatten=flatten)
         except Refused as refused:
             left = [q for number, q in enumerate(questions) if number not in refused.reasons]
             jobs = [_Job([questions[number]], error=refused) for number in refused.reasons]
@@ -222,7 +226,7 @@ class _Session(NamedTuple):
 # What the answers say.
 
 
-def _adaptation(session: _Session, known: Adaptation) -> tuple[Adaptation, list[_Job]]:
+def _adaptation(session: Session, known: Adaptation) -> tuple[Adaptation, list[_Job]]:
     """Find the simplest adaptation under which all is right, and the answers that show it."""
     reason = ""
     jobs: list[_Job] = []
@@ -295,7 +299,7 @@ def _unsound(findings: Sequence[Finding]) -> frozenset[Trait]:
 
 
 def _asked(
-    session: _Session, questions: Sequence[Question], adaptation: Adaptation
+    session: Session, questions: Sequence[Question], adaptation: Adaptation
 ) -> list[Finding]:
     jobs = session.put(questions, flatten=adaptation.flatten)
     return _judged(jobs, adaptation, session.shots)
@@ -314,14 +318,15 @@ def _judged_job(job: _Job, adaptation: Adaptation, shots: int) -> Iterator[Findi
     for question in job.questions:
         own = list(islice(outcomes, len(question.expected)))
         answers = [
-            _compared(outcome, expected, question.circuit.num_clbits)
+            compare(outcome, expected, question.circuit.num_clbits)
             for outcome, expected in zip(own, question.expected, strict=True)
         ]
         right = all(ok for ok, _ in answers)
         yield Finding(name=question.name, ok=right, seen="; ".join(seen for _, seen in answers))
 
 
-def _compared(outcome: Outcome, expected: int, num_bits: int) -> tuple[bool, str]:
+def compare(outcome: Outcome, expected: int, num_bits: int) -> tuple[bool, str]:
+    """Tell whether an outcome is right, and what was seen."""
     if outcome.error is not None:
         return False, str(outcome.error)
     ((patterns, counts),) = tally([outcome], np.random.default_rng(0))

@@ -7,10 +7,10 @@ and which submissions have an unknown fate.
 
 import os
 import re
-import socket
+import sqlite3
 import time
 import uuid
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from functools import cache, partial
 from importlib.metadata import version
@@ -20,14 +20,17 @@ from typing import Any
 from qiskit_gateway.backends.failures.redaction import redact
 from qiskit_gateway.errors import JournalError
 from qiskit_gateway.journal.codec import read_plain
-from qiskit_gateway.journal.run_log import Entry, SqliteRunLog, entries_of
+from qiskit_gateway.journal.lease import HOLD, LEASE, Lease, lease_here
+from qiskit_gateway.journal.run_log import BEAT_SECONDS, Entry, SqliteRunLog, entries_of
 from qiskit_gateway.journal.run_spec import RunSpec, read_pubs, write_options, write_pubs
 from qiskit_gateway.journal.sqlite_file import Database, Survives
+from qiskit_gateway.journal.write_queue import WriteQueue
 
 # "qgwj": marks a SQLite file as a journal.
 _APPLICATION = 0x7167776A
-# A holder of a run that has not been heard of for this long is taken for dead.
-_DEAD_SECONDS = 120.0
+# Whoever works on a run elsewhere is taken for dead if nothing was heard of them for four beats.
+_LOOK_SECONDS = 5.0
+_LOOKS = round(4 * BEAT_SECONDS / _LOOK_SECONDS)
 
 _MIGRATIONS = (
     """
@@ -86,6 +89,11 @@ CREATE TABLE outcomes (
 CREATE INDEX pubs_by_circuit ON pubs (circuit)
 """,
     "ALTER TABLE attempts ADD COLUMN free_units REAL NOT NULL DEFAULT 0",
+    """
+ALTER TABLE runs ADD COLUMN beats INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE runs ADD COLUMN place TEXT;
+ALTER TABLE runs ADD COLUMN started TEXT
+""",
 )
 
 
@@ -131,6 +139,7 @@ class Journal:
         path_or_url: A path, or ``sqlite:///path``. The file is made where it is missing.
         survives: What the record survives, ``"kill"`` or ``"power loss"``.
         clock: Tells the time, in seconds since 1970.
+        wait: Waits for so many seconds, to see whether somebody works on a run on another machine.
 
     Raises:
         JournalError: If the file is not a journal or cannot be used, or the address is of another
@@ -143,15 +152,18 @@ class Journal:
         *,
         survives: Survives = "kill",
         clock: Callable[[], float] = time.time,
+        wait: Callable[[float], object] = time.sleep,
     ) -> None:
         self._clock = clock
         self._survives = survives
+        self._wait = wait
         self._database = Database(
             _path_of(path_or_url),
             application=_APPLICATION,
             migrations=_MIGRATIONS,
             survives=survives,
         )
+        self._queue = WriteQueue(self._database)
 
     def __repr__(self) -> str:
         return f"Journal({str(self.path)!r})"
@@ -177,28 +189,27 @@ class Journal:
     def runs(self) -> tuple[RunRecord, ...]:
         """Return all runs, the oldest first."""
         found = self._database.query(
-            """
-            SELECT runs.job_id, kind, runs.state, created, shots, holder, process, host, beat,
-                   total(price_usd), total(delivered)
+            f"""
+            SELECT job_id, runs.state, created, shots, total(price_usd), total(delivered), {LEASE}
             FROM runs LEFT JOIN (SELECT job_id, price_usd, delivered FROM attempts) USING (job_id)
             GROUP BY job_id ORDER BY created, job_id
-            """
+            """  # noqa: S608  Constants.
         )
         now = self.now
         try:
             return tuple(
                 RunRecord(
                     job_id=job_id,
-                    kind=kind,
+                    kind=Lease.of(lease).kind,
                     state=state,
                     created=created,
                     age_seconds=now - created,
                     spent_usd=spent,
                     shots=shots,
                     shots_done=int(delivered),
-                    held=bool(_holder(lease, now)),
+                    held=Lease.of(lease).lives is not False,
                 )
-                for job_id, kind, state, created, shots, *lease, spent, delivered in found
+                for job_id, state, created, shots, spent, delivered, *lease in found
             )
         except (TypeError, ValueError, OverflowError) as error:
             raise JournalError(f"the runs of {self.path} cannot be read: {error}") from error
@@ -228,10 +239,12 @@ class Journal:
         Raises:
             JournalError: If there is no such run, or a process works on it.
         """
-        with self._database.transaction() as connection:
-            _check_free(connection.execute(_LEASE, (job_id,)).fetchone(), job_id, self.now)
+
+        def delete(connection: sqlite3.Connection, _: Lease) -> None:
             connection.execute("DELETE FROM runs WHERE job_id = ?", (job_id,))
             connection.execute("DELETE FROM circuits WHERE hash NOT IN (SELECT circuit FROM pubs)")
+
+        self._when_free(job_id, delete)
 
     # -- a run begins, or goes on ----------------------------------------------------------------
 
@@ -246,17 +259,17 @@ class Journal:
         Raises:
             JournalError: If the spec holds a secret or something that cannot be written.
         """
-        run_log = SqliteRunLog(self._database, job_id, uuid.uuid4().hex, clock=self._clock)
         options = write_options(spec.options)
         circuits, pubs = write_pubs(job_id, spec.pubs)
+        run_log = self._run_log(job_id)
+        self._database.renew()
         with self._database.transaction() as connection:
             connection.execute(
-                "INSERT INTO runs VALUES (?, ?, 'running', ?, ?, ?, ?, ?, ?, ?, ?)",
-                (
-                    *(job_id, spec.kind, self.now, shots, options, _version()),
-                    *(run_log.token, os.getpid(), socket.gethostname(), self.now),
-                ),
+                "INSERT INTO runs (job_id, kind, state, created, shots, options, version) "
+                "VALUES (?, ?, 'running', ?, ?, ?, ?)",
+                (job_id, spec.kind, self.now, shots, options, _version()),
             )
+            connection.execute(HOLD, lease_here(run_log.token, job_id, self.now))
             connection.executemany("INSERT OR IGNORE INTO circuits VALUES (?, ?)", circuits.items())
             connection.executemany("INSERT INTO pubs VALUES (?, ?, ?, ?, ?, ?, ?, ?)", pubs)
         self._database.wrote(sum(map(len, circuits.values())) + sum(len(pub[5]) for pub in pubs))
@@ -265,21 +278,52 @@ class Journal:
     def take(self, job_id: str, kind: str) -> "SqliteRunLog":
         """Hold a run that was begun before, so that no other process continues it.
 
+        Blocks for a minute where somebody may work on it on another machine: they are let be if
+        they are heard of meanwhile.
+
         Raises:
             JournalError: If there is no such run, it is of another kind, or a process works on it.
         """
-        run_log = SqliteRunLog(self._database, job_id, uuid.uuid4().hex, clock=self._clock)
-        with self._database.transaction() as connection:
-            found = connection.execute(_LEASE, (job_id,)).fetchone()
-            _check_free(found, job_id, self.now)
-            if found[0] != kind:
-                raise JournalError(f"run {job_id} is of {_a(found[0])}: resume it with one")
-            connection.execute(
-                "UPDATE runs SET state = 'running', holder = ?, process = ?, host = ?, beat = ? "
-                "WHERE job_id = ?",
-                (run_log.token, os.getpid(), socket.gethostname(), self.now, job_id),
-            )
+        run_log = self._run_log(job_id)
+        self._database.renew()
+
+        def hold(connection: sqlite3.Connection, lease: Lease) -> None:
+            if lease.kind != kind:
+                raise JournalError(f"run {job_id} is of {_a(lease.kind)}: resume it with one")
+            connection.execute(HOLD, lease_here(run_log.token, job_id, self.now))
+
+        self._when_free(job_id, hold)
         return run_log
+
+    def _run_log(self, job_id: str) -> SqliteRunLog:
+        return SqliteRunLog(
+            self._database, self._queue, job_id, uuid.uuid4().hex, clock=self._clock
+        )
+
+    def _when_free(self, job_id: str, act: Callable[[sqlite3.Connection, Lease], None]) -> None:
+        """Do something to a run that nobody works on.
+
+        It is looked at in a transaction that may write: while somebody holds the file locked,
+        whoever works on the run cannot be heard of, and no time goes by.
+
+        Raises:
+            JournalError: If there is no such run, or somebody works on it.
+        """
+        first: Lease | None = None
+        for look in range(_LOOKS + 1):
+            if look:
+                self._wait(_LOOK_SECONDS)
+            with self._database.transaction() as connection:
+                lease, lives = _lease(connection, job_id)
+                first = first or lease
+                if lives or lease.is_later(first):
+                    raise JournalError(
+                        f"run {job_id} goes on in {lease.who}: cancel it there, or wait until that "
+                        "process has ended"
+                    )
+                if lives is False or look == _LOOKS:
+                    act(connection, lease)
+                    return
 
     # -- the contents of a run --------------------------------------------------------------------
 
@@ -316,44 +360,17 @@ class Journal:
         return entries_of(self._database, job_id)
 
 
-# -- who holds a run ----------------------------------------------------------------------------
-
-_LEASE = "SELECT kind, holder, process, host, beat FROM runs WHERE job_id = ?"
-
-
-def _check_free(found: Any, job_id: str, now: float) -> None:
-    if found is None:
+def _lease(connection: sqlite3.Connection, job_id: str) -> tuple[Lease, bool | None]:
+    """Read who works on a run, and whether they live."""
+    asked = f"SELECT {LEASE} FROM runs WHERE job_id = ?"  # noqa: S608  Constants.
+    row = connection.execute(asked, (job_id,)).fetchone()
+    if row is None:
         raise JournalError(f"there is no run {job_id!r}; runs() lists those there are")
+    lease = Lease.of(row)
     try:
-        who = _holder(found[1:], now)
+        return lease, lease.lives
     except (TypeError, ValueError, OverflowError) as error:
         raise JournalError(f"who works on run {job_id} cannot be read: {error}") from error
-    if who:
-        raise JournalError(
-            f"run {job_id} goes on in {who}: cancel it there, or wait until that process has ended"
-        )
-
-
-def _holder(lease: Sequence[Any], now: float) -> str:
-    """Name the process that works on a run, or ``""``."""
-    holder, process, host, beat = lease
-    if holder is None or now - beat > _DEAD_SECONDS:
-        return ""
-    if host == socket.gethostname() and not _lives(process):
-        return ""
-    return f"process {process} on {host}, last heard of {max(0.0, now - beat):.0f} s ago"
-
-
-def _lives(process: int) -> bool:
-    if os.name != "posix":
-        return True  # os.kill would end it there; a stale heartbeat will tell.
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 def _path_of(given: str | os.PathLike[str]) -> Path:

@@ -1,21 +1,35 @@
 """What is written down of one run while it goes on, and read again: its attempts."""
 
 import json
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from qiskit_gateway.backends.adapter.threads import leave_to_thread
 from qiskit_gateway.backends.failures.redaction import redact
 from qiskit_gateway.backends.readout.outcomes import Outcome
 from qiskit_gateway.errors import JournalError
 from qiskit_gateway.journal.codec import pack_outcomes, unpack_outcomes
-from qiskit_gateway.journal.sqlite_file import Database
+from qiskit_gateway.journal.lease import let_go
+from qiskit_gateway.journal.sqlite_file import Database, UnwritableError
+from qiskit_gateway.journal.write_queue import WriteQueue
 from qiskit_gateway.work.attempt import Attempt
 from qiskit_gateway.work.remaining import Past
 from qiskit_gateway.work.tasks import Piece
 
 # How often whoever works on a run says so.
 BEAT_SECONDS = 15.0
+# What a run could not write while it went on is tried again so often: ten minutes, for a disk to be
+# cleared. What is lost then can still be fetched from the providers.
+_LATE_SECONDS = 5.0
+_LATE_TRIES = 120
+
+Write = Callable[[], object]
+
+
+class TakenOverError(JournalError):
+    """A run that this process worked on belongs to another one now, or was forgotten."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -38,6 +52,7 @@ class SqliteRunLog:
 
     Args:
         database: Where.
+        queue: The way there from an event loop.
         job_id: The run.
         token: By which it is known who has taken the run.
         clock: What says how late it is, in seconds since 1970.
@@ -50,13 +65,66 @@ class SqliteRunLog:
     beat_seconds = BEAT_SECONDS
 
     def __init__(
-        self, database: Database, job_id: str, token: str, *, clock: Callable[[], float]
+        self,
+        database: Database,
+        queue: WriteQueue,
+        job_id: str,
+        token: str,
+        *,
+        clock: Callable[[], float],
     ) -> None:
         self.past = Past()
         self.token = token
         self._database = database
+        self._queue = queue
         self._job_id = job_id
         self._clock = clock
+
+    # -- from an event loop ----------------------------------------------------------------------
+
+    async def perform(self, writes: Sequence[Write]) -> tuple[JournalError | None, ...]:
+        """Call other methods, in order and in one transaction, in the thread of the journal."""
+        return await self._queue.put(lambda: self._write(writes))
+
+    def leave(self, writes: Sequence[Write]) -> None:
+        """Call other methods later, in a thread, once that is possible, and wait for nothing."""
+        leave_to_thread(lambda: self._write_late(writes))
+
+    def abandon(self) -> None:
+        """Work on the run no more, as far as this process knows."""
+        let_go(self.token)
+
+    def _write(self, writes: Sequence[Write]) -> tuple[JournalError | None, ...]:
+        if not self._is_ours():
+            raise self._taken_over()
+        return tuple(map(self._write_one, writes))
+
+    def _write_one(self, write: Write) -> JournalError | None:
+        try:
+            with self._database.transaction():
+                write()
+        except UnwritableError as error:
+            return error
+        except JournalError:
+            raise
+        except Exception as error:  # noqa: BLE001  Whatever an adapter may have brought.
+            return JournalError(f"this cannot be written down: {type(error).__name__}: {error}")
+        return None
+
+    def _write_late(self, writes: Sequence[Write]) -> None:
+        for _ in range(_LATE_TRIES):
+            time.sleep(_LATE_SECONDS)
+            try:
+                with self._database.transaction(busy_seconds=_LATE_SECONDS):
+                    self._write(writes)
+            except TakenOverError:
+                return
+            except JournalError:
+                continue
+            return
+
+    # -- what is written, in the thread ----------------------------------------------------------
+    # Writing something twice is as good as once: a write that fails may have been made.
 
     def intended(self, attempt: Attempt, seed: int | None) -> None:
         """Write down that an attempt is about to be made.
@@ -70,7 +138,8 @@ class SqliteRunLog:
             "(job_id, state, seed, shard, number, member, pieces, circuits, shots, price_usd, "
             "free_units, submitted) "
             "SELECT ?, 'intended', ?, ?, ?, ?, ?, ?, ?, ?, ?, ? "
-            "WHERE EXISTS (SELECT 1 FROM runs WHERE job_id = ? AND holder = ?)",
+            "WHERE EXISTS (SELECT 1 FROM runs WHERE job_id = ? AND holder = ?) "
+            "ON CONFLICT DO NOTHING",
             (
                 *(self._job_id, seed, attempt.shard, attempt.number, attempt.member),
                 *(_pieces_text(attempt.pieces), attempt.circuits, attempt.shots),
@@ -79,7 +148,7 @@ class SqliteRunLog:
             ),
         )
         self._database.wrote(0)
-        if not written:
+        if not written and not self._is_ours():
             raise self._taken_over()
 
     def accepted(self, attempt: Attempt) -> None:
@@ -102,11 +171,13 @@ class SqliteRunLog:
         content = pack_outcomes(outcomes)
         delivered = sum(outcome.shots for outcome in outcomes)
         with self._database.transaction() as connection:
-            connection.execute(
-                "INSERT INTO outcomes SELECT id, ? FROM attempts "
+            found = connection.execute(
+                "INSERT OR REPLACE INTO outcomes SELECT id, ? FROM attempts "
                 "WHERE job_id = ? AND shard = ? AND number = ?",
                 (content, *self._key(attempt)),
             )
+            if not found.rowcount:
+                raise UnwritableError(f"{self._database.path} does not know of attempt {attempt}")
             connection.execute(
                 "UPDATE attempts SET state = 'arrived', finished = ?, delivered = ? "
                 "WHERE job_id = ? AND shard = ? AND number = ?",
@@ -132,17 +203,20 @@ class SqliteRunLog:
             JournalError: If another process has taken it.
         """
         if not self._database.execute(
-            "UPDATE runs SET beat = ? WHERE job_id = ? AND holder = ?",
+            "UPDATE runs SET beat = ?, beats = beats + 1 WHERE job_id = ? AND holder = ?",
             (self._clock(), self._job_id, self.token),
         ):
             raise self._taken_over()
 
     def closed(self, state: str) -> None:
-        """Write down how the run stands, and let go of it."""
+        """Write down how the run stands, and let go of it. It is done only if all of it is here."""
         self._database.execute(
-            "UPDATE runs SET state = ?, holder = NULL WHERE job_id = ? AND holder = ?",
-            (state, self._job_id, self.token),
+            "UPDATE runs SET holder = NULL, state = CASE WHEN ? = 'done' AND shots > "
+            "(SELECT total(delivered) FROM attempts WHERE attempts.job_id = runs.job_id) "
+            "THEN 'running' ELSE ? END WHERE job_id = ? AND holder = ?",
+            (state, state, self._job_id, self.token),
         )
+        self.abandon()
 
     @property
     def wants_tidying(self) -> bool:
@@ -156,8 +230,12 @@ class SqliteRunLog:
     def _key(self, attempt: Attempt) -> tuple[str, int, int]:
         return self._job_id, attempt.shard, attempt.number
 
-    def _taken_over(self) -> JournalError:
-        return JournalError(
+    def _is_ours(self) -> bool:
+        asked = "SELECT 1 FROM runs WHERE job_id = ? AND holder = ?"
+        return bool(self._database.query(asked, (self._job_id, self.token)))
+
+    def _taken_over(self) -> TakenOverError:
+        return TakenOverError(
             f"run {self._job_id} was forgotten, or another process has taken it; this one stops"
         )
 
@@ -220,10 +298,11 @@ class RunLog(Protocol):
     """Where a run is written down while it goes on, so that another process can take it up.
 
     Implementing:
-        All methods are called in the event loop and must be quick, except :meth:`arrived` and
-        :meth:`tidy`, which may be called in a thread. Once :meth:`intended` has returned, what it
-        was told must survive the process. Any may raise a
-        :class:`~qiskit_gateway.errors.JournalError`.
+        :meth:`perform` is called in the event loop, one call after the other, and calls those that
+        write, wherever they may block. Once it has returned, what they were told must survive the
+        process. It raises a :class:`~qiskit_gateway.errors.JournalError` if nothing can be written
+        now, after which it is called again with the same and more. So writing something twice must
+        be as good as once.
 
     Attributes:
         lasting: Whether anything is written down at all. Where it is, a run that is torn down
@@ -235,6 +314,23 @@ class RunLog(Protocol):
     lasting: bool
     beat_seconds: float
     past: Past
+
+    async def perform(self, writes: Sequence[Write]) -> tuple[JournalError | None, ...]:
+        """Call other methods, in order; say of each why what it was told can never be written.
+
+        Raises:
+            TakenOverError: If another process works on the run.
+            JournalError: If nothing can be written now.
+        """
+        ...
+
+    def leave(self, writes: Sequence[Write]) -> None:
+        """Call other methods later, once that is possible; the run is over and waits for nothing."""
+        ...
+
+    def abandon(self) -> None:
+        """Work on the run no more; it may not be written that it is so."""
+        ...
 
     def intended(self, attempt: Attempt, seed: int | None) -> None:
         """Write down that an attempt is about to be made; if that fails, it must not be made."""
@@ -260,15 +356,6 @@ class RunLog(Protocol):
         """Write down how the run stands, and let go of it."""
         ...
 
-    @property
-    def wants_tidying(self) -> bool:
-        """Return whether :meth:`tidy` should be called."""
-        ...
-
-    def tidy(self) -> None:
-        """Do what takes time."""
-        ...
-
 
 class NoRunLog:
     """Write nothing down."""
@@ -276,7 +363,16 @@ class NoRunLog:
     lasting = False
     beat_seconds = 0.0
     past = Past()
-    wants_tidying = False
+
+    async def perform(self, writes: Sequence[Write]) -> tuple[JournalError | None, ...]:
+        """Do nothing."""
+        return (None,) * len(writes)
+
+    def leave(self, writes: Sequence[Write]) -> None:
+        """Do nothing."""
+
+    def abandon(self) -> None:
+        """Do nothing."""
 
     def intended(self, attempt: Attempt, seed: int | None) -> None:
         """Do nothing."""
@@ -294,9 +390,6 @@ class NoRunLog:
         """Do nothing."""
 
     def closed(self, state: str) -> None:
-        """Do nothing."""
-
-    def tidy(self) -> None:
         """Do nothing."""
 
 

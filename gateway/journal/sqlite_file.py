@@ -16,6 +16,11 @@ from typing import Any, Literal, get_args
 
 from qiskit_gateway.errors import JournalError
 
+
+class UnwritableError(JournalError):
+    """Something that will never be written, however often it is tried; the file is well."""
+
+
 Survives = Literal["kill", "power loss"]
 
 _BUSY_SECONDS = 30.0
@@ -61,15 +66,18 @@ class Database:
         self._application = application
         self._migrations = tuple(migrations)
         self._level = "NORMAL" if survives == "kill" else "FULL"
-        self._lock = threading.Lock()
-        self._unsynced = 0
+        self._abandoned: list[sqlite3.Connection] = []
         self._open()
 
     def _open(self) -> None:
         self._process = os.getpid()
+        self._lock = threading.RLock()
+        self._unsynced = 0
+        self._log_id: int | None = None
         with self._translate_errors():
             _make(self.path)
             self._connection = self._connect()
+            self._file_id = _id_of(self.path)
         self._close = weakref.finalize(self, self._connection.close)
 
     def _connect(self) -> sqlite3.Connection:
@@ -133,8 +141,8 @@ class Database:
     # -- reading and writing -------------------------------------------------------------------
 
     def execute(self, sql: str, values: Sequence[Any] | dict[str, Any] = ()) -> int:
-        """Run one statement in its own transaction; return the number of changed rows."""
-        with self._hold() as connection:
+        """Run one statement in a transaction; return the number of changed rows."""
+        with self.transaction() as connection:
             return connection.execute(sql, values).rowcount
 
     def query(self, sql: str, values: Sequence[Any] | dict[str, Any] = ()) -> list[Any]:
@@ -143,21 +151,63 @@ class Database:
             return connection.execute(sql, values).fetchall()
 
     @contextlib.contextmanager
-    def transaction(self) -> Iterator[sqlite3.Connection]:
-        """Open a transaction: all of its statements happen, or none."""
+    def transaction(self, *, busy_seconds: float = _BUSY_SECONDS) -> Iterator[sqlite3.Connection]:
+        """Open a transaction, also within another one: all of its statements happen, or none.
+
+        Args:
+            busy_seconds: How long to wait for others who write.
+        """
         with self._hold() as connection:
-            connection.execute("BEGIN IMMEDIATE")
-            try:
+            if connection.in_transaction:
+                with _within(connection, "SAVEPOINT inner", "ROLLBACK TO inner", "RELEASE inner"):
+                    yield connection
+                return
+            connection.execute(f"PRAGMA busy_timeout = {busy_seconds * 1000:.0f}")
+            with _within(connection, "BEGIN IMMEDIATE", "ROLLBACK", "COMMIT"):
                 yield connection
-            except BaseException:
-                connection.execute("ROLLBACK")
-                raise
-            connection.execute("COMMIT")
+                self._check_place()
+
+    def renew(self) -> None:
+        """Open the file anew, or make it, if what was opened is not there any more."""
+        self._check_process()
+        with self._lock, self._translate_errors():
+            if self._close.alive and self._is_moved():
+                self._abandon()
+                self._open()
+
+    def _check_place(self) -> None:
+        """Check that what is written can be read by others: deleted files take everything.
+
+        Raises:
+            JournalError: If not.
+        """
+        if self._is_moved():
+            raise JournalError(
+                f"the journal {self.path} was deleted, or another file was put in its place: "
+                "put it back, or begin a new one"
+            )
+
+    def _is_moved(self) -> bool:
+        log_id = _id_of(self.path.with_name(f"{self.path.name}-wal"))
+        # SQLite makes the log at the first transaction, and keeps it while the file is open.
+        self._log_id = log_id if self._log_id is None else self._log_id
+        return _id_of(self.path) != self._file_id or log_id != self._log_id
+
+    def _abandon(self) -> None:
+        """Leave the connection open: closing it would do harm."""
+        self._close.detach()
+        self._abandoned.append(self._connection)
 
     @property
     def wants_checkpoint(self) -> bool:
         """Enough was written since the last :meth:`checkpoint` to call it again."""
         return self._unsynced > _CHECKPOINT_BYTES
+
+    def tidy(self) -> None:
+        """Make a :meth:`checkpoint` if one is wanted; one that fails is made after further writes."""
+        if self.wants_checkpoint:
+            with contextlib.suppress(JournalError):
+                self.checkpoint()
 
     def wrote(self, size: int) -> None:
         """Count bytes that were written."""
@@ -166,31 +216,64 @@ class Database:
     def checkpoint(self) -> None:
         """Copy the write-ahead log into the file. Waits for the disk; does not block writers."""
         self._unsynced = 0
-        with self._translate_errors(), contextlib.closing(sqlite3.connect(self.path)) as connection:
+        # A file that was deleted must not be made anew.
+        address = f"{self.path.absolute().as_uri()}?mode=rw"
+        with (
+            self._translate_errors(),
+            contextlib.closing(sqlite3.connect(address, uri=True)) as connection,
+        ):
             connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
 
     def close(self) -> None:
         """Close the file; using it afterwards is an error."""
+        self._check_process()
         with self._lock:
+            if self._is_moved():
+                # SQLite would delete the write-ahead log of the file that is there now.
+                self._abandon()
             self._close()
 
     @contextlib.contextmanager
     def _hold(self) -> Iterator[sqlite3.Connection]:
-        if self._process != os.getpid():
-            # SQLite's connections must not be used after a fork, not even to close them.
-            self._close.detach()
-            self._abandoned = self._connection
-            self._lock = threading.Lock()
-            self._open()
+        self._check_process()
         with self._lock, self._translate_errors():
             yield self._connection
+
+    def _check_process(self) -> None:
+        if self._process != os.getpid():
+            # SQLite's connections must not be used after a fork, not even to close them.
+            self._abandon()
+            self._open()
 
     @contextlib.contextmanager
     def _translate_errors(self) -> Iterator[None]:
         try:
             yield
-        except (sqlite3.Error, OSError, UnicodeError, OverflowError) as error:
+        except (sqlite3.DataError, sqlite3.IntegrityError, UnicodeError, OverflowError) as error:
+            raise UnwritableError(f"the journal {self.path} cannot hold this: {error}") from error
+        except (sqlite3.Error, OSError) as error:
             raise JournalError(f"the journal {self.path} cannot be used: {error}") from error
+
+
+@contextlib.contextmanager
+def _within(connection: sqlite3.Connection, begin: str, undo: str, end: str) -> Iterator[None]:
+    connection.execute(begin)
+    try:
+        yield
+        connection.execute(end)
+    except BaseException:
+        # SQLite itself ends a transaction over some errors, such as a full disk.
+        if connection.in_transaction:
+            connection.execute(undo)
+        raise
+
+
+def _id_of(path: Path) -> int | None:
+    """Return what tells a file from others, also from one that is put in its place."""
+    try:
+        return path.stat().st_ino
+    except FileNotFoundError:
+        return None
 
 
 def _make(path: Path) -> None:

@@ -15,14 +15,12 @@ from qiskit_gateway.backends.failures.errors import BackendError, Refused
 from qiskit_gateway.backends.failures.redaction import redact_name
 from qiskit_gateway.backends.interface.batch import Batch
 from qiskit_gateway.backends.interface.protocol import FleetMember, Handle
-from qiskit_gateway.backends.readout.outcomes import Outcome
 from qiskit_gateway.backends.readout.validation import require_outcomes
-from qiskit_gateway.errors import JournalError
-from qiskit_gateway.journal.run_log import NO_RUN_LOG, RunLog
 from qiskit_gateway.policies.policy import Policy
 from qiskit_gateway.runtime.job_wait import Out, TakenBackError, Waiting, may_run
 from qiskit_gateway.runtime.notify import Notifier
 from qiskit_gateway.runtime.provider_calls import Calls, OverdueError, error_of, facts
+from qiskit_gateway.runtime.recorder import Recorder
 from qiskit_gateway.scheduling.events import (
     Command,
     Discard,
@@ -64,13 +62,6 @@ class RunDoor(Protocol):
         """Decide whether the job of a cancelled shard is left for another process to fetch."""
 
 
-class ResultWriter(Protocol):
-    """Where what attempts bring is written."""
-
-    async def write(self, shard: Shard, attempt: Attempt, outcomes: Sequence[Outcome]) -> Receipt:
-        """Write outcomes down and into the results, and say what is missing."""
-
-
 @dataclass(slots=True, kw_only=True)
 class Attempts:
     """Run shards on members, for one run.
@@ -78,22 +69,20 @@ class Attempts:
     Attributes:
         policy: The rules.
         door: The way to their run.
-        writer: Where what they bring is written.
+        recorder: Where attempts, and what they bring, are written down.
         draw: Where the jitter of waits comes from: numbers in [0, 1).
         notifier: Tells observers what happens.
         record: Every attempt, in order.
-        run_log: Where attempts are written down.
         began: When the run began, in seconds of the loop's clock.
     """
 
     policy: Policy
     door: RunDoor
-    writer: ResultWriter
+    recorder: Recorder
     draw: Callable[[], float]
     notifier: Notifier
     began: float
     record: list[Attempt] = field(default_factory=list)
-    run_log: RunLog = NO_RUN_LOG
     _prices: dict[int, Price] = field(default_factory=dict)
     _tries: dict[int, int] = field(default_factory=dict)
     _out: dict[int, Out] = field(default_factory=dict)
@@ -240,7 +229,7 @@ class Attempts:
         return await self._receive(shard, member, handle, attempt, batch)
 
     async def _handed_over(self, batch: Batch, member: FleetMember, attempt: Attempt) -> Handle:
-        self.run_log.intended(attempt, batch.seed)
+        await self.recorder.intend(attempt, batch.seed)
         attempt.failure = "cancelled while the provider was being asked to take it"
         handle = await self._calls.submit(batch, member)
         # Nothing is awaited between the provider's answer and its being written down.
@@ -251,7 +240,7 @@ class Attempts:
         attempt.failure = ""
         attempt.job_id = redact_name(str(handle.job_id))
         attempt.accepted_seconds = self._now()
-        self._note_down(self.run_log.accepted, attempt)
+        self.recorder.accept(attempt)
         self.notifier.tell(
             happened.ShardAccepted,
             shard=attempt.shard,
@@ -279,7 +268,7 @@ class Attempts:
         answer = self.door.tell(ResultArrived(shard=shard.index))
         if any(isinstance(command, Discard) for command in answer):
             raise _SurplusError
-        finished = self._checked(shard, await self.writer.write(shard, attempt, outcomes))
+        finished = self._checked(shard, await self.recorder.receive(shard, attempt, outcomes))
         whole = not finished.missing and not finished.failed
         reason = finished.failed[0][2] if finished.failed else ""
         self._end(attempt, "done" if whole else "short", reason)
@@ -356,14 +345,7 @@ class Attempts:
             free_units=attempt.free_units,
         )
         if outcome not in {"done", "short"} and noted:
-            self._note_down(self.run_log.ended, attempt)
-
-    def _note_down(self, write: Callable[[Attempt], None], attempt: Attempt) -> None:
-        """Write something down that has happened already, and that the run does not depend on."""
-        try:
-            write(attempt)
-        except JournalError as error:
-            self.notifier.tell(happened.JournalFailed, reason=str(error))
+            self.recorder.end(attempt)
 
     def _last_of(self, shard: int) -> Attempt:
         return next(one for one in reversed(self.record) if one.shard == shard)

@@ -1,26 +1,65 @@
 """What arrives of a run is written into its results, and into its run log; how the run stands, too."""
 
+from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from functools import partial
 
 import anyio
+from anyio.abc import TaskGroup
 
 from qiskit_gateway.backends.adapter.threads import call_in_thread
 from qiskit_gateway.backends.readout.outcomes import Outcome
 from qiskit_gateway.errors import JournalError
-from qiskit_gateway.journal.run_log import RunLog
+from qiskit_gateway.journal.run_log import RunLog, TakenOverError
 from qiskit_gateway.runtime.notify import Notifier
 from qiskit_gateway.work import run_events as happened
 from qiskit_gateway.work.attempt import Attempt
 from qiskit_gateway.work.receipt import Receipt
 from qiskit_gateway.work.tasks import Shard
 
+# A run that cannot go on without its journal waits for it so long: for a backup, or for somebody
+# who clears the disk. What it has by then is better told than kept.
+_PATIENCE_SECONDS = 30.0
+_AGAIN_SECONDS = 0.5
+# Whoever has cancelled a run, or given it a deadline, is not kept waiting by its journal.
+_GRACE_SECONDS = 1.0
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Writer:
+class Loss:
+    """Why a run cannot go on.
+
+    Attributes:
+        reason: For people.
+        taken: Whether another process goes on with it.
+    """
+
+    reason: str
+    taken: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Write:
+    """Something to write into the run log.
+
+    Attributes:
+        perform: Does it.
+        done: Set when it was written, where somebody waits for that.
+    """
+
+    perform: Callable[[], object]
+    done: anyio.Event | None = None
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Recorder:
     """Where a run writes down what it gets.
 
-    A run log that fails costs a warning, not the run: what arrived is in the results all the same.
+    The run log is written in order, by one task, which tries again what could not be written. Only
+    an attempt that is about to be made waits for that. So a run whose log cannot be written gets
+    what providers have of it, and then stands still; and no more waits to be written than is in
+    flight.
 
     Attributes:
         run_log: Where the run is written down.
@@ -28,6 +67,8 @@ class Writer:
         seconds: How long ago the run began.
         notifier: Tells observers what happens.
         inline_shots: Shards of so many shots are written in the event loop, larger ones in a thread.
+        in_flight: Counts the shards that are on their way, those that wait for the run log included.
+        lose: Told that the run cannot go on, and why.
     """
 
     run_log: RunLog
@@ -35,39 +76,128 @@ class Writer:
     seconds: Callable[[], float]
     notifier: Notifier
     inline_shots: float
+    in_flight: Callable[[], int]
+    lose: Callable[[Loss], None]
+    _writes: deque[_Write] = field(default_factory=deque)
+    _added: anyio.Event = field(default_factory=anyio.Event)
+    _waiting: int = 0
+    _failing_since: float | None = None
+    _is_taken: bool = False
 
-    async def write(self, shard: Shard, attempt: Attempt, outcomes: Sequence[Outcome]) -> Receipt:
+    def start(self, group: TaskGroup) -> None:
+        """Write down what there is to write, as long as the run goes on."""
+        if self.run_log.lasting:
+            group.start_soon(self._keep)
+            group.start_soon(self._beat)
+
+    # -- what happened ---------------------------------------------------------------------------
+
+    async def intend(self, attempt: Attempt, seed: int | None) -> None:
+        """Write down that an attempt is about to be made; return when it may be."""
+        if self.run_log.lasting:
+            done = anyio.Event()
+            self._add(self.run_log.intended, replace(attempt), seed, done=done)
+            self._waiting += 1
+            try:
+                await done.wait()
+            finally:
+                self._waiting -= 1
+
+    def accept(self, attempt: Attempt) -> None:
+        """Write down that a provider has taken an attempt."""
+        self._add(self.run_log.accepted, replace(attempt))
+
+    def end(self, attempt: Attempt) -> None:
+        """Write down how an attempt ended that brought nothing."""
+        self._add(self.run_log.ended, replace(attempt))
+
+    async def receive(self, shard: Shard, attempt: Attempt, outcomes: Sequence[Outcome]) -> Receipt:
         """Write down what an attempt brought, and return what that was."""
-        seconds = self.seconds()
-        if shard.circuit_shots <= self.inline_shots and not self.run_log.wants_tidying:
-            return self._written(shard, attempt, outcomes, seconds)
+        self._add(self.run_log.arrived, replace(attempt), outcomes, self.seconds())
+        if shard.circuit_shots <= self.inline_shots:
+            return self.merge(shard, outcomes)
         receipt = Receipt()
         # Shielded: a write that has begun is finished, or the books would not match the arrays.
         with anyio.CancelScope(shield=True):
-            receipt = await call_in_thread(lambda: self._written(shard, attempt, outcomes, seconds))
+            receipt = await call_in_thread(lambda: self.merge(shard, outcomes))
         return receipt  # noqa: RET504  mypy knows that a scope may end early.
 
-    def _written(
-        self, shard: Shard, attempt: Attempt, outcomes: Sequence[Outcome], seconds: float
-    ) -> Receipt:
-        """Write outcomes down and into the results; in a thread where that takes time."""
-        try:
-            self.run_log.arrived(attempt, outcomes, seconds)
-            if self.run_log.wants_tidying:
-                self.run_log.tidy()
-        except JournalError as error:
-            self.notifier.tell(happened.JournalFailed, reason=str(error))
-        return self.merge(shard, outcomes)
+    async def close(self, state: str, *, seconds: float) -> None:
+        """Write down how the run stands, and let go of it.
 
-    async def beat(self) -> None:
+        Args:
+            state: How.
+            seconds: How long there is to wait for a run log that cannot be written.
+        """
+        self._add(self.run_log.closed, state)
+        now = anyio.current_time()
+        since = now if self._failing_since is None else self._failing_since
+        until = min(now + seconds, since + _PATIENCE_SECONDS)
+        # Shielded, because a run that is torn down must still be let go of.
+        with anyio.CancelScope(shield=True, deadline=max(until, now + _GRACE_SECONDS)):
+            while self._writes and not await self._write() and anyio.current_time() < until:  # noqa: ASYNC110  No event tells of a lock.
+                await anyio.sleep(_AGAIN_SECONDS)
+        if self._writes:
+            self.run_log.leave([write.perform for write in self._writes])
+        self.run_log.abandon()
+
+    def _add(
+        self, write: Callable[..., object], *arguments: object, done: anyio.Event | None = None
+    ) -> None:
+        if self.run_log.lasting and not self._is_taken:
+            self._writes.append(_Write(perform=partial(write, *arguments), done=done))
+            self._added.set()
+
+    # -- writing it ------------------------------------------------------------------------------
+
+    async def _keep(self) -> None:
+        while True:
+            await self._added.wait()
+            self._added = anyio.Event()
+            while self._writes and not await self._write():  # noqa: ASYNC110  No event tells of a lock.
+                await anyio.sleep(_AGAIN_SECONDS)
+
+    async def _beat(self) -> None:
         """Say from time to time that the run goes on."""
         while True:
             await anyio.sleep(self.run_log.beat_seconds)
-            self.run_log.beat()
+            # One that could not be written yet says it too.
+            if self._failing_since is None:
+                self._add(self.run_log.beat)
 
-    def close(self, state: str) -> None:
-        """Write down how the run stands, and let go of it."""
+    async def _write(self) -> bool:
+        """Write what there is; return whether that was possible."""
+        writes, began = tuple(self._writes), anyio.current_time()
         try:
-            self.run_log.closed(state)
-        except JournalError as error:
+            errors = await self.run_log.perform([write.perform for write in writes])
+        except TakenOverError as error:
+            self._is_taken = True
+            self._writes.clear()
             self.notifier.tell(happened.JournalFailed, reason=str(error))
+            self.lose(Loss(reason=str(error), taken=True))
+            return True
+        except JournalError as error:
+            self._note_failure(str(error), began)
+            return False
+        self._failing_since = None
+        for write, why in zip(writes, errors, strict=True):
+            self._writes.popleft()
+            self._settle(write, why)
+        return True
+
+    def _settle(self, write: _Write, error: JournalError | None) -> None:
+        if error is not None:
+            self.notifier.tell(happened.JournalFailed, reason=str(error))
+            if write.done is not None:
+                self.lose(Loss(reason=str(error)))
+        elif write.done is not None:
+            write.done.set()
+
+    def _note_failure(self, reason: str, began: float) -> None:
+        """Tell the first failure of several, and give the run up where it cannot go on."""
+        if self._failing_since is None:
+            self._failing_since = began
+            self.notifier.tell(happened.JournalFailed, reason=reason)
+        late = anyio.current_time() - self._failing_since >= _PATIENCE_SECONDS
+        if late and self._waiting and self._waiting >= self.in_flight():
+            self.lose(Loss(reason=reason))

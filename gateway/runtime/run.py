@@ -25,7 +25,7 @@ from qiskit_gateway.runtime.event_loop import contain
 from qiskit_gateway.runtime.logs import logger_for
 from qiskit_gateway.runtime.notify import Notifier
 from qiskit_gateway.runtime.queue_watch import Queues, watch_job
-from qiskit_gateway.runtime.recorder import Writer
+from qiskit_gateway.runtime.recorder import Loss, Recorder
 from qiskit_gateway.runtime.survey import profile_of, surveyed
 from qiskit_gateway.scheduling.events import (
     Cancel,
@@ -120,12 +120,15 @@ class Run:
         self._scopes: dict[int, anyio.CancelScope] = {}
         self._wake = math.inf
         self._run_log = run_log
-        self._writer = Writer(
+        self._lost: Loss | None = None
+        self._recorder = Recorder(
             run_log=run_log,
             merge=work.write,
             seconds=lambda: anyio.current_time() - self._began,
             notifier=self._notifier,
             inline_shots=inline_shots,
+            in_flight=lambda: len(self._scopes),
+            lose=self._lose,
         )
         self._shots_done: dict[str, list[int]] = {
             name: list(done) for name, done in run_log.past.done.items() if name in fleet
@@ -133,15 +136,14 @@ class Run:
 
     async def execute(self) -> Done:
         """Do the work, and return what was given up."""
-        entered = anyio.current_time()
+        entered = self._entered = anyio.current_time()
         self._began = entered - self._run_log.past.seconds
         self._over = anyio.Event()
         self._fleet_state.listeners.append(self._tick)
         try:
             async with anyio.create_task_group() as group:
                 self._group: TaskGroup = group
-                if self._run_log.lasting:
-                    group.start_soon(self._writer.beat)
+                self._recorder.start(group)
                 self._queues.watch(group)
                 await self._survey(entered)
                 self._start(entered)
@@ -151,7 +153,7 @@ class Run:
             self._fleet_state.listeners.remove(self._tick)
             self.tell(Close())
             self.seconds = anyio.current_time() - self._began
-            self._close()
+            await self._close()
         assert self.ended is not None  # noqa: S101
         self._summarise(self.ended)
         return self.ended
@@ -191,11 +193,10 @@ class Run:
         self._attempts = Attempts(
             policy=self._policy,
             door=self,
-            writer=self._writer,
+            recorder=self._recorder,
             draw=self._draw,
             notifier=self._notifier,
             record=self.record,
-            run_log=self._run_log,
             began=self._began,
         )
         # What an earlier process has sent must be taken over to be cancelled.
@@ -348,16 +349,33 @@ class Run:
             if listener != self._tick:
                 listener()
 
-    def _close(self) -> None:
+    def _lose(self, loss: Loss) -> None:
+        """Give up what is not done, since it cannot be written down."""
+        if self._lost is None and self.ended is None:
+            self._lost = loss
+            if self._scheduler is None:
+                self.stop(loss.reason)
+            else:
+                self.tell(Stop(reason=loss.reason))
+
+    async def _close(self) -> None:
         """Write down how the run stands; one that was torn down can be taken up by another."""
         state = "running"
         if self.ended is not None:
             state = "failed" if self.ended.given_up else "done"
             state = "cancelled" if self._stop_reason else state
-        self._writer.close(state)
+        seconds = 0.0
+        if self.ended is not None and not (self._stop_reason or self._lost):
+            deadline = self._policy.deadline_seconds
+            seconds = (
+                math.inf if deadline is None else self._entered + deadline - anyio.current_time()
+            )
+        await self._recorder.close(state, seconds=seconds)
 
     def leaves(self, shard: int) -> bool:
         """Decide whether a shard ends because the run is torn down, to be taken up by another."""
+        if self._lost is not None and self._lost.taken:
+            return True
         going_on = shard in self._scopes and not self._scopes[shard].cancel_called
         return self._run_log.lasting and going_on
 

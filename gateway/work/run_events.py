@@ -271,7 +271,7 @@ class ShotsDropped(RunEvent):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JournalFailed(RunEvent):
-    """Something could not be written to the journal; the run goes on.
+    """The journal cannot be written now, or something never; the run goes on where it can.
 
     Attributes:
         reason: Why.

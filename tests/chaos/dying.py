@@ -1,6 +1,47 @@
-"""Processes that die while they write a run down."""
+"""Processes that die while they write a run down, and run logs that cannot be written."""
+
+import math
+from dataclasses import dataclass
 
 import anyio
+
+from qiskit_gateway import JournalError
+
+
+@dataclass(kw_only=True)
+class Outage:
+    """When a run log cannot be written: for some seconds, or for some calls.
+
+    Attributes:
+        begins: After how many seconds of the loop's clock.
+        seconds: For how long; ``inf`` if the file was deleted.
+        calls: How many calls after that fail.
+        late: Whether those fail after everything was written, so that nobody knows that it was.
+        told: How many have failed.
+    """
+
+    begins: float
+    seconds: float = 0.0
+    calls: int = 0
+    late: bool = False
+    told: int = 0
+
+    @property
+    def is_on(self) -> bool:
+        """The file cannot be written now."""
+        return self.begins <= anyio.current_time() < self.begins + self.seconds
+
+    def strike(self, *, late: bool) -> None:
+        """Fail, if now is the time; after the writing, or before it."""
+        begun = anyio.current_time() >= self.begins
+        if (self.is_on and not late) or (begun and self.told < self.calls and self.late == late):
+            self.told += 1
+            raise JournalError("the journal cannot be written")
+
+    @property
+    def is_final(self) -> bool:
+        """It never ends."""
+        return math.isinf(self.seconds)
 
 
 class Dying:
@@ -9,18 +50,27 @@ class Dying:
     Args:
         run_log: The run_log.
         lives: After how many writes; ``None`` for never.
+        outage: When it cannot be written.
 
     Attributes:
         scope: What to run in; it is cancelled when the process dies.
         writes: How many there were.
     """
 
-    # Tidying is done in a thread, for which a clock that jumps does not wait.
-    wants_tidying = False
-
-    def __init__(self, run_log, lives):
+    def __init__(self, run_log, lives, outage=None):
         self._run_log, self.lives, self.scope = run_log, lives, anyio.CancelScope()
-        self.writes = 0
+        self.writes, self._outage = 0, outage or Outage(begins=math.inf)
+
+    async def perform(self, writes):
+        """Write in the event loop: a clock that jumps does not wait for threads."""
+        self._outage.strike(late=False)
+        for write in writes:
+            write()
+        self._outage.strike(late=True)
+        return (None,) * len(writes)
+
+    def leave(self, writes):
+        """Write nothing later: that is done in a thread."""
 
     def __getattr__(self, name):
         told = getattr(self._run_log, name)

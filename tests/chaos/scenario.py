@@ -8,6 +8,7 @@ from itertools import count
 
 import numpy as np
 from chaos import circuits
+from chaos.dying import Outage
 from chaos.providers import Nature, Provider
 from chaos.steps import AcceptsThenHangs, Disowns, PoisonRow, Refuses
 from qiskit.primitives.containers.estimator_pub import EstimatorPub
@@ -117,6 +118,7 @@ class Scenario:
     Attributes:
         kind: ``"sampler"`` or ``"estimator"``.
         runs: The PUBs of each run; several go on side by side over one fleet.
+        outage: When the journal cannot be written.
         deaths: How the processes die that work on the run, one after the other; with a journal.
         cancel_seconds: When the user cancels, or never.
         lenient: Whether nothing is allowed to keep the runs from ending whole.
@@ -131,6 +133,7 @@ class Scenario:
     policy: Policy = field(default_factory=Policy)
     simulator_seed: int | None = None
     journal: bool = False
+    outage: Outage | None = None
     deaths: list[Death] = field(default_factory=list)
     cancel_seconds: float | None = None
     lenient: bool = False
@@ -158,6 +161,7 @@ def drawn(seed: int) -> Scenario:
     scenario.providers = _providers(rng, scenario, list(range(next(codes))))
     _add_disowned(scenario)
     _add_allowances(scenario)
+    _add_outage(scenario)
     scenario.policy = _policy(rng, scenario)
     if scenario.journal:
         scenario.deaths = [_death(rng) for _ in range(rng.choice([0, 1, 1, 2, 4]))]
@@ -193,6 +197,21 @@ def _add_allowances(scenario):
                 usd_per_unit=usd_per_unit,
                 name=name,
             )
+
+
+def _add_outage(scenario):
+    """Let some journals be locked, fail at some writes, or vanish."""
+    rng = random.Random(f"outage {scenario.seed}")  # Seeds without stay what they were.
+    if not scenario.journal or rng.random() < 0.4:
+        return
+    # A run that nothing may keep from ending whole has more patience than that.
+    seconds = [0.3, 12.0] if scenario.lenient else [0.3, 12.0, 200.0, math.inf]
+    scenario.outage = rng.choice(
+        [
+            Outage(begins=rng.uniform(0, 20), seconds=rng.choice(seconds)),
+            Outage(begins=rng.uniform(0, 20), calls=rng.randint(1, 5), late=rng.random() < 0.5),
+        ]
+    )
 
 
 def _disowned(rng):

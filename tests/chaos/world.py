@@ -88,7 +88,7 @@ async def _live(world: World, folder):
 async def _again_and_again(world: World, primitive: "_Primitive", folder):
     scenario, (pubs,) = world.scenario, world.scenario.runs
     dead = [0.0]
-    for number, death in enumerate([*scenario.deaths, None]):
+    for number, death in enumerate([*scenario.deaths, None, None]):
         # A journal and a fleet of its own, as a new process has.
         world.journal = Journal(folder / "journal", clock=lambda: anyio.current_time() + dead[0])
         router = Router(Fleet(scenario.providers), scenario.policy, world.journal)
@@ -97,15 +97,20 @@ async def _again_and_again(world: World, primitive: "_Primitive", folder):
             work, shots = router.prepare(work), sum(task.rows * task.shots for task in work.tasks)
             run_log = world.journal.begin("run0", primitive.spec(pubs), shots)
         else:
-            dead[0] += 1000.0  # The dead are known by their silence, since this process lives on.
+            dead[0] += 1000.0
             (work, result), run_log = router.claim_run("run0", scenario.kind, primitive.restated)
-        dying = Dying(run_log, death and death.writes)
+        dying = Dying(run_log, death and death.writes, scenario.outage)
         run = Run("run0", *_of(router), work, log=_LOG, run_log=dying)
         with dying.scope:
             if death is not None and death.seconds is not None:
                 dying.scope.deadline = anyio.current_time() + death.seconds
             await _followed(world, 0, run, result)
-        if not world.lives[0][-1].died:
+        life = world.lives[0][-1]
+        # Whoever has put the journal right goes on with a run that it ended.
+        again = run._lost is not None and not scenario.outage.is_final and death is None
+        if again and number <= len(scenario.deaths):
+            await anyio.sleep(scenario.outage.seconds)
+        elif not life.died:
             (world.written,) = world.journal.runs()
             return
         world.journal.close()

@@ -10,6 +10,7 @@ import stat
 import struct
 import subprocess
 import sys
+from pathlib import Path
 from threading import Thread
 
 import numpy as np
@@ -590,29 +591,136 @@ def test_what_is_no_file_is_told(tmp_path):
     assert not (tmp_path / "nowhere").exists()
 
 
-def test_a_run_belongs_to_one_process_at_a_time(tmp_path):
-    """A run that somebody works on is not taken; once he is silent it is, and he is stopped."""
+ELSEWHERE = "UPDATE runs SET place = 'elsewhere', host = 'far', process = 1"
+
+
+def refuses(journal, who):
+    """Assert that nobody else may work on a run, nor delete it."""
+    for act in (lambda: journal.take("run", "sampler"), lambda: journal.forget("run")):
+        with pytest.raises(JournalError, match=f"goes on in process {who}"):
+            act()
+
+
+@pytest.mark.parametrize("step", [-1e9, -125.0, 0.0, 125.0, 1e9])
+def test_no_step_of_the_clock_takes_a_run_from_a_process_that_lives(tmp_path, step):
+    """On one machine the system knows who lives, and nobody waits to find that out."""
     now = [1000.0]
-    journal = Journal(tmp_path / "j", clock=lambda: now[0])
+    journal = Journal(tmp_path / "j", clock=lambda: now[0], wait=pytest.fail)
+    other = Journal(tmp_path / "j", clock=lambda: now[0], wait=pytest.fail)
+    run_log = journal.begin("run", a_spec(), 28)
+    now[0] += step
+    refuses(other, os.getpid())
+    assert other.runs()[0].held
+    run_log.closed("failed")
+    assert not other.runs()[0].held
+    other.take("run", "sampler")
+
+
+def test_a_run_that_was_let_go_of_without_saying_so_is_free_in_this_process(tmp_path):
+    """A run is over also where its journal could not be told; whoever goes on with it holds it."""
+    journal = Journal(tmp_path / "j", wait=pytest.fail)
     first = journal.begin("run", a_spec(), 28)
-    for refused in (lambda: journal.take("run", "sampler"), lambda: journal.forget("run")):
-        with pytest.raises(JournalError, match=f"goes on in process {os.getpid()}"):
-            refused()
-    now[0] += 100
-    first.beat()
-    now[0] += 100
-    assert journal.runs()[0].held
-    now[0] += 100
+    first.abandon()
     second = journal.take("run", "sampler")
     with pytest.raises(JournalError, match="another process has taken it"):
         first.intended(an_attempt(), None)
     with pytest.raises(JournalError, match="another process has taken it"):
         first.beat()
     first.closed("done")
-    assert journal.runs()[0].state == "running"
+    assert (journal.runs()[0].state, journal.runs()[0].held) == ("running", True)
     second.intended(an_attempt(), None)
     second.closed("running")
     journal.take("run", "sampler")
+
+
+@pytest.mark.parametrize("step", [-1e9, 0.0, 1e9])
+def test_a_run_of_another_machine_is_taken_only_if_nothing_is_heard_of_it(tmp_path, step):
+    """One beat during the watch is enough to keep a run, whatever the clocks say; silence is not."""
+    now, waits = [1000.0], []
+
+    def wait(seconds):
+        waits.append(seconds)
+        if len(waits) == beats_at:
+            first.beat()
+
+    first = Journal(tmp_path / "j", clock=lambda: now[0]).begin("run", a_spec(), 28)
+    journal = Journal(tmp_path / "j", clock=lambda: now[0] + step, wait=wait)
+    journal._database.execute(ELSEWHERE)
+    for beats_at in (1, 3):
+        waits.clear()
+        with pytest.raises(JournalError, match="goes on in process 1 on far"):
+            journal.take("run", "sampler")
+        assert len(waits) == beats_at
+    assert journal.runs()[0].held
+    waits.clear()
+    beats_at = 0
+    second = journal.take("run", "sampler")
+    assert sum(waits) == 60.0
+    with pytest.raises(JournalError, match="another process has taken it"):
+        first.beat()
+    refuses(journal, os.getpid())
+    second.closed("done")
+
+
+def test_two_that_wait_for_a_run_of_another_machine_do_not_both_get_it(tmp_path):
+    """Whoever comes second sees that somebody else has taken it."""
+    waits = []
+
+    def wait(seconds):
+        waits.append(seconds)
+        if len(waits) == 3:
+            Journal(tmp_path / "j", wait=lambda _: None).take("run", "sampler")
+
+    journal = Journal(tmp_path / "j", wait=wait)
+    journal.begin("run", a_spec(), 28)
+    journal._database.execute(ELSEWHERE)
+    with pytest.raises(JournalError, match=f"goes on in process {os.getpid()}"):
+        journal.take("run", "sampler")
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="the system does not tell")
+def test_the_number_of_a_process_is_not_the_process(tmp_path):
+    """A process that was given the number of one that is dead works on nothing."""
+    journal = Journal(tmp_path / "j", wait=pytest.fail)
+    journal.begin("run", a_spec(), 28)
+    journal._database.execute(f"UPDATE runs SET process = {os.getppid()}, started = '1'")  # noqa: S608
+    assert not journal.runs()[0].held
+    journal.take("run", "sampler")
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="the system does not tell")
+def test_a_process_that_nobody_has_asked_after_is_dead(tmp_path):
+    """One that was killed and is still listed, as a child is, works on nothing."""
+    code = "import os, sys; print(open('/proc/self/stat').read(), flush=True); sys.stdin.read()"
+    with subprocess.Popen(  # noqa: S603
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as child:
+        started = child.stdout.readline().rpartition(b")")[2].split()[19].decode()
+        journal = Journal(tmp_path / "j", wait=pytest.fail)
+        journal.begin("run", a_spec(), 28)
+        change = f"UPDATE runs SET process = {child.pid}, started = '{started}'"  # noqa: S608
+        journal._database.execute(change)
+        assert journal.runs()[0].held
+        child.kill()
+        os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+        assert not journal.runs()[0].held
+
+
+def test_a_run_that_an_earlier_version_holds_is_watched(tmp_path):
+    """It wrote down neither place nor start: where its process lives, its beats tell."""
+    beats = iter([1.0])
+
+    def wait(_):
+        for beat in beats:
+            journal._database.execute(f"UPDATE runs SET beat = {beat}")  # noqa: S608
+
+    journal = Journal(tmp_path / "j", wait=wait)
+    journal.begin("run", a_spec(), 28)
+    journal._database.execute("UPDATE runs SET place = NULL, started = NULL")
+    refused = pytest.raises(JournalError, match="goes on")
+    with refused:
+        journal.take("run", "sampler")
+    journal.take("run", "sampler").closed("done")
 
 
 def test_the_run_of_a_dead_process_is_free_at_once(tmp_path):

@@ -146,7 +146,7 @@ class World:
         return router, router.prepare(work), result, run_log
 
     def take(self):
-        self.now += 1000.0  # The dead are known by their silence, since this process lives on.
+        self.now += 1000.0
         router = self.router()
         (work, result), run_log = router.claim_run("run", "sampler", _plan_again)
         return router, work, result, run_log
@@ -400,7 +400,11 @@ async def test_jobs_are_cancelled_on_the_way_out_only_where_nobody_could_fetch_t
     router, work, _, run_log = world.begin()
     for keeps in (run_log, None):
         run = Run(
-            "run", router.fleet, world.policy, work, **({"run_log": run_log} if keeps else {})
+            "run",
+            router.fleet,
+            world.policy,
+            work,
+            **({"run_log": Dying(run_log, None)} if keeps else {}),
         )
         with anyio.move_on_after(1):
             await run.execute()
@@ -413,7 +417,7 @@ async def test_a_run_that_was_cancelled_can_be_taken_up(tmp_path):
     """Cancelling reaches the providers, journal or not; what is missing then is run anew."""
     world = World(tmp_path / "j", fleet_of(Keeper))
     router, work, world.result, run_log = world.begin()
-    run = Run("run", router.fleet, world.policy, work, run_log=run_log)
+    run = Run("run", router.fleet, world.policy, work, run_log=Dying(run_log, None))
     async with anyio.create_task_group() as group:
         group.start_soon(run.execute)
         await anyio.sleep(1)

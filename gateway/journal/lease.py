@@ -1,0 +1,148 @@
+"""Who works on a run, and whether they live.
+
+Clocks say nothing about that: they are set, and differ between machines. On one machine the
+operating system knows which processes live; those of another one are known to live by their beats,
+which go on while somebody watches.
+"""
+
+import os
+import socket
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+# The runs that this process works on, by the tokens by which it holds them.
+_HELD: set[str] = set()
+
+_COLUMNS = ("kind", "holder", "process", "host", "beat", "beats", "place", "started")
+LEASE = ", ".join(_COLUMNS)
+HOLD = (
+    "UPDATE runs SET state = 'running', holder = :holder, process = :process, host = :host, "
+    "beat = :beat, place = :place, started = :started WHERE job_id = :job_id"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lease:
+    """What stands in the journal of whoever works on a run.
+
+    Attributes:
+        kind: Of what kind the run is.
+        holder: The token of whoever holds it; ``None`` if nobody does.
+        process: Their process.
+        host: The name of their machine, for people.
+        beat: When they were last heard of, by their clock.
+        beats: How often they were.
+        place: Where the number of their process means something, see :func:`_place`.
+        started: When their process began, as far as it can be known there.
+    """
+
+    kind: str
+    holder: str | None
+    process: int | None
+    host: str | None
+    beat: float | None
+    beats: int
+    place: str | None
+    started: str | None
+
+    @classmethod
+    def of(cls, row: Any) -> "Lease":
+        """Make the lease of a row of the journal."""
+        return cls(**dict(zip(_COLUMNS, row, strict=True)))
+
+    @property
+    def lives(self) -> bool | None:
+        """Whether somebody works on the run; ``None`` if that cannot be told from here.
+
+        Raises:
+            TypeError: If the journal holds nonsense; or a ``ValueError`` or ``OverflowError``.
+        """
+        if self.holder is None:
+            return False
+        # Where nobody wrote down a place, an earlier version did.
+        here = self.place == _place() if self.place else self.host == socket.gethostname()
+        if not here:
+            return None
+        if self.process == os.getpid() and self.started == _started(os.getpid()):
+            return self.holder in _HELD
+        return _lives(self.process, self.started)
+
+    @property
+    def who(self) -> str:
+        """Name whoever works on the run."""
+        return f"process {self.process} on {self.host}"
+
+    def is_later(self, earlier: "Lease") -> bool:
+        """Tell whether somebody has been heard of since an earlier look."""
+        return (self.holder, self.beats, self.beat) != (
+            earlier.holder,
+            earlier.beats,
+            earlier.beat,
+        )
+
+
+def lease_here(holder: str, job_id: str, now: float) -> dict[str, Any]:
+    """Work on a run in this process; return the values that say so, for :data:`HOLD`."""
+    _HELD.add(holder)
+    return {
+        "job_id": job_id,
+        "holder": holder,
+        "process": os.getpid(),
+        "host": socket.gethostname(),
+        "beat": now,
+        "place": _place(),
+        "started": _started(os.getpid()),
+    }
+
+
+def let_go(holder: str) -> None:
+    """Work on a run no more."""
+    _HELD.discard(holder)
+
+
+@cache
+def _place() -> str:
+    """Name where the number of a process means the same as here: one boot of one machine.
+
+    And one container: those of a machine number their processes anew, and may share a name.
+    """
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return f"{boot} {Path('/proc/self/ns/pid').readlink()}"
+    except OSError:
+        return socket.gethostname()
+
+
+def _started(process: int) -> str | None:
+    """Return when a process began, since numbers are used again; ``""`` if it has ended.
+
+    ``None`` where the system does not tell in a way that no clock changes.
+    """
+    try:
+        stat = Path(f"/proc/{process}/stat").read_text()
+    except OSError:
+        return None
+    # The name of the program stands in brackets, and may hold anything. One that has ended and
+    # that nobody has asked after yet still has a number.
+    state, *numbers = stat.rpartition(")")[2].split()
+    return "" if state in {"Z", "X"} else numbers[18]
+
+
+def _lives(process: Any, started: str | None) -> bool | None:
+    """Return whether a process of this machine lives; ``None`` if that cannot be told."""
+    if not isinstance(process, int) or process <= 0:
+        raise ValueError(f"{process!r} is no process")
+    if os.name != "posix":
+        return None  # os.kill would end it there.
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    now = _started(process)
+    if now == "":
+        return False
+    return None if now is None or started is None else now == started

@@ -1,0 +1,142 @@
+"""Writes on their way into a journal's file: one thread makes them, many in one transaction.
+
+SQLite waits for locks and for the disk, so it is never called in an event loop: there, many runs
+would stand still with the one that writes.
+"""
+
+import os
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+import anyio
+
+from qiskit_gateway.backends.adapter.threads import Soon, leave_to_thread, soon_here
+from qiskit_gateway.errors import JournalError
+from qiskit_gateway.journal.sqlite_file import Database
+
+T = TypeVar("T")
+
+# Longer than between two beats, so that the thread lives as long as there are runs: at the end of a
+# program some versions of Python let nobody start one.
+_IDLE_SECONDS = 20.0
+# Whoever waits is told soon that somebody else holds the file, and writes again later.
+_BUSY_SECONDS = 1.0
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class _Entry(Generic[T]):
+    """Something to write, and whoever waits for it.
+
+    Attributes:
+        write: Does it, within a transaction.
+        soon: Calls a function in the event loop of whoever waits.
+        done: Set there when it was written, or failed.
+        value: What it returned.
+        error: Why it failed, if it did.
+    """
+
+    write: Callable[[], T]
+    soon: Soon
+    done: anyio.Event
+    value: Any = None
+    error: JournalError | None = None
+
+    def settle(self, error: JournalError | None = None) -> None:
+        """Wake whoever waits."""
+        self.error = error
+        with suppress(RuntimeError):  # The loop has ended: nobody waits.
+            self.soon(self.done.set)
+
+
+class WriteQueue:
+    """The writes into one file, in the order in which they are asked for.
+
+    Args:
+        database: The file.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._renew()
+
+    def _renew(self) -> None:
+        self._process = os.getpid()
+        self._entries: list[_Entry[Any]] = []
+        self._working = False
+        self._changed = threading.Condition()
+
+    async def put(self, write: Callable[[], T]) -> T:
+        """Write in a thread, in a transaction, and wait until that is done.
+
+        Who is cancelled meanwhile does not keep it from being written.
+
+        Args:
+            write: Does it; called in the thread.
+
+        Returns:
+            What that returns.
+
+        Raises:
+            JournalError: If it was not possible. It may have been written all the same.
+        """
+        if self._process != os.getpid():
+            self._renew()  # A forked child has none of the threads.
+        entry = _Entry(write=write, soon=soon_here(), done=anyio.Event())
+        with self._changed:
+            self._entries.append(entry)
+            self._changed.notify()
+            idle, self._working = not self._working, True
+        if idle:
+            self._begin()
+        await entry.done.wait()
+        if entry.error is not None:
+            raise entry.error
+        value: T = entry.value
+        return value
+
+    def _begin(self) -> None:
+        try:
+            leave_to_thread(self._work)
+        except RuntimeError:  # No thread can be started any more: the program ends.
+            self._write(self._take(0.0))
+            self._working = False
+
+    # -- in the thread -----------------------------------------------------------------------
+
+    def _work(self) -> None:
+        while entries := self._take(_IDLE_SECONDS):
+            self._write(entries)
+
+    def _take(self, seconds: float) -> list[_Entry[Any]]:
+        """Take what there is to write, waiting for it; nothing if the thread is to end."""
+        with self._changed:
+            if not self._entries:
+                self._changed.wait(seconds)
+            entries, self._entries = self._entries, []
+            self._working = bool(entries)
+        return entries
+
+    def _write(self, entries: list[_Entry[Any]]) -> None:
+        failed: dict[_Entry[Any], JournalError] = {}
+        try:
+            with self._database.transaction(busy_seconds=_BUSY_SECONDS):
+                for entry in entries:
+                    try:
+                        with self._database.transaction():
+                            entry.value = entry.write()
+                    except JournalError as error:
+                        # The others are of other runs.
+                        failed[entry] = error
+        except BaseException as error:  # noqa: BLE001  Or they would wait for ever.
+            told = error if isinstance(error, JournalError) else _as_journal_error(error)
+            failed = {entry: failed.get(entry, told) for entry in entries}
+        for entry in entries:
+            entry.settle(failed.get(entry))
+        self._database.tidy()
+
+
+def _as_journal_error(error: BaseException) -> JournalError:
+    return JournalError(f"the journal cannot be written: {type(error).__name__}: {error}")
