@@ -159,11 +159,17 @@ class Database:
         """
         with self._hold() as connection:
             if connection.in_transaction:
-                with _within(connection, "SAVEPOINT inner", "ROLLBACK TO inner", "RELEASE inner"):
+                with _within(
+                    connection,
+                    "SAVEPOINT inner",
+                    "RELEASE inner",
+                    "ROLLBACK TO inner",
+                    "RELEASE inner",
+                ):
                     yield connection
                 return
             connection.execute(f"PRAGMA busy_timeout = {busy_seconds * 1000:.0f}")
-            with _within(connection, "BEGIN IMMEDIATE", "ROLLBACK", "COMMIT"):
+            with _within(connection, "BEGIN IMMEDIATE", "COMMIT", "ROLLBACK"):
                 yield connection
                 self._check_place()
 
@@ -256,15 +262,15 @@ class Database:
 
 
 @contextlib.contextmanager
-def _within(connection: sqlite3.Connection, begin: str, undo: str, end: str) -> Iterator[None]:
+def _within(connection: sqlite3.Connection, begin: str, end: str, *undo: str) -> Iterator[None]:
     connection.execute(begin)
     try:
         yield
         connection.execute(end)
     except BaseException:
-        # SQLite itself ends a transaction over some errors, such as a full disk.
-        if connection.in_transaction:
-            connection.execute(undo)
+        # SQLite itself ends a transaction over some errors.
+        for statement in undo if connection.in_transaction else ():
+            connection.execute(statement)
         raise
 
 

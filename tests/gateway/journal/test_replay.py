@@ -1,6 +1,7 @@
 """Runs whose process dies at any moment, taken up again from the journal."""
 
 import json
+import math
 import random
 import subprocess
 import sys
@@ -11,12 +12,13 @@ from pathlib import Path
 import anyio
 import numpy as np
 import pytest
-from chaos.dying import Dying
+from chaos.dying import Dying, Outage
 from qiskit import QuantumCircuit
 from qiskit.circuit import Parameter
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 from qiskit.providers import JobStatus
 from qiskit.providers.basic_provider import BasicSimulator
+from structlog.testing import capture_logs
 
 from qiskit_gateway import Journal, RouterEstimator, RouterSampler, RunError
 from qiskit_gateway.backends import Fleet, Limits, Member, Pricing
@@ -151,10 +153,10 @@ class World:
         (work, result), run_log = router.claim_run("run", "sampler", _plan_again)
         return router, work, result, run_log
 
-    async def execute(self, begun, *, lives=None, seconds=None):
+    async def execute(self, begun, *, lives=None, seconds=None, outage=None):
         """Run until it is done, or dies after so many writes or seconds."""
         router, work, self.result, run_log = begun
-        run_log = Dying(run_log, lives)
+        run_log = Dying(run_log, lives, outage)
         self.run = Run("run", router.fleet, self.policy, work, run_log=run_log)
         with run_log.scope:
             if seconds is not None:
@@ -426,6 +428,122 @@ async def test_a_run_that_was_cancelled_can_be_taken_up(tmp_path):
     assert any(member.cancelled for member in world.members)
     await world.execute(world.take())
     world.assert_right()
+
+
+# -- a journal that cannot be written ----------------------------------------------------------------
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    "outage",
+    [
+        {"begins": 0.0, "calls": 1},
+        {"begins": 0.0, "calls": 20, "late": True},
+        {"begins": 5.1, "calls": 9},
+        {"begins": 5.1, "calls": 9, "late": True},
+        {"begins": 0.15, "seconds": 20.0},
+        {"begins": 5.3, "seconds": 29.0},
+    ],
+)
+async def test_what_could_not_be_written_is_written_later(tmp_path, outage):
+    """An outage costs one warning and some time; all is done, written down, and paid once."""
+    world = World(tmp_path / "j", fleet_of(Keeper))
+    with capture_logs() as events:
+        await world.execute(world.begin(), outage=Outage(**outage))
+    world.assert_right()
+    world.assert_paid_once(unknown=False)
+    assert [event["log_level"] for event in events if "journal" in event["event"]] == ["warning"]
+    record = world.run.record
+    await world.execute(world.take())
+    assert world.run.record == record
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("begins", [0.0, 0.15, 1.0, 4.0])
+async def test_a_run_whose_journal_is_gone_ends_with_what_is_done(tmp_path, begins):
+    """What providers have is waited for, nothing more is sent, and the rest can be taken up."""
+    world = World(tmp_path / "j", fleet_of(Finder))
+    began = anyio.current_time()
+    with capture_logs() as events:
+        await world.execute(world.begin(), outage=Outage(begins=began + begins, seconds=math.inf))
+    assert 30 <= anyio.current_time() - began <= begins + 40
+    given_up, jobs = world.run.ended.given_up, sum(len(one.jobs) for one in world.members)
+    assert given_up
+    assert {one.why for one in given_up} == {"the journal cannot be written"}
+    assert sum(event["event"] == "gateway.journal_failed" for event in events) == 1
+    outcomes = Counter(one.outcome for one in world.run.record)
+    assert set(outcomes) <= {"done", "cancelled"}
+    assert outcomes["done"] == jobs
+    assert not any(member.cancelled for member in world.members)
+    lost = sum(one.piece.circuit_shots for one in given_up)
+    received = sum(int(store.coverage.received.sum()) for store in world.run.work.stores)
+    assert received == world.shots - lost
+    (written,) = Journal(world.path).runs()
+    assert (written.state, written.held) == ("running", False)
+    await world.execute(world.take())
+    world.assert_right()
+    world.assert_paid_once(unknown=False)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("how", ["deadline", "cancel", "death"])
+async def test_a_run_that_is_to_end_is_not_held_up_by_its_journal(tmp_path, how):
+    """A deadline, the user and the end of the process come first."""
+    policy = Policy(deadline_seconds=3.0) if how == "deadline" else Policy()
+    world = World(tmp_path / "j", fleet_of(Finder), policy=policy)
+    began = anyio.current_time()
+    async with anyio.create_task_group() as group:
+        if how == "cancel":
+            group.start_soon(cancel_later, world)
+        await world.execute(
+            world.begin(),
+            seconds=3.0 if how == "death" else None,
+            outage=Outage(begins=began + 0.5, seconds=1000.0),
+        )
+    assert anyio.current_time() - began == pytest.approx(3.0, abs=0.5)
+    assert (world.run.ended is None) == (how == "death")
+    world.policy = Policy()
+    await world.execute(world.take())
+    world.assert_right()
+
+
+async def cancel_later(world):
+    await anyio.sleep(3)
+    world.run.stop("enough")
+
+
+@pytest.mark.anyio
+async def test_a_run_that_has_everything_ends_well_whatever_the_journal_does(tmp_path):
+    """Its results are there; it is not recorded as done, and can be fetched again."""
+    world = World(tmp_path / "j", [Finder("a", Limits(max_in_flight=9))])
+    began = anyio.current_time()
+    outage = Outage(begins=began + 1, seconds=math.inf)
+    await world.execute(world.begin(), outage=outage)
+    assert world.run.ended.given_up == ()
+    assert anyio.current_time() - began < 40
+    assert Journal(world.path).runs()[0].state == "running"
+    await world.execute(world.take())
+    world.assert_right()
+    world.assert_paid_once(unknown=False)
+
+
+@pytest.mark.anyio
+async def test_a_run_that_another_process_has_taken_stops_and_leaves_its_jobs(tmp_path):
+    """Jobs that are the other's now are not cancelled, and nothing more is written or sent."""
+    world = World(tmp_path / "j", fleet_of(Finder))
+    begun = world.begin()
+    async with anyio.create_task_group() as group:
+        group.start_soon(world.execute, begun)
+        await anyio.sleep(1)
+        first, jobs = world.run, sum(len(one.jobs) for one in world.members)
+        begun[3].abandon()  # As if it were taken for dead on another machine.
+        await world.execute(world.take())
+    assert not any(member.cancelled for member in world.members)
+    assert all("another process has taken it" in one.why for one in first.ended.given_up)
+    assert first.ended.given_up
+    assert sum(len(one.jobs) for one in world.members) > jobs
+    world.assert_right()
+    world.assert_paid_once(unknown=False)
 
 
 # -- jobs that cannot be fetched ---------------------------------------------------------------------
