@@ -88,7 +88,8 @@ def require_own(result: Any, backend: BackendV2, job_id: str) -> None:
     for part in result if isinstance(result, list | tuple) else (result,):
         named = part.get("job_id") if isinstance(part, dict) else getattr(part, "job_id", None)
         if (
-            isinstance(named, str)
+            job_id
+            and isinstance(named, str)
             and named != job_id
             and named in _SENT.get(_package_of(backend), ())
         ):

@@ -38,6 +38,7 @@ from qiskit_gateway.scheduling.events import (
     MemberEjected,
     MemberRecovered,
     Recall,
+    Reprice,
     ShardCancelled,
     ShardFailed,
     ShardFinished,
@@ -96,7 +97,7 @@ class Run:
         self.work = work
         self.record: list[Attempt] = list(run_log.past.attempts)
         self.ended: Done | None = None
-        self.seconds = 0.0
+        self._ended_at: float | None = None
         self._fleet = fleet
         self._policy = policy
         self._fleet_state = fleet.keep(FleetState)
@@ -152,7 +153,7 @@ class Run:
         finally:
             self._fleet_state.listeners.remove(self._tick)
             self.tell(Close())
-            self.seconds = anyio.current_time() - self._began
+            self._ended_at = anyio.current_time()
             await self._close()
         assert self.ended is not None  # noqa: S101
         self._summarise(self.ended)
@@ -214,6 +215,12 @@ class Run:
         self.tell(Stop(reason=reason))
 
     @property
+    def seconds(self) -> float:
+        """How long it took, or has taken so far; asked in the event loop while it goes on."""
+        ended = anyio.current_time() if self._ended_at is None else self._ended_at
+        return ended - self._began
+
+    @property
     def view(self) -> RunView:
         """How the scheduler says that the run stands."""
         return RunView() if self._scheduler is None else self._scheduler.view
@@ -249,8 +256,8 @@ class Run:
                     self._look_after(command)
                 case WakeAt():
                     self._set_alarm(command.seconds)
-                case MemberEjected() | MemberRecovered() | FleetDown():
-                    self._tell_health(command)
+                case MemberEjected() | MemberRecovered() | FleetDown() | Reprice():
+                    self._note_change(command)
                 case Done():
                     self.ended = command
                     self._over.set()
@@ -273,7 +280,10 @@ class Run:
         else:
             self._group.start_soon(contain, self._watch, command.shard, command.member)
 
-    def _tell_health(self, change: MemberEjected | MemberRecovered | FleetDown) -> None:
+    def _note_change(self, change: MemberEjected | MemberRecovered | FleetDown | Reprice) -> None:
+        if isinstance(change, Reprice):
+            self._attempts.reprice(change.shard, change.usd)
+            return
         if isinstance(change, FleetDown):
             self._notifier.tell(happened.FleetDown, reason=change.reason)
             return

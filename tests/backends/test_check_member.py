@@ -110,7 +110,7 @@ async def test_a_right_member_passes():
         "bit order",
         "parameters",
         "basis",
-        "a job of one circuit",
+        "job of one circuit",
         "kept shots",
     } <= names.keys()
     assert {"reattach", "cancel", "attributes"} <= names.keys()
@@ -218,7 +218,7 @@ WRONG = {
         ),
     ),
     "knows jobs of several only": (
-        "a job of one circuit", "collect",
+        "job of one circuit", "collect",
         lambda member, handle: with_outcomes(
             member, handle, lambda o, h: o if h.batch.circuits > 1 else list(map(turned, o))
         ),

@@ -212,7 +212,7 @@ def test_results_that_nobody_can_read_end_it_for_good(before):
     state = fail(BreakerState(), *before, UNREADABLE, UNREADABLE)
     assert (state.phase, state.until) == ("open", math.inf)
     assert spare(state) == state
-    assert fail(BreakerState(), *before, UNREADABLE, UNTRUE).until < math.inf
+    assert fail(BreakerState(), UNREADABLE, UNTRUE).until < math.inf
     proven = record_success(BreakerState(), POLICY)
     assert fail(proven, *before, UNREADABLE, UNREADABLE).until < math.inf
     assert fail(poll(fail(proven, JOB, JOB, JOB), 60.0), UNREADABLE).until < math.inf

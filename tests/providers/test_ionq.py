@@ -214,7 +214,7 @@ def test_a_killed_process_leaves_no_job_behind(server, qpu, tmp_path):
 @pytest.mark.parametrize(
     ("troubles", "said", "posts"),
     [
-        (["fail"] * 2, "it could not be compiled", 2),
+        (["fail"] * 3, "it could not be compiled", 3),
         ([401], "troubled", 1),
         ([400], "troubled", 1),
     ],

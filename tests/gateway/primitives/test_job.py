@@ -5,6 +5,7 @@ import os
 import pickle
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import dataclass
 from threading import Event, Thread
@@ -626,13 +627,18 @@ def test_errors_can_be_pickled():
 def test_what_must_not_happen_is_an_error_of_the_job():
     """An error that nobody foresaw ends the job, alone and not in a group, and stops the rest."""
 
-    def pricing(usage):
-        if usage.shots > 100:
-            raise ZeroDivisionError("a bug in a tariff")
-        return 0.0
+    class Odd(Member):
+        @property
+        def weight(self):
+            if threading.current_thread() is threading.main_thread():
+                return 1.0
+            raise ZeroDivisionError("a bug in a member")
 
-    member = Member(BasicSimulator(), pricing=pricing)
-    job = RouterSampler(member).run([(bell(), None, 50), (bell(), None, 200)])
+        @weight.setter
+        def weight(self, given):
+            pass
+
+    job = RouterSampler(Odd(BasicSimulator())).run([(bell(), None, 50), (bell(), None, 200)])
     with pytest.raises(ZeroDivisionError, match="a bug"):
         job.result(PATIENCE)
     assert job.status() is JobStatus.ERROR
