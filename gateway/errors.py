@@ -63,11 +63,6 @@ class RunError(GatewayError):
         self.failures = tuple(failures)
         self.attempts = tuple(attempts)
 
-    @property
-    def spent_usd(self) -> float:
-        """What the run has cost as far as is known, in USD, failed attempts included."""
-        return float(sum(attempt.price_usd for attempt in self.attempts))
-
     def __reduce__(self) -> Any:
         facts = {
             "partial_result": self.partial_result,

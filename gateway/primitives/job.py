@@ -3,7 +3,6 @@
 import contextlib
 import os
 import uuid
-from collections import Counter
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
@@ -93,12 +92,11 @@ class RouterJob(BasePrimitiveJob[PrimitiveResult[Any], JobStatus]):
             return self._make_result()
         if self._cancelled:
             return self._failure("the job was cancelled", done.given_up)
-        record = self._run.record if self._run else []
-        if not done.sent and not any(one.accepted_seconds is not None for one in record):
+        if not done.sent:
             return _plan_error(done.given_up)
         if self._on_failure == "partial":
             return self._make_result()
-        return self._failure(_lost(done.given_up, record), done.given_up)
+        return self._failure(_lost(done.given_up), done.given_up)
 
     def _failure(self, message: str, given_up: tuple[GivenUp, ...]) -> RunError:
         return RunError(
@@ -271,11 +269,7 @@ def _report(run: Run) -> Report:
 
 def _as_of_now(record: Iterable[Attempt]) -> tuple[Attempt, ...]:
     """Return copies: the attempts themselves change while they run."""
-    # What an attempt is noted to have come to, should it be cancelled, is no failure while it runs.
-    return tuple(
-        replace(attempt, failure="" if attempt.outcome == "running" else attempt.failure)
-        for attempt in record
-    )
+    return tuple(replace(attempt) for attempt in record)
 
 
 def _plan_error(given_up: tuple[GivenUp, ...]) -> PlanError:
@@ -288,23 +282,11 @@ def _plan_error(given_up: tuple[GivenUp, ...]) -> PlanError:
     )
 
 
-def _fates(record: Iterable[Attempt]) -> str:
-    """Tell what became of jobs that providers took and that brought nothing, and what all cost."""
-    fates = Counter(
-        one.outcome for one in record if one.job_id and one.outcome not in {"done", "short"}
-    )
-    jobs = ", ".join(f"{count} {outcome}" for outcome, count in fates.items())
-    usd = sum(one.price_usd for one in record)
-    return (f"; of the jobs that providers took: {jobs}" if jobs else "") + (
-        f"; {usd:.4f} USD were spent" if usd else ""
-    )
-
-
-def _lost(given_up: tuple[GivenUp, ...], record: Iterable[Attempt]) -> str:
+def _lost(given_up: tuple[GivenUp, ...]) -> str:
     first = given_up[0]
     shots = sum(one.piece.circuit_shots for one in given_up)
     pubs = sorted({one.pub for one in given_up})
     return (
-        f"{shots} shots were not done, of pub {', '.join(map(str, pubs))}{_fates(record)}. "
-        f"The first: {first}. What was done is in the error's partial_result"
+        f"{shots} shots were not done, of pub {', '.join(map(str, pubs))}. The first: {first}. "
+        "What was done is in the error's partial_result"
     )

@@ -41,9 +41,7 @@ class Report:
             delivered = attempt.outcome in {"done", "short"}
             row["jobs"] += delivered
             row["circuits"] += attempt.circuits * delivered
-            asked = attempt.circuits * attempt.shots
-            came = asked if attempt.delivered_shots is None else attempt.delivered_shots
-            row["shots"] += came * delivered
+            row["shots"] += attempt.circuits * attempt.shots * delivered
             row["failures"] += attempt.outcome in {"failed", "unknown"}
             row["price_usd"] += attempt.price_usd
         return found

@@ -5,7 +5,7 @@ which they are wrapped is written once, in :meth:`Attempts.run`.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
 import anyio
@@ -15,7 +15,6 @@ from qiskit_gateway.backends.failures.errors import BackendError, Refused
 from qiskit_gateway.backends.failures.redaction import redact_name
 from qiskit_gateway.backends.interface.batch import Batch
 from qiskit_gateway.backends.interface.protocol import FleetMember, Handle
-from qiskit_gateway.backends.readout.outcomes import Outcome
 from qiskit_gateway.backends.readout.validation import require_outcomes
 from qiskit_gateway.policies.policy import Policy
 from qiskit_gateway.runtime.job_wait import Out, TakenBackError, Waiting, may_run
@@ -61,15 +60,6 @@ class RunDoor(Protocol):
 
     def leaves(self, shard: int) -> bool:
         """Decide whether the job of a cancelled shard is left for another process to fetch."""
-
-
-def _ran_shots(outcome: Outcome, asked: int, kept: int) -> int:
-    """Count the shots that a provider ran of a circuit: what was asked for, unless it shows fewer."""
-    if outcome.error is not None:
-        return asked
-    if outcome.counts is not None:
-        return min(asked, int(outcome.counts.sum()))
-    return asked if outcome.shots >= kept else outcome.shots
 
 
 @dataclass(slots=True, kw_only=True)
@@ -280,10 +270,6 @@ class Attempts:
             raise _SurplusError
         finished = self._checked(shard, await self.recorder.receive(shard, attempt, outcomes))
         whole = not finished.missing and not finished.failed
-        ran = sum(_ran_shots(outcome, shard.shots, batch.kept_shots) for outcome in outcomes)
-        if ran < shard.circuits * shard.shots:
-            attempt.delivered_shots = ran
-            finished = replace(finished, ran_shots=ran)
         reason = finished.failed[0][2] if finished.failed else ""
         self._end(attempt, "done" if whole else "short", reason)
         return finished
@@ -363,10 +349,6 @@ class Attempts:
 
     def _last_of(self, shard: int) -> Attempt:
         return next(one for one in reversed(self.record) if one.shard == shard)
-
-    def reprice(self, shard: int, usd: float) -> None:
-        """Book what a job has cost that ran fewer shots than it was asked for."""
-        self._last_of(shard).price_usd = usd
 
     def is_off(self, shard: int) -> bool:
         """Return whether it is certain that a cancelled shard does not run."""

@@ -38,7 +38,6 @@ from qiskit_gateway.scheduling.events import (
     MemberEjected,
     MemberRecovered,
     Recall,
-    Reprice,
     ShardCancelled,
     ShardFailed,
     ShardFinished,
@@ -97,7 +96,7 @@ class Run:
         self.work = work
         self.record: list[Attempt] = list(run_log.past.attempts)
         self.ended: Done | None = None
-        self._ended_at: float | None = None
+        self.seconds = 0.0
         self._fleet = fleet
         self._policy = policy
         self._fleet_state = fleet.keep(FleetState)
@@ -153,7 +152,7 @@ class Run:
         finally:
             self._fleet_state.listeners.remove(self._tick)
             self.tell(Close())
-            self._ended_at = anyio.current_time()
+            self.seconds = anyio.current_time() - self._began
             await self._close()
         assert self.ended is not None  # noqa: S101
         self._summarise(self.ended)
@@ -215,12 +214,6 @@ class Run:
         self.tell(Stop(reason=reason))
 
     @property
-    def seconds(self) -> float:
-        """How long it took, or has taken so far; asked in the event loop while it goes on."""
-        ended = anyio.current_time() if self._ended_at is None else self._ended_at
-        return ended - self._began
-
-    @property
     def view(self) -> RunView:
         """How the scheduler says that the run stands."""
         return RunView() if self._scheduler is None else self._scheduler.view
@@ -256,8 +249,8 @@ class Run:
                     self._look_after(command)
                 case WakeAt():
                     self._set_alarm(command.seconds)
-                case MemberEjected() | MemberRecovered() | FleetDown() | Reprice():
-                    self._note_change(command)
+                case MemberEjected() | MemberRecovered() | FleetDown():
+                    self._tell_health(command)
                 case Done():
                     self.ended = command
                     self._over.set()
@@ -280,10 +273,7 @@ class Run:
         else:
             self._group.start_soon(contain, self._watch, command.shard, command.member)
 
-    def _note_change(self, change: MemberEjected | MemberRecovered | FleetDown | Reprice) -> None:
-        if isinstance(change, Reprice):
-            self._attempts.reprice(change.shard, change.usd)
-            return
+    def _tell_health(self, change: MemberEjected | MemberRecovered | FleetDown) -> None:
         if isinstance(change, FleetDown):
             self._notifier.tell(happened.FleetDown, reason=change.reason)
             return

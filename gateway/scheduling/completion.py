@@ -16,7 +16,6 @@ from qiskit_gateway.scheduling.events import (
     Cancel,
     Command,
     Discard,
-    Reprice,
     Retry,
     ShardCancelled,
     ShardFailed,
@@ -28,9 +27,9 @@ from qiskit_gateway.scheduling.events import (
 from qiskit_gateway.scheduling.flight import Flight, Phase, Reason
 from qiskit_gateway.scheduling.members.allowances import UsedUp
 from qiskit_gateway.scheduling.members.estimator import Unpriced
-from qiskit_gateway.scheduling.run_state import RunState, TopUp, compiled_on
+from qiskit_gateway.scheduling.run_state import RunState, TopUp
 from qiskit_gateway.work.remaining import GivenUp, Left
-from qiskit_gateway.work.tasks import Load, Piece
+from qiskit_gateway.work.tasks import Piece
 
 _CANCELLED = Failure(transient=True, fault="network", submitted=None)
 
@@ -85,11 +84,8 @@ def judge_result(state: RunState, shard: int) -> Accept | Discard:
 
 def _finish(state: RunState, flight: Flight, event: ShardFinished, now: float) -> Iterator[Command]:
     state.sent = True
+    state.spending.settle(state.key(event.shard))
     shard = flight.shard
-    usd = _short_usd(state, flight, event)
-    state.spending.settle(state.key(event.shard), usd)
-    if usd is not None:
-        yield Reprice(shard=event.shard, usd=usd)
     if not flight.retried and not flight.adopted:
         known = state.states[flight.member]
         known.speed.observe(shard.circuits, shard.circuits * shard.shots, flight.seconds)
@@ -110,21 +106,6 @@ def _finish(state: RunState, flight: Flight, event: ShardFinished, now: float) -
     else:
         assert flight.duplicate is not None  # noqa: S101
         flight.duplicate.unsettled = event, flight
-
-
-def _short_usd(state: RunState, flight: Flight, event: ShardFinished) -> float | None:
-    """Price a job that ran fewer shots than it was asked for: providers bill what they ran.
-
-    Returns:
-        In USD; ``None`` where its price stands, as under an allowance, whose units are set aside.
-    """
-    shard, profile = flight.shard, state.estimator.profiles[flight.member]
-    ran = event.ran_shots
-    if ran is None or not flight.price.usd or profile.allotment is not None:
-        return None
-    load = Load(shard.circuits, ran)
-    usd = state.estimator.price(flight.member, load, compiled_on(state, shard, flight.member))
-    return min(usd, flight.price.usd)
 
 
 def _fail(state: RunState, flight: Flight, event: ShardFailed, now: float) -> Iterator[Command]:
@@ -368,9 +349,7 @@ def _top_up(state: RunState, piece: Piece, flight: Flight, shots: int) -> None:
         )
         _move(state, member, Group((piece,), flight.group.barred), reason)
         return
-    if before and before.member == member and came == before.came:
-        shots = piece.shots  # It runs so many at most: no share of the shots is lost.
-    state.top_ups[piece] = TopUp(member, came, came / asked, shots)
+    state.top_ups[piece] = TopUp(member, came / asked, shots)
     state.dealer.backlog.keep(member, piece, flight.group.barred)
 
 

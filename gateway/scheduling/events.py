@@ -16,15 +16,12 @@ class ShardFinished:
 
     Attributes:
         shard: Its number.
-        ran_shots: How many shots its provider ran, summed over circuits, where these are fewer than
-            it was asked for.
         missing: Pieces of it that the provider did not deliver though nothing failed: short shots.
         failed: Pieces of it that failed, each with the facts and the reason for people.
         top_up_shots: Fewest shots to ask for again of what is missing.
     """
 
     shard: int
-    ran_shots: int | None = None
     missing: tuple[Piece, ...] = ()
     failed: tuple[tuple[Piece, Failure, str], ...] = ()
     top_up_shots: int = 0
@@ -227,19 +224,6 @@ class Discard:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reprice:
-    """Book another price of a shard that has ended: it did less than was asked for.
-
-    Attributes:
-        shard: Its number.
-        usd: What it has cost, in USD.
-    """
-
-    shard: int
-    usd: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Cancel:
     """Cancel a shard that is in flight; its end is still to be reported."""
 
@@ -332,7 +316,6 @@ Command = (
     | Retry
     | Accept
     | Discard
-    | Reprice
     | Cancel
     | Recall
     | Watch

@@ -23,8 +23,6 @@ class Attempt:
         price_usd: What it is expected to cost; 0 where the provider is known not to have taken it,
             or to have cancelled it.
         free_units: What it is expected to use of its member's allowance, in units of that.
-        delivered_shots: What it brought, summed over circuits, where that is less than was asked
-            for; ``None`` where it is all, or not known.
         outcome: ``"running"``, ``"done"``, ``"short"`` (something is missing), ``"failed"``,
             ``"refused"`` (a verdict, nothing was sent), ``"unknown"`` (nobody knows whether the
             provider took it), or ``"cancelled"``.
@@ -43,7 +41,6 @@ class Attempt:
     finished_seconds: float | None = None
     price_usd: float = 0.0
     free_units: float = 0.0
-    delivered_shots: int | None = None
     outcome: str = "running"
     failure: str = ""
 

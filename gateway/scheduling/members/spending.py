@@ -144,21 +144,15 @@ class Spending:
             self.owe(key, held.member, _priced_anew(held.amount, price), now)
         return price
 
-    def settle(self, key: object, usd: float | None = None) -> None:
-        """Turn a shard's reservation into money spent.
-
-        Args:
-            key: Name of the shard.
-            usd: What it has cost, in USD, where that is not what was set aside.
-        """
+    def settle(self, key: object) -> None:
+        """Turn a shard's reservation into money spent."""
         self.allowances.settle(key)
-        self._spend(key, usd)
+        self._spend(key)
 
-    def _spend(self, key: object, usd: float | None = None) -> None:
+    def _spend(self, key: object) -> None:
         held = self._open.pop(key, None)
         if held is not None and self._account is not None:
-            amount = held.amount if usd is None else replace(held.amount, usd=usd)
-            self._account.ledger = settle(self._account.ledger, held, amount)
+            self._account.ledger = settle(self._account.ledger, held, held.amount)
 
     def release(self, key: object) -> None:
         """Give back a shard's reservation: nothing was spent."""
