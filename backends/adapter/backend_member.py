@@ -224,6 +224,20 @@ class Member:
 
     # -- the four verbs ----------------------------------------------------------------------
 
+    async def prepare(self, batch: Batch) -> None:
+        """Compile what of a batch is not compiled yet; the provider is not asked for anything.
+
+        Raises:
+            Refused: If some entries cannot run here.
+            BackendError: If what the backend supports could not be found out.
+        """
+        adaptation = self.adaptation
+        known = (
+            self._isa.knows(entry.program, flatten=adaptation.flatten) for entry in batch.entries
+        )
+        if not all(known):
+            await call_in_thread(lambda: self._prepared(batch, adaptation))
+
     async def submit(self, batch: Batch) -> Handle:
         """Hand a batch to ``backend.run`` as one job.
 

@@ -108,6 +108,10 @@ class IsaCache:
             raise Refused({0: found[1]})
         return found[1]
 
+    def knows(self, program: Program, *, flatten: bool = False) -> bool:
+        """Tell whether a program has been prepared before; never blocks."""
+        return self._programs.get((id(program), flatten)) is not None
+
     def estimated(self, program: Program, *, flatten: bool = False) -> Estimate | None:
         """Return what :meth:`estimate` has told of a program before, or ``None``; never blocks."""
         found = self._estimates.get((id(program), flatten))

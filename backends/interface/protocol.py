@@ -10,7 +10,7 @@ Implementing:
     them does both, and may cancel them at any await.
 
     What a member can do beside that, it shows by having the methods of a protocol below, in any
-    combination: :class:`CanEstimate`, :class:`CanFind`, :class:`TellsIfItFinds`,
+    combination: :class:`CanEstimate`, :class:`CanFind`, :class:`CanPrepare`, :class:`TellsIfItFinds`,
     :class:`TellsStarted`, :class:`TellsStage`, :class:`KnowsUnsent`, :class:`TellsQueue`,
     :class:`ProbesQueue`, :class:`TellsOptions`, :class:`TellsIfFree`. Nothing needs to be declared.
 """
@@ -167,6 +167,19 @@ class TellsStage(Protocol):
 
     async def stage(self, handle: Handle) -> JobStage:
         """Tell how far a job is."""
+        ...
+
+
+@runtime_checkable
+class CanPrepare(Protocol):
+    """A member that has something to do before its provider is asked, such as compiling."""
+
+    async def prepare(self, batch: Batch) -> None:
+        """Do that. It may take its time: the deadline of a submission begins after it.
+
+        Raises:
+            Refused: If some entries cannot run here.
+        """
         ...
 
 

@@ -229,6 +229,7 @@ class Attempts:
         return await self._receive(shard, member, handle, attempt, batch)
 
     async def _handed_over(self, batch: Batch, member: FleetMember, attempt: Attempt) -> Handle:
+        await self._calls.prepare(batch, member)
         await self.recorder.intend(attempt, batch.seed)
         attempt.failure = "cancelled while the provider was being asked to take it"
         handle = await self._calls.submit(batch, member)

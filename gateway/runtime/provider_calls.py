@@ -20,6 +20,7 @@ from qiskit_gateway.backends.failures.translate import Phase, is_interrupt, tran
 from qiskit_gateway.backends.interface.batch import Batch
 from qiskit_gateway.backends.interface.protocol import (
     CanFind,
+    CanPrepare,
     FleetMember,
     Handle,
     JobStage,
@@ -87,6 +88,12 @@ class Calls:
 
     policy: Policy
     draw: Callable[[], float]
+
+    async def prepare(self, batch: Batch, member: FleetMember) -> None:
+        """Have a member do what it has to do before its provider is asked; without a deadline."""
+        if isinstance(member, CanPrepare):
+            with _Facts("submit"):
+                await member.prepare(batch)
 
     async def submit(self, batch: Batch, member: FleetMember) -> Handle:
         """Hand a batch over; where no answer comes, look whether the provider took it.

@@ -7,6 +7,7 @@ from qiskit_gateway.backends import FleetMember, Member, SimulatedMember
 from qiskit_gateway.backends.interface.protocol import (
     CanEstimate,
     CanFind,
+    CanPrepare,
     KnowsUnsent,
     ProbesQueue,
     TellsIfFree,
@@ -26,6 +27,7 @@ from qiskit_gateway.backends.interface.protocol import (
             {
                 CanEstimate,
                 CanFind,
+                CanPrepare,
                 KnowsUnsent,
                 ProbesQueue,
                 TellsIfFree,
@@ -40,6 +42,7 @@ from qiskit_gateway.backends.interface.protocol import (
             {
                 CanEstimate,
                 CanFind,
+                CanPrepare,
                 KnowsUnsent,
                 ProbesQueue,
                 TellsIfFree,
@@ -59,6 +62,7 @@ def test_members_are_what_they_can_do(member, abilities):
     known = (
         CanEstimate,
         CanFind,
+        CanPrepare,
         KnowsUnsent,
         ProbesQueue,
         TellsIfFree,
