@@ -36,8 +36,8 @@ def check_backend(backend: BackendV2 | Member, *, shots: int = SHOTS) -> Conform
     registers, bits and registers that are not measured, loose bits, parameters, several circuits
     in a job and a single one, measurements in the middle, bits that are measured twice. Blocks
     until they are done, and costs about five jobs of up to eleven circuits. Noise does not disturb
-    it as long as the right outcome of a circuit is
-    seen most often, and in at least half of its shots.
+    it as long as the right outcome of a circuit is seen most often, and in at least half of its
+    shots.
 
     Args:
         backend: The backend, or a member with options or a pass manager of its own. Not changed:

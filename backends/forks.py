@@ -25,8 +25,12 @@ _owners: "dict[int, weakref.ref[Renewable]]" = {}
 def renew_in_children(owner: Renewable) -> None:
     """Have an object renewed in each child that is forked from now on, while it lives."""
     # By identity: owners need not be hashable, and two that are equal are two.
-    found = weakref.ref(owner, lambda gone: _owners.pop(id(gone), None) and None)
+    found = weakref.ref(owner, _forget)
     _owners[id(found)] = found
+
+
+def _forget(gone: "weakref.ref[Renewable]") -> None:
+    _owners.pop(id(gone), None)
 
 
 def _renew_all() -> None:

@@ -12,8 +12,8 @@ from qiskit_gateway.backends.failures.translate import translated
 from qiskit_gateway.backends.failures.wording import tells_of_time
 from qiskit_gateway.backends.interface.protocol import JobStage, Stage
 
-# How providers call the stages of a job: Qiskit, and those that have names of their own. What means one
-# thing here and another there, as "ready" does, is left out.
+# What providers call the stages of a job, Qiskit's names among them. What means one thing here and
+# another there, as "ready" does, is left out.
 _WORDS: dict[Stage, str] = {
     "queued": "INITIALIZING INITIALIZED CREATED SUBMITTED ACCEPTED SCHEDULED QUEUED ENQUEUED "
     "VALIDATING VALIDATED PENDING WAITING COMPILING HELD PAUSED",

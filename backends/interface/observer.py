@@ -2,12 +2,13 @@
 
 import atexit
 import logging
-import os
 import queue
 import threading
 import time
 import weakref
 from typing import Any, Protocol, runtime_checkable
+
+from qiskit_gateway.backends.forks import renew_in_children
 
 # So many events wait for a slow observer; a run of a thousand shards makes five thousand.
 _MOST_WAITING = 10_000
@@ -45,21 +46,18 @@ class Mailbox:
         self.dropped = 0
         self._size = size
         self._raised = False
-        self._open()
+        self.renew_in_child()
+        renew_in_children(self)
         _MAILBOXES.add(self)
 
-    def _open(self) -> None:
-        self._process = os.getpid()
+    def renew_in_child(self) -> None:
+        """Begin empty: what waits in a forked child's parent is the parent's to deliver."""
         self._lock = threading.Lock()
         self._waiting: queue.Queue[Any] = queue.Queue(self._size)
         self._thread: threading.Thread | None = None
 
     def post(self, event: Any) -> None:
         """Put an event in; never blocks."""
-        if self._process != os.getpid():
-            # A fork copies neither the thread nor the state of locks that another thread held; what
-            # waited is the parent's to deliver.
-            self._open()
         if self._thread is None:
             self._start()
         try:
@@ -71,8 +69,6 @@ class Mailbox:
 
     def flush(self, timeout_seconds: float) -> bool:
         """Wait until all events so far were delivered; return whether they were in time."""
-        if self._process != os.getpid():
-            return True
         deadline = time.monotonic() + timeout_seconds
         with self._waiting.all_tasks_done:
             while self._waiting.unfinished_tasks:

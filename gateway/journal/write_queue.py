@@ -4,7 +4,6 @@ SQLite waits for locks and for the disk, so it is never called in an event loop:
 would stand still with the one that writes.
 """
 
-import os
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -14,6 +13,7 @@ from typing import Any, Generic, TypeVar
 import anyio
 
 from qiskit_gateway.backends.adapter.threads import Soon, leave_to_thread, soon_here
+from qiskit_gateway.backends.forks import renew_in_children
 from qiskit_gateway.errors import JournalError
 from qiskit_gateway.journal.sqlite_file import Database
 
@@ -60,10 +60,11 @@ class WriteQueue:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._renew()
+        self.renew_in_child()
+        renew_in_children(self)
 
-    def _renew(self) -> None:
-        self._process = os.getpid()
+    def renew_in_child(self) -> None:
+        """Begin with nothing: the thread, and what waits for it, are those of the parent."""
         self._entries: list[_Entry[Any]] = []
         self._working = False
         self._changed = threading.Condition()
@@ -82,8 +83,6 @@ class WriteQueue:
         Raises:
             JournalError: If it was not possible. It may have been written all the same.
         """
-        if self._process != os.getpid():
-            self._renew()  # A forked child has none of the threads.
         entry = _Entry(write=write, soon=soon_here(), done=anyio.Event())
         with self._changed:
             self._entries.append(entry)

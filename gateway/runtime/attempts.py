@@ -121,7 +121,7 @@ class Attempts:
         self, shard: Shard, member: FleetMember
     ) -> ShardFinished | ShardFailed | ShardLost | ShardCancelled:
         """Collect a shard that an earlier process submitted, or was about to, and tell how it ended."""
-        # A shard may have been sent again after a try of unknown fate: it is one of them that is asked for.
+        # A shard may have been sent again after a try of unknown fate: one of them is asked for.
         tries = (one for one in reversed(self.record) if one.shard == shard.index)
         attempt = next(one for one in tries if one.outcome == "running")
         attempt.failure = may_run(attempt, "it was not found again yet")

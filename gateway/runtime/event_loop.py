@@ -39,12 +39,20 @@ async def contain(function: Callable[..., Awaitable[T]], *args: Any) -> T:
     """
     try:
         return await function(*args)
-    except (SystemExit, KeyboardInterrupt) as error:
-        if is_interrupt(error):
+    except BaseException as error:
+        exit_ = _exit_in(error)
+        if exit_ is None or is_interrupt(exit_):
             raise
         raise GatewayError(
-            f"{type(error).__name__} was raised by the code of a member, a tariff or a policy"
+            f"{type(exit_).__name__} was raised by the code of a member, a tariff or a policy"
         ) from error
+
+
+def _exit_in(error: BaseException) -> BaseException | None:
+    """Find what was to end the program, on its own or in a group of errors."""
+    if isinstance(error, BaseExceptionGroup):
+        return next((found for one in error.exceptions if (found := _exit_in(one))), None)
+    return error if isinstance(error, SystemExit | KeyboardInterrupt) else None
 
 
 class Engine:

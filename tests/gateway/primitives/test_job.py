@@ -21,7 +21,7 @@ from qiskit.primitives.containers.sampler_pub import SamplerPub
 from qiskit.providers import JobError, JobStatus
 from qiskit.providers.basic_provider import BasicSimulator
 
-from qiskit_gateway import PlanError, RouterJob, RouterSampler, RunError
+from qiskit_gateway import GatewayError, PlanError, RouterJob, RouterSampler, RunError
 from qiskit_gateway.backends import Fleet, Limits, Member
 from qiskit_gateway.backends.scripted import Fails, Hangs, Poison, ScriptedBackend
 from qiskit_gateway.backends.scripted.steps import Call, Moment, Runs, Step
@@ -624,25 +624,33 @@ def test_errors_can_be_pickled():
             assert len(again.partial_result) == len(error.partial_result)
 
 
-def test_what_must_not_happen_is_an_error_of_the_job():
-    """An error that nobody foresaw ends the job, alone and not in a group, and stops the rest."""
+@pytest.mark.parametrize(
+    ("raised", "told", "kind"),
+    [
+        (ZeroDivisionError("a bug in a member"), "a bug", ZeroDivisionError),
+        (SystemExit(3), "SystemExit was raised", GatewayError),
+        (KeyboardInterrupt(), "KeyboardInterrupt was raised", GatewayError),
+    ],
+)
+def test_what_must_not_happen_is_an_error_of_the_job(raised, told, kind):
+    """An error that nobody foresaw ends the job, alone and not in a group, and no other."""
 
     class Odd(Member):
         @property
         def weight(self):
             if threading.current_thread() is threading.main_thread():
                 return 1.0
-            raise ZeroDivisionError("a bug in a member")
+            raise raised
 
         @weight.setter
         def weight(self, given):
             pass
 
     job = RouterSampler(Odd(BasicSimulator())).run([(bell(), None, 50), (bell(), None, 200)])
-    with pytest.raises(ZeroDivisionError, match="a bug"):
+    with pytest.raises(kind, match=told):
         job.result(PATIENCE)
     assert job.status() is JobStatus.ERROR
-    assert "a bug" in job.error_message()
+    assert told in job.error_message()
     assert len(RouterSampler(BasicSimulator()).run([bell()]).result(PATIENCE)) == 1
 
 
