@@ -22,6 +22,7 @@ SUITE = (
     "scheduler",
     "scale",
     "makespan",
+    "planner",
     "trace",
     "imports",
     "journal",

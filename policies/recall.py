@@ -21,8 +21,9 @@ Spare = Literal["never", "free"]
 class RecallPolicy:
     """The rules of taking work back.
 
-    Each kind has its members: ``"never"`` is none, ``"free"`` those without a fee per job, where a
-    job that was cancelled before it began costs nothing, ``"always"`` all.
+    Each kind has its members: ``"never"`` is none, ``"free"`` those without a fee per job, ``"always"``
+    all. No provider that is known charges for a job that was cancelled before it began; where one
+    does, ``"free"`` leaves it alone.
 
     Attributes:
         overdue: Where to ask for work back that takes far longer than expected, if another member
@@ -47,7 +48,7 @@ class RecallPolicy:
     """
 
     overdue: Where = "always"
-    idle: Where = "free"
+    idle: Where = "always"
     spare: Spare = "free"
     overdue_times: float = 3.0
     overdue_seconds: float = 300.0

@@ -9,25 +9,21 @@ from qiskit_gateway.policies.recall import covers
 from qiskit_gateway.scheduling.allocation.planner import ROUNDING, Lot, Plan, Planner
 from qiskit_gateway.scheduling.backlog import Backlog, Barred, Group
 from qiskit_gateway.work.rectangles import intersection, without
-from qiskit_gateway.work.tasks import Piece
+from qiskit_gateway.work.tasks import Load, Piece
 
 Slots = Callable[[str], int]
 
-# The first shards of a member never seen at work are together this part of what it should take in
-# all; later ones are each half of what is left for it.
-_FIRST_PARTS = 12
-# The same where they wait in a queue, and may be taken back from there.
-_QUEUED_PARTS = 3
-# The first is this part of them all, and each further one so many times all before it.
-_SMALLEST = 64
-_GROWTH = 3
-_LARGEST = 3 / 4
-_QUEUED_GROWTH = 1 / 4
-# So many wait in a queue, where they may not be taken back.
-_FIRST_QUEUED = 16
+# A member never seen at work takes this part of what it should take in all in each shard, so that one
+# ten times as slow as thought still ends in time.
+_FIRST = 1 / 10
+# Until the first speed of any is known, this part of it may wait in its queue.
+_QUEUED = 1 / 3
+# What is not known of a speed, or goes wrong, is put right with what is left: half is kept for that.
 _PARTS = 2
-# A shard runs at least this many times as long as its job's overhead.
+# Cutting further gains less time than a job's overhead costs where the job runs shorter than so many
+# times that, and less than is worth a job where it runs shorter than this part of the whole run.
 _OVERHEADS = 4
+_FINEST = 1 / 25
 
 
 @dataclass(slots=True)
@@ -142,7 +138,7 @@ class Dealer:
             plan, is_new = self.planner.plan(Lot(barred, height), eligible, now)
             takers = list(plan.quotas) if is_new or freed is None else [freed]
             for member in takers:
-                for group in self._deal_to(member, plan, slots):
+                for group in self._deal_to(member, plan, slots, now):
                     yield member, group
                     rest |= height is not None and group.pieces[-1].shots < height
                     if member in self.backlog.keeping:
@@ -151,10 +147,10 @@ class Dealer:
         # Rows of fewer shots than before are lots of their own.
         return rest and self.planner.policy.spread == "shots"
 
-    def _deal_to(self, member: str, plan: Plan, slots: Slots) -> Iterator[Group]:
+    def _deal_to(self, member: str, plan: Plan, slots: Slots, now: float) -> Iterator[Group]:
         """Cut shards for a member, as long as it has slots and should take more."""
         while (free := slots(member)) and plan.quotas.get(member, 0.0) > ROUNDING:
-            group = self._take(member, plan, free)
+            group = self._take(member, plan, free, now)
             if group is not None:
                 taken = self._circuits(group, plan.shots)
                 plan.quotas[member] -= taken
@@ -163,50 +159,53 @@ class Dealer:
             if not self.planner.load(plan.lot).circuits:
                 break
 
-    def _take(self, member: str, plan: Plan, free: int) -> Group | None:
-        part = self._part(member, plan, free)
+    def _take(self, member: str, plan: Plan, free: int, now: float) -> Group | None:
+        part = self._part(member, plan, free, now)
         if not part:
             plan.quotas[member] = 0.0
             return None
         return self._cut(member, plan, part)
 
-    def _part(self, member: str, plan: Plan, free: int) -> float:
-        """Return how much of its quota a member takes in one shard.
+    def _part(self, member: str, plan: Plan, free: int, now: float) -> float:
+        """Return how much of its quota a member takes in one shard; 0 for nothing more now.
 
-        All of it, where there is nobody to share with or a further job costs money; otherwise
-        less, so that what is not known of the members' speeds can be put right later.
+        All of it, where there is nobody to share with or a further job costs more than the time that it
+        may save is worth; otherwise less, so that what is not known of the members' speeds can be
+        put right later.
         """
         quota = plan.quotas[member]
         estimator = self.planner.estimator
-        profile, state = estimator.profiles[member], estimator.states[member]
+        state = estimator.states[member]
         if state.breaker.phase != "closed":
             return min(quota, 1.0)
-        if not self._hurries(plan) or profile.job_fee_usd:
+        dear_seconds = (
+            self.planner.cut_seconds(member, plan, now) if self._hurries(plan) else math.inf
+        )
+        if dear_seconds == math.inf:
             return self._equal_part(member, quota)
+        seconds = estimator.seconds(member, Load(quota, quota * plan.shots))
+        each = seconds / quota
+        least = _OVERHEADS * dear_seconds
         if not state.speed.jobs:
-            return self._first_part(member, quota)
-        each = state.speed.seconds(1, plan.shots, jobs=0)
-        worth = _OVERHEADS * state.speed.overhead_seconds / each if each else quota
-        return min(quota, max(quota / (_PARTS * free), worth))
+            part = self._first_part(member, quota, plan)
+            return min(quota, max(part, least / each if each else quota)) if part else 0.0
+        ends = now - self.planner.began + estimator.wait_seconds(member, now) + seconds
+        least = max(least + _OVERHEADS * state.speed.overhead_seconds, _FINEST * ends)
+        return min(quota, max(quota / (_PARTS * free), least / each if each else quota))
 
-    def _first_part(self, member: str, quota: float) -> float:
-        """Return how much a member takes that was never seen at work; 0 for nothing more now.
-
-        The first shard is small, so that something is known soon, and the next ones grow.
-        """
+    def _first_part(self, member: str, quota: float, plan: Plan) -> float:
+        """Return how much a member takes that was never seen at work; 0 for nothing more now."""
         planner = self.planner
         state = planner.estimator.states[member]
-        given = state.load.circuits
+        given = self._in_plan(state.load.circuits, state.load.circuit_shots, plan.shots)
         whole = quota + given
-        if not state.queue_seconds:
-            some = whole / _FIRST_PARTS
-            return min(quota, max(some / _SMALLEST, min(_GROWTH * given, _LARGEST * some)))
-        if not covers(planner.policy.recall.idle, planner.estimator.profiles[member].job_fee_usd):
-            some = len(state.in_flight) < _FIRST_QUEUED
-            return quota / (_FIRST_PARTS * _FIRST_QUEUED) if some else 0.0
-        if planner.estimator.guess is None and given >= whole / _QUEUED_PARTS:
-            return 0.0
-        return min(quota, max(whole / _SMALLEST, _QUEUED_GROWTH * given))
+        if state.queue_seconds and given:
+            movable = covers(
+                planner.policy.recall.idle, planner.estimator.profiles[member].job_fee_usd
+            )
+            if not movable or (planner.estimator.guess is None and given >= whole * _QUEUED):
+                return 0.0
+        return whole * _FIRST
 
     def _hurries(self, plan: Plan) -> bool:
         """Return whether time counts, and there is somebody to share the work with."""
@@ -236,9 +235,11 @@ class Dealer:
     def _circuits(self, group: Group, shots: float) -> float:
         """Return how many circuits a shard counts for in a plan."""
         circuits = sum(piece.rows for piece in group.pieces)
-        if self.planner.policy.spread != "shots":
-            return circuits
-        return sum(piece.circuit_shots for piece in group.pieces) / shots
+        return self._in_plan(circuits, sum(piece.circuit_shots for piece in group.pieces), shots)
+
+    def _in_plan(self, circuits: float, circuit_shots: float, shots: float) -> float:
+        """Count work in circuits of a plan, of which a shard has a part where they may be divided."""
+        return circuit_shots / shots if self.planner.policy.spread == "shots" else circuits
 
     # -- dealing beforehand --------------------------------------------------------------------
 

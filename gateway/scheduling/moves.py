@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-from qiskit_gateway.policies.objectives import Finish, Then
 from qiskit_gateway.policies.offer import Offer
 from qiskit_gateway.scheduling.flight import Flight
 from qiskit_gateway.scheduling.run_state import RunState
@@ -10,9 +9,7 @@ from qiskit_gateway.scheduling.run_state import RunState
 
 def finishes_first(state: RunState) -> bool:
     """The policy wants to finish first; for others it is not clear who should have what waits."""
-    first = state.policy.minimize
-    first = first.objectives[0] if isinstance(first, Then) else first
-    return isinstance(first, Finish) and len(state.states) > 1
+    return state.planner.finishes_first and len(state.states) > 1
 
 
 def is_free_to_move(state: RunState, flight: Flight) -> bool:

@@ -27,7 +27,9 @@ def watch(state: RunState, flight: Flight) -> None:
         least = _UNHEALTHY_SECONDS if seen else _UNHEALTHY_UNSEEN_SECONDS
         # For a probe there is all the time.
         giveup = math.inf if flight.probing else _UNHEALTHY_TIMES * expected + least
-    if not covers(rules.overdue, state.estimator.profiles[flight.member].job_fee_usd):
+    fee = state.estimator.profiles[flight.member].job_fee_usd
+    # Where time is worth nothing, what is slow may stay where it is cheapest.
+    if state.planner.timeless or not covers(rules.overdue, fee):
         late = math.inf
     if policy.start_seconds is not None:
         late = min(late, policy.start_seconds)

@@ -39,11 +39,8 @@ def rebalance(state: RunState, now: float) -> Iterator[Decision]:
     if not finishes_first(state):
         return
     stuck = {name for name in state.states if _is_stuck(state, name, now)}
-    queued = _queued_members(state)
-    if not (stuck or queued):
-        return
     able = state.health.healthy(now)
-    foreseen = _foresee(state, [name for name in able if name in queued], now)
+    foreseen = _foresee(state, able, now)
     yield from (Expect(one.flight.shard.index, one.end) for one in foreseen)
     free = [name for name in able if name not in stuck]
     if not free:
@@ -73,8 +70,8 @@ def is_better_shared(state: RunState, flight: Flight, others: Sequence[str], now
     load, rules = _load([flight]), state.policy.recall
     whole = state.planner.backlog.load.plus(load)
     wait, each = _pace(state, [flight.member], load, now)
-    level = level_seconds(*_pace(state, others, whole, now), whole.circuits)
-    here = float(wait[0] + each[0] * load.circuits)
+    level = level_seconds(*_pace(state, others, whole, now), _units(state, whole))
+    here = float(wait[0] + each[0] * _units(state, load))
     return here > rules.gain_times * level + rules.gain_seconds
 
 
@@ -132,16 +129,6 @@ def _may_be_asked_back(state: RunState, flight: Flight) -> bool:
     return elsewhere and is_free_to_move(state, flight)
 
 
-def _queued_members(state: RunState) -> set[str]:
-    """Find the members at which shards may wait.
-
-    Where there is no queue, what waits behind one job of ours counts only once nothing else
-    does: until then whoever is free takes other work.
-    """
-    rest = state.dealer.empty
-    return {name for name, known in state.states.items() if known.queue_seconds or rest}
-
-
 def _foresee(state: RunState, names: Sequence[str], now: float) -> list[Foreseen]:
     """Foresee when the shards at members begin and end."""
     if not names:
@@ -195,17 +182,22 @@ def _take_back(
     whole = before.plus(_load([one.flight for one in waiting]))
     base, slope = _pace(state, free, whole, now)
     waiting.sort(key=lambda one: -one.end)
-    ends = [(one.end - now, one.flight.shard.circuits) for one in waiting]
-    many = surplus(ends, base, slope, before.circuits, state.policy.recall)
+    ends = [(one.end - now, _units(state, one.flight.load)) for one in waiting]
+    many = surplus(ends, base, slope, _units(state, before), state.policy.recall)
     for one in waiting[:many]:
         yield AskBack(one.flight.shard.index, Reason.SOONER_ELSEWHERE)
 
 
 def _pace(state: RunState, names: Sequence[str], work: Load, now: float) -> tuple[Floats, Floats]:
-    """Estimate when members could begin with some work, from now, and their time for a circuit."""
-    estimator = state.estimator
+    """Estimate when members could begin with some work, from now, and their time for a unit of it."""
+    estimator, units = state.estimator, _units(state, work)
     base = np.array([estimator.wait_seconds(name, now) for name in names])
-    return base, np.array([estimator.seconds(name, work) / work.circuits for name in names])
+    return base, np.array([estimator.seconds(name, work) / units for name in names])
+
+
+def _units(state: RunState, work: Load) -> float:
+    """Measure work as it may be divided: in circuits, or in their shots."""
+    return work.circuit_shots if state.policy.spread == "shots" else work.circuits
 
 
 def _load(flights: Collection[Flight]) -> Load:

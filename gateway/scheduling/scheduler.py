@@ -138,6 +138,7 @@ class Scheduler:
         """
         state, unfinished = self._state, self._unfinished
         state.spending.epoch = epoch
+        state.planner.began = now
         seconds = state.policy.deadline_seconds
         if seconds is not None:
             self._deadline = state.planner.deadline = (now if began is None else began) + seconds

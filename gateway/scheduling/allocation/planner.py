@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from qiskit_gateway.policies.objectives import Trade
+from qiskit_gateway.policies.objectives import Finish, Hours, Then, Trade
 from qiskit_gateway.policies.policy import Policy
 from qiskit_gateway.policies.verdict import Verdict
 from qiskit_gateway.scheduling.allocation.divide import divide, earliest_seconds
@@ -19,6 +19,8 @@ from qiskit_gateway.work.tasks import NO_LOAD, Compiled, Load
 _STALE_SHARE = 0.75
 # What is left of a quota and is no more than this is a rounding error.
 ROUNDING = 1e-6
+# Prices are subtracted, which leaves some rounding.
+_NO_USD = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +60,10 @@ class Planner:
         mixes: What the circuits of a kind are on each member on average, where that is known; and
             those of a kind and a number of shots.
         deadline: When all should be done, in seconds of the loop's clock.
+        began: When the run began, in seconds of the loop's clock.
         allowances: What members do for nothing; read, never changed.
         trade: What the policy trades, price against time, if it does.
+        finishes_first: Whether the policy wants to finish first, whatever it costs.
         uses: The fields of an offer that the policy reads.
     """
 
@@ -70,8 +74,10 @@ class Planner:
     verdicts: dict[Barred, dict[str, Verdict]] = field(default_factory=dict)
     mixes: Mapping[int | tuple[int, int], Mapping[str, Compiled]] = field(default_factory=dict)
     deadline: float = math.inf
+    began: float = 0.0
     allowances: Allowances = field(default_factory=Allowances)
     trade: Trade | None = field(init=False)
+    finishes_first: bool = field(init=False)
     uses: frozenset[str] = field(init=False)
     _plans: dict[Lot, Plan] = field(default_factory=dict)
     # How many members' speeds are known, and at how many more all is planned anew.
@@ -81,12 +87,40 @@ class Planner:
 
     def __post_init__(self) -> None:
         self.trade = Trade.of(self.policy.minimize)
+        first = self.policy.minimize
+        first = first.objectives[0] if isinstance(first, Then) else first
+        self.finishes_first = isinstance(first, Finish | Hours)
         self.uses = self.policy.uses
 
     @property
     def timeless(self) -> bool:
         """Return whether only prices count."""
         return self.trade is not None and not self.trade.usd_per_hour and self.deadline == math.inf
+
+    def cut_seconds(self, member: str, plan: Plan, now: float) -> float:
+        """Return what cutting a member's quota once more costs, in the time that is worth as much.
+
+        It is found by asking for prices, so it does not matter how a tariff is written.
+        """
+        quota = plan.quotas[member]
+        compiled = self._mix(plan.lot.barred, plan.lot.height).get(member)
+        profile, price = self.estimator.profiles[member], self.estimator.price
+        if self.usd_per_second == math.inf or profile.free:
+            return 0.0
+        whole = Load(quota, quota * plan.shots)
+        left = self.allowances.left(now).get(member, 0.0)
+        more = profile.usd(price(member, whole, compiled, jobs=2 * profile.jobs(whole)), left)
+        usd = more - profile.usd(price(member, whole, compiled, jobs=profile.jobs(whole)), left)
+        if usd <= _NO_USD:
+            return 0.0
+        return usd / self.usd_per_second if self.usd_per_second else math.inf
+
+    @property
+    def usd_per_second(self) -> float:
+        """What a second of the run is worth; infinite where finishing first is all that counts."""
+        if self.finishes_first:
+            return math.inf
+        return self.trade.usd_per_hour / 3600 if self.trade else 0.0
 
     def eligible(self, barred: Barred, usable: tuple[str, ...]) -> tuple[str, ...]:
         """Return which of the usable members may take a class of work."""

@@ -19,6 +19,8 @@ from qiskit_gateway.work.tasks import NO_LOAD, Load
 
 # Up to this many circuits per member the division is found circuit by circuit.
 _EXACT_PER_MEMBER = 4
+# Where circuits may be divided by their shots, what is dealt next is such a part of one.
+_PARTS = 1000
 _TIE = 1e-9
 
 OfferOf = Callable[[str, Load, Load], Offer]
@@ -54,7 +56,9 @@ def allocate(
         return {best: work.circuits}
     if not divisible and work.circuits <= _EXACT_PER_MEMBER * len(members):
         return _one_by_one(work, members, offer_of, objective)
-    return _level(work, members, offer_of, objective)
+    # What is dealt next is a circuit, or a small part of one.
+    part = work.part(1 / (_PARTS if divisible else 1) / work.circuits)
+    return _level(work, part, members, offer_of, objective)
 
 
 def _one_by_one(
@@ -77,10 +81,9 @@ def _one_by_one(
 
 
 def _level(
-    work: Load, members: Sequence[str], offer_of: OfferOf, objective: Objective
+    work: Load, one: Load, members: Sequence[str], offer_of: OfferOf, objective: Objective
 ) -> dict[str, float]:
     """Fill all members to one level of the objective, read as linear in the load."""
-    one = work.part(1 / work.circuits)
     low, high = (
         np.array([objective.key(offer_of(member, one, before)) for member in members], dtype=float)
         for before in (NO_LOAD, work)

@@ -11,14 +11,15 @@ from qiskit_gateway.scheduling.members.state import MemberState
 from qiskit_gateway.work.price import PriceError
 from qiskit_gateway.work.tasks import NO_LOAD, Compiled, Load
 
-# Assumed of a member that was never seen at work where none was. Only the proportions matter: all
-# members are then thought to take the same.
-_NOMINAL_CIRCUIT_SECONDS = 1e-3
-_NOMINAL_SHOT_SECONDS = 1e-6
-# Jobs at once on a member that may overlap them: at least, at most, and before its first came back.
+# Assumed of a member that was never seen at work where none was: what superconducting devices take,
+# which are the most. All are then thought to take the same, so that it matters only beside queues.
+_NOMINAL_CIRCUIT_SECONDS = 0.1
+_NOMINAL_SHOT_SECONDS = 1e-3
+# What a circuit takes beside its shots where the durations of its gates are told.
+_LOADING_SECONDS = 1e-3
+# Jobs at once on a member that may overlap them: at least, and at most.
 _LEAST_SLOTS = 2
 _MOST_SLOTS = 512
-_UNSEEN_SLOTS = 4
 # How many times faster or slower than others one may be that was never seen at work.
 HOPE = 4
 # Times that differ by no more are one: a quote reads another clock than the run that it is about.
@@ -69,6 +70,7 @@ class Estimator:
         shot = guess.circuit_shots if guess else _NOMINAL_SHOT_SECONDS
         if compiled is not None and compiled.shot_seconds is not None:
             shot = compiled.shot_seconds
+            circuit = guess.circuits if guess else _LOADING_SECONDS
         return load.circuits * circuit + load.circuit_shots * shot
 
     def price(
@@ -145,8 +147,10 @@ class Estimator:
             return 1 - jobs
         if not state.speed.jobs:
             return self._unseen_slots(member, now)
-        if jobs < _LEAST_SLOTS:
-            return _LEAST_SLOTS - jobs
+        # Of one job it is not known what it would have taken at another size.
+        least = _LEAST_SLOTS if state.speed.jobs > 1 else 1
+        if jobs < least:
+            return least - jobs
         left = self._left_seconds(member, state.worked_seconds(now))
         each = left / jobs
         return 1 if left < state.queue_seconds + each and jobs < _MOST_SLOTS else 0
@@ -155,7 +159,7 @@ class Estimator:
         state = self.states[member]
         jobs = len(state.in_flight)
         if not state.queue_seconds:
-            return _UNSEEN_SLOTS - jobs
+            return 1 - jobs
         # Once its turn has come its speed will soon be known.
         waits = not jobs or state.worked_seconds(now) < -ROUNDING_SECONDS
         least = 0.0 if self.guess is None else self.seconds(member, state.load) / HOPE

@@ -18,7 +18,7 @@ _FORGET = 0.95
 
 # How little each term of the speed model is trusted without evidence, relative to its own scale.
 # A first reading is thus read as cost per circuit and per shot, hardly as cost per job.
-_RIDGE = (0.05, 0.005, 0.005)
+_RIDGE = (0.005, 0.0005, 0.0005)
 
 
 @dataclass(slots=True)

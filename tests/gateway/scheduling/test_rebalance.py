@@ -168,7 +168,7 @@ def test_a_failed_job_does_not_queue_again_while_others_could_run_it():
     assert found.makespan_seconds < 1500  # 1200 alone; each further try there would be 500 more.
 
 
-@pytest.mark.parametrize("at", range(60, 120, 10))
+@pytest.mark.parametrize("at", range(61, 121, 10))
 def test_what_failed_is_not_tried_again_as_it_is_where_that_would_end_last(at):
     """Others share the large job of a slow member that failed late, so that all end together."""
     slow = SimulatedMember("slow", circuit_seconds=4.0, outages=[(at, at + 0.5)])

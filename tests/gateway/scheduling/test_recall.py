@@ -327,7 +327,9 @@ def test_a_member_that_is_well_again_takes_what_it_failed_at():
 
 
 class Deaf(SimulatedMember):
-    """A member that does not answer when it is asked to cancel."""
+    """A member that does not answer when it is asked to cancel, and does not tell what it runs."""
+
+    started = None
 
     async def cancel(self, handle):
         await anyio.sleep_forever()

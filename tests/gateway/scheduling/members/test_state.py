@@ -101,7 +101,7 @@ def test_jobs_in_flight_bridge_the_queue_where_nobody_says_how_many(profile, que
     """Enough jobs are in flight to keep a member busy while others wait in its queue."""
     state = FleetState().of("a")
     state.queue_seconds = queue
-    state.speed = Speed(circuit_seconds=2.0, jobs=1)
+    state.speed = Speed(circuit_seconds=2.0, jobs=2)
     for number in range(jobs):
         state.take(number, Load(1, 10), now=0.0)
     estimator = Estimator(profiles={"a": profile}, states={"a": state})
