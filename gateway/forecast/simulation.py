@@ -42,6 +42,8 @@ class SimulatedShard:
         shots: Shots of each circuit.
         price_usd: What it cost.
         succeeded: Whether it delivered.
+        taken_back: Whether it was cancelled, to be done elsewhere or not at all, which is no failure.
+            A job that may still run, since nobody confirmed its cancelling, is one.
     """
 
     member: str
@@ -52,6 +54,7 @@ class SimulatedShard:
     shots: int
     price_usd: float
     succeeded: bool
+    taken_back: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +63,7 @@ class MemberUse:
 
     Attributes:
         jobs: Jobs that delivered.
-        failures: Jobs that did not.
+        failures: Jobs that failed. One that was taken back, to go elsewhere, did not.
         circuits: Circuits delivered.
         shots: Shots delivered, summed over circuits.
         busy_seconds: How long jobs ran there.
@@ -186,6 +189,7 @@ def _shard(rehearsal: Rehearsal, attempt: Attempt) -> SimulatedShard:
         shots=attempt.shots,
         price_usd=attempt.price_usd,
         succeeded=attempt.outcome in {"done", "short"},
+        taken_back=attempt.taken_back,
     )
 
 
@@ -194,7 +198,7 @@ def _use(name: str, shards: Sequence[SimulatedShard]) -> MemberUse:
     done = [shard for shard in mine if shard.succeeded]
     return MemberUse(
         jobs=len(done),
-        failures=len(mine) - len(done),
+        failures=sum(not shard.succeeded and not shard.taken_back for shard in mine),
         circuits=sum(shard.circuits for shard in done),
         shots=sum(shard.circuits * shard.shots for shard in done),
         busy_seconds=sum(shard.finished_seconds - shard.started_seconds for shard in mine),

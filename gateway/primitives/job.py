@@ -269,7 +269,11 @@ def _report(run: Run) -> Report:
 
 def _as_of_now(record: Iterable[Attempt]) -> tuple[Attempt, ...]:
     """Return copies: the attempts themselves change while they run."""
-    return tuple(replace(attempt) for attempt in record)
+    # What an attempt is noted to have come to, should it be cancelled, is no failure while it runs.
+    return tuple(
+        replace(attempt, failure="" if attempt.outcome == "running" else attempt.failure)
+        for attempt in record
+    )
 
 
 def _plan_error(given_up: tuple[GivenUp, ...]) -> PlanError:

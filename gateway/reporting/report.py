@@ -74,7 +74,7 @@ class Report:
         }
 
     def __str__(self) -> str:
-        """Return a table of members, and below it whatever went wrong."""
+        """Return a table of members, and below it what runs and whatever went wrong."""
         rows = [["member", "jobs", "circuits", "shots", "failures", "USD"]]
         for name, row in self.members.items():
             usd = f"{row['price_usd']:.4f}"
@@ -84,6 +84,9 @@ class Report:
             f"{attempt.member}: {attempt.failure}" for attempt in self.attempts if attempt.failure
         )
         lines = [table(rows)]
+        running = sum(attempt.outcome == "running" for attempt in self.attempts)
+        if running:
+            lines.append(f"running for {self.seconds:.1f} s, with {running} jobs in flight")
         lines += [f"{count} x {text}" for text, count in wrong.items()]
         lines += [f"not done: {given_up}" for given_up in self.given_up]
         return "\n".join([*lines, *self.notes])

@@ -37,7 +37,7 @@ from qiskit_gateway.scheduling.events import (
     Unless,
 )
 from qiskit_gateway.work import run_events as happened
-from qiskit_gateway.work.attempt import Attempt
+from qiskit_gateway.work.attempt import SURPLUS, Attempt
 from qiskit_gateway.work.price import Price
 from qiskit_gateway.work.receipt import Receipt
 from qiskit_gateway.work.tasks import Shard
@@ -212,8 +212,7 @@ class Attempts:
             self._end(attempt, "cancelled", "", paid=False)
             raise
         except _SurplusError:
-            reason = "what it brought had arrived before"
-            self._end(attempt, "cancelled", reason)
+            self._end(attempt, "cancelled", SURPLUS)
             raise
         except BaseException:
             # Without a failure it is certain that it does not run, and its price is given back.

@@ -96,7 +96,8 @@ class Run:
         self.work = work
         self.record: list[Attempt] = list(run_log.past.attempts)
         self.ended: Done | None = None
-        self.seconds = 0.0
+        self._began = math.inf  # Of the loop's clock, once it does.
+        self._ended_at: float | None = None
         self._fleet = fleet
         self._policy = policy
         self._fleet_state = fleet.keep(FleetState)
@@ -152,7 +153,7 @@ class Run:
         finally:
             self._fleet_state.listeners.remove(self._tick)
             self.tell(Close())
-            self.seconds = anyio.current_time() - self._began
+            self._ended_at = anyio.current_time()
             await self._close()
         assert self.ended is not None  # noqa: S101
         self._summarise(self.ended)
@@ -212,6 +213,12 @@ class Run:
         if self._surveying is not None:
             self._surveying.cancel()
         self.tell(Stop(reason=reason))
+
+    @property
+    def seconds(self) -> float:
+        """How long it took, or has taken so far; asked in the event loop while it goes on."""
+        until = anyio.current_time() if self._ended_at is None else self._ended_at
+        return max(self._run_log.past.seconds, until - self._began)
 
     @property
     def view(self) -> RunView:

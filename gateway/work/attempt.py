@@ -4,6 +4,9 @@ from dataclasses import dataclass
 
 from qiskit_gateway.work.tasks import Piece
 
+# Why an attempt counts as cancelled whose job ran to its end: the job that it doubled was first.
+SURPLUS = "what it brought had arrived before"
+
 
 @dataclass(slots=True, kw_only=True)
 class Attempt:
@@ -43,6 +46,11 @@ class Attempt:
     free_units: float = 0.0
     outcome: str = "running"
     failure: str = ""
+
+    @property
+    def taken_back(self) -> bool:
+        """It was cancelled for certain, or came to the same as another: no failure of its member."""
+        return self.outcome == "cancelled" and self.failure in {"", SURPLUS}
 
     @property
     def costs(self) -> bool:

@@ -90,6 +90,33 @@ def test_an_outage_moves_work_and_nothing_is_lost():
     assert found.makespan_seconds < 130
 
 
+@pytest.mark.parametrize("seconds", [(30, 90), (10, 100), (20, 45)])
+def test_what_is_taken_back_is_no_failure(seconds):
+    """A job that is cancelled, to go to another member, has not failed; it is told apart."""
+    members = [
+        SimulatedMember(name, job_seconds=each) for name, each in zip("xy", seconds, strict=True)
+    ]
+
+    found = simulate(members, [sweep(1)] * 40, policy=fastest())
+
+    assert not any(use.failures for use in found.members.values())
+    taken_back = sum(shard.taken_back for shard in found.shards)
+    assert taken_back == sum(not shard.succeeded for shard in found.shards)
+
+
+def test_failures_are_counted_beside_what_is_taken_back():
+    """Each job of a simulation delivered, failed, or was taken back."""
+    members = [
+        SimulatedMember("x", job_seconds=30, failure_rate=0.3),
+        SimulatedMember("y", job_seconds=90),
+    ]
+
+    found = simulate(members, [sweep(1)] * 40, policy=fastest())
+
+    failed = [shard for shard in found.shards if not (shard.succeeded or shard.taken_back)]
+    assert sum(use.failures for use in found.members.values()) == len(failed) > 0
+
+
 def test_large_shards_take_no_time_of_the_clock():
     """However many shots a job brings, writing them down lets the virtual clock stand."""
     members = [SimulatedMember("a", circuit_seconds=1.0), SimulatedMember("b", circuit_seconds=1.0)]
