@@ -9,9 +9,11 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from qiskit_gateway.policies import Policy
 from qiskit_gateway.policies.failure import Failure
 from qiskit_gateway.scheduling.events import (
+    Accept,
     Cancel,
     Close,
     Done,
+    ResultArrived,
     Retry,
     ShardCancelled,
     ShardFailed,
@@ -67,6 +69,10 @@ class SideBySide(RuleBasedStateMachine):
         """Return what a submission is booked as."""
         raise NotImplementedError
 
+    def book_short(self, run, submit, booked, ran_shots, price):
+        """Return what a submission is booked as once it is known how few shots of it ran."""
+        raise NotImplementedError
+
     def start(self, policy, size, *, settled):
         """Begin a run over so many rows of so many shots."""
         scheduler = Scheduler(
@@ -116,6 +122,24 @@ class SideBySide(RuleBasedStateMachine):
             return
         event = ShardFailed(shard=index, failure=failure, reason="it failed")
         self._end(run, index, event, refund=failure.submitted is False)
+
+    @rule(data=st.data(), share=st.sampled_from([0.0, 0.3, 0.9]))
+    def arrive_short(self, data, share):
+        """A shard comes back of which fewer shots ran than were asked for, and counts or not."""
+        if (found := self._any_flight(data)) is None:
+            return
+        run, index = found
+        submit, booked = run.flying[index]
+        shard = submit.shard
+        ran = max(shard.circuits, int(share * shard.circuits * shard.shots))
+        (answer,) = run.scheduler.handle(ResultArrived(shard=index, ran_shots=ran), self.now)
+        self.booked.remove(booked)
+        less = self.book_short(run, submit, booked, ran, answer.price)
+        self.booked.append(less)
+        run.flying[index] = submit, less
+        short = tuple(piece.split_shots(1)[1] for piece in shard.pieces if piece.shots > 1)
+        end = ShardFinished(shard=index, missing=short, top_up_shots=1)
+        self._end(run, index, end if isinstance(answer, Accept) else ShardCancelled(shard=index))
 
     @rule(data=st.data(), confirmed=st.booleans(), refused=st.booleans())
     def take_back(self, data, confirmed, refused):

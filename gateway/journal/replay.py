@@ -6,8 +6,8 @@ from dataclasses import dataclass, field, replace
 
 from qiskit_gateway.errors import JournalError
 from qiskit_gateway.journal.run_log import Entry
-from qiskit_gateway.work.attempt import Attempt
-from qiskit_gateway.work.receipt import Receipt
+from qiskit_gateway.work.attempt import SURPLUS, Attempt
+from qiskit_gateway.work.receipt import Receipt, count_ran_shots
 from qiskit_gateway.work.rectangles import intersection, without
 from qiskit_gateway.work.remaining import Flying, Left, Past, Spent, Unfinished
 from qiskit_gateway.work.tasks import Piece, Shard, Task
@@ -95,9 +95,11 @@ class _Books:
         """Write outcomes into their places; return whether all of them are good."""
         attempt = entry.attempt
         shard = _shard(attempt)
+        ran = count_ran_shots(entry.outcomes or (), shard.shots, shard.pieces[0].shots)
+        attempt.ran_shots = ran if ran < shard.circuits * shard.shots else None
         if not self._free(shard.pieces):
             # A second job for the same shots: the first that came is the one that counts.
-            attempt.failure = "what it brought had arrived before"
+            attempt.failure = SURPLUS
             return False
         receipt = self.work.write(shard, entry.outcomes or ())
         for piece in shard.pieces:
@@ -209,5 +211,9 @@ def _how_it_stands(entry: Entry) -> str:
 def _spent(attempts: Iterable[Attempt]) -> Iterable[Spent]:
     for attempt in attempts:
         if attempt.outcome not in {"refused", "running"}:
-            shots = attempt.circuits * attempt.shots
-            yield Spent(member=attempt.member, usd=attempt.price_usd, shots=shots, attempts=1)
+            yield Spent(
+                member=attempt.member,
+                usd=attempt.price_usd,
+                shots=attempt.circuit_shots,
+                attempts=1,
+            )

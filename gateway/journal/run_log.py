@@ -179,9 +179,12 @@ class SqliteRunLog:
             if not found.rowcount:
                 raise UnwritableError(f"{self._database.path} does not know of attempt {attempt}")
             connection.execute(
-                "UPDATE attempts SET state = 'arrived', finished = ?, delivered = ? "
-                "WHERE job_id = ? AND shard = ? AND number = ?",
-                (seconds, delivered, *self._key(attempt)),
+                "UPDATE attempts SET state = 'arrived', finished = ?, delivered = ?, "
+                "price_usd = ?, free_units = ? WHERE job_id = ? AND shard = ? AND number = ?",
+                (
+                    *(seconds, delivered, attempt.price_usd, attempt.free_units),
+                    *self._key(attempt),
+                ),
             )
         self._database.wrote(len(content))
 

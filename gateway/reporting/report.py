@@ -41,7 +41,7 @@ class Report:
             delivered = attempt.outcome in {"done", "short"}
             row["jobs"] += delivered
             row["circuits"] += attempt.circuits * delivered
-            row["shots"] += attempt.circuits * attempt.shots * delivered
+            row["shots"] += attempt.circuit_shots * delivered
             row["failures"] += attempt.outcome in {"failed", "unknown"}
             row["price_usd"] += attempt.price_usd
         return found

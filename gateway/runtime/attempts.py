@@ -22,6 +22,7 @@ from qiskit_gateway.runtime.notify import Notifier
 from qiskit_gateway.runtime.provider_calls import Calls, OverdueError, error_of, facts
 from qiskit_gateway.runtime.recorder import Recorder
 from qiskit_gateway.scheduling.events import (
+    Accept,
     Command,
     Discard,
     Event,
@@ -39,7 +40,7 @@ from qiskit_gateway.scheduling.events import (
 from qiskit_gateway.work import run_events as happened
 from qiskit_gateway.work.attempt import SURPLUS, Attempt
 from qiskit_gateway.work.price import Price
-from qiskit_gateway.work.receipt import Receipt
+from qiskit_gateway.work.receipt import Receipt, count_ran_shots
 from qiskit_gateway.work.tasks import Shard
 
 T = TypeVar("T")
@@ -265,14 +266,22 @@ class Attempts:
             verb=f"{member.name}.collect()",
             meas_level=batch.options.get("meas_level", 2),
         )
-        answer = self.door.tell(ResultArrived(shard=shard.index))
-        if any(isinstance(command, Discard) for command in answer):
-            raise _SurplusError
+        self._book(shard, attempt, count_ran_shots(outcomes, shard.shots, batch.kept_shots))
         finished = self._checked(shard, await self.recorder.receive(shard, attempt, outcomes))
         whole = not finished.missing and not finished.failed
         reason = finished.failed[0][2] if finished.failed else ""
         self._end(attempt, "done" if whole else "short", reason)
         return finished
+
+    def _book(self, shard: Shard, attempt: Attempt, ran_shots: int) -> None:
+        """Ask whether what came counts, and book what it has cost."""
+        asked = shard.circuits * shard.shots
+        attempt.ran_shots = ran_shots if ran_shots < asked else None
+        for answer in self.door.tell(ResultArrived(shard=shard.index, ran_shots=attempt.ran_shots)):
+            if isinstance(answer, Accept | Discard):
+                attempt.price_usd, attempt.free_units = answer.price.usd, answer.price.free_units
+            if isinstance(answer, Discard):
+                raise _SurplusError
 
     async def _found_again(
         self, member: FleetMember, batch: Batch, attempt: Attempt

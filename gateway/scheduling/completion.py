@@ -16,6 +16,7 @@ from qiskit_gateway.scheduling.events import (
     Cancel,
     Command,
     Discard,
+    ResultArrived,
     Retry,
     ShardCancelled,
     ShardFailed,
@@ -26,10 +27,10 @@ from qiskit_gateway.scheduling.events import (
 )
 from qiskit_gateway.scheduling.flight import Flight, Phase, Reason
 from qiskit_gateway.scheduling.members.allowances import UsedUp
-from qiskit_gateway.scheduling.members.estimator import Unpriced
-from qiskit_gateway.scheduling.run_state import RunState, TopUp
+from qiskit_gateway.scheduling.members.estimator import UNPRICED_USD, Unpriced
+from qiskit_gateway.scheduling.run_state import RunState, TopUp, compiled_on
 from qiskit_gateway.work.remaining import GivenUp, Left
-from qiskit_gateway.work.tasks import Piece
+from qiskit_gateway.work.tasks import Load, Piece
 
 _CANCELLED = Failure(transient=True, fault="network", submitted=None)
 
@@ -72,14 +73,30 @@ def fail_try(state: RunState, event: TryFailed, now: float) -> Iterator[Command]
         yield from state.health.failed(flight.member, event.failure, event.reason, now)
 
 
-def judge_result(state: RunState, shard: int) -> Accept | Discard:
-    """Let the result of a shard count, unless that of its duplicate does."""
+def judge_result(state: RunState, event: ResultArrived) -> Accept | Discard:
+    """Let the result of a shard count, unless that of its duplicate does; settle its price."""
+    shard = event.shard
     flight = state.flights[shard]
+    if event.ran_shots is not None:
+        flight.ran_shots = event.ran_shots
+        _price_what_ran(state, flight)
     if flight.is_beaten:
-        return Discard(shard=shard)
+        return Discard(shard=shard, price=flight.price)
     if flight.duplicate is not None:
         flight.duplicate.winner = shard
-    return Accept(shard=shard)
+    return Accept(shard=shard, price=flight.price)
+
+
+def _price_what_ran(state: RunState, flight: Flight) -> None:
+    """Book a job that ran fewer shots than it was asked for at what these cost."""
+    member, compiled = flight.member, compiled_on(state, flight.shard, flight.member)
+    asked, share = state.estimator.price(member, flight.load, compiled), 1.0
+    if 0.0 < asked < UNPRICED_USD:
+        # A share, since speeds that have been learned meanwhile may have changed both.
+        ran = Load(flight.shard.circuits, flight.circuit_shots)
+        share = min(1.0, state.estimator.price(member, ran, compiled) / asked)
+    key, shots = state.key(flight.shard.index), flight.circuit_shots
+    flight.price = state.spending.lessen(key, member, flight.price, share, shots)
 
 
 def _finish(state: RunState, flight: Flight, event: ShardFinished, now: float) -> Iterator[Command]:
@@ -88,7 +105,7 @@ def _finish(state: RunState, flight: Flight, event: ShardFinished, now: float) -
     shard = flight.shard
     if not flight.retried and not flight.adopted:
         known = state.states[flight.member]
-        known.speed.observe(shard.circuits, shard.circuits * shard.shots, flight.seconds)
+        known.speed.observe(shard.circuits, flight.circuit_shots, flight.seconds)
         if flight.alone:
             known.learn_wait(*flight.wait_seconds(now), now)
     if event.failed:
@@ -349,7 +366,9 @@ def _top_up(state: RunState, piece: Piece, flight: Flight, shots: int) -> None:
         )
         _move(state, member, Group((piece,), flight.group.barred), reason)
         return
-    state.top_ups[piece] = TopUp(member, came / asked, shots)
+    if before and before.member == member and came == before.came:
+        shots = piece.shots  # It runs so many at most: no share of the shots is lost.
+    state.top_ups[piece] = TopUp(member, came, came / asked, shots)
     state.dealer.backlog.keep(member, piece, flight.group.barred)
 
 

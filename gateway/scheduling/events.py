@@ -103,9 +103,15 @@ class ResultArrived:
     """A provider delivered what a shard brings; nothing of it is written yet.
 
     The answer is :class:`Accept` or :class:`Discard`.
+
+    Attributes:
+        shard: Its number.
+        ran_shots: How many shots its provider ran, summed over circuits, where these are fewer than
+            it was asked for; otherwise ``None``.
     """
 
     shard: int
+    ran_shots: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -211,16 +217,28 @@ class Retry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Accept:
-    """Write what a shard brought into the results."""
+    """Write what a shard brought into the results.
+
+    Attributes:
+        shard: Its number.
+        price: What it has cost.
+    """
 
     shard: int
+    price: Price = FREE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Discard:
-    """Leave out what a shard brought: its duplicate has brought the same pieces."""
+    """Leave out what a shard brought: its duplicate has brought the same pieces.
+
+    Attributes:
+        shard: Its number.
+        price: What it has cost all the same.
+    """
 
     shard: int
+    price: Price = FREE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -82,6 +82,8 @@ class Flight:
         probing: Whether it was sent to find out whether its member is healthy again.
         adopted: Whether an earlier process sent it.
         price: The price of its present try.
+        ran_shots: How many shots its member ran, summed over circuits, where these are known to be
+            fewer than it was asked for.
     """
 
     shard: Shard
@@ -103,11 +105,18 @@ class Flight:
     probing: bool = False
     adopted: bool = False
     price: Price = FREE
+    ran_shots: int | None = None
 
     @property
     def load(self) -> Load:
         """Its work, with the shots that its job asks for."""
         return Load(self.shard.circuits, self.shard.circuits * self.shard.shots)
+
+    @property
+    def circuit_shots(self) -> int:
+        """Shots summed over circuits: those that ran where that is known, or were asked for."""
+        asked = self.shard.circuits * self.shard.shots
+        return asked if self.ran_shots is None else self.ran_shots
 
     @property
     def may_be_asked(self) -> bool:

@@ -15,7 +15,7 @@ from qiskit_gateway.scheduling.members.health import Health
 from qiskit_gateway.scheduling.members.spending import Spending
 from qiskit_gateway.scheduling.members.state import MemberState
 from qiskit_gateway.work.remaining import GivenUp
-from qiskit_gateway.work.tasks import Piece, Shard, Task
+from qiskit_gateway.work.tasks import Compiled, Piece, Shard, Task, mean_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,11 +69,13 @@ class TopUp:
 
     Attributes:
         member: Where.
-        share: The share of the shots asked for that came.
+        came: How many shots came.
+        share: The share of the shots asked for that this is.
         shots: Fewest shots to ask for now.
     """
 
     member: str
+    came: int
     share: float
     shots: int
 
@@ -217,3 +219,13 @@ class RunState:
         if most is not None and self.retries >= most:
             return False
         return self.policy.retry.allows_retry(first_tries=self.first_tries, retries=self.retries)
+
+
+def compiled_on(state: RunState, shard: Shard, member: str) -> Compiled | None:
+    """Average what the circuits of a shard are on a member, if that is known of all."""
+    tasks = state.tasks
+    if not tasks[shard.pieces[0].task].compiled:
+        return None
+    found = [(piece.rows, tasks[piece.task].compiled.get(member)) for piece in shard.pieces]
+    known = [(float(rows), compiled) for rows, compiled in found if compiled is not None]
+    return mean_of(known) if len(known) == len(found) else None

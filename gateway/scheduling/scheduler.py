@@ -162,7 +162,7 @@ class Scheduler:
         state = self._state
         match event:
             case ResultArrived():
-                return [judge_result(state, event.shard)]
+                return [judge_result(state, event)]
             case TryFailed() if not self._may_retry(event, now):
                 return []
             case Close():

@@ -9,10 +9,10 @@ from qiskit_gateway.scheduling.events import Fetch, Submit
 from qiskit_gateway.scheduling.flight import Duplicate, Flight
 from qiskit_gateway.scheduling.members.estimator import UNPRICED_USD, Unpriced
 from qiskit_gateway.scheduling.overdue import watch
-from qiskit_gateway.scheduling.run_state import RunState
+from qiskit_gateway.scheduling.run_state import RunState, compiled_on
 from qiskit_gateway.work.price import Price
 from qiskit_gateway.work.remaining import Flying
-from qiskit_gateway.work.tasks import Compiled, Load, Piece, Shard, mean_of
+from qiskit_gateway.work.tasks import Load, Piece, Shard
 
 # Of the jobs of a member, at most one in so many seconds is watched while it waits: each costs a
 # call to the provider, and they would all tell the same.
@@ -25,7 +25,7 @@ def submit(state: RunState, member: str, group: Group, now: float) -> Submit | V
     shots = _shots(state, member, group.pieces)
     shard = Shard(index=state.next_shard, pieces=group.pieces, shots=shots)
     load = Load(shard.circuits, shard.circuits * shots)
-    compiled = _compiled(state, shard, member)
+    compiled = compiled_on(state, shard, member)
     key, asked = state.key(shard.index), state.estimator.price(member, load, compiled)
     if asked >= UNPRICED_USD:
         refusal = state.estimator.price_refusal(member, load, compiled)
@@ -115,13 +115,3 @@ def _moved_from(state: RunState, group: Group) -> tuple[str, ...]:
         return ()
     refused = frozenset[str]().union(*(state.tasks[one.task].refusals for one in group.pieces))
     return tuple(sorted((group.barred.never | group.barred.tried) - refused))
-
-
-def _compiled(state: RunState, shard: Shard, member: str) -> Compiled | None:
-    """Average what the circuits of a shard are on a member, if that is known of all."""
-    tasks = state.tasks
-    if not tasks[shard.pieces[0].task].compiled:
-        return None
-    found = [(piece.rows, tasks[piece.task].compiled.get(member)) for piece in shard.pieces]
-    known = [(float(rows), compiled) for rows, compiled in found if compiled is not None]
-    return mean_of(known) if len(known) == len(found) else None

@@ -19,12 +19,14 @@ class Attempt:
         pieces: What it covered.
         circuits: Circuits of the job.
         shots: Shots of each circuit, as asked for.
+        ran_shots: Shots that its provider ran, summed over circuits, where these are known to be
+            fewer than were asked for; otherwise ``None``.
         job_id: The provider's id, where the provider took the job and gave one.
         submitted_seconds: When it was handed over, in seconds from the start of the run.
         accepted_seconds: When the provider had taken it; ``None`` if it did not.
         finished_seconds: When its end was known; ``None`` while it runs.
-        price_usd: What it is expected to cost; 0 where the provider is known not to have taken it,
-            or to have cancelled it.
+        price_usd: What it is expected to cost, by the shots that ran once these are known; 0 where
+            the provider is known not to have taken it, or to have cancelled it.
         free_units: What it is expected to use of its member's allowance, in units of that.
         outcome: ``"running"``, ``"done"``, ``"short"`` (something is missing), ``"failed"``,
             ``"refused"`` (a verdict, nothing was sent), ``"unknown"`` (nobody knows whether the
@@ -38,6 +40,7 @@ class Attempt:
     pieces: tuple[Piece, ...]
     circuits: int
     shots: int
+    ran_shots: int | None = None
     job_id: str = ""
     submitted_seconds: float = 0.0
     accepted_seconds: float | None = None
@@ -46,6 +49,11 @@ class Attempt:
     free_units: float = 0.0
     outcome: str = "running"
     failure: str = ""
+
+    @property
+    def circuit_shots(self) -> int:
+        """Shots summed over circuits: those that its provider ran, as far as that is known."""
+        return self.circuits * self.shots if self.ran_shots is None else self.ran_shots
 
     @property
     def taken_back(self) -> bool:

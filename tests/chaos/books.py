@@ -40,6 +40,7 @@ class Job:
         good: The circuits, by position, of which a result was told that can be believed.
         let_go: When it was to be cancelled.
         usable: By code, how many shots the result that was told has for it, in the order asked.
+        ran: How many shots it ran, summed over circuits: those that its provider bills.
     """
 
     serial: int
@@ -58,6 +59,7 @@ class Job:
     swapped: set = field(default_factory=set)
     good: set = field(default_factory=set)
     let_go: list = field(default_factory=list)
+    ran: int | None = None
 
     @property
     def names(self):
@@ -65,4 +67,4 @@ class Job:
 
     @property
     def shots(self):
-        return len(self.codes) * self.batch.shots
+        return len(self.codes) * self.batch.shots if self.ran is None else self.ran

@@ -16,6 +16,7 @@ def assert_money(world):
         for provider in world.scenario.providers
     }
     _assert_priced(world)
+    _assert_ran(world)
     _assert_allowances(world, paid)
     _assert_budget(world, paid)
 
@@ -40,13 +41,24 @@ def _assert_priced(world):
             continue
         tariff, usage = (
             pricing[one.member],
-            Usage(circuits=one.circuits, shots=one.circuits * one.shots),
+            Usage(circuits=one.circuits, shots=one.circuit_shots),
         )
         beyond = meter_of(tariff)(usage) - one.free_units
         allowance = allowance_of(tariff)
         usd_per_unit = 1.0 if allowance is None else allowance.usd_per_unit
         usd = beyond * usd_per_unit if beyond > 1e-9 else 0.0
         assert math.isclose(one.price_usd, usd, abs_tol=1e-9), (one, usd)
+
+
+def _assert_ran(world):
+    """A job is booked by the shots that it ran, as far as its result shows them."""
+    jobs = {job.job_id: job for one in world.scenario.providers for job in one.jobs.values()}
+    for _, one in _attempts(world):
+        if one.outcome in {"done", "short"}:
+            job = jobs[one.job_id]
+            # Of more shots than are kept nobody can tell how many there were.
+            exact = job.batch.kept_shots == job.batch.shots
+            assert one.circuit_shots == job.ran if exact else one.circuit_shots >= job.ran
 
 
 def _assert_allowances(world, paid):

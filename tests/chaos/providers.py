@@ -267,6 +267,7 @@ class Provider:
         if experiments and result.success is False and all(one.success for one in experiments):
             experiments = []  # The job failed, whatever it holds.
         shown, origins = list(job.codes), list(range(len(job.codes)))
+        job.ran = 0
         for step in leaves(job.call.step):
             if isinstance(step, Swaps) and max(step.i, step.j) < len(shown):
                 shown[step.i], shown[step.j] = shown[step.j], shown[step.i]
@@ -278,8 +279,11 @@ class Provider:
             bits = job.call.sent[position].num_clbits
             usable = _usable(experiments[position], bits) if whole else 0
             job.usable[code].append((position, min(usable, job.batch.kept_shots)))
+            job.ran += usable or job.batch.shots  # What fails has run, too.
             if usable:
                 job.good.add(origins[position])
+        # What is short was not run, and is not billed.
+        job.units = meter_of(self.pricing)(Usage(circuits=len(job.codes), shots=job.ran))
 
 
 class Translated:

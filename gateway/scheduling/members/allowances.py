@@ -171,6 +171,26 @@ class Allowances:
             self.settle(key)
             self.take(key, member, asked, now)
 
+    def lessen(self, key: object, member: str, price: Price, share: float) -> Price:
+        """Set aside for a job a share of what it was thought to take, and return its price then.
+
+        Args:
+            key: Name of the job.
+            member: Where.
+            price: Its price so far.
+            share: From 0 to 1.
+        """
+        pot = self._pots.get(member)
+        if pot is None:
+            return Price(usd=share * price.usd)
+        if key not in self._open:
+            return price  # Of an earlier process, and counted as used since then.
+        step, held = pot.held[key]
+        asked = share * self._open[key][1]
+        self._open[key], pot.held[key] = (member, asked), (step, min(asked, held))
+        usd = self._allotments[member].usd(asked, held)
+        return Price(usd=usd, free_units=min(asked, held))
+
     def settle(self, key: object) -> None:
         """Count what is set aside for a job as used."""
         if key in self._open:

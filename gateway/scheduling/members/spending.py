@@ -144,6 +144,24 @@ class Spending:
             self.owe(key, held.member, _priced_anew(held.amount, price), now)
         return price
 
+    def lessen(self, key: object, member: str, price: Price, share: float, shots: int) -> Price:
+        """Set aside for a shard what it turned out to take, which is less, and return that price.
+
+        Args:
+            key: Name of the shard.
+            member: Where.
+            price: Its price so far.
+            share: What part of the price so far is due, from 0 to 1.
+            shots: Its shots, summed over circuits.
+        """
+        price = self.allowances.lessen(key, member, price, share)
+        account, held = self._account, self._open.get(key)
+        if account is not None and held is not None:
+            less = replace(held, amount=replace(held.amount, usd=price.usd, shots=shots))
+            account.ledger = owe(release(account.ledger, held), less)
+            self._open[key] = less
+        return price
+
     def settle(self, key: object) -> None:
         """Turn a shard's reservation into money spent."""
         self.allowances.settle(key)

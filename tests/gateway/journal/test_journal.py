@@ -212,6 +212,7 @@ def test_a_run_comes_back(tmp_path):
         run_log.intended(attempt, 11)
     attempts[0].job_id, attempts[0].accepted_seconds = "job-0", 1.5
     run_log.accepted(attempts[0])
+    attempts[0].price_usd, attempts[0].free_units = 0.4, 0.125  # It ran fewer shots than asked.
     run_log.arrived(attempts[0], two_outcomes(), 2.5)
     attempts[1].outcome, attempts[1].failure = "failed", "with token=abc123"
     run_log.ended(attempts[1])
@@ -228,6 +229,7 @@ def test_a_run_comes_back(tmp_path):
     assert found[0].attempt.pieces == attempts[0].pieces
     assert found[0].attempt.job_id == "job-0"
     assert found[0].attempt.finished_seconds == 2.5
+    assert (found[0].attempt.price_usd, found[0].attempt.free_units) == (0.4, 0.125)
     assert len(found[0].outcomes) == 2
     assert found[1].outcomes is None
     assert "abc123" not in found[1].attempt.failure

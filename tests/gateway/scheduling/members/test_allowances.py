@@ -102,6 +102,17 @@ class ConcurrentRuns(SideBySide):
         assert price.usd >= 0
         return Use(submit.member, int(self.now // DAY), price.free_units)
 
+    def book_short(self, run, submit, booked, ran_shots, price):
+        """What is not used is free again; what ran is paid to the cent."""
+        profile = self.profiles[submit.member]
+        asked = profile.price(1, submit.shard.circuits, ran_shots, 0.0)
+        assert 0 <= price.free_units <= min(asked, booked.free) * (1 + 1e-9)
+        paid = asked - price.free_units
+        rate = 1.0 if profile.allotment is None else profile.allotment.usd_per_unit
+        owed = paid * rate if paid > 1e-9 * asked else 0.0
+        assert price.usd == pytest.approx(owed, abs=1e-9)
+        return Use(booked.member, booked.day, price.free_units)
+
     @invariant()
     def no_more_is_free_than_there_is(self):
         """Of each allotment, no day's jobs had more for nothing than its amount."""

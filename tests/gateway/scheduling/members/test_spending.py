@@ -2,7 +2,7 @@
 
 import gc
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 from hypothesis import settings
@@ -112,6 +112,13 @@ class ConcurrentRuns(SideBySide):
             usd=profile.price(1, shard.circuits, shots, 0.0),
             shots=shots,
         )
+
+    def book_short(self, run, submit, booked, ran_shots, price):
+        profile = self.profiles[submit.member]
+        usd = profile.price(1, submit.shard.circuits, ran_shots, 0.0)
+        assert price.usd == pytest.approx(usd)
+        assert usd <= booked.usd
+        return replace(booked, usd=usd, shots=ran_shots)
 
     @invariant()
     def within_every_budget(self):

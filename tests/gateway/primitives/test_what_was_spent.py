@@ -1,0 +1,121 @@
+"""What a run has cost: in reports, in budgets, in journals."""
+
+import pytest
+from made_up import Delivered, MadeUp, bell
+from qiskit.providers.fake_provider import GenericBackendV2
+
+from qiskit_gateway import Journal, RouterEstimator, RouterSampler, RunError
+from qiskit_gateway.backends import Allowance, Fleet, Limits, Member, Pricing
+from qiskit_gateway.policies import Budget, fastest
+
+SECONDS = 60.0
+
+
+class Capped(MadeUp):
+    """A backend that runs and bills so many shots of a circuit at most, and does not tell that.
+
+    Attributes:
+        ran: Circuits and shots, of each job.
+    """
+
+    def __init__(self, cap, *, remembers=False):
+        super().__init__("capped", GenericBackendV2(2, seed=1).target)
+        self.cap, self.remembers, self.ran = cap, remembers, []
+
+    def run(self, run_input, *, shots):
+        shots = min(shots, self.cap)
+        self.ran.append((len(run_input), shots))
+        data = {"counts": {"0x0": shots}}
+        if self.remembers:
+            data["memory"] = ["0x0"] * shots
+        return Delivered(self, [data for _ in run_input], shots)
+
+    @property
+    def shots(self):
+        return sum(circuits * shots for circuits, shots in self.ran)
+
+    def bill_usd(self, fee, per_shot):
+        return sum(fee + per_shot * circuits * shots for circuits, shots in self.ran)
+
+
+@pytest.mark.parametrize("cap", [1024, 1200, 2900])
+@pytest.mark.parametrize("pubs", [1, 3])
+@pytest.mark.parametrize("remembers", [False, True])
+def test_a_short_job_is_booked_by_what_it_ran(tmp_path, cap, pubs, remembers):
+    """Report, journal and budget agree with the bill, and a budget for that is enough."""
+    backend = Capped(cap, remembers=remembers)
+    member = Member(backend, pricing=Pricing(per_job=1.0, per_shot=0.01))
+    policy = fastest(budget=Budget(usd=34.0 * pubs, shots=3005 * pubs))
+    sampler = RouterSampler(member, policy=policy, journal=tmp_path / "journal")
+    job = sampler.run([bell()] * pubs, shots=3000)
+
+    found = [pub.data.meas.get_counts() for pub in job.result(SECONDS)]
+
+    assert found == [{"00": 3000}] * pubs
+    billed = backend.bill_usd(1.0, 0.01)
+    assert job.report().price_usd == pytest.approx(billed)
+    assert job.report().members["capped"]["shots"] == backend.shots
+    (run,) = Journal(tmp_path / "journal").runs()
+    assert run.spent_usd == pytest.approx(billed)
+
+
+def test_a_member_that_runs_so_many_shots_at_most_is_asked_for_what_lacks():
+    """Once it has brought as many as before, the rest is not asked for with a surplus."""
+    backend = Capped(1024)
+    RouterSampler(backend).run([bell()], shots=3000).result(SECONDS)
+    assert backend.ran == [(1, 1024), (1, 1024), (1, 952)]
+
+
+@pytest.mark.parametrize("amount", [1500.0, 10_000.0])
+def test_of_an_allowance_a_short_job_takes_what_it_ran(amount):
+    """What is left of it, and what is paid beyond it, are by the shots that ran."""
+    backend = Capped(1000)
+    pricing = Allowance(meter=Pricing(per_shot=1.0), amount=amount, usd_per_unit=0.5)
+    job = RouterSampler(Member(backend, pricing=pricing)).run([bell()], shots=3000)
+    job.result(SECONDS)
+
+    report = job.report()
+    assert backend.shots == 3000
+    free = sum(attempt.free_units for attempt in report.attempts)
+    assert free == pytest.approx(min(amount, 3000))
+    assert report.price_usd == pytest.approx(0.5 * max(0, 3000 - amount))
+
+
+def test_a_circuit_that_failed_is_booked_in_full():
+    """Of a job of which a part failed, that part is not known to have cost nothing."""
+
+    class HalfFailing(Capped):
+        def run(self, run_input, *, shots):
+            job = super().run(run_input, shots=shots)
+            if len(self.ran) == 1:
+                job._facts["results"][0] |= {"success": False, "status": "ERROR"}
+            return job
+
+    backend = HalfFailing(60)
+    job = RouterSampler(Member(backend, pricing=Pricing(per_shot=0.01))).run(
+        [bell()] * 2, shots=100
+    )
+    with pytest.raises(RunError):
+        job.result(SECONDS)
+    first = job.report().attempts[0]
+    assert first.price_usd == pytest.approx(0.01 * (100 + 60))
+
+
+def test_an_estimator_is_booked_by_what_ran():
+    """As a sampler is."""
+    backend = Capped(512)
+    member = Member(backend, pricing=Pricing(per_job=0.5, per_shot=0.01))
+    circuit = bell().remove_final_measurements(inplace=False)
+    job = RouterEstimator(member).run([(circuit, ["ZZ", "XX"])], precision=0.03)
+    job.result(SECONDS)
+    assert job.report().price_usd == pytest.approx(backend.bill_usd(0.5, 0.01))
+
+
+def test_runs_under_one_budget_share_what_a_short_job_left():
+    """What one did not spend is there for the next."""
+    backend = Capped(10)
+    fleet = Fleet(Member(backend, pricing=Pricing(per_shot=1.0), limits=Limits(max_circuits=1)))
+    sampler = RouterSampler(fleet, policy=fastest(budget=Budget(usd=50.0)))
+    for _ in range(2):
+        sampler.run([bell()], shots=20).result(SECONDS)
+    assert backend.shots == 40
