@@ -63,6 +63,11 @@ class RunError(GatewayError):
         self.failures = tuple(failures)
         self.attempts = tuple(attempts)
 
+    @property
+    def spent_usd(self) -> float:
+        """What the run has cost, in USD, as far as is known; failed attempts are included."""
+        return float(sum(attempt.price_usd for attempt in self.attempts))
+
     def __reduce__(self) -> Any:
         facts = {
             "partial_result": self.partial_result,

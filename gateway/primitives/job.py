@@ -3,6 +3,7 @@
 import contextlib
 import os
 import uuid
+from collections import Counter
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
@@ -96,14 +97,16 @@ class RouterJob(BasePrimitiveJob[PrimitiveResult[Any], JobStatus]):
             return _plan_error(done.given_up)
         if self._on_failure == "partial":
             return self._make_result()
-        return self._failure(_lost(done.given_up), done.given_up)
+        first = f". The first: {done.given_up[0]}. What was done is in the error's partial_result"
+        return self._failure(_lost(done.given_up), done.given_up, first)
 
-    def _failure(self, message: str, given_up: tuple[GivenUp, ...]) -> RunError:
+    def _failure(self, message: str, given_up: tuple[GivenUp, ...], rest: str = "") -> RunError:
+        attempts = _as_of_now(self._run.record) if self._run else ()
         return RunError(
-            message,
+            message + _fates(attempts) + rest,
             partial_result=self._make_result(),
             failures=given_up,
-            attempts=_as_of_now(self._run.record) if self._run else (),
+            attempts=attempts,
         )
 
     def _settle(self, outcome: "PrimitiveResult[Any] | BaseException") -> None:
@@ -286,11 +289,23 @@ def _plan_error(given_up: tuple[GivenUp, ...]) -> PlanError:
     )
 
 
+def _fates(attempts: Iterable[Attempt]) -> str:
+    """Tell what became of the jobs that providers took and that brought nothing, and what all cost."""
+    taken = [one for one in attempts if one.accepted_seconds is not None]
+    fates = Counter(_fate(one) for one in taken if one.outcome not in {"done", "short"})
+    jobs = ", ".join(f"{count} {fate}" for fate, count in fates.items())
+    usd = sum(one.price_usd for one in attempts)
+    told = f"; of the jobs that providers took: {jobs}" if jobs else ""
+    return f"{told}; {usd:.4f} USD were spent" if usd else told
+
+
+def _fate(attempt: Attempt) -> str:
+    if attempt.outcome == "cancelled" and attempt.taken_back:
+        return "cancelled"
+    return "failed" if attempt.outcome == "failed" else "may still run"
+
+
 def _lost(given_up: tuple[GivenUp, ...]) -> str:
-    first = given_up[0]
     shots = sum(one.piece.circuit_shots for one in given_up)
     pubs = sorted({one.pub for one in given_up})
-    return (
-        f"{shots} shots were not done, of pub {', '.join(map(str, pubs))}. The first: {first}. "
-        "What was done is in the error's partial_result"
-    )
+    return f"{shots} shots were not done, of pub {', '.join(map(str, pubs))}"

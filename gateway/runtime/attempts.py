@@ -114,9 +114,9 @@ class Attempts:
         except BackendError as error:
             return ShardFailed(shard=shard.index, failure=facts(error), reason=str(error))
         except TakenBackError:
-            return ShardCancelled(shard=shard.index, confirmed=True)
+            return ShardCancelled(shard=shard.index, confirmed=True, accepted=True)
         except _SurplusError:
-            return ShardCancelled(shard=shard.index)
+            return ShardCancelled(shard=shard.index, accepted=True)
 
     async def fetch(
         self, shard: Shard, member: FleetMember
@@ -141,7 +141,7 @@ class Attempts:
         except BackendError as error:
             return ShardFailed(shard=shard.index, failure=facts(error), reason=str(error))
         except TakenBackError:
-            return ShardCancelled(shard=shard.index, confirmed=True)
+            return ShardCancelled(shard=shard.index, confirmed=True, accepted=True)
 
     async def recall(self, shard: int, unless: Unless) -> RecallFailed | None:
         """Ask a shard back while it is waited for; return why not, if it goes on."""
@@ -359,10 +359,16 @@ class Attempts:
     def _last_of(self, shard: int) -> Attempt:
         return next(one for one in reversed(self.record) if one.shard == shard)
 
-    def is_off(self, shard: int) -> bool:
-        """Return whether it is certain that a cancelled shard does not run."""
+    def cancelled(self, shard: int) -> ShardCancelled:
+        """Tell what became of a shard whose task was cancelled."""
         last = next((one for one in reversed(self.record) if one.shard == shard), None)
-        return last is None or not (last.outcome == "cancelled" and last.failure)
+        if last is None:
+            return ShardCancelled(shard=shard, confirmed=True)
+        return ShardCancelled(
+            shard=shard,
+            confirmed=not (last.outcome == "cancelled" and last.failure),
+            accepted=last.accepted_seconds is not None,
+        )
 
     def _now(self) -> float:
         return anyio.current_time() - self.began

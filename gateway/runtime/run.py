@@ -38,7 +38,6 @@ from qiskit_gateway.scheduling.events import (
     MemberEjected,
     MemberRecovered,
     Recall,
-    ShardCancelled,
     ShardFailed,
     ShardFinished,
     ShardLost,
@@ -347,8 +346,7 @@ class Run:
                 event = await self._attempts.fetch(shard, member)
         del self._scopes[shard.index]
         if event is None:
-            off = self._attempts.is_off(shard.index)
-            event = ShardCancelled(shard=shard.index, confirmed=off)
+            event = self._attempts.cancelled(shard.index)
         self._note(shard, name, event)
         self.tell(event)
         # A slot is free now, which another run over the fleet may be waiting for.

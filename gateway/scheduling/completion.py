@@ -50,7 +50,7 @@ def complete(state: RunState, event: ShardEnd, now: float) -> Iterator[Command]:
         case ShardRefused():
             _refuse(state, flight, event)
         case ShardCancelled():
-            _cancel(state, flight, confirmed=event.confirmed)
+            _cancel(state, flight, event)
         case ShardLost():
             _lose(state, flight, event.reason)
     yield from _settle_duplicate(state, flight)
@@ -227,10 +227,11 @@ def _refuse(state: RunState, flight: Flight, event: ShardRefused) -> None:
             state.dealer.backlog.put(piece, flight.group.barred)
 
 
-def _cancel(state: RunState, flight: Flight, *, confirmed: bool) -> None:
+def _cancel(state: RunState, flight: Flight, event: ShardCancelled) -> None:
     state.health.learned_nothing(flight.member)
     key = state.key(flight.shard.index)
-    if confirmed:
+    if event.confirmed:
+        state.sent |= event.accepted
         state.spending.release(key)
         _put_back(state, flight)
         return

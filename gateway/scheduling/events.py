@@ -57,10 +57,12 @@ class ShardCancelled:
         shard: Its number.
         confirmed: Whether it is certain that it will not run: the provider said so, or never had
             it. Otherwise its fate is unknown.
+        accepted: Whether the provider had told that it took the job.
     """
 
     shard: int
     confirmed: bool = False
+    accepted: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

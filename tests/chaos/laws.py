@@ -54,12 +54,20 @@ def _assert_answer(world, life):
     if not ended.sent and not cancelled:
         assert type(answer) is PlanError, repr(answer)
         assert set(answer.reasons) <= set(life.fleet.names)
+        assert not any(one.accepted_seconds is not None for one in life.run.record)
         return
     if world.scenario.policy.on_failure == "partial" and not cancelled:
         assert not isinstance(answer, BaseException), repr(answer)
         return
     assert type(answer) is RunError, repr(answer)
     assert answer.failures == ended.given_up
+    assert math.isclose(answer.spent_usd, sum(one.price_usd for one in life.run.record))
+    for what, told in (("cancelled", " cancelled"), ("failed", " failed")):
+        ended_so = any(
+            one.outcome == what and one.accepted_seconds is not None and not one.failure
+            for one in life.run.record
+        )
+        assert not ended_so or told in str(answer)
     assert [one.failure for one in answer.attempts] == [one.failure for one in life.run.record]
 
 

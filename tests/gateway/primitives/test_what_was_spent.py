@@ -1,12 +1,16 @@
 """What a run has cost: in reports, in budgets, in journals."""
 
+import pickle
+from threading import Event
+
 import pytest
 from made_up import Delivered, MadeUp, bell
+from qiskit.providers import JobError, JobStatus
 from qiskit.providers.fake_provider import GenericBackendV2
 
 from qiskit_gateway import Journal, RouterEstimator, RouterSampler, RunError
 from qiskit_gateway.backends import Allowance, Fleet, Limits, Member, Pricing
-from qiskit_gateway.policies import Budget, fastest
+from qiskit_gateway.policies import Budget, Policy, fastest
 
 SECONDS = 60.0
 
@@ -119,3 +123,89 @@ def test_runs_under_one_budget_share_what_a_short_job_left():
     for _ in range(2):
         sampler.run([bell()], shots=20).result(SECONDS)
     assert backend.shots == 40
+
+
+class Stuck(Delivered):
+    """A job that says that it is cancelled, and whose result never comes."""
+
+    def status(self):
+        return JobStatus.CANCELLED
+
+    def result(self):
+        Event().wait(SECONDS)
+        raise JobError("it was never let go of")
+
+    def cancel(self):
+        return True
+
+
+class Sticking(Capped):
+    """A backend whose jobs bring nothing, or fail.
+
+    Attributes:
+        taken: Set when it has taken one.
+    """
+
+    kind = Stuck
+
+    def __init__(self):
+        super().__init__(1)
+        self.taken = Event()
+
+    def run(self, run_input, *, shots):
+        self.ran.append((len(run_input), shots))
+        job = self.kind(self, [], shots)
+        self.taken.set()
+        return job
+
+
+def test_an_error_tells_what_became_of_a_job_that_was_taken():
+    """It is never said that nothing was sent."""
+    job = RouterSampler(Sticking(), policy=Policy(deadline_seconds=2)).run([bell()], shots=5)
+
+    with pytest.raises(RunError, match="; of the jobs that providers took: 1 cancelled") as raised:
+        job.result(SECONDS)
+    assert "nothing was sent" not in str(raised.value)
+    assert "the deadline of 2 s is over" in str(raised.value)
+
+
+def test_a_cancelled_run_tells_it_too():
+    """A user who cancels learns what the providers did about it."""
+    backend = Sticking()
+    job = RouterSampler(backend).run([bell()], shots=5)
+    assert backend.taken.wait(SECONDS)
+    assert job.cancel()
+
+    with pytest.raises(RunError, match="the job was cancelled"):
+        job.result(SECONDS)
+    outcomes = [one.outcome for one in job.report().attempts]
+    assert outcomes == ["cancelled"]
+
+
+def test_an_error_tells_what_was_spent():
+    """Also after a pickle; what was not done, and what is left of the budget, are told as well."""
+    backend = Capped(10)
+    member = Member(backend, pricing=Pricing(per_job=1.0))
+    job = RouterSampler(member, policy=fastest(budget=Budget(usd=1.5))).run([bell()], shots=100)
+
+    with pytest.raises(RunError, match=r"1\.0000 USD were spent") as raised:
+        job.result(SECONDS)
+    assert "90 shots were not done" in str(raised.value)
+    assert "has 0.5 left" in str(raised.value)
+    assert raised.value.spent_usd == pytest.approx(1.0)
+    assert pickle.loads(pickle.dumps(raised.value)).spent_usd == pytest.approx(1.0)  # noqa: S301
+
+
+def test_what_costs_nothing_is_not_said_to_have_cost_something():
+    """An error of a free member speaks of no money."""
+
+    class Failing(Sticking):
+        class kind(Delivered):  # noqa: N801
+            def result(self):
+                raise JobError("it failed")
+
+    job = RouterSampler(Failing()).run([bell()], shots=5)
+    with pytest.raises(RunError, match=r"[1-9] failed") as raised:
+        job.result(SECONDS)
+    assert "USD" not in str(raised.value)
+    assert raised.value.spent_usd == 0.0
