@@ -2,7 +2,8 @@
 
 Every event is named here, as ``gateway.<noun>_<past participle>``; its fields are flat. A library
 must not print: where the application has not configured structlog, events go to the standard
-library's logger ``qiskit_gateway``, which shows warnings and nothing else.
+library's logger ``qiskit_gateway``, which shows warnings and nothing else: one line of a run that
+ends without all that was asked for, however much went wrong on the way.
 
 structlog is imported at the first run: it brings all that it can print tracebacks with, which takes
 longer to import than this package.
@@ -65,10 +66,9 @@ def write_event(log: Any, event: RunEvent) -> None:
     if type(event) not in _LOGGED:
         return
     level, name, fields = _LOGGED[type(event)]
-    if isinstance(event, happened.RecallFailed) and event.answered:
-        level = "debug"
-    if isinstance(event, happened.ShotsDropped) and event.quiet:
-        level = "debug"
+    if isinstance(event, happened.RunFinished) and event.given_up:
+        level = "info" if event.quiet else "warning"
+        fields = fields | {"shots_dropped": "shots_dropped"} | _REASON
     facts = {label: _round(label, getattr(event, fact)) for fact, label in fields.items()}
     getattr(log, level)(name, **facts)
 
@@ -100,18 +100,18 @@ _LOGGED: dict[type[RunEvent], tuple[str, str, dict[str, str]]] = {
         _SHARD | {"attempt": "attempt", "wait_seconds": "wait_seconds"} | _REASON,
     ),
     happened.ShardFinished: ("debug", SHARD_FINISHED, _SHARD),
-    happened.ShardFailed: ("warning", SHARD_FAILED, _SHARD | _REASON),
+    happened.ShardFailed: ("debug", SHARD_FAILED, _SHARD | _REASON),
     happened.ShardRefused: ("debug", SHARD_REFUSED, _SHARD | _REASON),
-    happened.RecallFailed: ("warning", RECALL_FAILED, {"shard": "shard"} | _REASON),
+    happened.RecallFailed: ("debug", RECALL_FAILED, {"shard": "shard"} | _REASON),
     happened.MemberEjected: (
-        "warning",
+        "info",
         MEMBER_EJECTED,
         {"member": "backend", "wait_seconds": "wait_seconds"} | _REASON,
     ),
-    happened.MemberRecovered: ("warning", MEMBER_RECOVERED, {"member": "backend"}),
-    happened.FleetDown: ("warning", FLEET_DOWN, _REASON),
+    happened.MemberRecovered: ("info", MEMBER_RECOVERED, {"member": "backend"}),
+    happened.FleetDown: ("info", FLEET_DOWN, _REASON),
     happened.JournalFailed: ("warning", JOURNAL_FAILED, _REASON),
-    happened.ShotsDropped: ("warning", SHOTS_DROPPED, {"shots": "shots"} | _REASON),
+    happened.ShotsDropped: ("debug", SHOTS_DROPPED, {"shots": "shots"} | _REASON),
     happened.RunFinished: (
         "info",
         JOB_FINISHED,

@@ -115,6 +115,7 @@ class Run:
         self._scheduler: Scheduler | None = None
         self._surveying: anyio.CancelScope | None = None
         self._stop_reason = ""
+        self._was_stopped = False
         self._draw = draw
         self._clock = clock
         self._scopes: dict[int, anyio.CancelScope] = {}
@@ -208,7 +209,7 @@ class Run:
 
     def stop(self, reason: str) -> None:
         """Give up what is not done; reaches the providers of what is in flight."""
-        self._stop_reason = reason
+        self._stop_reason, self._was_stopped = reason, True
         if self._surveying is not None:
             self._surveying.cancel()
         self.tell(Stop(reason=reason))
@@ -429,4 +430,16 @@ class Run:
             members=len({attempt.member for attempt in self.record}),
             price_usd=sum(attempt.price_usd for attempt in self.record),
             given_up=len(ended.given_up),
+            shots_dropped=shots.total(),
+            reason=_most_common(shots),
+            quiet=self._was_stopped,
         )
+
+
+def _most_common(reasons: Counter[str]) -> str:
+    """Return the first reason by weight, and how many others there are."""
+    if not reasons:
+        return ""
+    ((reason, _),) = reasons.most_common(1)
+    others = len(reasons) - 1
+    return f"{reason} (and {others} other reasons)" if others else reason

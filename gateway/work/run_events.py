@@ -289,9 +289,15 @@ class RunFinished(RunEvent):
         members: Members that were tried.
         price_usd: Expected price, failed attempts included.
         given_up: Pieces that were not done.
+        shots_dropped: Their shots, summed over circuits.
+        reason: Why most of them were not; ``""`` where all was done.
+        quiet: Whether nobody need be told of that: the run was cancelled.
     """
 
     attempts: int
     members: int
     price_usd: float
     given_up: int
+    shots_dropped: int = 0
+    reason: str = ""
+    quiet: bool = False

@@ -597,7 +597,7 @@ async def test_work_that_is_asked_back_counts_once(answer, outcome):
     assert {ends[job].outcome for job in asked} == {outcome}
     assert bool(told) == (answer is not _delivers_first)
     if outcome == "cancelled":
-        assert told[0]["log_level"] == "warning"
+        assert told[0]["log_level"] == "debug"
         assert all("may still run" in ends[job].failure for job in asked)
         assert run.seconds < 2000
     assert not any(s.in_flight for s in fleet.keep(FleetState).members.values())
@@ -623,11 +623,11 @@ async def test_the_events_of_a_run_that_moves_work():
     ]
     assert {event["job_id"] for event in events} == {"job-7"}
     assert events[2]["backend"] == "a"
-    assert events[2]["log_level"] == "warning"
+    assert [event["log_level"] for event in events] == ["debug"] * 5 + ["info"]
 
 
 async def test_a_closed_and_reopened_backend_is_logged():
-    """Closing and reopening a backend are warnings with the backend's name, and none being well too."""
+    """Closing and reopening a backend are told with the backend's name, and none being well too."""
     failing = [BackendError("503", transient=True, submitted=True)] * 3
     answers = iter(failing)
     work, stores = make_work([(1, 10)])
@@ -642,4 +642,5 @@ async def test_a_closed_and_reopened_backend_is_logged():
     assert [event["backend"] for event in closed] == ["a"]
     assert closed[0]["wait_seconds"] == pytest.approx(60, abs=0.1)
     assert len(opened) == 1
+    assert {event["log_level"] for event in [*closed, *opened]} == {"info"}
     assert [event["error"] for event in events if event["event"] == logs.FLEET_DOWN] == ["503"]
