@@ -49,6 +49,12 @@ class Budget:
             object.__setattr__(self, "per_member_usd", dict(self.per_member_usd))
         check_choice("on_exhausted", self.on_exhausted, get_args(OnExhausted))
 
+    @property
+    def spans_runs(self) -> bool:
+        """It limits what several runs spend together, and not each by itself alone."""
+        limits = (self.usd, self.shots, self.attempts, self.per_member_usd, self.per_day_usd)
+        return any(limit is not None for limit in limits)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Amount:

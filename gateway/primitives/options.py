@@ -1,5 +1,6 @@
 """Options of both primitives, and the base class that holds them beside a router."""
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import fields
 from difflib import get_close_matches
@@ -49,6 +50,12 @@ _IBM_OPTIONS = frozenset(
 )
 
 
+_BUDGET_OF_A_PROCESS = (
+    "the budget holds for the runs of this process: what other processes have spent by the same "
+    "journal is not counted. Give each process its share, or limit each run: per_run_usd"
+)
+
+
 class PrimitiveOptions:
     """Base class of the options: an unknown name is an error, and ``None`` means the default.
 
@@ -95,6 +102,9 @@ class Routed(Generic[Options]):
     ) -> None:
         self._router = Router(_one_of(backends, backend), policy, journal)
         self._options = options
+        budget = self._router.policy.budget
+        if journal is not None and budget is not None and budget.spans_runs:
+            warnings.warn(_BUDGET_OF_A_PROCESS, UserWarning, stacklevel=3)
 
     @property
     def options(self) -> Options:

@@ -1,6 +1,7 @@
 """What a run has cost: in reports, in budgets, in journals."""
 
 import pickle
+import warnings
 from threading import Event
 
 import pytest
@@ -50,7 +51,8 @@ def test_a_short_job_is_booked_by_what_it_ran(tmp_path, cap, pubs, remembers):
     backend = Capped(cap, remembers=remembers)
     member = Member(backend, pricing=Pricing(per_job=1.0, per_shot=0.01))
     policy = fastest(budget=Budget(usd=34.0 * pubs, shots=3005 * pubs))
-    sampler = RouterSampler(member, policy=policy, journal=tmp_path / "journal")
+    with pytest.warns(UserWarning, match="of this process"):
+        sampler = RouterSampler(member, policy=policy, journal=tmp_path / "journal")
     job = sampler.run([bell()] * pubs, shots=3000)
 
     found = [pub.data.meas.get_counts() for pub in job.result(SECONDS)]
@@ -209,3 +211,32 @@ def test_what_costs_nothing_is_not_said_to_have_cost_something():
         job.result(SECONDS)
     assert "USD" not in str(raised.value)
     assert raised.value.spent_usd == 0.0
+
+
+@pytest.mark.parametrize(
+    ("limit", "warned"),
+    [
+        ({"per_day_usd": 20}, True),
+        ({"usd": 20}, True),
+        ({"shots": 100}, True),
+        ({"attempts": 3}, True),
+        ({"per_member_usd": {"capped": 2}}, True),
+        ({"per_run_usd": 20}, False),
+        ({"per_run_shots": 20}, False),
+    ],
+)
+@pytest.mark.parametrize("primitive", [RouterSampler, RouterEstimator])
+def test_a_budget_beside_a_journal_is_said_to_hold_for_the_process(
+    tmp_path, primitive, limit, warned
+):
+    """Whoever has a journal may think that its processes share a budget, as they do allowances."""
+    policy = fastest(budget=Budget(**limit))
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("default")
+        for _ in range(3):
+            primitive(Capped(1), policy=policy, journal=tmp_path / "journal")
+        primitive(Capped(1), policy=policy)
+    assert [one.category for one in found] == [UserWarning] * warned
+    for one in found:
+        assert "of this process" in str(one.message)
+        assert one.filename == __file__

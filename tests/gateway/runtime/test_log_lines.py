@@ -15,7 +15,7 @@ from qiskit_gateway.policies import BreakerPolicy, Budget, Policy, RetryPolicy
 
 SECONDS = 60.0
 QUICK = RetryPolicy(wait_initial_seconds=0.01, max_attempts=1)
-RULES = {"retry": QUICK, "patience_seconds": 0.5, "deadline_seconds": 20, "probe_seconds": 0.1}
+RULES = {"retry": QUICK, "patience_seconds": 0.5, "deadline_seconds": 2.0, "probe_seconds": 0.1}
 
 
 def member(name, *steps, **facts):
@@ -48,8 +48,7 @@ FAILING = {
 def test_a_run_that_fails_prints_one_line(caplog, how, on_failure):
     """Not one for each shard or member; it says which run, how much is lost, and why."""
     members = FAILING[how]()
-    rules = {"deadline_seconds": 2} if how == "nobody answers" else {}
-    job = run_to_its_end(members, caplog, on_failure=on_failure, **rules)
+    job = run_to_its_end(members, caplog, on_failure=on_failure)
 
     (line,) = lines_of(caplog)
     assert line.levelno == logging.WARNING
