@@ -6,7 +6,7 @@ from dataclasses import fields
 from difflib import get_close_matches
 from operator import index
 from os import PathLike
-from typing import Any, Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 from qiskit.providers import BackendV2
 
@@ -34,21 +34,37 @@ _MODE = (
     "mode= is a keyword of IBM's primitives: give backends=, a backend or a fleet of them; a "
     "session or a batch is opened by whoever makes the backend"
 )
-_IBM_OPTIONS = frozenset(
-    {
-        "dynamical_decoupling",
-        "environment",
-        "execution",
-        "experimental",
-        "max_execution_time",
-        "optimization_level",
-        "resilience",
-        "resilience_level",
-        "simulator",
-        "twirling",
-    }
+_IN_CIRCUITS = (
+    "put it into the circuits, which are sent as they are where they fit a member's target; or give "
+    "a member a pass_manager of its own: Member(backend, pass_manager=...)"
 )
-
+_IN_RUN_OPTIONS = (
+    "options of backend.run go into options.run_options, or for one member into "
+    "Member(backend, run_options={...})"
+)
+_AFTERWARDS = "values are not mitigated here; do so with what this primitive returns"
+# What takes the place of IBM's options.
+_IBM_OPTIONS = {
+    "dynamical_decoupling": _IN_CIRCUITS,
+    "environment": (
+        "tags go into options.run_options where a backend knows them, and the level of the log is "
+        'that of logging.getLogger("qiskit_gateway")'
+    ),
+    "execution": _IN_RUN_OPTIONS,
+    "experimental": _IN_RUN_OPTIONS,
+    "max_execution_time": "set a limit in the policy: Policy(run_seconds=...) or deadline_seconds",
+    "optimization_level": _IN_CIRCUITS,
+    "resilience": _AFTERWARDS,
+    "resilience_level": _AFTERWARDS,
+    "seed_estimator": "set options.seed_simulator",
+    "simulator": (
+        "set options.seed_simulator, and give a backend that has the noise model, such as "
+        "AerSimulator.from_backend(...)"
+    ),
+    "transpilation": _IN_CIRCUITS,
+    "twirling": _IN_CIRCUITS,
+    "update": "set each option by its name: options.seed_simulator = 5",
+}
 
 _BUDGET_OF_A_PROCESS = (
     "the budget holds for the runs of this process: what other processes have spent by the same "
@@ -62,6 +78,14 @@ class PrimitiveOptions:
     Subclassing:
         A dataclass whose fields all have a default.
     """
+
+    if not TYPE_CHECKING:  # Type checkers refuse such names themselves.
+
+        def __getattr__(self, name: str) -> Any:
+            """Refuse a name that is no option: ``options.execution.init_qubits = 1`` reads one."""
+            known = [field.name for field in fields(self)]
+            told = name if name.startswith("_") else _unknown(name, known)
+            raise AttributeError(told, name=name, obj=self)
 
     def __setattr__(self, name: str, value: Any) -> None:
         defaults = {field.name: field.default for field in fields(self)}  # type: ignore[arg-type]
@@ -167,10 +191,7 @@ def parse_options(kind: type[Options], given: "Options | Mapping[str, Any] | Non
 
 def _unknown(name: str, known: list[str]) -> str:
     if name in _IBM_OPTIONS:
-        return (
-            f"{name!r} is an option of IBM's primitives, and this one has none of that kind; options "
-            "of backend.run go into run_options, of all members or of one"
-        )
+        return f"{name!r} is of IBM's primitives, and this one has no such option: {_IBM_OPTIONS[name]}"
     close = get_close_matches(name, known, n=1)
     hint = f", did you mean {close[0]!r}?" if close else "; there are " + ", ".join(known)
     return f"unknown option {name!r}{hint}"

@@ -1,5 +1,7 @@
 """What ``RouterSampler`` promises to code that was written for Qiskit's ``BackendSamplerV2``."""
 
+import copy
+import pickle
 import threading
 import warnings
 from dataclasses import dataclass, field
@@ -38,7 +40,7 @@ from qiskit.providers.fake_provider import GenericBackendV2
 from qiskit.result import MeasReturnType
 from qiskit.transpiler import Target
 
-from qiskit_gateway import PlanError, RouterSampler
+from qiskit_gateway import PlanError, RouterEstimator, RouterSampler
 from qiskit_gateway.backends import Fleet, Limits, Member
 from qiskit_gateway.backends.scripted import Fails, ScriptedBackend
 from qiskit_gateway.policies import failover, fastest, least_busy, round_robin, weighted
@@ -405,7 +407,13 @@ def test_unknown_options(backend, options):
     [
         ("default_shot", "did you mean 'default_shots'"),
         ("seed", "default_shots, seed_simulator, run_options"),
-        ("dynamical_decoupling", "an option of IBM's primitives"),
+        ("dynamical_decoupling", "IBM's primitives.*put it into the circuits"),
+        ("twirling", "IBM's primitives.*pass_manager"),
+        ("execution", "IBM's primitives.*run_options"),
+        ("environment", "IBM's primitives.*run_options"),
+        ("max_execution_time", r"IBM's primitives.*Policy\(run_seconds"),
+        ("resilience_level", "IBM's primitives.*not mitigated"),
+        ("simulator", "IBM's primitives.*options.seed_simulator"),
     ],
 )
 def test_an_unknown_option_is_refused_wherever_it_is_set(backend, name, told):
@@ -414,6 +422,26 @@ def test_an_unknown_option_is_refused_wherever_it_is_set(backend, name, told):
         RouterSampler(backend, options={name: 5})
     with pytest.raises(AttributeError, match=told):
         setattr(RouterSampler(backend).options, name, 5)
+
+
+@pytest.mark.parametrize("primitive", [RouterSampler, RouterEstimator])
+def test_a_group_of_options_of_ibm_is_refused_where_it_is_read(backend, primitive):
+    """``options.execution.init_qubits = True`` reads ``options.execution`` first."""
+    options = primitive(backend).options
+    with pytest.raises(AttributeError, match="run_options"):
+        options.execution.init_qubits = True
+    with pytest.raises(AttributeError, match=r"logging\.getLogger"):
+        options.environment.log_level = "DEBUG"
+    with pytest.raises(AttributeError, match="pass_manager"):
+        options.dynamical_decoupling.enable = True
+    with pytest.raises(AttributeError, match="not mitigated"):
+        options.resilience.zne_mitigation = True
+    with pytest.raises(AttributeError, match="each option by its name"):
+        options.update(default_shots=5)
+    with pytest.raises(AttributeError, match="did you mean 'run_options'"):
+        _ = options.run_option
+    assert not hasattr(options, "execution")
+    assert copy.deepcopy(options) == pickle.loads(pickle.dumps(options)) == options  # noqa: S301
 
 
 def test_an_option_of_none_is_the_default(backend):
@@ -427,8 +455,11 @@ def test_an_option_of_none_is_the_default(backend):
 
 def test_a_keyword_of_ibm_is_told(backend):
     """Whoever comes from IBM's primitives reads what takes the place of ``mode``."""
-    with pytest.raises(TypeError, match="give backends="):
-        RouterSampler(mode=backend)
+    for primitive in (RouterSampler, RouterEstimator):
+        with pytest.raises(TypeError, match="give backends="):
+            primitive(mode=backend)
+        with pytest.raises(TypeError, match="give backends="):
+            primitive(mode=None)
 
 
 def test_options_are_read_when_run_is_called():
