@@ -224,6 +224,15 @@ class Member:
 
     # -- the four verbs ----------------------------------------------------------------------
 
+    async def read_target(self) -> None:
+        """Ask the backend what it can do, once.
+
+        Raises:
+            BackendError: If it could not be asked.
+        """
+        if not self._isa.is_asked:
+            await call_in_thread(self._read_target)
+
     async def prepare(self, batch: Batch) -> None:
         """Compile what of a batch is not compiled yet; the provider is not asked for anything.
 
@@ -392,6 +401,10 @@ class Member:
             always=self.adaptation.options,
             given=self.run_options,
         )
+
+    def _read_target(self) -> None:
+        with _before_sending():
+            _ = self._isa.site
 
     def _prepared(self, batch: Batch, adaptation: Adaptation) -> list[Prepared]:
         """Prepare the programs for the backend, or say which of them it cannot run."""

@@ -5,7 +5,7 @@ Also the one place to import from for whatever concerns circuits as a backend ge
 
 from collections import OrderedDict
 from dataclasses import dataclass, field, replace
-from functools import cached_property, partial
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 from qiskit.circuit import QuantumCircuit
@@ -29,8 +29,7 @@ from qiskit_gateway.backends.compilation.target import Site, fits, misfit
 from qiskit_gateway.backends.failures.errors import Refused
 from qiskit_gateway.backends.forks import ProcessLock
 from qiskit_gateway.backends.interface.batch import Program
-from qiskit_gateway.backends.interface.limits import Limits, read_property
-from qiskit_gateway.backends.interface.queue_reading import amount_of
+from qiskit_gateway.backends.interface.limits import Limits
 
 __all__ = [
     "Estimate",
@@ -83,16 +82,30 @@ class IsaCache:
         self._estimates: _Recent[tuple[Program, Estimate]] = _Recent(size)
         self._size = size
         self._compiling = ProcessLock()
+        self._asking = ProcessLock()
+        self._site: Site | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Copies and pickles hold nothing yet; programs are compiled where they are used."""
         anew = partial(IsaCache, without=self._without, limits=self._limits, size=self._size)
         return anew, (self._backend, self.pass_manager)
 
-    @cached_property
+    @property
     def site(self) -> Site:
         """Return the backend as a place to compile for, asked for its target at the first use."""
-        return Site(self._backend, self.pass_manager, without=self._without, limits=self._limits)
+        # A lock of its own: that of a cached property is one for all backends before Python 3.12,
+        # and some hang when they are asked.
+        with self._asking:
+            if self._site is None:
+                self._site = Site(
+                    self._backend, self.pass_manager, without=self._without, limits=self._limits
+                )
+            return self._site
+
+    @property
+    def is_asked(self) -> bool:
+        """The backend has told what it can do; never blocks."""
+        return self._site is not None
 
     def prepare(self, program: Program, *, flatten: bool = False) -> Prepared:
         """Return what :func:`prepare` returns or raise what it raises, remembered."""
@@ -119,14 +132,12 @@ class IsaCache:
 
     def estimate(self, program: Program, *, flatten: bool = False) -> Estimate:
         """Return what a program is here, compiling it, or raise what :meth:`prepare` raises."""
-        ready, target = self.prepare(program, flatten=flatten), self.site.target
-        seconds = estimated_seconds(ready.specimen, target)
-        # Between two shots a machine waits for its qubits to relax.
-        pause = amount_of(read_property(self._backend, "default_rep_delay"))
+        ready, site = self.prepare(program, flatten=flatten), self.site
+        target, seconds = site.target, estimated_seconds(ready.specimen, site.target)
         made = Estimate(
             gates=ready.gates,
             fidelity=estimated_fidelity(ready.specimen, target),
-            shot_seconds=None if seconds is None else seconds + (pause or 0.0),
+            shot_seconds=None if seconds is None else seconds + site.pause_seconds,
         )
         self._estimates.put((id(program), flatten), (program, made))
         return made

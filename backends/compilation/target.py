@@ -16,6 +16,7 @@ from qiskit_gateway.backends.failures.translate import text_of, translate
 from qiskit_gateway.backends.forks import ProcessLock
 from qiskit_gateway.backends.interface.limits import Limits, discover, read_property
 from qiskit_gateway.backends.interface.provider_profile import adaptation_for, bound_gates
+from qiskit_gateway.backends.interface.queue_reading import amount_of
 from qiskit_gateway.backends.registry import profiles_around
 
 Letter = Literal["X", "Y"]
@@ -57,6 +58,8 @@ class Site:
             for stage in profile.own_stages
         )
         self.bound_gates = bound_gates(backend)
+        # Between two shots a machine waits for its qubits to relax.
+        self.pause_seconds = amount_of(read_property(backend, "default_rep_delay")) or 0.0
         self._backend = backend
         self._given = pass_manager
         self._preset: StagedPassManager | None = None

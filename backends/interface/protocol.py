@@ -171,6 +171,22 @@ class TellsStage(Protocol):
 
 
 @runtime_checkable
+class ReadsTarget(Protocol):
+    """A member that asks its provider once what the backend can do, before it compiles for it.
+
+    Where a member has this, its estimates and preparations ask no provider, and may take their time.
+    """
+
+    async def read_target(self) -> None:
+        """Ask, unless that is known. This is under the deadline of a submission.
+
+        Raises:
+            BackendError: If the provider could not be asked.
+        """
+        ...
+
+
+@runtime_checkable
 class CanPrepare(Protocol):
     """A member that has something to do before its provider is asked, such as compiling."""
 

@@ -25,6 +25,7 @@ from qiskit_gateway.backends.interface.protocol import (
     Handle,
     JobStage,
     KnowsUnsent,
+    ReadsTarget,
     TellsIfItFinds,
     TellsStage,
     TellsStarted,
@@ -90,7 +91,11 @@ class Calls:
     draw: Callable[[], float]
 
     async def prepare(self, batch: Batch, member: FleetMember) -> None:
-        """Have a member do what it has to do before its provider is asked; without a deadline."""
+        """Have a member do what it has to do before its provider is asked for a job.
+
+        Only what it asks its provider for is under a deadline.
+        """
+        await read_target(member, self.policy.submit_seconds)
         if isinstance(member, CanPrepare):
             with _Facts("submit"):
                 await member.prepare(batch)
@@ -319,6 +324,24 @@ class Calls:
             transient=True,
             fault="network",
         )
+
+
+async def read_target(member: FleetMember, seconds: float) -> None:
+    """Have a member ask its provider what it can do, where it does so once.
+
+    Raises:
+        BackendError: If the provider did not say so in time, or could not be asked.
+    """
+    if not isinstance(member, ReadsTarget):
+        return None
+    with anyio.move_on_after(seconds), _Facts("submit"):
+        return await member.read_target()
+    raise OverdueError(
+        f"{member.name} did not say within {seconds:g} s what it can do",
+        transient=True,
+        fault="network",
+        submitted=False,
+    )
 
 
 async def _runs(member: FleetMember, handle: Handle, unless: Unless) -> bool:

@@ -17,7 +17,12 @@ from qiskit_gateway.backends.failures.errors import BackendError, Refused
 from qiskit_gateway.backends.failures.translate import text_of, translate
 from qiskit_gateway.backends.fleet import Fleet
 from qiskit_gateway.backends.interface.batch import Program
-from qiskit_gateway.backends.interface.protocol import CanEstimate, FleetMember, TellsIfFree
+from qiskit_gateway.backends.interface.protocol import (
+    CanEstimate,
+    FleetMember,
+    ReadsTarget,
+    TellsIfFree,
+)
 from qiskit_gateway.backends.pricing.allowance import allowance_of
 from qiskit_gateway.backends.pricing.rates import (
     FREE,
@@ -28,6 +33,7 @@ from qiskit_gateway.backends.pricing.rates import (
     needs_seconds,
 )
 from qiskit_gateway.policies.policy import Policy
+from qiskit_gateway.runtime.provider_calls import OverdueError, read_target
 from qiskit_gateway.scheduling.allocation.task_classes import with_kinds
 from qiskit_gateway.scheduling.members.allowances import Allotment
 from qiskit_gateway.scheduling.members.profile import MemberProfile
@@ -185,21 +191,35 @@ async def foretell(
         member: Whom to ask; one that cannot tell is not asked.
         programs: What about; those that are known already are left out.
         answers: Where the answers go.
-        seconds: How long it may take over each. Once it has taken longer it is not asked again.
+        seconds: How long its provider may take to say what it can do; for one that cannot tell what
+            of an estimate its provider does, how long that may take over each. Once it has taken
+            longer it is not asked again.
     """
     if not isinstance(member, CanEstimate):
         return
-    silent: BackendError | None = None
-    for program in programs:
-        if id(program) in answers:
-            continue
-        if silent is None:
+    left = [program for program in programs if id(program) not in answers]
+    silent = await _asked_target(member, seconds) if left else None
+    # What remains is computing, which takes what it takes.
+    limit = math.inf if isinstance(member, ReadsTarget) else seconds
+    for program in left:
+        if silent is None and id(program) not in answers:
             silent = _silent(member, seconds)
-            with anyio.move_on_after(seconds):
+            with anyio.move_on_after(limit):
                 answers[id(program)] = await _told(member.estimate(program))
                 silent = None
         if silent is not None:
             answers[id(program)] = silent
+
+
+async def _asked_target(member: FleetMember, seconds: float) -> BackendError | None:
+    """Have a member ask its provider what it can do; return why that was not possible."""
+    try:
+        await read_target(member, seconds)
+    except OverdueError:
+        return _silent(member, seconds)
+    except BackendError as error:
+        return error
+    return None
 
 
 async def _told(answer: Awaitable[Estimate]) -> Answer:
