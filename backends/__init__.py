@@ -1,7 +1,8 @@
 """Members of a fleet: everything that touches a provider."""
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from qiskit_gateway.late_names import late_names
 
 if TYPE_CHECKING:
     from qiskit_gateway.backends.adapter.backend_member import Member
@@ -65,7 +66,7 @@ __all__ = [
 ]
 
 # A name is imported when it is first used, so that importing the package stays cheap.
-_MODULES = {
+_HOMES = {
     "adapter.backend_member": ("Member",),
     "circuits.estimates": ("Estimate", "GateCounts"),
     "conformance": ("Conformance", "Finding", "check_backend", "check_member"),
@@ -85,16 +86,5 @@ _MODULES = {
     "simulation.machine": ("SimulatedJob",),
     "simulation.simulated_member": ("SimulatedMember",),
 }
-_HOMES = {name: module for module, names in _MODULES.items() for name in names}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    found = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
-    globals()[name] = found
-    return found
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+if not TYPE_CHECKING:  # Or a type checker would believe any name.
+    __getattr__, __dir__ = late_names(__name__, _HOMES)

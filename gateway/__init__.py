@@ -1,7 +1,8 @@
 """One ``SamplerV2`` over many Qiskit backends: split, fan out, retry, merge."""
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from qiskit_gateway.late_names import late_names
 
 if TYPE_CHECKING:
     from qiskit_gateway.config.loader import Config, config_schema, load_config
@@ -54,9 +55,9 @@ __all__ = [
     "simulate",
 ]
 
-# Importing everything takes over half as long as importing Qiskit, so a name is imported when it
+# Importing everything takes nearly half as long as importing Qiskit, so a name is imported when it
 # is first used.
-_MODULES = {
+_HOMES = {
     "config.loader": ("Config", "config_schema", "load_config"),
     "errors": ("ConfigError", "GatewayError", "JournalError", "PlanError", "RunError"),
     "forecast.quote": ("AllowanceUse", "MemberQuote", "Quote"),
@@ -73,16 +74,5 @@ _MODULES = {
     "work.run_events": ("RunEvent", "RunObserver"),
     "work.tasks": ("Piece",),
 }
-_HOMES = {name: module for module, names in _MODULES.items() for name in names}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    found = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
-    globals()[name] = found
-    return found
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+if not TYPE_CHECKING:  # Or a type checker would believe any name.
+    __getattr__, __dir__ = late_names(__name__, _HOMES)

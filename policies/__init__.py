@@ -1,59 +1,64 @@
 """Decide where work goes: filters, objectives, and the rules of retry, breaking and budget."""
 
-from qiskit_gateway.policies.breaker import BreakerPolicy
-from qiskit_gateway.policies.budget import Budget
-from qiskit_gateway.policies.failure import Failure
-from qiskit_gateway.policies.filters import (
-    Anything,
-    Deadline,
-    Every,
-    Filter,
-    MaxDataAge,
-    MaxFailureRate,
-    MaxPrice,
-    MaxWait,
-    MinFidelity,
-    Named,
-    NotTagged,
-    Some,
-    Tagged,
-)
-from qiskit_gateway.policies.objectives import (
-    FailureRate,
-    Finish,
-    Hours,
-    Infidelity,
-    InFlight,
-    Objective,
-    Order,
-    OrderOf,
-    Pending,
-    Price,
-    Run,
-    RunHours,
-    Scaled,
-    Sum,
-    Then,
-    Wait,
-    Work,
-    WorkShare,
-)
-from qiskit_gateway.policies.offer import Offer
-from qiskit_gateway.policies.policy import Policy
-from qiskit_gateway.policies.presets import (
-    PolicyOptions,
-    balanced,
-    cheapest,
-    failover,
-    fastest,
-    least_busy,
-    most_faithful,
-    round_robin,
-    weighted,
-)
-from qiskit_gateway.policies.recall import RecallPolicy
-from qiskit_gateway.policies.retry import RetryPolicy
-from qiskit_gateway.policies.verdict import ALLOWED, Verdict, refuse
+from typing import TYPE_CHECKING
+
+from qiskit_gateway.late_names import late_names
+
+if TYPE_CHECKING:
+    from qiskit_gateway.policies.breaker import BreakerPolicy
+    from qiskit_gateway.policies.budget import Budget
+    from qiskit_gateway.policies.failure import Failure
+    from qiskit_gateway.policies.filters import (
+        Anything,
+        Deadline,
+        Every,
+        Filter,
+        MaxDataAge,
+        MaxFailureRate,
+        MaxPrice,
+        MaxWait,
+        MinFidelity,
+        Named,
+        NotTagged,
+        Some,
+        Tagged,
+    )
+    from qiskit_gateway.policies.objectives import (
+        FailureRate,
+        Finish,
+        Hours,
+        Infidelity,
+        InFlight,
+        Objective,
+        Order,
+        OrderOf,
+        Pending,
+        Price,
+        Run,
+        RunHours,
+        Scaled,
+        Sum,
+        Then,
+        Wait,
+        Work,
+        WorkShare,
+    )
+    from qiskit_gateway.policies.offer import Offer
+    from qiskit_gateway.policies.policy import Policy
+    from qiskit_gateway.policies.presets import (
+        PolicyOptions,
+        balanced,
+        cheapest,
+        failover,
+        fastest,
+        least_busy,
+        most_faithful,
+        round_robin,
+        weighted,
+    )
+    from qiskit_gateway.policies.recall import RecallPolicy
+    from qiskit_gateway.policies.retry import RetryPolicy
+    from qiskit_gateway.policies.verdict import ALLOWED, Verdict, refuse
 
 __all__ = [
     "ALLOWED",
@@ -107,3 +112,63 @@ __all__ = [
     "round_robin",
     "weighted",
 ]
+
+# A name is imported when it is first used, so that importing the package stays cheap.
+_HOMES = {
+    "breaker": ("BreakerPolicy",),
+    "budget": ("Budget",),
+    "failure": ("Failure",),
+    "filters": (
+        "Anything",
+        "Deadline",
+        "Every",
+        "Filter",
+        "MaxDataAge",
+        "MaxFailureRate",
+        "MaxPrice",
+        "MaxWait",
+        "MinFidelity",
+        "Named",
+        "NotTagged",
+        "Some",
+        "Tagged",
+    ),
+    "objectives": (
+        "FailureRate",
+        "Finish",
+        "Hours",
+        "Infidelity",
+        "InFlight",
+        "Objective",
+        "Order",
+        "OrderOf",
+        "Pending",
+        "Price",
+        "Run",
+        "RunHours",
+        "Scaled",
+        "Sum",
+        "Then",
+        "Wait",
+        "Work",
+        "WorkShare",
+    ),
+    "offer": ("Offer",),
+    "policy": ("Policy",),
+    "presets": (
+        "PolicyOptions",
+        "balanced",
+        "cheapest",
+        "failover",
+        "fastest",
+        "least_busy",
+        "most_faithful",
+        "round_robin",
+        "weighted",
+    ),
+    "recall": ("RecallPolicy",),
+    "retry": ("RetryPolicy",),
+    "verdict": ("ALLOWED", "Verdict", "refuse"),
+}
+if not TYPE_CHECKING:  # Or a type checker would believe any name.
+    __getattr__, __dir__ = late_names(__name__, _HOMES)
