@@ -2,12 +2,23 @@
 
 from collections.abc import Iterable, Sequence
 from functools import cached_property
-from math import perm
+from math import perm, pi
 from threading import RLock
 from typing import Any, Literal
 
-from qiskit.circuit import ControlFlowOp, Measure, ParameterExpression, QuantumCircuit, Store
-from qiskit.circuit.library import HGate, SdgGate
+from qiskit.circuit import ControlFlowOp, Gate, Measure, ParameterExpression, QuantumCircuit, Store
+from qiskit.circuit.library import (
+    HGate,
+    RGate,
+    RXGate,
+    RYGate,
+    RZGate,
+    SdgGate,
+    SXGate,
+    U2Gate,
+    U3Gate,
+    UGate,
+)
 from qiskit.transpiler import PassManager, StagedPassManager, Target, generate_preset_pass_manager
 
 from qiskit_gateway.backends.circuits.definitions import expand_misnamed, named_operations
@@ -20,6 +31,30 @@ from qiskit_gateway.backends.interface.queue_reading import amount_of
 from qiskit_gateway.backends.registry import profiles_around
 
 Letter = Literal["X", "Y"]
+
+# What turns a measurement of Z into one of a letter, in the gates that targets have; the first that
+# a target has is taken. A gate or two is known to be enough, so that nothing need be compiled.
+_CHANGES: dict[Letter, tuple[tuple[Gate, ...], ...]] = {
+    "X": (
+        (HGate(),),
+        (RYGate(-pi / 2),),
+        (RZGate(pi / 2), SXGate()),
+        (RZGate(pi / 2), RXGate(pi / 2)),
+        (RGate(pi / 2, -pi / 2),),
+        (UGate(pi / 2, 0, pi),),
+        (U3Gate(pi / 2, 0, pi),),
+        (U2Gate(0, pi),),
+    ),
+    "Y": (
+        (SdgGate(), HGate()),
+        (RXGate(pi / 2),),
+        (SXGate(),),
+        (RGate(pi / 2, 0),),
+        (UGate(pi / 2, 0, pi / 2),),
+        (U3Gate(pi / 2, 0, pi / 2),),
+        (U2Gate(0, pi / 2),),
+    ),
+}
 
 
 class Site:
@@ -135,10 +170,21 @@ class Site:
             Refused: If the backend has no gates for it.
         """
         with self._lock:
-            missing = [qubit for qubit in qubits if (letter, qubit) not in self._changes]
+            known = self._changes
+            for qubit in qubits:
+                if (letter, qubit) not in known and (gates := self._textbook(letter, qubit)):
+                    known[letter, qubit] = gates
+            missing = [qubit for qubit in qubits if (letter, qubit) not in known]
             if missing:
                 self._learn_change(letter, missing)
         return [(gate, qubit) for qubit in qubits for gate in self._changes[letter, qubit]]
+
+    def _textbook(self, letter: Letter, qubit: int) -> tuple[Gate, ...] | None:
+        """Find gates for a change of basis that a qubit of the target has as they stand."""
+        if self.target is None or not self.target_is_enough:
+            return None
+        changes = _CHANGES[letter]
+        return next((gates for gates in changes if _has_all(self.target, gates, qubit)), None)
 
     def _learn_change(self, letter: Letter, qubits: Sequence[int]) -> None:
         """Compile a basis change for some qubits: in place, without layout or routing."""
@@ -173,6 +219,16 @@ class Site:
         """Return what the backend calls its own plugin for a stage of compiling, if it has one."""
         plugin = read_property(self._backend, f"get_{stage}_stage_plugin")
         return plugin() if callable(plugin) else None
+
+
+def _has_all(target: Target, gates: Iterable[Gate], qubit: int) -> bool:
+    """Tell whether a target has gates on a qubit, and means by their names what Qiskit does."""
+    return all(
+        gate.name in target.operation_names
+        and isinstance(target.operation_from_name(gate.name), gate.base_class)
+        and target.instruction_supported(gate.name, (qubit,), parameters=gate.params)
+        for gate in gates
+    )
 
 
 def plain_change(letter: Letter, qubits: Sequence[int]) -> list[tuple[Any, int]]:

@@ -5,14 +5,13 @@ must not print: where the application has not configured structlog, events go to
 library's logger ``qiskit_gateway``, which shows warnings and nothing else: one line of a run that
 ends without all that was asked for, however much went wrong on the way.
 
-structlog is imported at the first run: it brings all that it can print tracebacks with, which takes
-longer to import than this package.
+structlog is never imported here: it brings all that it can print tracebacks with, which takes longer
+to import than this package. An application that has configured it has imported it.
 """
 
-# ruff: noqa: PLC0415
-
 import logging
-from typing import Any
+import sys
+from typing import Any, Protocol
 
 from qiskit_gateway.work import run_events as happened
 from qiskit_gateway.work.run_events import RunEvent
@@ -34,43 +33,83 @@ JOB_FINISHED = "gateway.job_finished"
 _FALLBACK = "qiskit_gateway"
 
 
-def silent_logger() -> Any:
-    """Return a logger that says nothing: a simulation is nobody's incident."""
-    import structlog
+class Log(Protocol):
+    """Where events are written to."""
 
-    def drop(_logger: Any, _name: str, _event: Any) -> Any:
-        raise structlog.DropEvent
+    def takes(self, level: int) -> bool:
+        """Tell whether events of a level are written at all."""
 
-    return structlog.wrap_logger(None, processors=[drop])
-
-
-def logger_for(job_id: str) -> Any:
-    """Return a logger for one run, with its job id bound."""
-    import structlog
-
-    if structlog.is_configured():
-        return structlog.get_logger().bind(job_id=job_id)
-    return structlog.wrap_logger(
-        logging.getLogger(_FALLBACK),
-        processors=[
-            structlog.stdlib.filter_by_level,
-            structlog.processors.KeyValueRenderer(key_order=["event"]),
-        ],
-        wrapper_class=structlog.stdlib.BoundLogger,
-        job_id=job_id,
-    )
+    def write(self, level: int, name: str, facts: dict[str, Any]) -> None:
+        """Write an event by its name, with its fields."""
 
 
-def write_event(log: Any, event: RunEvent) -> None:
-    """Write an event of a run to its log; those that are for other observers alone are not."""
-    if type(event) not in _LOGGED:
+class _Structlog:
+    """Writes to a logger of structlog, which sees to levels itself."""
+
+    def __init__(self, logger: Any) -> None:
+        self._logger = logger
+
+    def takes(self, level: int) -> bool:
+        return True
+
+    def write(self, level: int, name: str, facts: dict[str, Any]) -> None:
+        getattr(self._logger, logging.getLevelName(level).lower())(name, **facts)
+
+
+class _Standard:
+    """Writes lines of ``key=value`` to a logger of the standard library."""
+
+    def __init__(self, logger: logging.Logger, bound: dict[str, Any]) -> None:
+        self._logger = logger
+        self._bound = bound
+
+    def takes(self, level: int) -> bool:
+        return self._logger.isEnabledFor(level)
+
+    def write(self, level: int, name: str, facts: dict[str, Any]) -> None:
+        fields = {"event": name, **self._bound, **facts}
+        self._logger.log(level, " ".join(f"{key}={value!r}" for key, value in fields.items()))
+
+
+class _Silent:
+    """Writes nothing."""
+
+    def takes(self, level: int) -> bool:
+        return False
+
+    def write(self, level: int, name: str, facts: dict[str, Any]) -> None:
+        """Do nothing."""
+
+
+def silent_logger() -> Log:
+    """Return a log that says nothing: a simulation is nobody's incident."""
+    return _Silent()
+
+
+def logger_for(job_id: str) -> Log:
+    """Return a log for one run, with its job id bound."""
+    structlog = sys.modules.get("structlog")
+    if structlog is not None and structlog.is_configured():
+        return _Structlog(structlog.get_logger().bind(job_id=job_id))
+    return _Standard(logging.getLogger(_FALLBACK), {"job_id": job_id})
+
+
+def is_written(log: Log, kind: type[RunEvent]) -> bool:
+    """Tell whether events of a kind are written to a log; the others are for observers alone."""
+    return kind in _LOGGED and log.takes(_LOGGED[kind][0])
+
+
+def write_event(log: Log, event: RunEvent) -> None:
+    """Write an event of a run to its log, if that takes it."""
+    if not is_written(log, type(event)):
         return
     level, name, fields = _LOGGED[type(event)]
     if isinstance(event, happened.RunFinished) and event.given_up:
-        level = "info" if event.quiet else "warning"
+        level = logging.INFO if event.quiet else logging.WARNING
         fields = fields | {"shots_dropped": "shots_dropped"} | _REASON
-    facts = {label: _round(label, getattr(event, fact)) for fact, label in fields.items()}
-    getattr(log, level)(name, **facts)
+    if log.takes(level):
+        facts = {label: _round(label, getattr(event, fact)) for fact, label in fields.items()}
+        log.write(level, name, facts)
 
 
 def _round(label: str, value: Any) -> Any:
@@ -83,37 +122,37 @@ def _round(label: str, value: Any) -> Any:
 _SHARD = {"shard": "shard", "member": "backend"}
 _REASON = {"reason": "error"}
 # For each logged event: its level, its name, and its facts with the fields they are logged as.
-_LOGGED: dict[type[RunEvent], tuple[str, str, dict[str, str]]] = {
+_LOGGED: dict[type[RunEvent], tuple[int, str, dict[str, str]]] = {
     happened.RunPlanned: (
-        "debug",
+        logging.DEBUG,
         PLAN_MADE,
         {name: name for name in ("circuits", "shots", "members", "settled")},
     ),
     happened.ShardAccepted: (
-        "debug",
+        logging.DEBUG,
         SHARD_SUBMITTED,
         _SHARD | {name: name for name in ("circuits", "shots", "provider_job_id")},
     ),
     happened.ShardRetried: (
-        "debug",
+        logging.DEBUG,
         SHARD_RETRIED,
         _SHARD | {"attempt": "attempt", "wait_seconds": "wait_seconds"} | _REASON,
     ),
-    happened.ShardFinished: ("debug", SHARD_FINISHED, _SHARD),
-    happened.ShardFailed: ("debug", SHARD_FAILED, _SHARD | _REASON),
-    happened.ShardRefused: ("debug", SHARD_REFUSED, _SHARD | _REASON),
-    happened.RecallFailed: ("debug", RECALL_FAILED, {"shard": "shard"} | _REASON),
+    happened.ShardFinished: (logging.DEBUG, SHARD_FINISHED, _SHARD),
+    happened.ShardFailed: (logging.DEBUG, SHARD_FAILED, _SHARD | _REASON),
+    happened.ShardRefused: (logging.DEBUG, SHARD_REFUSED, _SHARD | _REASON),
+    happened.RecallFailed: (logging.DEBUG, RECALL_FAILED, {"shard": "shard"} | _REASON),
     happened.MemberEjected: (
-        "info",
+        logging.INFO,
         MEMBER_EJECTED,
         {"member": "backend", "wait_seconds": "wait_seconds"} | _REASON,
     ),
-    happened.MemberRecovered: ("info", MEMBER_RECOVERED, {"member": "backend"}),
-    happened.FleetDown: ("info", FLEET_DOWN, _REASON),
-    happened.JournalFailed: ("warning", JOURNAL_FAILED, _REASON),
-    happened.ShotsDropped: ("debug", SHOTS_DROPPED, {"shots": "shots"} | _REASON),
+    happened.MemberRecovered: (logging.INFO, MEMBER_RECOVERED, {"member": "backend"}),
+    happened.FleetDown: (logging.INFO, FLEET_DOWN, _REASON),
+    happened.JournalFailed: (logging.WARNING, JOURNAL_FAILED, _REASON),
+    happened.ShotsDropped: (logging.DEBUG, SHOTS_DROPPED, {"shots": "shots"} | _REASON),
     happened.RunFinished: (
-        "info",
+        logging.INFO,
         JOB_FINISHED,
         {name: name for name in ("seconds", "attempts", "members", "price_usd", "given_up")},
     ),

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from qiskit_gateway.backends.interface.observer import Mailbox
-from qiskit_gateway.runtime.logs import write_event
+from qiskit_gateway.runtime.logs import Log, is_written, write_event
 from qiskit_gateway.work.run_events import RunEvent
 
 
@@ -16,13 +16,13 @@ class Notifier:
     Attributes:
         job_id: The run.
         seconds: Tells how long ago it began.
-        log: A bound structlog logger.
+        log: Where events are written.
         mailboxes: Those of the fleet's observers.
     """
 
     job_id: str
     seconds: Callable[[], float]
-    log: Any
+    log: Log
     mailboxes: Sequence[Mailbox] = ()
 
     def tell(self, kind: type[RunEvent], **facts: Any) -> None:
@@ -32,6 +32,8 @@ class Notifier:
             kind: What.
             facts: The attributes of such an event, but for those that all events have.
         """
+        if not self.mailboxes and not is_written(self.log, kind):
+            return
         event = kind(job_id=self.job_id, seconds=self.seconds(), **facts)
         write_event(self.log, event)
         for mailbox in self.mailboxes:

@@ -10,7 +10,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
 
 import anyio
 from anyio.abc import TaskGroup
@@ -22,7 +21,7 @@ from qiskit_gateway.policies.policy import Policy
 from qiskit_gateway.reporting.progress import Progress, progress_of
 from qiskit_gateway.runtime.attempts import Attempts
 from qiskit_gateway.runtime.event_loop import contain
-from qiskit_gateway.runtime.logs import logger_for
+from qiskit_gateway.runtime.logs import Log, logger_for
 from qiskit_gateway.runtime.notify import Notifier
 from qiskit_gateway.runtime.queue_watch import Queues, watch_job
 from qiskit_gateway.runtime.recorder import Loss, Recorder
@@ -71,7 +70,7 @@ class Run:
         policy: The rules.
         work: What to do.
         draw: Where the jitter of retries comes from: numbers in [0, 1).
-        log: A bound logger; by default the one of the job.
+        log: Where events are written; by default where the application's are.
         run_log: Where it is written down, and what was done of it before.
         inline_shots: Shards of so many shots are written into the results in the event loop, larger
             ones in a thread. A clock that jumps must have no threads: it would run away meanwhile.
@@ -86,7 +85,7 @@ class Run:
         work: Work,
         *,
         draw: Callable[[], float] = random.random,
-        log: Any = None,
+        log: Log | None = None,
         run_log: RunLog = NO_RUN_LOG,
         inline_shots: float = _INLINE_SHOTS,
         clock: Callable[[], float] = time.time,
