@@ -24,7 +24,7 @@ from anyio.lowlevel import checkpoint
 
 from qiskit_gateway.backends.adapter.threads import call_in_thread
 from qiskit_gateway.backends.failures.redaction import redact
-from qiskit_gateway.backends.interface.protocol import ProbesQueue, TellsQueue
+from qiskit_gateway.backends.interface.protocol import ProbesQueue, TellsQueue, able
 from qiskit_gateway.backends.interface.queue_reading import Probe, QueueReading, amount_of
 from qiskit_gateway.backends.registry import profiles_around
 
@@ -131,10 +131,10 @@ def can_be_read(member: Any) -> bool:
 
 
 def _reader(member: Any, timeout_seconds: float) -> Callable[[], Awaitable[QueueReading]] | None:
-    if isinstance(member, ProbesQueue):
+    if able(member, ProbesQueue):
         probe = member.queue_probe
         return None if probe is None else _Threaded(probe, timeout_seconds).read
-    return partial(_read_here, member.queue) if isinstance(member, TellsQueue) else None
+    return partial(_read_here, member.queue) if able(member, TellsQueue) else None
 
 
 async def _read_here(queue: Callable[[], Any]) -> QueueReading:

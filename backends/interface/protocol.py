@@ -17,7 +17,7 @@ Implementing:
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, TypeGuard, TypeVar, runtime_checkable
 
 from qiskit_gateway.backends.circuits.estimates import Estimate
 from qiskit_gateway.backends.interface.batch import Batch, Program
@@ -104,6 +104,17 @@ class FleetMember(Protocol):
 
 
 # -- what a member may be able to do besides ---------------------------------------------------
+
+Ability = TypeVar("Ability")
+
+
+def able(member: object, ability: type[Ability]) -> TypeGuard[Ability]:
+    """Tell whether a member has what one of the protocols below asks for.
+
+    As ``isinstance`` does, but that no property is read to find out, which may take its time.
+    """
+    kind = type(member)
+    return all(hasattr(kind, name) or hasattr(member, name) for name in _NAMES[ability])
 
 
 @runtime_checkable
@@ -248,3 +259,21 @@ class TellsIfFree(Protocol):
     """
 
     costs_nothing: bool
+
+
+_NAMES: dict[object, tuple[str, ...]] = {
+    ability: tuple(name for name in (*vars(ability), *ability.__annotations__) if name[0] != "_")
+    for ability in (
+        CanEstimate,
+        CanFind,
+        CanPrepare,
+        KnowsUnsent,
+        ProbesQueue,
+        TellsIfFree,
+        TellsIfItFinds,
+        TellsOptions,
+        TellsQueue,
+        TellsStage,
+        TellsStarted,
+    )
+}

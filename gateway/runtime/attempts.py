@@ -6,10 +6,10 @@ which they are wrapped is written once, in :meth:`Attempts.run`.
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Protocol, TypeVar
 
 import anyio
-from tenacity import AsyncRetrying, RetryCallState
 
 from qiskit_gateway.backends.failures.errors import BackendError, Refused
 from qiskit_gateway.backends.failures.redaction import redact_name
@@ -17,9 +17,10 @@ from qiskit_gateway.backends.interface.batch import Batch
 from qiskit_gateway.backends.interface.protocol import FleetMember, Handle
 from qiskit_gateway.backends.readout.validation import require_outcomes
 from qiskit_gateway.policies.policy import Policy
+from qiskit_gateway.runtime.alarms import Alarms
 from qiskit_gateway.runtime.job_wait import Out, TakenBackError, Waiting, may_run
 from qiskit_gateway.runtime.notify import Notifier
-from qiskit_gateway.runtime.provider_calls import Calls, OverdueError, error_of, facts
+from qiskit_gateway.runtime.provider_calls import Calls, OverdueError, facts
 from qiskit_gateway.runtime.recorder import Recorder
 from qiskit_gateway.scheduling.events import (
     Accept,
@@ -74,6 +75,7 @@ class Attempts:
         draw: Where the jitter of waits comes from: numbers in [0, 1).
         notifier: Tells observers what happens.
         record: Every attempt, in order.
+        alarms: Who looks after jobs from time to time.
         began: When the run began, in seconds of the loop's clock.
     """
 
@@ -82,41 +84,49 @@ class Attempts:
     recorder: Recorder
     draw: Callable[[], float]
     notifier: Notifier
+    alarms: Alarms
     began: float
     record: list[Attempt] = field(default_factory=list)
     _prices: dict[int, Price] = field(default_factory=dict)
     _tries: dict[int, int] = field(default_factory=dict)
     _out: dict[int, Out] = field(default_factory=dict)
+    _calls: Calls = field(init=False)
+    _waiting: Waiting = field(init=False)
 
-    @property
-    def _calls(self) -> Calls:
-        return Calls(policy=self.policy, draw=self.draw)
-
-    @property
-    def _waiting(self) -> Waiting:
-        return Waiting(calls=self._calls, leaves=self.door.leaves)
+    def __post_init__(self) -> None:
+        self._calls = Calls(policy=self.policy, draw=self.draw, alarms=self.alarms)
+        self._waiting = Waiting(calls=self._calls, leaves=self.door.leaves)
 
     async def run(
         self, shard: Shard, member: FleetMember, price: Price
     ) -> ShardFinished | ShardFailed | ShardRefused | ShardCancelled:
         """Run a shard on a member, whatever it takes by the rules, and tell how it ended."""
         self._prices[shard.index] = price
-        retrying = AsyncRetrying(
-            retry=lambda state: self._is_retried(shard, state),
-            wait=self._calls.backoff_seconds,
-            before_sleep=lambda state: self._tell_retry(shard, member, state),
-            sleep=anyio.sleep,
-        )
-        try:
-            return await retrying(self._try, shard, member)
-        except Refused as verdict:
-            return ShardRefused(shard=shard.index, reasons=verdict.reasons)
-        except BackendError as error:
-            return ShardFailed(shard=shard.index, failure=facts(error), reason=str(error))
-        except TakenBackError:
-            return ShardCancelled(shard=shard.index, confirmed=True, accepted=True)
-        except _SurplusError:
-            return ShardCancelled(shard=shard.index, accepted=True)
+        for number in count(1):
+            try:
+                return await self._try(shard, member)
+            except Refused as verdict:
+                return ShardRefused(shard=shard.index, reasons=verdict.reasons)
+            except BackendError as error:
+                failed = error
+            except TakenBackError:
+                return ShardCancelled(shard=shard.index, confirmed=True, accepted=True)
+            except _SurplusError:
+                return ShardCancelled(shard=shard.index, accepted=True)
+            if not self._is_retried(shard, failed, number):
+                return ShardFailed(shard=shard.index, failure=facts(failed), reason=str(failed))
+            seconds = self._calls.wait_seconds(failed, number)
+            self.notifier.tell(
+                happened.ShardRetried,
+                shard=shard.index,
+                member=member.name,
+                attempt=number,
+                wait_seconds=seconds,
+                reason=str(failed),
+            )
+            await anyio.sleep(seconds)
+            del failed  # Its traceback holds the circuits of the try.
+        raise AssertionError  # Counting has no end.
 
     async def fetch(
         self, shard: Shard, member: FleetMember
@@ -165,15 +175,14 @@ class Attempts:
         out = self._out.get(shard)
         return None if out is None else await self._calls.started(out.member, out.handle)
 
-    def _is_retried(self, shard: Shard, state: RetryCallState) -> bool:
-        error = error_of(state)
-        if not isinstance(error, BackendError) or isinstance(error, Refused | OverdueError):
+    def _is_retried(self, shard: Shard, error: BackendError, number: int) -> bool:
+        if isinstance(error, OverdueError):
             return False
         failed = TryFailed(
             shard=shard.index,
             failure=facts(error),
             reason=str(error),
-            attempt=state.attempt_number,
+            attempt=number,
             accepted=self._last_of(shard.index).accepted_seconds is not None,
         )
         for command in self.door.tell(failed):
@@ -181,17 +190,6 @@ class Attempts:
                 self._prices[shard.index] = command.price
                 return True
         return False
-
-    def _tell_retry(self, shard: Shard, member: FleetMember, state: RetryCallState) -> None:
-        error = error_of(state)
-        self.notifier.tell(
-            happened.ShardRetried,
-            shard=shard.index,
-            member=member.name,
-            attempt=state.attempt_number,
-            wait_seconds=state.upcoming_sleep,
-            reason=str(error),
-        )
 
     async def _try(self, shard: Shard, member: FleetMember) -> ShardFinished:
         """Try once, and record it."""

@@ -69,19 +69,25 @@ class Engine:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._scopes: set[anyio.CancelScope] = set()
+        self._tasks: set[asyncio.Future[None]] = set()
 
     def start(self, function: Callable[[], Awaitable[None]]) -> None:
         """Run an async function on the loop, and return at once. It must not raise."""
         self._started()
         assert self._loop is not None  # noqa: S101
         # Not through the portal, which would wait until the loop has time for it.
-        asyncio.run_coroutine_threadsafe(self._tracked(function), self._loop)
+        self._loop.call_soon_threadsafe(self._spawn, function)
 
     def call(self, function: Callable[[], T]) -> T:
         """Call a function on the loop, from wherever the caller is, and return its answer."""
         if threading.current_thread() is self._thread:
             return function()
         return self._started().call(function)
+
+    def _spawn(self, function: Callable[[], Awaitable[None]]) -> None:
+        task = asyncio.ensure_future(self._tracked(function))
+        self._tasks.add(task)  # The loop itself holds tasks weakly.
+        task.add_done_callback(self._tasks.discard)
 
     async def _tracked(self, function: Callable[[], Awaitable[None]]) -> None:
         # The context is a copy of the caller's, whose event loop may be of another kind.

@@ -96,7 +96,9 @@ def logger_for(job_id: str) -> Log:
 
 def is_written(log: Log, kind: type[RunEvent]) -> bool:
     """Tell whether events of a kind are written to a log; the others are for observers alone."""
-    return kind in _LOGGED and log.takes(_LOGGED[kind][0])
+    # The end of a run that lost work is told louder than others.
+    loudest = logging.WARNING if kind is happened.RunFinished else None
+    return kind in _LOGGED and log.takes(loudest or _LOGGED[kind][0])
 
 
 def write_event(log: Log, event: RunEvent) -> None:

@@ -1,7 +1,7 @@
 """The calls that a run makes to a member, each under its deadline, each failure told as facts."""
 
 import reprlib
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
 from typing import Any
@@ -29,10 +29,12 @@ from qiskit_gateway.backends.interface.protocol import (
     TellsIfItFinds,
     TellsStage,
     TellsStarted,
+    able,
 )
 from qiskit_gateway.backends.readout.outcomes import Outcome
 from qiskit_gateway.policies.failure import Failure
 from qiskit_gateway.policies.policy import Policy
+from qiskit_gateway.runtime.alarms import Alarm, Alarms
 from qiskit_gateway.runtime.queue_watch import look_seconds, watch_job
 from qiskit_gateway.scheduling.events import Unless
 
@@ -55,12 +57,18 @@ class _Patience:
     def __init__(self) -> None:
         self.scope = anyio.CancelScope()
         self.reason = ""
+        self.failure: BackendError | None = None
 
     def limit(self, seconds: float | None, reason: str) -> None:
         """Wait no longer than so many seconds from now; ``None`` changes nothing."""
         if seconds is not None and anyio.current_time() + seconds < self.scope.deadline:
             self.scope.deadline = anyio.current_time() + seconds
             self.reason = f"{reason} within {seconds:g} s"
+
+    def end(self, failure: BackendError) -> None:
+        """Wait no longer, because of a failure."""
+        self.failure = failure
+        self.scope.cancel()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,10 +93,12 @@ class Calls:
     Attributes:
         policy: The rules, deadlines among them.
         draw: Where the jitter of waits comes from: numbers in [0, 1).
+        alarms: Who looks after jobs from time to time.
     """
 
     policy: Policy
     draw: Callable[[], float]
+    alarms: Alarms
 
     async def prepare(self, batch: Batch, member: FleetMember) -> None:
         """Have a member do what it has to do before its provider is asked for a job.
@@ -96,7 +106,7 @@ class Calls:
         Only what it asks its provider for is under a deadline.
         """
         await read_target(member, self.policy.submit_seconds)
-        if isinstance(member, CanPrepare):
+        if able(member, CanPrepare):
             with _Facts("submit"):
                 await member.prepare(batch)
 
@@ -149,9 +159,45 @@ class Calls:
             if started:
                 patience.limit(self.policy.run_seconds, f"{job}, once it had begun it,")
 
-        with patience.scope:
-            return await self._asked_for_and_watched(member, handle, told)
-        raise OverdueError(patience.reason, transient=True, fault="network", submitted=True)
+        watches = list(self._watches(member, handle, told, patience))
+        try:
+            with patience.scope:
+                return await self._asked_for(member, handle)
+        finally:
+            for watch in watches:
+                watch.cancel()
+        raise patience.failure or OverdueError(
+            patience.reason, transient=True, fault="network", submitted=True
+        )
+
+    def _watches(
+        self,
+        member: FleetMember,
+        handle: Handle,
+        told: Callable[[bool], None],
+        patience: _Patience,
+    ) -> Iterator[Alarm]:
+        """Look, while a job is waited for, how far it is: its result may never come."""
+        began = anyio.current_time()
+        first = began + look_seconds(0.0, self.policy.probe_seconds)
+        if self.policy.run_seconds is not None:
+            yield self.alarms.run_at(
+                first,
+                lambda: watch_job(
+                    lambda: self.started(member, handle),
+                    told,
+                    goes_on=lambda: True,
+                    began=began,
+                    most_seconds=self.policy.probe_seconds,
+                ),
+            )
+        teller: object = member
+        if able(teller, TellsStage):
+
+            async def look_for_its_end() -> None:
+                patience.end(await self._seen_over(teller, member.name, handle, began))
+
+            yield self.alarms.run_at(first, look_for_its_end)
 
     async def _asked_for(self, member: FleetMember, handle: Handle) -> Sequence[Outcome]:
         began, tries = anyio.current_time(), 1
@@ -167,55 +213,16 @@ class Calls:
                 elif not lost_connection(error) or tries >= self.policy.retry.max_attempts:
                     raise
                 else:
-                    seconds = self._wait_seconds(error, tries)
+                    seconds = self.wait_seconds(error, tries)
                     tries += 1
             await anyio.sleep(seconds)
 
-    async def _asked_for_and_watched(
-        self, member: FleetMember, handle: Handle, told: Callable[[bool], None]
-    ) -> Sequence[Outcome]:
-        """Wait for a job, and look meanwhile how far it is: its result may never come."""
-        outcomes: Sequence[Outcome] = ()
-        failed: Exception | None = None
-        async with anyio.create_task_group() as group:
-
-            async def look_for_its_end(teller: TellsStage) -> None:
-                nonlocal failed
-                failed = await self._seen_over(teller, member.name, handle)
-                group.cancel_scope.cancel()
-
-            if self.policy.run_seconds is not None:
-                group.start_soon(
-                    lambda: watch_job(
-                        lambda: self.started(member, handle),
-                        told,
-                        goes_on=lambda: True,
-                        most_seconds=self.policy.probe_seconds,
-                    )
-                )
-            if isinstance(member, TellsStage):
-                group.start_soon(look_for_its_end, member)
-            try:
-                outcomes = await self._asked_for(member, handle)
-                failed = None
-            except Exception as error:  # noqa: BLE001  A group would wrap it.
-                failed = error
-            group.cancel_scope.cancel()
-        if failed is not None:
-            raise failed
-        return outcomes
-
-    async def _seen_over(self, teller: TellsStage, name: str, handle: Handle) -> BackendError:
-        """Wait until a job is over and for some time has brought no result; return that failure."""
-        began = anyio.current_time()
+    async def _seen_over(
+        self, teller: TellsStage, name: str, handle: Handle, began: float
+    ) -> BackendError:
+        """Look until a job is over and for some time has brought no result; return that failure."""
         unfinished, over_at, over = False, began, ""
         while True:
-            now = anyio.current_time()
-            look = look_seconds(now - began, self.policy.probe_seconds)
-            if over:  # Some take it back: it must be so at every look.
-                rest = over_at + _GRACE_SECONDS[over] - now
-                look = min(look, rest, _GRACE_SECONDS[over] / _SURE_LOOKS)
-            await anyio.sleep(look)
             stage = await _stage(teller, handle)
             unfinished |= stage.name in {"queued", "running"}
             # Some simulators say "done" of what result() is about to work out.
@@ -230,6 +237,12 @@ class Calls:
                     transient=None,
                     submitted=True,
                 )
+            now = anyio.current_time()
+            look = look_seconds(now - began, self.policy.probe_seconds)
+            if over:  # Some take it back: it must be so at every look.
+                rest = over_at + _GRACE_SECONDS[over] - now
+                look = min(look, rest, _GRACE_SECONDS[over] / _SURE_LOOKS)
+            await anyio.sleep(look)
 
     async def cancel(
         self, member: FleetMember, handle: Handle, *, unless: Unless = "never"
@@ -268,9 +281,10 @@ class Calls:
         """Return how long to wait after a try that failed."""
         error = error_of(state)
         assert isinstance(error, BackendError)  # noqa: S101  Nothing else is tried again.
-        return self._wait_seconds(error, state.attempt_number)
+        return self.wait_seconds(error, state.attempt_number)
 
-    def _wait_seconds(self, error: BackendError, tries: int) -> float:
+    def wait_seconds(self, error: BackendError, tries: int) -> float:
+        """Return how long to wait after a number of tries, of which the last failed."""
         return self.policy.retry.backoff_seconds(tries, self.draw(), error.retry_after_seconds)
 
     async def _hand_over(self, batch: Batch, member: FleetMember, seconds: float) -> Handle:
@@ -283,7 +297,7 @@ class Calls:
                 transient=False,
                 submitted=None,
             )
-        unsent = isinstance(member, KnowsUnsent) and not member.was_sent(batch)
+        unsent = able(member, KnowsUnsent) and not member.was_sent(batch)
         raise OverdueError(
             f"{member.name} did not say within {seconds:g} s whether it took the job",
             transient=True,
@@ -353,7 +367,7 @@ async def _runs(member: FleetMember, handle: Handle, unless: Unless) -> bool:
 
 
 async def _started(member: FleetMember, handle: Handle) -> bool | None:
-    return await member.started(handle) if isinstance(member, TellsStarted) else None
+    return await member.started(handle) if able(member, TellsStarted) else None
 
 
 async def _stage(member: TellsStage, handle: Handle) -> JobStage:
@@ -406,9 +420,9 @@ def error_of(state: RetryCallState) -> BaseException | None:
 
 def finder_of(member: FleetMember) -> Callable[[str], Awaitable[Handle | None]] | None:
     """Return what to ask a member for a job of ours with, or ``None`` where it cannot be asked."""
-    if isinstance(member, TellsIfItFinds) and not member.finds:
+    if able(member, TellsIfItFinds) and not member.finds:
         return None
-    return member.find if isinstance(member, CanFind) else None
+    return member.find if able(member, CanFind) else None
 
 
 def _hung(error: BaseException) -> bool:

@@ -9,7 +9,7 @@ from anyio.abc import TaskGroup
 
 from qiskit_gateway.backends.adapter.queues import QueueWatch, ask, can_be_read
 from qiskit_gateway.backends.fleet import Fleet
-from qiskit_gateway.backends.interface.protocol import FleetMember, ProbesQueue, TellsQueue
+from qiskit_gateway.backends.interface.protocol import FleetMember, ProbesQueue, TellsQueue, able
 from qiskit_gateway.backends.interface.queue_reading import QueueReading
 from qiskit_gateway.runtime.notify import Notifier
 from qiskit_gateway.scheduling.members.state import FleetState
@@ -42,8 +42,9 @@ class Queues:
         for member in self.fleet:
             if not can_be_read(member):
                 continue
-            if isinstance(member, TellsQueue) and not isinstance(member, ProbesQueue):
-                self._read_here(member.name, member.queue)
+            teller: object = member
+            if able(teller, TellsQueue) and not able(member, ProbesQueue):
+                self._read_here(member.name, teller.queue)
             elif self._is_due(self.fleet_state.of(member.name).asked_at):
                 self._asked[member.name] = anyio.Event()
             group.start_soon(self._watch, member)
@@ -101,6 +102,7 @@ async def watch_job(
     told: Callable[[bool], None],
     *,
     goes_on: Callable[[], bool],
+    began: float,
     most_seconds: float,
 ) -> None:
     """Ask whether a provider has begun to run a job, until it says so or the job is over.
@@ -109,14 +111,13 @@ async def watch_job(
         has_started: Ask the provider; ``None`` if it does not know.
         told: Called with each answer.
         goes_on: Whether the job is in flight still.
+        began: Since when it is waited for, in seconds of the loop's clock.
         most_seconds: The longest time between two looks.
     """
-    began = anyio.current_time()
-    started: bool | None = False
-    while not started:
-        await anyio.sleep(look_seconds(anyio.current_time() - began, most_seconds))
-        if not goes_on():
-            return
+    while goes_on():
         started = await has_started()
         if started is not None:
             told(started)
+        if started:
+            return
+        await anyio.sleep(look_seconds(anyio.current_time() - began, most_seconds))

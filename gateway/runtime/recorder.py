@@ -129,6 +129,8 @@ class Recorder:
             state: How.
             seconds: How long there is to wait for a run log that cannot be written.
         """
+        if not self.run_log.lasting:
+            return
         self._add(self.run_log.closed, state)
         now = anyio.current_time()
         since = now if self._failing_since is None else self._failing_since

@@ -19,11 +19,12 @@ from qiskit_gateway.backends.interface.batch import Batch
 from qiskit_gateway.journal.run_log import NO_RUN_LOG, RunLog
 from qiskit_gateway.policies.policy import Policy
 from qiskit_gateway.reporting.progress import Progress, progress_of
+from qiskit_gateway.runtime.alarms import Alarm, Alarms
 from qiskit_gateway.runtime.attempts import Attempts
 from qiskit_gateway.runtime.event_loop import contain
 from qiskit_gateway.runtime.logs import Log, logger_for
 from qiskit_gateway.runtime.notify import Notifier
-from qiskit_gateway.runtime.queue_watch import Queues, watch_job
+from qiskit_gateway.runtime.queue_watch import Queues, look_seconds, watch_job
 from qiskit_gateway.runtime.recorder import Loss, Recorder
 from qiskit_gateway.runtime.survey import profile_of, surveyed
 from qiskit_gateway.scheduling.events import (
@@ -118,6 +119,7 @@ class Run:
         self._draw = draw
         self._clock = clock
         self._scopes: dict[int, anyio.CancelScope] = {}
+        self._alarm: Alarm | None = None
         self._wake = math.inf
         self._run_log = run_log
         self._lost: Loss | None = None
@@ -143,12 +145,13 @@ class Run:
         try:
             async with anyio.create_task_group() as group:
                 self._group: TaskGroup = group
+                self._alarms = Alarms(group)
                 self._recorder.start(group)
                 self._queues.watch(group)
                 await self._survey(entered)
                 self._start(entered)
-                await self._over.wait()
-                group.cancel_scope.cancel()  # What is left in the group are alarm clocks.
+                await self._alarms.ring_until(self._over)
+                group.cancel_scope.cancel()  # What is left in the group only looks on.
         finally:
             self._fleet_state.listeners.remove(self._tick)
             self.tell(Close())
@@ -196,6 +199,7 @@ class Run:
             recorder=self._recorder,
             draw=self._draw,
             notifier=self._notifier,
+            alarms=self._alarms,
             record=self.record,
             began=self._began,
         )
@@ -277,7 +281,11 @@ class Run:
         if isinstance(command, Recall):
             self._group.start_soon(contain, self._recall, command)
         else:
-            self._group.start_soon(contain, self._watch, command.shard, command.member)
+            began = anyio.current_time()
+            self._alarms.run_at(
+                began + look_seconds(0.0, self._policy.probe_seconds),
+                lambda: self._watch(command.shard, command.member, began),
+            )
 
     def _tell_health(self, change: MemberEjected | MemberRecovered | FleetDown) -> None:
         if isinstance(change, FleetDown):
@@ -297,13 +305,13 @@ class Run:
         # An alarm that rings too early does no harm; only an earlier one must be set anew.
         if seconds < self._wake:
             self._wake = seconds
-            self._group.start_soon(contain, self._ring, seconds)
+            if self._alarm is not None:
+                self._alarm.cancel()
+            self._alarm = self._alarms.call_at(seconds, self._ring)
 
-    async def _ring(self, seconds: float) -> None:
-        await anyio.sleep_until(seconds)
-        if self._wake == seconds:
-            self._wake = math.inf
-        self.tell(Tick())
+    def _ring(self) -> None:
+        self._wake = math.inf
+        self._tick()
 
     async def _recall(self, recall: Recall) -> None:
         """Ask a shard back, and tell if it was not given."""
@@ -319,7 +327,7 @@ class Run:
         )
         self.tell(failed)
 
-    async def _watch(self, shard: int, member: str) -> None:
+    async def _watch(self, shard: int, member: str, began: float) -> None:
         """Tell what a provider says of a shard in its queue, until it begins to run it."""
 
         def told(started: bool) -> None:  # noqa: FBT001  It is an answer.
@@ -331,6 +339,7 @@ class Run:
             lambda: self._attempts.has_started(shard),
             told,
             goes_on=lambda: shard in self._scopes,
+            began=began,
             most_seconds=self._policy.probe_seconds,
         )
 

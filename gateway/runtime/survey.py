@@ -22,6 +22,7 @@ from qiskit_gateway.backends.interface.protocol import (
     FleetMember,
     ReadsTarget,
     TellsIfFree,
+    able,
 )
 from qiskit_gateway.backends.pricing.allowance import allowance_of
 from qiskit_gateway.backends.pricing.rates import (
@@ -49,7 +50,7 @@ def costs_nothing(member: FleetMember) -> bool:
     """Tell whether it was said that a member costs nothing; not whether no price was said."""
     return (
         member.costs_nothing
-        if isinstance(member, TellsIfFree)
+        if able(member, TellsIfFree)
         else isinstance(member.pricing, Pricing) and member.pricing == FREE
     )
 
@@ -195,7 +196,8 @@ async def foretell(
             of an estimate its provider does, how long that may take over each. Once it has taken
             longer it is not asked again.
     """
-    if not isinstance(member, CanEstimate):
+    teller: object = member
+    if not able(teller, CanEstimate):
         return
     left = [program for program in programs if id(program) not in answers]
     silent = await _asked_target(member, seconds) if left else None
@@ -205,7 +207,7 @@ async def foretell(
         if silent is None and id(program) not in answers:
             silent = _silent(member, seconds)
             with anyio.move_on_after(limit):
-                answers[id(program)] = await _told(member.estimate(program))
+                answers[id(program)] = await _told(teller.estimate(program))
                 silent = None
         if silent is not None:
             answers[id(program)] = silent

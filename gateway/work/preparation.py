@@ -8,7 +8,7 @@ from qiskit.circuit import QuantumCircuit
 
 from qiskit_gateway.backends.fleet import Fleet
 from qiskit_gateway.backends.interface.batch import Program
-from qiskit_gateway.backends.interface.protocol import TellsOptions
+from qiskit_gateway.backends.interface.protocol import TellsOptions, able
 from qiskit_gateway.work.circuit_bytes import write_qpy
 from qiskit_gateway.work.snapshots import Snapshots
 from qiskit_gateway.work.workload import Work
@@ -42,7 +42,7 @@ def _judged(options: Mapping[str, Any], fleet: Fleet) -> dict[str, Any]:
     """
     if not options or len(fleet) == 1:
         return {}
-    known = {name for one in fleet if isinstance(one, TellsOptions) for name in one.known_options}
+    known = {name for one in fleet if able(one, TellsOptions) for name in one.known_options}
     return {name: value for name, value in options.items() if name in known}
 
 

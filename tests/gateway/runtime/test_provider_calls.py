@@ -7,6 +7,7 @@ from qiskit_gateway.backends.failures.errors import BackendError
 from qiskit_gateway.backends.interface.batch import Batch
 from qiskit_gateway.backends.interface.protocol import Handle, JobStage
 from qiskit_gateway.policies import Policy, RetryPolicy
+from qiskit_gateway.runtime.alarms import Alarms
 from qiskit_gateway.runtime.provider_calls import Calls, OverdueError
 
 pytestmark = pytest.mark.anyio
@@ -68,17 +69,35 @@ class Labelling(Finding):
 
 def calls(**given):
     rules = {"submit_seconds": 100, "collect_seconds": 1000, "cancel_seconds": 10, **given}
-    return Calls(policy=Policy(**rules), draw=lambda: 0.0)
+    return Calls(policy=Policy(**rules), draw=lambda: 0.0, alarms=ALARMS)
+
+
+class _Alarms(Alarms):
+    """The alarms of whatever is being timed."""
+
+    def __init__(self):
+        """Have no group before something is timed."""
+
+    begin = Alarms.__init__
+
+
+ALARMS = _Alarms()
 
 
 async def timed(doing):
     """Return how long something took, and what it returned or raised."""
-    began = anyio.current_time()
-    try:
-        answer = await doing
-    except BackendError as error:
-        answer = error
-    return anyio.current_time() - began, answer
+    over = anyio.Event()
+    async with anyio.create_task_group() as group:
+        ALARMS.begin(group)
+        group.start_soon(ALARMS.ring_until, over)
+        began = anyio.current_time()
+        try:
+            answer = await doing
+        except BackendError as error:
+            answer = error
+        seconds = anyio.current_time() - began
+        over.set()
+    return seconds, answer
 
 
 @pytest.mark.parametrize("retry", [RetryPolicy(jitter=0), PATIENT], ids=["move", "wait"])

@@ -1,0 +1,91 @@
+"""The alarm clock of a run: what is to happen later, in one task for all of it.
+
+Most of it never happens: a job is over before anybody wants to know how it is. So nothing is begun
+before its time, and to change one's mind costs nothing.
+"""
+
+import heapq
+from collections.abc import Awaitable, Callable
+from itertools import count
+
+import anyio
+from anyio.abc import TaskGroup
+
+from qiskit_gateway.runtime.event_loop import contain
+
+
+class Alarm:
+    """Something that is to happen, unless it is cancelled before.
+
+    Args:
+        function: Called when it is time.
+    """
+
+    def __init__(self, function: Callable[[], object]) -> None:
+        self._function: Callable[[], object] | None = function
+        self._scope: anyio.CancelScope | None = None
+
+    def cancel(self) -> None:
+        """Let it not happen, or end what it has begun."""
+        self._function = None
+        if self._scope is not None:
+            self._scope.cancel()
+
+    def ring(self) -> None:
+        """Let it happen now."""
+        function, self._function = self._function, None
+        if function is not None:
+            function()
+
+    def begin(self, group: TaskGroup, function: Callable[[], Awaitable[object]]) -> None:
+        """Run an async function in a task, which :meth:`cancel` ends."""
+        self._scope = anyio.CancelScope()
+        group.start_soon(contain, self._within, self._scope, function)
+
+    @staticmethod
+    async def _within(scope: anyio.CancelScope, function: Callable[[], Awaitable[object]]) -> None:
+        with scope:
+            await function()
+
+
+class Alarms:
+    """The alarms of one run, in seconds of the loop's clock.
+
+    Args:
+        group: Where what they begin is run.
+    """
+
+    def __init__(self, group: TaskGroup) -> None:
+        self._group = group
+        self._waiting: list[tuple[float, int, Alarm]] = []
+        self._numbers = count()
+        self._sleep: anyio.CancelScope | None = None
+
+    def call_at(self, seconds: float, function: Callable[[], object]) -> Alarm:
+        """Call a function at some time, not from here but from :meth:`ring_until`."""
+        alarm = Alarm(function)
+        heapq.heappush(self._waiting, (seconds, next(self._numbers), alarm))
+        if self._sleep is not None and seconds < self._sleep.deadline:
+            self._sleep.deadline = seconds
+        return alarm
+
+    def run_at(self, seconds: float, function: Callable[[], Awaitable[object]]) -> Alarm:
+        """Run an async function from some time on."""
+        alarm = self.call_at(seconds, lambda: alarm.begin(self._group, function))
+        return alarm
+
+    async def ring_until(self, over: anyio.Event) -> None:
+        """Sleep, and let happen what is due, until an event is set."""
+        while not over.is_set():
+            self._ring_due()
+            if over.is_set():
+                return
+            with anyio.CancelScope() as self._sleep:
+                if self._waiting:
+                    self._sleep.deadline = self._waiting[0][0]
+                await over.wait()
+
+    def _ring_due(self) -> None:
+        now = anyio.current_time()
+        while self._waiting and self._waiting[0][0] <= now:
+            heapq.heappop(self._waiting)[2].ring()
