@@ -16,6 +16,7 @@ SUITE = (
     "memory",
     "aer",
     "latency",
+    "loops",
     "binding",
     "fanout",
     "pool",

@@ -1,13 +1,14 @@
 """What ``backend.run`` takes besides circuits: the options that a backend knows, and their values."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from copy import copy
 from inspect import Parameter, signature
 from itertools import islice
 from math import ceil, floor, isfinite
 from numbers import Integral, Real
-from types import MappingProxyType
+from types import FunctionType, MappingProxyType, MethodType
 from typing import Any
+from weakref import WeakKeyDictionary
 
 NO_OPTIONS: Mapping[str, Any] = MappingProxyType({})
 
@@ -22,13 +23,32 @@ def known_options(backend: object) -> frozenset[str]:
     """
     listed = _listed(_options(backend))
     try:
-        parameters = signature(backend.run).parameters  # type: ignore[attr-defined]
+        named, any_keyword = _keywords_of(backend.run)  # type: ignore[attr-defined]
     except Exception:  # noqa: BLE001  Whatever a wrapper of run() does; then it tells nothing.
         return listed
+    return listed | named if any_keyword else named
+
+
+def _keywords_of(run: Callable[..., object]) -> tuple[frozenset[str], bool]:
+    """Find what a function takes by keyword besides the circuits, and whether it takes any."""
+    # Of a method it is the same each time, and to find out takes longer than to bind a circuit.
+    function = getattr(run, "__func__", None)
+    if isinstance(run, MethodType) and isinstance(function, FunctionType):
+        if function not in _KEYWORDS:
+            _KEYWORDS[function] = _read_keywords(run)
+        return _KEYWORDS[function]
+    return _read_keywords(run)
+
+
+def _read_keywords(run: Callable[..., object]) -> tuple[frozenset[str], bool]:
+    parameters = signature(run).parameters
     kinds = [parameter.kind for parameter in parameters.values()]
     # The first are the circuits.
     named = {name for name, one in islice(parameters.items(), 1, None) if one.kind in _BY_KEYWORD}
-    return listed | named if Parameter.VAR_KEYWORD in kinds else frozenset(named)
+    return frozenset(named), Parameter.VAR_KEYWORD in kinds
+
+
+_KEYWORDS: "WeakKeyDictionary[FunctionType, tuple[frozenset[str], bool]]" = WeakKeyDictionary()
 
 
 def takes_one_circuit(backend: object) -> bool:

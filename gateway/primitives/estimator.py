@@ -32,7 +32,8 @@ from qiskit_gateway.primitives.options import (
 from qiskit_gateway.primitives.router import Plan
 from qiskit_gateway.results.coverage import Coverage
 from qiskit_gateway.results.estimator_store import BasisStore, EstimatorStore, Section, Share
-from qiskit_gateway.results.observables import Observables, Part, parts_of, row_groups
+from qiskit_gateway.results.known_parts import KnownParts
+from qiskit_gateway.results.observables import Observables, Part
 from qiskit_gateway.results.pauli_sums import BlockSums
 from qiskit_gateway.results.shot_allocation import allocate_shots, shots_for
 from qiskit_gateway.work.pubs import parameter_rows
@@ -111,6 +112,7 @@ class RouterEstimator(Routed[EstimatorOptions], BaseEstimatorV2):
     ) -> None:
         made = parse_options(EstimatorOptions, options)
         super().__init__(backends, backend, policy=policy, journal=journal, options=made)
+        self._known = KnownParts()
 
     @property
     def default_precision(self) -> float:
@@ -134,7 +136,8 @@ class RouterEstimator(Routed[EstimatorOptions], BaseEstimatorV2):
             JournalError: If there is a journal, and it cannot hold the run.
         """
         coerced, options = self._coerce_pubs(pubs, precision), self._options
-        return self._router.start(_plan(coerced, options), lambda: _spec_of(coerced, options))
+        plan = _plan(coerced, options, self._known)
+        return self._router.start(plan, lambda: _spec_of(coerced, options))
 
     def quote(self, pubs: Iterable[EstimatorPubLike], *, precision: float | None = None) -> Quote:
         """Say what a run would send where, at what price and by when. Nothing is sent.
@@ -154,7 +157,7 @@ class RouterEstimator(Routed[EstimatorOptions], BaseEstimatorV2):
             TypeError: As for :meth:`run`.
             ValueError: As for :meth:`run`.
         """
-        work, _ = _plan(self._coerce_pubs(pubs, precision), self._options)
+        work, _ = _plan(self._coerce_pubs(pubs, precision), self._options, self._known)
         return self._router.quote(work)
 
     def resume(self, job_id: str) -> RouterJob:
@@ -181,8 +184,8 @@ class RouterEstimator(Routed[EstimatorOptions], BaseEstimatorV2):
         return [EstimatorPub.coerce(pub, precision) for pub in pubs]
 
 
-def _plan(pubs: list[EstimatorPub], options: EstimatorOptions) -> Plan:
-    plan = _Plan(options)
+def _plan(pubs: list[EstimatorPub], options: EstimatorOptions, known: KnownParts) -> Plan:
+    plan = _Plan(options, known)
     stores = [plan.add(index, pub) for index, pub in enumerate(pubs)]
 
     def result() -> PrimitiveResult[PubResult]:
@@ -206,7 +209,7 @@ def _plan_again(spec: RunSpec) -> Plan:
         )
         for pub in spec.pubs
     ]
-    return _plan(pubs, parse_options(EstimatorOptions, spec.options))
+    return _plan(pubs, parse_options(EstimatorOptions, spec.options), KnownParts())
 
 
 class _Plan:
@@ -214,12 +217,14 @@ class _Plan:
 
     Args:
         options: The options of the run.
+        known: What was found of the observables of earlier runs.
 
     Raises:
         ValueError: If an option is none of those that there are.
     """
 
-    def __init__(self, options: EstimatorOptions) -> None:
+    def __init__(self, options: EstimatorOptions, known: KnownParts) -> None:
+        self._known_parts = known
         _check_choice("shot_allocation", options.shot_allocation, get_args(ShotAllocation))
         _check_choice("stds", options.stds, get_args(Spread))
         self._abelian = bool(options.abelian_grouping)
@@ -252,11 +257,11 @@ class _Plan:
         """State the tasks of a PUB, and return where its results go."""
         shots = shots_for(_precision_of(pub))
         observables = Observables.of(pub.observables)
-        groups = row_groups(pub.observables.shape, pub.parameter_values.shape)
+        groups = self._known_parts.groups(pub.observables.shape, pub.parameter_values.shape)
         users: dict[tuple[str, int], list[tuple[int, Part]]] = {}
         saving = _Saving()
         for number, group in enumerate(groups):
-            parts = parts_of(observables, group.observables, abelian=self._abelian)
+            parts = self._known_parts.parts(observables, group.observables, abelian=self._abelian)
             each = [shots] * len(parts)
             if self._by_weight and parts:
                 each, equal = allocate_shots(parts, len(group.observables), _precision_of(pub))
@@ -287,7 +292,10 @@ class _Plan:
         sections, rows = [], 0
         for number, part in users:
             size = len(store.groups[number][0].rows)
-            sums = BlockSums(part, size, shots, covariances=not self._upper_bound)
+            quantities = self._known_parts.quantities(
+                part, shots, covariances=not self._upper_bound
+            )
+            sums = BlockSums(quantities, size)
             sections.append(Section(start=rows, stop=rows + size, sums=sums))
             rows += size
         basis_store = BasisStore(

@@ -4,6 +4,7 @@ All sums are of integers, so that neither the order of arrival nor the way the w
 in the result, not even in its last bit. No shot is kept.
 """
 
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -47,8 +48,8 @@ class Histogram(NamedTuple):
         return Histogram(self.words[:, patterns], self.counts[patterns], ends - first)
 
 
-class BlockSums:
-    """Sums over the shots of some rows that were measured in one basis for the same observables.
+class Quantities:
+    """What is summed over the shots of rows that were measured in one basis for the same observables.
 
     Of each term the values are summed, of those with projectors their squares too. To know how
     terms vary together there is more for each observable with several terms here: its own value in
@@ -57,28 +58,69 @@ class BlockSums:
 
     Args:
         part: What is measured.
-        rows: How many rows.
-        shots: Shots that each will have.
+        shots: How many shots a row will have.
         covariances: Whether observables' own values are summed.
+
+    Attributes:
+        part: As given.
+        num_bits: How many bits each shot has.
+        projectors: The terms that have projectors in them.
+        joint: The columns of observables with several terms here, if their own values are summed.
+        units: For each of these its unit.
+        size: How many sums there are of a row.
     """
 
-    def __init__(self, part: Part, rows: int, shots: int, *, covariances: bool) -> None:
+    def __init__(self, part: Part, shots: int, covariances: bool) -> None:  # noqa: FBT001  A key.
         self.part = part
         self._reading = Reading(part.basis, part.factors)
-        self._projectors = np.flatnonzero(self._reading.has_projectors)
+        self.num_bits = self._reading.num_bits
+        self.projectors = np.flatnonzero(self._reading.has_projectors)
         sizes = np.diff(part.starts, append=len(part.terms))
-        self._joint = np.flatnonzero(sizes > 1) if covariances else np.empty(0, np.intp)
+        self.joint = np.flatnonzero(sizes > 1) if covariances else np.empty(0, np.intp)
         bits = min(_FINEST, (62 - shots.bit_length()) // 2)
-        largest = np.add.reduceat(np.abs(part.coefficients), part.starts)[self._joint]
-        self._units = largest / (1 << bits)
-        self._coefficients = np.zeros((len(self._joint), len(part.factors)))
-        for row, column in zip(self._coefficients, self._joint, strict=True):
+        largest = np.add.reduceat(np.abs(part.coefficients), part.starts)[self.joint]
+        self.units = largest / (1 << bits)
+        self._coefficients = np.zeros((len(self.joint), len(part.factors)))
+        for row, column in zip(self._coefficients, self.joint, strict=True):
             mine = slice(part.starts[column], part.starts[column] + sizes[column])
             row[part.terms[mine]] = part.coefficients[mine]
-        self._coefficients /= self._units[:, np.newaxis]
-        self._table: NDArray[np.int64] | None = None
-        quantities = len(part.factors) + len(self._projectors) + 2 * len(self._joint)
-        self._sums = np.zeros((quantities, rows), np.int64)
+        self._coefficients /= self.units[:, np.newaxis]
+        self.size = len(part.factors) + len(self.projectors) + 2 * len(self.joint)
+
+    def of(self, words: Words) -> NDArray[np.int64]:
+        """Compute every quantity for each pattern, shape ``(size, patterns)``."""
+        read = self._reading.values(words)
+        values = np.empty((self.size, read.shape[1]), np.int64)
+        first, joint = len(read) + len(self.projectors), len(self.joint)
+        values[: len(read)] = read
+        values[len(read) : first] = read[self.projectors] != 0
+        if joint:
+            np.rint(
+                self._coefficients @ read.astype(float),
+                out=values[first : first + joint],
+                casting="unsafe",
+            )
+            np.square(values[first : first + joint], out=values[first + joint :])
+        return values
+
+    @cached_property
+    def table(self) -> NDArray[np.int64]:
+        """Every quantity of every pattern that there can be."""
+        return self.of(np.arange(1 << self.num_bits, dtype=np.uint64)[np.newaxis])
+
+
+class BlockSums:
+    """Sums over the shots of some rows that were measured in one basis for the same observables.
+
+    Args:
+        quantities: What is summed.
+        rows: How many rows.
+    """
+
+    def __init__(self, quantities: Quantities, rows: int) -> None:
+        self.part = quantities.part
+        self._quantities = quantities
+        self._sums = np.zeros((quantities.size, rows), np.int64)
 
     # -- taking in ---------------------------------------------------------------------------
 
@@ -88,14 +130,14 @@ class BlockSums:
 
     def sum_shots(self, histogram: Histogram) -> NDArray[np.int64]:
         """Sum over the shots of some rows, shape ``(quantities, rows)``."""
-        if self._reading.num_bits <= _TABLE_BITS:
+        if self._quantities.num_bits <= _TABLE_BITS:
             return self._sum_by_table(histogram)
         sums = np.zeros((len(self._sums), len(histogram.ends)), np.int64)
         row_of = _row_of(histogram)
         step = max(1, _VALUES // len(sums))
         for start in range(0, len(row_of), step):
             here = slice(start, start + step)
-            values = self._quantities(histogram.words[:, here])
+            values = self._quantities.of(histogram.words[:, here])
             values *= histogram.counts[here]
             row = row_of[here]
             firsts = np.flatnonzero(np.diff(row, prepend=-1))
@@ -103,30 +145,12 @@ class BlockSums:
         return sums
 
     def _sum_by_table(self, histogram: Histogram) -> NDArray[np.int64]:
-        patterns, rows = 1 << self._reading.num_bits, len(histogram.ends)
-        if self._table is None:
-            self._table = self._quantities(np.arange(patterns, dtype=np.uint64)[np.newaxis])
+        patterns, rows = 1 << self._quantities.num_bits, len(histogram.ends)
         cells = _row_of(histogram) * patterns + histogram.words[0].astype(np.int64)
         counts = np.zeros(rows * patterns, np.int64)
         np.add.at(counts, cells, histogram.counts)
-        sums: NDArray[np.int64] = self._table @ counts.reshape(rows, patterns).T
+        sums: NDArray[np.int64] = self._quantities.table @ counts.reshape(rows, patterns).T
         return sums
-
-    def _quantities(self, words: Words) -> NDArray[np.int64]:
-        """Compute every summed quantity, for each pattern."""
-        read = self._reading.values(words)
-        values = np.empty((len(self._sums), read.shape[1]), np.int64)
-        first, joint = len(read) + len(self._projectors), len(self._joint)
-        values[: len(read)] = read
-        values[len(read) : first] = read[self._projectors] != 0
-        if joint:
-            np.rint(
-                self._coefficients @ read.astype(float),
-                out=values[first : first + joint],
-                casting="unsafe",
-            )
-            np.square(values[first : first + joint], out=values[first + joint :])
-        return values
 
     # -- giving out --------------------------------------------------------------------------
 
@@ -147,12 +171,12 @@ class BlockSums:
         part, terms = self.part, len(self.part.factors)
         lone = part.coefficients[part.starts, np.newaxis] ** 2
         variances = lone * self._term_variances(shots)[part.terms[part.starts]]
-        if len(self._joint):
-            first = terms + len(self._projectors)
+        if len(self._quantities.joint):
+            first = terms + len(self._quantities.projectors)
             sums, squares = np.split(self._sums[first:], 2)
-            spread = _variances(sums, squares, shots) * self._units[:, np.newaxis] ** 2
-            largest = part.weights[self._joint, np.newaxis] ** 2
-            variances[self._joint] = np.where(shots == 1, largest, spread)
+            spread = _variances(sums, squares, shots) * self._quantities.units[:, np.newaxis] ** 2
+            largest = part.weights[self._quantities.joint, np.newaxis] ** 2
+            variances[self._quantities.joint] = np.where(shots == 1, largest, spread)
         result: NDArray[np.float64] = variances / shots
         return result
 
@@ -166,7 +190,9 @@ class BlockSums:
     def _term_variances(self, shots: NDArray[np.int64]) -> NDArray[np.float64]:
         terms = len(self.part.factors)
         squares = np.broadcast_to(shots, (terms, len(shots))).copy()
-        squares[self._projectors] = self._sums[terms : terms + len(self._projectors)]
+        squares[self._quantities.projectors] = self._sums[
+            terms : terms + len(self._quantities.projectors)
+        ]
         spread = _variances(self._sums[:terms], squares, shots)
         return np.where(
             shots == 1, largest_deviations(self.part.factors)[:, np.newaxis] ** 2, spread

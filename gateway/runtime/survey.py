@@ -105,6 +105,8 @@ def allotment_of(member: FleetMember) -> Allotment | None:
 def _priced(member: FleetMember) -> Callable[..., float]:
     allowance = allowance_of(member.pricing)
     tariff = member.pricing if allowance is None else allowance.meter
+    if tariff is FREE:
+        return lambda *_, **__: 0.0
 
     def price(
         jobs: float,

@@ -15,7 +15,7 @@ from qiskit_gateway.backends.readout.outcomes import Outcome
 from qiskit_gateway.results.coverage import Coverage
 from qiskit_gateway.results.estimator_store import BasisStore, Section
 from qiskit_gateway.results.observables import Observables, Reading, parts_of
-from qiskit_gateway.results.pauli_sums import BlockSums, Histogram
+from qiskit_gateway.results.pauli_sums import BlockSums, Histogram, Quantities
 from qiskit_gateway.work.tasks import Piece
 
 RNG = np.random.default_rng(0)
@@ -66,7 +66,7 @@ def store_of(part, shots=SHOTS, rows=ROWS, cuts=()):
     """Return a store for rows that are in as many sections as there are cuts, and one more."""
     edges = [0, *cuts, rows]
     sections = tuple(
-        Section(start=a, stop=b, sums=BlockSums(part, b - a, shots, covariances=True))
+        Section(start=a, stop=b, sums=BlockSums(Quantities(part, shots, True), b - a))
         for a, b in pairwise(edges)
     )
     return BasisStore(coverage=Coverage(rows, shots), sections=sections, lock=Lock())
