@@ -17,6 +17,7 @@ SUITE = (
     "aer",
     "latency",
     "loops",
+    "crowd",
     "binding",
     "fanout",
     "pool",

@@ -120,6 +120,7 @@ class Run:
         self._clock = clock
         self._scopes: dict[int, anyio.CancelScope] = {}
         self._alarm: Alarm | None = None
+        self._listens = False
         self._wake = math.inf
         self._run_log = run_log
         self._lost: Loss | None = None
@@ -141,7 +142,6 @@ class Run:
         entered = self._entered = anyio.current_time()
         self._began = entered - self._run_log.past.seconds
         self._over = anyio.Event()
-        self._fleet_state.listeners.append(self._tick)
         try:
             async with anyio.create_task_group() as group:
                 self._group: TaskGroup = group
@@ -153,7 +153,6 @@ class Run:
                 await self._alarms.ring_until(self._over)
                 group.cancel_scope.cancel()  # What is left in the group only looks on.
         finally:
-            self._fleet_state.listeners.remove(self._tick)
             self.tell(Close())
             self._ended_at = anyio.current_time()
             await self._close()
@@ -207,6 +206,7 @@ class Run:
         if not self._stop_reason or past.unfinished is not None:
             now = anyio.current_time()
             self._perform(self._scheduler.start(now, epoch=now - self._clock(), began=entered))
+            self._listen()
         if self._stop_reason:
             self.tell(Stop(reason=self._stop_reason))
 
@@ -242,10 +242,43 @@ class Run:
             return ()
         commands = self._scheduler.handle(event, anyio.current_time())
         self._perform(commands)
+        self._listen()
         return commands
 
-    def _tick(self) -> None:
-        self.tell(Tick())
+    def _listen(self) -> None:
+        """Have this run told of slots that become free, as long as some of its work waits."""
+        listeners = self._fleet_state.listeners
+        waits = self._scheduler is not None and self._scheduler.waits
+        if waits and not self._listens:
+            listeners.append(self._offer)
+        elif self._listens and not waits:
+            listeners.remove(self._offer)
+        self._listens = waits
+
+    def _offer(self, member: str) -> bool:
+        """Look whether a slot is of use that became free on a member; tell if it was taken."""
+        self._listens = False  # Whoever is told has its place in the line no more.
+        return _takes(self.tell(Tick()), member)
+
+    def _pass_on(self, member: str, answers: Sequence[Command]) -> None:
+        """Offer a slot that became free to the runs that wait, the longest first.
+
+        Not to all of them, or each end would cost in proportion to their number: once somebody has
+        taken it, no more than one asks in vain.
+        """
+        recovered = any(isinstance(one, MemberRecovered) for one in answers)
+        taken = _takes(answers, member)
+        listeners = self._fleet_state.listeners
+        for _ in range(len(listeners)):
+            if not listeners:
+                return
+            listener = listeners.pop(0)
+            took = listener(member)
+            if taken and not took and not recovered:
+                if listeners and listeners[-1] == listener:
+                    listeners.insert(0, listeners.pop())  # It asked in vain, and keeps its place.
+                return
+            taken |= took
 
     def _perform(self, commands: Sequence[Command]) -> None:
         """Carry out commands, but for those that an attempt reads itself: it has asked for them."""
@@ -311,7 +344,7 @@ class Run:
 
     def _ring(self) -> None:
         self._wake = math.inf
-        self._tick()
+        self.tell(Tick())
 
     async def _recall(self, recall: Recall) -> None:
         """Ask a shard back, and tell if it was not given."""
@@ -357,11 +390,7 @@ class Run:
         if event is None:
             event = self._attempts.cancelled(shard.index)
         self._note(shard, name, event)
-        self.tell(event)
-        # A slot is free now, which another run over the fleet may be waiting for.
-        for listener in list(self._fleet_state.listeners):
-            if listener != self._tick:
-                listener()
+        self._pass_on(name, self.tell(event))
 
     def _lose(self, loss: Loss) -> None:
         """Give up what is not done, since it cannot be written down."""
@@ -451,3 +480,8 @@ def _most_common(reasons: Counter[str]) -> str:
     ((reason, _),) = reasons.most_common(1)
     others = len(reasons) - 1
     return f"{reason} (and {others} other reasons)" if others else reason
+
+
+def _takes(commands: Sequence[Command], member: str) -> bool:
+    """Tell whether a member is sent something."""
+    return any(isinstance(one, Submit) and one.member == member for one in commands)

@@ -199,6 +199,11 @@ class Scheduler:
         yield from self._conclude(now)
 
     @property
+    def waits(self) -> bool:
+        """Whether some of the work is for nobody yet, so that a free slot may be of use."""
+        return not self.done and not self._state.dealer.empty
+
+    @property
     def view(self) -> RunView:
         """How the run stands."""
         flights = self._state.flights.items()

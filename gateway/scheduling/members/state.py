@@ -194,7 +194,9 @@ class FleetState:
         unhealthy: The members whose breakers are not closed.
         accounts: What was spent and is set aside, by identity of the budget.
         pots: What was used of members' allotments and is set aside, by name of the allotment.
-        listeners: Told when a slot became free, by run.
+        listeners: Those of the runs that wait, the longest first: told of a member that has a slot
+            free, they answer whether they took it. Who was told is out of the list until it waits
+            again.
     """
 
     members: dict[str, MemberState] = field(default_factory=dict)
@@ -202,7 +204,7 @@ class FleetState:
     unhealthy: set[str] = field(default_factory=set)
     accounts: dict[int, Account] = field(default_factory=dict)
     pots: dict[str, Pot] = field(default_factory=dict)
-    listeners: list[Callable[[], None]] = field(default_factory=list)
+    listeners: list[Callable[[str], bool]] = field(default_factory=list)
 
     def copy_into(self, other: "FleetState") -> None:
         """Make another state say the same; what then happens to either is nothing to the other.

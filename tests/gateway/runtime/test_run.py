@@ -19,7 +19,15 @@ from qiskit_gateway.backends.interface.limits import Limits
 from qiskit_gateway.backends.interface.protocol import Handle
 from qiskit_gateway.backends.pricing.rates import FREE
 from qiskit_gateway.backends.readout.outcomes import Outcome
-from qiskit_gateway.policies import Policy, RetryPolicy, fastest, round_robin
+from qiskit_gateway.policies import (
+    ALLOWED,
+    Filter,
+    Named,
+    Policy,
+    RetryPolicy,
+    fastest,
+    round_robin,
+)
 from qiskit_gateway.results.sampler_store import SamplerStore
 from qiskit_gateway.runtime import logs
 from qiskit_gateway.runtime.run import Run
@@ -284,6 +292,85 @@ async def test_two_runs_over_one_fleet_keep_its_limits_and_both_end():
     assert member.most_running <= 2
     for _, stores in works:
         assert_right(stores)
+
+
+class Counting(Filter):
+    """Lets all members through, and counts how often it is asked."""
+
+    def __init__(self):
+        self.asked = 0
+
+    def __call__(self, offer):
+        self.asked += 1
+        return ALLOWED
+
+
+async def crowd(size, members):
+    """Do so many runs of one shard side by side; return how often the policy was asked, and when
+    each ended."""
+    fleet, filter_, ended = Fleet(members), Counting(), []
+    async with anyio.create_task_group() as group:
+        for number in range(size):
+            work, stores = make_work([(1, 10)])
+
+            async def go(number=number, work=work, stores=stores):
+                await anyio.sleep(0.001 * number)
+                done = await Run(f"job {number}", fleet, fastest(where=filter_), work).execute()
+                assert done.given_up == ()
+                assert_right(stores)
+                ended.append((anyio.current_time(), number))
+
+            group.start_soon(go)
+    assert fleet.keep(FleetState).listeners == []
+    assert not any(one.in_flight for one in fleet.keep(FleetState).members.values())
+    return filter_.asked, ended
+
+
+async def test_what_a_run_costs_does_not_grow_with_how_many_others_wait():
+    """An end wakes whoever takes the slot, and not all that wait."""
+    asked = [
+        (
+            await crowd(
+                size,
+                [
+                    Echo("a", Limits(max_in_flight=1), seconds=0.1),
+                    Echo("b", Limits(max_in_flight=2), seconds=0.1),
+                ],
+            )
+        )[0]
+        / size
+        for size in (40, 160)
+    ]
+    assert asked[1] <= 1.5 * asked[0]
+
+
+async def test_runs_that_wait_are_served_as_they_came():
+    """Whoever has waited longest gets the next slot."""
+    _, ended = await crowd(12, [Echo("a", Limits(max_in_flight=1), seconds=3)])
+    assert [number for _, number in ended] == sorted(number for _, number in ended)
+    seconds = [moment for moment, _ in ended]
+    assert all(later - sooner <= 4 for sooner, later in itertools.pairwise(seconds))
+
+
+async def test_a_slot_is_offered_past_those_that_cannot_use_it():
+    """Runs that wait for one member do not keep another from those that wait for that."""
+    members = [
+        Echo("slow", Limits(max_in_flight=1), seconds=1000),
+        Echo("quick", Limits(max_in_flight=1), seconds=1),
+    ]
+    fleet, ended = Fleet(members), {}
+    began = anyio.current_time()
+    async with anyio.create_task_group() as group:
+        for number, name in enumerate(["slow"] * 6 + ["quick"] * 6):
+            work, _ = make_work([(1, 10)])
+
+            async def go(number=number, name=name, work=work):
+                await Run(f"job {number}", fleet, fastest(where=Named(name)), work).execute()
+                ended.setdefault(name, []).append(anyio.current_time() - began)
+
+            group.start_soon(go)
+    assert max(ended["quick"]) < 20
+    assert len(ended["slow"]) == 6
 
 
 async def test_retry_after_is_honoured():
