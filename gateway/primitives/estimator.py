@@ -184,8 +184,10 @@ class RouterEstimator(Routed[EstimatorOptions], BaseEstimatorV2):
         return [EstimatorPub.coerce(pub, precision) for pub in pubs]
 
 
-def _plan(pubs: list[EstimatorPub], options: EstimatorOptions, known: KnownParts) -> Plan:
-    plan = _Plan(options, known)
+def _plan(
+    pubs: list[EstimatorPub], options: EstimatorOptions, known: KnownParts | None = None
+) -> Plan:
+    plan = _Plan(options, KnownParts() if known is None else known)
     stores = [plan.add(index, pub) for index, pub in enumerate(pubs)]
 
     def result() -> PrimitiveResult[PubResult]:
