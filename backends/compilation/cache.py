@@ -4,6 +4,7 @@ Also the one place to import from for whatever concerns circuits as a backend ge
 """
 
 from collections import OrderedDict
+from collections.abc import Container
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Generic, TypeVar
@@ -24,6 +25,7 @@ from qiskit_gateway.backends.compilation.prepare import (
     parameter_binds,
     prepare,
     prepared_from,
+    values_of,
 )
 from qiskit_gateway.backends.compilation.target import Site, fits, misfit
 from qiskit_gateway.backends.failures.errors import Refused
@@ -42,6 +44,7 @@ __all__ = [
     "misfit",
     "parameter_binds",
     "prepare",
+    "values_of",
 ]
 
 
@@ -58,25 +61,28 @@ class IsaCache:
         pass_manager: As for :func:`prepare`.
         without: As for :class:`Site`.
         limits: As for :class:`Site`.
+        binds: As for :class:`Site`.
         size: How many programs, and how many circuits, are kept at most.
 
     Attributes:
         pass_manager: As given.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  All but two of them are what Site is given.
         self,
         backend: Any,
         pass_manager: PassManager | None = None,
         *,
         without: frozenset[str] | None = None,
         limits: Limits | None = None,
+        binds: Container[str] | None = None,
         size: int = 1024,
     ) -> None:
         self._backend = backend
         self.pass_manager = pass_manager
         self._without = without
         self._limits = limits
+        self._binds = binds
         self._programs: _Recent[tuple[Program, Prepared | str]] = _Recent(size)
         self._circuits: _Recent[_Known] = _Recent(size)
         self._estimates: _Recent[tuple[Program, Estimate]] = _Recent(size)
@@ -87,7 +93,12 @@ class IsaCache:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Copies and pickles hold nothing yet; programs are compiled where they are used."""
-        anew = partial(IsaCache, without=self._without, limits=self._limits, size=self._size)
+        given: dict[str, Any] = {
+            "without": self._without,
+            "limits": self._limits,
+            "binds": self._binds,
+        }
+        anew = partial(IsaCache, **given, size=self._size)
         return anew, (self._backend, self.pass_manager)
 
     @property
@@ -98,7 +109,11 @@ class IsaCache:
         with self._asking:
             if self._site is None:
                 self._site = Site(
-                    self._backend, self.pass_manager, without=self._without, limits=self._limits
+                    self._backend,
+                    self.pass_manager,
+                    without=self._without,
+                    limits=self._limits,
+                    binds=self._binds,
                 )
             return self._site
 

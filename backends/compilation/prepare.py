@@ -5,7 +5,7 @@ translated for its target, with classical registers that nobody can mistake. How
 the user's is the :class:`~qiskit_gateway.backends.readout.bit_mapping.Wiring` that comes with it.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -45,8 +45,7 @@ class Prepared:
         wiring: How the bits that come back map to those that are read.
         bind_first: Whether each row is bound first and compiled afterwards, because the gates
             of the backend cannot be compiled with free parameters.
-        binds: Whether the backend takes ``parameter_binds``, and they give the right answer for this
-            circuit.
+        binds: Whether the backend binds parameters by itself, and rightly those of this circuit.
         specimen: What is sent, compiled; with ``bind_first``, for one row of values, whatever they
             are.
         gates: How many operations the specimen has.
@@ -108,7 +107,7 @@ def bind(prepared: Prepared, rows: NDArray[np.float64], *, first: int = 0) -> li
         circuits = [circuit.copy() for _ in rows]
     else:
         # As plain floats, which Qiskit binds in two thirds of the time of numpy's.
-        each = enumerate(_chosen(prepared, rows).tolist(), first)
+        each = enumerate(values_of(prepared, rows).tolist(), first)
         circuits = [_bound(circuit, values, number) for number, values in each]
     return [prepared.finish(bound) for bound in circuits] if prepared.finish else circuits
 
@@ -125,8 +124,20 @@ def parameter_binds(prepared: Prepared, rows: NDArray[np.float64]) -> dict[Param
 
     Only where :attr:`Prepared.binds` says so.
     """
-    columns = _chosen(prepared, rows).T.tolist()
+    columns = values_of(prepared, rows).T.tolist()
     return dict(zip(prepared.circuit.parameters, columns, strict=True))
+
+
+def values_of(prepared: Prepared, rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the columns of the rows that the circuit has parameters for, in its order.
+
+    Args:
+        prepared: The program as the backend gets it.
+        rows: Parameter values, columns in the order of the parameters of the user's circuit.
+    """
+    if prepared.columns == tuple(range(rows.shape[1])):
+        return rows
+    return rows[:, prepared.columns]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -334,7 +345,7 @@ def _bits_found(plain: QuantumCircuit, sent: QuantumCircuit) -> list[int]:
     return found
 
 
-def _can_be_bound(circuit: QuantumCircuit, gates: frozenset[str]) -> bool:
+def _can_be_bound(circuit: QuantumCircuit, gates: Container[str]) -> bool:
     if not circuit.parameters or is_dynamic(circuit):
         return False
     if isinstance(circuit.global_phase, ParameterExpression):
@@ -342,10 +353,3 @@ def _can_be_bound(circuit: QuantumCircuit, gates: frozenset[str]) -> bool:
     return all(
         instruction.name in gates for instruction in circuit.data if instruction.is_parameterized()
     )
-
-
-def _chosen(prepared: Prepared, rows: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the columns of the rows that the circuit has parameters for, in its order."""
-    if prepared.columns == tuple(range(rows.shape[1])):
-        return rows
-    return rows[:, prepared.columns]

@@ -1,6 +1,6 @@
 """One backend as a place to compile for: what it supports, and the pass manager that gets there."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from functools import cached_property
 from math import perm, pi
 from threading import RLock
@@ -69,6 +69,8 @@ class Site:
         without: Gates that the backend gets wrong; by default those that are known of its provider.
         limits: What a job may be; by default what the backend tells. Its qubits win over those of the
             target, where that has the same gates on all qubits.
+        binds: Gates whose angles it binds rightly by itself; by default those that are known of its
+            ``backend.run``.
     """
 
     def __init__(
@@ -78,6 +80,7 @@ class Site:
         *,
         without: frozenset[str] | None = None,
         limits: Limits | None = None,
+        binds: Container[str] | None = None,
     ) -> None:
         self.name = str(read_property(backend, "name") or type(backend).__name__)
         allowed = (limits or discover(backend)).num_qubits
@@ -92,7 +95,7 @@ class Site:
             for profile in profiles_around(backend)
             for stage in profile.own_stages
         )
-        self.bound_gates = bound_gates(backend)
+        self.bound_gates = bound_gates(backend) if binds is None else binds
         # Between two shots a machine waits for its qubits to relax.
         self.pause_seconds = amount_of(read_property(backend, "default_rep_delay")) or 0.0
         self._backend = backend
