@@ -109,6 +109,8 @@ class World:
         assert len(heights) == 1
         assert shard.shots == max(profile.min_shots, *heights)
         payload = sum(p.rows * self.tasks[p.task].payload_bytes for p in shard.pieces)
+        asked = shard.circuits * max(shard.shots, profile.min_shots)
+        assert asked <= (profile.max_executions or math.inf)
         assert shard.circuits == 1 or payload <= (profile.max_payload_bytes or math.inf)
         in_flight = sum(flight.member == member for flight in self.flying.values())
         assert in_flight < (profile.max_in_flight or math.inf)

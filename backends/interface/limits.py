@@ -25,6 +25,7 @@ class Limits:
         max_circuits: Circuits of one job.
         max_shots: Shots of each circuit.
         min_shots: Shots that each circuit must have at least.
+        max_executions: Circuits times shots of one job.
         max_in_flight: Jobs submitted and not finished.
         num_qubits: Qubits of a circuit.
         max_payload_bytes: Size of one job.
@@ -32,12 +33,14 @@ class Limits:
 
     Raises:
         TypeError: If a limit is not an integer.
-        ValueError: If a limit is not positive, or ``min_shots`` is above ``max_shots``.
+        ValueError: If a limit is not positive, or ``min_shots`` is above ``max_shots`` or
+            ``max_executions``.
     """
 
     max_circuits: int | None = None
     max_shots: int | None = None
     min_shots: int | None = None
+    max_executions: int | None = None
     max_in_flight: int | None = None
     num_qubits: int | None = None
     max_payload_bytes: int | None = None
@@ -46,11 +49,12 @@ class Limits:
     def __post_init__(self) -> None:
         for name, value in self._given():
             object.__setattr__(self, name, _checked(name, value))
-        if None not in (self.min_shots, self.max_shots) and self._shots_cross():
-            raise ValueError(
-                f"min_shots={self.min_shots} is above max_shots={self.max_shots}: no job could "
-                f"run; give both"
-            )
+        for name in ("max_shots", "max_executions"):
+            most = getattr(self, name)
+            if most is not None and (self.min_shots or 0) > most:
+                raise ValueError(
+                    f"min_shots={self.min_shots} is above {name}={most}: no job could run; give both"
+                )
 
     def overridden_by(self, explicit: "Limits | None") -> Self:
         """Return these limits with every limit that ``explicit`` gives in place of ours."""
@@ -65,9 +69,6 @@ class Limits:
             value = getattr(self, field.name)
             if value is not None:
                 yield field.name, value
-
-    def _shots_cross(self) -> bool:
-        return (self.min_shots or 0) > (self.max_shots or 0)
 
 
 def discover(backend: object, options: Mapping[str, Any] = NO_OPTIONS) -> Limits:

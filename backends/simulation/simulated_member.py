@@ -313,6 +313,7 @@ class SimulatedMember:
         for what, amount, most in (
             ("circuits", batch.circuits, self.limits.max_circuits),
             ("shots", batch.shots, self.limits.max_shots),
+            ("executions", batch.circuits * batch.shots, self.limits.max_executions),
         ):
             if most is not None and amount > most:
                 raise BackendError(

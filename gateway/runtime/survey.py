@@ -74,6 +74,7 @@ def profile_of(member: FleetMember, order: int) -> MemberProfile:
         max_circuits=limits.max_circuits,
         max_shots=limits.max_shots,
         min_shots=limits.min_shots or 1,
+        max_executions=limits.max_executions,
         max_payload_bytes=limits.max_payload_bytes,
         max_in_flight=limits.max_in_flight,
         submissions_per_minute=limits.submissions_per_minute,

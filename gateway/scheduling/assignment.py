@@ -182,7 +182,7 @@ class Dealer:
             self.planner.cut_seconds(member, plan, now) if self._hurries(plan) else math.inf
         )
         if dear_seconds == math.inf:
-            return self._equal_part(member, quota)
+            return self._equal_part(member, quota, plan.shots)
         seconds = estimator.seconds(member, Load(quota, quota * plan.shots))
         each = seconds / quota
         least = _OVERHEADS * dear_seconds
@@ -213,12 +213,12 @@ class Dealer:
             return len(plan.usable) > 1 and self.planner.policy.minimize.grows
         return len(plan.usable) > 1 and not self.planner.timeless
 
-    def _equal_part(self, member: str, quota: float) -> float:
+    def _equal_part(self, member: str, quota: float, shots: float) -> float:
         """Return the size of as few and as equal jobs as a quota can go in.
 
         A last small job would pay a floor that larger ones do not notice.
         """
-        most = self.planner.estimator.profiles[member].max_circuits
+        most = self.planner.estimator.profiles[member].most_circuits(shots)
         return quota if most is None or quota <= most else quota / math.ceil(quota / most)
 
     def _cut(self, member: str, plan: Plan, circuits: float) -> Group | None:
@@ -291,7 +291,7 @@ class Dealer:
         quota = plan.quotas[member]
         while quota > ROUNDING and self.planner.load(plan.lot).circuits:
             # Anew for what is left: 10 in jobs of 3 are 3, 3, 2, 2.
-            part = self._equal_part(member, quota) if self.planner.trade else quota
+            part = self._equal_part(member, quota, plan.shots) if self.planner.trade else quota
             group = self._cut(member, plan, part)
             if group is None:
                 break

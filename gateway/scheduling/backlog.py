@@ -68,6 +68,7 @@ class Room:
         circuits: Most circuits.
         max_shots: Most shots of a job, or ``None``.
         min_shots: Fewest shots of a job.
+        executions: Most circuits times shots of a job, or ``None``.
         payload_bytes: Most bytes of a job, or ``None``.
         most_shots: Most shots to take of a row, where rows may be cut over members; or ``None``.
     """
@@ -75,6 +76,7 @@ class Room:
     circuits: int
     max_shots: int | None = None
     min_shots: int = 1
+    executions: int | None = None
     payload_bytes: int | None = None
     most_shots: int | None = None
 
@@ -264,7 +266,7 @@ class Backlog:
         shots = cut.room.shots_of(height)
         while height in cut.waiting.heights:
             bytes_each = self._tasks[cut.waiting.heights[height][0].task].payload_bytes
-            rows = cut.rows_left(bytes_each)
+            rows = cut.rows_left(bytes_each, shots)
             if rows < 1:
                 break
             piece = cut.waiting.pop(height)
@@ -327,8 +329,12 @@ class _Cut:
     circuits: int = 0
     payload_bytes: int = 0
 
-    def rows_left(self, bytes_each: int) -> int:
+    def rows_left(self, bytes_each: int, shots: int) -> int:
         rows = self.room.circuits - self.circuits
+        if self.room.executions is not None:
+            rows = min(
+                rows, self.room.executions // max(shots, self.room.min_shots) - self.circuits
+            )
         if self.room.payload_bytes is not None and bytes_each:
             rows = min(rows, (self.room.payload_bytes - self.payload_bytes) // bytes_each)
         return rows if self.taken else max(1, rows)

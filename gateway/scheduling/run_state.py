@@ -185,6 +185,8 @@ class RunState:
         return (
             shard.circuits <= (profile.max_circuits or shard.circuits)
             and shard.shots <= (profile.max_shots or shard.shots)
+            and shard.circuits * shard.shots
+            <= (profile.max_executions or shard.circuits * shard.shots)
             and payload <= (profile.max_payload_bytes or payload)
         )
 

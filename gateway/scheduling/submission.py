@@ -103,9 +103,11 @@ def _shots(state: RunState, member: str, pieces: Sequence[Piece]) -> int:
     """Shots to ask a member for: those of the pieces, or more that are not kept."""
     profile, shots = state.estimator.profiles[member], pieces[0].shots
     if state.top_ups:
+        circuits = sum(piece.rows for piece in pieces)
         again = (state.top_ups.get(piece) for piece in pieces)
         least = max((one.shots for one in again if one and one.member == member), default=0)
-        shots = max(shots, min(least, profile.max_shots or least))
+        most = (profile.max_executions or least * circuits) // circuits
+        shots = max(shots, min(least, most, profile.max_shots or least))
     return max(shots, profile.min_shots)
 
 

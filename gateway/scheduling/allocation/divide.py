@@ -70,11 +70,12 @@ def bid_of(offers: Offers, member: str, trade: Trade = _NO_TRADE, parts: int = 1
     estimator, work = offers.estimator, offers.waiting
     profile = estimator.profiles[member]
     waiting = max(1, round(work.circuits * parts))
-    most = waiting if profile.max_circuits is None else min(waiting, profile.max_circuits * parts)
     shots = work.circuit_shots / work.circuits
     # The shots of a circuit that are too many for one job go in several.
-    times = 1 if profile.max_shots is None else ceil(shots / profile.max_shots)
+    times = 1 if profile.most_shots is None else ceil(shots / profile.most_shots)
     each = max(shots / times, profile.min_shots)
+    allowed = profile.most_circuits(each)
+    most = waiting if allowed is None else min(waiting, int(allowed) * parts)
     offer, compiled = offers(member, Load(1.0, shots)), offers.mix.get(member)
     other = trade.other_usd(offer) / parts if trade.others else 0.0
 

@@ -27,6 +27,7 @@ class MemberProfile:
         max_circuits: Most circuits of a job, or ``None``.
         max_shots: Most shots of a job, or ``None``.
         min_shots: Fewest shots of a job.
+        max_executions: Most circuits times shots of a job, or ``None``.
         max_payload_bytes: Most bytes of a job, or ``None``.
         max_in_flight: Most jobs at once, or ``None``.
         submissions_per_minute: Most submissions in any minute, or ``None``.
@@ -46,6 +47,7 @@ class MemberProfile:
     max_circuits: int | None = None
     max_shots: int | None = None
     min_shots: int = 1
+    max_executions: int | None = None
     max_payload_bytes: int | None = None
     max_in_flight: int | None = None
     submissions_per_minute: int | None = None
@@ -59,11 +61,24 @@ class MemberProfile:
         """Return how large a shard of at most so many circuits and shots may be."""
         return Room(
             circuits=circuits if self.max_circuits is None else min(circuits, self.max_circuits),
-            max_shots=self.max_shots,
+            max_shots=self.most_shots,
             min_shots=self.min_shots,
+            executions=self.max_executions,
             payload_bytes=self.max_payload_bytes,
             most_shots=most_shots,
         )
+
+    @property
+    def most_shots(self) -> int | None:
+        """Most shots of a job of one circuit, or ``None``."""
+        return min((one for one in (self.max_shots, self.max_executions) if one), default=None)
+
+    def most_circuits(self, shots: float) -> float | None:
+        """Return the most circuits of a job, each of so many shots, or ``None``."""
+        if self.max_executions is None:
+            return self.max_circuits
+        fit = max(1, self.max_executions // max(1.0, min(shots, self.max_executions)))
+        return fit if self.max_circuits is None else min(fit, self.max_circuits)
 
     def usd(self, asked: float, left: float) -> float:
         """Return what to expect to pay for a load, where so many free units are left.
@@ -76,9 +91,9 @@ class MemberProfile:
 
     def jobs(self, load: Load) -> float:
         """Return how many jobs a load is there."""
-        jobs = 1.0
-        if self.max_circuits is not None:
-            jobs = max(jobs, load.circuits / self.max_circuits)
-        if self.max_shots is not None and load.circuits:
-            jobs *= max(1.0, load.circuit_shots / load.circuits / self.max_shots)
+        jobs, shots = 1.0, load.circuit_shots / load.circuits if load.circuits else 0.0
+        if most := self.most_circuits(shots):
+            jobs = max(jobs, load.circuits / most)
+        if self.most_shots is not None:
+            jobs *= max(1.0, shots / self.most_shots)
         return jobs

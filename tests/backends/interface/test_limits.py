@@ -37,6 +37,8 @@ def test_shots_must_leave_room():
     """A floor above the cap would let no job run."""
     with pytest.raises(ValueError, match="min_shots=100 is above max_shots=50"):
         Limits(min_shots=100, max_shots=50)
+    with pytest.raises(ValueError, match="min_shots=100 is above max_executions=50"):
+        Limits(min_shots=100, max_executions=50)
 
 
 @given(limits, limits)

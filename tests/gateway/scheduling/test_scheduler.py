@@ -68,6 +68,7 @@ def fleets(draw):
                 max_shots=draw(st.sampled_from([None, low + 5, 40])),
                 min_shots=low,
                 max_in_flight=draw(st.sampled_from([None, 1, 3])),
+                max_executions=draw(st.sampled_from([None, 60, 200])),
                 max_payload_bytes=draw(st.sampled_from([None, 25])),
                 price=lambda jobs, circuits, shots, seconds: 0.3 * jobs + 0.01 * shots,
                 job_fee_usd=draw(st.sampled_from([0.0, 0.3])),
