@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from qiskit_gateway.backends.pricing.allowance import Allowance
     from qiskit_gateway.backends.pricing.published import PublishedTariff, tariff, tariff_names
     from qiskit_gateway.backends.pricing.rates import Hqc, Pricing, Tariff, Usage
+    from qiskit_gateway.backends.primitive.primitive_member import PrimitiveMember
     from qiskit_gateway.backends.readout.outcomes import Outcome
     from qiskit_gateway.backends.scripted.backend import ScriptedBackend
     from qiskit_gateway.backends.simulation.machine import SimulatedJob
@@ -50,6 +51,7 @@ __all__ = [
     "Observer",
     "Outcome",
     "Pricing",
+    "PrimitiveMember",
     "Program",
     "PublishedTariff",
     "QueueReading",
@@ -81,6 +83,7 @@ _HOMES = {
     "pricing.allowance": ("Allowance",),
     "pricing.published": ("PublishedTariff", "tariff", "tariff_names"),
     "pricing.rates": ("Hqc", "Pricing", "Tariff", "Usage"),
+    "primitive.primitive_member": ("PrimitiveMember",),
     "readout.outcomes": ("Outcome",),
     "scripted.backend": ("ScriptedBackend",),
     "simulation.machine": ("SimulatedJob",),

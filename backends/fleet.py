@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 from copy import copy
 from typing import Any, TypeVar
 
+from qiskit.primitives import BackendSamplerV2, BaseEstimatorV2, BaseSamplerV2
 from qiskit.providers import BackendV2
 
 from qiskit_gateway.backends.adapter.backend_member import Member
@@ -11,6 +12,7 @@ from qiskit_gateway.backends.forks import renew_in_children
 from qiskit_gateway.backends.interface.observer import Mailbox, Observer
 from qiskit_gateway.backends.interface.protocol import FleetMember
 from qiskit_gateway.backends.pricing.allowance import Allowance, allowance_of
+from qiskit_gateway.backends.primitive.primitive_member import PrimitiveMember
 
 T = TypeVar("T")
 
@@ -22,7 +24,8 @@ class Fleet:
     learned speed, and budgets.
 
     Args:
-        members: Members, backends (which become members with their defaults), or a mix.
+        members: Members, backends and native primitives (which become members with their defaults),
+            or a mix.
         observers: Told of every event of the runs over the fleet, each in a thread of its own.
 
     Attributes:
@@ -35,16 +38,16 @@ class Fleet:
 
     def __init__(
         self,
-        members: "BackendV2 | FleetMember | Iterable[BackendV2 | FleetMember]",
+        members: "Joining | Iterable[Joining]",
         *,
         observers: Iterable[Observer] = (),
     ) -> None:
-        if isinstance(members, BackendV2 | FleetMember):
+        if isinstance(members, BackendV2 | BaseSamplerV2 | BaseEstimatorV2 | FleetMember):
             members = [members]
         if not isinstance(members, Iterable) or isinstance(members, type | str):
             raise TypeError(
-                "a fleet is made of backends (BackendV2 objects), members, or an iterable of these; "
-                f"got {members!r}"
+                "a fleet is made of backends (BackendV2 objects), native samplers (SamplerV2), "
+                f"members, or an iterable of these; got {members!r}"
             )
         made = [_as_member(member) for member in members]
         if not made:
@@ -142,7 +145,19 @@ def _as_member(given: object) -> FleetMember:
         return Member(given)
     if isinstance(given, FleetMember):
         return given
-    raise TypeError(f"a fleet holds backends and members, got {given!r}")
+    if isinstance(given, BackendSamplerV2):
+        # It adds nothing to its backend but a way to read that many a backend gets zeros by.
+        return Member(given.backend, run_options=given.options.run_options)
+    if isinstance(getattr(given, "fleet", None), Fleet):
+        raise TypeError(f"a fleet holds no routers: give the members of its fleet, got {given!r}")
+    if isinstance(given, BaseSamplerV2):
+        return PrimitiveMember(given)
+    if isinstance(given, BaseEstimatorV2):
+        raise TypeError(
+            "a fleet holds samplers, also for estimator work: give the provider's SamplerV2, or its "
+            f"backend; got {given!r}"
+        )
+    raise TypeError(f"a fleet holds backends, native samplers and members, got {given!r}")
 
 
 def _as_observer(given: object) -> Observer:
@@ -170,4 +185,5 @@ def _named(members: list[FleetMember]) -> dict[str, FleetMember]:
     return named
 
 
-Backends = Fleet | BackendV2 | FleetMember | Iterable[BackendV2 | FleetMember]
+Joining = BackendV2 | BaseSamplerV2 | FleetMember
+Backends = Fleet | Joining | Iterable[Joining]

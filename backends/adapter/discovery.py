@@ -1,6 +1,6 @@
 """What a backend tells of itself when it joins a fleet; to tell it, it may ask its provider."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,11 +53,24 @@ def told_by(backend: BackendV2, run_options: Mapping[str, Any]) -> Told:
             adaptation_for(backend, run_options),
         )
 
+    return told_in_time(read, type(backend).__name__)
+
+
+def told_in_time(read: Callable[[], Told], whose: str) -> Told:
+    """Read properties, but not for ever.
+
+    Args:
+        read: Reads them; it may block.
+        whose: Of what kind of object.
+
+    Raises:
+        BackendError: If there is no answer.
+    """
     try:
         return call_within(read, _PROPERTY_SECONDS)
     except TimeoutError as error:
         raise BackendError(
-            f"the properties of {type(backend).__name__} were not told within "
+            f"the properties of {whose} were not told within "
             f"{_PROPERTY_SECONDS:g} s; ask its provider, or leave it out of the fleet",
             transient=True,
             fault="network",

@@ -93,7 +93,16 @@ def find(backend: Any, label: Label, key: str) -> Any:
         BackendError: If there are several. Whatever the provider raises is raised too.
     """
     listed = label.jobs(backend, key)
-    found = [fetch(backend, one) if isinstance(one, str) else one for one in listed]
+    return only_one((fetch(backend, one) if isinstance(one, str) else one for one in listed), key)
+
+
+def only_one(jobs: Iterable[Any], key: str) -> Any:
+    """Return the job that has a key, of all that have it; ``None`` if none has.
+
+    Raises:
+        BackendError: If there are several.
+    """
+    found = list(jobs)
     if len(found) > 1:
         raise BackendError(
             f"there are {len(found)} jobs with the label {key!r}: which one counts is not known",

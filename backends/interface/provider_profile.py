@@ -15,6 +15,7 @@ from typing import Any
 from qiskit_gateway.backends.failures.errors import BackendError
 from qiskit_gateway.backends.failures.table import Kind
 from qiskit_gateway.backends.interface.adaptation import FAITHFUL, Adaptation
+from qiskit_gateway.backends.interface.native_primitive import NativePrimitive
 from qiskit_gateway.backends.interface.queue_reading import QueueReading
 from qiskit_gateway.backends.interface.run_options import NO_OPTIONS
 from qiskit_gateway.backends.pricing.published import Listing
@@ -83,6 +84,7 @@ class ProviderProfile:
             target supports, and compiled circuits may be good for nothing but what was compiled.
         binds: Gates whose angles ``backend.run`` binds rightly by ``parameter_binds``; none where
             it does not take these.
+        primitive: How its native samplers are talked to.
         failures: Rows of the table of errors, as ``package: (kind, names of classes)``; a second
             word after the package only keeps the rows apart.
         error_codes: What the error codes in its answers mean, without a trailing "Exception".
@@ -102,6 +104,7 @@ class ProviderProfile:
     target: str = ""
     own_stages: tuple[str, ...] = ()
     binds: frozenset[str] = frozenset()
+    primitive: NativePrimitive | None = None
     failures: Mapping[str, tuple[Kind, str]] = field(default_factory=dict, hash=False)
     error_codes: Mapping[str, Kind] = field(default_factory=dict, hash=False)
     tariffs: Mapping[str, Listing] = field(default_factory=dict, hash=False)

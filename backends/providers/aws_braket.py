@@ -1,6 +1,7 @@
 """AWS Braket."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 from qiskit_gateway.backends.failures.table import (
@@ -16,6 +17,8 @@ from qiskit_gateway.backends.failures.table import (
     WRAPPER,
 )
 from qiskit_gateway.backends.interface.adaptation import Adaptation
+from qiskit_gateway.backends.interface.limits import Limits, read_property
+from qiskit_gateway.backends.interface.native_primitive import NativePrimitive
 from qiskit_gateway.backends.interface.provider_profile import (
     LABEL,
     MAX_PAGES,
@@ -97,6 +100,12 @@ def _per_shot(usd: float) -> Callable[..., Pricing]:
     return make
 
 
+def _limits(_: Any, backend: Any, told: Limits) -> Limits:
+    """Keep a job to what is one task: of several, the first that fails takes all others along."""
+    most = read_property(backend, "_max_program_set_executables")
+    return replace(told, max_circuits=most or None)
+
+
 PROFILE = ProviderProfile(
     name="aws_braket",
     packages=("qiskit_braket_provider",),
@@ -105,6 +114,9 @@ PROFILE = ProviderProfile(
     # Tasks have tags where the user gives some, since to tag them takes a permission of its own. All
     # tasks of one call have the same, so that only a job that is one task is told from others.
     label=Label(option="tags", labelled=with_field, jobs=_tasks),
+    primitive=NativePrimitive(
+        adaptation=lambda *_: _MEASURES_LAST, limits=_limits, overlaps=lambda *_: True
+    ),
     queue=Queue(names=("queue_depth",), read=_read_queue),
     shots_range=("_device", "properties", "service", "shotsRange"),
     error_codes=_CODES,

@@ -1,6 +1,10 @@
 """IBM Quantum, the platform and its fakes."""
 
+import importlib
+from collections.abc import Container, Iterable
+from copy import copy, deepcopy
 from math import inf
+from typing import Any
 
 from qiskit_gateway.backends.failures.table import (
     CALLER,
@@ -10,18 +14,122 @@ from qiskit_gateway.backends.failures.table import (
     UNREACHABLE,
     WRAPPER,
 )
+from qiskit_gateway.backends.interface.adaptation import FAITHFUL, Adaptation
+from qiskit_gateway.backends.interface.limits import Limits, read_property
+from qiskit_gateway.backends.interface.native_primitive import (
+    ALL_GATES,
+    ExecutionModes,
+    JobTerms,
+    ModeKind,
+    NativePrimitive,
+)
 from qiskit_gateway.backends.interface.provider_profile import ProviderProfile
 from qiskit_gateway.backends.pricing.allowance import Allowance
 from qiskit_gateway.backends.pricing.published import fixed, hourly, list_tariffs
 from qiskit_gateway.backends.pricing.rates import Pricing
+from qiskit_gateway.backends.providers.aer import BINDS
 
 _FREE_MINUTES = Allowance(
     meter=Pricing(per_second=1.0), amount=600, period=28.0, unit="s", usd_per_unit=inf
 )
 
+# -- the native samplers: Sampler of executor_sampler, which prepares PUBs here, and SamplerV2, which
+# has the service do that and is deprecated. Over anything but IBM's own backends both run locally.
+
+# docs.quantum.ibm.com/guides/job-limits, 2026-11: circuits times shots of a job, and jobs of one
+# instance that wait or run on most backends.
+_MAX_EXECUTIONS = 10_000_000
+_MAX_IN_FLIGHT = 5
+
+
+def _is_local(backend: Any) -> bool:
+    return read_property(backend, "service") is None
+
+
+def _prepares_here(sampler: Any) -> bool:
+    return any("executor" in kind.__module__ for kind in type(sampler).__mro__)
+
+
+def _adaptation(sampler: Any, backend: Any) -> Adaptation:
+    module = type(backend).__module__.partition(".")[0]
+    faithful = module in {"qiskit", "qiskit_aer", "qiskit_ibm_runtime"}
+    if faithful or not _is_local(backend) or _prepares_here(sampler):
+        return FAITHFUL
+    return Adaptation(
+        refusal="SamplerV2 runs it by Qiskit's BackendSamplerV2, which reads zeros where this backend "
+        "returns no memory; give the backend itself to the fleet"
+    )
+
+
+def _limits(_: Any, backend: Any, told: Limits) -> Limits:
+    # What the configuration of a backend says of jobs was meant for backend.run.
+    if _is_local(backend):
+        return Limits(num_qubits=told.num_qubits)
+    return Limits(
+        num_qubits=told.num_qubits, max_executions=_MAX_EXECUTIONS, max_in_flight=_MAX_IN_FLIGHT
+    )
+
+
+def _binds(sampler: Any, backend: Any) -> Container[str]:
+    # Locally, Sampler gives all rows of a PUB to Aer.
+    return BINDS if _is_local(backend) and _prepares_here(sampler) else ALL_GATES
+
+
+def _for_job(sampler: Any, job: JobTerms) -> Any:
+    options = deepcopy(sampler.options)
+    if not _is_local(sampler.backend()):
+        options.environment.job_tags = [*(options.environment.job_tags or ()), job.key]
+    else:
+        # Locally, Sampler runs each PUB with the same seed: their samples would not be independent.
+        alone = job.pubs == 1 or not _prepares_here(sampler)
+        none = type(
+            options.simulator
+        )().seed_simulator  # SamplerV2 has a value of its own for that.
+        options.simulator.seed_simulator = job.seed if alone and job.seed is not None else none
+    made = copy(sampler)
+    # Those of SamplerV2 have no public way to be set.
+    setattr(made, "options" if _prepares_here(sampler) else "_options", options)
+    return made
+
+
+def _tagged_jobs(backend: Any, key: str) -> Iterable[Any]:
+    found: Iterable[Any] = backend.service.jobs(job_tags=[key])
+    return found
+
+
+def _begin_mode(kind: ModeKind, backend: Any, seconds: int | None) -> Any:
+    runtime = importlib.import_module("qiskit_ibm_runtime")
+    return getattr(runtime, kind.capitalize())(backend=backend, max_time=seconds)
+
+
+def _enter_mode(sampler: Any, mode: Any) -> Any:
+    made = copy(sampler)
+    made._mode = mode  # noqa: SLF001  To make one anew warns, and forgets what a subclass holds.
+    return made
+
+
+def _is_closed(mode: Any) -> bool:
+    said = str(mode.status() or "").lower()
+    return "closed" in said or "not accepting" in said
+
+
 PROFILE = ProviderProfile(
     name="ibm",
     packages=("qiskit_ibm_runtime",),
+    primitive=NativePrimitive(
+        adaptation=_adaptation,
+        limits=_limits,
+        overlaps=lambda _, backend: not _is_local(backend),
+        binds=_binds,
+        for_job=_for_job,
+        jobs=_tagged_jobs,
+        modes=ExecutionModes(
+            begin=_begin_mode,
+            enter=_enter_mode,
+            of=lambda sampler: sampler.mode,
+            is_closed=_is_closed,
+        ),
+    ),
     failures={
         "qiskit_ibm_runtime wrapper": (
             WRAPPER,

@@ -1,16 +1,18 @@
-"""Real backends that run offline, as members.
+"""Real backends and native samplers that run offline, as members.
 
 Each is made once a session, at first use: some packages take seconds to import.
 """
 
 import runpy
+import warnings
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
 import pytest
+from qiskit.primitives import BaseSamplerV2
 
-from qiskit_gateway.backends.adapter.backend_member import Member
+from qiskit_gateway.backends import Member, PrimitiveMember
 
 
 def _basic():
@@ -65,8 +67,29 @@ def _ionq(name):
     return make
 
 
+def _ibm_sampler(name, module, backend):
+    """Return what makes a sampler of IBM's in its local mode."""
+
+    def make():
+        kind = getattr(pytest.importorskip(f"qiskit_ibm_runtime.{name}"), module)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # SamplerV2 says that it is deprecated.
+            return kind(mode=_MAKERS[backend]())
+
+    return make
+
+
+def _braket_sampler():
+    braket = pytest.importorskip("qiskit_braket_provider")
+    return braket.BraketSampler(braket.BraketLocalBackend("braket_sv"))
+
+
 # Those that come with Qiskit's own dependencies are tested everywhere.
-_PLAIN = {"basic": _basic, "generic": _generic}
+_PLAIN = {
+    "basic": _basic,
+    "generic": _generic,
+    "statevector sampler": _made("qiskit.primitives", "StatevectorSampler"),
+}
 
 _MAKERS = _PLAIN | {
     "aer": _made("qiskit_aer", "AerSimulator"),
@@ -85,6 +108,11 @@ _MAKERS = _PLAIN | {
     "tket": _tket,
     "ionq": _ionq("simulator"),
     "ionq qpu": _ionq("qpu.forte-1"),
+    "aer sampler": _made("qiskit_aer.primitives", "SamplerV2"),
+    "braket sampler": _braket_sampler,
+    "ibm sampler": _ibm_sampler("executor_sampler", "Sampler", "ibm"),
+    "ibm sampler ideal": _ibm_sampler("executor_sampler", "Sampler", "aer"),
+    "ibm sampler v2": _ibm_sampler("sampler", "SamplerV2", "ibm"),
 }
 
 NAMES = [
@@ -99,17 +127,18 @@ def anyio_backend() -> str:
 
 
 @pytest.fixture(scope="session")
-def provider_members() -> Callable[[str], Member]:
-    """Return a factory of members by name; the same backend object every time.
+def provider_members() -> Callable[[str], Member | PrimitiveMember]:
+    """Return a factory of members by name; the same backend or sampler every time.
 
     It skips the test where the package is missing.
     """
     backends = {}
 
-    def make(name: str, **options) -> Member:
+    def make(name: str, **options) -> Member | PrimitiveMember:
         if name not in backends:
             backends[name] = _MAKERS[name]()
-        return Member(backends[name], name=name, **options)
+        kind = PrimitiveMember if isinstance(backends[name], BaseSamplerV2) else Member
+        return kind(backends[name], name=name, **options)
 
     return make
 
@@ -122,6 +151,6 @@ def ionq_server():
 
 
 @pytest.fixture(params=NAMES)
-def provider_member(request, provider_members) -> Member:
+def provider_member(request, provider_members) -> Member | PrimitiveMember:
     """Return a member of each kind, one after the other."""
     return provider_members(request.param)

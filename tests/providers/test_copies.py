@@ -31,7 +31,8 @@ def test_routers_are_copied_if_their_backends_are(provider_member, way):
     """Before a run and after it; the copy runs, and says the same of its backend."""
     router = RouterSampler(provider_member)
     try:
-        way(provider_member.backend).target.operation_names  # noqa: B018
+        target = way(provider_member.backend).target
+        target is None or target.operation_names  # noqa: B018
         said = "a copy of IQMTarget lacks" if "iqm" in provider_member.name else ""
     except Exception as error:  # noqa: BLE001  Whatever a provider's objects raise.
         said = str(error)

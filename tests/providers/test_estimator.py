@@ -17,6 +17,7 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 REFUSING = {"ddsim hybrid", "ddsim path"}
 # How far the noise of a device may pull a value of size 1 from the exact one.
 NOISY = {"generic": 0.2, "ibm": 0.2, "iqm adonis": 0.5, "iqm deneb": 0.5, "iqm apollo": 0.5}
+NOISY |= {"ibm sampler": 0.2, "ibm sampler v2": 0.2}
 PRECISION = 0.05
 
 

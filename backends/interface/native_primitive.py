@@ -1,0 +1,81 @@
+"""How a provider's native sampler is talked to, beside what every ``SamplerV2`` does."""
+
+from collections.abc import Callable, Container, Iterable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from qiskit_gateway.backends.interface.adaptation import FAITHFUL, Adaptation
+from qiskit_gateway.backends.interface.limits import Limits
+
+ModeKind = Literal["job", "batch", "session"]
+
+
+class _AllGates:
+    """A set that has every gate."""
+
+    def __contains__(self, name: object) -> bool:
+        return True
+
+
+ALL_GATES: Container[str] = _AllGates()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobTerms:
+    """What a sampler is told for one job.
+
+    Attributes:
+        seed: Seed for simulators, or ``None``.
+        key: A name that no other job has.
+        pubs: How many PUBs the job has.
+    """
+
+    seed: int | None
+    key: str
+    pubs: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExecutionModes:
+    """How jobs of a provider are held together in a batch or a session. All may block.
+
+    Attributes:
+        begin: Open one on a backend: its kind, the backend, and how many seconds it may last, if
+            that is said.
+        enter: Return a sampler that sends its jobs in one.
+        of: Return the one that a sampler is in, or ``None``.
+        is_closed: Tell whether one takes no more jobs.
+    """
+
+    begin: Callable[[ModeKind, Any, int | None], Any]
+    enter: Callable[[Any, Any], Any]
+    of: Callable[[Any], Any]
+    is_closed: Callable[[Any], bool]
+
+
+def _same(sampler: Any, _: JobTerms) -> Any:
+    return sampler
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NativePrimitive:
+    """What is known of a provider's native sampler. Each takes the sampler, and the backend under it.
+
+    Attributes:
+        adaptation: What it gets wrong.
+        limits: What a job may be, from what the backend tells.
+        overlaps: Whether several of its jobs may run at once.
+        binds: Gates whose angles it binds rightly by itself.
+        for_job: Return a sampler for one job, which has its own seed and label. The one that is
+            given is left as it is, for several jobs may be made at once.
+        jobs: List the jobs of a backend that have a key; ``None`` where it cannot be asked.
+        modes: How jobs are held together; ``None`` where they cannot be.
+    """
+
+    adaptation: Callable[[Any, Any], Adaptation] = lambda *_: FAITHFUL
+    limits: Callable[[Any, Any, Limits], Limits] = lambda _sampler, _backend, told: told
+    overlaps: Callable[[Any, Any], bool] = lambda *_: False
+    binds: Callable[[Any, Any], Container[str]] = lambda *_: ALL_GATES
+    for_job: Callable[[Any, JobTerms], Any] = _same
+    jobs: Callable[[Any, str], Iterable[Any]] | None = None
+    modes: ExecutionModes | None = None

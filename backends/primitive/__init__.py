@@ -1,0 +1,1 @@
+"""Native primitives as members: the samplers that providers bring themselves."""

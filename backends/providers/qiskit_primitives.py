@@ -1,0 +1,38 @@
+"""Qiskit's own ``StatevectorSampler``."""
+
+from copy import copy
+from typing import Any
+
+from numpy.random import default_rng
+
+from qiskit_gateway.backends.interface.adaptation import Adaptation
+from qiskit_gateway.backends.interface.limits import Limits
+from qiskit_gateway.backends.interface.native_primitive import JobTerms, NativePrimitive
+from qiskit_gateway.backends.interface.provider_profile import ProviderProfile
+
+# It samples one final state: a reset collapses it once for all shots, and what is measured must come
+# last.
+_FINAL_STATES = Adaptation(
+    unsound=frozenset({"reset"}), unanswered=frozenset({"mid-circuit", "repeated"})
+)
+# As Qiskit's BasicSimulator, so that no circuit takes all memory: the state has 256 MB.
+_MAX_QUBITS = 24
+
+
+def _seeded(sampler: Any, job: JobTerms) -> Any:
+    made = copy(sampler)
+    # A number would be the seed of each circuit; a generator is drawn from by one after the other.
+    made._seed = default_rng(job.seed)  # noqa: SLF001  There is no public way.
+    return made
+
+
+PROFILE = ProviderProfile(
+    name="qiskit",
+    packages=("qiskit.primitives.statevector_sampler",),
+    primitive=NativePrimitive(
+        adaptation=lambda *_: _FINAL_STATES,
+        limits=lambda *_: Limits(num_qubits=_MAX_QUBITS),
+        overlaps=lambda *_: True,
+        for_job=_seeded,
+    ),
+)
