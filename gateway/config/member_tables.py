@@ -14,6 +14,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, WithJsonSchema, model_validator
 from pydantic import Field as Key
+from qiskit.primitives import BaseSamplerV2
 from qiskit.providers import BackendV2
 
 from qiskit_gateway.backends.adapter.backend_member import Member
@@ -21,15 +22,30 @@ from qiskit_gateway.backends.failures.redaction import printable
 from qiskit_gateway.backends.failures.translate import text_of
 from qiskit_gateway.backends.interface.adaptation import Adaptation
 from qiskit_gateway.backends.interface.limits import Limits
+from qiskit_gateway.backends.interface.native_primitive import ModeKind
 from qiskit_gateway.backends.interface.protocol import FleetMember
+from qiskit_gateway.backends.primitive.primitive_member import PrimitiveMember
 from qiskit_gateway.backends.simulation.simulated_member import SimulatedMember
 from qiskit_gateway.config.pricing_tables import PricingTable, tariff_of
 from qiskit_gateway.config.problems import Path, Problem, did_you_mean, variable_of
 from qiskit_gateway.config.table_models import Made, Table, checked_by, made_of, new_table, wrong
 
-_KINDS = ("backend", "provider", "simulated")
+_KINDS = ("backend", "provider", "simulated", "member")
 _OF_PROVIDERS = ("get_backend", "method", "method_arguments")
-_NOT_OF_SIMULATED = ("arguments", "run_options", "adaptation", "queue")
+_OF_PRIMITIVES = ("primitive_arguments", "mode", "mode_seconds", "idle_seconds")
+_NOT_OF_SIMULATED = ("arguments", "run_options", "adaptation", "queue", "primitive")
+# Whatever makes a member says all of it.
+_NOT_OF_MEMBER = [
+    "limits",
+    "pricing",
+    "weight",
+    "fidelity",
+    "tags",
+    "run_options",
+    "adaptation",
+    "queue",
+    "primitive",
+]
 
 
 def _import_path(text: str) -> str:
@@ -107,7 +123,7 @@ SimulatedTable = new_table(
 
 
 class MemberTable(Table):
-    """One member of the fleet: a backend, one of a provider, or a simulated one."""
+    """One member of the fleet: a backend, one of a provider, a primitive, or a simulated one."""
 
     name: Annotated[
         str | None,
@@ -123,11 +139,35 @@ class MemberTable(Table):
     simulated: Annotated[
         Any, Made(SimulatedTable, Table.given), Key(description="A member that only takes time.")
     ] = None
+    primitive: Annotated[
+        ImportPath | None,
+        Key(
+            description="Import path of what is called to get a SamplerV2: with the backend, where "
+            "there is one, else with the arguments."
+        ),
+    ] = None
+    primitive_arguments: Annotated[
+        dict[str, Any],
+        Key(default_factory=dict, description="Arguments of the primitive beside its backend."),
+    ]
+    mode: Annotated[
+        ModeKind | None, Key(description="How jobs of a primitive are held together.")
+    ] = None
+    mode_seconds: Annotated[
+        int | None, Key(gt=0, description="How long a batch or session may last.")
+    ] = None
+    idle_seconds: Annotated[
+        float | None, Key(ge=0, description="How long it is left open with no job in flight.")
+    ] = None
+    member: Annotated[
+        ImportPath | None, Key(description="Import path of what is called to get a member.")
+    ] = None
     arguments: Annotated[
         dict[str, Any],
         Key(
             default_factory=dict,
-            description="Arguments of the backend or provider; secrets as { env = 'NAME' }.",
+            description="Arguments of the backend, provider, primitive or member; secrets as "
+            "{ env = 'NAME' }.",
         ),
     ]
     get_backend: Annotated[
@@ -186,18 +226,29 @@ class MemberTable(Table):
     def _one_kind(self) -> Self:
         said = self.model_fields_set
         kinds = [kind for kind in _KINDS if kind in said]
+        if not kinds and "primitive" in said:
+            kinds = ["primitive"]
         if len(kinds) != 1:
             seen = " and ".join(kinds) if kinds else "none"
-            raise wrong(f"must have one of {', '.join(_KINDS)}; got {seen}")
-        foreign: tuple[str, ...] = () if kinds == ["provider"] else _OF_PROVIDERS
-        if kinds == ["simulated"]:
-            foreign += _NOT_OF_SIMULATED
-        for key in foreign:
+            raise wrong(f"must have one of {', '.join((*_KINDS, 'primitive'))}; got {seen}")
+        for key in _foreign(kinds[0], primitive="primitive" in said):
             if key in said:
                 raise wrong(f"has {key}, which a member by {kinds[0]} does not")
         if kinds == ["provider"] and len(said & {"get_backend", "method"}) != 1:
             raise wrong("must say which backend of the provider: by get_backend, or by method")
         return self
+
+
+def _foreign(kind: str, *, primitive: bool) -> Sequence[str]:
+    """List the keys that a member of a kind does not have."""
+    foreign = [] if kind == "provider" else [*_OF_PROVIDERS]
+    foreign += ["run_options"] if primitive else _OF_PRIMITIVES
+    foreign += {
+        "primitive": ("primitive_arguments",),
+        "simulated": _NOT_OF_SIMULATED,
+        "member": _NOT_OF_MEMBER,
+    }.get(kind, ())
+    return foreign
 
 
 # -- from tables to members ------------------------------------------------------------------
@@ -262,15 +313,42 @@ def _member(table: MemberTable, index: int, environ: Mapping[str, str]) -> Fleet
     }
     if table.simulated is not None:
         return SimulatedMember(table.name or f"simulated-{index}", **said, **table.simulated)
-    backend = _backend(table, environ)
-    return Member(
-        backend,
-        name=table.name,
-        **said,
-        run_options=_resolve_all(table.run_options, environ),
-        adaptation=table.adaptation,
-        queue=_wait(table.queue),
-    )
+    if table.member is not None:
+        return _own_member(table, environ)
+    said |= {"name": table.name, "adaptation": table.adaptation, "queue": _wait(table.queue)}
+    if table.primitive is not None:
+        return _primitive_member(table, table.primitive, said, environ)
+    run_options = _resolve_all(table.run_options, environ)
+    return Member(_backend(table, environ), **said, run_options=run_options)
+
+
+def _own_member(table: MemberTable, environ: Mapping[str, str]) -> FleetMember:
+    member = _called("member", _imported("member", table.member or ""), table.arguments, environ)
+    if not isinstance(member, FleetMember) or isinstance(member, type):
+        raise _UnmadeError(
+            ("member",),
+            f"gave {type(member).__name__}, which has not the attributes and verbs of a FleetMember",
+        )
+    if table.name is not None:
+        member.name = table.name
+    return member
+
+
+def _primitive_member(
+    table: MemberTable, path: str, said: Mapping[str, Any], environ: Mapping[str, str]
+) -> FleetMember:
+    make, arguments = _imported("primitive", path), table.arguments
+    if table.backend is not None or table.provider is not None:
+        make, arguments = partial(make, _backend(table, environ)), table.primitive_arguments
+    sampler = _called("primitive", make, arguments, environ)
+    if not isinstance(sampler, BaseSamplerV2):
+        raise _UnmadeError(("primitive",), f"gave {type(sampler).__name__}, which is no SamplerV2")
+    given = {key: getattr(table, key) for key in ("mode", "mode_seconds", "idle_seconds")}
+    held = {key: value for key, value in given.items() if value is not None}
+    try:
+        return PrimitiveMember(sampler, **said, **held)
+    except (TypeError, ValueError) as error:
+        raise _UnmadeError(("primitive",), f"cannot be a member: {error}") from None
 
 
 def _wait(queue: Any) -> Callable[[], Any] | None:

@@ -17,7 +17,7 @@ Path = tuple[str | int, ...]
 
 _URL_SECRET = re.compile(r"://[^/\s@]*:[^/\s@]+@")
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
-_OF_ARGUMENTS = ("arguments", "method_arguments", "run_options")
+_OF_ARGUMENTS = ("arguments", "method_arguments", "primitive_arguments", "run_options")
 _MOST_SHOWN = 60
 _MOST_LISTED = 12
 

@@ -17,7 +17,15 @@ from hypothesis import strategies as st
 from qiskit.providers.basic_provider import BasicSimulator
 
 from qiskit_gateway import ConfigError, load_config, policies
-from qiskit_gateway.backends import Adaptation, Allowance, Limits, Member, Pricing, Usage
+from qiskit_gateway.backends import (
+    Adaptation,
+    Allowance,
+    Limits,
+    Member,
+    Pricing,
+    PrimitiveMember,
+    Usage,
+)
 from qiskit_gateway.backends.failures.redaction import redact
 from qiskit_gateway.backends.pricing.published import ARGUMENTS, tariff, tariff_names
 from qiskit_gateway.backends.simulation.simulated_member import SimulatedMember
@@ -134,6 +142,61 @@ def test_a_member_says_what_python_would(load):
     )
     assert member.queue() == 90.0
     assert (config.policy, config.journal) == (Policy(), None)
+
+
+OWN_MEMBERS = """
+from qiskit.primitives import StatevectorSampler
+from qiskit_gateway.backends import SimulatedMember
+
+class Sampler(StatevectorSampler):
+    def __init__(self, backend, *, level=1):
+        super().__init__()
+        self._backend, self.level = backend, level
+
+def simulated(wait):
+    return SimulatedMember("theirs", queue_seconds=wait)
+"""
+
+
+def test_a_primitive_says_what_python_would(load, module):
+    """Made alone, or over a backend of the same table; with all keys of a member."""
+    own = module(OWN_MEMBERS)
+    alone, over = load(
+        f"""
+        [[members]]
+        primitive = "qiskit.primitives:StatevectorSampler"
+        arguments = {{ default_shots = 7 }}
+        limits = {{ max_executions = 5_000 }}
+        weight = 2
+        idle_seconds = 3
+        [[members]]
+        name = "over"
+        {BASIC}
+        primitive = "{own}:Sampler"
+        primitive_arguments = {{ level = {{ env = "LEVEL" }} }}
+        pricing = {{ per_job = 0.3 }}
+        tags = ["qpu"]
+        queue = 90
+        """,
+        {"LEVEL": "3"},
+    ).fleet
+    assert isinstance(alone, PrimitiveMember)
+    assert (alone.name, alone.sampler.default_shots) == ("StatevectorSampler", 7)
+    assert (alone.limits.max_executions, alone.weight) == (5000, 2)
+    assert isinstance(over, PrimitiveMember)
+    assert over.sampler._backend is over.backend
+    assert isinstance(over.backend, BasicSimulator)
+    assert (over.sampler.level, over.name, over.tags) == ("3", "over", {"qpu"})
+    assert (over.pricing, over.queue()) == (Pricing(per_job=0.3), 90.0)
+
+
+def test_a_member_of_ones_own(load, module):
+    """Whatever has the verbs of a member can be named, with arguments and a label."""
+    own = module(OWN_MEMBERS)
+    text = f"[[members]]\nmember = '{own}:simulated'\narguments = {{ wait = 60 }}\n"
+    theirs, named = load(f"{text}{text}name = 'mine'").fleet
+    assert (theirs.name, named.name) == ("theirs", "mine")
+    assert theirs.queue() == 60
 
 
 def test_defaults_are_those_of_python(load):
@@ -511,6 +574,27 @@ def test_commented_providers_are_right_too(path):
         ("[[members]]\nname = 'a'", ["line 1: members[0]: must have one of backend, provider"]),
         (f"[[members]]\n{BASIC}\nsimulated = {{}}", ["got backend and simulated"]),
         (f"[[members]]\n{BASIC}\nmethod = 'x'", ["has method, which a member by backend does not"]),
+        (f"[[members]]\n{BASIC}\nmode = 'batch'", ["has mode, which a member by backend does"]),
+        (
+            "[[members]]\nprimitive = 'a:B'\nmode = 'batsch'",
+            ["mode: must be one of 'job', 'batch', 'session'; got 'batsch'; did you mean 'batch'"],
+        ),
+        (
+            "[[members]]\nprimitive = 'a:B'\nrun_options = {}",
+            ["has run_options, which a member by primitive does not"],
+        ),
+        (
+            "[[members]]\nprimitive = 'a:B'\nprimitive_arguments = {}",
+            ["has primitive_arguments, which a member by primitive does not"],
+        ),
+        (
+            "[[members]]\nsimulated = {}\nprimitive = 'a:B'",
+            ["has primitive, which a member by simulated does not"],
+        ),
+        (
+            "[[members]]\nmember = 'a:B'\nlimits = { max_shots = 3 }",
+            ["has limits, which a member by member does not"],
+        ),
         ("[[members]]\nsimulated = {}\nqueue = 3", ["has queue, which a member by simulated"]),
         ("[[members]]\nprovider = 'a:B'", ["must say which backend of the provider"]),
         (
@@ -875,6 +959,16 @@ def test_code_is_imported_only_when_the_file_is_right(problems, module, load):
             "has no 'idal'; did you mean 'ideal'?",
         ),
         ("provider = '{own}:Broken.x'\nmethod = 'y'", "provider: Broken has no 'x'"),
+        ("primitive = '{own}:Provider'", "primitive: gave Provider, which is no SamplerV2"),
+        ("member = '{own}:Provider'", "member: gave Provider, which has not the attributes and"),
+        (
+            "primitive = 'qiskit.primitives:StatevectorSampler'\nmode = 'batch'",
+            "primitive: cannot be a member: StatevectorSampler has no mode 'batch'",
+        ),
+        (
+            f"{BASIC}\nprimitive = 'qiskit.primitives:StatevectorSampler'",
+            "primitive: cannot be made: TypeError",
+        ),
     ],
 )
 def test_a_member_that_cannot_be_made(problems, module, member, said):
