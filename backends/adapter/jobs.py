@@ -113,9 +113,18 @@ def has_started(job: Any) -> bool | None:
 
 
 def is_cancelled(job: Any) -> bool:
-    """Ask for a job to be cancelled; return whether its provider confirmed that."""
-    with translated("cancel"):
-        job.cancel()
+    """Ask for a job to be cancelled; return whether its provider confirmed that.
+
+    Raises:
+        BackendError: If that could not be asked, or was refused though the job is not over.
+    """
+    try:
+        with translated("cancel"):
+            job.cancel()
+    except BackendError:
+        # Some answer by an error that the job is over.
+        if stage_of(job).name not in {"done", "failed", "cancelled"}:
+            raise
     return stage_of(job).name == "cancelled"
 
 

@@ -73,6 +73,21 @@ def test_a_status_that_raises_is_a_failure_of_asking():
             stage_of(Job(status))
 
 
+@pytest.mark.parametrize(("name", "status"), CASES)
+def test_a_cancellation_that_is_refused(name, status):
+    """Of a job that is over, the status is the answer; of any other, the refusal is a failure."""
+
+    class Refuses(Job):
+        def cancel(self):
+            raise RuntimeError("409: it cannot be cancelled")
+
+    if name in {"done", "failed", "cancelled"}:
+        assert is_cancelled(Refuses(status)) is (name == "cancelled")
+    else:
+        with pytest.raises(BackendError, match="409"):
+            is_cancelled(Refuses(status))
+
+
 def named(name, *bases, text="it is not here"):
     module, _, own = name.rpartition(".")
     return type(own, bases or (Exception,), {"__module__": module})(text)
