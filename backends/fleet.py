@@ -12,7 +12,7 @@ from qiskit_gateway.backends.forks import renew_in_children
 from qiskit_gateway.backends.interface.observer import Mailbox, Observer
 from qiskit_gateway.backends.interface.protocol import FleetMember
 from qiskit_gateway.backends.pricing.allowance import Allowance, allowance_of
-from qiskit_gateway.backends.primitive.primitive_member import PrimitiveMember
+from qiskit_gateway.backends.primitive.primitive_member import PrimitiveMember, sampler_over
 
 T = TypeVar("T")
 
@@ -142,7 +142,8 @@ def _check_shared(fleet: Fleet) -> None:
 
 def _as_member(given: object) -> FleetMember:
     if isinstance(given, BackendV2):
-        return Member(given)
+        sampler = sampler_over(given)
+        return Member(given) if sampler is None else PrimitiveMember(sampler)
     if isinstance(given, FleetMember):
         return given
     if isinstance(given, BackendSamplerV2):

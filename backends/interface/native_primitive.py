@@ -70,6 +70,7 @@ class NativePrimitive:
             given is left as it is, for several jobs may be made at once.
         jobs: List the jobs of a backend that have a key; ``None`` where it cannot be asked.
         modes: How jobs are held together; ``None`` where they cannot be.
+        over: Make a sampler over a backend that has no ``backend.run``; ``None`` for any other.
     """
 
     adaptation: Callable[[Any, Any], Adaptation] = lambda *_: FAITHFUL
@@ -79,3 +80,4 @@ class NativePrimitive:
     for_job: Callable[[Any, JobTerms], Any] = _same
     jobs: Callable[[Any, str], Iterable[Any]] | None = None
     modes: ExecutionModes | None = None
+    over: Callable[[Any], Any] = lambda _: None

@@ -1,5 +1,6 @@
 """A provider's native ``SamplerV2`` as a member of a fleet."""
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -15,7 +16,7 @@ from qiskit_gateway.backends.adapter.job_lookup import fetch, only_one
 from qiskit_gateway.backends.adapter.payload import Pairs
 from qiskit_gateway.backends.failures.errors import BackendError, Refused
 from qiskit_gateway.backends.failures.redaction import redact_name
-from qiskit_gateway.backends.failures.translate import text_of
+from qiskit_gateway.backends.failures.translate import text_of, translate
 from qiskit_gateway.backends.interface.adaptation import Adaptation
 from qiskit_gateway.backends.interface.batch import Batch
 from qiskit_gateway.backends.interface.limits import Limits, discover, read_property
@@ -34,6 +35,8 @@ from qiskit_gateway.backends.readout.outcomes import Outcome, ReadOutcomes
 from qiskit_gateway.backends.registry import profiles_of
 
 _PLAIN = NativePrimitive()
+
+_SAYS_CLOSED = re.compile(r"\b(?:session|batch) (?:is|was|has been) closed", re.IGNORECASE)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -231,10 +234,13 @@ class PrimitiveMember(CompilingMember):
 
     def _is_closed(self, mode: Any, error: Exception) -> bool:
         """Tell whether a job was not taken because what it was sent in is closed."""
-        if "closed" in text_of(error).lower():
+        if _SAYS_CLOSED.search(text_of(error)):
             return True
+        # A connection that was closed says nothing of that: the job may have been taken.
+        if self._native.modes is None or translate(error, phase="submit").submitted is not False:
+            return False
         try:
-            return self._native.modes is not None and self._native.modes.is_closed(mode)
+            return self._native.modes.is_closed(mode)
         except Exception:  # noqa: BLE001  Then it is what the first error says.
             return False
 
@@ -269,6 +275,13 @@ class _ClosedError(BackendError):
             fault="backend",
             submitted=False,
         )
+
+
+def sampler_over(backend: BackendV2) -> BaseSamplerV2 | None:
+    """Make the native sampler of a backend that has no ``backend.run``; ``None`` for any other."""
+    natives = (profile.primitive for profile in profiles_of(backend) if profile.primitive)
+    made: BaseSamplerV2 | None = next(filter(None, (one.over(backend) for one in natives)), None)
+    return made
 
 
 # -- what a primitive is ---------------------------------------------------------------------

@@ -1,7 +1,7 @@
 """IBM Quantum, the platform and its fakes."""
 
 import importlib
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterable, Mapping
 from copy import copy, deepcopy
 from math import inf
 from typing import Any
@@ -108,6 +108,25 @@ def _enter_mode(sampler: Any, mode: Any) -> Any:
     return made
 
 
+def _is_machine(backend: Any) -> bool:
+    return any(kind.__name__ == "IBMBackend" for kind in type(backend).__mro__)
+
+
+def _sampler_over(backend: Any) -> Any:
+    if not _is_machine(backend):
+        return None
+    return importlib.import_module("qiskit_ibm_runtime.executor_sampler").Sampler(mode=backend)
+
+
+def _without_run(backend: Any, _: Mapping[str, Any]) -> Adaptation | None:
+    if not _is_machine(backend):
+        return None
+    return Adaptation(
+        refusal="has no backend.run any more: give the fleet the backend itself, or "
+        "PrimitiveMember(Sampler(mode=backend))"
+    )
+
+
 def _is_closed(mode: Any) -> bool:
     said = str(mode.status() or "").lower()
     return "closed" in said or "not accepting" in said
@@ -116,6 +135,7 @@ def _is_closed(mode: Any) -> bool:
 PROFILE = ProviderProfile(
     name="ibm",
     packages=("qiskit_ibm_runtime",),
+    adaptation=_without_run,
     primitive=NativePrimitive(
         adaptation=_adaptation,
         limits=_limits,
@@ -129,6 +149,7 @@ PROFILE = ProviderProfile(
             of=lambda sampler: sampler.mode,
             is_closed=_is_closed,
         ),
+        over=_sampler_over,
     ),
     failures={
         "qiskit_ibm_runtime wrapper": (
