@@ -4,8 +4,9 @@ from math import pi
 
 import numpy as np
 import pytest
+from faulty_sampler import FaultySampler, loses_one
 from qiskit.circuit import Parameter, QuantumCircuit
-from qiskit.primitives import BackendSamplerV2, BaseSamplerV2, PrimitiveResult, StatevectorSampler
+from qiskit.primitives import BackendSamplerV2, StatevectorSampler
 from qiskit.providers.basic_provider import BasicSimulator
 from qiskit.quantum_info import SparsePauliOp
 
@@ -34,41 +35,6 @@ def coins(qubits=8):
     return circuit
 
 
-class Counted(BaseSamplerV2):
-    """Sends what it is given to a real sampler, and counts jobs and PUBs.
-
-    Args:
-        inner: The sampler.
-        dies_after: How many jobs it takes before it raises at each.
-        spoil: What becomes of each result.
-    """
-
-    def __init__(self, inner, *, dies_after=None, spoil=None):
-        self.inner = inner
-        self.dies_after = dies_after
-        self.spoil = spoil
-        self.jobs = []
-
-    def backend(self):
-        return self.inner._backend
-
-    def run(self, pubs, *, shots=None):
-        pubs = list(pubs)
-        self.jobs.append((pubs, shots))
-        if self.dies_after is not None and len(self.jobs) > self.dies_after:
-            raise ConnectionError("the line is dead")
-        job = self.inner.run(pubs, shots=shots)
-        if self.spoil is not None:
-            result, spoil = job.result, self.spoil
-            job.result = lambda: spoil(result())
-        return job
-
-
-def loses_one(result):
-    """Leave out the last PUB, as a server does that counts wrongly."""
-    return PrimitiveResult(list(result)[:-1])
-
-
 @pytest.fixture
 def aer():
     return pytest.importorskip("qiskit_aer.primitives").SamplerV2()
@@ -76,7 +42,7 @@ def aer():
 
 def test_all_rows_go_in_one_pub(aer):
     """One circuit and its numbers travel, not one circuit for each row."""
-    sampler = Counted(aer)
+    sampler = FaultySampler(aer)
     rows = np.linspace(0, pi, 40)[:, np.newaxis]
     result = RouterSampler(sampler, policy=fastest()).run([(turned()[0], rows)]).result()
     assert result[0].data.meas.shape == (40,)
@@ -91,7 +57,7 @@ def test_rows_are_bound_first_where_they_would_be_wrong(aer):
     circuit.x(0)
     circuit.crx(Parameter("angle"), 0, 1)
     circuit.measure_all()
-    sampler = Counted(aer)
+    sampler = FaultySampler(aer)
     (pub,) = RouterSampler(sampler).run([(circuit, [[pi], [0.0]])], shots=50).result()
     assert [pub.data.meas.get_counts(row) for row in range(2)] == [{"11": 50}, {"01": 50}]
     assert {len(pub) for pubs, _ in sampler.jobs for pub in pubs} == {1}
@@ -147,7 +113,7 @@ def test_a_seed_of_the_primitive_is_not_that_of_all_jobs():
 def test_two_of_five_fail_on_the_way(provider_members, aer, policy):
     """IBM's, Aer's and Braket's samplers and DDSIM in one run, two of which fail: all is right."""
     made = [provider_members(name) for name in ("ibm sampler ideal", "braket sampler", "ddsim")]
-    dies, lies = Counted(aer, dies_after=2), Counted(aer, spoil=loses_one)
+    dies, lies = FaultySampler(aer, dies_after=2), FaultySampler(aer, spoil=loses_one)
     made += [
         PrimitiveMember(dies, name="dies", limits=Limits(max_circuits=10)),
         PrimitiveMember(lies, name="lies", limits=Limits(max_circuits=10)),
@@ -173,7 +139,9 @@ def test_the_estimator_over_native_primitives(provider_members, aer):
     circuit.ry(theta, 0)
     circuit.cx(0, 1)
     wanted = [SparsePauliOp("ZI"), SparsePauliOp("XX"), SparsePauliOp(["YY", "II"], [1, 0.5])]
-    dies = PrimitiveMember(Counted(aer, dies_after=1), name="dies", limits=Limits(max_circuits=1))
+    dies = PrimitiveMember(
+        FaultySampler(aer, dies_after=1), name="dies", limits=Limits(max_circuits=1)
+    )
     members = [provider_members(name, limits=Limits(max_circuits=2)) for name in NATIVE]
     router = RouterEstimator([*members, dies], policy=round_robin(spread="shots"))
     angles = np.array([[0.4], [1.9], [-1.1]])

@@ -5,11 +5,12 @@ from math import pi, prod
 
 import numpy as np
 import pytest
+from faulty_sampler import FaultySampler, loses_one
 from qiskit.circuit import ClassicalRegister, Parameter, QuantumCircuit, QuantumRegister
 from qiskit.quantum_info import Statevector
 
 from qiskit_gateway import PlanError, RouterSampler, RunError
-from qiskit_gateway.backends import Fleet, Limits, Member
+from qiskit_gateway.backends import Fleet, Limits, Member, PrimitiveMember
 from qiskit_gateway.backends.scripted import (
     Errors,
     Fails,
@@ -323,5 +324,57 @@ def test_two_of_six_providers_fail_on_the_way(provider_members, questions, polic
     assert done["aer"]["jobs"] >= 2
     assert done["aer"]["failures"] > 0
     assert done["basic"]["failures"] > 0
+    assert job.progress().shots_done == all_shots(questions)
+    assert not job.report().given_up
+
+
+# -- native primitives as one ----------------------------------------------------------------------
+
+NATIVE = ("ibm sampler ideal", "aer sampler", "braket sampler", "statevector sampler")
+
+
+@pytest.mark.providers
+@pytest.mark.parametrize("options", [{}, {"seed_simulator": 5}], ids=["free", "seeded"])
+def test_two_hundred_pubs_over_native_primitives(provider_members, questions, options):
+    """The same run over samplers of four packages, DDSIM and IonQ, with cuts of every kind."""
+    limits = dict.fromkeys(NATIVE, Limits()) | {
+        "ibm sampler ideal": Limits(max_executions=900),
+        "aer sampler": Limits(max_circuits=7),
+        "braket sampler": Limits(max_shots=250),
+        "ddsim": Limits(),
+        "ionq qpu": Limits(max_circuits=5),
+    }
+    fleet = Fleet([provider_members(name, limits=limit) for name, limit in limits.items()])
+    sampler = RouterSampler(fleet, policy=round_robin(), options=options)
+    job = sampler.run([question.pub for question in questions])
+    check(job.result(), questions)
+    done = job.report().members
+    assert done.keys() == set(limits)
+    assert sum(member["shots"] for member in done.values()) == all_shots(questions)
+    assert sum(member["failures"] for member in done.values()) == 0
+    for attempt in job.report().attempts:
+        if attempt.member == "ibm sampler ideal":
+            assert attempt.circuits * attempt.shots <= 900
+
+
+@pytest.mark.providers
+@pytest.mark.parametrize("policy", [fastest, round_robin])
+def test_two_native_primitives_fail_on_the_way(provider_members, questions, policy):
+    """One dies and one loses a PUB of each job; all others do the work, and it is exact."""
+    members = [provider_members(name) for name in (*NATIVE, "ddsim", "ionq qpu")]
+    dies = FaultySampler(provider_members("aer sampler").sampler, dies_after=2)
+    lies = FaultySampler(provider_members("aer sampler").sampler, spoil=loses_one)
+    few = Limits(max_circuits=10)
+    members += [
+        PrimitiveMember(dies, name="dies", limits=few),
+        PrimitiveMember(lies, name="lies", limits=few),
+    ]
+    retry = RetryPolicy(wait_initial_seconds=0.01)
+    sampler = RouterSampler(Fleet(members), policy=policy(retry=retry))
+    job = sampler.run([question.pub for question in questions])
+    check(job.result(), questions)
+    done = job.report().members
+    assert done["dies"]["failures"] > 0
+    assert done["lies"]["failures"] > 0
     assert job.progress().shots_done == all_shots(questions)
     assert not job.report().given_up
