@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from qiskit_gateway.reporting.report import Report
     from qiskit_gateway.work import run_events
     from qiskit_gateway.work.attempt import Attempt
+    from qiskit_gateway.work.outlook import Outlook
     from qiskit_gateway.work.remaining import GivenUp
     from qiskit_gateway.work.run_events import RunEvent, RunObserver
     from qiskit_gateway.work.tasks import Piece
@@ -34,6 +35,7 @@ __all__ = [
     "MemberProgress",
     "MemberQuote",
     "MemberUse",
+    "Outlook",
     "Piece",
     "PlanError",
     "Progress",
@@ -70,6 +72,7 @@ _HOMES = {
     "reporting.report": ("Report",),
     "work.attempt": ("Attempt",),
     "work": ("run_events",),
+    "work.outlook": ("Outlook",),
     "work.remaining": ("GivenUp",),
     "work.run_events": ("RunEvent", "RunObserver"),
     "work.tasks": ("Piece",),

@@ -32,6 +32,7 @@ OURS_ALONE = {
     "Journal.take",
     "Member.answer",
     "RouterJob.__init__",
+    "RouterJob.show_progress",
 }
 # Of the names with underscores, those that users write as a call or an operator.
 WRITTEN = {

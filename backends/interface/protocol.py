@@ -11,11 +11,12 @@ Implementing:
 
     What a member can do beside that, it shows by having the methods of a protocol below, in any
     combination: :class:`CanEstimate`, :class:`CanFind`, :class:`CanPrepare`, :class:`TellsIfItFinds`,
-    :class:`TellsStarted`, :class:`TellsStage`, :class:`KnowsUnsent`, :class:`TellsQueue`,
-    :class:`ProbesQueue`, :class:`TellsOptions`, :class:`TellsIfFree`. Nothing needs to be declared.
+    :class:`TellsStarted`, :class:`TellsStage`, :class:`AnnouncesStart`, :class:`KnowsUnsent`,
+    :class:`TellsQueue`, :class:`ProbesQueue`, :class:`TellsOptions`, :class:`TellsIfFree`. Nothing
+    needs to be declared.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, TypeGuard, TypeVar, runtime_checkable
 
@@ -166,6 +167,15 @@ class TellsStarted(Protocol):
 
     async def started(self, handle: Handle) -> bool | None:
         """Tell whether a job has begun; ``None`` where the provider does not say."""
+        ...
+
+
+@runtime_checkable
+class AnnouncesStart(Protocol):
+    """A member that says by itself when a job begins to run, so that nobody need ask."""
+
+    def announce_start(self, handle: Handle, call: Callable[[], None]) -> None:
+        """Call something in the event loop once a job begins, while its result is waited for."""
         ...
 
 

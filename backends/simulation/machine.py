@@ -2,7 +2,7 @@
 
 import heapq
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -28,6 +28,7 @@ class SimulatedJob:
         finished: When it ends, as things stand.
         end: How it ends: ``"outage"`` where the machine goes down under it.
         moved: Set when the times have changed; then there is a new event.
+        announce: Called once it runs, by whoever waits for it then.
     """
 
     job_id: str
@@ -40,6 +41,7 @@ class SimulatedJob:
     finished: float = math.inf
     end: End = "done"
     moved: anyio.Event = field(default_factory=anyio.Event)
+    announce: Callable[[], None] | None = None
 
 
 class Machine:

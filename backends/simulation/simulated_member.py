@@ -206,9 +206,13 @@ class SimulatedMember:
         await checkpoint()
         self._time()
         job = self.job(handle.job_id)
-        while anyio.current_time() < job.finished:
-            with anyio.CancelScope(deadline=job.finished):
+        while (now := anyio.current_time()) < job.finished:
+            waits = job.announce is not None and now < job.started
+            if not waits:
+                _announce(job)
+            with anyio.CancelScope(deadline=job.started if waits else job.finished):
                 await job.moved.wait()
+        _announce(job)
         if job.end != "done":
             raise _failure(self.name, job)
         return _zeros(job)
@@ -237,6 +241,10 @@ class SimulatedMember:
         now, machine = self._time()
         self._require_up(machine, now, submitted=True)
         return self.job(handle.job_id).started <= now
+
+    def announce_start(self, handle: Handle, call: Callable[[], None]) -> None:
+        """Call something once a job runs, while its result is waited for."""
+        self.job(handle.job_id).announce = call
 
     async def reattach(self, job_id: str) -> Handle:
         """Find a job again by its id.
@@ -326,6 +334,14 @@ class SimulatedMember:
             raise BackendError(
                 f"{self.name} takes {most} jobs at once", transient=True, throttled=True
             )
+
+
+def _announce(job: SimulatedJob) -> None:
+    """Say that a job runs, or ran, to whoever wants to know, once."""
+    # One that was cancelled in the queue starts when it ends.
+    if job.announce is not None and (job.started < job.finished or job.end == "done"):
+        job.announce()
+    job.announce = None
 
 
 def _failure(name: str, job: SimulatedJob) -> BackendError:

@@ -25,6 +25,7 @@ from qiskit_gateway.forecast.dry_run import (
 )
 from qiskit_gateway.policies.policy import Policy
 from qiskit_gateway.reporting.tables import Remark, shown_as_html, shown_as_text
+from qiskit_gateway.reporting.units import span
 from qiskit_gateway.runtime.event_loop import ENGINE
 from qiskit_gateway.runtime.survey import allotment_of
 from qiskit_gateway.scheduling.members.state import FleetState, MemberState
@@ -35,8 +36,6 @@ Speed = Literal["simulated", "learned", "durations", "assumed"]
 
 _HEAD = ("member", "jobs", "circuits", "shots", "USD", "starts in", "done in", "fidelity")
 _MOST_LINES = 5
-# Units of time, how many seconds each is, and the least number told in it.
-_UNITS = (("h", 3600.0, 1.0), ("min", 60.0, 2.0), ("s", 1.0, 1.0))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,14 +177,14 @@ class Quote:
             yield (
                 one.member,
                 *_amounts(one.jobs, one.circuits, one.shots, one.price_usd),
-                _span(one.start_seconds),
-                _span(one.finish_seconds),
+                span(one.start_seconds),
+                span(one.finish_seconds),
                 "?" if one.fidelity is None else f"{one.fidelity:.3f}",
             )
         circuits, shots = (
             sum(getattr(m, what) for m in self.members) for what in ("circuits", "shots")
         )
-        done = _span(self.makespan_seconds)
+        done = span(self.makespan_seconds)
         yield ("total", *_amounts(self.jobs, circuits, shots, self.price_usd), "", done, "")
 
     def _remarks(self) -> Iterator[Remark]:
@@ -335,17 +334,6 @@ def _speed(member: FleetMember, work: Work, prospect: Prospect) -> Speed:
 
 def _amounts(jobs: int, circuits: int, shots: int, usd: float) -> tuple[str, str, str, str]:
     return str(jobs), str(circuits), str(shots), f"{usd:.4f}"
-
-
-def _span(seconds: float | None) -> str:
-    """Return a time from now, for people, in a unit that suits it."""
-    if seconds is None:
-        return "-"
-    for unit, size, least in _UNITS:
-        # As rounded to three digits, lest 0.9999 s is told as 1000 ms.
-        if seconds >= 0.9995 * least * size:
-            return f"{seconds / size:.1f} {unit}"
-    return f"{seconds * 1e3:.3g} ms" if seconds >= 1e-6 else "0 s"
 
 
 def _not_done(given_up: GivenUp) -> Remark:

@@ -160,6 +160,14 @@ class SqliteRunLog:
         )
         self._database.wrote(0)
 
+    def started(self, attempt: Attempt) -> None:
+        """Write down when an attempt began to run."""
+        self._database.execute(
+            "UPDATE attempts SET started = ? WHERE job_id = ? AND shard = ? AND number = ?",
+            (attempt.started_seconds, *self._key(attempt)),
+        )
+        self._database.wrote(0)
+
     def arrived(self, attempt: Attempt, outcomes: Sequence[Outcome], seconds: float) -> None:
         """Write down what an attempt brought.
 
@@ -266,14 +274,14 @@ def entries_of(database: Database, job_id: str) -> Iterator[Entry]:
 
 
 _COLUMNS = (
-    "shard, member, number, pieces, circuits, shots, provider_job_id, submitted, accepted, "
+    "shard, member, number, pieces, circuits, shots, provider_job_id, submitted, accepted, started, "
     "finished, price_usd, free_units, failure"
 )
 
 
 def _attempt(row: Sequence[Any]) -> Attempt:
     shard, member, number, pieces, circuits, shots, job_id, *rest = row
-    submitted, accepted, finished, price, units, failure = rest
+    submitted, accepted, started, finished, price, units, failure = rest
     return Attempt(
         shard=int(shard),
         member=str(member),
@@ -284,6 +292,7 @@ def _attempt(row: Sequence[Any]) -> Attempt:
         job_id=str(job_id),
         submitted_seconds=float(submitted),
         accepted_seconds=accepted,
+        started_seconds=started,
         finished_seconds=finished,
         price_usd=float(price),
         free_units=float(units),
@@ -343,6 +352,10 @@ class RunLog(Protocol):
         """Write down that a provider has taken an attempt, and under which id."""
         ...
 
+    def started(self, attempt: Attempt) -> None:
+        """Write down when an attempt began to run."""
+        ...
+
     def arrived(self, attempt: Attempt, outcomes: Sequence[Outcome], seconds: float) -> None:
         """Write down what an attempt brought, and when, in seconds from the start of the run."""
         ...
@@ -381,6 +394,9 @@ class NoRunLog:
         """Do nothing."""
 
     def accepted(self, attempt: Attempt) -> None:
+        """Do nothing."""
+
+    def started(self, attempt: Attempt) -> None:
         """Do nothing."""
 
     def arrived(self, attempt: Attempt, outcomes: Sequence[Outcome], seconds: float) -> None:

@@ -30,6 +30,7 @@ from qiskit_gateway.primitives.options import (
     record_options,
 )
 from qiskit_gateway.primitives.router import Plan
+from qiskit_gateway.reporting.watch import find_screen
 from qiskit_gateway.results.coverage import Coverage
 from qiskit_gateway.results.estimator_store import BasisStore, EstimatorStore, Section, Share
 from qiskit_gateway.results.known_parts import KnownParts
@@ -119,13 +120,21 @@ class RouterEstimator(Routed[EstimatorOptions], BaseEstimatorV2):
         """Return the precision of PUBs that do not say, in a run that does not say."""
         return self._options.default_precision
 
-    def run(self, pubs: Iterable[EstimatorPubLike], *, precision: float | None = None) -> RouterJob:
+    def run(
+        self,
+        pubs: Iterable[EstimatorPubLike],
+        *,
+        precision: float | None = None,
+        progress: bool = False,
+    ) -> RouterJob:
         """Run PUBs and return at once.
 
         Args:
             pubs: The PUBs, as for every ``EstimatorV2``.
             precision: Precision of PUBs that do not say: the standard error of a single Pauli, or
                 with ``shot_allocation="by_weight"`` of every observable.
+            progress: Whether to show the progress until the run is over, as
+                :meth:`RouterJob.watch` does, but in the background.
 
         Returns:
             The job; its result has one :class:`~qiskit.primitives.PubResult` per PUB.
@@ -134,10 +143,15 @@ class RouterEstimator(Routed[EstimatorOptions], BaseEstimatorV2):
             TypeError: If something is not a PUB, or an option is not for ``run_options``.
             ValueError: If a PUB's values, shape or precision cannot be.
             JournalError: If there is a journal, and it cannot hold the run.
+            ImportError: If a bar on a terminal is wanted, and ``rich`` is not installed.
         """
         coerced, options = self._coerce_pubs(pubs, precision), self._options
+        screen = find_screen() if progress else None
         plan = _plan(coerced, options, self._known)
-        return self._router.start(plan, lambda: _spec_of(coerced, options))
+        job = self._router.start(plan, lambda: _spec_of(coerced, options))
+        if screen is not None:
+            job.show_progress(screen)
+        return job
 
     def quote(self, pubs: Iterable[EstimatorPubLike], *, precision: float | None = None) -> Quote:
         """Say what a run would send where, at what price and by when. Nothing is sent.

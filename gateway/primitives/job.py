@@ -8,7 +8,7 @@ from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from dataclasses import replace
-from typing import Any
+from typing import Any, TextIO
 
 import anyio
 from qiskit.primitives import BasePrimitiveJob, PrimitiveResult
@@ -16,15 +16,19 @@ from qiskit.providers import JobStatus
 
 from qiskit_gateway.backends.adapter.threads import soon_here
 from qiskit_gateway.backends.forks import renew_in_children
+from qiskit_gateway.backends.interface.observer import Mailbox
 from qiskit_gateway.errors import GatewayError, PlanError, RunError
 from qiskit_gateway.reporting.progress import Progress
 from qiskit_gateway.reporting.report import Report
+from qiskit_gateway.reporting.watch import WATCH_ENDS, Screen, Watch, find_screen
 from qiskit_gateway.runtime.event_loop import ENGINE, contain
 from qiskit_gateway.runtime.run import Run
 from qiskit_gateway.scheduling.events import Done
 from qiskit_gateway.work.attempt import Attempt
 from qiskit_gateway.work.remaining import GivenUp
 
+# How long whoever watches waits for how the run ended to be drawn.
+_SHOWN_SECONDS = 5.0
 _FINAL = frozenset({JobStatus.DONE, JobStatus.CANCELLED, JobStatus.ERROR})
 
 
@@ -50,6 +54,7 @@ class RouterJob(BasePrimitiveJob[PrimitiveResult[Any], JobStatus]):
         self._future: Future[PrimitiveResult[Any]] = Future()
         self._cancelled = False
         self._kept: dict[str, Any] = {}
+        self._watchers: list[Mailbox] = []
 
     @staticmethod
     def new_id() -> str:
@@ -210,6 +215,47 @@ class RouterJob(BasePrimitiveJob[PrimitiveResult[Any], JobStatus]):
         run = self._run
         return self._kept["progress"] if run is None else ENGINE.call(run.progress)
 
+    def watch(self, *, file: TextIO | None = None) -> None:
+        """Show the progress until the run is over.
+
+        On a terminal that is a bar with a line for each member, on ``sys.stderr``; in a notebook a
+        bar below the cell. Where nobody looks, in a log or a pipe, nothing is shown, unless
+        ``file`` says where to: there it is a line now and then. Who interrupts it ends the
+        watching, and not the run.
+
+        Args:
+            file: Where to write; a terminal gets a bar, anything else lines.
+
+        Raises:
+            ImportError: If a bar on a terminal is wanted, and ``rich`` is not installed.
+        """
+        watch = self.show_progress(find_screen(file))
+        try:
+            self._future.exception()
+            for mailbox in self._watchers:
+                mailbox.flush(_SHOWN_SECONDS)
+        finally:
+            watch.close()
+
+    def show_progress(self, screen: Screen) -> Watch:
+        """Show the progress in the background, from now until the run is over.
+
+        Args:
+            screen: Where.
+        """
+        watch = Watch(self.progress, screen)
+        run = self._run
+        if run is None or self._future.done():
+            watch.close()
+            return watch
+        mailbox = Mailbox(watch)
+        self._watchers.append(mailbox)
+        # Here, since what a notebook is shown in another thread may find its cell gone.
+        watch.begin()
+        ENGINE.call(lambda: run.observe(mailbox))
+        self._future.add_done_callback(lambda _: mailbox.post(WATCH_ENDS))
+        return watch
+
     def partial_result(self) -> PrimitiveResult[Any]:
         """Return the part that has arrived so far, in the form of the result.
 
@@ -248,6 +294,7 @@ class RouterJob(BasePrimitiveJob[PrimitiveResult[Any], JobStatus]):
         self._run = None
         self._cancelled = state["cancelled"]
         self._kept = state["kept"]
+        self._watchers = []
         self._future = Future()
         self._settle(state["error"] if state["error"] is not None else state["result"])
 

@@ -30,6 +30,7 @@ from qiskit_gateway.primitives.options import (
     record_options,
 )
 from qiskit_gateway.primitives.router import Plan
+from qiskit_gateway.reporting.watch import find_screen
 from qiskit_gateway.results.sampler_store import SamplerStore
 from qiskit_gateway.work.pubs import parameter_rows
 from qiskit_gateway.work.tasks import Task
@@ -91,12 +92,20 @@ class RouterSampler(Routed[SamplerOptions], BaseSamplerV2):
         """Shots of PUBs that give none, in a run that gives none."""
         return self._options.default_shots
 
-    def run(self, pubs: Iterable[SamplerPubLike], *, shots: int | None = None) -> RouterJob:
+    def run(
+        self,
+        pubs: Iterable[SamplerPubLike],
+        *,
+        shots: int | None = None,
+        progress: bool = False,
+    ) -> RouterJob:
         """Run PUBs and return at once.
 
         Args:
             pubs: The PUBs, as for every ``SamplerV2``.
             shots: Shots of PUBs that do not say.
+            progress: Whether to show the progress until the run is over, as
+                :meth:`RouterJob.watch` does, but in the background.
 
         Returns:
             The job; its result has one :class:`~qiskit.primitives.SamplerPubResult` per PUB.
@@ -106,9 +115,14 @@ class RouterSampler(Routed[SamplerOptions], BaseSamplerV2):
                 is no integer.
             ValueError: If a PUB's values, shape or shots cannot be.
             JournalError: If there is a journal, and it cannot hold the run.
+            ImportError: If a bar on a terminal is wanted, and ``rich`` is not installed.
         """
         coerced, options = self._coerce_pubs(pubs, shots), self._options
-        return self._router.start(_plan(coerced, options), lambda: _spec_of(coerced, options))
+        screen = find_screen() if progress else None
+        job = self._router.start(_plan(coerced, options), lambda: _spec_of(coerced, options))
+        if screen is not None:
+            job.show_progress(screen)
+        return job
 
     def quote(self, pubs: Iterable[SamplerPubLike], *, shots: int | None = None) -> Quote:
         """Say what a run would send where, at what price and by when. Nothing is sent.

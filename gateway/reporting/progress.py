@@ -1,19 +1,43 @@
-"""How far a run is, in circuits and shots, all told and by member."""
+"""How far a run is, in circuits, shots and money, all told and by member."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field
 
+from qiskit_gateway.reporting.units import join_short, number, span, usd
+from qiskit_gateway.work.attempt import Attempt
+from qiskit_gateway.work.outlook import Outlook
 from qiskit_gateway.work.tasks import Shard, Task
 
 
 @dataclass(slots=True, kw_only=True)
 class MemberProgress:
-    """What one member has done and is doing for a run."""
+    """What one member has done and is doing for a run.
+
+    Attributes:
+        circuits_done: Circuits that have arrived.
+        shots_done: Shots that have arrived, summed over circuits.
+        circuits_running: Circuits that it has now, those that wait in its queue included.
+        shots_running: Their shots.
+        circuits_queued: Those of them of which it says that they wait in its queue.
+        shots_queued: Their shots.
+        price_usd: What its jobs are expected to cost, in USD, those in flight included.
+    """
 
     circuits_done: int = 0
     shots_done: int = 0
     circuits_running: int = 0
     shots_running: int = 0
+    circuits_queued: int = 0
+    shots_queued: int = 0
+    price_usd: float = 0.0
+
+    def __str__(self) -> str:
+        """Circuits done, running and waiting, as far as there are any."""
+        running = self.circuits_running - self.circuits_queued
+        parts = [(self.circuits_done, "done"), (running, "running")]
+        parts.append((self.circuits_queued, "in queue"))
+        return join_short(f"{number(count)} {what}" for count, what in parts if count) or "nothing"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +50,9 @@ class Progress:
         shots: In all.
         shots_done: Of these, arrived.
         members: By member: circuits and shots that run there, and that it has done.
+        seconds: How long the run has gone on, or took.
+        outlook: How long it is expected to go on; ``None`` where that cannot be told. Neither of
+            these two counts where progress is compared.
     """
 
     circuits: int
@@ -33,6 +60,8 @@ class Progress:
     shots: int
     shots_done: int
     members: dict[str, MemberProgress]
+    seconds: float = field(default=0.0, compare=False)
+    outlook: Outlook | None = field(default=None, compare=False)
 
     @property
     def shots_running(self) -> int:
@@ -42,14 +71,63 @@ class Progress:
     @property
     def shots_waiting(self) -> int:
         """Return the shots that nobody has been given yet."""
-        return self.shots - self.shots_done - self.shots_running
+        return max(0, self.shots - self.shots_done - self.shots_running)
+
+    @property
+    def price_usd(self) -> float:
+        """What the jobs so far are expected to cost, in USD, those in flight included."""
+        return sum(member.price_usd for member in self.members.values())
+
+    @property
+    def share(self) -> float:
+        """The share of the shots that have arrived, from 0 to 1."""
+        return min(1.0, self.shots_done / self.shots) if self.shots else 1.0
+
+    def __str__(self) -> str:
+        """One line: how far, for how much, until when, and what each member does."""
+        members = (
+            f"{name}: {one}"
+            for name, one in self.members.items()
+            if one.circuits_done or one.circuits_running
+        )
+        return " | ".join([f"{self.share:.0%}", *self.facts(), *members])
+
+    def facts(self) -> list[str]:
+        """Circuits, money and time, each as a few words."""
+        facts = [f"{number(self.circuits_done)} of {number(self.circuits)} circuits"]
+        if self.price_usd:
+            facts.append(usd(self.price_usd))
+        facts.append(f"{span(self.seconds)} so far")
+        if self.outlook is not None and self.share < 1:
+            end = self.outlook
+            least, most = span(end.least_seconds), span(end.most_seconds)
+            facts.append(f"about {span(end.seconds)} more ({least} to {most})")
+        return facts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """How a run stands beside what has arrived and what flies.
+
+    Attributes:
+        seconds: How long it has gone on.
+        queued: The shards of which a provider says that they wait in its queue.
+        attempts: Its attempts.
+        outlook: How long it is expected to go on.
+    """
+
+    seconds: float = 0.0
+    queued: AbstractSet[int] = frozenset()
+    attempts: Iterable[Attempt] = field(default_factory=tuple)
+    outlook: Outlook | None = None
 
 
 def progress_of(
     tasks: Sequence[Task],
     members: Iterable[str],
     done: Mapping[str, Sequence[int]],
-    in_flight: Iterable[tuple[Shard, str]],
+    in_flight: Mapping[int, tuple[Shard, str]],
+    standing: Standing,
 ) -> Progress:
     """Return how far a run is.
 
@@ -57,15 +135,22 @@ def progress_of(
         tasks: Its work.
         members: The names of its members.
         done: Circuits and shots that have arrived, by member.
-        in_flight: Shards, and where they are.
+        in_flight: Shards, and where they are, by number.
+        standing: What else there is to say.
     """
     progress = {name: MemberProgress() for name in members}
     for name, (circuits, shots) in done.items():
         progress[name].circuits_done = circuits
         progress[name].shots_done = shots
-    for shard, name in in_flight:
+    for number_, (shard, name) in in_flight.items():
+        queued = number_ in standing.queued
         progress[name].circuits_running += shard.circuits
         progress[name].shots_running += shard.circuit_shots
+        progress[name].circuits_queued += shard.circuits * queued
+        progress[name].shots_queued += shard.circuit_shots * queued
+    for attempt in standing.attempts:
+        # A run that is taken up again may have been begun with other members.
+        progress.setdefault(attempt.member, MemberProgress()).price_usd += attempt.price_usd
     circuits = sum(task.rows for task in tasks)
     shots = sum(task.rows * task.shots for task in tasks)
     arrived = sum(member.shots_done for member in progress.values())
@@ -75,4 +160,6 @@ def progress_of(
         shots=shots,
         shots_done=arrived,
         members=progress,
+        seconds=standing.seconds,
+        outlook=standing.outlook,
     )

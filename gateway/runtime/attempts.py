@@ -95,7 +95,12 @@ class Attempts:
 
     def __post_init__(self) -> None:
         self._calls = Calls(policy=self.policy, draw=self.draw, alarms=self.alarms)
-        self._waiting = Waiting(calls=self._calls, leaves=self.door.leaves)
+        self._waiting = Waiting(calls=self._calls, leaves=self.door.leaves, heard=self.note_stage)
+
+    @property
+    def queued(self) -> frozenset[int]:
+        """The shards of which a provider says that they wait in its queue."""
+        return frozenset(shard for shard, out in self._out.items() if out.queued)
 
     async def run(
         self, shard: Shard, member: FleetMember, price: Price
@@ -174,6 +179,17 @@ class Attempts:
         """Return whether a provider runs a shard; ``None`` if it does not say, or has none yet."""
         out = self._out.get(shard)
         return None if out is None else await self._calls.started(out.member, out.handle)
+
+    def note_stage(self, shard: int, started: bool) -> None:  # noqa: FBT001  It is an answer.
+        """Note whether a shard has begun to run, as its provider says; only the first time counts."""
+        out = self._out.get(shard)
+        if out is None or (attempt := self._last_of(shard)).started_seconds is not None:
+            return
+        out.queued = not started
+        if started:
+            attempt.started_seconds = self._now()
+            self.recorder.note_start(attempt)
+            self.notifier.tell(happened.ShardStarted, shard=shard, member=attempt.member)
 
     def _is_retried(self, shard: Shard, error: BackendError, number: int) -> bool:
         if isinstance(error, OverdueError):

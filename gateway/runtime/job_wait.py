@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from copy import copy
 from dataclasses import dataclass, field
+from functools import partial
 
 import anyio
 
@@ -34,6 +35,7 @@ class Out:
         answered: Set when the provider has answered, or not, to being asked for it back; ``None``
             while it was not asked.
         reply: What it answered last.
+        queued: Whether its provider says that it waits in its queue.
     """
 
     member: FleetMember
@@ -41,6 +43,7 @@ class Out:
     scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
     answered: anyio.Event | None = None
     reply: Reply = field(default_factory=Reply)
+    queued: bool = False
 
     @property
     def silent(self) -> bool:
@@ -56,10 +59,12 @@ class Waiting:
         calls: The calls to members.
         leaves: Whether the job of a cancelled shard is left with its provider, for another process
             to fetch.
+        heard: Told whether a shard has begun to run, each time that its provider says so.
     """
 
     calls: Calls
     leaves: Callable[[int], bool]
+    heard: Callable[[int, bool], None]
 
     async def waited_for(self, out: Out, attempt: Attempt) -> Sequence[Outcome]:
         """Wait for a job, and let go of it properly if nothing comes.
@@ -70,7 +75,9 @@ class Waiting:
         """
         try:
             with out.scope:
-                return await self.calls.collect(out.member, out.handle)
+                return await self.calls.collect(
+                    out.member, out.handle, partial(self.heard, attempt.shard)
+                )
         except BackendError as error:
             if await self._was_taken_back(out):
                 raise TakenBackError from error

@@ -1,7 +1,7 @@
 """Telling observers what happens in a run: the log first, then those of the fleet."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
 from qiskit_gateway.backends.interface.observer import Mailbox
@@ -17,13 +17,13 @@ class Notifier:
         job_id: The run.
         seconds: Tells how long ago it began.
         log: Where events are written.
-        mailboxes: Those of the fleet's observers.
+        mailboxes: Those of the fleet's observers, and of whoever watches this run alone.
     """
 
     job_id: str
     seconds: Callable[[], float]
     log: Log
-    mailboxes: Sequence[Mailbox] = ()
+    mailboxes: list[Mailbox] = field(default_factory=list)
 
     def tell(self, kind: type[RunEvent], **facts: Any) -> None:
         """Tell that something happened.

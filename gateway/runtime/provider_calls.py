@@ -19,6 +19,7 @@ from qiskit_gateway.backends.failures.errors import BackendError
 from qiskit_gateway.backends.failures.translate import Phase, is_interrupt, translate
 from qiskit_gateway.backends.interface.batch import Batch
 from qiskit_gateway.backends.interface.protocol import (
+    AnnouncesStart,
     CanFind,
     CanPrepare,
     FleetMember,
@@ -150,16 +151,32 @@ class Calls:
         handle: Handle | None = await asking(self._looked_up, batch, member, job_id)
         return handle
 
-    async def collect(self, member: FleetMember, handle: Handle) -> Sequence[Outcome]:
-        """Wait for a job; a lost connection loses the wait, not the job, so wait again."""
+    async def collect(
+        self,
+        member: FleetMember,
+        handle: Handle,
+        heard: Callable[[bool], None] = lambda _: None,
+    ) -> Sequence[Outcome]:
+        """Wait for a job; a lost connection loses the wait, not the job, so wait again.
+
+        Args:
+            member: Where.
+            handle: The job.
+            heard: Told whether it has begun to run, each time that its provider says so.
+        """
         patience, job = _Patience(), f"{member.name} delivered no result of job {handle.job_id!r}"
         patience.limit(self.policy.collect_seconds, job)
 
         def told(started: bool) -> None:  # noqa: FBT001  It is an answer.
+            heard(started)
             if started:
                 patience.limit(self.policy.run_seconds, f"{job}, once it had begun it,")
 
-        watches = list(self._watches(member, handle, told, patience))
+        teller: object = member
+        if able(teller, AnnouncesStart):
+            heard(False)  # noqa: FBT003  It is an answer.
+            teller.announce_start(handle, lambda: heard(True))  # noqa: FBT003
+        watches = list(self._watches(member, handle, told, heard, patience))
         try:
             with patience.scope:
                 return await self._asked_for(member, handle)
@@ -175,6 +192,7 @@ class Calls:
         member: FleetMember,
         handle: Handle,
         told: Callable[[bool], None],
+        heard: Callable[[bool], None],
         patience: _Patience,
     ) -> Iterator[Alarm]:
         """Look, while a job is waited for, how far it is: its result may never come."""
@@ -195,7 +213,7 @@ class Calls:
         if able(teller, TellsStage):
 
             async def look_for_its_end() -> None:
-                patience.end(await self._seen_over(teller, member.name, handle, began))
+                patience.end(await self._seen_over(teller, member.name, handle, began, heard))
 
             yield self.alarms.run_at(first, look_for_its_end)
 
@@ -218,13 +236,20 @@ class Calls:
             await anyio.sleep(seconds)
 
     async def _seen_over(
-        self, teller: TellsStage, name: str, handle: Handle, began: float
+        self,
+        teller: TellsStage,
+        name: str,
+        handle: Handle,
+        began: float,
+        heard: Callable[[bool], None],
     ) -> BackendError:
         """Look until a job is over and for some time has brought no result; return that failure."""
         unfinished, over_at, over = False, began, ""
         while True:
             stage = await _stage(teller, handle)
-            unfinished |= stage.name in {"queued", "running"}
+            if stage.name in {"queued", "running"}:
+                unfinished = True
+                heard(stage.name == "running")
             # Some simulators say "done" of what result() is about to work out.
             ended = stage.name or "" if stage.name != "done" or unfinished else ""
             ended = ended if ended in _GRACE_SECONDS else ""

@@ -107,6 +107,10 @@ class Recorder:
         """Write down that a provider has taken an attempt."""
         self._add(self.run_log.accepted, replace(attempt))
 
+    def note_start(self, attempt: Attempt) -> None:
+        """Write down when an attempt began to run."""
+        self._add(self.run_log.started, replace(attempt))
+
     def end(self, attempt: Attempt) -> None:
         """Write down how an attempt ended that brought nothing."""
         self._add(self.run_log.ended, replace(attempt))

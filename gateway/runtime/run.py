@@ -16,9 +16,10 @@ from anyio.abc import TaskGroup
 
 from qiskit_gateway.backends.fleet import Fleet
 from qiskit_gateway.backends.interface.batch import Batch
+from qiskit_gateway.backends.interface.observer import Mailbox
 from qiskit_gateway.journal.run_log import NO_RUN_LOG, RunLog
 from qiskit_gateway.policies.policy import Policy
-from qiskit_gateway.reporting.progress import Progress, progress_of
+from qiskit_gateway.reporting.progress import Progress, Standing, progress_of
 from qiskit_gateway.runtime.alarms import Alarm, Alarms
 from qiskit_gateway.runtime.attempts import Attempts
 from qiskit_gateway.runtime.event_loop import contain
@@ -104,7 +105,7 @@ class Run:
             job_id=job_id,
             seconds=lambda: anyio.current_time() - self._began,
             log=logger_for(job_id) if log is None else log,
-            mailboxes=fleet.mailboxes,
+            mailboxes=[*fleet.mailboxes],
         )
         self._queues = Queues(
             fleet=fleet,
@@ -230,8 +231,23 @@ class Run:
 
     def progress(self) -> Progress:
         """Tell how far the run is."""
-        flying = self.view.in_flight.values()
-        return progress_of(self.work.tasks, self._fleet.names, self._shots_done, flying)
+        now, scheduler = anyio.current_time(), self._scheduler
+        return progress_of(
+            self.work.tasks,
+            self._fleet.names,
+            self._shots_done,
+            self.view.in_flight,
+            Standing(
+                seconds=self.seconds if self.ended else max(0.0, now - self._began),
+                queued=frozenset() if scheduler is None else self._attempts.queued,
+                attempts=self.record,
+                outlook=None if scheduler is None else scheduler.outlook(now),
+            ),
+        )
+
+    def observe(self, mailbox: Mailbox) -> None:
+        """Tell one more observer what happens from now on."""
+        self._notifier.mailboxes.append(mailbox)
 
     # -- performing --------------------------------------------------------------------------
 
@@ -317,7 +333,7 @@ class Run:
             began = anyio.current_time()
             self._alarms.run_at(
                 began + look_seconds(0.0, self._policy.probe_seconds),
-                lambda: self._watch(command.shard, command.member, began),
+                lambda: self._watch(command.shard, began),
             )
 
     def _tell_health(self, change: MemberEjected | MemberRecovered | FleetDown) -> None:
@@ -360,12 +376,11 @@ class Run:
         )
         self.tell(failed)
 
-    async def _watch(self, shard: int, member: str, began: float) -> None:
+    async def _watch(self, shard: int, began: float) -> None:
         """Tell what a provider says of a shard in its queue, until it begins to run it."""
 
         def told(started: bool) -> None:  # noqa: FBT001  It is an answer.
-            if started:
-                self._notifier.tell(happened.ShardStarted, shard=shard, member=member)
+            self._attempts.note_stage(shard, started)
             self.tell(ShardStarted(shard=shard) if started else ShardQueued(shard=shard))
 
         await watch_job(

@@ -68,6 +68,8 @@ class Flight:
         group: The pieces, and who must not take them.
         submitted: When it was sent, in seconds of the loop's clock.
         expected_end: When it is expected to end.
+        foreseen_seconds: How long it was expected to take as it was sent; 0 where nothing was known
+            of the speed of its member.
         giveup_at: From when on nobody waits for it any more, if its member is unhealthy.
         recall_at: From when on it is asked back from a member that seems healthy.
         phase: Whether it is being taken back.
@@ -91,6 +93,7 @@ class Flight:
     group: Group
     submitted: float
     expected_end: float = math.inf
+    foreseen_seconds: float = 0.0
     giveup_at: float = math.inf
     recall_at: float = math.inf
     phase: Phase = Phase.FLYING

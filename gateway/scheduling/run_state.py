@@ -2,6 +2,7 @@
 
 import heapq
 import math
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -16,6 +17,9 @@ from qiskit_gateway.scheduling.members.spending import Spending
 from qiskit_gateway.scheduling.members.state import MemberState
 from qiskit_gateway.work.remaining import GivenUp
 from qiskit_gateway.work.tasks import Compiled, Piece, Shard, Task, mean_of
+
+# What was longer ago says less of how sure the next times are.
+_SURPRISES = 50
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,6 +110,7 @@ class RunState:
         sent: Whether a provider has taken anything.
         stopped: Why the run was stopped, or ``""``.
         down_since: Since when no member has been usable.
+        surprises: Of the last shards, the logarithm of the time they took over the expected one.
     """
 
     tasks: Sequence[Task]
@@ -129,6 +134,7 @@ class RunState:
     sent: bool = False
     stopped: str = ""
     down_since: float | None = None
+    surprises: deque[float] = field(default_factory=lambda: deque(maxlen=_SURPRISES))
 
     @property
     def estimator(self) -> Estimator:

@@ -73,6 +73,7 @@ from qiskit_gateway.scheduling.members.health import Health
 from qiskit_gateway.scheduling.members.profile import MemberProfile
 from qiskit_gateway.scheduling.members.spending import Spending
 from qiskit_gateway.scheduling.members.state import FleetState
+from qiskit_gateway.scheduling.outlook import foresee, note_surprise
 from qiskit_gateway.scheduling.overdue import look_later
 from qiskit_gateway.scheduling.recall import (
     is_better_elsewhere,
@@ -82,6 +83,7 @@ from qiskit_gateway.scheduling.recall import (
 )
 from qiskit_gateway.scheduling.run_state import RunState, RunView
 from qiskit_gateway.scheduling.submission import adopt, learns_wait, submit, submit_duplicate
+from qiskit_gateway.work.outlook import Outlook
 from qiskit_gateway.work.remaining import Unfinished
 from qiskit_gateway.work.tasks import Piece, Task
 
@@ -168,7 +170,10 @@ class Scheduler:
             case Close():
                 self._close(now)
                 return []
-        freed = state.flights[event.shard].member if isinstance(event, ShardFinished) else None
+        freed = None
+        if isinstance(event, ShardFinished):
+            freed = state.flights[event.shard].member
+            note_surprise(state, event.shard, now)
         answers = list(self._take_in(event, now))
         if now >= self._deadline:
             answers += _stop(state, f"the deadline of {state.policy.deadline_seconds:g} s is over")
@@ -211,6 +216,10 @@ class Scheduler:
             in_flight={index: (flight.shard, flight.member) for index, flight in flights},
             reasons_against=self._state.reasons_against,
         )
+
+    def outlook(self, now: float) -> Outlook | None:
+        """Estimate how long the run goes on; ``None`` while that cannot be told."""
+        return None if self.done else foresee(self._state, now)
 
     # -- what becomes of a try -----------------------------------------------------------------
 

@@ -43,6 +43,7 @@ def submit(state: RunState, member: str, group: Group, now: float) -> Submit | V
         group=group,
         submitted=now,
         expected_end=now + ahead + known.queue_seconds,
+        foreseen_seconds=ahead + known.queue_seconds if known.speed.jobs else 0.0,
         probing=member in state.health.unhealthy,
         alone=alone,
         price=price,

@@ -24,6 +24,9 @@ class Attempt:
         job_id: The provider's id, where the provider took the job and gave one.
         submitted_seconds: When it was handed over, in seconds from the start of the run.
         accepted_seconds: When the provider had taken it; ``None`` if it did not.
+        started_seconds: When it began to run, as its provider told; ``None`` where that is not known.
+            A provider that is asked from time to time tells it late by up to a tenth of the time
+            that the job has waited, 30 s at most.
         finished_seconds: When its end was known; ``None`` while it runs.
         price_usd: What it is expected to cost, by the shots that ran once these are known; 0 where
             the provider is known not to have taken it, or to have cancelled it.
@@ -44,6 +47,7 @@ class Attempt:
     job_id: str = ""
     submitted_seconds: float = 0.0
     accepted_seconds: float | None = None
+    started_seconds: float | None = None
     finished_seconds: float | None = None
     price_usd: float = 0.0
     free_units: float = 0.0

@@ -94,7 +94,7 @@ class ShardAccepted(ShardEvent):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShardStarted(ShardEvent):
-    """A provider says that it runs a job; told only of jobs that are watched in their queue."""
+    """A provider says that it runs a job; one that ends before it is asked says nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

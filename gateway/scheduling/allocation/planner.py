@@ -1,7 +1,7 @@
 """Planning what waits: how many circuits of it each member should take, and when to plan anew."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from qiskit_gateway.policies.objectives import Finish, Hours, Then, Trade
@@ -164,6 +164,24 @@ class Planner:
         plan = Plan(lot, quotas, load, eligible)
         self._plans[lot] = plan
         return plan, True
+
+    @property
+    def is_planned(self) -> bool:
+        """Whether there is a plan for all that waits."""
+        return all(lot in self._plans for lot in self._lots())
+
+    def shares(self) -> Iterator[tuple[str, Load]]:
+        """Yield how much of what waits each member should take, as it is planned now."""
+        for lot in self._lots():
+            if (plan := self._plans.get(lot)) is not None:
+                load, planned = self.load(lot), sum(plan.quotas.values())
+                for member, circuits in plan.quotas.items() if planned else ():
+                    yield member, load.part(circuits / planned)
+
+    def _lots(self) -> Iterator[Lot]:
+        for barred in self.backlog.classes:
+            for height in self.heights(barred):
+                yield Lot(barred, height)
 
     def settled(self, lot: Lot, eligible: tuple[str, ...], now: float) -> Plan:
         """Return a plan for a lot that looks at nothing that depends on time."""
