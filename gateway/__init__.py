@@ -7,6 +7,7 @@ from qiskit_gateway.late_names import late_names
 if TYPE_CHECKING:
     from qiskit_gateway.config.loader import Config, config_schema, load_config
     from qiskit_gateway.errors import ConfigError, GatewayError, JournalError, PlanError, RunError
+    from qiskit_gateway.forecast.comparison import Comparison, compare
     from qiskit_gateway.forecast.quote import AllowanceUse, MemberQuote, Quote
     from qiskit_gateway.forecast.simulation import MemberUse, SimulatedShard, Simulation, simulate
     from qiskit_gateway.journal.journal import Journal, RunRecord
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AllowanceUse",
     "Attempt",
+    "Comparison",
     "Config",
     "ConfigError",
     "EstimatorOptions",
@@ -51,6 +53,7 @@ __all__ = [
     "SamplerOptions",
     "SimulatedShard",
     "Simulation",
+    "compare",
     "config_schema",
     "load_config",
     "run_events",
@@ -62,6 +65,7 @@ __all__ = [
 _HOMES = {
     "config.loader": ("Config", "config_schema", "load_config"),
     "errors": ("ConfigError", "GatewayError", "JournalError", "PlanError", "RunError"),
+    "forecast.comparison": ("Comparison", "compare"),
     "forecast.quote": ("AllowanceUse", "MemberQuote", "Quote"),
     "forecast.simulation": ("MemberUse", "SimulatedShard", "Simulation", "simulate"),
     "journal.journal": ("Journal", "RunRecord"),

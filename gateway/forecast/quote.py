@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterator, Sequence
 from copy import deepcopy
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import anyio
 
@@ -24,13 +24,17 @@ from qiskit_gateway.forecast.dry_run import (
     told_shot_seconds,
 )
 from qiskit_gateway.policies.policy import Policy
+from qiskit_gateway.reporting.pictures import QuotedMember, draw_quote
 from qiskit_gateway.reporting.tables import Remark, shown_as_html, shown_as_text
-from qiskit_gateway.reporting.units import span
+from qiskit_gateway.reporting.units import number, span, usd
 from qiskit_gateway.runtime.event_loop import ENGINE
 from qiskit_gateway.runtime.survey import allotment_of
 from qiskit_gateway.scheduling.members.state import FleetState, MemberState
 from qiskit_gateway.work.remaining import GivenUp
 from qiskit_gateway.work.workload import Work
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 Speed = Literal["simulated", "learned", "durations", "assumed"]
 
@@ -163,6 +167,29 @@ class Quote:
             ],
             "notes": list(self.notes),
         }
+
+    def draw(self) -> "Figure":
+        """Draw when each member would wait and work, beside what it would cost.
+
+        Returns:
+            A matplotlib figure; a notebook shows it, and ``savefig(path)`` writes it.
+
+        Raises:
+            ImportError: If matplotlib is not installed.
+        """
+        members = [
+            QuotedMember(
+                name=one.member,
+                start_seconds=one.start_seconds or 0.0,
+                finish_seconds=one.finish_seconds or 0.0,
+                price_usd=one.price_usd,
+                text=f"{number(one.circuits)} circuits in {number(one.jobs)} jobs",
+            )
+            for one in self.members
+        ]
+        lost = f", {number(self.shots_not_done)} shots not done" if self.not_done else ""
+        title = f"quote: {usd(self.price_usd)}, done in {span(self.makespan_seconds)}{lost}"
+        return draw_quote(members, title)
 
     def __str__(self) -> str:
         """Return a table of the members, the total, and below it what stands against the run."""

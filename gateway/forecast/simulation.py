@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
 from math import prod
+from typing import TYPE_CHECKING
 
 from qiskit.primitives.containers import SamplerPubLike
 from qiskit.primitives.containers.sampler_pub import SamplerPub
@@ -17,7 +18,10 @@ from qiskit_gateway.backends.fleet import Backends, Fleet
 from qiskit_gateway.backends.interface.batch import Program
 from qiskit_gateway.forecast.dry_run import Prospect, Rehearsal, asked, rehearse
 from qiskit_gateway.policies.policy import Policy
+from qiskit_gateway.reporting.pictures import draw_timeline
 from qiskit_gateway.reporting.tables import table
+from qiskit_gateway.reporting.timeline import timeline_of
+from qiskit_gateway.reporting.units import span, usd
 from qiskit_gateway.runtime.survey import asked_of
 from qiskit_gateway.scheduling.members.state import FleetState
 from qiskit_gateway.work.attempt import Attempt
@@ -27,6 +31,9 @@ from qiskit_gateway.work.remaining import GivenUp
 from qiskit_gateway.work.snapshots import Snapshots
 from qiskit_gateway.work.tasks import Task
 from qiskit_gateway.work.workload import Work
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +51,8 @@ class SimulatedShard:
         succeeded: Whether it delivered.
         taken_back: Whether it was cancelled, to be done elsewhere or not at all, which is no failure.
             A job that may still run, since nobody confirmed its cancelling, is one.
+        outcome: As of an :class:`~qiskit_gateway.Attempt`: ``"done"``, ``"failed"``, and so on.
+        failure: What went wrong, for people.
     """
 
     member: str
@@ -55,6 +64,8 @@ class SimulatedShard:
     price_usd: float
     succeeded: bool
     taken_back: bool = False
+    outcome: str = "done"
+    failure: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +106,19 @@ class Simulation:
     members: dict[str, MemberUse]
     shards: tuple[SimulatedShard, ...]
     given_up: tuple[GivenUp, ...] = field(default=())
+
+    def draw(self) -> "Figure":
+        """Draw the timeline: each job by member, with queue, run, failure and recall told apart.
+
+        Returns:
+            A matplotlib figure; a notebook shows it, and ``savefig(path)`` writes it.
+
+        Raises:
+            ImportError: If matplotlib is not installed.
+        """
+        attempts = [_as_attempt(number, shard) for number, shard in enumerate(self.shards)]
+        title = f"simulated: {span(self.makespan_seconds)}, {usd(self.cost_usd)}"
+        return draw_timeline(timeline_of(attempts, self.makespan_seconds), title)
 
     def __str__(self) -> str:
         """Return a table of the members, with the makespan and the cost above it."""
@@ -190,6 +214,26 @@ def _shard(rehearsal: Rehearsal, attempt: Attempt) -> SimulatedShard:
         price_usd=attempt.price_usd,
         succeeded=attempt.outcome in {"done", "short"},
         taken_back=attempt.taken_back,
+        outcome=attempt.outcome,
+        failure=attempt.failure,
+    )
+
+
+def _as_attempt(number: int, shard: SimulatedShard) -> Attempt:
+    began = shard.started_seconds < shard.finished_seconds or shard.succeeded
+    return Attempt(
+        shard=number,
+        member=shard.member,
+        number=1,
+        pieces=(),
+        circuits=shard.circuits,
+        shots=shard.shots,
+        submitted_seconds=shard.submitted_seconds,
+        started_seconds=shard.started_seconds if began else None,
+        finished_seconds=shard.finished_seconds,
+        price_usd=shard.price_usd,
+        outcome=shard.outcome,
+        failure=shard.failure,
     )
 
 

@@ -2,11 +2,17 @@
 
 from collections import Counter
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from qiskit_gateway.reporting.pictures import draw_timeline
 from qiskit_gateway.reporting.tables import table
+from qiskit_gateway.reporting.timeline import timeline_of
+from qiskit_gateway.reporting.units import span, usd
 from qiskit_gateway.work.attempt import Attempt
 from qiskit_gateway.work.remaining import GivenUp
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +78,20 @@ class Report:
             "given_up": [asdict(given_up) for given_up in self.given_up],
             "notes": list(self.notes),
         }
+
+    def draw(self) -> "Figure":
+        """Draw the timeline: each job by member, with queue, run, failure and recall told apart.
+
+        Queue and run are told apart where the provider tells when a job began.
+
+        Returns:
+            A matplotlib figure; a notebook shows it, and ``savefig(path)`` writes it.
+
+        Raises:
+            ImportError: If matplotlib is not installed.
+        """
+        title = f"{span(self.seconds)}, {usd(self.price_usd)}, {len(self.attempts)} jobs"
+        return draw_timeline(timeline_of(self.attempts, self.seconds), title)
 
     def __str__(self) -> str:
         """Return a table of members, and below it what runs and whatever went wrong."""

@@ -34,12 +34,15 @@ def shown_as_text(rows: Sequence[Sequence[str]], remarks: Iterable[Remark]) -> s
     return "\n".join([table(cells), *_lines(remarks, "")])
 
 
-def shown_as_html(rows: Sequence[Sequence[str]], remarks: Iterable[Remark]) -> str:
-    """Return the same as HTML; the first row is the head, and the last the foot."""
-    first, *middle, last = rows
+def shown_as_html(
+    rows: Sequence[Sequence[str]], remarks: Iterable[Remark], *, footed: bool = True
+) -> str:
+    """Return the same as HTML; the first row is the head, and the last the foot, if there is one."""
+    first, *middle = rows
+    last = middle.pop() if footed else None
     head = _row("th", first, "border-bottom:1px solid")
     body = "".join(_row("td", row) for row in middle)
-    foot = _row("th", last, "border-top:1px solid")
+    foot = "" if last is None else _row("th", last, "border-top:1px solid")
     return (
         f'<table style="{_TABLE_STYLE}"><thead>{head}</thead><tbody>{body}</tbody>'
         f"<tfoot>{foot}</tfoot></table>{_list(remarks)}"
