@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from qiskit_gateway.forecast.comparison import Comparison, compare
     from qiskit_gateway.forecast.quote import AllowanceUse, MemberQuote, Quote
     from qiskit_gateway.forecast.simulation import MemberUse, SimulatedShard, Simulation, simulate
+    from qiskit_gateway.journal.accounts import Spending
     from qiskit_gateway.journal.journal import Journal, RunRecord
     from qiskit_gateway.primitives.estimator import EstimatorOptions, RouterEstimator
     from qiskit_gateway.primitives.job import RouterJob
@@ -53,6 +54,7 @@ __all__ = [
     "SamplerOptions",
     "SimulatedShard",
     "Simulation",
+    "Spending",
     "compare",
     "config_schema",
     "load_config",
@@ -68,6 +70,7 @@ _HOMES = {
     "forecast.comparison": ("Comparison", "compare"),
     "forecast.quote": ("AllowanceUse", "MemberQuote", "Quote"),
     "forecast.simulation": ("MemberUse", "SimulatedShard", "Simulation", "simulate"),
+    "journal.accounts": ("Spending",),
     "journal.journal": ("Journal", "RunRecord"),
     "primitives.estimator": ("EstimatorOptions", "RouterEstimator"),
     "primitives.job": ("RouterJob",),

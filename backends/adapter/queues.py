@@ -62,7 +62,7 @@ def ask(queue: Callable[[], Any]) -> QueueReading:
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # noqa: BLE001  Of a provider; a reading is not worth a run.
-        return QueueReading(error=_said(error))
+        return QueueReading(error=_said(error), answered=False)
 
 
 class QueueWatch:
@@ -154,11 +154,13 @@ class _Threaded:
     async def read(self) -> QueueReading:
         # A thread that hangs for ever must not become one more at every interval.
         if not self._idle.is_set():
-            return QueueReading(error="has still not answered when it was asked before")
+            return QueueReading(
+                error="has still not answered when it was asked before", answered=False
+            )
         self._idle.clear()
         with anyio.move_on_after(self._timeout_seconds):
             return await call_in_thread(self._asked)
-        return QueueReading(error=f"no answer within {self._timeout_seconds:g} s")
+        return QueueReading(error=f"no answer within {self._timeout_seconds:g} s", answered=False)
 
     def _asked(self) -> QueueReading:
         try:

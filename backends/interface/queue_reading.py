@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import isfinite
 from numbers import Real
 
@@ -21,12 +21,14 @@ class QueueReading:
             4000" it is 4000.
         read_at: When it was asked for, in seconds of the event loop's clock.
         error: Why nothing could be read, for people; secrets are taken out. Empty if it could.
+        answered: Whether there was an answer at all, however it was to be understood.
     """
 
     wait_seconds: float | None = None
     pending_jobs: float | None = None
     read_at: float | None = None
     error: str = ""
+    answered: bool = field(default=True, compare=False)
 
     @property
     def known(self) -> bool:

@@ -104,6 +104,47 @@ def tariff_names() -> tuple[str, ...]:
     return tuple(sorted(_listings()))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TariffEntry:
+    """An entry of the list of published tariffs.
+
+    Attributes:
+        name: What :func:`tariff` calls it.
+        currency: In what it was published.
+        source: Where it was read.
+        as_of: The date of the source, as far as that is known.
+        asks_for: The arguments that it cannot do without, see :data:`ARGUMENTS`.
+        note: What it leaves out or leaves open.
+    """
+
+    name: str
+    currency: Currency
+    source: str
+    as_of: str
+    asks_for: tuple[str, ...] = ()
+    note: str = ""
+
+
+def list_published() -> tuple[TariffEntry, ...]:
+    """List all published tariffs with their sources, by name; none is made."""
+    return tuple(
+        TariffEntry(
+            name=name,
+            currency=one.currency,
+            source=one.source,
+            as_of=one.as_of,
+            asks_for=_required(one.make),
+            note=one.note,
+        )
+        for name, one in sorted(_listings().items())
+    )
+
+
+def _required(make: Callable[..., Any]) -> tuple[str, ...]:
+    asked = signature(make).parameters.items()
+    return tuple(name for name, one in asked if one.default is Parameter.empty)
+
+
 def _listings() -> dict[str, "Listing"]:
     return {name: one for profile in profiles() for name, one in profile.tariffs.items()}
 

@@ -3,9 +3,7 @@
 Only code that the file names is imported, and only once the file itself has been found right. No
 secret stands in the file: ``{ env = "NAME" }`` names an environment variable in its place.
 
-For an editor's completion, write the schema to a file::
-
-    python -c "import json, qiskit_gateway.config.loader as c; print(json.dumps(c.config_schema()))"
+For an editor's completion, ``qiskit-gateway schema`` writes the JSON schema.
 """
 
 import os
@@ -38,7 +36,7 @@ from qiskit_gateway.policies.policy import Policy
 from qiskit_gateway.primitives.estimator import RouterEstimator
 from qiskit_gateway.primitives.sampler import RouterSampler
 
-__all__ = ["REGISTRY", "Config", "config_schema", "load_config"]
+__all__ = ["REGISTRY", "Config", "config_schema", "journal_in", "load_config"]
 
 # Under these keys of a policy are names of members: as texts of a list, or as keys of a table.
 _LISTS_OF_MEMBERS = frozenset({"named", "order_of", "members"})
@@ -105,6 +103,35 @@ def load_config(
         raise ConfigError(listed(file.name, problems, text))
     journal = resolved(form.journal, variables)
     return Config(fleet=fleet, policy=form.policy, journal=journal and _place(journal, file.parent))
+
+
+def journal_in(
+    path: str | os.PathLike[str], *, environ: Mapping[str, str] | None = None
+) -> str | None:
+    """Find the journal that a configuration file names; no backend is made.
+
+    Args:
+        path: Of the file.
+        environ: Where ``{ env = "NAME" }`` is looked up; the process's environment by default.
+
+    Raises:
+        ConfigError: If the file cannot be used.
+        OSError: If the file cannot be read.
+    """
+    file = Path(path)
+    variables = os.environ if environ is None else environ
+    text, document = _read(file)
+    keep_secrets(document, variables)
+    said = {key: document[key] for key in ("journal",) if key in document}
+    problems = secret_problems(said, variables)
+    if problems:
+        raise ConfigError(listed(file.name, problems, text))
+    try:
+        journal = resolved(_journal(said["journal"]), variables) if said else None
+    except ValueError as error:
+        problem = Problem(path=("journal",), text=str(error))
+        raise ConfigError(listed(file.name, [problem], text)) from None
+    return journal and _place(journal, file.parent)
 
 
 def config_schema() -> dict[str, Any]:

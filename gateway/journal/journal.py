@@ -19,12 +19,14 @@ from typing import Any
 
 from qiskit_gateway.backends.failures.redaction import redact
 from qiskit_gateway.errors import JournalError
+from qiskit_gateway.journal.accounts import Spending, report_of, spending_of
 from qiskit_gateway.journal.codec import read_plain
 from qiskit_gateway.journal.lease import HOLD, LEASE, Lease, lease_here
 from qiskit_gateway.journal.run_log import BEAT_SECONDS, Entry, SqliteRunLog, entries_of
 from qiskit_gateway.journal.run_spec import RunSpec, read_pubs, write_options, write_pubs
 from qiskit_gateway.journal.sqlite_file import Database, Survives
 from qiskit_gateway.journal.write_queue import WriteQueue
+from qiskit_gateway.reporting.report import Report
 
 # "qgwj": marks a SQLite file as a journal.
 _APPLICATION = 0x7167776A
@@ -215,6 +217,25 @@ class Journal:
         except (TypeError, ValueError, OverflowError) as error:
             raise JournalError(f"the runs of {self.path} cannot be read: {error}") from error
 
+    def report(self, job_id: str) -> Report:
+        """List every attempt of a run, also of one that goes on in another process.
+
+        Raises:
+            JournalError: If there is no such run, or it cannot be read.
+        """
+        for run in self.runs():
+            if run.job_id == job_id:
+                return report_of(self._database, job_id, held=run.held, age_seconds=run.age_seconds)
+        raise _unknown(job_id)
+
+    def spending(self) -> tuple[Spending, ...]:
+        """List what was paid or used, attempt by attempt, the oldest first.
+
+        Raises:
+            JournalError: If it cannot be read.
+        """
+        return spending_of(self._database)
+
     def free_units(self, besides: Collection[str]) -> list[tuple[str, float, float]]:
         """List the jobs that used members' allowances.
 
@@ -366,12 +387,16 @@ def _lease(connection: sqlite3.Connection, job_id: str) -> tuple[Lease, bool | N
     asked = f"SELECT {LEASE} FROM runs WHERE job_id = ?"  # noqa: S608  Constants.
     row = connection.execute(asked, (job_id,)).fetchone()
     if row is None:
-        raise JournalError(f"there is no run {job_id!r}; runs() lists those there are")
+        raise _unknown(job_id)
     lease = Lease.of(row)
     try:
         return lease, lease.lives
     except (TypeError, ValueError, OverflowError) as error:
         raise JournalError(f"who works on run {job_id} cannot be read: {error}") from error
+
+
+def _unknown(job_id: str) -> JournalError:
+    return JournalError(f"there is no run {job_id!r}; runs() lists those there are")
 
 
 def _path_of(given: str | os.PathLike[str]) -> Path:

@@ -273,6 +273,26 @@ def entries_of(database: Database, job_id: str) -> Iterator[Entry]:
             ) from error
 
 
+def attempts_of(database: Database, job_id: str) -> list[tuple[Attempt, str, int]]:
+    """List the attempts of a run without what they brought, in the order in which they began.
+
+    Returns:
+        Each attempt, the state that was written down, and the shots that it delivered.
+
+    Raises:
+        JournalError: If what stands there cannot be read.
+    """
+    rows = database.query(
+        f"SELECT state, delivered, {_COLUMNS} FROM attempts "  # noqa: S608  A constant.
+        "WHERE job_id = ? ORDER BY id",
+        (job_id,),
+    )
+    try:
+        return [(_attempt(row), str(state), int(delivered)) for state, delivered, *row in rows]
+    except (ValueError, TypeError) as error:
+        raise JournalError(f"run {job_id} cannot be read from {database.path}: {error}") from error
+
+
 _COLUMNS = (
     "shard, member, number, pieces, circuits, shots, provider_job_id, submitted, accepted, started, "
     "finished, price_usd, free_units, failure"

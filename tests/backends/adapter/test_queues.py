@@ -208,6 +208,7 @@ def test_a_failure_is_a_reading_with_a_reason(error, said):
         raise error
 
     assert ask(fail) == QueueReading(error=said)
+    assert not ask(fail).answered
 
 
 def test_a_user_can_interrupt():

@@ -1,0 +1,69 @@
+"""How a command ends: its exit code, and what is said on the way out."""
+
+import os
+import sys
+from enum import IntEnum
+
+# Set to anything, it shows where in the code something unexpected happened.
+_DEBUG = "QISKIT_GATEWAY_DEBUG"
+
+
+class ExitCode(IntEnum):
+    """The exit codes of all commands; ``docs/command-line.md`` lists them for users."""
+
+    DONE = 0
+    FAULT = 1
+    USAGE = 2
+    BAD_INPUT = 3
+    CANNOT = 4
+    INCOMPLETE = 5
+    INTERRUPTED = 130
+
+
+class EndingError(Exception):
+    """A command that cannot go on, with what to say and the exit code.
+
+    Args:
+        message: For people: what was seen, and what to do.
+        code: The exit code; by default that of bad input.
+    """
+
+    def __init__(self, message: str, code: ExitCode = ExitCode.BAD_INPUT) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+def exit_for(error: BaseException) -> ExitCode:
+    """Say on stderr what went wrong, and return the exit code."""
+    # Here, because errors of the package are Qiskit's, and --help must not wait for that.
+    from qiskit_gateway.backends.failures.redaction import printable, redact
+
+    code, text = _judged(error)
+    if code is ExitCode.FAULT and not os.environ.get(_DEBUG):
+        text += f"\nThis should not happen. {_DEBUG}=1 shows where it did; please report that."
+    elif code is ExitCode.FAULT:
+        import traceback
+
+        text = "".join(traceback.format_exception(error))
+    sys.stderr.write(printable(f"error: {redact(text)}\n"))
+    return code
+
+
+def _judged(error: BaseException) -> tuple[ExitCode, str]:
+    from qiskit_gateway.backends.failures.errors import BackendError, Refused
+    from qiskit_gateway.errors import ConfigError, JournalError, PlanError, RunError
+
+    bad_input, cannot = (ConfigError, JournalError), (PlanError, BackendError, Refused)
+    text = str(error)
+    if isinstance(error, EndingError):
+        return error.code, text
+    if isinstance(error, OSError) and error.filename is not None:
+        return ExitCode.BAD_INPUT, f"{error.filename}: {error.strerror or text}"
+    kinds: tuple[tuple[ExitCode, tuple[type[BaseException], ...]], ...] = (
+        (ExitCode.BAD_INPUT, bad_input),
+        (ExitCode.CANNOT, cannot),
+        (ExitCode.INCOMPLETE, (RunError,)),
+        (ExitCode.INTERRUPTED, (KeyboardInterrupt,)),
+    )
+    found = next((code for code, kind in kinds if isinstance(error, kind)), ExitCode.FAULT)
+    return found, text or type(error).__name__

@@ -1,0 +1,166 @@
+"""``quote``, ``simulate``, ``run`` and ``resume``: circuits over the fleet of a configuration."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from qiskit.primitives import BitArray, PrimitiveResult
+
+from qiskit_gateway.command_line.circuit_files import read_circuits
+from qiskit_gateway.command_line.endings import EndingError, ExitCode, exit_for
+from qiskit_gateway.command_line.journal_commands import find_run, open_journal
+from qiskit_gateway.command_line.result_files import check_out, pubs_of, result_facts, write_result
+from qiskit_gateway.command_line.screen import note, say, show_json
+from qiskit_gateway.config.loader import Config, load_config
+from qiskit_gateway.errors import PlanError, RunError
+from qiskit_gateway.forecast.simulation import simulate
+from qiskit_gateway.primitives.job import RouterJob
+
+_SHOWN_OUTCOMES = 8
+_SHOWN_POINTS = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Output:
+    """Where a result goes.
+
+    Attributes:
+        out: A file, or ``None``.
+        force: The file may be replaced.
+        json: Print JSON in place of tables.
+    """
+
+    out: Path | None = None
+    force: bool = False
+    json: bool = False
+
+
+def quote_circuits(file: Path, circuits: Sequence[Path], *, shots: int, json: bool) -> ExitCode:
+    """Say what a run would send where, at what price and by when. Nothing is sent."""
+    pubs = [one.circuit for one in read_circuits(circuits)]
+    quote = load_config(file).sampler().quote(pubs, shots=shots)
+    if json:
+        show_json(quote.to_dict())
+    else:
+        say(str(quote))
+    return ExitCode.CANNOT if quote.not_done else ExitCode.DONE
+
+
+def simulate_circuits(
+    file: Path, circuits: Sequence[Path], *, shots: int, seed: int | None, json: bool
+) -> ExitCode:
+    """Try a run out on a virtual clock, failures and outages included. Nothing is sent."""
+    pubs = [one.circuit for one in read_circuits(circuits)]
+    config = load_config(file)
+    found = simulate(config.fleet, pubs, policy=config.policy, shots=shots, seed=seed)
+    if json:
+        lost = [
+            {"pub": one.pub, "piece": one.piece, "reasons": one.reasons} for one in found.given_up
+        ]
+        show_json({**asdict(found), "given_up": lost})
+    else:
+        say(str(found))
+    return ExitCode.CANNOT if found.given_up else ExitCode.DONE
+
+
+def run_circuits(
+    file: Path, circuits: Sequence[Path], *, shots: int, seed: int | None, output: Output
+) -> ExitCode:
+    """Run circuits, and show or write what came back."""
+    check_out(output.out, force=output.force)
+    named = read_circuits(circuits)
+    config = load_config(file)
+    job = config.sampler(seed_simulator=seed).run([one.circuit for one in named], shots=shots)
+    note(f"run {job.job_id()}: {len(named)} circuits, {shots} shots each")
+    return _see_through(job, [one.label for one in named], config, file, output)
+
+
+def resume_run(file: Path, name: str, *, output: Output) -> ExitCode:
+    """Go on with a run whose process ended, and show or write what came back."""
+    check_out(output.out, force=output.force)
+    config = load_config(file)
+    if config.journal is None:
+        raise EndingError(f"{file} names no journal, so there is nothing to resume")
+    run = find_run(open_journal(config.journal), name)
+    primitive = config.estimator() if run.kind == "estimator" else config.sampler()
+    job = primitive.resume(run.job_id)
+    note(f"run {job.job_id()} goes on: {run.shots_done} of {run.shots} shots are done")
+    return _see_through(job, None, config, file, output)
+
+
+def _see_through(
+    job: RouterJob, labels: Sequence[str] | None, config: Config, file: Path, output: Output
+) -> ExitCode:
+    """Wait for a run, deliver what came of it, and say how it ended."""
+    code = ExitCode.DONE
+    try:
+        result = job.result()
+    except PlanError:
+        raise
+    except RunError as error:
+        code, result = exit_for(error), error.partial_result
+    except KeyboardInterrupt:
+        if config.journal is not None:
+            note(f"its jobs go on: qiskit-gateway resume {file} {job.job_id()}")
+            raise
+        code, result = _cancel(job)
+    _deliver(job, result, labels, output, complete=code is ExitCode.DONE)
+    return code
+
+
+def _cancel(job: RouterJob) -> tuple[ExitCode, PrimitiveResult[Any]]:
+    note("cancelling; once more leaves at once")
+    job.cancel()
+    try:
+        # It was done before anybody could cancel it.
+        return ExitCode.DONE, job.result()
+    except RunError as error:
+        exit_for(error)
+        return ExitCode.INTERRUPTED, error.partial_result
+
+
+def _deliver(
+    job: RouterJob,
+    result: PrimitiveResult[Any],
+    labels: Sequence[str] | None,
+    output: Output,
+    *,
+    complete: bool,
+) -> None:
+    report = job.report()
+    names = [f"pub {place}" for place in range(len(result))] if labels is None else labels
+    facts = result_facts(result, names, report, complete=complete)
+    if output.json:
+        show_json(facts)
+    else:
+        say(f"{report}\n")
+        for label, pub in zip(names, pubs_of(result), strict=True):
+            for line in _lines(label, pub.data):
+                say(line)
+    if output.out is not None:
+        write_result(output.out, result, facts)
+        note(f"written to {output.out}")
+
+
+def _lines(label: str, data: Any) -> Iterator[str]:
+    """Yield what a PUB measured, its most frequent outcomes, as far as that fits a screen."""
+    for name, value in data.items():
+        yield f"{label}: {name}" + (f", shape {data.shape}" if data.shape else "")
+        points = list(np.ndindex(data.shape))
+        for index in points[:_SHOWN_POINTS]:
+            place = f"{list(index)}: " if index else ""
+            yield f"  {place}{_outcomes(value, index)}"
+        if len(points) > _SHOWN_POINTS:
+            yield f"  and {len(points) - _SHOWN_POINTS} points more, which --out and --json hold"
+
+
+def _outcomes(value: Any, index: tuple[int, ...]) -> str:
+    if not isinstance(value, BitArray):
+        return f"{np.asarray(value)[index]}"
+    counts = Counter(value.get_counts(index))
+    told = [f"{bits} x {count}" for bits, count in counts.most_common(_SHOWN_OUTCOMES)]
+    more = len(counts) - len(told)
+    return "  ".join([*told, *([f"and {more} outcomes more"] if more else [])])

@@ -1,0 +1,117 @@
+"""What the journal tells of runs without their work: their attempts, reported, and what they cost."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from qiskit_gateway.errors import JournalError
+from qiskit_gateway.journal.run_log import attempts_of
+from qiskit_gateway.journal.sqlite_file import Database
+from qiskit_gateway.reporting.report import Report
+from qiskit_gateway.work.attempt import Attempt
+
+# How an attempt is reported whose end the journal does not know: of a run that goes on, and of one
+# on which nobody works.
+_GOES_ON = {"intended": "running", "accepted": "running"}
+_LEFT = {
+    "intended": ("unknown", "the process ended while the provider was being asked to take it"),
+    "accepted": ("unknown", "the process ended; the job may still run, and resume() fetches it"),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spending:
+    """What one attempt is expected to have cost.
+
+    Attributes:
+        job_id: The run.
+        member: Where.
+        when: When it was submitted, in seconds since 1970.
+        shots: Its shots, summed over circuits.
+        usd: What it is expected to cost, in USD.
+        free_units: What it used of its member's allowance, in units of that.
+    """
+
+    job_id: str
+    member: str
+    when: float
+    shots: int
+    usd: float
+    free_units: float
+
+
+def report_of(database: Database, job_id: str, *, held: bool, age_seconds: float) -> Report:
+    """Report a run as it is written down.
+
+    Args:
+        database: The journal's.
+        job_id: The run.
+        held: Whether a process works on it.
+        age_seconds: How long ago it began.
+
+    Raises:
+        JournalError: If the record cannot be read.
+    """
+    ((state, shots),) = database.query("SELECT state, shots FROM runs WHERE job_id = ?", (job_id,))
+    found = attempts_of(database, job_id)
+    attempts = tuple(
+        _as_reported(attempt, one, delivered, held) for attempt, one, delivered in found
+    )
+    ends = [one.finished_seconds for one in attempts if one.finished_seconds is not None]
+    arrived = sum(delivered for _, _, delivered in found)
+    return Report(
+        job_id=job_id,
+        seconds=age_seconds if held else max(ends, default=0.0),
+        attempts=attempts,
+        notes=(f"{_stands(str(state), held=held)}: {arrived} of {int(shots)} shots have arrived",),
+    )
+
+
+def spending_of(database: Database) -> tuple[Spending, ...]:
+    """List what was paid or used, attempt by attempt, the oldest first.
+
+    Raises:
+        JournalError: If the record cannot be read.
+    """
+    rows = database.query(
+        "SELECT job_id, member, created + submitted, circuits * attempts.shots, price_usd, "
+        "free_units FROM attempts JOIN runs USING (job_id) "
+        "WHERE attempts.state != 'refused' ORDER BY created + submitted, attempts.id"
+    )
+    try:
+        return tuple(map(_spending, rows))
+    except (TypeError, ValueError, OverflowError) as error:
+        raise JournalError(
+            f"what {database.path} says of prices cannot be read: {error}"
+        ) from error
+
+
+def _spending(row: Sequence[Any]) -> Spending:
+    job_id, member, when, shots, usd, units = row
+    return Spending(
+        job_id=str(job_id),
+        member=str(member),
+        when=float(when),
+        shots=int(shots),
+        usd=float(usd),
+        free_units=float(units),
+    )
+
+
+def _stands(state: str, *, held: bool) -> str:
+    if state == "running" and not held:
+        return "nobody works on it, resume() goes on"
+    return state
+
+
+def _as_reported(attempt: Attempt, state: str, delivered: int, held: bool) -> Attempt:  # noqa: FBT001
+    """Give an attempt the outcome that a report of the running process would show."""
+    if state == "arrived":
+        asked = attempt.circuits * attempt.shots
+        return replace(attempt, outcome="done" if delivered >= asked else "short")
+    if held and state in _GOES_ON:
+        return replace(attempt, outcome=_GOES_ON[state])
+    if state in _LEFT:
+        outcome, why = _LEFT[state]
+        return replace(attempt, outcome=outcome, failure=attempt.failure or why)
+    return replace(attempt, outcome=state)
