@@ -13,6 +13,7 @@ if TYPE_CHECKING:
         check_backend,
         check_member,
     )
+    from qiskit_gateway.backends.executors.executor_member import ExecutorMember
     from qiskit_gateway.backends.failures.errors import BackendError, Refused
     from qiskit_gateway.backends.fleet import Fleet
     from qiskit_gateway.backends.interface.adaptation import Adaptation
@@ -38,6 +39,7 @@ __all__ = [
     "Conformance",
     "Entry",
     "Estimate",
+    "ExecutorMember",
     "Finding",
     "Fleet",
     "FleetMember",
@@ -72,6 +74,7 @@ _HOMES = {
     "adapter.backend_member": ("Member",),
     "circuits.estimates": ("Estimate", "GateCounts"),
     "conformance": ("Conformance", "Finding", "check_backend", "check_member"),
+    "executors.executor_member": ("ExecutorMember",),
     "failures.errors": ("BackendError", "Refused"),
     "fleet": ("Fleet",),
     "interface.adaptation": ("Adaptation",),

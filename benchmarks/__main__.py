@@ -28,6 +28,7 @@ SUITE = (
     "trace",
     "imports",
     "journal",
+    "executors",
 )
 _WIDTHS = (46, 22, 11, 11, 10, 6)
 _COMPARED_WIDTHS = (58, 11, 11, 12, 14)

@@ -30,7 +30,12 @@ OURS_ALONE = {
     "Journal.entries",
     "Journal.spec",
     "Journal.take",
+    "ExecutorMember.answer",
+    "ExecutorMember.result_of_prepared",
+    "ExecutorMember.run_prepared",
     "Member.answer",
+    "Member.result_of_prepared",
+    "Member.run_prepared",
     "RouterJob.__init__",
     "RouterJob.show_progress",
 }
@@ -71,15 +76,20 @@ def functions_of(exported):
             yield f"{exported.__name__}.{name}", member
 
 
+def hints_of(found):
+    """Return annotations by name; pictures are matplotlib's, which is imported when one is drawn."""
+    return typing.get_type_hints(found, localns={"Figure": object})
+
+
 def annotations_of(exported):
     """Yield each annotation that a user meets, with the name of what bears it."""
     if isinstance(exported, type):
-        for name, hint in typing.get_type_hints(exported).items():
+        for name, hint in hints_of(exported).items():
             if not name.startswith("_"):
                 yield f"{exported.__name__}.{name}", hint
     for name, function in functions_of(exported):
         if name not in OURS_ALONE and function.__module__.startswith("qiskit_gateway"):
-            for hint in typing.get_type_hints(function).values():
+            for hint in hints_of(function).values():
                 yield name, hint
 
 

@@ -28,7 +28,7 @@ from qiskit_gateway.backends.interface.limits import Limits
 from qiskit_gateway.backends.interface.provider_profile import Label
 from qiskit_gateway.backends.interface.run_options import known_options, objection
 from qiskit_gateway.backends.pricing.rates import Tariff
-from qiskit_gateway.backends.readout.outcomes import ReadOutcomes, joined, read
+from qiskit_gateway.backends.readout.outcomes import Outcome, ReadOutcomes, joined, read
 
 
 class Member(CompilingMember):
@@ -141,11 +141,30 @@ class Member(CompilingMember):
             BackendError: If the job failed.
         """
         prepared = self._prepared(batch, Adaptation(flatten=flatten))
-        result = result_of(self._run(batch, prepared, Errand()))
         pairs = zip(batch.entries, prepared, strict=True)
         return Answer(
-            joined(result), [ready.wiring for e, ready in pairs for _ in range(e.circuits)]
+            self.result_of_prepared(batch, prepared),
+            [ready.wiring for e, ready in pairs for _ in range(e.circuits)],
         )
+
+    def result_of_prepared(self, batch: Batch, prepared: Sequence[Prepared]) -> Any:
+        """Run a batch as :meth:`run_prepared` does, and return the provider's own result. Blocks."""
+        return joined(result_of(self._run(batch, prepared, Errand())))
+
+    def run_prepared(self, batch: Batch, prepared: Sequence[Prepared]) -> Sequence[Outcome]:
+        """Run a batch whose programs were prepared elsewhere, and read the result. Blocks.
+
+        Args:
+            batch: What to run.
+            prepared: Its programs as the backend gets them, entry by entry.
+
+        Raises:
+            Refused: If some entries cannot run here; then nothing was sent.
+            BackendError: If the job failed.
+        """
+        handle = self._handle_of(self._run(batch, prepared, Errand()), batch)
+        found: Sequence[Outcome] = self._read_result(handle, batch, prepared)
+        return found
 
     def _packed(self, batch: Batch, pairs: Pairs) -> Callable[[], Any]:
         circuits, binds = payload_of(pairs)

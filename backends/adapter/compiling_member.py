@@ -344,10 +344,15 @@ class CompilingMember(ABC):
     def _collect(self, handle: Handle) -> Sequence[Outcome]:
         batch = handle.batch
         assert batch is not None, "a job found again needs its batch"  # noqa: S101
+        prepared = [self._prepare(entry.program, self.adaptation) for entry in batch.entries]
+        return self._read_result(handle, batch, prepared)
+
+    def _read_result(
+        self, handle: Handle, batch: Batch, prepared: Sequence[Prepared]
+    ) -> Sequence[Outcome]:
         result = result_of(handle.job)
         with translated("collect"):
             require_own(result, self.backend, handle.job_id)
-        prepared = [self._prepare(entry.program, self.adaptation) for entry in batch.entries]
         with translated("collect"):  # A result may be read from the provider only when looked at.
             return self._read(result, batch, list(zip(batch.entries, prepared, strict=True)))
 

@@ -35,6 +35,7 @@ class BackendError(QiskitError):
             running: it is waited for on.
         unreadable: Whether that result is of a kind which nobody can read, so that the next one will not
             be read either.
+        unbilled: Whether nothing is charged for the job although it was taken.
     """
 
     # What holds of a subclass whose constructor does not call this one.
@@ -49,6 +50,7 @@ class BackendError(QiskitError):
     alone: bool = False
     unfinished: bool = False
     unreadable: bool = False
+    unbilled: bool = False
 
     def __init__(  # noqa: PLR0913  Each is one fact.
         self,
@@ -64,6 +66,7 @@ class BackendError(QiskitError):
         alone: bool = False,
         unfinished: bool = False,
         unreadable: bool = False,
+        unbilled: bool = False,
     ) -> None:
         super().__init__(redact(message))  # type: ignore[no-untyped-call]
         self.transient = transient
@@ -76,6 +79,7 @@ class BackendError(QiskitError):
         self.alone = alone
         self.unfinished = unfinished
         self.unreadable = unreadable
+        self.unbilled = unbilled
 
     def __str__(self) -> str:
         # QiskitError shows the repr of the message, with quotes.

@@ -18,6 +18,7 @@ Implementing:
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Literal, Protocol, TypeGuard, TypeVar, runtime_checkable
 
 from qiskit_gateway.backends.circuits.estimates import Estimate
@@ -115,7 +116,12 @@ def able(member: object, ability: type[Ability]) -> TypeGuard[Ability]:
     As ``isinstance`` does, but that no property is read to find out, which may take its time.
     """
     kind = type(member)
-    return all(hasattr(kind, name) or hasattr(member, name) for name in _NAMES[ability])
+    return all(hasattr(kind, name) or hasattr(member, name) for name in _names_of(ability))
+
+
+@cache
+def _names_of(ability: type) -> tuple[str, ...]:
+    return tuple(name for name in (*vars(ability), *ability.__annotations__) if name[0] != "_")
 
 
 @runtime_checkable
@@ -269,21 +275,3 @@ class TellsIfFree(Protocol):
     """
 
     costs_nothing: bool
-
-
-_NAMES: dict[object, tuple[str, ...]] = {
-    ability: tuple(name for name in (*vars(ability), *ability.__annotations__) if name[0] != "_")
-    for ability in (
-        CanEstimate,
-        CanFind,
-        CanPrepare,
-        KnowsUnsent,
-        ProbesQueue,
-        TellsIfFree,
-        TellsIfItFinds,
-        TellsOptions,
-        TellsQueue,
-        TellsStage,
-        TellsStarted,
-    )
-}

@@ -7,10 +7,10 @@ import importlib
 import inspect
 import re
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial
 from types import ModuleType
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, WithJsonSchema, model_validator
 from pydantic import Field as Key
@@ -18,6 +18,9 @@ from qiskit.primitives import BaseSamplerV2
 from qiskit.providers import BackendV2
 
 from qiskit_gateway.backends.adapter.backend_member import Member
+from qiskit_gateway.backends.executors.executor_member import ExecutorMember
+from qiskit_gateway.backends.executors.pool import connect_dask, make_process_pool
+from qiskit_gateway.backends.failures.errors import BackendError
 from qiskit_gateway.backends.failures.redaction import printable
 from qiskit_gateway.backends.failures.translate import text_of
 from qiskit_gateway.backends.interface.adaptation import Adaptation
@@ -122,6 +125,36 @@ SimulatedTable = new_table(
 )
 
 
+class ExecutorTable(Table):
+    """Workers that build the backend, and run its jobs."""
+
+    kind: Annotated[
+        Literal["dask", "process"] | None,
+        Key(description="What the workers are: those of a Dask cluster, or processes here."),
+    ] = None
+    address: Annotated[
+        str | None, Key(description="Of the Dask scheduler, such as 'tcp://head:8786'.")
+    ] = None
+    workers: Annotated[
+        int | None, Key(gt=0, description="Processes; by default one for each processor.")
+    ] = None
+    factory: Annotated[
+        ImportPath | None, Key(description="Import path of what is called to get an executor.")
+    ] = None
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Self:
+        said = self.model_fields_set
+        if ("kind" in said) == ("factory" in said):
+            raise wrong("must have one of kind and factory")
+        if self.kind == "dask" and self.address is None:
+            raise wrong("must have the address of the scheduler, such as 'tcp://head:8786'")
+        for key, kind in (("address", "dask"), ("workers", "process")):
+            if key in said and self.kind != kind:
+                raise wrong(f"has {key}, which is for kind = {kind!r}")
+        return self
+
+
 class MemberTable(Table):
     """One member of the fleet: a backend, one of a provider, a primitive, or a simulated one."""
 
@@ -135,6 +168,14 @@ class MemberTable(Table):
     ] = None
     provider: Annotated[
         ImportPath | None, Key(description="Import path of what is called to get a provider.")
+    ] = None
+    executor: Annotated[
+        ExecutorTable | None,
+        Key(description="Workers to build the backend on, in place of this process."),
+    ] = None
+    target: Annotated[
+        ImportPath | None,
+        Key(description="With executor: import path of what is called for what to compile for."),
     ] = None
     simulated: Annotated[
         Any, Made(SimulatedTable, Table.given), Key(description="A member that only takes time.")
@@ -231,7 +272,7 @@ class MemberTable(Table):
         if len(kinds) != 1:
             seen = " and ".join(kinds) if kinds else "none"
             raise wrong(f"must have one of {', '.join((*_KINDS, 'primitive'))}; got {seen}")
-        for key in _foreign(kinds[0], primitive="primitive" in said):
+        for key in _foreign(kinds[0], said):
             if key in said:
                 raise wrong(f"has {key}, which a member by {kinds[0]} does not")
         if kinds == ["provider"] and len(said & {"get_backend", "method"}) != 1:
@@ -239,10 +280,13 @@ class MemberTable(Table):
         return self
 
 
-def _foreign(kind: str, *, primitive: bool) -> Sequence[str]:
+def _foreign(kind: str, said: Collection[str]) -> Sequence[str]:
     """List the keys that a member of a kind does not have."""
+    primitive = "primitive" in said
     foreign = [] if kind == "provider" else [*_OF_PROVIDERS]
     foreign += ["run_options"] if primitive else _OF_PRIMITIVES
+    foreign += [] if kind == "backend" and not primitive else ["executor"]
+    foreign += [] if "executor" in said else ["target"]
     foreign += {
         "primitive": ("primitive_arguments",),
         "simulated": _NOT_OF_SIMULATED,
@@ -318,8 +362,10 @@ def _member(table: MemberTable, index: int, environ: Mapping[str, str]) -> Fleet
     said |= {"name": table.name, "adaptation": table.adaptation, "queue": _wait(table.queue)}
     if table.primitive is not None:
         return _primitive_member(table, table.primitive, said, environ)
-    run_options = _resolve_all(table.run_options, environ)
-    return Member(_backend(table, environ), **said, run_options=run_options)
+    said["run_options"] = _resolve_all(table.run_options, environ)
+    if table.executor is not None:
+        return _on_workers(table, table.executor, said, environ)
+    return Member(_backend(table, environ), **said)
 
 
 def _own_member(table: MemberTable, environ: Mapping[str, str]) -> FleetMember:
@@ -349,6 +395,24 @@ def _primitive_member(
         return PrimitiveMember(sampler, **said, **held)
     except (TypeError, ValueError) as error:
         raise _UnmadeError(("primitive",), f"cannot be a member: {error}") from None
+
+
+def _on_workers(
+    table: MemberTable, workers: ExecutorTable, said: dict[str, Any], environ: Mapping[str, str]
+) -> FleetMember:
+    make: Callable[..., Any]
+    if workers.factory is not None:
+        make = _imported("executor", workers.factory)
+    elif workers.kind == "dask":
+        make = partial(connect_dask, workers.address or "")
+    else:
+        make = partial(make_process_pool, workers.workers)
+    target = table.target and _called("target", _imported("target", table.target), {}, environ)
+    arguments = _resolve_all(table.arguments, environ)
+    try:
+        return ExecutorMember(make, table.backend or "", arguments, target=target, **said)
+    except (BackendError, TypeError) as error:
+        raise _UnmadeError(("executor",), f"cannot be made: {text_of(error)}") from None
 
 
 def _wait(queue: Any) -> Callable[[], Any] | None:

@@ -48,6 +48,7 @@ _FACTS = (
     "authentication",
     "bad_result",
     "unreadable",
+    "unbilled",
 )
 
 

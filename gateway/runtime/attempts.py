@@ -221,7 +221,8 @@ class Attempts:
             raise
         except BackendError as error:
             taken = {True: "failed", False: "failed", None: "unknown"}[error.submitted]
-            self._end(attempt, taken, str(error), paid=error.submitted is not False)
+            paid = error.submitted is not False and not error.unbilled
+            self._end(attempt, taken, str(error), paid=paid)
             raise
         except TakenBackError:
             self._end(attempt, "cancelled", "", paid=False)

@@ -434,6 +434,7 @@ def facts(error: BackendError) -> Failure:
         bad_result=error.bad_result,
         alone=error.alone,
         unreadable=error.unreadable,
+        unbilled=error.unbilled,
         hung=isinstance(error, OverdueError),
     )
 

@@ -62,7 +62,8 @@ def fail_try(state: RunState, event: TryFailed, now: float) -> Iterator[Command]
     flight, key = state.flights[event.shard], state.key(event.shard)
     if event.failure.submitted is not False:
         state.sent = True
-        flight.price = state.spending.renew(key, now) or flight.price
+        if not event.failure.unbilled:
+            flight.price = state.spending.renew(key, now) or flight.price
     flight.retried = True
     pair = flight.duplicate
     if pair is not None and pair.winner == event.shard:
@@ -130,10 +131,10 @@ def _fail(state: RunState, flight: Flight, event: ShardFailed, now: float) -> It
     if waits_for_slot(state, flight, failure):
         _await_slot(state, flight, failure.retry_after_seconds or 0.0, now)
         return
-    if failure.submitted is False:
+    state.sent |= failure.submitted is not False
+    if failure.submitted is False or failure.unbilled:
         state.spending.release(key)
     else:
-        state.sent = True
         state.spending.settle(key)
     if flight.group.isolating:
         state.health.learned_nothing(flight.member)

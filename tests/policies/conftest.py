@@ -105,5 +105,6 @@ st.register_type_strategy(
         authentication=st.booleans(),
         bad_result=st.booleans(),
         unreadable=st.booleans(),
+        unbilled=st.booleans(),
     ),
 )

@@ -14,9 +14,10 @@ from urllib.parse import quote, quote_plus
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from qiskit import QuantumCircuit
 from qiskit.providers.basic_provider import BasicSimulator
 
-from qiskit_gateway import ConfigError, load_config, policies
+from qiskit_gateway import ConfigError, RouterSampler, load_config, policies
 from qiskit_gateway.backends import (
     Adaptation,
     Allowance,
@@ -1026,3 +1027,49 @@ def test_reading_a_text_for_secrets_takes_linear_time(load):
     started = time.process_time()
     redact("a+/" * 200_000)
     assert time.process_time() - started < 5
+
+
+def test_members_on_workers(load, tmp_path):
+    """A pool of processes, and an executor of anybody's, run the backend that the table names."""
+    table = f"[[members]]\n{BASIC}\nlimits = {{ max_circuits = 3 }}\n[members.executor]\n"
+    pooled = load(table + 'kind = "process"\nworkers = 3').fleet["basic_simulator"]
+    assert pooled.limits == Limits(max_circuits=3, max_in_flight=3, num_qubits=24)
+    made = load(table + 'factory = "executor_backends:make_threads"').fleet["basic_simulator"]
+    circuit = QuantumCircuit(1, 1)
+    circuit.measure(0, 0)
+    result = RouterSampler(made).run([circuit], shots=10).result(timeout=60)
+    assert result[0].data.c.get_counts() == {"0": 10}
+
+
+def test_targets_of_members_on_workers(load):
+    """What to compile for is told by what the file names."""
+    executor = '[members.executor]\nfactory = "executor_backends:make_threads"'
+    missing = '[[members]]\nbackend = "no_such_package:Simulator"\nname = "gpu"\n'
+    target = 'target = "qiskit.providers.basic_provider:BasicSimulator"\n'
+    assert load(missing + target + executor).fleet["gpu"].limits.num_qubits == 24
+
+
+@pytest.mark.parametrize(
+    ("table", "text"),
+    [
+        ("", "must have one of kind and factory"),
+        ('kind = "dask"', "must have the address of the scheduler"),
+        ('kind = "process"\naddress = "tcp://a:1"', "has address, which is for kind = 'dask'"),
+        ('kind = "process"\nfactory = "a:b"', "must have one of kind and factory"),
+        ('kind = "process"\nworkers = 0', "workers"),
+        ('kind = "slurm"', "kind"),
+        ('kind = "dask"\naddress = "no-such-scheme://x"', "does not answer"),
+        ('factory = "executor_backends:not_a_backend"', "returned 3, which is no"),
+        ('factory = "no_such_package:make"', "cannot be imported"),
+    ],
+)
+def test_executors_said_wrong(problems, table, text):
+    """Each is a problem of the file."""
+    assert text in str(problems(f"[[members]]\n{BASIC}\n[members.executor]\n{table}\n"))
+
+
+def test_executors_are_for_backends_by_path(problems):
+    """A simulated member has none, nor is a target of use without."""
+    said = "[[members]]\nsimulated = {}\n[members.executor]\nkind = 'process'\n"
+    assert "has executor, which a member by simulated does not" in str(problems(said))
+    assert "has target" in str(problems(f'[[members]]\n{BASIC}\ntarget = "a:b"\n'))

@@ -1,0 +1,270 @@
+"""An executor that can be made anew, and how many jobs it runs at once."""
+
+import os
+from collections.abc import Callable
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from importlib import import_module
+from multiprocessing import get_context
+from typing import Any
+
+from qiskit_gateway.backends.executors.work import Answer, Work
+from qiskit_gateway.backends.executors.worker import run
+from qiskit_gateway.backends.failures.errors import BackendError
+from qiskit_gateway.backends.failures.workers import lost_worker, worker_failure
+from qiskit_gateway.backends.forks import ProcessLock, renew_in_children
+from qiskit_gateway.backends.interface.limits import read_property
+
+
+class Pool:
+    """The executor of a member.
+
+    Safe for threads.
+
+    Args:
+        given: An executor, a callable that makes one, or what has one (a Dask client).
+
+    Raises:
+        TypeError: If it is neither.
+    """
+
+    def __init__(self, given: Any) -> None:
+        if isinstance(given, type) or not (_is_executor(given) or _has_executor(given)):
+            if not callable(given):
+                raise TypeError(
+                    "executor must be a concurrent.futures.Executor, or a callable that makes one; "
+                    f"got {given!r}"
+                )
+            self._make: Callable[[], Any] | None = given
+        else:
+            self._make = None
+        self.given = given
+        self._executor: Executor | None = None if self._make else _executor_of(given)
+        self._lock = ProcessLock()
+        renew_in_children(self)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copies and pickles make an executor of their own."""
+        return Pool, (self.given,)
+
+    def renew_in_child(self) -> None:
+        """Leave the executor of a forked child's parent to that, where another can be made."""
+        if self._make is not None:
+            self._executor = None
+
+    def workers(self) -> int | None:
+        """Count the jobs that run at once; ``None`` where the executor does not tell, or has none yet.
+
+        Raises:
+            BackendError: If the executor could not be made, or asked.
+        """
+        executor = self._current()
+        client = _client_of(executor)
+        if client is not None:
+            try:
+                return sum(client.nthreads().values()) or None
+            except Exception as error:
+                raise worker_failure(error, sent=False) from error
+        named = ("_max_workers", "max_workers", "num_workers")
+        found = (read_property(executor, name) for name in named)
+        numbers = (one for one in found if isinstance(one, int) and not isinstance(one, bool))
+        return next((one for one in numbers if one > 0), None)
+
+    def submit(self, work: Work) -> "WorkerJob":
+        """Hand a job to the executor.
+
+        Raises:
+            BackendError: If it was not taken; then nothing was sent.
+        """
+        try:
+            return self._submit(work, self._current())
+        except BackendError:
+            if self._make is None:
+                raise
+        # One that we made may have broken, or have been shut down, since it was used last.
+        return self._submit(work, self._current())
+
+    def discard(self, executor: Executor) -> None:
+        """Let go of an executor that is broken, if another can be made."""
+        with self._lock:
+            if self._executor is not executor or self._make is None:
+                return
+            self._executor = None
+        with suppress(Exception):  # It is broken.
+            executor.shutdown(wait=False, cancel_futures=True)
+
+    def _submit(self, work: Work, executor: Executor) -> "WorkerJob":
+        client = _client_of(executor)
+        # Dask names jobs by what they are; a name of ours is what it can be asked about.
+        named = {} if client is None else {"key": f"qiskit-gateway-{work.token}"}
+        try:
+            future: Future[Answer] = executor.submit(run, work, **named)
+        except Exception as error:
+            self.discard(executor)
+            raise _about_executor(error, remade=self._make is not None) from error
+        return WorkerJob(
+            future=future,
+            executor=executor,
+            pool=self,
+            runs=client and partial(_runs_on, client, named["key"]),
+        )
+
+    def _current(self) -> Executor:
+        with self._lock:
+            if self._executor is None:
+                assert self._make is not None  # noqa: S101  One that was given is kept.
+                self._executor = _made(self._make)
+            return self._executor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class WorkerJob:
+    """A job on a worker, with what is asked of a provider's job objects.
+
+    Attributes:
+        future: What the executor gave for it.
+        executor: Which that was.
+        pool: Where that comes from.
+        runs: Tells whether a worker runs it, where the future does not.
+    """
+
+    future: "Future[Answer]"
+    executor: Executor
+    pool: Pool
+    runs: Callable[[], bool] | None = None
+
+    def job_id(self) -> str:
+        """Nobody can ask for it again: it has no name."""
+        return ""
+
+    def status(self) -> str:
+        """Tell how far it is, in Qiskit's words."""
+        if self.future.cancelled():
+            return "CANCELLED"
+        if self.future.done():
+            return "DONE" if self.future.exception() is None else "ERROR"
+        running = self.future.running() if self.runs is None else self.runs()
+        return "RUNNING" if running else "QUEUED"
+
+    def cancel(self) -> bool:
+        """Call it off while it waits. What a worker has begun it finishes."""
+        return self.status() == "QUEUED" and self.future.cancel()
+
+    def answer(self) -> Answer:
+        """Wait for what the worker answers.
+
+        Raises:
+            BackendError: If there is no answer.
+        """
+        try:
+            return self.future.result()
+        except BaseException as error:
+            if lost_worker(error) and not self.future.cancelled():
+                self.pool.discard(self.executor)
+            raise worker_failure(error, sent=True) from error
+
+
+def _made(make: Callable[[], Any]) -> Executor:
+    try:
+        made = make()
+    except BackendError:
+        raise
+    except Exception as error:
+        raise worker_failure(error, sent=False) from error
+    if not (_is_executor(made) or _has_executor(made)):
+        raise BackendError(
+            f"the callable for executors returned {made!r}, which is no concurrent.futures.Executor",
+            transient=False,
+            fault="caller",
+            submitted=False,
+        )
+    return _executor_of(made)
+
+
+def _is_executor(given: object) -> bool:
+    return isinstance(given, Executor)
+
+
+def _has_executor(given: object) -> bool:
+    """Tell whether a thing hands out its executor, as a client of Dask does."""
+    return callable(getattr(given, "get_executor", None))
+
+
+def _executor_of(given: Any) -> Executor:
+    executor: Executor = given if _is_executor(given) else given.get_executor()
+    return executor
+
+
+def _client_of(executor: Executor) -> Any:
+    """Return the client behind an executor of Dask's; ``None`` for all others."""
+    ours = any(kind.__module__.startswith("distributed.") for kind in type(executor).__mro__)
+    return read_property(executor, "_client") if ours else None
+
+
+def _runs_on(client: Any, key: str) -> bool:
+    # The future of Dask's executor waits until the very end. A scheduler is not asked for the stack
+    # of what has not reached it, which it would take for an error.
+    if not any(key in given for given in client.processing().values()):
+        return False
+    stacks = client.call_stack(keys=[key])
+    return any(key in running for running in stacks.values())
+
+
+def _about_executor(error: Exception, *, remade: bool) -> BackendError:
+    failure = worker_failure(error, sent=False)
+    if remade:
+        return failure
+    return BackendError(
+        f"{failure}; give a callable that makes the executor, so that another can take its place",
+        transient=failure.transient,
+        fault=failure.fault,
+        submitted=False,
+    )
+
+
+# -- executors that a configuration file names -----------------------------------------------------
+
+
+def connect_dask(address: str, timeout_seconds: float = 30.0) -> Any:
+    """Connect to the scheduler of a Dask cluster, and return its client.
+
+    Args:
+        address: Such as ``"tcp://head:8786"``.
+        timeout_seconds: How long to wait for it.
+
+    Raises:
+        BackendError: If Dask is not installed, or the scheduler does not answer.
+    """
+    try:
+        distributed = import_module("distributed")  # It takes a second.
+    except ImportError as error:
+        raise BackendError(
+            "a Dask cluster needs the package distributed: pip install 'qiskit-gateway[dask]'",
+            transient=False,
+            fault="caller",
+            submitted=False,
+        ) from error
+    try:
+        return distributed.Client(address, timeout=timeout_seconds, set_as_default=False)
+    except Exception as error:
+        failure = worker_failure(error, sent=False)
+        raise BackendError(
+            f"the Dask scheduler at {address} does not answer ({failure}); is it running, and is "
+            "its port open to this machine?",
+            transient=True,
+            fault="network",
+            submitted=False,
+        ) from error
+
+
+def make_process_pool(workers: int | None = None) -> Executor:
+    """Make a pool of processes that share nothing with this one.
+
+    Spawned and not forked: the threads of a simulator that has run here do not survive a fork.
+
+    Args:
+        workers: How many; by default one for each processor.
+    """
+    return ProcessPoolExecutor(workers or os.cpu_count(), mp_context=get_context("spawn"))

@@ -1,0 +1,311 @@
+"""What travels to a worker and back: circuits as QPY, parameter values, and rows of packed bits.
+
+Nothing of Qiskit is pickled on the way, so that both ends need no more in common than that their
+versions of Qiskit read the same QPY.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from io import BytesIO
+from json import JSONEncoder
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from qiskit import qpy
+from qiskit.circuit import QuantumCircuit
+
+from qiskit_gateway.backends.circuits.estimates import GateCounts
+from qiskit_gateway.backends.compilation.cache import Prepared, bind
+from qiskit_gateway.backends.failures.errors import BackendError, Refused
+from qiskit_gateway.backends.failures.translate import translated
+from qiskit_gateway.backends.interface.adaptation import Adaptation
+from qiskit_gateway.backends.interface.batch import Batch, Entry, Program
+from qiskit_gateway.backends.readout.bit_mapping import Wiring
+from qiskit_gateway.backends.readout.outcomes import Outcome
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackendSpec:
+    """How a worker builds its backend; workers keep one for each spec.
+
+    Attributes:
+        path: Import path of what is called for it, such as ``"qiskit_aer:AerSimulator"``.
+        arguments: What it is called with, pickled.
+        run_options: Options of ``backend.run`` for every job there, pickled.
+        adaptation: How to talk to it.
+    """
+
+    path: str
+    arguments: bytes
+    run_options: bytes
+    adaptation: Adaptation
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Part:
+    """One circuit of a job, with the rows to run it with.
+
+    Attributes:
+        rows: Parameter values, columns in the order of the parameters of the circuit as written.
+        columns: For each parameter of the circuit as sent, its column in the rows.
+        binds: As in :class:`~qiskit_gateway.backends.compilation.prepare.Prepared`.
+        basis: As in :class:`~qiskit_gateway.backends.interface.batch.Program`.
+        wiring: How the bits that come back map to those that are read.
+    """
+
+    rows: NDArray[np.float64]
+    columns: tuple[int, ...]
+    binds: bool
+    basis: str | None
+    wiring: Wiring
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Work:
+    """One job for a worker.
+
+    Attributes:
+        token: A name that no other job has: some executors run equal calls only once.
+        backend: Where it runs.
+        circuits: The circuits of the parts, in order, as QPY.
+        parts: What to do with each of them.
+        shots: As in :class:`~qiskit_gateway.backends.interface.batch.Batch`, like the next three.
+        kept_shots: Those of them that are wanted.
+        seed: For simulators.
+        options: Of this job.
+        as_told: Whether the backend's own result is wanted, and not what was read of it.
+    """
+
+    token: str
+    backend: BackendSpec
+    circuits: bytes
+    parts: tuple[Part, ...]
+    shots: int
+    kept_shots: int
+    seed: int | None
+    options: Mapping[str, Any]
+    as_told: bool = False
+
+
+Answer = dict[str, Any]
+"""What comes back: outcomes or an error, as texts, numbers and arrays."""
+
+
+# -- to the worker -----------------------------------------------------------------------------
+
+
+def packed_work(
+    batch: Batch, prepared: Sequence[Prepared], backend: BackendSpec, token: str
+) -> Work:
+    """Pack a batch of prepared programs for a worker.
+
+    Args:
+        batch: What to run.
+        prepared: Its programs as the backend gets them, entry by entry.
+        backend: Where.
+        token: A name that no other job has.
+
+    Raises:
+        Refused: If some entries cannot be bound, or written down.
+    """
+    circuits: list[QuantumCircuit] = []
+    owners: list[int] = []
+    parts: list[Part] = []
+    reasons: dict[int, str] = {}
+    for index, (entry, ready) in enumerate(zip(batch.entries, prepared, strict=True)):
+        try:
+            for circuit, rows, columns in _sent(entry, ready):
+                circuits.append(circuit)
+                owners.append(index)
+                parts.append(
+                    Part(
+                        rows=rows,
+                        columns=columns,
+                        binds=ready.binds,
+                        basis=entry.program.basis,
+                        wiring=ready.wiring,
+                    )
+                )
+        except Refused as refused:
+            reasons[index] = refused.reasons[0]
+    if reasons:
+        raise Refused(reasons)
+    return Work(
+        token=token,
+        backend=backend,
+        circuits=_written(circuits, owners),
+        parts=tuple(parts),
+        shots=batch.shots,
+        kept_shots=batch.kept_shots,
+        seed=batch.seed,
+        options=dict(batch.options),
+    )
+
+
+def _sent(
+    entry: Entry, ready: Prepared
+) -> list[tuple[QuantumCircuit, NDArray[np.float64], tuple[int, ...]]]:
+    if ready.finish is None:
+        return [(ready.circuit, entry.rows, ready.columns)]
+    # Its gates take no free parameters: what was compiled for one row is no good for another.
+    return [(bound, np.empty((1, 0)), ()) for bound in bind(ready, entry.rows)]
+
+
+class _NoMetadata(JSONEncoder):
+    # Metadata may be anything, and QPY takes only what JSON does.
+    def encode(self, _: object) -> str:
+        return "{}"
+
+
+def _written(circuits: list[QuantumCircuit], owners: list[int]) -> bytes:
+    try:
+        return _qpy(circuits)
+    except Exception:  # noqa: BLE001  Whatever that does which the user's gates are made of.
+        reasons: dict[int, str] = {}
+        for owner, circuit in zip(owners, circuits, strict=True):
+            try:
+                _qpy([circuit])
+            except Exception as error:  # noqa: BLE001  As above.
+                reasons[owner] = f"cannot be sent to a worker, as QPY does not hold it: {error}"
+        raise Refused(reasons) from None
+
+
+def _qpy(circuits: list[QuantumCircuit]) -> bytes:
+    buffer = BytesIO()
+    qpy.dump(circuits, buffer, metadata_serializer=_NoMetadata)
+    return buffer.getvalue()
+
+
+# -- on the worker -----------------------------------------------------------------------------
+
+
+def unpacked(work: Work) -> tuple[Batch, list[Prepared]]:
+    """Make of some work the batch, and its programs as the backend gets them."""
+    circuits: list[QuantumCircuit] = qpy.load(BytesIO(work.circuits))
+    prepared = [_prepared(*pair) for pair in zip(circuits, work.parts, strict=True)]
+    batch = Batch(
+        entries=tuple(
+            Entry(program=Program(circuit=circuit, basis=part.basis), rows=part.rows)
+            for circuit, part in zip(circuits, work.parts, strict=True)
+        ),
+        shots=work.shots,
+        kept_shots=work.kept_shots,
+        seed=work.seed,
+        options=work.options,
+        key=work.token,
+    )
+    return batch, prepared
+
+
+def _prepared(circuit: QuantumCircuit, part: Part) -> Prepared:
+    return Prepared(
+        circuit=circuit,
+        wiring=part.wiring,
+        bind_first=False,
+        binds=part.binds,
+        specimen=circuit,
+        gates=GateCounts(num_1q=0, num_2q=0, num_measure=0),  # Nobody asks a worker for a price.
+        columns=part.columns,
+    )
+
+
+def answer_of(outcomes: Sequence[Outcome]) -> Answer:
+    """Write outcomes down as plain data."""
+    return {"outcomes": [_told(outcome) for outcome in outcomes]}
+
+
+def told_answer(result: Any) -> Answer:
+    """Write down as plain data what a backend itself says, as far as anybody reads it."""
+    with translated("collect"):
+        told = _parts(result, ("success", "status", "job_id"))
+        told["results"] = [
+            _parts(one, ("success", "status", "shots"))
+            | {"data": _parts(_field(one, "data"), ("counts", "memory"))}
+            for one in _field(result, "results")
+        ]
+    return {"told": told}
+
+
+def _parts(thing: Any, names: Sequence[str]) -> Answer:
+    found = {name: _field(thing, name) for name in names}
+    return {name: _plain(value) for name, value in found.items() if value is not None}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {_plain(key): _plain(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(part) for part in value]
+    known = isinstance(value, bool | int | float | str | np.ndarray | np.generic)
+    return value if known else getattr(value, "name", str(value))
+
+
+def _field(thing: Any, name: str) -> Any:
+    return thing.get(name) if isinstance(thing, Mapping) else getattr(thing, name, None)
+
+
+def failed_answer(error: BackendError) -> Answer:
+    """Write a failure down as plain data."""
+    return {"error": _facts(error)}
+
+
+_ARRAYS = ("memory", "patterns", "counts", "iq")
+_FACTS = tuple(BackendError.__annotations__)
+
+
+def _told(outcome: Outcome) -> Answer:
+    arrays = {name: getattr(outcome, name) for name in _ARRAYS}
+    told = {name: array for name, array in arrays.items() if array is not None}
+    if outcome.error is not None:
+        told["error"] = _facts(outcome.error)
+    return {"shots": outcome.shots, "num_bits": outcome.num_bits, **told}
+
+
+def _facts(error: BackendError) -> Answer:
+    facts = {name: getattr(error, name) for name in _FACTS}
+    return {**facts, "reasons": error.reasons} if isinstance(error, Refused) else facts
+
+
+# -- back here ---------------------------------------------------------------------------------
+
+
+def outcomes_of(answer: Answer) -> tuple[Outcome, ...]:
+    """Read what a worker answered.
+
+    Raises:
+        BackendError: If that is a failure of the whole job, or no answer of ours.
+    """
+    return tuple(_outcome(told) for told in _content(answer, "outcomes"))
+
+
+def told_of(answer: Answer) -> Any:
+    """Read what a worker's backend itself said, or raise as :func:`outcomes_of` does."""
+    return _content(answer, "told")
+
+
+def _content(answer: Answer, name: str) -> Any:
+    try:
+        error = answer.get("error")
+        if error is not None:
+            raise _error_of(error)
+        return answer[name]
+    except (AttributeError, KeyError, TypeError) as error:
+        raise BackendError(
+            f"the worker answered what this version does not read ({error}); the same version of "
+            "qiskit-gateway is needed on the workers",
+            submitted=True,
+            bad_result=True,
+            unreadable=True,
+        ) from error
+
+
+def _outcome(told: Answer) -> Outcome:
+    error = told.get("error")
+    return Outcome(**{**told, "error": None if error is None else _error_of(error)})
+
+
+def _error_of(facts: Answer) -> BackendError:
+    if "reasons" in facts:
+        return Refused(facts["reasons"])
+    return BackendError(**facts)

@@ -1,0 +1,46 @@
+"""How the workers of an executor fail: by dying, by being stopped, by being called off."""
+
+from qiskit_gateway.backends.failures.errors import BackendError
+from qiskit_gateway.backends.failures.translate import text_of, translate
+
+# By the names of classes, so that no package of a cluster is imported: Python's and loky's pools,
+# Dask's, Parsl's.
+_LOST = frozenset(
+    {
+        "BrokenExecutor",
+        "CancelledError",
+        "CommClosedError",
+        "FuturesCancelledError",
+        "KilledWorker",
+        "ManagerLost",
+        "NoValidWorkerError",
+        "WorkerLost",
+    }
+)
+
+
+def lost_worker(error: BaseException) -> bool:
+    """Tell whether an exception says that whatever ran a job is gone, and not what the job did."""
+    return any(kind.__name__ in _LOST for kind in type.mro(type(error)))
+
+
+def worker_failure(error: BaseException, *, sent: bool) -> BackendError:
+    """Tell what a failure of an executor means; raise it ``from`` the error.
+
+    Args:
+        error: What the executor raised, or its future.
+        sent: Whether the executor had taken the job.
+    """
+    if lost_worker(error):
+        # Nobody bills for it, and nothing is left of it that could still bring a result.
+        return BackendError(
+            f"the workers lost the job: {text_of(error)}",
+            transient=True,
+            fault="backend",
+            submitted=sent,
+            unbilled=True,
+        )
+    failure = translate(error, phase="collect" if sent else "submit")
+    if failure.submitted is None:
+        failure.submitted = False  # A job that nobody reads the result of costs nothing.
+    return failure
