@@ -104,6 +104,8 @@ class Pricing:
         per_shot: Of each shot of each circuit.
         per_second: Of each second of machine time. Where the seconds are not known the price is
             a lower bound, so estimate them first if :attr:`needs_seconds`.
+        job_overhead_seconds: Machine time of each job besides that of its shots, which is billed too:
+            for loading it, say.
         second_increment: Machine time is rounded up to a multiple of this, in seconds; 0 is none,
             and so is less than a nanosecond.
         per_1q_gate_shot: Of each one-qubit gate in each shot, as compiled for the member.
@@ -119,6 +121,7 @@ class Pricing:
     per_circuit: float = 0.0
     per_shot: float = 0.0
     per_second: float = 0.0
+    job_overhead_seconds: float = 0.0
     second_increment: float = 0.0
     per_1q_gate_shot: float = 0.0
     per_2q_gate_shot: float = 0.0
@@ -150,6 +153,7 @@ class Pricing:
         return self.per_1q_gate_shot > 0 or self.per_2q_gate_shot > 0
 
     def _billed_seconds(self, seconds: float) -> float:
+        seconds += self.job_overhead_seconds
         if self.second_increment < _SMALLEST_INCREMENT:
             return seconds
         # Rounded first, because 0.03 / 0.01 is a little more than 3.

@@ -25,13 +25,20 @@ from qiskit_gateway.backends.interface.native_primitive import (
 )
 from qiskit_gateway.backends.interface.provider_profile import ProviderProfile
 from qiskit_gateway.backends.pricing.allowance import Allowance
-from qiskit_gateway.backends.pricing.published import fixed, hourly, list_tariffs
+from qiskit_gateway.backends.pricing.published import fixed, list_tariffs
 from qiskit_gateway.backends.pricing.rates import Pricing
 from qiskit_gateway.backends.providers.aer import BINDS
 
-_FREE_MINUTES = Allowance(
-    meter=Pricing(per_second=1.0), amount=600, period=28.0, unit="s", usd_per_unit=inf
-)
+# IBM's own estimate of what a job uses: 2 s, and for each shot its circuit and the pause after it. From
+# quantum.cloud.ibm.com/docs/guides/estimate-job-run-time.
+_OVERHEAD_SECONDS = 2.0
+
+
+def _metered(per_second: float) -> Pricing:
+    return Pricing(per_second=per_second, job_overhead_seconds=_OVERHEAD_SECONDS)
+
+
+_FREE_MINUTES = Allowance(meter=_metered(1.0), amount=600, period=28.0, unit="s", usd_per_unit=inf)
 
 # -- the native samplers: Sampler of executor_sampler, which prepares PUBs here, and SamplerV2, which
 # has the service do that and is deprecated. Over anything but IBM's own backends both run locally.
@@ -184,11 +191,11 @@ PROFILE = ProviderProfile(
         "2026-05-25",
         {
             "ibm:open": fixed(_FREE_MINUTES),
-            "ibm:pay_as_you_go": fixed(Pricing(per_second=1.60)),
-            "ibm:flex": hourly(72 * 60),
-            "ibm:premium": hourly(48 * 60),
+            "ibm:pay_as_you_go": fixed(_metered(1.60)),
+            "ibm:flex": fixed(_metered(72 / 60)),
+            "ibm:premium": fixed(_metered(48 / 60)),
         },
-        "of machine time, of which the open plan has 10 minutes in any 28 days and sells no more; "
+        "of machine time, 2 s a job included, of which the open plan has 10 minutes in any 28 days and sells no more; "
         "the 30 000 USD that flex asks for are not counted",
     ),
 )

@@ -144,7 +144,7 @@ def test_a_job_is_priced_by_the_gates_that_were_sent(tariff, worked):
         ("quantinuum:hqc", {"usd_per_hqc": 10}, 1000, 114.0),
         # 31 ms, begun increments of 10 ms at 0.02.
         ("azure:rigetti_cepheus_1_108q", {}, 1000, 0.08),
-        ("ibm:pay_as_you_go", {}, 1000, 0.031 * 1.60),
+        ("ibm:pay_as_you_go", {}, 1000, 2.031 * 1.60),
         ("iqm:resonance", {}, 1000, 0.031 * 0.30),
         ("scaleway:aqt_ibex_q1", {"usd_per_eur": 1.1}, 1000, 1.1 * (0.30 + 21.0)),
         ("ibm:open", {}, 1000, 0.0),
@@ -523,3 +523,17 @@ def test_only_who_is_said_to_cost_nothing_does(pricing, free):
     """A member without a price may have one: nothing is run there a second time for safety."""
     assert profile_of(Member(BasicSimulator(), pricing=pricing), 0).free is free
     assert profile_of(SimulatedMember("a", pricing=pricing), 0).free is (free or pricing is None)
+
+
+@pytest.mark.parametrize("circuits", [1, 10, 100])
+def test_a_quote_is_within_a_twentieth_of_ibms_own_estimate(circuits):
+    """IBM bills 2 s a job on top of its shots: 3.61 USD for one circuit, 7.26 for ten at 256 us a shot."""
+    turn = QuantumCircuit(1)
+    turn.sx(0)
+    turn.measure_all()
+    backend = device(seconds=256e-6 / 2)
+    sampler = RouterSampler(Member(backend, name="a", pricing=tariff("ibm:pay_as_you_go")))
+    quote = sampler.quote([turn] * circuits, shots=1000)
+    assert quote.jobs == 1
+    published = 1.60 * (2 + circuits * 1000 * 256e-6)
+    assert quote.price_usd == pytest.approx(published, rel=0.05)
