@@ -52,6 +52,8 @@ class Member(CompilingMember):
         run_options: Options of ``backend.run`` for every job on this member. They are sent as
             they are, and win over those of a run.
         pass_manager: What to compile circuits with, in place of Qiskit's preset of level 1.
+        compile_tries: How often to compile each circuit, to send what the target's errors let expect
+            the best fidelity of; once for each circuit, as it is kept.
         tags: Free labels that filters may ask for.
         adaptation: How to talk to the backend so that its answers are right, as
             ``check_backend(backend).adaptation`` has found it; by default what is known of its
@@ -76,6 +78,7 @@ class Member(CompilingMember):
         queue: Callable[[], float] | None = None,
         run_options: Mapping[str, Any] | None = None,
         pass_manager: PassManager | None = None,
+        compile_tries: int = 1,
         tags: Iterable[str] = (),
         adaptation: Adaptation | None = None,
         **unknown: Never,
@@ -98,6 +101,7 @@ class Member(CompilingMember):
             pass_manager=pass_manager,
             tags=tags,
             adaptation=adaptation,
+            compile_tries=compile_tries,
         )
         super().__init__(backend, told_by(backend, self.run_options), said)
         self._takes_lists = False

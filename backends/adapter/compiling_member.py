@@ -59,10 +59,12 @@ class Said:
         fidelity: Expected fidelity of its circuits in [0, 1].
         queue: Returns how long a job waits behind those of others, in seconds.
         pass_manager: What to compile circuits with.
+        compile_tries: How often to compile each circuit, to send the best.
         tags: Free labels.
         adaptation: How to talk to the backend.
 
     Raises:
+        TypeError: If ``compile_tries`` is no whole number.
         ValueError: If a number is out of range.
     """
 
@@ -73,6 +75,7 @@ class Said:
     fidelity: float | None = None
     queue: Callable[[], float] | None = None
     pass_manager: PassManager | None = None
+    compile_tries: int = 1
     tags: Iterable[str] = ()
     adaptation: Adaptation | None = None
 
@@ -81,6 +84,11 @@ class Said:
             raise ValueError(f"the weight of a member must be positive, got {self.weight!r}")
         if self.fidelity is not None and not 0 <= self.fidelity <= 1:
             raise ValueError(f"the fidelity of a member must be in [0, 1], got {self.fidelity!r}")
+        tries = self.compile_tries
+        if isinstance(tries, bool) or not isinstance(tries, int):
+            raise TypeError(f"compile_tries must be a whole number, got {tries!r}")
+        if tries < 1:
+            raise ValueError(f"compile_tries must be at least 1, got {tries!r}")
 
 
 class CompilingMember(ABC):
@@ -120,6 +128,7 @@ class CompilingMember(ABC):
             without=self.adaptation.gates,
             limits=self.limits,
             binds=binds,
+            tries=said.compile_tries,
         )
         self._turns = turns_of(backend)
         self._unsent: deque[str] = deque(maxlen=_REMEMBERED)

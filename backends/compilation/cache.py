@@ -62,6 +62,7 @@ class IsaCache:
         without: As for :class:`Site`.
         limits: As for :class:`Site`.
         binds: As for :class:`Site`.
+        tries: As for :class:`Site`.
         size: How many programs, and how many circuits, are kept at most.
 
     Attributes:
@@ -76,6 +77,7 @@ class IsaCache:
         without: frozenset[str] | None = None,
         limits: Limits | None = None,
         binds: Container[str] | None = None,
+        tries: int = 1,
         size: int = 1024,
     ) -> None:
         self._backend = backend
@@ -83,6 +85,7 @@ class IsaCache:
         self._without = without
         self._limits = limits
         self._binds = binds
+        self._tries = tries
         self._programs: _Recent[tuple[Program, Prepared | str]] = _Recent(size)
         self._circuits: _Recent[_Known] = _Recent(size)
         self._estimates: _Recent[tuple[Program, Estimate]] = _Recent(size)
@@ -97,6 +100,7 @@ class IsaCache:
             "without": self._without,
             "limits": self._limits,
             "binds": self._binds,
+            "tries": self._tries,
         }
         anew = partial(IsaCache, **given, size=self._size)
         return anew, (self._backend, self.pass_manager)
@@ -114,6 +118,7 @@ class IsaCache:
                     without=self._without,
                     limits=self._limits,
                     binds=self._binds,
+                    tries=self._tries,
                 )
             return self._site
 

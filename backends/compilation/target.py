@@ -22,6 +22,7 @@ from qiskit.circuit.library import (
 from qiskit.transpiler import PassManager, StagedPassManager, Target, generate_preset_pass_manager
 
 from qiskit_gateway.backends.circuits.definitions import expand_misnamed, named_operations
+from qiskit_gateway.backends.circuits.estimates import estimated_fidelity, gate_counts
 from qiskit_gateway.backends.failures.errors import Refused
 from qiskit_gateway.backends.failures.translate import text_of, translate
 from qiskit_gateway.backends.forks import ProcessLock
@@ -67,6 +68,7 @@ class Site:
         backend: Any Qiskit backend.
         pass_manager: What to compile with, in place of Qiskit's preset of level 1.
         without: Gates that the backend gets wrong; by default those that are known of its provider.
+        tries: Compile so many times, and take what is expected to come out best.
         limits: What a job may be; by default what the backend tells. Its qubits win over those of the
             target, where that has the same gates on all qubits.
         binds: Gates whose angles it binds rightly by itself; by default those that are known of its
@@ -81,6 +83,7 @@ class Site:
         without: frozenset[str] | None = None,
         limits: Limits | None = None,
         binds: Container[str] | None = None,
+        tries: int = 1,
     ) -> None:
         self.name = str(read_property(backend, "name") or type(backend).__name__)
         allowed = (limits or discover(backend)).num_qubits
@@ -100,7 +103,8 @@ class Site:
         self.pause_seconds = amount_of(read_property(backend, "default_rep_delay")) or 0.0
         self._backend = backend
         self._given = pass_manager
-        self._preset: StagedPassManager | None = None
+        self._tries = tries
+        self._made: dict[int, StagedPassManager] = {}
         self._lock = ProcessLock(RLock)
         self._changes: dict[tuple[Letter, int], tuple[Any, ...]] = {}
 
@@ -129,10 +133,12 @@ class Site:
             return circuit
         try:
             with self._lock:
-                compiled = self._compiler().run(circuit)
+                tried = [self._compiler(seed).run(circuit) for seed in range(self._tries)]
         except Exception as error:  # a provider's own stage may raise anything
             said = text_of(error)[:300]
             raise Refused({0: f"cannot be compiled for {self.name}: {said}"}) from error
+        # Of those that are equally good the first, so that more tries never choose otherwise for nothing.
+        compiled: QuantumCircuit = min(tried, key=self._loss) if len(tried) > 1 else tried[0]
         if self.target is not None and "store" in compiled.count_ops() and not _stores(self.target):
             # No pass of the compiler looks at it.
             raise Refused({0: f"{self.name} has no store for classical values"})
@@ -140,6 +146,12 @@ class Site:
             # Nobody can measure it, and Aer cannot bind it.
             compiled.global_phase = 0
         return compiled
+
+    def _loss(self, circuit: QuantumCircuit) -> tuple[float, int, int]:
+        """Rate a compiled circuit: what is expected to go wrong, or by gates where nobody tells errors."""
+        fidelity = estimated_fidelity(circuit, self.target)
+        gates = gate_counts(circuit)
+        return 0.0 if fidelity is None else -fidelity, gates.num_2q, gates.num_1q
 
     def translate(self, circuit: QuantumCircuit, purpose: str) -> QuantumCircuit:
         """Return a circuit in gates of the backend, its qubits being where they are.
@@ -153,7 +165,7 @@ class Site:
         """
         try:
             with self._lock:
-                stages = self._presets()
+                stages = self._presets(0)
                 translated = stages.translation.run(circuit)
                 return stages.optimization.run(translated) if stages.optimization else translated
         except Exception as error:  # as in compile()
@@ -201,22 +213,22 @@ class Site:
             found[circuit.find_bit(instruction.qubits[0]).index].append(instruction.operation)
         self._changes |= {(letter, qubit): tuple(found[qubit]) for qubit in qubits}
 
-    def _compiler(self) -> PassManager:
+    def _compiler(self, seed: int) -> PassManager:
         # A pass manager without passes is false.
-        return self._presets() if self._given is None else self._given
+        return self._presets(seed) if self._given is None else self._given
 
-    def _presets(self) -> StagedPassManager:
-        if self._preset is None:
+    def _presets(self, seed: int) -> StagedPassManager:
+        if seed not in self._made:
             # The backend is not named beside the target: of it Qiskit takes whatever the target leaves
             # open, as a coupling map, which is not that of a target made wider. Its own stages count.
-            self._preset = generate_preset_pass_manager(
+            self._made[seed] = generate_preset_pass_manager(
                 optimization_level=1,
                 target=self.target,
-                seed_transpiler=0,
+                seed_transpiler=seed,
                 translation_method=self._own_stage("translation"),
                 scheduling_method=self._own_stage("scheduling"),
             )
-        return self._preset
+        return self._made[seed]
 
     def _own_stage(self, stage: str) -> str | None:
         """Return what the backend calls its own plugin for a stage of compiling, if it has one."""

@@ -78,6 +78,7 @@ class PrimitiveMember(CompilingMember):
         fidelity: Expected fidelity of its circuits in [0, 1].
         queue: Returns how long a job waits behind those of others, in seconds.
         pass_manager: What to compile circuits with.
+        compile_tries: How often to compile each circuit, to send the best.
         tags: Free labels.
         adaptation: What the primitive gets wrong; by default what is known of it.
 
@@ -107,6 +108,7 @@ class PrimitiveMember(CompilingMember):
         fidelity: float | None = None,
         queue: Callable[[], float] | None = None,
         pass_manager: PassManager | None = None,
+        compile_tries: int = 1,
         tags: Iterable[str] = (),
         adaptation: Adaptation | None = None,
     ) -> None:
@@ -119,6 +121,7 @@ class PrimitiveMember(CompilingMember):
             fidelity=fidelity,
             queue=queue,
             pass_manager=pass_manager,
+            compile_tries=compile_tries,
             tags=tags,
             adaptation=adaptation,
         )

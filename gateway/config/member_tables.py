@@ -36,7 +36,14 @@ from qiskit_gateway.config.table_models import Made, Table, checked_by, made_of,
 _KINDS = ("backend", "provider", "simulated", "member")
 _OF_PROVIDERS = ("get_backend", "method", "method_arguments")
 _OF_PRIMITIVES = ("primitive_arguments", "mode", "mode_seconds", "idle_seconds")
-_NOT_OF_SIMULATED = ("arguments", "run_options", "adaptation", "queue", "primitive")
+_NOT_OF_SIMULATED = (
+    "arguments",
+    "run_options",
+    "adaptation",
+    "compile_tries",
+    "queue",
+    "primitive",
+)
 # Whatever makes a member says all of it.
 _NOT_OF_MEMBER = [
     "limits",
@@ -46,6 +53,7 @@ _NOT_OF_MEMBER = [
     "tags",
     "run_options",
     "adaptation",
+    "compile_tries",
     "queue",
     "primitive",
 ]
@@ -241,6 +249,9 @@ class MemberTable(Table):
         dict[str, Any],
         Key(default_factory=dict, description="Options of backend.run for every job here."),
     ]
+    compile_tries: Annotated[
+        int, Key(gt=0, description="How often to compile a circuit, to send the best by fidelity.")
+    ] = 1
     adaptation: Annotated[
         Adaptation | None,
         made_of(Adaptation),
@@ -359,7 +370,12 @@ def _member(table: MemberTable, index: int, environ: Mapping[str, str]) -> Fleet
         return SimulatedMember(table.name or f"simulated-{index}", **said, **table.simulated)
     if table.member is not None:
         return _own_member(table, environ)
-    said |= {"name": table.name, "adaptation": table.adaptation, "queue": _wait(table.queue)}
+    said |= {
+        "name": table.name,
+        "adaptation": table.adaptation,
+        "compile_tries": table.compile_tries,
+        "queue": _wait(table.queue),
+    }
     if table.primitive is not None:
         return _primitive_member(table, table.primitive, said, environ)
     said["run_options"] = _resolve_all(table.run_options, environ)
