@@ -75,7 +75,7 @@ class Site:
             ``backend.run``.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  What is known of the backend, and what is wanted.
         self,
         backend: Any,
         pass_manager: PassManager | None = None,

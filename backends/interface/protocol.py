@@ -16,7 +16,7 @@ Implementing:
     needs to be declared.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Literal, Protocol, TypeGuard, TypeVar, runtime_checkable
@@ -120,8 +120,12 @@ def able(member: object, ability: type[Ability]) -> TypeGuard[Ability]:
 
 
 @cache
-def _names_of(ability: type) -> tuple[str, ...]:
-    return tuple(name for name in (*vars(ability), *ability.__annotations__) if name[0] != "_")
+def _names_of(ability: Hashable) -> tuple[str, ...]:
+    return tuple(
+        name
+        for name in (*vars(ability), *vars(ability).get("__annotations__", ()))
+        if name[0] != "_"
+    )
 
 
 @runtime_checkable
