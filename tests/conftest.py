@@ -3,6 +3,7 @@
 import os
 
 import pytest
+import structlog
 from hypothesis import HealthCheck, settings
 from trio.testing import MockClock
 
@@ -49,3 +50,10 @@ def anyio_backend(request):
     if request.param == "trio":
         return "trio", {"clock": MockClock(autojump_threshold=0)}
     return "asyncio", {"loop_factory": JumpingLoop}
+
+
+@pytest.fixture(autouse=True)
+def _no_log_is_configured():
+    """Capturing logs configures structlog for good, and then all that follows is printed."""
+    yield
+    structlog.reset_defaults()

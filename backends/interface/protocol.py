@@ -16,7 +16,7 @@ Implementing:
     needs to be declared.
 """
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Literal, Protocol, TypeGuard, TypeVar, runtime_checkable
@@ -115,12 +115,17 @@ def able(member: object, ability: type[Ability]) -> TypeGuard[Ability]:
 
     As ``isinstance`` does, but that no property is read to find out, which may take its time.
     """
+    return all(_has(member, name) for name in _names_of(ability))  # type: ignore[arg-type]
+
+
+def _has(member: object, name: str) -> bool:
     kind = type(member)
-    return all(hasattr(kind, name) or hasattr(member, name) for name in _names_of(ability))
+    # A class takes a verb back by None.
+    return getattr(kind, name) is not None if hasattr(kind, name) else hasattr(member, name)
 
 
 @cache
-def _names_of(ability: Hashable) -> tuple[str, ...]:
+def _names_of(ability: type) -> tuple[str, ...]:
     return tuple(
         name
         for name in (*vars(ability), *vars(ability).get("__annotations__", ()))

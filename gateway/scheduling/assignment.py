@@ -150,7 +150,10 @@ class Dealer:
     def _deal_to(self, member: str, plan: Plan, slots: Slots, now: float) -> Iterator[Group]:
         """Cut shards for a member, as long as it has slots and should take more."""
         while (free := slots(member)) and plan.quotas.get(member, 0.0) > ROUNDING:
-            group = self._take(member, plan, free, now)
+            part = self._part(member, plan, free, now)
+            if not part:
+                break  # Until something of what it has comes back.
+            group = self._cut(member, plan, part)
             if group is not None:
                 taken = self._circuits(group, plan.shots)
                 plan.quotas[member] -= taken
@@ -158,13 +161,6 @@ class Dealer:
                 yield group
             if not self.planner.load(plan.lot).circuits:
                 break
-
-    def _take(self, member: str, plan: Plan, free: int, now: float) -> Group | None:
-        part = self._part(member, plan, free, now)
-        if not part:
-            plan.quotas[member] = 0.0
-            return None
-        return self._cut(member, plan, part)
 
     def _part(self, member: str, plan: Plan, free: int, now: float) -> float:
         """Return how much of its quota a member takes in one shard; 0 for nothing more now.

@@ -140,7 +140,9 @@ class Allowances:
         pot = self._pots.get(member)
         if pot is None:
             return Price(usd=asked)
-        left = pot.left(now - self.epoch)
+        return self._price_of(member, asked, pot.left(now - self.epoch))
+
+    def _price_of(self, member: str, asked: float, left: float) -> Price:
         usd = self._allotments[member].usd(asked, left)
         return Price(usd=usd, free_units=min(asked, left))
 
@@ -162,7 +164,14 @@ class Allowances:
 
     def again(self, key: object, now: float) -> Price | None:
         """Return what one more try of a job costs; ``None`` where that depends on no allotment."""
-        return self.price(*self._open[key], now) if key in self._open else None
+        if key not in self._open:
+            return None
+        member, asked = self._open[key]
+        pot, wall = self._pots[member], now - self.epoch
+        step, held = pot.held[key]
+        # What the try before it used in an earlier period does not count in this one.
+        first = pot.allotment.step_of(wall) - pot.allotment.steps
+        return self._price_of(member, asked, pot.left(wall) + (held if step < first else 0.0))
 
     def renew(self, key: object, now: float) -> None:
         """Count what is set aside for a job as used, and set aside what one more try takes."""
@@ -188,8 +197,7 @@ class Allowances:
         step, held = pot.held[key]
         asked = share * self._open[key][1]
         self._open[key], pot.held[key] = (member, asked), (step, min(asked, held))
-        usd = self._allotments[member].usd(asked, held)
-        return Price(usd=usd, free_units=min(asked, held))
+        return self._price_of(member, asked, held)
 
     def settle(self, key: object) -> None:
         """Count what is set aside for a job as used."""

@@ -78,7 +78,7 @@ def test_a_target_with_the_gates_needs_no_compiler(kind, letter):
     for gate, place in change:
         circuit.append(gate, [place])
     assert site.misfit(circuit) is None
-    assert site._preset is None
+    assert not site._made
 
 
 @pytest.mark.parametrize("letter", ["X", "Y"])
