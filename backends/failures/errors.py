@@ -6,7 +6,7 @@ because they mean different things: :class:`BackendError` says that something we
 """
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Literal, Self
 
 from qiskit.exceptions import QiskitError
 
@@ -80,6 +80,12 @@ class BackendError(QiskitError):
         self.unfinished = unfinished
         self.unreadable = unreadable
         self.unbilled = unbilled
+
+    def __copy__(self) -> Self:
+        # Packages that send exceptions to workers (tblib, with Dask) make all copies share facts.
+        same = type(self).__new__(type(self), *self.args)
+        same.__dict__.update(self.__dict__)
+        return same
 
     def __str__(self) -> str:
         # QiskitError shows the repr of the message, with quotes.
