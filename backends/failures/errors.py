@@ -5,8 +5,9 @@ because they mean different things: :class:`BackendError` says that something we
 :class:`Refused` that nothing did and the work simply cannot run there.
 """
 
+import copyreg
 from collections.abc import Mapping
-from typing import Literal, Self
+from typing import Any, Literal
 
 from qiskit.exceptions import QiskitError
 
@@ -81,11 +82,10 @@ class BackendError(QiskitError):
         self.unreadable = unreadable
         self.unbilled = unbilled
 
-    def __copy__(self) -> Self:
-        # Packages that send exceptions to workers (tblib, with Dask) make all copies share facts.
-        same = type(self).__new__(type(self), *self.args)
-        same.__dict__.update(self.__dict__)
-        return same
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Python would call the constructor, which a subclass may have changed; and once Dask is
+        # imported, the copies that Python makes of an exception share its attributes.
+        return copyreg.__newobj__, (type(self), *self.args), self.__dict__  # type: ignore[attr-defined]
 
     def __str__(self) -> str:
         # QiskitError shows the repr of the message, with quotes.

@@ -1,7 +1,8 @@
 """Failures are values: what one says does not change with another."""
 
 import copyreg
-from copy import copy
+import pickle
+from copy import copy, deepcopy
 
 import pytest
 
@@ -16,6 +17,11 @@ class ForeignError(BackendError):
         self.code = code
 
 
+def pickled(error):
+    return pickle.loads(pickle.dumps(error))  # noqa: S301
+
+
+@pytest.mark.parametrize("copied", [copy, deepcopy, pickled])
 @pytest.mark.parametrize("workers", [False, True])
 @pytest.mark.parametrize(
     "error",
@@ -25,13 +31,13 @@ class ForeignError(BackendError):
         ForeignError(7),
     ],
 )
-def test_a_copy_has_facts_of_its_own(error, workers, monkeypatch):
-    """Also where a package has installed how exceptions travel, as Dask does."""
+def test_a_copy_has_facts_of_its_own(error, workers, copied, monkeypatch):
+    """Changing it leaves the original alone, also where Dask has installed how exceptions are copied."""
     if workers:
         tblib = pytest.importorskip("tblib.pickling_support")
         monkeypatch.setitem(copyreg.dispatch_table, type(error), tblib.pickle_exception)
     facts = dict(vars(error))
-    other = copy(error)
+    other = copied(error)
 
     assert type(other) is type(error)
     assert (vars(other), other.args, str(other)) == (facts, error.args, str(error))
