@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from qiskit_gateway.reporting.progress import MemberProgress, Progress
     from qiskit_gateway.reporting.report import Report
     from qiskit_gateway.work import run_events
-    from qiskit_gateway.work.attempt import Attempt
+    from qiskit_gateway.work.attempt import Attempt, AttemptOutcome
     from qiskit_gateway.work.outlook import Outlook
     from qiskit_gateway.work.remaining import GivenUp
     from qiskit_gateway.work.run_events import RunEvent, RunObserver
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AllowanceUse",
     "Attempt",
+    "AttemptOutcome",
     "Comparison",
     "Config",
     "ConfigError",
@@ -77,7 +78,7 @@ _HOMES = {
     "primitives.sampler": ("RouterSampler", "SamplerOptions"),
     "reporting.progress": ("MemberProgress", "Progress"),
     "reporting.report": ("Report",),
-    "work.attempt": ("Attempt",),
+    "work.attempt": ("Attempt", "AttemptOutcome"),
     "work": ("run_events",),
     "work.outlook": ("Outlook",),
     "work.remaining": ("GivenUp",),

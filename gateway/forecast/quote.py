@@ -297,7 +297,7 @@ def _member_quote(
     reasons: Sequence[str],
 ) -> MemberQuote:
     mine = [one for one in rehearsal.run.record if one.member == member.name]
-    done = [one for one in mine if one.outcome in {"done", "short"}]
+    done = [one for one in mine if one.outcome.delivered]
     said = prospect.answers.get(member.name, {}).values()
     refused = (one.reasons[0] for one in said if isinstance(one, Refused))
     starts = [rehearsal.started_seconds(one) for one in done]

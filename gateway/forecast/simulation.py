@@ -24,7 +24,7 @@ from qiskit_gateway.reporting.timeline import timeline_of
 from qiskit_gateway.reporting.units import span, usd
 from qiskit_gateway.runtime.survey import asked_of
 from qiskit_gateway.scheduling.members.state import FleetState
-from qiskit_gateway.work.attempt import Attempt
+from qiskit_gateway.work.attempt import Attempt, AttemptOutcome
 from qiskit_gateway.work.preparation import prepare
 from qiskit_gateway.work.pubs import parameter_rows
 from qiskit_gateway.work.remaining import GivenUp
@@ -51,7 +51,7 @@ class SimulatedShard:
         succeeded: Whether it delivered.
         taken_back: Whether it was cancelled, to be done elsewhere or not at all, which is no failure.
             A job that may still run, since nobody confirmed its cancelling, is one.
-        outcome: As of an :class:`~qiskit_gateway.Attempt`: ``"done"``, ``"failed"``, and so on.
+        outcome: As of an :class:`~qiskit_gateway.Attempt`.
         failure: What went wrong, for people.
     """
 
@@ -64,7 +64,7 @@ class SimulatedShard:
     price_usd: float
     succeeded: bool
     taken_back: bool = False
-    outcome: str = "done"
+    outcome: AttemptOutcome = AttemptOutcome.DONE
     failure: str = ""
 
 
@@ -212,7 +212,7 @@ def _shard(rehearsal: Rehearsal, attempt: Attempt) -> SimulatedShard:
         circuits=attempt.circuits,
         shots=attempt.shots,
         price_usd=attempt.price_usd,
-        succeeded=attempt.outcome in {"done", "short"},
+        succeeded=attempt.outcome.delivered,
         taken_back=attempt.taken_back,
         outcome=attempt.outcome,
         failure=attempt.failure,

@@ -5,17 +5,16 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from qiskit_gateway.errors import JournalError
-from qiskit_gateway.journal.run_log import attempts_of
+from qiskit_gateway.journal.run_log import attempts_of, outcome_of
 from qiskit_gateway.journal.sqlite_file import Database
 from qiskit_gateway.reporting.report import Report
-from qiskit_gateway.work.attempt import Attempt
+from qiskit_gateway.work.attempt import Attempt, AttemptOutcome
 
-# How an attempt is reported whose end the journal does not know: of a run that goes on, and of one
-# on which nobody works.
-_GOES_ON = {"intended": "running", "accepted": "running"}
+# Of these attempts the journal does not know the end. Where nobody works on the run, it is reported
+# that their fate is unknown, and why.
 _LEFT = {
-    "intended": ("unknown", "the process ended while the provider was being asked to take it"),
-    "accepted": ("unknown", "the process ended; the job may still run, and resume() fetches it"),
+    "intended": "the process ended while the provider was being asked to take it",
+    "accepted": "the process ended; the job may still run, and resume() fetches it",
 }
 
 
@@ -108,10 +107,11 @@ def _as_reported(attempt: Attempt, state: str, delivered: int, held: bool) -> At
     """Give an attempt the outcome that a report of the running process would show."""
     if state == "arrived":
         asked = attempt.circuits * attempt.shots
-        return replace(attempt, outcome="done" if delivered >= asked else "short")
-    if held and state in _GOES_ON:
-        return replace(attempt, outcome=_GOES_ON[state])
+        whole = delivered >= asked
+        return replace(attempt, outcome=AttemptOutcome.DONE if whole else AttemptOutcome.SHORT)
+    if held and state in _LEFT:
+        return replace(attempt, outcome=AttemptOutcome.RUNNING)
     if state in _LEFT:
-        outcome, why = _LEFT[state]
-        return replace(attempt, outcome=outcome, failure=attempt.failure or why)
-    return replace(attempt, outcome=state)
+        failure = attempt.failure or _LEFT[state]
+        return replace(attempt, outcome=AttemptOutcome.UNKNOWN, failure=failure)
+    return replace(attempt, outcome=outcome_of(state))

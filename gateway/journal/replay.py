@@ -5,8 +5,8 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from qiskit_gateway.errors import JournalError
-from qiskit_gateway.journal.run_log import Entry
-from qiskit_gateway.work.attempt import SURPLUS, Attempt
+from qiskit_gateway.journal.run_log import Entry, outcome_of
+from qiskit_gateway.work.attempt import SURPLUS, Attempt, AttemptOutcome
 from qiskit_gateway.work.receipt import Receipt, count_ran_shots
 from qiskit_gateway.work.rectangles import intersection, without
 from qiskit_gateway.work.remaining import Flying, Left, Past, Spent, Unfinished
@@ -39,7 +39,7 @@ def replay(
     latest = reversed(books.open)
     asked = sorted(latest, key=lambda entry: _ASKED_AGAIN.index(entry.state))
     flights = [flying for entry in asked if (flying := books.flight_of(entry, members))]
-    lost = [attempt for attempt in books.attempts if attempt.outcome == "unknown"]
+    lost = [attempt for attempt in books.attempts if attempt.outcome is AttemptOutcome.UNKNOWN]
     unfinished = Unfinished(
         left=tuple(left for task in work.tasks for left in books.left_of(task, lost)),
         flights=tuple(flights),
@@ -80,14 +80,15 @@ class _Books:
         attempt = entry.attempt
         _check(entry, self.work.tasks)
         self.attempts.append(attempt)
-        attempt.outcome = entry.state
+        attempt.outcome = outcome_of(entry.state)
         if entry.outcomes is not None:
-            attempt.outcome = "done" if self._receive(entry) else "short"
-        elif entry.state == "cancelled" and not attempt.failure:
+            whole = self._receive(entry)
+            attempt.outcome = AttemptOutcome.DONE if whole else AttemptOutcome.SHORT
+        elif attempt.outcome is AttemptOutcome.CANCELLED and not attempt.failure:
             return  # It is certain that it did not run.
         elif entry.state in _ASKED_AGAIN:
             self.open.append(entry)
-        elif entry.state == "failed":
+        elif attempt.outcome is AttemptOutcome.FAILED:
             for piece in attempt.pieces:
                 self.failed[piece.task].append((piece, attempt.member, attempt.failure))
 
@@ -118,13 +119,14 @@ class _Books:
         attempt = entry.attempt
         shard = _shard(attempt)
         attempt.failure = attempt.failure or _how_it_stands(entry)
-        attempt.outcome = "unknown"
+        attempt.outcome = AttemptOutcome.UNKNOWN
         if not self._free(shard.pieces):
             return None
         if attempt.member not in members:
             attempt.failure += f", and the fleet has no member {attempt.member!r} to ask"
             return None
-        attempt.outcome, attempt.failure, attempt.finished_seconds = "running", "", None
+        attempt.outcome, attempt.failure = AttemptOutcome.RUNNING, ""
+        attempt.finished_seconds = None
         for piece in shard.pieces:
             self.taken[piece.task].append(piece)
         return Flying(
@@ -210,7 +212,7 @@ def _how_it_stands(entry: Entry) -> str:
 
 def _spent(attempts: Iterable[Attempt]) -> Iterable[Spent]:
     for attempt in attempts:
-        if attempt.outcome not in {"refused", "running"}:
+        if attempt.outcome not in {AttemptOutcome.REFUSED, AttemptOutcome.RUNNING}:
             yield Spent(
                 member=attempt.member,
                 usd=attempt.price_usd,

@@ -14,7 +14,7 @@ from qiskit_gateway.journal.codec import pack_outcomes, unpack_outcomes
 from qiskit_gateway.journal.lease import let_go
 from qiskit_gateway.journal.sqlite_file import Database, UnwritableError
 from qiskit_gateway.journal.write_queue import WriteQueue
-from qiskit_gateway.work.attempt import Attempt
+from qiskit_gateway.work.attempt import Attempt, AttemptOutcome
 from qiskit_gateway.work.remaining import Past
 from qiskit_gateway.work.tasks import Piece
 
@@ -291,6 +291,23 @@ def attempts_of(database: Database, job_id: str) -> list[tuple[Attempt, str, int
         return [(_attempt(row), str(state), int(delivered)) for state, delivered, *row in rows]
     except (ValueError, TypeError) as error:
         raise JournalError(f"run {job_id} cannot be read from {database.path}: {error}") from error
+
+
+def outcome_of(state: str) -> AttemptOutcome:
+    """Tell from what is written down of an attempt how it ended, as far as that says it.
+
+    Raises:
+        JournalError: If it is no state of an attempt.
+    """
+    if state in {"intended", "accepted", "arrived"}:
+        return AttemptOutcome.UNKNOWN
+    try:
+        return AttemptOutcome(state)
+    except ValueError as error:
+        raise JournalError(
+            f"the journal says {state!r} of an attempt, and this release knows no such state: "
+            "a later release may have written it, or something else has written into the file"
+        ) from error
 
 
 _COLUMNS = (

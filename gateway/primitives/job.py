@@ -24,7 +24,7 @@ from qiskit_gateway.reporting.watch import WATCH_ENDS, Screen, Watch, find_scree
 from qiskit_gateway.runtime.event_loop import ENGINE, contain
 from qiskit_gateway.runtime.run import Run
 from qiskit_gateway.scheduling.events import Done
-from qiskit_gateway.work.attempt import Attempt
+from qiskit_gateway.work.attempt import Attempt, AttemptOutcome
 from qiskit_gateway.work.remaining import GivenUp
 
 # How long whoever watches waits for how the run ended to be drawn.
@@ -321,7 +321,9 @@ def _as_of_now(record: Iterable[Attempt]) -> tuple[Attempt, ...]:
     """Return copies: the attempts themselves change while they run."""
     # What an attempt is noted to have come to, should it be cancelled, is no failure while it runs.
     return tuple(
-        replace(attempt, failure="" if attempt.outcome == "running" else attempt.failure)
+        replace(
+            attempt, failure="" if attempt.outcome is AttemptOutcome.RUNNING else attempt.failure
+        )
         for attempt in record
     )
 
@@ -339,7 +341,7 @@ def _plan_error(given_up: tuple[GivenUp, ...]) -> PlanError:
 def _fates(attempts: Iterable[Attempt]) -> str:
     """Tell what became of the jobs that providers took and that brought nothing, and what all cost."""
     taken = [one for one in attempts if one.accepted_seconds is not None]
-    fates = Counter(_fate(one) for one in taken if one.outcome not in {"done", "short"})
+    fates = Counter(_fate(one) for one in taken if not one.outcome.delivered)
     jobs = ", ".join(f"{count} {fate}" for fate, count in fates.items())
     usd = sum(one.price_usd for one in attempts)
     told = f"; of the jobs that providers took: {jobs}" if jobs else ""
@@ -347,9 +349,9 @@ def _fates(attempts: Iterable[Attempt]) -> str:
 
 
 def _fate(attempt: Attempt) -> str:
-    if attempt.outcome == "cancelled" and attempt.taken_back:
-        return "cancelled"
-    return "failed" if attempt.outcome == "failed" else "may still run"
+    if attempt.taken_back or attempt.outcome is AttemptOutcome.FAILED:
+        return attempt.outcome.value
+    return "may still run"
 
 
 def _lost(given_up: tuple[GivenUp, ...]) -> str:

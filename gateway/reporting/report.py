@@ -8,7 +8,7 @@ from qiskit_gateway.reporting.pictures import draw_timeline
 from qiskit_gateway.reporting.tables import table
 from qiskit_gateway.reporting.timeline import timeline_of
 from qiskit_gateway.reporting.units import span, usd
-from qiskit_gateway.work.attempt import Attempt
+from qiskit_gateway.work.attempt import Attempt, AttemptOutcome
 from qiskit_gateway.work.remaining import GivenUp
 
 if TYPE_CHECKING:
@@ -44,11 +44,11 @@ class Report:
                 attempt.member,
                 {"jobs": 0, "circuits": 0, "shots": 0, "failures": 0, "price_usd": 0.0},
             )
-            delivered = attempt.outcome in {"done", "short"}
+            delivered = attempt.outcome.delivered
             row["jobs"] += delivered
             row["circuits"] += attempt.circuits * delivered
             row["shots"] += attempt.circuit_shots * delivered
-            row["failures"] += attempt.outcome in {"failed", "unknown"}
+            row["failures"] += attempt.outcome in {AttemptOutcome.FAILED, AttemptOutcome.UNKNOWN}
             row["price_usd"] += attempt.price_usd
         return found
 
@@ -64,7 +64,8 @@ class Report:
         It does where a seed was given, no attempt failed, and the simulators honour their seed.
         """
         return self.settled and all(
-            attempt.outcome in {"done", "refused"} for attempt in self.attempts
+            attempt.outcome in {AttemptOutcome.DONE, AttemptOutcome.REFUSED}
+            for attempt in self.attempts
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -74,7 +75,7 @@ class Report:
             "seconds": self.seconds,
             "price_usd": self.price_usd,
             "members": self.members,
-            "attempts": [asdict(attempt) for attempt in self.attempts],
+            "attempts": [asdict(one) | {"outcome": one.outcome.value} for one in self.attempts],
             "given_up": [asdict(given_up) for given_up in self.given_up],
             "notes": list(self.notes),
         }
@@ -104,7 +105,7 @@ class Report:
             f"{attempt.member}: {attempt.failure}" for attempt in self.attempts if attempt.failure
         )
         lines = [table(rows)]
-        running = sum(attempt.outcome == "running" for attempt in self.attempts)
+        running = sum(attempt.outcome is AttemptOutcome.RUNNING for attempt in self.attempts)
         if running:
             lines.append(f"running for {self.seconds:.1f} s, with {running} jobs in flight")
         lines += [f"{count} x {text}" for text, count in wrong.items()]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from qiskit_gateway.reporting.units import number, span, usd
-from qiskit_gateway.work.attempt import Attempt
+from qiskit_gateway.work.attempt import Attempt, AttemptOutcome
 
 Kind = Literal["queue", "run", "whole", "failed", "recalled", "unknown"]
 # In the order of legends, and what they are called there.
@@ -19,7 +19,11 @@ KINDS: dict[Kind, str] = {
     "unknown": "fate unknown",
 }
 # How a job that has begun to run goes on, by the outcome of its attempt.
-_AFTER_START: dict[str, Kind] = {"failed": "failed", "cancelled": "recalled", "unknown": "unknown"}
+_AFTER_START: dict[AttemptOutcome, Kind] = {
+    AttemptOutcome.FAILED: "failed",
+    AttemptOutcome.CANCELLED: "recalled",
+    AttemptOutcome.UNKNOWN: "unknown",
+}
 # Jobs side by side on one member have a lane each; further ones share the last.
 _MOST_LANES = 12
 
@@ -97,7 +101,7 @@ def timeline_of(attempts: Iterable[Attempt], seconds: float) -> Timeline:
     """
     by_member: dict[str, list[Attempt]] = {}
     for attempt in attempts:
-        if attempt.outcome != "refused":
+        if attempt.outcome is not AttemptOutcome.REFUSED:
             by_member.setdefault(attempt.member, []).append(attempt)
             seconds = max(seconds, attempt.submitted_seconds, attempt.finished_seconds or 0.0)
     rows = (_row(member, mine, seconds) for member, mine in by_member.items())
@@ -131,7 +135,7 @@ def _parts(attempt: Attempt, seconds: float) -> Iterable[Part]:
     begin, start, end = attempt.submitted_seconds, attempt.started_seconds, _end(attempt, seconds)
     if start is None:
         # Nobody knows when it began: of what has ended all is one part.
-        kind: Kind = "queue" if attempt.outcome == "running" else "whole"
+        kind: Kind = "queue" if attempt.outcome is AttemptOutcome.RUNNING else "whole"
         yield Part(kind=_AFTER_START.get(attempt.outcome, kind), start=begin, stop=end)
         return
     start = min(max(begin, start), end)

@@ -39,7 +39,7 @@ from qiskit_gateway.scheduling.events import (
     Unless,
 )
 from qiskit_gateway.work import run_events as happened
-from qiskit_gateway.work.attempt import SURPLUS, Attempt
+from qiskit_gateway.work.attempt import SURPLUS, Attempt, AttemptOutcome
 from qiskit_gateway.work.price import Price
 from qiskit_gateway.work.receipt import Receipt, count_ran_shots
 from qiskit_gateway.work.tasks import Shard
@@ -139,7 +139,7 @@ class Attempts:
         """Collect a shard that an earlier process submitted, or was about to, and tell how it ended."""
         # A shard may have been sent again after a try of unknown fate: one of them is asked for.
         tries = (one for one in reversed(self.record) if one.shard == shard.index)
-        attempt = next(one for one in tries if one.outcome == "running")
+        attempt = next(one for one in tries if one.outcome is AttemptOutcome.RUNNING)
         attempt.failure = may_run(attempt, "it was not found again yet")
         batch = self.door.make_batch(shard, attempt.number)
         try:
@@ -148,7 +148,7 @@ class Attempts:
         except BackendError as error:
             return ShardLost(shard=shard.index, reason=attempt.failure or str(error))
         if handle is None:
-            self._end(attempt, "cancelled", "", paid=False)
+            self._end(attempt, AttemptOutcome.CANCELLED, "", paid=False)
             return ShardCancelled(shard=shard.index, confirmed=True)
         try:
             got = self._receive(shard, member, handle, attempt, batch)
@@ -217,23 +217,24 @@ class Attempts:
         try:
             return await doing
         except Refused as verdict:
-            self._end(attempt, "refused", str(verdict), paid=False)
+            self._end(attempt, AttemptOutcome.REFUSED, str(verdict), paid=False)
             raise
         except BackendError as error:
-            taken = {True: "failed", False: "failed", None: "unknown"}[error.submitted]
+            lost = error.submitted is None
+            outcome = AttemptOutcome.UNKNOWN if lost else AttemptOutcome.FAILED
             paid = error.submitted is not False and not error.unbilled
-            self._end(attempt, taken, str(error), paid=paid)
+            self._end(attempt, outcome, str(error), paid=paid)
             raise
         except TakenBackError:
-            self._end(attempt, "cancelled", "", paid=False)
+            self._end(attempt, AttemptOutcome.CANCELLED, "", paid=False)
             raise
         except _SurplusError:
-            self._end(attempt, "cancelled", SURPLUS)
+            self._end(attempt, AttemptOutcome.CANCELLED, SURPLUS)
             raise
         except BaseException:
             # Without a failure it is certain that it does not run, and its price is given back.
             paid, noted = bool(attempt.failure), not self.door.leaves(attempt.shard)
-            self._end(attempt, "cancelled", attempt.failure, paid=paid, noted=noted)
+            self._end(attempt, AttemptOutcome.CANCELLED, attempt.failure, paid=paid, noted=noted)
             raise
 
     async def _submit_and_collect(
@@ -285,7 +286,7 @@ class Attempts:
         finished = self._checked(shard, await self.recorder.receive(shard, attempt, outcomes))
         whole = not finished.missing and not finished.failed
         reason = finished.failed[0][2] if finished.failed else ""
-        self._end(attempt, "done" if whole else "short", reason)
+        self._end(attempt, AttemptOutcome.DONE if whole else AttemptOutcome.SHORT, reason)
         return finished
 
     def _book(self, shard: Shard, attempt: Attempt, ran_shots: int) -> None:
@@ -354,7 +355,13 @@ class Attempts:
         return attempt
 
     def _end(
-        self, attempt: Attempt, outcome: str, failure: str, *, paid: bool = True, noted: bool = True
+        self,
+        attempt: Attempt,
+        outcome: AttemptOutcome,
+        failure: str,
+        *,
+        paid: bool = True,
+        noted: bool = True,
     ) -> None:
         attempt.outcome = outcome
         attempt.failure = failure
@@ -368,7 +375,7 @@ class Attempts:
             usd=attempt.price_usd,
             free_units=attempt.free_units,
         )
-        if outcome not in {"done", "short"} and noted:
+        if noted and not outcome.delivered:
             self.recorder.end(attempt)
 
     def _last_of(self, shard: int) -> Attempt:
@@ -381,7 +388,7 @@ class Attempts:
             return ShardCancelled(shard=shard, confirmed=True)
         return ShardCancelled(
             shard=shard,
-            confirmed=not (last.outcome == "cancelled" and last.failure),
+            confirmed=not (last.outcome is AttemptOutcome.CANCELLED and last.failure),
             accepted=last.accepted_seconds is not None,
         )
 

@@ -1,11 +1,39 @@
 """What is recorded of a run: every attempt, and where that is written down."""
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 from qiskit_gateway.work.tasks import Piece
 
 # Why an attempt counts as cancelled whose job ran to its end: the job that it doubled was first.
 SURPLUS = "what it brought had arrived before"
+
+
+class AttemptOutcome(StrEnum):
+    """How an attempt stands or ended. A member equals its text: ``AttemptOutcome.DONE == "done"``.
+
+    Attributes:
+        RUNNING: It goes on.
+        DONE: Everything arrived.
+        SHORT: Something is missing.
+        FAILED: Nothing arrived.
+        REFUSED: A verdict; nothing was sent.
+        UNKNOWN: Nobody knows whether the provider took it.
+        CANCELLED: It was taken back, or the run ended before it did.
+    """
+
+    RUNNING = "running"
+    DONE = "done"
+    SHORT = "short"
+    FAILED = "failed"
+    REFUSED = "refused"
+    UNKNOWN = "unknown"
+    CANCELLED = "cancelled"
+
+    @property
+    def delivered(self) -> bool:
+        """A result arrived, whole or not."""
+        return self in {AttemptOutcome.DONE, AttemptOutcome.SHORT}
 
 
 @dataclass(slots=True, kw_only=True)
@@ -31,9 +59,7 @@ class Attempt:
         price_usd: What it is expected to cost, by the shots that ran once these are known; 0 where
             the provider is known not to have taken it, or to have cancelled it.
         free_units: What it is expected to use of its member's allowance, in units of that.
-        outcome: ``"running"``, ``"done"``, ``"short"`` (something is missing), ``"failed"``,
-            ``"refused"`` (a verdict, nothing was sent), ``"unknown"`` (nobody knows whether the
-            provider took it), or ``"cancelled"``.
+        outcome: How it stands or ended.
         failure: What went wrong, for people.
     """
 
@@ -51,8 +77,11 @@ class Attempt:
     finished_seconds: float | None = None
     price_usd: float = 0.0
     free_units: float = 0.0
-    outcome: str = "running"
+    outcome: AttemptOutcome = AttemptOutcome.RUNNING
     failure: str = ""
+
+    def __post_init__(self) -> None:
+        self.outcome = AttemptOutcome(self.outcome)  # Its text will do.
 
     @property
     def circuit_shots(self) -> int:
@@ -62,7 +91,7 @@ class Attempt:
     @property
     def taken_back(self) -> bool:
         """It was cancelled for certain, or came to the same as another: no failure of its member."""
-        return self.outcome == "cancelled" and self.failure in {"", SURPLUS}
+        return self.outcome is AttemptOutcome.CANCELLED and self.failure in {"", SURPLUS}
 
     @property
     def costs(self) -> bool:

@@ -12,6 +12,7 @@ from qiskit.quantum_info import SparsePauliOp
 from qiskit_gateway import (
     AllowanceUse,
     Attempt,
+    AttemptOutcome,
     Config,
     EstimatorOptions,
     GatewayError,
@@ -181,6 +182,7 @@ async def await_job(job: RouterJob) -> None:
 
 def use_report(report: Report) -> None:
     assert_type(report.attempts, tuple[Attempt, ...])
+    assert_type(report.attempts[0].outcome, AttemptOutcome)
     assert_type(report.given_up, tuple[GivenUp, ...])
     assert_type([one.piece for one in report.given_up], list[Piece])
     assert_type(report.price_usd, float)
