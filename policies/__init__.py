@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     )
     from qiskit_gateway.policies.recall import RecallPolicy
     from qiskit_gateway.policies.retry import RetryPolicy
+    from qiskit_gateway.policies.spread import SplitRule
     from qiskit_gateway.policies.verdict import ALLOWED, Verdict, refuse
 
 __all__ = [
@@ -95,6 +96,7 @@ __all__ = [
     "RunHours",
     "Scaled",
     "Some",
+    "SplitRule",
     "Sum",
     "Tagged",
     "Then",
@@ -168,6 +170,7 @@ _HOMES = {
     ),
     "recall": ("RecallPolicy",),
     "retry": ("RetryPolicy",),
+    "spread": ("SplitRule",),
     "verdict": ("ALLOWED", "Verdict", "refuse"),
 }
 if not TYPE_CHECKING:  # Or a type checker would believe any name.

@@ -14,9 +14,9 @@ from qiskit_gateway.policies.objectives import Finish, Objective, Then, WorkShar
 from qiskit_gateway.policies.offer import Offer
 from qiskit_gateway.policies.recall import RecallPolicy
 from qiskit_gateway.policies.retry import RetryPolicy
+from qiskit_gateway.policies.spread import SPLIT_RULES, SplitRule, Spread
 from qiskit_gateway.policies.verdict import Verdict, refuse
 
-Spread = Literal["rows", "shots", "pubs"]
 OnFailure = Literal["raise", "partial"]
 
 
@@ -116,6 +116,11 @@ class Policy:
         if policy is not None and not isinstance(policy, Policy):
             raise TypeError(f"policy must be a Policy such as fastest(), got {policy!r}")
         return policy or cls()
+
+    @property
+    def split_rule(self) -> SplitRule:
+        """The rule that ``spread`` names."""
+        return SPLIT_RULES[self.spread]()
 
     @property
     def looks_at_queues(self) -> bool:

@@ -22,10 +22,11 @@ from qiskit_gateway.policies.objectives import (
     Work,
     WorkShare,
 )
-from qiskit_gateway.policies.policy import OnFailure, Policy, Spread
+from qiskit_gateway.policies.policy import OnFailure, Policy
 from qiskit_gateway.policies.recall import RecallPolicy
 from qiskit_gateway.policies.registry import Registry
 from qiskit_gateway.policies.retry import RetryPolicy
+from qiskit_gateway.policies.spread import Spread
 
 PRESETS: Registry[Callable[..., Policy]] = Registry("preset")
 """Presets by their names in a configuration file."""

@@ -145,7 +145,7 @@ class Dealer:
                         # The other shots of these rows, at once: a job as large as this one.
                         yield from self._deal_own((member,), slots)
         # Rows of fewer shots than before are lots of their own.
-        return rest and self.planner.policy.spread == "shots"
+        return rest and self.planner.policy.split_rule.divides_rows
 
     def _deal_to(self, member: str, plan: Plan, slots: Slots, now: float) -> Iterator[Group]:
         """Cut shards for a member, as long as it has slots and should take more."""
@@ -218,7 +218,7 @@ class Dealer:
         return quota if most is None or quota <= most else quota / math.ceil(quota / most)
 
     def _cut(self, member: str, plan: Plan, circuits: float) -> Group | None:
-        divisible, lot = self.planner.policy.spread == "shots", plan.lot
+        divisible, lot = self.planner.policy.split_rule.divides_rows, plan.lot
         if divisible and circuits < 1:
             shots = circuits * plan.shots
             room = self.planner.estimator.profiles[member].room(1, most_shots=max(1, round(shots)))
@@ -235,7 +235,7 @@ class Dealer:
 
     def _in_plan(self, circuits: float, circuit_shots: float, shots: float) -> float:
         """Count work in circuits of a plan, of which a shard has a part where they may be divided."""
-        return circuit_shots / shots if self.planner.policy.spread == "shots" else circuits
+        return circuit_shots / shots if self.planner.policy.split_rule.divides_rows else circuits
 
     # -- dealing beforehand --------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field, replace
 
+from qiskit_gateway.policies.spread import SplitRule
 from qiskit_gateway.work.tasks import Load, Piece, Task
 
 
@@ -142,7 +143,7 @@ class Backlog:
 
     Args:
         tasks: The run's tasks.
-        spread: What may be spread over members: ``"rows"``, ``"shots"`` or ``"pubs"``.
+        rule: What of it stays together on one member.
 
     Attributes:
         classes: What waits for any of the members that it is not barred from.
@@ -150,11 +151,11 @@ class Backlog:
             others may take it. Whoever deals looks again then, and clears it.
     """
 
-    def __init__(self, tasks: tuple[Task, ...], spread: str) -> None:
+    def __init__(self, tasks: tuple[Task, ...], rule: SplitRule) -> None:
         self.classes: dict[Barred, Waiting] = {}
         self.redirected = False
         self._tasks = tasks
-        self._spread = spread
+        self._rule = rule
         self._kept: dict[str, dict[Barred, Waiting]] = {}
         self._homes: dict[int, str] = {}
         self._refused: dict[int, frozenset[str]] = {}
@@ -168,8 +169,8 @@ class Backlog:
         waiting.put(piece, first=first)
 
     def keep(self, member: str, piece: Piece, barred: Barred) -> None:
-        """Keep a piece for the member that has the rest of its rows, if the spread asks that."""
-        if self._spread == "shots":
+        """Keep a piece for the member that has the rest of its rows, if they stay together."""
+        if self._rule.divides_rows:
             self.put(piece, barred)
         else:
             self._kept.setdefault(member, {}).setdefault(barred, Waiting()).put(piece)
@@ -274,31 +275,34 @@ class Backlog:
                 continue
             if piece.rows > rows:
                 piece, rest = piece.split_rows(rows)
-                self._put_back(rest, cut, keep=self._spread == "pubs")
+                self._put_back(rest, cut, keep=self._home_of(rest) is not None)
             if shots < height:
                 piece, rest = piece.split_shots(shots)
-                self._put_back(rest, cut, keep=self._spread != "shots")
+                self._put_back(rest, cut, keep=not self._rule.divides_rows)
             cut.take(piece, bytes_each)
         return tuple(cut.taken)
 
     def _goes_elsewhere(self, piece: Piece, cut: "_Cut") -> bool:
         """Put a piece where it belongs, if that is not with this member."""
-        if not self._refused and self._spread != "pubs":
+        group = self._home_of(piece)
+        if group is None and not self._refused:
             return False
         known = self._with_refusals(piece.task, cut.barred)
         if cut.member in known:
             self.put(piece, known)
             self.redirected = True
             return True
-        if self._spread != "pubs":
+        if group is None:
             return False
-        group = self._tasks[piece.task].group
         home = self._homes.get(group, cut.member)
         if home == cut.member or home in known:
             self._homes[group] = cut.member
             return False
         self._kept.setdefault(home, {}).setdefault(cut.barred, Waiting()).put(piece)
         return True
+
+    def _home_of(self, piece: Piece) -> int | None:
+        return self._rule.home_of(task=piece.task, pub=self._tasks[piece.task].group)
 
     def _put_back(self, rest: Piece, cut: "_Cut", *, keep: bool) -> None:
         if keep:

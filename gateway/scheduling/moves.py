@@ -16,10 +16,14 @@ def is_free_to_move(state: RunState, flight: Flight) -> bool:
     """A shard may be asked back or have a duplicate, apart from the rest of its rows or PUBs."""
     if not flight.is_movable:
         return False
-    spread, tasks = state.policy.spread, state.tasks
-    if spread == "rows":
-        return all(piece.shots == tasks[piece.task].shots for piece in flight.shard.pieces)
-    return spread == "shots"
+    rule = state.policy.split_rule
+    for piece in flight.shard.pieces:
+        task = state.tasks[piece.task]
+        if rule.home_of(task=task.index, pub=task.group) is not None:
+            return False
+        if piece.shots < task.shots and not rule.divides_rows:
+            return False
+    return True
 
 
 def allowed_offers(

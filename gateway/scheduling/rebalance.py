@@ -197,7 +197,7 @@ def _pace(state: RunState, names: Sequence[str], work: Load, now: float) -> tupl
 
 def _units(state: RunState, work: Load) -> float:
     """Measure work as it may be divided: in circuits, or in their shots."""
-    return work.circuit_shots if state.policy.spread == "shots" else work.circuits
+    return work.circuit_shots if state.policy.split_rule.divides_rows else work.circuits
 
 
 def _load(flights: Collection[Flight]) -> Load:

@@ -384,7 +384,7 @@ def _begin(
     planner = Planner(
         estimator=Estimator(profiles=profiles, states=states),
         policy=policy,
-        backlog=Backlog(tuple(tasks), policy.spread),
+        backlog=Backlog(tuple(tasks), policy.split_rule),
         mixes=means_of(tasks),
         allowances=allowances,
     )

@@ -293,7 +293,7 @@ class Planner:
         allowed = [member for member in eligible if verdicts[member]]
         if not allowed:
             return {}
-        divisible = self.policy.spread == "shots"
+        divisible = self.policy.split_rule.divides_rows
         horizon = math.inf if blank else max(0.0, self.deadline - now)
         objective = self.policy.minimize
         shares = divide(offers, allowed, objective, divisible=divisible, horizon=horizon)

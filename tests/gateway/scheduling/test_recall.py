@@ -1,6 +1,7 @@
 """Taking work back, and duplicates: the scheduler, whatever happens in whatever order."""
 
 import random
+from typing import get_args
 
 import anyio
 import numpy as np
@@ -24,6 +25,7 @@ from qiskit_gateway.policies import (
     round_robin,
 )
 from qiskit_gateway.policies.failure import Failure
+from qiskit_gateway.policies.spread import Spread
 from qiskit_gateway.scheduling.events import (
     Cancel,
     Done,
@@ -185,7 +187,7 @@ def chaos(seed: int) -> Chaos:
     policy = preset(
         recall=recall,
         retry=retry,
-        spread=dice.choice(["rows", "shots", "pubs"]),
+        spread=dice.choice(get_args(Spread)),
         budget=dice.choice([None, Budget(shots=3000), Budget(shots=3000, on_exhausted="move")]),
         breaker=BreakerPolicy(failures=dice.randint(1, 4), eject_seconds=5.0),
         deadline_seconds=dice.choice([None, None, 2000.0]),

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from typing import get_args
 
 import pytest
 from hypothesis import given, settings
@@ -30,6 +31,7 @@ from qiskit_gateway.policies import (
     round_robin,
     weighted,
 )
+from qiskit_gateway.policies.spread import Spread
 from qiskit_gateway.scheduling.events import (
     Cancel,
     FleetDown,
@@ -103,7 +105,7 @@ def runs(draw, *, settled=False):
     tasks = draw(workloads([profile.name for profile in members]))
     preset = draw(st.sampled_from(POLICIES))
     policy = preset(
-        spread=draw(st.sampled_from(["rows", "shots", "pubs"])),
+        spread=draw(st.sampled_from(get_args(Spread))),
         retry=RetryPolicy(budget_floor=draw(st.sampled_from([0, 5, 1000]))),
         breaker=BreakerPolicy(failures=draw(st.integers(1, 4)), eject_seconds=5.0),
         patience_seconds=100.0,
@@ -499,7 +501,7 @@ def test_a_run_out_of_money_waits_for_what_flies():
     assert sum(one.piece.rows for one in done.given_up) == 8
 
 
-@pytest.mark.parametrize("spread", ["rows", "pubs", "shots"])
+@pytest.mark.parametrize("spread", get_args(Spread))
 def test_work_that_one_member_is_too_dear_for_goes_to_another_at_once(spread):
     """With nothing in flight no event would come that gives it out."""
 
