@@ -6,7 +6,7 @@ which they are wrapped is written once, in :meth:`Attempts.run`.
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from itertools import count
+from functools import partial
 from typing import Protocol, TypeVar
 
 import anyio
@@ -22,6 +22,7 @@ from qiskit_gateway.runtime.job_wait import Out, TakenBackError, Waiting, may_ru
 from qiskit_gateway.runtime.notify import Notifier
 from qiskit_gateway.runtime.provider_calls import Calls, OverdueError, facts
 from qiskit_gateway.runtime.recorder import Recorder
+from qiskit_gateway.runtime.retries import repeat
 from qiskit_gateway.scheduling.events import (
     Accept,
     Command,
@@ -107,31 +108,18 @@ class Attempts:
     ) -> ShardFinished | ShardFailed | ShardRefused | ShardCancelled:
         """Run a shard on a member, whatever it takes by the rules, and tell how it ended."""
         self._prices[shard.index] = price
-        for number in count(1):
-            try:
-                return await self._try(shard, member)
-            except Refused as verdict:
-                return ShardRefused(shard=shard.index, reasons=verdict.reasons)
-            except BackendError as error:
-                failed = error
-            except TakenBackError:
-                return ShardCancelled(shard=shard.index, confirmed=True, accepted=True)
-            except _SurplusError:
-                return ShardCancelled(shard=shard.index, accepted=True)
-            if not self._is_retried(shard, failed, number):
-                return ShardFailed(shard=shard.index, failure=facts(failed), reason=str(failed))
-            seconds = self._calls.wait_seconds(failed, number)
-            self.notifier.tell(
-                happened.ShardRetried,
-                shard=shard.index,
-                member=member.name,
-                attempt=number,
-                wait_seconds=seconds,
-                reason=str(failed),
+        try:
+            return await repeat(
+                lambda: self._try(shard, member), partial(self._wait_to_retry, shard, member.name)
             )
-            await anyio.sleep(seconds)
-            del failed  # Its traceback holds the circuits of the try.
-        raise AssertionError  # Counting has no end.
+        except Refused as verdict:
+            return ShardRefused(shard=shard.index, reasons=verdict.reasons)
+        except BackendError as error:
+            return ShardFailed(shard=shard.index, failure=facts(error), reason=str(error))
+        except TakenBackError:
+            return ShardCancelled(shard=shard.index, confirmed=True, accepted=True)
+        except _SurplusError:
+            return ShardCancelled(shard=shard.index, accepted=True)
 
     async def fetch(
         self, shard: Shard, member: FleetMember
@@ -191,9 +179,12 @@ class Attempts:
             self.recorder.note_start(attempt)
             self.notifier.tell(happened.ShardStarted, shard=shard, member=attempt.member)
 
-    def _is_retried(self, shard: Shard, error: BackendError, number: int) -> bool:
-        if isinstance(error, OverdueError):
-            return False
+    def _wait_to_retry(
+        self, shard: Shard, member: str, error: BackendError, number: int
+    ) -> float | None:
+        """Ask the scheduler whether a shard is tried again; decide how long to wait before that."""
+        if isinstance(error, Refused | OverdueError):
+            return None
         failed = TryFailed(
             shard=shard.index,
             failure=facts(error),
@@ -204,8 +195,17 @@ class Attempts:
         for command in self.door.tell(failed):
             if isinstance(command, Retry):
                 self._prices[shard.index] = command.price
-                return True
-        return False
+                seconds = self._calls.wait_seconds(error, number)
+                self.notifier.tell(
+                    happened.ShardRetried,
+                    shard=shard.index,
+                    member=member,
+                    attempt=number,
+                    wait_seconds=seconds,
+                    reason=str(error),
+                )
+                return seconds
+        return None
 
     async def _try(self, shard: Shard, member: FleetMember) -> ShardFinished:
         """Try once, and record it."""

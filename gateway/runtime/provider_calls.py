@@ -2,18 +2,12 @@
 
 import reprlib
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import count
 from typing import Any
 
 import anyio
-from tenacity import (
-    AsyncRetrying,
-    RetryCallState,
-    retry_if_exception,
-    stop_after_attempt,
-    stop_never,
-)
 
 from qiskit_gateway.backends.failures.errors import BackendError
 from qiskit_gateway.backends.failures.translate import Phase, is_interrupt, translate
@@ -37,6 +31,7 @@ from qiskit_gateway.policies.failure import Failure
 from qiskit_gateway.policies.policy import Policy
 from qiskit_gateway.runtime.alarms import Alarm, Alarms
 from qiskit_gateway.runtime.queue_watch import look_seconds, watch_job
+from qiskit_gateway.runtime.retries import repeat
 from qiskit_gateway.scheduling.events import Unless
 
 # The share of the deadline of a submission that is kept for looking whether it arrived.
@@ -140,16 +135,14 @@ class Calls:
             job_id: The provider's id, or ``""``.
         """
         patient = self.policy.retry.waits_for_unknown
-        asking = AsyncRetrying(
+
+        def wait_seconds(error: BackendError, tries: int) -> float | None:
             # A member that hangs is left at the first hang, unless there is all the time.
-            retry=retry_if_exception(lambda e: lost_connection(e) and (patient or not _hung(e))),
-            wait=self.backoff_seconds,
-            stop=stop_never if patient else stop_after_attempt(self.policy.retry.max_attempts),
-            sleep=anyio.sleep,
-            reraise=True,
-        )
-        handle: Handle | None = await asking(self._looked_up, batch, member, job_id)
-        return handle
+            if not patient and isinstance(error, OverdueError):
+                return None
+            return self._wait_to_ask(error, tries, without_end=patient)
+
+        return await repeat(lambda: self._looked_up(batch, member, job_id), wait_seconds)
 
     async def collect(
         self,
@@ -218,22 +211,20 @@ class Calls:
             yield self.alarms.run_at(first, look_for_its_end)
 
     async def _asked_for(self, member: FleetMember, handle: Handle) -> Sequence[Outcome]:
-        began, tries = anyio.current_time(), 1
-        while True:
-            try:
-                with _Facts("collect"):
-                    return await member.collect(handle)
-            except BackendError as error:
-                if error.unfinished:
-                    # The provider's own wait is over, and the job is not.
-                    waited = anyio.current_time() - began
-                    seconds = look_seconds(waited, self.policy.probe_seconds)
-                elif not lost_connection(error) or tries >= self.policy.retry.max_attempts:
-                    raise
-                else:
-                    seconds = self.wait_seconds(error, tries)
-                    tries += 1
-            await anyio.sleep(seconds)
+        began, lost = anyio.current_time(), count(1)
+
+        def wait_seconds(error: BackendError, _: int) -> float | None:
+            if error.unfinished:  # The provider's own wait is over, and the job is not.
+                waited = anyio.current_time() - began
+                return look_seconds(waited, self.policy.probe_seconds)
+            return self._wait_to_ask(error, next(lost))
+
+        return await repeat(lambda: self._collect_once(member, handle), wait_seconds)
+
+    @staticmethod
+    async def _collect_once(member: FleetMember, handle: Handle) -> Sequence[Outcome]:
+        with _Facts("collect"):
+            return await member.collect(handle)
 
     async def _seen_over(
         self,
@@ -302,15 +293,19 @@ class Calls:
                 return None  # It cannot tell now; it is asked again.
         return None
 
-    def backoff_seconds(self, state: RetryCallState) -> float:
-        """Return how long to wait after a try that failed."""
-        error = error_of(state)
-        assert isinstance(error, BackendError)  # noqa: S101  Nothing else is tried again.
-        return self.wait_seconds(error, state.attempt_number)
-
     def wait_seconds(self, error: BackendError, tries: int) -> float:
         """Return how long to wait after a number of tries, of which the last failed."""
         return self.policy.retry.backoff_seconds(tries, self.draw(), error.retry_after_seconds)
+
+    def _wait_to_ask(
+        self, error: BackendError, tries: int, *, without_end: bool = False
+    ) -> float | None:
+        """Decide how long to wait before asking about a job again; ``None`` to ask no more.
+
+        Asking repeats no work, so it takes nothing of what a run has for retries.
+        """
+        last = not without_end and tries >= self.policy.retry.max_attempts
+        return None if last or not lost_connection(error) else self.wait_seconds(error, tries)
 
     async def _hand_over(self, batch: Batch, member: FleetMember, seconds: float) -> Handle:
         with anyio.move_on_after(seconds), _Facts("submit"):
@@ -332,19 +327,20 @@ class Calls:
 
     async def _sought(self, batch: Batch, member: FleetMember, deadline: float) -> Handle | None:
         """Look for a job that was perhaps taken, and return it if it was found by the deadline."""
-        # Not to find it proves nothing: the submission may still be on its way.
         patient = self.policy.retry.waits_for_unknown
-        with anyio.CancelScope(deadline=deadline):
-            for tries in count(1):
-                handle: Handle | None = None
-                try:
-                    handle = await self._looked_up(batch, member, "")
-                except BackendError as error:
-                    if not (patient and lost_connection(error)):
-                        return None
-                if handle is not None or not patient:
-                    return handle
-                await anyio.sleep(self.policy.retry.backoff_seconds(tries, self.draw()))
+
+        async def look() -> Handle:
+            handle = await self._looked_up(batch, member, "")
+            if handle is None:
+                # That proves nothing: the submission may still be on its way.
+                raise BackendError("not found yet", transient=True, fault="network")
+            return handle
+
+        def wait_seconds(error: BackendError, tries: int) -> float | None:
+            return self._wait_to_ask(error, tries, without_end=True) if patient else None
+
+        with anyio.CancelScope(deadline=deadline), suppress(BackendError):
+            return await repeat(look, wait_seconds)
         return None
 
     async def _looked_up(self, batch: Batch, member: FleetMember, job_id: str) -> Handle | None:
@@ -439,20 +435,11 @@ def facts(error: BackendError) -> Failure:
     )
 
 
-def error_of(state: RetryCallState) -> BaseException | None:
-    """Return what a try raised."""
-    return state.outcome.exception() if state.outcome else None
-
-
 def finder_of(member: FleetMember) -> Callable[[str], Awaitable[Handle | None]] | None:
     """Return what to ask a member for a job of ours with, or ``None`` where it cannot be asked."""
     if able(member, TellsIfItFinds) and not member.finds:
         return None
     return member.find if able(member, CanFind) else None
-
-
-def _hung(error: BaseException) -> bool:
-    return isinstance(error, OverdueError)
 
 
 def lost_connection(error: BaseException) -> bool:
