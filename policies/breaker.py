@@ -15,7 +15,7 @@ Rule 2.  Three counts, each with its own threshold: jobs that failed, results th
 Rule 3.  What is the caller's fault is no sign of illness and counts nowhere. A probe that ends so
          has shown nothing, and another may be sent.
 Rule 4.  The n-th ejection lasts ``eject_seconds * 2 ** (n - 1)``, at most
-         ``eject_max_seconds``. ``forgive_after`` successes in a row take one ejection off the
+         ``eject_max_seconds``. Ten successes in a row take one ejection off the
          count.
 Rule 5.  Only time ends an ejection. What jobs report that were sent before it, good or bad,
          changes nothing: one outage with many jobs in flight is one ejection.
@@ -42,8 +42,15 @@ Phase = Literal["closed", "open", "half-open"]
 Admission = Literal["all", "one", "none"]
 
 
+# Successes in a row that take one ejection off the count. A member that fails every few jobs keeps
+# its count; one that was down for once loses it within the first jobs after that.
+_FORGIVING_SUCCESSES = 10
+
+
 @refuse_removed(
-    eject_multiplier="ejections double in length; set eject_seconds and eject_max_seconds"
+    eject_multiplier="ejections double in length; set eject_seconds and eject_max_seconds",
+    forgive_after="ten successes in a row take one ejection off; set eject_max_seconds to bound "
+    "what past ejections add",
 )
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BreakerPolicy:
@@ -56,7 +63,6 @@ class BreakerPolicy:
         eject_seconds: How long the first ejection lasts, in seconds. Each further one lasts twice
             as long.
         eject_max_seconds: The longest ejection, in seconds.
-        forgive_after: Successes in a row that take one ejection off the count.
         max_ejected_share: Share of the fleet that may be ejected at once, in [0, 1]; 0 ejects
             nobody, anything else at least one.
     """
@@ -66,7 +72,6 @@ class BreakerPolicy:
     submit_errors: int = 5
     eject_seconds: float = 60.0
     eject_max_seconds: float = 3600.0
-    forgive_after: int = 10
     max_ejected_share: float = 0.5
 
     def __post_init__(self) -> None:
@@ -75,7 +80,6 @@ class BreakerPolicy:
         check_count("submit_errors", self.submit_errors, low=1)
         check_number("eject_seconds", self.eject_seconds)
         check_number("eject_max_seconds", self.eject_max_seconds)
-        check_count("forgive_after", self.forgive_after, low=1)
         check_number("max_ejected_share", self.max_ejected_share, high=1.0)
 
 
@@ -153,7 +157,7 @@ def record_success(state: BreakerState, policy: BreakerPolicy) -> BreakerState:
     if state.phase == "open":
         return state
     successes = state.successes + 1
-    forgiven = state.ejections > 0 and successes >= policy.forgive_after
+    forgiven = state.ejections > 0 and successes >= _FORGIVING_SUCCESSES
     return BreakerState(
         successes=0 if forgiven else successes,
         ejections=state.ejections - forgiven,

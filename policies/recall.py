@@ -14,8 +14,13 @@ Where = Literal["never", "free", "always"]
 Spare = Literal["never", "free"]
 
 
+# Estimates of when jobs end are seldom truer than a tenth.
+_GAIN_TIMES = 1.1
+
+
 @refuse_removed(
-    tied="a second job for the same work is sent only as a hedge against a failure; set spare"
+    tied="a second job for the same work is sent only as a hedge against a failure; set spare",
+    gain_times="work moves where it would end a tenth sooner, and gain_seconds more; set gain_seconds",
 )
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecallPolicy:
@@ -42,9 +47,8 @@ class RecallPolicy:
         overdue_seconds: and so many seconds more;
         unseen_seconds: so many seconds more at a member that has not returned a job yet, of which
             nothing is known.
-        gain_times: "Much sooner" is: what is left of the wait is more than so many times what the
-            others would take, at least 1,
-        gain_seconds: and so many seconds more.
+        gain_seconds: "Much sooner" is: what is left of the wait exceeds what the others would take
+            by more than a tenth and so many seconds.
     """
 
     overdue: Where = "always"
@@ -53,7 +57,6 @@ class RecallPolicy:
     overdue_times: float = 3.0
     overdue_seconds: float = 300.0
     unseen_seconds: float = 3600.0
-    gain_times: float = 1.1
     gain_seconds: float = 5.0
 
     def __post_init__(self) -> None:
@@ -63,7 +66,6 @@ class RecallPolicy:
         check_number("overdue_times", self.overdue_times, low=1.0)
         check_number("overdue_seconds", self.overdue_seconds)
         check_number("unseen_seconds", self.unseen_seconds)
-        check_number("gain_times", self.gain_times, low=1.0)
         check_number("gain_seconds", self.gain_seconds)
 
     def grace_seconds(self, *, seen: bool) -> float:
@@ -73,6 +75,14 @@ class RecallPolicy:
             seen: Whether the member has returned a job before.
         """
         return self.overdue_seconds if seen else self.unseen_seconds
+
+    def is_much_sooner(self, there_seconds: float, here_seconds: float) -> bool:
+        """Say whether it is worth moving work that would end in one time here, and another there."""
+        return here_seconds - there_seconds > self.gain_from(there_seconds)
+
+    def gain_from(self, seconds: float) -> float:
+        """Seconds by which something that takes so long must be sooner to be worth a move."""
+        return (_GAIN_TIMES - 1) * seconds + self.gain_seconds
 
 
 def covers(where: Where, job_fee_usd: float) -> bool:

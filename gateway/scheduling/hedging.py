@@ -82,11 +82,9 @@ def _risks(state: RunState, able: Sequence[str], now: float) -> Iterator[Risk]:
 
 def _matters(state: RunState, risks: Sequence[Risk], left_seconds: float, last: float) -> bool:
     """Failures among the last shards would noticeably delay the run."""
-    rules = state.policy.recall
     failures = sum(state.states[risk.flight.member].failure_rate for risk in risks)
     late = max((risk.again - last for risk in risks), default=0.0)
-    much = (rules.gain_times - 1) * left_seconds + rules.gain_seconds
-    return min(1.0, failures) * late > much
+    return min(1.0, failures) * late > state.policy.recall.gain_from(left_seconds)
 
 
 def _place(

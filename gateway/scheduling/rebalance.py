@@ -67,12 +67,12 @@ def is_better_shared(state: RunState, flight: Flight, others: Sequence[str], now
     """
     if not (others and finishes_first(state)):
         return False
-    load, rules = _load([flight]), state.policy.recall
+    load = _load([flight])
     whole = state.planner.backlog.load.plus(load)
     wait, each = _pace(state, [flight.member], load, now)
     level = level_seconds(*_pace(state, others, whole, now), _units(state, whole))
     here = float(wait[0] + each[0] * _units(state, load))
-    return here > rules.gain_times * level + rules.gain_seconds
+    return state.policy.recall.is_much_sooner(level, here)
 
 
 def level_seconds(base: Floats, slope: Floats, circuits: float) -> float:
@@ -114,7 +114,7 @@ def surplus(
 
     def stays(position: int) -> bool:
         level = level_seconds(base, slope, taken[position])
-        return ends[position][0] <= rules.gain_times * level + rules.gain_seconds + ROUNDING_SECONDS
+        return not rules.is_much_sooner(level, ends[position][0] - ROUNDING_SECONDS)
 
     return bisect_left(range(len(ends)), x=True, key=stays)
 

@@ -197,5 +197,4 @@ def _relieves(state: RunState, flight: Flight, member: str, now: float) -> bool:
     here = replace(here, wait_seconds=max(0.0, left - here.run_seconds))
     rules, key = state.policy.recall, state.policy.minimize.key
     seconds = there.wait_seconds + there.run_seconds
-    sooner = left > rules.gain_times * seconds + rules.gain_seconds
-    return sooner and key(there) < key(here)
+    return rules.is_much_sooner(seconds, left) and key(there) < key(here)

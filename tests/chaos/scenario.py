@@ -366,7 +366,6 @@ def _recall(rng, scenario):
         overdue_seconds=rng.choice([300.0 if scenario.lenient else 1.0, 300.0]),
         unseen_seconds=rng.choice([3600.0 if scenario.lenient else 5.0, 3600.0]),
         spare=rng.choice(["never", "free", "free"]),
-        gain_times=rng.choice([1.0, 1.1]),
         gain_seconds=rng.choice([0.0, 0.0, 5.0]),
     )
 

@@ -17,6 +17,8 @@ def test_the_removed_keywords_are_known():
     assert {(kind, name) for kind, name, _ in REMOVED} == {
         (RetryPolicy, "wait_multiplier"),
         (BreakerPolicy, "eject_multiplier"),
+        (BreakerPolicy, "forgive_after"),
+        (RecallPolicy, "gain_times"),
         (RecallPolicy, "tied"),
     }
 

@@ -54,7 +54,7 @@ def test_what_stays_ends_not_much_later_than_what_is_taken_would(found, waiting,
 
     def much_later(count):
         level = level_seconds(base, slope, circuits + sum(size for _, size in ends[:count]))
-        return ends[count - 1][0] > RULES.gain_times * level + RULES.gain_seconds
+        return ends[count - 1][0] > 1.1 * level + RULES.gain_seconds
 
     assert all(much_later(count) for count in range(1, many + 1))
     assert many == len(ends) or not much_later(many + 1)
