@@ -100,7 +100,7 @@ async def _check_own(member: FleetMember, shots: int) -> Conformance:
 
 
 def _habits(member: Member, adaptation: Adaptation, shots: int) -> list[Finding]:
-    """Return what can only be seen on outcomes that vary; none of it is needed to be right."""
+    """Examine what only varying outcomes show; none of it is needed to be right."""
     circuit = QuantumCircuit(2, 2)
     circuit.h([0, 1])
     circuit.measure([0, 1], [0, 1])

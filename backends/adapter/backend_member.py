@@ -115,7 +115,7 @@ class Member(CompilingMember):
 
     @property
     def finds(self) -> bool:
-        """Return whether the provider lists jobs with a name of ours, to find them by."""
+        """True if the provider lists jobs with a name of ours, to find them by."""
         return self._label is not None
 
     @property
@@ -245,7 +245,7 @@ class Member(CompilingMember):
 
 
 def _about_unknown(name: str) -> str:
-    """Say what to do about an argument of :class:`Member` that there is not."""
+    """Advise on an argument that :class:`Member` does not have."""
     if name == "check":
         return (
             "Member() takes no check any more: run check_backend(backend) once, and hand what it "

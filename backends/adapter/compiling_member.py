@@ -179,7 +179,7 @@ class CompilingMember(ABC):
     # -- what can be told at once ------------------------------------------------------------
 
     def refusal(self, program: Program, shots: int, options: Mapping[str, Any]) -> str:
-        """Return why a program cannot run here, as far as can be told at once, or ``""``.
+        """Give the reason why a program cannot run here, as far as can be told at once, or ``""``.
 
         Args:
             program: What to run.
@@ -197,11 +197,11 @@ class CompilingMember(ABC):
 
     @cached_property
     def queue_probe(self) -> Probe | None:
-        """Return what to call to learn how long its queue is, or ``None``; it may block."""
+        """Find the function that reads its queue, which may block; ``None`` where there is none."""
         return probe_for(self.backend, self.queue)
 
     async def estimate(self, program: Program) -> Estimate:
-        """Return what a program is here: gates, fidelity and time, as compiled for the backend.
+        """Estimate a program as compiled for the backend: gates, fidelity and time.
 
         It is compiled as for running, once for both; nothing is sent.
 
@@ -258,7 +258,7 @@ class CompilingMember(ABC):
                 self._unsent.append(batch.key)
 
     def was_sent(self, batch: Batch) -> bool:
-        """Return whether a submission that was left unanswered may have reached the provider."""
+        """Check whether a submission that was left unanswered may have reached the provider."""
         return batch.key not in self._unsent
 
     async def collect(self, handle: Handle) -> Sequence[Outcome]:
@@ -276,7 +276,7 @@ class CompilingMember(ABC):
         return await call_in_thread(lambda: is_cancelled(handle.job))
 
     async def started(self, handle: Handle) -> bool | None:
-        """Return whether the provider runs a job already; ``None`` if it does not say."""
+        """Ask whether the provider runs a job already; ``None`` if it does not say."""
         return await call_in_thread(lambda: has_started(handle.job))
 
     async def stage(self, handle: Handle) -> JobStage:
@@ -396,7 +396,7 @@ class CompilingMember(ABC):
     @property
     @abstractmethod
     def finds(self) -> bool:
-        """Return whether the provider lists jobs with a name of ours, to find them by."""
+        """True if the provider lists jobs with a name of ours, to find them by."""
 
     @abstractmethod
     def _objection(self, options: Mapping[str, Any]) -> str:

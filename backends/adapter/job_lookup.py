@@ -62,7 +62,7 @@ class FailedJob:
         return self._job_id
 
     def status(self) -> JobStatus:
-        """Return that it has failed."""
+        """Report that it has failed."""
         return JobStatus.ERROR
 
     def cancel(self) -> None:
@@ -74,7 +74,7 @@ class FailedJob:
 
 
 def label_of(backend: Any, options: frozenset[str]) -> Label | None:
-    """Return how the jobs of a backend are labelled, or ``None`` where they cannot be.
+    """Find how the jobs of a backend are labelled; ``None`` where they cannot be.
 
     Args:
         backend: The backend.

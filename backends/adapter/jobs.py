@@ -105,7 +105,7 @@ def _package_of(backend: BackendV2) -> str:
 
 
 def has_started(job: Any) -> bool | None:
-    """Return whether a provider runs a job already; ``None`` if it does not say."""
+    """Ask whether a provider runs a job already; ``None`` if it does not say."""
     stage = stage_of(job).name
     if stage is None or stage == "cancelled":
         return None
@@ -148,7 +148,7 @@ def result_of(job: Any) -> Any:
 
 
 def _judged(job: Any, error: BackendError) -> BackendError | None:
-    """Return what it means that a request for a result failed; ``None`` if it means what it says."""
+    """Interpret a failed request for a result; ``None`` if it means what it says."""
     waited = tells_of_time(str(error))
     if error.authentication or (error.transient and not waited):
         return None

@@ -174,7 +174,7 @@ class _Threaded:
 
 
 def _has(backend: object, *names: str) -> bool:
-    """Return whether a backend's class has these names; reading them may ask a provider."""
+    """Check that a backend's class has these names; reading them may ask a provider."""
     missing = object()
     return all(getattr_static(type(backend), name, missing) is not missing for name in names)
 

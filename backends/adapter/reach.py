@@ -1,4 +1,4 @@
-"""Whether members answer: asked without sending a job."""
+"""Ask members for a sign of life, without sending a job."""
 
 import math
 from collections.abc import Iterable
@@ -17,7 +17,7 @@ from qiskit_gateway.backends.interface.queue_reading import QueueReading
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reach:
-    """Whether a member answers.
+    """Answer of a member that was asked for a sign of life.
 
     Attributes:
         reachable: It answered, or not; ``None`` where there is nothing to ask without sending a job.

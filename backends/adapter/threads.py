@@ -27,7 +27,7 @@ Soon = Callable[[Callable[[], object]], object]
 
 
 def soon_here() -> Soon:
-    """Return what has the event loop that runs here call a function, from whatever thread.
+    """Make a caller: from any thread, it has the event loop that runs here call a function.
 
     It does not wait for that, or whoever calls would be held up by what that loop does. It raises
     ``RuntimeError`` once the loop has ended.

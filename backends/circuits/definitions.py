@@ -88,7 +88,7 @@ def expand_misnamed(circuit: QuantumCircuit, names: Mapping[str, type]) -> Quant
 
 
 def _meaning(instruction: CircuitInstruction, names: Mapping[str, type]) -> Any:
-    """Return what has to stand in place of an instruction, or ``None`` if that can stay."""
+    """Find what has to replace an instruction; ``None`` if it can stay."""
     if instruction.is_standard_gate():
         return None
     operation = instruction.operation

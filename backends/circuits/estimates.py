@@ -51,7 +51,7 @@ class Estimate:
 
 
 def gate_counts(circuit: QuantumCircuit) -> GateCounts:
-    """Return how many operations a circuit has."""
+    """Count the operations of a circuit."""
     one = two = measure = resets = 0
     used: set[int] = set()
     for instruction, qubits in _operations(circuit, tuple(range(circuit.num_qubits))):
@@ -102,7 +102,7 @@ def estimated_fidelity(circuit: QuantumCircuit, target: Target | None) -> float 
 
 
 def estimated_seconds(circuit: QuantumCircuit, target: Target | None) -> float | None:
-    """Return how long one shot takes, from the durations that a target tells.
+    """Estimate the time of one shot, in seconds, from the durations that a target tells.
 
     Args:
         circuit: A circuit made for the target, without free parameters in its delays.
@@ -135,7 +135,7 @@ def _operations(
 
 
 def _waits(circuit: QuantumCircuit, target: Target) -> dict[int, float]:
-    """Return how long each qubit waits for others between its operations, in seconds.
+    """Sum up how long each qubit waits for others between its operations, in seconds.
 
     Each operation begins as early as it can. Nothing is returned where a duration is not known.
     """
@@ -159,7 +159,7 @@ def _waits(circuit: QuantumCircuit, target: Target) -> dict[int, float]:
 
 
 def _seconds(target: Target, instruction: Any, qubits: tuple[int, ...]) -> float | None:
-    """Return how long an operation takes, or ``None`` if nobody says."""
+    """Look up the duration of an operation; ``None`` if nobody says."""
     if instruction.is_control_flow():
         return None
     if instruction.name in _INSTANT:
@@ -193,7 +193,7 @@ def _error(target: Target, name: str, qubits: tuple[int, ...]) -> float | None:
 
 
 def _told(target: Target, name: str, qubits: tuple[int, ...], what: str) -> float | None:
-    """Return what a target says of an operation on some qubits, if it does."""
+    """Look up what a target says of an operation on some qubits, if it does."""
     if name not in target.operation_names:
         return None
     properties = target[name] or {}

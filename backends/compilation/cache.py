@@ -128,7 +128,7 @@ class IsaCache:
         return self._site is not None
 
     def prepare(self, program: Program, *, flatten: bool = False) -> Prepared:
-        """Return what :func:`prepare` returns or raise what it raises, remembered."""
+        """Prepare a program as :func:`prepare` does, errors included, and remember it."""
         key = (id(program), flatten)
         found = self._programs.get(key)
         if found is None:
@@ -146,12 +146,12 @@ class IsaCache:
         return self._programs.get((id(program), flatten)) is not None
 
     def estimated(self, program: Program, *, flatten: bool = False) -> Estimate | None:
-        """Return what :meth:`estimate` has told of a program before, or ``None``; never blocks."""
+        """Look up an estimate made before, or ``None``; never blocks."""
         found = self._estimates.get((id(program), flatten))
         return found and found[1]
 
     def estimate(self, program: Program, *, flatten: bool = False) -> Estimate:
-        """Return what a program is here, compiling it, or raise what :meth:`prepare` raises."""
+        """Estimate a program, compiling it; raise what :meth:`prepare` raises."""
         ready, site = self.prepare(program, flatten=flatten), self.site
         target, seconds = site.target, estimated_seconds(ready.specimen, site.target)
         made = Estimate(

@@ -326,7 +326,7 @@ def _wiring(program: Program, base: Base, sent: QuantumCircuit) -> Wiring:
 
 
 def _bits_found(plain: QuantumCircuit, sent: QuantumCircuit) -> list[int]:
-    """Return where each classical bit of the plain form is in the compiled circuit.
+    """Map each classical bit of the plain form to its place in the compiled circuit.
 
     Raises:
         Refused: If compiling lost a bit that is written; IQM's stage drops unused registers.

@@ -117,7 +117,7 @@ class Site:
         return named_operations(self.target)
 
     def misfit(self, circuit: QuantumCircuit) -> str | None:
-        """Return why a circuit cannot run as it stands, or ``None`` if it can."""
+        """Give the reason why a circuit cannot run as it stands, or ``None`` if it can."""
         if self.width is not None and circuit.num_qubits > self.width:
             return f"needs {circuit.num_qubits} qubits, {self.name} has {self.width}"
         reason = misfit(circuit, self.target)
@@ -231,7 +231,7 @@ class Site:
         return self._made[seed]
 
     def _own_stage(self, stage: str) -> str | None:
-        """Return what the backend calls its own plugin for a stage of compiling, if it has one."""
+        """Name of the backend's own plugin for a stage of compiling, if it has one."""
         plugin = read_property(self._backend, f"get_{stage}_stage_plugin")
         return plugin() if callable(plugin) else None
 
@@ -247,7 +247,7 @@ def _has_all(target: Target, gates: Iterable[Gate], qubit: int) -> bool:
 
 
 def plain_change(letter: Letter, qubits: Sequence[int]) -> list[tuple[Any, int]]:
-    """Return what :meth:`Site.basis_change` does, in textbook gates."""
+    """List the gates of :meth:`Site.basis_change` as textbooks have them."""
     gates = [SdgGate(), HGate()] if letter == "Y" else [HGate()]
     return [(gate, qubit) for qubit in qubits for gate in gates]
 
@@ -336,7 +336,7 @@ def fits(circuit: QuantumCircuit, target: Target | None) -> bool:
 
 
 def misfit(circuit: QuantumCircuit, target: Target | None) -> str | None:
-    """Return what a target lacks that a circuit needs, or ``None`` if it lacks nothing.
+    """Name what a target lacks that a circuit needs; ``None`` if it lacks nothing.
 
     Bodies of control flow are looked into. Free parameters fit wherever the gate takes any.
 

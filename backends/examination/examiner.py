@@ -92,7 +92,7 @@ class Conformance:
 
     @property
     def refusal(self) -> str:
-        """Return why the backend cannot be trusted, or ``""`` if it can."""
+        """Reason why the backend cannot be trusted, or ``""`` if it can."""
         return self.adaptation.refusal
 
     @property
@@ -259,7 +259,7 @@ def _orders() -> Iterator[dict[str, Any]]:
 
 
 def _complexity(adaptation: Adaptation, known: Adaptation) -> int:
-    """Return how far an adaptation is from what is expected; what is known is expected."""
+    """Measure how far an adaptation is from the expected one; what is known is expected."""
     if (adaptation.register_order, adaptation.bit_order, adaptation.flatten) == (
         known.register_order,
         known.bit_order,
@@ -270,7 +270,7 @@ def _complexity(adaptation: Adaptation, known: Adaptation) -> int:
 
 
 def _unanswered(jobs: Sequence[_Job]) -> str:
-    """Return why not one circuit can run on the backend, or ``""`` where one could.
+    """Give the reason why not one circuit can run on the backend, or ``""`` where one could.
 
     Raises:
         BackendError: If that may be for another reason than the circuits.

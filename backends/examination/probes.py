@@ -42,7 +42,7 @@ TRAITS: tuple[Trait, ...] = ("repeated", "mid-circuit", "overwritten")
 
 
 def questions() -> list[Question]:
-    """Return what every backend has to get right.
+    """Make the probes that every backend has to get right.
 
     Together they tell apart every order of registers and of bits, registers sorted by name, and
     backends that report qubits instead of bits.
@@ -70,12 +70,12 @@ def measured() -> Question:
 
 
 def alone() -> Question:
-    """Return what is asked in a job of its own: it tells apart all that :func:`questions` do."""
+    """Make the probe of a job of its own: it tells apart all that :func:`questions` do."""
     return _flipped("job of one circuit", {"m": 1, "n": 2}, {0: 2, 1: 0, 2: 1}, flip=1)
 
 
 def traits() -> list[Question]:
-    """Return what backends need not be able to do, but must not do wrongly."""
+    """Make the probes that backends may refuse, but must not get wrong."""
     repeated, middle = QuantumCircuit(1, 2), QuantumCircuit(1, 2)
     repeated.x(0)
     repeated.measure([0, 0], [0, 1])

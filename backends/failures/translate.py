@@ -182,7 +182,7 @@ def _code(exc: BaseException) -> str:
 
 
 def _retry_after(exc: BaseException) -> float | None:
-    """Return how long the provider asked to be left alone, in seconds."""
+    """Find how long the provider asked to be left alone, in seconds."""
     response = _read(exc, "response")
     headers = _lowered(
         _read(exc, "headers"),
@@ -236,7 +236,7 @@ def _item(source: object, *names: str) -> Any:
 
 
 def _message(exc: BaseException, link: BaseException) -> str:
-    """Return what an exception says, and what the link says that explains it."""
+    """Read the text of an exception, and that of the link that explains it."""
     texts = [text_of(exc)] if link is exc else [text_of(exc), text_of(link)]
     text = ", because of ".join(texts)
     return text if len(text) <= _MAX_MESSAGE else text[: _MAX_MESSAGE - 1] + "…"
@@ -257,7 +257,7 @@ def text_of(exc: BaseException) -> str:
 
 
 def _said(exc: BaseException) -> str:
-    """Return what an exception says; ``""`` if it does not, or that cannot be found out."""
+    """Read the text of an exception; ``""`` if it has none, or cannot be read."""
     # IonQ's str() shows headers and body of the answer, Qiskit's shows quotes.
     return _text(_read(exc, "message")) or _quietly(lambda: _text(str(exc)), "")
 
@@ -311,7 +311,7 @@ def _text(value: object) -> str:
 
 
 def _quietly(look: Callable[[], T], otherwise: T) -> T:
-    """Return what a look at a foreign object finds, or something else where that raises."""
+    """Look at a foreign object; where that raises, something else is returned."""
     try:
         return look()
     except BaseException as error:

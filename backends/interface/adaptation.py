@@ -78,7 +78,7 @@ class Adaptation:
         return _toml(self.changes)
 
     def reason(self, circuit: QuantumCircuit) -> str:
-        """Return why the answer to a circuit, as it is sent, is not to be trusted, or ``""``."""
+        """Give the reason why the answer to a circuit, as it is sent, is not to be trusted, or ``""``."""
         if self.refusal or not self.unsound | self.unanswered:
             return self.refusal
         found = traits(circuit)
@@ -89,7 +89,7 @@ class Adaptation:
         return ""
 
     def goes_alone(self, circuit: QuantumCircuit) -> str:
-        """Return why a circuit, as it is sent, must be the only one of its job, or ``""``."""
+        """Give the reason why a circuit, as it is sent, must be the only one of its job, or ``""``."""
         for trait in sorted(self.alone & traits(circuit)) if self.alone else ():
             return f"takes circuits with {_CALLED[trait]} only one in a job"
         return ""
@@ -157,7 +157,7 @@ _PLAIN = {one.name: getattr(FAITHFUL, one.name) for one in fields(Adaptation)}
 
 
 def traits(circuit: QuantumCircuit) -> frozenset[Trait]:
-    """Return what a circuit has that some backends get wrong; control flow may have anything."""
+    """List what a circuit has that some backends get wrong; control flow may have anything."""
     if is_dynamic(circuit):
         return frozenset(get_args(Trait))
     found: set[Trait] = set()

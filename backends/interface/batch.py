@@ -32,7 +32,7 @@ class Program:
 
     @property
     def num_bits(self) -> int:
-        """Return how many classical bits a shot of this program has."""
+        """Number of classical bits of a shot of this program."""
         if self.basis is None:
             return len(self.circuit.clbits)
         return len(self.basis) - self.basis.count("I")
@@ -58,7 +58,7 @@ class Entry:
 
     @property
     def circuits(self) -> int:
-        """Return how many circuits this entry is."""
+        """Number of circuits of this entry."""
         return len(self.rows)
 
 
@@ -90,5 +90,5 @@ class Batch:
 
     @property
     def circuits(self) -> int:
-        """Return how many circuits the job has."""
+        """Number of circuits of the job."""
         return sum(entry.circuits for entry in self.entries)

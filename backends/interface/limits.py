@@ -19,7 +19,7 @@ _SMALLEST_SHOT_CAP = 2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """State what one job on a member may hold; ``None`` is unknown or unlimited.
+    """What one job on a member may hold; ``None`` is unknown or unlimited.
 
     Attributes:
         max_circuits: Circuits of one job.
@@ -72,7 +72,7 @@ class Limits:
 
 
 def discover(backend: object, options: Mapping[str, Any] = NO_OPTIONS) -> Limits:
-    """Return what a backend tells about its limits.
+    """Read the limits that a backend tells.
 
     Never raises, whatever reading an attribute of the backend does. Some of what backends tell
     is not enforced by them (Aer's 1 000 000 shots, the 300 circuits of IBM's fakes); it is

@@ -85,7 +85,7 @@ class FleetMember(Protocol):
     overlaps: bool
 
     def refusal(self, program: Program, shots: int, options: Mapping[str, Any]) -> str:
-        """Return why a program cannot run here, as far as can be told at once, or ``""``."""
+        """Give the reason why a program cannot run here, as far as can be told at once, or ``""``."""
         ...
 
     async def submit(self, batch: Batch) -> Handle:
@@ -172,7 +172,7 @@ class TellsIfItFinds(Protocol):
 
     @property
     def finds(self) -> bool:
-        """Whether ``find`` can answer."""
+        """True if ``find`` can answer."""
         ...
 
 

@@ -32,7 +32,7 @@ class QueueReading:
 
     @property
     def known(self) -> bool:
-        """Return whether anything was read."""
+        """True if anything was read."""
         return self.wait_seconds is not None or self.pending_jobs is not None
 
 

@@ -86,22 +86,22 @@ class Allowance:
 
     @property
     def needs_seconds(self) -> bool:
-        """Return whether the use depends on the machine time."""
+        """True if the use depends on the machine time."""
         return needs_seconds(self.meter)
 
     @property
     def needs_gates(self) -> bool:
-        """Return whether the use depends on the gates of the circuits as compiled."""
+        """True if the use depends on the gates of the circuits as compiled."""
         return needs_gates(self.meter)
 
     @property
     def steps(self) -> int:
-        """Return for how many steps of time before the present one what was used counts."""
+        """Number of steps of time before the present one whose use counts."""
         return _STEPS if isinstance(self.period, int | float) else 0
 
     @property
     def step_of(self) -> Callable[[float], int]:
-        """Return what numbers the steps of time, by seconds since 1970."""
+        """Function that numbers the steps of time, by seconds since 1970."""
         if self.period is None:
             return lambda _: 0
         if self.period == "day":

@@ -56,17 +56,17 @@ class PublishedTariff:
 
     @property
     def allowance(self) -> Allowance | None:
-        """Return what of it is free in every period, or paid for already."""
+        """The part of it that is free in every period, or paid for already."""
         return allowance_of(self.pricing)
 
     @property
     def needs_seconds(self) -> bool:
-        """Return whether the price depends on the machine time."""
+        """True if the price depends on the machine time."""
         return needs_seconds(self.pricing)
 
     @property
     def needs_gates(self) -> bool:
-        """Return whether the price depends on the gates of the circuits as compiled."""
+        """True if the price depends on the gates of the circuits as compiled."""
         return needs_gates(self.pricing)
 
 
@@ -210,7 +210,7 @@ def _priced(
 
 
 def _rates_of(pricing: Any) -> list[str]:
-    """Return what may be said of a tariff; of one with an allowance, also of its meter."""
+    """List the fields of a tariff that may be overridden; with an allowance, also those of its meter."""
     names = [field.name for field in fields(pricing) if field.name != "meter"]
     return names + (_rates_of(pricing.meter) if isinstance(pricing, Allowance) else [])
 

@@ -48,7 +48,7 @@ _GATES = frozenset({"gate_1q_shots", "gate_2q_shots", "measure_shots", "prepare_
 
 
 def needs_gates(tariff: Tariff) -> bool:
-    """Return whether a tariff depends on the gates of the circuits as compiled.
+    """Find out whether a tariff depends on the gates of the circuits as compiled.
 
     One that does not say so in an attribute ``needs_gates`` is called, and watched for what it
     reads.
@@ -58,7 +58,7 @@ def needs_gates(tariff: Tariff) -> bool:
 
 
 def needs_seconds(tariff: Tariff) -> bool:
-    """Return whether a tariff depends on the machine time, found out likewise."""
+    """Find out likewise whether a tariff depends on the machine time."""
     declared = getattr(tariff, "needs_seconds", None)
     return _reads(tariff, {"seconds"}) if declared is None else bool(declared)
 
@@ -144,12 +144,12 @@ class Pricing:
 
     @property
     def needs_seconds(self) -> bool:
-        """Return whether the price depends on the machine time."""
+        """True if the price depends on the machine time."""
         return self.per_second > 0
 
     @property
     def needs_gates(self) -> bool:
-        """Return whether the price depends on the gates of the circuits."""
+        """True if the price depends on the gates of the circuits."""
         return self.per_1q_gate_shot > 0 or self.per_2q_gate_shot > 0
 
     def _billed_seconds(self, seconds: float) -> float:
@@ -180,12 +180,12 @@ class Hqc:
 
     @property
     def needs_seconds(self) -> bool:
-        """Return whether the price depends on the machine time; it does not."""
+        """False: the price does not depend on the machine time."""
         return False
 
     @property
     def needs_gates(self) -> bool:
-        """Return whether the price depends on the gates of the circuits; it does."""
+        """True: the price depends on the gates of the circuits."""
         return True
 
     def __call__(self, usage: Usage) -> float:

@@ -47,7 +47,7 @@ class ModeKeeper:
         self._timer: threading.Timer | None = None
 
     def enter(self) -> Any:
-        """Return what is open, opening it if need be; a job is about to be sent in it. May block.
+        """Open the batch or session for a job about to be sent, unless it is open. May block.
 
         Each call is followed by one of :meth:`leave`.
         """

@@ -153,12 +153,12 @@ class PrimitiveMember(CompilingMember):
 
     @property
     def known_options(self) -> frozenset[str]:
-        """Return that it knows no options of ``backend.run``."""
+        """Report that it knows no options of ``backend.run``."""
         return frozenset()
 
     @property
     def finds(self) -> bool:
-        """Return whether the provider lists jobs with a name of ours, to find them by."""
+        """True if the provider lists jobs with a name of ours, to find them by."""
         return self._native.jobs is not None and read_property(self.backend, "service") is not None
 
     def _objection(self, options: Mapping[str, Any]) -> str:
@@ -308,7 +308,7 @@ def _native_of(sampler: BaseSamplerV2) -> NativePrimitive:
 
 
 def _place_of(sampler: BaseSamplerV2, given: BackendV2 | Target | None) -> Any:
-    """Return what circuits are compiled for."""
+    """Find the backend that circuits are compiled for."""
     name = type(sampler).__name__
     if isinstance(given, BackendV2):
         return given

@@ -51,7 +51,7 @@ def pubs_of(pairs: Pairs) -> list[Pub]:
 
 
 def read_pubs(result: Any, pairs: Pairs, shots: int) -> ReadOutcomes:
-    """Return what a result holds, circuit by circuit; never raises over its content.
+    """Read a result, circuit by circuit; its content never makes this raise.
 
     Args:
         result: What ``job.result()`` returned.
@@ -87,7 +87,7 @@ def _in_one(ready: Prepared) -> bool:
 
 
 def _sizes(entry: Entry, ready: Prepared) -> list[int | None]:
-    """Return how many rows each PUB of an entry has; ``None`` for one without an axis of rows."""
+    """Count the rows of each PUB of an entry; ``None`` for one without an axis of rows."""
     return [entry.circuits] if _in_one(ready) else [None] * entry.circuits
 
 
@@ -185,7 +185,7 @@ class _Layout:
         ]
 
     def _joined(self, data: Any, shape: tuple[int, ...], most: int) -> Rows:
-        """Return all registers side by side, of shape ``(circuits, shots, bytes)``."""
+        """Join all registers side by side, in shape ``(circuits, shots, bytes)``."""
         parts = [_array_of(data, register, shape, most) for register in self._registers]
         if len({part.shape[1] for part in parts}) > 1:
             raise _bad("The registers of one result have unlike numbers of shots.")

@@ -71,7 +71,7 @@ def tally(
 def pooled(
     outcomes: Sequence[Outcome], rng: np.random.Generator
 ) -> tuple[NDArray[np.uint64], NDArray[np.int64], NDArray[np.int64]]:
-    """Return what :func:`tally` does, one after the other, and where each outcome's part ends."""
+    """Tally outcomes one after the other, and mark where the part of each ends."""
     found = [_counted(outcome) for outcome in outcomes]
     # All at once: numpy's cost per call is more than that of one circuit's patterns.
     patterns = words(_joined([rows for rows, _ in found]))

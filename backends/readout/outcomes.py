@@ -75,7 +75,7 @@ class ReadOutcomes(tuple[Outcome, ...]):
 def read(
     result: object, wirings: Sequence[Wiring], shots: int, *, meas_level: int = 2
 ) -> ReadOutcomes:
-    """Return what a provider's result holds, circuit by circuit; never raises over its content.
+    """Read a provider's result, circuit by circuit; its content never makes this raise.
 
     Args:
         result: What ``job.result()`` returned: a Qiskit ``Result``, something shaped like it, a list
@@ -232,7 +232,7 @@ def _memory(memory: Any, shots: int) -> list[Any]:
 
 
 def most_shots(shots: int) -> int:
-    """Return how many shots are believed where some number was asked for.
+    """Number of shots to believe where some number was asked for.
 
     Some backends run their own default number, which is fine; one that numpy could not draw from
     is not.
@@ -368,7 +368,7 @@ def _array(memory: Any, most: int) -> NDArray[Any]:
 
 
 def _guarded(function: Callable[..., _T], *arguments: object) -> _T | Outcome:
-    """Return what the function does, or an outcome that says why it could not."""
+    """Call the function; where it raises, make an outcome that says why."""
     try:
         return function(*arguments)
     except BackendError as error:

@@ -20,7 +20,7 @@ _OWN = np.array([(1 << 64) - (1 << 64 - 8 * number) for number in range(9)], np.
 
 
 def num_bytes(num_bits: int) -> int:
-    """Return how many bytes a row of this many bits has."""
+    """Number of bytes of a row of bits."""
     return (num_bits + 7) // 8
 
 
@@ -136,7 +136,7 @@ def _windows(
 
 
 def _room(width: int) -> int:
-    """Return for how many digits a row has room."""
+    """Number of digits that a row has room for."""
     return 8 * -(-width // 4)
 
 

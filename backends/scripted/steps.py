@@ -51,12 +51,12 @@ class Call:
 
     @property
     def circuits(self) -> int:
-        """Return how many circuits were sent."""
+        """Number of circuits that were sent."""
         return len(self.sent)
 
     @property
     def shots(self) -> int | None:
-        """Return how many shots were asked for, if the caller said."""
+        """Number of shots that were asked for, if the caller said."""
         return self.options.get("shots")
 
     @property
@@ -88,7 +88,7 @@ class Step:
         """Return the status that the job shows, or ``None`` for its own."""
 
     def edit(self, result: Any, call: Call) -> Any:
-        """Return what ``job.result()`` returns in place of a result, which is not modified."""
+        """Make what ``job.result()`` returns in place of a result, which is not modified."""
         return result
 
 

@@ -67,7 +67,7 @@ class Machine:
         return any(start <= now < end for start, end in self._outages)
 
     def busy(self, now: float) -> int:
-        """Return how many jobs wait or run."""
+        """Number of jobs that wait or run."""
         self._line = [job for job in self._line if job.finished > now]
         return len(self._line)
 

@@ -144,11 +144,11 @@ class SimulatedMember:
         self._machine: Machine | None = None
 
     def origin(self) -> float | None:
-        """Return when its clock shows 0, on that of the running event loop, if it runs there."""
+        """When its clock shows 0, on that of the running event loop, if it runs there."""
         return self._origin if self._token == current_token() else None
 
     def queue(self) -> float:
-        """Return how long a job submitted now would wait behind those of others, in seconds.
+        """Estimate the wait of a job submitted now behind those of others, in seconds.
 
         Where that is random, one more draw of it; jobs to be submitted do not draw another for it.
         """
@@ -157,7 +157,7 @@ class SimulatedMember:
         return self._drawn("queue_seconds", self._time()[0], self._readings)
 
     def refusal(self, program: Program, shots: int, options: Mapping[str, Any]) -> str:
-        """Return why a program cannot run here, or ``""``; it takes any options."""
+        """Give the reason why a program cannot run here, or ``""``; it takes any options."""
         width, needed = self.limits.num_qubits, program.circuit.num_qubits
         if width is not None and needed > width:
             return f"needs {needed} qubits, has {width}"
@@ -167,7 +167,7 @@ class SimulatedMember:
         return ""
 
     async def estimate(self, program: Program) -> Estimate:
-        """Return what a program is here: the gates of the circuit as it is written."""
+        """Estimate a program by the gates of the circuit as it is written."""
         counts = gate_counts(program.circuit)
         if program.basis is not None:
             turned = sum(letter in "XY" for letter in program.basis)
@@ -232,7 +232,7 @@ class SimulatedMember:
         return job.end == "cancelled"
 
     async def started(self, handle: Handle) -> bool:
-        """Return whether a job has begun to run.
+        """Check whether a job has begun to run.
 
         Raises:
             BackendError: During an outage, or if the job is not known.
