@@ -118,7 +118,7 @@ def admits(state: BreakerState) -> Admission:
 
 
 def may_eject(num_ejected: int, num_members: int, policy: BreakerPolicy) -> bool:
-    """Say whether one more member may be ejected.
+    """Decide whether one more member may be ejected.
 
     At least one always may, whatever the share, so also the only member of a fleet. Were it not,
     a fleet of one would have no breaker: all work would be sent to a member known to fail it, and

@@ -77,7 +77,7 @@ class RecallPolicy:
         return self.overdue_seconds if seen else self.unseen_seconds
 
     def is_much_sooner(self, there_seconds: float, here_seconds: float) -> bool:
-        """Say whether it is worth moving work that would end in one time here, and another there."""
+        """Decide whether moving work is worth it, by when it would end there and here."""
         return here_seconds - there_seconds > self.gain_from(there_seconds)
 
     def gain_from(self, seconds: float) -> float:
@@ -86,7 +86,7 @@ class RecallPolicy:
 
 
 def covers(where: Where, job_fee_usd: float) -> bool:
-    """Say whether a rule covers a member with this fee per job."""
+    """Check that a rule covers a member with this fee per job."""
     return where == "always" or (where == "free" and job_fee_usd < _NO_FEE_USD)
 
 

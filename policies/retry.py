@@ -71,7 +71,7 @@ class RetryPolicy:
         return self.on_unknown == "wait"
 
     def may_repeat(self, failure: Failure, attempt: int) -> bool:
-        """Say whether a failed attempt is worth another on the same member.
+        """Decide whether a failed attempt is worth another on the same member.
 
         A submission of unknown fate never is: it may be running there.
 
@@ -84,7 +84,7 @@ class RetryPolicy:
         return attempt < min(self.max_attempts, self._useful_attempts(failure))
 
     def may_repeat_at_last(self, failure: Failure, attempt: int) -> bool:
-        """Say whether a failed attempt is worth another where nobody else could take the work.
+        """Decide whether a failed attempt is worth another where nobody else could take the work.
 
         There a failure of unknown kind is no verdict; and a submission of unknown fate may be paid
         for twice, as it might be elsewhere.
@@ -119,7 +119,7 @@ class RetryPolicy:
         return max(longest * (1.0 - self.jitter * u), retry_after_seconds or 0.0)
 
     def allows_retry(self, *, first_tries: int, retries: int) -> bool:
-        """Say whether a run has a retry left.
+        """Check that a run has a retry left.
 
         Without this, retries multiply the load on members that fail because of load.
 

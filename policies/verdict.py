@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """Whether an offer may be taken; true exactly when it may.
+    """Answer of a filter: an offer may be taken, or why not. It is true exactly when it may.
 
     Attributes:
         allowed: Whether it may.

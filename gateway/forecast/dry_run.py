@@ -86,7 +86,7 @@ class Rehearsal:
     began: float
 
     def started_seconds(self, attempt: Attempt) -> float:
-        """Return when a job began to run, from the start; when it ended, if it never did."""
+        """Seconds from the start at which a job began to run, or ended if it never did."""
         end = attempt.finished_seconds
         assert end is not None  # noqa: S101  The run is over.
         member = self.fleet[attempt.member]
@@ -212,7 +212,7 @@ async def _see_that_it_moves(run: Run) -> None:
 
 
 def _busy(prospect: Prospect) -> dict[str, float]:
-    """Return how long members are expected to work on what other runs have in flight there."""
+    """Estimate how long members will work on what other runs have in flight there."""
     return {
         name: max(0.0, _work_seconds(state) - (prospect.now - state.busy_since))
         for name, state in prospect.models.items()
@@ -249,14 +249,14 @@ class _StandIn(SimulatedMember):
     costs_nothing: bool
 
     async def estimate(self, program: Program) -> Estimate:
-        """Return what the real member said; it knows of no gates where that one cannot tell."""
+        """Pass on the estimate of the real member; without one, no gates are known."""
         answer = self.answers.get(id(program))
         if isinstance(answer, BackendError):
             raise answer
         return Estimate(gates=_NO_GATES) if answer is None else answer
 
     def refusal(self, program: Program, shots: int, options: Mapping[str, Any]) -> str:
-        """Return why a program cannot run there, or ``""``."""
+        """Give the reason why a program cannot run there, or ``""``."""
         answer = self.answers.get(id(program))
         if isinstance(answer, Refused):
             return answer.reasons[0]

@@ -122,7 +122,7 @@ class Quote:
     notes: tuple[str, ...] = ()
 
     def __getitem__(self, member: str) -> MemberQuote:
-        """Return what one member would do.
+        """Look up the share of one member.
 
         Raises:
             KeyError: If there is none of that name.
@@ -136,12 +136,12 @@ class Quote:
 
     @property
     def jobs(self) -> int:
-        """Return how many jobs would be sent."""
+        """Number of jobs that would be sent."""
         return sum(member.jobs for member in self.members)
 
     @property
     def shots_not_done(self) -> int:
-        """Return how many shots would not be done."""
+        """Number of shots that would not be done."""
         return sum(given_up.piece.circuit_shots for given_up in self.not_done)
 
     def to_dict(self) -> dict[str, Any]:
@@ -236,7 +236,7 @@ class Quote:
 
 
 def quote_run(fleet: Fleet, policy: Policy, work: Work) -> Quote:
-    """Return what a run would do. It blocks until that is known, and sends nothing.
+    """Forecast a run. This blocks until the forecast is made, and sends nothing.
 
     Args:
         fleet: The members. What is known of them is not changed.
@@ -251,7 +251,7 @@ def quote_run(fleet: Fleet, policy: Policy, work: Work) -> Quote:
 
 
 def _snapshot(fleet: Fleet) -> Prospect:
-    """Return what is known of a fleet, as copies, and the time on the clock of its runs."""
+    """Copy what is known of a fleet, and read the clock of its runs."""
 
     def copied() -> Prospect:
         known = fleet.keep(FleetState)
@@ -364,7 +364,7 @@ def _amounts(jobs: int, circuits: int, shots: int, usd: float) -> tuple[str, str
 
 
 def _not_done(given_up: GivenUp) -> Remark:
-    """Return what is to be said of a piece that would not be done."""
+    """Describe a piece that would not be done."""
     reasons = [f"{name}: {why}" if name else why for name, why in given_up.reasons.items()]
     return Remark(given_up.place, tuple(map(Remark, reasons)))
 

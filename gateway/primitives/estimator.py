@@ -154,7 +154,7 @@ class RouterEstimator(Routed[EstimatorOptions], BaseEstimatorV2):
         return job
 
     def quote(self, pubs: Iterable[EstimatorPubLike], *, precision: float | None = None) -> Quote:
-        """Say what a run would send where, at what price and by when. Nothing is sent.
+        """Forecast what a run would send where, at what price and by when. Nothing is sent.
 
         The scheduler of a real run decides, over the members as they stand: their limits, tariffs,
         queues, learned speed, health, and what is left of the budget. Circuits are compiled, once

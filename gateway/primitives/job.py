@@ -339,7 +339,7 @@ def _plan_error(given_up: tuple[GivenUp, ...]) -> PlanError:
 
 
 def _fates(attempts: Iterable[Attempt]) -> str:
-    """Tell what became of the jobs that providers took and that brought nothing, and what all cost."""
+    """Describe the jobs that providers took and that brought nothing, and the cost of all."""
     taken = [one for one in attempts if one.accepted_seconds is not None]
     fates = Counter(_fate(one) for one in taken if not one.outcome.delivered)
     jobs = ", ".join(f"{count} {fate}" for fate, count in fates.items())

@@ -125,7 +125,7 @@ class RouterSampler(Routed[SamplerOptions], BaseSamplerV2):
         return job
 
     def quote(self, pubs: Iterable[SamplerPubLike], *, shots: int | None = None) -> Quote:
-        """Say what a run would send where, at what price and by when. Nothing is sent.
+        """Forecast what a run would send where, at what price and by when. Nothing is sent.
 
         The scheduler of a real run decides, over the members as they stand: their limits, tariffs,
         queues, learned speed, health, and what is left of the budget. Circuits are compiled, once

@@ -129,7 +129,7 @@ def progress_of(
     in_flight: Mapping[int, tuple[Shard, str]],
     standing: Standing,
 ) -> Progress:
-    """Return how far a run is.
+    """Sum up the progress of a run.
 
     Args:
         tasks: Its work.

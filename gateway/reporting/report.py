@@ -54,12 +54,12 @@ class Report:
 
     @property
     def price_usd(self) -> float:
-        """Return what the run is expected to cost, in USD, failed attempts included."""
+        """Expected cost of the run in USD, failed attempts included."""
         return sum(attempt.price_usd for attempt in self.attempts)
 
     @property
     def reproducible(self) -> bool:
-        """Return whether the same seed gives the same result again on the same fleet.
+        """True if the same seed gives the same result again on the same fleet.
 
         It does where a seed was given, no attempt failed, and the simulators honour their seed.
         """

@@ -73,7 +73,7 @@ def _integers(bits: Factors) -> list[int]:
 
 
 def _conflicts(letters: Factors) -> NDArray[np.intp]:
-    """Return for each term how many others it cannot be measured with."""
+    """Count for each term the others that it cannot be measured with."""
     low, high = pack_bits((letters & 1) > 0), pack_bits((letters >> 1) > 0)
     step = max(1, _PAIRS_AT_ONCE // len(letters))
     found = []

@@ -61,7 +61,7 @@ class KnownParts:
     def groups(
         self, observables: tuple[int, ...], parameters: tuple[int, ...]
     ) -> tuple[RowGroup, ...]:
-        """Return what :func:`row_groups` does."""
+        """Group rows as :func:`row_groups` does, remembered."""
         if prod(observables) * prod(parameters) > _MOST_ENTRIES:
             return row_groups(observables, parameters)
         return self._groups(observables, parameters)
@@ -69,12 +69,12 @@ class KnownParts:
     def parts(
         self, observables: Observables, wanted: NDArray[np.intp], *, abelian: bool
     ) -> tuple[Part, ...]:
-        """Return what :func:`parts_of` does."""
+        """Make parts as :func:`parts_of` does, remembered."""
         asked = _Asked.of(observables, wanted, abelian=abelian)
         if sum(map(len, asked.content)) > _MOST_ENTRIES * 8:
             return asked.answer()
         return self._parts(asked)
 
     def quantities(self, part: Part, shots: int, *, covariances: bool) -> Quantities:
-        """Return what is summed of a part over so many shots."""
+        """Prepare the sums of a part over a number of shots."""
         return self._quantities(part, shots, covariances)

@@ -136,13 +136,13 @@ class Part:
 
     @property
     def weights(self) -> NDArray[np.float64]:
-        """Return for each column the largest standard deviation that one shot of it can have."""
+        """Bound the standard deviation of one shot, for each column."""
         spreads = largest_deviations(self.factors)[self.terms]
         return np.add.reduceat(np.abs(self.coefficients) * spreads, self.starts)
 
 
 def largest_deviations(factors: Factors) -> NDArray[np.float64]:
-    """Return for each term the largest standard deviation of one shot of it.
+    """Bound the standard deviation of one shot, for each term.
 
     A product that has a Pauli in it is between -1 and 1, a product of projectors only 0 or 1.
     """

@@ -164,7 +164,7 @@ class Attempts:
         return RecallFailed(shard=shard, reason=out.reply.reason, failure=out.reply.failure)
 
     async def has_started(self, shard: int) -> bool | None:
-        """Return whether a provider runs a shard; ``None`` if it does not say, or has none yet."""
+        """Ask whether a provider runs a shard; ``None`` if it does not say, or has none yet."""
         out = self._out.get(shard)
         return None if out is None else await self._calls.started(out.member, out.handle)
 

@@ -1,4 +1,4 @@
-"""A job that a provider has, waited for; and let go of properly if nothing comes of it."""
+"""Wait for a submitted job; cancel it if nobody waits any longer."""
 
 from collections.abc import Callable, Sequence
 from copy import copy
@@ -47,7 +47,7 @@ class Out:
 
     @property
     def silent(self) -> bool:
-        """Return whether the provider did not answer: then it is not asked again."""
+        """True if the provider did not answer: then it is not asked again."""
         return self.reply.failure is not None
 
 
@@ -67,7 +67,7 @@ class Waiting:
     heard: Callable[[int, bool], None]
 
     async def waited_for(self, out: Out, attempt: Attempt) -> Sequence[Outcome]:
-        """Wait for a job, and let go of it properly if nothing comes.
+        """Wait for a job; cancel it if nobody waits any longer.
 
         Raises:
             TakenBackError: If it was asked back, and its provider confirmed that.
@@ -107,7 +107,7 @@ class Waiting:
             attempt.failure = f"job {attempt.job_id!r} may still run: {reply.reason}"
 
     async def _was_taken_back(self, out: Out) -> bool:
-        """Return whether a job failed because it was asked back: an answer may come late."""
+        """Find out whether a job failed because it was asked back: an answer may come late."""
         if out.answered is None:
             return False
         # Shielded: whoever is cancelled meanwhile must still know whether the job is off.

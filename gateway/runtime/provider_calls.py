@@ -284,7 +284,7 @@ class Calls:
         return Reply(reason=f"the provider did not answer within {seconds:g} s", failure=silent)
 
     async def started(self, member: FleetMember, handle: Handle) -> bool | None:
-        """Return whether a provider runs a job already; ``None`` if it does not say."""
+        """Ask whether a provider runs a job already; ``None`` if it does not say."""
         with anyio.move_on_after(self.policy.cancel_seconds):
             try:
                 with _Facts("cancel"):
@@ -294,7 +294,7 @@ class Calls:
         return None
 
     def wait_seconds(self, error: BackendError, tries: int) -> float:
-        """Return how long to wait after a number of tries, of which the last failed."""
+        """Draw the wait after a number of tries, of which the last failed."""
         return self.policy.retry.backoff_seconds(tries, self.draw(), error.retry_after_seconds)
 
     def _wait_to_ask(
@@ -380,7 +380,7 @@ async def read_target(member: FleetMember, seconds: float) -> None:
 
 
 async def _runs(member: FleetMember, handle: Handle, unless: Unless) -> bool:
-    """Return whether a job runs already, or where that is enough, may run."""
+    """Ask whether a job runs already, or, where that is enough, may run."""
     if unless == "never":
         return False
     started = await _started(member, handle)
@@ -436,12 +436,12 @@ def facts(error: BackendError) -> Failure:
 
 
 def finder_of(member: FleetMember) -> Callable[[str], Awaitable[Handle | None]] | None:
-    """Return what to ask a member for a job of ours with, or ``None`` where it cannot be asked."""
+    """Find the method by which a member looks for a job of ours; ``None`` where it cannot look."""
     if able(member, TellsIfItFinds) and not member.finds:
         return None
     return member.find if able(member, CanFind) else None
 
 
 def lost_connection(error: BaseException) -> bool:
-    """Return whether a failure says nothing of the job that was asked about."""
+    """Check that a failure says nothing of the job that was asked about."""
     return isinstance(error, BackendError) and error.fault == "network" and bool(error.transient)

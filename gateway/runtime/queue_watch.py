@@ -90,7 +90,7 @@ class Queues:
 
 
 def look_seconds(waited_seconds: float, most_seconds: float) -> float:
-    """Return how long to wait until the next look at a job, in seconds.
+    """Seconds until the next look at a job.
 
     Most jobs are over before the first look; the longer one waits, the rarer the looks.
     """

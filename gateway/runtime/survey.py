@@ -87,7 +87,7 @@ def profile_of(member: FleetMember, order: int) -> MemberProfile:
 
 
 def allotment_of(member: FleetMember) -> Allotment | None:
-    """Return what a member's tariff leaves free, if it leaves anything."""
+    """Read the allowance of a member's tariff, if it has one."""
     allowance = allowance_of(member.pricing)
     if allowance is None:
         return None
@@ -153,7 +153,7 @@ def _price_by(tariff: Tariff, usage: Usage) -> float:
 
 
 def asked_of(member: FleetMember, policy: Policy) -> bool:
-    """Return whether a run under a policy asks a member what circuits are there."""
+    """Decide whether a run under a policy asks a member for estimates of circuits."""
     return bool(_Asked.of(member, reads_fidelity="fidelity" in policy.uses))
 
 
@@ -267,7 +267,7 @@ class _Asked:
         return self.price or self.fidelity
 
     def refusal(self, answer: Answer) -> str:
-        """Return why a circuit is refused, by what a member said of it, or ``""``."""
+        """Word why a member refuses a circuit; ``""`` if it does not."""
         if isinstance(answer, Refused):
             return answer.reasons[0]
         if isinstance(answer, BackendError) and self.price:
@@ -275,7 +275,7 @@ class _Asked:
         return ""
 
     def compiled(self, answer: Answer) -> Compiled:
-        """Return what is asked of a circuit, by what a member said of it."""
+        """Translate what a member said of a circuit."""
         if isinstance(answer, BackendError):
             return Compiled()
         return Compiled(
@@ -306,7 +306,7 @@ def _with_answers(
 def _sorted_out(
     program: int, told: Mapping[str, tuple[_Asked, Mapping[int, Answer]]]
 ) -> tuple[dict[str, Compiled], dict[str, str]]:
-    """Return what a program is by member, and by which members it is refused, and why."""
+    """Collect the estimates of a program by member, and the refusals with their reasons."""
     compiled: dict[str, Compiled] = {}
     refusals: dict[str, str] = {}
     for name, (asked, answers) in told.items():

@@ -45,7 +45,7 @@ class Dealer:
 
     @property
     def empty(self) -> bool:
-        """Return whether nothing waits."""
+        """True if nothing waits."""
         return self.backlog.empty and not self.lined_up
 
     def waiting(self) -> Iterator[tuple[Piece, Barred]]:
@@ -163,7 +163,7 @@ class Dealer:
                 break
 
     def _part(self, member: str, plan: Plan, free: int, now: float) -> float:
-        """Return how much of its quota a member takes in one shard; 0 for nothing more now.
+        """Choose how much of its quota a member takes in one shard; 0 for nothing more now.
 
         All of it, where there is nobody to share with or a further job costs more than the time that it
         may save is worth; otherwise less, so that what is not known of the members' speeds can be
@@ -190,7 +190,7 @@ class Dealer:
         return min(quota, max(quota / (_PARTS * free), least / each if each else quota))
 
     def _first_part(self, member: str, quota: float, plan: Plan) -> float:
-        """Return how much a member takes that was never seen at work; 0 for nothing more now."""
+        """Choose how much a member takes that has never been seen at work; 0 for nothing more now."""
         planner = self.planner
         state = planner.estimator.states[member]
         given = self._in_plan(state.load.circuits, state.load.circuit_shots, plan.shots)
@@ -204,7 +204,7 @@ class Dealer:
         return whole * _FIRST
 
     def _hurries(self, plan: Plan) -> bool:
-        """Return whether time counts, and there is somebody to share the work with."""
+        """Check that time counts, and that there is somebody to share the work with."""
         if self.planner.trade is None:
             return len(plan.usable) > 1 and self.planner.policy.minimize.grows
         return len(plan.usable) > 1 and not self.planner.timeless
@@ -229,7 +229,7 @@ class Dealer:
         return Group(pieces, lot.barred) if pieces else None
 
     def _circuits(self, group: Group, shots: float) -> float:
-        """Return how many circuits a shard counts for in a plan."""
+        """Count the circuits of a plan that a shard stands for."""
         circuits = sum(piece.rows for piece in group.pieces)
         return self._in_plan(circuits, sum(piece.circuit_shots for piece in group.pieces), shots)
 
@@ -303,5 +303,5 @@ class Dealer:
 
 
 def _covers(left: Iterable[tuple[Piece, Barred]], piece: Piece, barred: Barred) -> bool:
-    """Return whether a piece waits as a whole, for the same members."""
+    """Check that a piece waits as a whole, for the same members."""
     return any(theirs == barred and intersection(piece, one) == piece for one, theirs in left)

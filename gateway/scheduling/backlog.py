@@ -30,11 +30,11 @@ class Barred:
     failed: frozenset[str] = frozenset()
 
     def __contains__(self, member: str) -> bool:
-        """Return whether the work must not go to the member now."""
+        """True if the work must not go to the member now."""
         return member in self.never or member in self.tried
 
     def plus(self, other: "Barred") -> "Barred":
-        """Return what is known of the same work together with what is known from elsewhere."""
+        """Add the exclusions of the same work that are known from elsewhere."""
         return replace(
             self,
             never=self.never | other.never,
@@ -187,18 +187,18 @@ class Backlog:
 
     @property
     def empty(self) -> bool:
-        """Return whether nothing waits."""
+        """True if nothing waits."""
         return not self.classes and not self._kept
 
     @property
     def load(self) -> Load:
-        """Return how much waits for whoever should take it."""
+        """The work that waits for any member."""
         waiting = self.classes.values()
         return Load(sum(one.circuits for one in waiting), sum(one.circuit_shots for one in waiting))
 
     @property
     def keeping(self) -> Collection[str]:
-        """Return the members for which work is kept."""
+        """Names of members for which work is kept."""
         return self._kept.keys()
 
     def pieces(self) -> Iterator[tuple[Piece, Barred]]:

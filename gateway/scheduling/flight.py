@@ -11,7 +11,7 @@ from qiskit_gateway.work.tasks import Load, Shard
 
 
 class Phase(Enum):
-    """Whether a shard in flight is being taken back.
+    """Stage of taking back a shard in flight.
 
     A shard flies, is asked back, and is then kept by its provider (and flies on) or cancelled. Only
     from ``CANCELLING`` there is no way back.

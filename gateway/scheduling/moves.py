@@ -1,4 +1,4 @@
-"""Whether a shard in flight may go elsewhere, and what that would mean."""
+"""Moves of shards in flight: which may go elsewhere, and on what terms."""
 
 from collections.abc import Sequence
 

@@ -205,7 +205,7 @@ class Scheduler:
 
     @property
     def waits(self) -> bool:
-        """Whether some of the work is for nobody yet, so that a free slot may be of use."""
+        """True if some of the work has no member yet, so that a free slot may be of use."""
         return not self.done and not self._state.dealer.empty
 
     @property

@@ -161,7 +161,7 @@ class Load:
         return Load(self.circuits - other.circuits, self.circuit_shots - other.circuit_shots)
 
     def part(self, share: float) -> "Load":
-        """Return that share of it."""
+        """Take a share of it."""
         return Load(self.circuits * share, self.circuit_shots * share)
 
 
