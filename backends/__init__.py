@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from qiskit_gateway.backends.interface.protocol import FleetMember, Handle, JobStage
     from qiskit_gateway.backends.interface.queue_reading import QueueReading
     from qiskit_gateway.backends.pricing.allowance import Allowance
+    from qiskit_gateway.backends.pricing.charge import Charge
     from qiskit_gateway.backends.pricing.published import PublishedTariff, tariff, tariff_names
     from qiskit_gateway.backends.pricing.rates import Hqc, Pricing, Tariff, Usage
     from qiskit_gateway.backends.primitive.primitive_member import PrimitiveMember
@@ -36,6 +37,7 @@ __all__ = [
     "Allowance",
     "BackendError",
     "Batch",
+    "Charge",
     "Conformance",
     "Entry",
     "Estimate",
@@ -84,6 +86,7 @@ _HOMES = {
     "interface.protocol": ("FleetMember", "Handle", "JobStage"),
     "interface.queue_reading": ("QueueReading",),
     "pricing.allowance": ("Allowance",),
+    "pricing.charge": ("Charge",),
     "pricing.published": ("PublishedTariff", "tariff", "tariff_names"),
     "pricing.rates": ("Hqc", "Pricing", "Tariff", "Usage"),
     "primitive.primitive_member": ("PrimitiveMember",),

@@ -69,8 +69,8 @@ class SideBySide(RuleBasedStateMachine):
         """Return what a submission is booked as."""
         raise NotImplementedError
 
-    def book_short(self, run, submit, booked, ran_shots, price):
-        """Return what a submission is booked as once it is known how few shots of it ran."""
+    def book_short(self, submit, booked, ran_shots, asked, price):
+        """Return what a submission is booked as once it is known how few shots of it ran, at what."""
         raise NotImplementedError
 
     def start(self, policy, size, *, settled):
@@ -123,18 +123,31 @@ class SideBySide(RuleBasedStateMachine):
         event = ShardFailed(shard=index, failure=failure, reason="it failed")
         self._end(run, index, event, refund=failure.submitted is False)
 
-    @rule(data=st.data(), share=st.sampled_from([0.0, 0.3, 0.9]))
-    def arrive_short(self, data, share):
-        """A shard comes back of which fewer shots ran than were asked for, and counts or not."""
+    @rule(
+        data=st.data(),
+        share=st.sampled_from([0.0, 0.3, 0.9]),
+        charged=st.none() | st.sampled_from([0.0, 0.5]),
+    )
+    def arrive_short(self, data, share, charged):
+        """A shard comes back of which fewer shots ran than were asked for, and counts or not.
+
+        Its provider says what it charged, which is less yet, or says nothing.
+        """
         if (found := self._any_flight(data)) is None:
             return
         run, index = found
         submit, booked = run.flying[index]
         shard = submit.shard
         ran = max(shard.circuits, int(share * shard.circuits * shard.shots))
-        (answer,) = run.scheduler.handle(ResultArrived(shard=index, ran_shots=ran), self.now)
+        asked = self.profiles[submit.member].price(1, shard.circuits, ran, 0.0)
+        if charged is not None:
+            asked *= charged
+        arrived = ResultArrived(
+            shard=index, ran_shots=ran, charged_units=None if charged is None else asked
+        )
+        (answer,) = run.scheduler.handle(arrived, self.now)
         self.booked.remove(booked)
-        less = self.book_short(run, submit, booked, ran, answer.price)
+        less = self.book_short(submit, booked, ran, asked, answer.price)
         self.booked.append(less)
         run.flying[index] = submit, less
         short = tuple(piece.split_shots(1)[1] for piece in shard.pieces if piece.shots > 1)

@@ -39,7 +39,9 @@ from qiskit_gateway.backends.interface.adaptation import Adaptation
 from qiskit_gateway.backends.interface.batch import Batch, Program
 from qiskit_gateway.backends.interface.limits import Limits
 from qiskit_gateway.backends.interface.protocol import Handle, JobStage
+from qiskit_gateway.backends.interface.provider_profile import Quoting, charge_of, quote_of
 from qiskit_gateway.backends.interface.queue_reading import Probe
+from qiskit_gateway.backends.pricing.charge import Charge
 from qiskit_gateway.backends.pricing.rates import FREE, Pricing, Tariff
 from qiskit_gateway.backends.readout.outcomes import Outcome, ReadOutcomes
 
@@ -271,6 +273,26 @@ class CompilingMember(ABC):
             return await handle.result.outcome()
         return await call_in_thread(lambda: self._collect(handle))
 
+    async def charge(self, handle: Handle) -> Charge | None:
+        """Ask the provider what it charged for a job that is done; ``None`` if it does not say.
+
+        Raises:
+            BackendError: If it could not be asked.
+        """
+        if self.pricing == FREE or handle.job is None:
+            return None  # It makes no difference.
+        return await call_in_thread(lambda: self._charge(handle.job))
+
+    async def quote(self, batch: Batch) -> Charge | None:
+        """Ask the provider what a batch would cost; ``None`` if it cannot be asked. Nothing is sent.
+
+        Raises:
+            Refused: If some entries cannot run here.
+            BackendError: If it could not be asked.
+        """
+        ask = quote_of(self.backend)
+        return None if ask is None else await call_in_thread(lambda: self._quote(batch, ask))
+
     async def cancel(self, handle: Handle) -> bool:
         """Ask the provider to cancel a job; return whether it confirmed that."""
         return await call_in_thread(lambda: is_cancelled(handle.job))
@@ -364,6 +386,17 @@ class CompilingMember(ABC):
             require_own(result, self.backend, handle.job_id)
         with translated("collect"):  # A result may be read from the provider only when looked at.
             return self._read(result, batch, list(zip(batch.entries, prepared, strict=True)))
+
+    def _charge(self, job: Any) -> Charge | None:
+        with translated("cancel"):
+            return charge_of(self.backend, job)
+
+    def _quote(self, batch: Batch, ask: Quoting) -> Charge | None:
+        prepared = self._prepared(batch, self.adaptation)
+        pairs = zip(batch.entries, prepared, strict=True)
+        circuits = [ready.specimen for entry, ready in pairs for _ in range(entry.circuits)]
+        with translated("cancel"):
+            return ask(self.backend, circuits, int(batch.shots))
 
     def _find(self, key: str, errand: Errand) -> Handle | None:
         if not self.finds:

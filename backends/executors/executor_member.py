@@ -33,6 +33,7 @@ from qiskit_gateway.backends.interface.batch import Batch
 from qiskit_gateway.backends.interface.limits import Limits
 from qiskit_gateway.backends.interface.protocol import Handle
 from qiskit_gateway.backends.interface.queue_reading import Probe
+from qiskit_gateway.backends.pricing.charge import Charge
 from qiskit_gateway.backends.pricing.rates import FREE
 from qiskit_gateway.backends.readout.outcomes import Outcome
 
@@ -117,6 +118,14 @@ class ExecutorMember(Member):
 
     async def find(self, key: str) -> Handle | None:
         """Tell that there is no job: none outlives the process that has sent it."""
+        return None
+
+    async def charge(self, handle: Handle) -> Charge | None:
+        """Tell nothing: workers send no bills."""
+        return None
+
+    async def quote(self, batch: Batch) -> Charge | None:
+        """Tell nothing either."""
         return None
 
     async def reattach(self, job_id: str) -> Handle:

@@ -12,8 +12,8 @@ Implementing:
     What a member can do beside that, it shows by having the methods of a protocol below, in any
     combination: :class:`CanEstimate`, :class:`CanFind`, :class:`CanPrepare`, :class:`TellsIfItFinds`,
     :class:`TellsStarted`, :class:`TellsStage`, :class:`AnnouncesStart`, :class:`KnowsUnsent`,
-    :class:`TellsQueue`, :class:`ProbesQueue`, :class:`TellsOptions`, :class:`TellsIfFree`. Nothing
-    needs to be declared.
+    :class:`TellsQueue`, :class:`ProbesQueue`, :class:`TellsOptions`, :class:`TellsIfFree`,
+    :class:`TellsCharge`, :class:`CanQuote`. Nothing needs to be declared.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -25,6 +25,7 @@ from qiskit_gateway.backends.circuits.estimates import Estimate
 from qiskit_gateway.backends.interface.batch import Batch, Program
 from qiskit_gateway.backends.interface.limits import Limits
 from qiskit_gateway.backends.interface.queue_reading import Probe
+from qiskit_gateway.backends.pricing.charge import Charge
 from qiskit_gateway.backends.pricing.rates import Tariff
 from qiskit_gateway.backends.readout.outcomes import Outcome
 
@@ -241,6 +242,27 @@ class KnowsUnsent(Protocol):
 
     def was_sent(self, batch: Batch) -> bool:
         """Tell whether a submission that was left unanswered may have reached the provider."""
+        ...
+
+
+@runtime_checkable
+class TellsCharge(Protocol):
+    """A member whose provider says what it charged for a job that is done.
+
+    It is asked once for each job that brought a result, before that counts.
+    """
+
+    async def charge(self, handle: Handle) -> Charge | None:
+        """Tell what was charged; ``None`` if that is not said."""
+        ...
+
+
+@runtime_checkable
+class CanQuote(Protocol):
+    """A member whose provider can be asked what a batch would cost, without sending it."""
+
+    async def quote(self, batch: Batch) -> Charge | None:
+        """Tell what a batch would cost; ``None`` if that cannot be asked."""
         ...
 
 

@@ -8,9 +8,11 @@ Implementing:
     provider nobody knows. Everything but the name can be left out.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+from qiskit.circuit import QuantumCircuit
 
 from qiskit_gateway.backends.failures.errors import BackendError
 from qiskit_gateway.backends.failures.table import Kind
@@ -18,6 +20,7 @@ from qiskit_gateway.backends.interface.adaptation import FAITHFUL, Adaptation
 from qiskit_gateway.backends.interface.native_primitive import NativePrimitive
 from qiskit_gateway.backends.interface.queue_reading import QueueReading
 from qiskit_gateway.backends.interface.run_options import NO_OPTIONS
+from qiskit_gateway.backends.pricing.charge import Charge
 from qiskit_gateway.backends.pricing.published import Listing
 from qiskit_gateway.backends.registry import profiles_of
 
@@ -26,6 +29,10 @@ LABEL = "qiskit_gateway"
 
 MAX_PAGES = 200
 """A provider that goes on for longer than this is not listing jobs in any order that helps."""
+
+
+Quoting = Callable[[Any, Sequence[QuantumCircuit], int], Charge | None]
+"""Asks what circuits would cost: of a backend, as compiled for it, so many shots of each."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +95,9 @@ class ProviderProfile:
         failures: Rows of the table of errors, as ``package: (kind, names of classes)``; a second
             word after the package only keeps the rows apart.
         error_codes: What the error codes in its answers mean, without a trailing "Exception".
+        charge: Asks what was charged for a job that is done, from the backend and the job. Blocks.
+        quote: Asks what circuits would cost, from the backend, the circuits as compiled, and their
+            shots. Blocks, and sends nothing to run.
         tariffs: Its published tariffs by name.
     """
 
@@ -107,6 +117,8 @@ class ProviderProfile:
     primitive: NativePrimitive | None = None
     failures: Mapping[str, tuple[Kind, str]] = field(default_factory=dict, hash=False)
     error_codes: Mapping[str, Kind] = field(default_factory=dict, hash=False)
+    charge: Callable[[Any, Any], Charge | None] | None = None
+    quote: Quoting | None = None
     tariffs: Mapping[str, Listing] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
@@ -191,3 +203,25 @@ def bound_gates(backend: Any) -> frozenset[str]:
     module = str(getattr(getattr(type(backend), "run", None), "__module__", ""))
     found = (profile.binds for profile in profiles_of(backend) if profile.has_module(module))
     return next(found, frozenset())
+
+
+def charge_of(backend: Any, job: Any) -> Charge | None:
+    """Ask what was charged for a job that is done. Blocks.
+
+    Its provider's profile says how. Of others a method ``usage()`` of the job is understood, as
+    IBM's, which tells machine time in seconds.
+    """
+    for profile in profiles_of(backend):
+        if profile.charge is not None:
+            return profile.charge(backend, job)
+    usage = getattr(job, "usage", None)
+    seconds = usage() if callable(usage) else None
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float):
+        return None
+    # IBM tells 0 of a job that is not over yet.
+    return Charge(seconds=float(seconds)) if seconds > 0 else None
+
+
+def quote_of(backend: Any) -> Quoting | None:
+    """Find how a provider is asked what circuits would cost, if it can be."""
+    return next((one.quote for one in profiles_of(backend) if one.quote is not None), None)

@@ -29,6 +29,7 @@ from qiskit_gateway.backends.interface.provider_profile import (
     with_field,
 )
 from qiskit_gateway.backends.interface.queue_reading import QueueReading, amount_of
+from qiskit_gateway.backends.pricing.charge import Charge
 from qiskit_gateway.backends.pricing.published import list_tariffs
 from qiskit_gateway.backends.pricing.rates import Pricing
 
@@ -91,6 +92,19 @@ def _read_queue(backend: Any) -> QueueReading:
     return QueueReading(pending_jobs=sum(counts))
 
 
+def _charge(_backend: Any, job: Any) -> Charge | None:
+    """Read which shots count: AWS bills a task by those that succeeded."""
+    tasks = job._tasks if isinstance(job._tasks, list | tuple) else [job._tasks]  # noqa: SLF001
+    # What came with the result, which no request is made for.
+    told = [
+        task.metadata(use_cached_value=True).get("numSuccessfulShots")
+        for task in tasks
+        if hasattr(task, "metadata")
+    ]
+    known = len(told) == len(tasks) and all(isinstance(shots, int) for shots in told)
+    return Charge(shots=sum(told)) if known else None
+
+
 def _per_shot(usd: float) -> Callable[..., Pricing]:
     def make(*, program_sets: bool = False) -> Pricing:
         if program_sets:
@@ -117,6 +131,7 @@ PROFILE = ProviderProfile(
     primitive=NativePrimitive(
         adaptation=lambda *_: _MEASURES_LAST, limits=_limits, overlaps=lambda *_: True
     ),
+    charge=_charge,
     queue=Queue(names=("queue_depth",), read=_read_queue),
     shots_range=("_device", "properties", "service", "shotsRange"),
     error_codes=_CODES,

@@ -8,6 +8,7 @@ from qiskit_gateway.backends.failures.table import CALLER, CREDENTIALS, LOST, UN
 from qiskit_gateway.backends.interface.provider_profile import ProviderProfile, Queue
 from qiskit_gateway.backends.interface.queue_reading import QueueReading, amount_of
 from qiskit_gateway.backends.pricing.allowance import Allowance
+from qiskit_gateway.backends.pricing.charge import Charge
 from qiskit_gateway.backends.pricing.published import Rates, fixed, hourly_eur, list_tariffs
 from qiskit_gateway.backends.pricing.rates import FREE, Hqc, Pricing
 
@@ -25,6 +26,17 @@ def _read_queue(backend: Any) -> QueueReading:
         if seconds is not None:
             return QueueReading(wait_seconds=seconds)
     return QueueReading(error="the target tells no average queue time")
+
+
+def _charge(_backend: Any, job: Any) -> Charge | None:
+    """Read the cost that a finished job of a workspace tells."""
+    return _told(job._azure_job.details.cost_estimate)  # noqa: SLF001  There is no public way.
+
+
+def _told(cost: Any) -> Charge | None:
+    total = amount_of(getattr(cost, "estimated_total", None))
+    dollars = getattr(cost, "currency_code", None) == "USD"
+    return Charge(usd=total) if total is not None and dollars else None
 
 
 def _ionq(
@@ -52,6 +64,7 @@ PROFILE = ProviderProfile(
     name="azure",
     packages=("azure.quantum",),
     jobs_overlap=True,
+    charge=_charge,
     queue=Queue(names=("_get_azure_workspace", "_get_azure_target_id"), read=_read_queue),
     failures={
         "azure wrapper": (WRAPPER, "AzureError HttpResponseError"),

@@ -25,6 +25,7 @@ from qiskit_gateway.backends.interface.native_primitive import (
 )
 from qiskit_gateway.backends.interface.provider_profile import ProviderProfile
 from qiskit_gateway.backends.pricing.allowance import Allowance
+from qiskit_gateway.backends.pricing.charge import Charge
 from qiskit_gateway.backends.pricing.published import fixed, list_tariffs
 from qiskit_gateway.backends.pricing.rates import Pricing
 from qiskit_gateway.backends.providers.aer import BINDS
@@ -39,6 +40,13 @@ def _metered(per_second: float) -> Pricing:
 
 
 _FREE_MINUTES = Allowance(meter=_metered(1.0), amount=600, period=28.0, unit="s", usd_per_unit=inf)
+
+
+def _charge(_backend: Any, job: Any) -> Charge | None:
+    # It is 0 until the job is final.
+    seconds = float(job.usage() or 0.0) if hasattr(job, "usage") else 0.0
+    return Charge(seconds=seconds) if seconds > 0 else None
+
 
 # -- the native samplers: Sampler of executor_sampler, which prepares PUBs here, and SamplerV2, which
 # has the service do that and is deprecated. Over anything but IBM's own backends both run locally.
@@ -142,6 +150,7 @@ def _is_closed(mode: Any) -> bool:
 PROFILE = ProviderProfile(
     name="ibm",
     packages=("qiskit_ibm_runtime",),
+    charge=_charge,
     adaptation=_without_run,
     primitive=NativePrimitive(
         adaptation=_adaptation,

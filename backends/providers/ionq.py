@@ -1,8 +1,12 @@
 """IonQ, by its own API."""
 
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from qiskit.circuit import QuantumCircuit
+
+from qiskit_gateway.backends.circuits.estimates import gate_counts
 from qiskit_gateway.backends.failures.table import (
     CALLER,
     CREDENTIALS,
@@ -25,6 +29,7 @@ from qiskit_gateway.backends.interface.provider_profile import (
     with_field,
 )
 from qiskit_gateway.backends.interface.queue_reading import QueueReading, amount_of
+from qiskit_gateway.backends.pricing.charge import Charge
 
 # What IonQ's list of gates cannot express goes to it as a program, one in a job and only by itself.
 # A job that is a list of one has no memory either.
@@ -81,12 +86,47 @@ def _read_queue(backend: Any) -> QueueReading:
     )
 
 
+def _charge(backend: Any, job: Any) -> Charge | None:
+    """Read the bill of a job: docs.ionq.com/api-reference/v0.4/jobs/get-job-cost."""
+    client = backend.client
+    answer = client.get_with_retry(
+        client.make_path("jobs", job.job_id(), "cost"), headers=client.api_headers
+    )
+    answer.raise_for_status()
+    cost = answer.json().get("cost") or {}
+    value = amount_of(cost.get("value"))
+    return Charge(usd=value) if value is not None and cost.get("unit") == "usd" else None
+
+
+def _quote(backend: Any, circuits: Sequence[QuantumCircuit], shots: int) -> Charge | None:
+    """Add up the provider's estimates of circuits, asked for once where they are alike."""
+    kinds = Counter(
+        (gates.num_1q, gates.num_2q, gates.num_measure) for gates in map(gate_counts, circuits)
+    )
+    total = 0.0
+    for (one, two, qubits), number in kinds.items():
+        estimate = backend.client.estimate_job(
+            backend=backend._api_backend_name,  # noqa: SLF001  As above.
+            oneq_gates=one,
+            twoq_gates=two,
+            qubits=max(qubits, 1),
+            shots=shots,
+        )
+        cost = amount_of(estimate.cost)
+        if cost is None or estimate.cost_unit != "usd":
+            return None
+        total += number * cost
+    return Charge(usd=total)
+
+
 PROFILE = ProviderProfile(
     name="ionq",
     packages=("qiskit_ionq",),
     jobs_overlap=True,
     adaptation=_adapt,
     label=Label(option="extra_metadata", labelled=with_field, jobs=_jobs),
+    charge=_charge,
+    quote=_quote,
     failed_job_errors=frozenset({"IonQJobFailureError"}),
     queue=Queue(
         names=("_api_backend_name",),

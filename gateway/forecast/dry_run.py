@@ -21,9 +21,10 @@ from qiskit_gateway.backends.adapter.queues import QueueWatch, can_be_read
 from qiskit_gateway.backends.circuits.estimates import Estimate, GateCounts
 from qiskit_gateway.backends.failures.errors import BackendError, Refused
 from qiskit_gateway.backends.fleet import Fleet
-from qiskit_gateway.backends.interface.batch import Program
-from qiskit_gateway.backends.interface.protocol import FleetMember
+from qiskit_gateway.backends.interface.batch import Batch, Program
+from qiskit_gateway.backends.interface.protocol import FleetMember, Handle
 from qiskit_gateway.backends.interface.queue_reading import QueueReading
+from qiskit_gateway.backends.pricing.charge import Charge
 from qiskit_gateway.backends.readout.outcomes import Outcome
 from qiskit_gateway.backends.simulation.simulated_member import SimulatedMember
 from qiskit_gateway.forecast.virtual_clock import JumpingLoop
@@ -31,16 +32,20 @@ from qiskit_gateway.policies.policy import Policy
 from qiskit_gateway.results.coverage import Coverage, book_outcomes
 from qiskit_gateway.runtime.logs import silent_logger
 from qiskit_gateway.runtime.run import Run
-from qiskit_gateway.runtime.survey import Answer, costs_nothing, foretell
+from qiskit_gateway.runtime.survey import Answer, costs_nothing, foretell, quote_batch
 from qiskit_gateway.scheduling.members.state import FleetState, MemberState
 from qiskit_gateway.work.attempt import Attempt
 from qiskit_gateway.work.receipt import Receipt
-from qiskit_gateway.work.tasks import Piece
+from qiskit_gateway.work.tasks import Piece, Shard
 from qiskit_gateway.work.workload import Work
 
 T = TypeVar("T")
 Answers = Mapping[str, Mapping[int, Answer]]
 """What members said of programs: by member, and by identity of the program."""
+JobKind = tuple[int, tuple[tuple[int, bytes], ...]]
+"""What a job is, as far as its price goes: its shots; identity of each program, and its rows."""
+Prices = Mapping[str, Mapping[JobKind, Charge]]
+"""What providers said that jobs would cost: by member, and by what the job is."""
 
 # What a real backend is taken to be where nothing was learned of its speed, and it tells nothing.
 _CIRCUIT_SECONDS = 1e-3
@@ -60,6 +65,7 @@ class Prospect:
         origins: When the clocks of simulated members show 0, on the clock of the fleet's runs.
         now: At what time it begins, on the clock of the fleet's runs.
         answers: What members said of the circuits.
+        prices: What providers said that jobs would cost; that is what they are taken to charge.
         wall: What the wall clock says then, in seconds: days of budgets go by it.
     """
 
@@ -68,6 +74,7 @@ class Prospect:
     origins: Mapping[str, float | None] = field(default_factory=dict)
     now: float = 0.0
     answers: Answers = field(default_factory=dict)
+    prices: Prices = field(default_factory=dict)
     wall: float = 0.0
 
 
@@ -161,6 +168,45 @@ def asked(
     return answers
 
 
+def ask_prices(fleet: Fleet, rehearsal: Rehearsal, work: Work, *, seconds: float) -> Prices:
+    """Ask real members what the jobs of a rehearsal would cost. Blocks, and sends nothing.
+
+    Args:
+        fleet: The real members.
+        rehearsal: Whose jobs; of those that are alike, one is asked about.
+        work: The work, as stated for the fleet.
+        seconds: How long each member may take over a job. Once it has not answered it is not asked
+            again.
+    """
+    prices: dict[str, dict[JobKind, Charge]] = {name: {} for name in fleet.names}
+
+    async def ask(member: FleetMember, batches: Mapping[JobKind, Batch]) -> None:
+        for kind, batch in batches.items():
+            charge = await quote_batch(member, batch, seconds)
+            if charge is None:
+                return
+            prices[member.name][kind] = charge
+
+    async def ask_all() -> None:
+        async with anyio.create_task_group() as group:
+            for member in fleet:
+                shards = [
+                    Shard(index=one.shard, pieces=one.pieces, shots=one.shots)
+                    for one in rehearsal.run.record
+                    if one.member == member.name and one.outcome in {"done", "short"}
+                ]
+                batches = [work.batch_of(shard, "") for shard in shards]
+                group.start_soon(ask, member, {_kind_of(batch): batch for batch in batches})
+
+    _in_a_thread(lambda: anyio.run(ask_all))
+    return prices
+
+
+def _kind_of(batch: Batch) -> JobKind:
+    entries = ((id(entry.program), entry.rows.tobytes()) for entry in batch.entries)
+    return batch.shots, tuple(entries)
+
+
 def read_queues(fleet: Fleet, prospect: Prospect, policy: Policy) -> None:
     """Read the queues of real members anew where the last reading is too old. Blocks.
 
@@ -242,10 +288,12 @@ class _StandIn(SimulatedMember):
 
     Attributes:
         answers: What that was.
+        prices: What its provider said that jobs would cost.
         costs_nothing: Whether it was said that that one costs nothing.
     """
 
     answers: Mapping[int, Answer]
+    prices: Mapping[JobKind, Charge]
     costs_nothing: bool
 
     async def estimate(self, program: Program) -> Estimate:
@@ -261,6 +309,10 @@ class _StandIn(SimulatedMember):
         if isinstance(answer, Refused):
             return answer.reasons[0]
         return super().refusal(program, shots, options)
+
+    async def charge(self, handle: Handle) -> Charge | None:
+        """Charge what the provider has said."""
+        return None if handle.batch is None else self.prices.get(_kind_of(handle.batch))
 
 
 def _stand_in(member: FleetMember, work: Work, prospect: Prospect, seed: int) -> SimulatedMember:
@@ -294,6 +346,7 @@ def _stand_in(member: FleetMember, work: Work, prospect: Prospect, seed: int) ->
     )
     stand_in.overlaps = member.overlaps
     stand_in.answers = answers
+    stand_in.prices = prospect.prices.get(member.name, {})
     stand_in.costs_nothing = costs_nothing(member)
     return stand_in
 

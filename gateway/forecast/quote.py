@@ -18,6 +18,7 @@ from qiskit_gateway.forecast.dry_run import (
     Answers,
     Prospect,
     Rehearsal,
+    ask_prices,
     asked,
     read_queues,
     rehearse,
@@ -76,6 +77,7 @@ class MemberQuote:
         circuits: Circuits in them.
         shots: Shots, summed over circuits.
         price_usd: What they are expected to cost, in USD.
+        price_told: Whether the provider has said so of each, and not its tariff.
         start_seconds: When the first begins to run; ``None`` without jobs.
         finish_seconds: When the last is done; ``None`` without jobs.
         fidelity: Expected fidelity of a shot there, on average over the circuits of the run, if
@@ -91,6 +93,7 @@ class MemberQuote:
     circuits: int = 0
     shots: int = 0
     price_usd: float = 0.0
+    price_told: bool = False
     start_seconds: float | None = None
     finish_seconds: float | None = None
     fidelity: float | None = None
@@ -215,19 +218,22 @@ class Quote:
         yield ("total", *_amounts(self.jobs, circuits, shots, self.price_usd), "", done, "")
 
     def _remarks(self) -> Iterator[Remark]:
-        told = self.not_done[:_MOST_LINES]
-        if told:
-            places = [_not_done(given_up) for given_up in told]
+        undone = self.not_done[:_MOST_LINES]
+        if undone:
+            places = [_not_done(given_up) for given_up in undone]
             more = _more(len(self.not_done), "pieces")
             text = f"not done: {self.shots_not_done} of {self.shots} shots"
             yield Remark(text, (*dict.fromkeys(places), *more))
-        known = {(name, why) for given_up in told for name, why in given_up.reasons.items()}
+        known = {(name, why) for given_up in undone for name, why in given_up.reasons.items()}
         for one in self.members:
             reasons = [reason for reason in one.reasons if (one.member, reason) not in known]
             yield from _of_member(one.member, reasons)
         yield from (
             Remark(f"{one.member}: {one.allowance}") for one in self.members if one.allowance
         )
+        told = [m.member for m in self.members if m.price_told]
+        if told:
+            yield Remark(f"prices are the provider's own estimate: {', '.join(told)}")
         assumed = [m.member for m in self.members if m.jobs and m.speed == "assumed"]
         if assumed:
             names = ", ".join(assumed)
@@ -235,18 +241,23 @@ class Quote:
         yield from map(Remark, self.notes)
 
 
-def quote_run(fleet: Fleet, policy: Policy, work: Work) -> Quote:
+def quote_run(fleet: Fleet, policy: Policy, work: Work, *, exact: bool = False) -> Quote:
     """Forecast a run. This blocks until the forecast is made, and sends nothing.
 
     Args:
         fleet: The members. What is known of them is not changed.
         policy: The rules.
         work: What to do, prepared for the fleet.
+        exact: Whether providers are asked what the jobs would cost.
     """
     answers = asked(fleet, work, fleet.names, seconds=policy.submit_seconds)
     prospect = replace(_snapshot(fleet), answers=answers, wall=time.time())
     read_queues(fleet, prospect, policy)
     rehearsal = rehearse(fleet, policy, work, prospect, seed=0)
+    if exact:
+        prices = ask_prices(fleet, rehearsal, work, seconds=policy.submit_seconds)
+        prospect = replace(prospect, prices=prices)
+        rehearsal = rehearse(fleet, policy, work, prospect, seed=0)
     return _told(rehearsal, fleet, work, prospect)
 
 
@@ -307,6 +318,7 @@ def _member_quote(
         circuits=sum(one.circuits for one in done),
         shots=sum(one.circuits * one.shots for one in done),
         price_usd=sum(one.price_usd for one in mine),
+        price_told=bool(done) and all(one.charged for one in done),
         start_seconds=min(starts, default=None),
         finish_seconds=max((one.finished_seconds or 0.0 for one in done), default=None),
         fidelity=_fidelity(member, work, prospect.answers),

@@ -97,6 +97,7 @@ ALTER TABLE runs ADD COLUMN place TEXT;
 ALTER TABLE runs ADD COLUMN started TEXT
 """,
     "ALTER TABLE attempts ADD COLUMN started REAL",
+    "ALTER TABLE attempts ADD COLUMN charged INTEGER NOT NULL DEFAULT 0",
 )
 
 

@@ -188,9 +188,10 @@ class SqliteRunLog:
                 raise UnwritableError(f"{self._database.path} does not know of attempt {attempt}")
             connection.execute(
                 "UPDATE attempts SET state = 'arrived', finished = ?, delivered = ?, "
-                "price_usd = ?, free_units = ? WHERE job_id = ? AND shard = ? AND number = ?",
+                "price_usd = ?, free_units = ?, charged = ? "
+                "WHERE job_id = ? AND shard = ? AND number = ?",
                 (
-                    *(seconds, delivered, attempt.price_usd, attempt.free_units),
+                    *(seconds, delivered, attempt.price_usd, attempt.free_units, attempt.charged),
                     *self._key(attempt),
                 ),
             )
@@ -312,13 +313,13 @@ def outcome_of(state: str) -> AttemptOutcome:
 
 _COLUMNS = (
     "shard, member, number, pieces, circuits, shots, provider_job_id, submitted, accepted, started, "
-    "finished, price_usd, free_units, failure"
+    "finished, price_usd, free_units, charged, failure"
 )
 
 
 def _attempt(row: Sequence[Any]) -> Attempt:
     shard, member, number, pieces, circuits, shots, job_id, *rest = row
-    submitted, accepted, started, finished, price, units, failure = rest
+    submitted, accepted, started, finished, price, units, charged, failure = rest
     return Attempt(
         shard=int(shard),
         member=str(member),
@@ -333,6 +334,7 @@ def _attempt(row: Sequence[Any]) -> Attempt:
         finished_seconds=finished,
         price_usd=float(price),
         free_units=float(units),
+        charged=bool(charged),
         failure=str(failure),
     )
 

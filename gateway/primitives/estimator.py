@@ -153,7 +153,13 @@ class RouterEstimator(Routed[EstimatorOptions], BaseEstimatorV2):
             job.show_progress(screen)
         return job
 
-    def quote(self, pubs: Iterable[EstimatorPubLike], *, precision: float | None = None) -> Quote:
+    def quote(
+        self,
+        pubs: Iterable[EstimatorPubLike],
+        *,
+        precision: float | None = None,
+        exact: bool = False,
+    ) -> Quote:
         """Forecast what a run would send where, at what price and by when. Nothing is sent.
 
         The scheduler of a real run decides, over the members as they stand: their limits, tariffs,
@@ -163,6 +169,9 @@ class RouterEstimator(Routed[EstimatorOptions], BaseEstimatorV2):
         Args:
             pubs: The PUBs, as for :meth:`run`.
             precision: As for :meth:`run`.
+            exact: Also ask the providers that can be asked what the jobs would cost, and go by that
+                in place of their tariffs. No job is sent, and none is waited for longer than for a
+                submission.
 
         Returns:
             The quote: per member and in all, printable, also in a notebook.
@@ -172,7 +181,7 @@ class RouterEstimator(Routed[EstimatorOptions], BaseEstimatorV2):
             ValueError: As for :meth:`run`.
         """
         work, _ = _plan(self._coerce_pubs(pubs, precision), self._options, self._known)
-        return self._router.quote(work)
+        return self._router.quote(work, exact=exact)
 
     def resume(self, job_id: str) -> RouterJob:
         """Go on with a run whose process ended, and return its handle.

@@ -166,10 +166,10 @@ class Router:
         # In the loop in which all runs live, which is where pots are changed.
         ENGINE.call(lambda: count_use(allotments, pots, used))
 
-    def quote(self, work: Work) -> Quote:
+    def quote(self, work: Work, *, exact: bool = False) -> Quote:
         """Forecast a run; blocks until that is done, and sends nothing."""
         self.count_use()
-        return quote_run(self.fleet, self.policy, self.prepare(work))
+        return quote_run(self.fleet, self.policy, self.prepare(work), exact=exact)
 
     def prepare(self, work: Work) -> Work:
         """Return work with what is known of each task before anything runs."""

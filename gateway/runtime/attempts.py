@@ -23,6 +23,7 @@ from qiskit_gateway.runtime.notify import Notifier
 from qiskit_gateway.runtime.provider_calls import Calls, OverdueError, facts
 from qiskit_gateway.runtime.recorder import Recorder
 from qiskit_gateway.runtime.retries import repeat
+from qiskit_gateway.runtime.survey import units_of
 from qiskit_gateway.scheduling.events import (
     Accept,
     Command,
@@ -282,18 +283,33 @@ class Attempts:
             verb=f"{member.name}.collect()",
             meas_level=batch.options.get("meas_level", 2),
         )
-        self._book(shard, attempt, count_ran_shots(outcomes, shard.shots, batch.kept_shots))
+        ran_shots = count_ran_shots(outcomes, shard.shots, batch.kept_shots)
+        charged = await self._charged_units(member, handle, attempt)
+        self._book(attempt, ran_shots, charged)
         finished = self._checked(shard, await self.recorder.receive(shard, attempt, outcomes))
         whole = not finished.missing and not finished.failed
         reason = finished.failed[0][2] if finished.failed else ""
         self._end(attempt, AttemptOutcome.DONE if whole else AttemptOutcome.SHORT, reason)
         return finished
 
-    def _book(self, shard: Shard, attempt: Attempt, ran_shots: int) -> None:
+    async def _charged_units(
+        self, member: FleetMember, handle: Handle, attempt: Attempt
+    ) -> float | None:
+        """Ask what a job took by its provider's word."""
+        charge = await self._calls.charge(member, handle)
+        if charge is None:
+            return None
+        return units_of(charge, member, circuits=attempt.circuits, shots=attempt.shots)
+
+    def _book(self, attempt: Attempt, ran_shots: int, charged_units: float | None) -> None:
         """Ask whether what came counts, and book what it has cost."""
-        asked = shard.circuits * shard.shots
+        asked = attempt.circuits * attempt.shots
         attempt.ran_shots = ran_shots if ran_shots < asked else None
-        for answer in self.door.tell(ResultArrived(shard=shard.index, ran_shots=attempt.ran_shots)):
+        attempt.charged = charged_units is not None
+        arrived = ResultArrived(
+            shard=attempt.shard, ran_shots=attempt.ran_shots, charged_units=charged_units
+        )
+        for answer in self.door.tell(arrived):
             if isinstance(answer, Accept | Discard):
                 attempt.price_usd, attempt.free_units = answer.price.usd, answer.price.free_units
             if isinstance(answer, Discard):

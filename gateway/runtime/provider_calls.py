@@ -21,11 +21,13 @@ from qiskit_gateway.backends.interface.protocol import (
     JobStage,
     KnowsUnsent,
     ReadsTarget,
+    TellsCharge,
     TellsIfItFinds,
     TellsStage,
     TellsStarted,
     able,
 )
+from qiskit_gateway.backends.pricing.charge import Charge
 from qiskit_gateway.backends.readout.outcomes import Outcome
 from qiskit_gateway.policies.failure import Failure
 from qiskit_gateway.policies.policy import Policy
@@ -282,6 +284,20 @@ class Calls:
             return Reply(confirmed=confirmed, reason="the provider did not confirm")
         silent = Failure(transient=True, fault="network", submitted=True)
         return Reply(reason=f"the provider did not answer within {seconds:g} s", failure=silent)
+
+    async def charge(self, member: FleetMember, handle: Handle) -> Charge | None:
+        """Ask what was charged for a job that is done; ``None`` if that is not said, or not in time."""
+        if not able(member, TellsCharge):
+            return None
+        # Shielded: what has arrived by then is not to be lost over what it costs.
+        with anyio.move_on_after(self.policy.cancel_seconds, shield=True):
+            try:
+                with _Facts("cancel"):
+                    told = await member.charge(handle)
+            except BackendError:
+                return None  # The estimate holds.
+            return told if isinstance(told, Charge) else None
+        return None
 
     async def started(self, member: FleetMember, handle: Handle) -> bool | None:
         """Ask whether a provider runs a job already; ``None`` if it does not say."""

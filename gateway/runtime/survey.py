@@ -16,15 +16,17 @@ from qiskit_gateway.backends.circuits.estimates import Estimate
 from qiskit_gateway.backends.failures.errors import BackendError, Refused
 from qiskit_gateway.backends.failures.translate import text_of, translate
 from qiskit_gateway.backends.fleet import Fleet
-from qiskit_gateway.backends.interface.batch import Program
+from qiskit_gateway.backends.interface.batch import Batch, Program
 from qiskit_gateway.backends.interface.protocol import (
     CanEstimate,
+    CanQuote,
     FleetMember,
     ReadsTarget,
     TellsIfFree,
     able,
 )
 from qiskit_gateway.backends.pricing.allowance import allowance_of
+from qiskit_gateway.backends.pricing.charge import Charge, charged_units
 from qiskit_gateway.backends.pricing.rates import (
     FREE,
     Pricing,
@@ -129,6 +131,45 @@ def _priced(member: FleetMember) -> Callable[..., float]:
         return jobs * _price_by(tariff, usage)
 
     return price
+
+
+def units_of(charge: Charge, member: FleetMember, *, circuits: int, shots: int) -> float | None:
+    """Work out what a job took by its provider's word, in units of the member's allotment or in USD.
+
+    Args:
+        charge: What the provider says.
+        member: Where it ran.
+        circuits: Circuits of the job.
+        shots: Shots of each.
+
+    Returns:
+        The amount; ``None`` where what is said does not tell it.
+    """
+    usage = Usage(circuits=circuits, shots=circuits * shots)
+    try:
+        units = charged_units(member.pricing, usage, charge)
+    except (Exception, SystemExit):  # noqa: BLE001  A tariff may be anybody's code.
+        return None
+    return units if units is not None and 0 <= units < math.inf else None
+
+
+async def quote_batch(member: FleetMember, batch: Batch, seconds: float) -> Charge | None:
+    """Ask a member what a batch would cost; ``None`` where it cannot be asked, or does not say.
+
+    Args:
+        member: Where.
+        batch: The batch.
+        seconds: How long it may take.
+    """
+    if not able(member, CanQuote):
+        return None
+    told: object = None
+    with anyio.move_on_after(seconds):
+        try:
+            told = await member.quote(batch)
+        except Exception:  # noqa: BLE001  Whatever a member raises: the tariff holds.
+            return None
+    return told if isinstance(told, Charge) else None
 
 
 def _price_by(tariff: Tariff, usage: Usage) -> float:

@@ -28,7 +28,9 @@ from qiskit_gateway.scheduling.events import (
 from qiskit_gateway.scheduling.flight import Flight, Phase, Reason
 from qiskit_gateway.scheduling.members.allowances import UsedUp
 from qiskit_gateway.scheduling.members.estimator import UNPRICED_USD, Unpriced
+from qiskit_gateway.scheduling.members.spending import Bought
 from qiskit_gateway.scheduling.run_state import RunState, TopUp, compiled_on
+from qiskit_gateway.work.price import Due
 from qiskit_gateway.work.remaining import GivenUp, Left
 from qiskit_gateway.work.tasks import Load, Piece
 
@@ -74,13 +76,14 @@ def fail_try(state: RunState, event: TryFailed, now: float) -> Iterator[Command]
         yield from state.health.failed(flight.member, event.failure, event.reason, now)
 
 
-def judge_result(state: RunState, event: ResultArrived) -> Accept | Discard:
+def judge_result(state: RunState, event: ResultArrived, now: float) -> Accept | Discard:
     """Let the result of a shard count, unless that of its duplicate does; settle its price."""
     shard = event.shard
     flight = state.flights[shard]
     if event.ran_shots is not None:
         flight.ran_shots = event.ran_shots
-        _price_what_ran(state, flight)
+    if event.ran_shots is not None or event.charged_units is not None:
+        _settle_price(state, flight, event.charged_units, now)
     if flight.is_beaten:
         return Discard(shard=shard, price=flight.price)
     if flight.duplicate is not None:
@@ -88,16 +91,27 @@ def judge_result(state: RunState, event: ResultArrived) -> Accept | Discard:
     return Accept(shard=shard, price=flight.price)
 
 
-def _price_what_ran(state: RunState, flight: Flight) -> None:
-    """Book a job that ran fewer shots than it was asked for at what these cost."""
+def _settle_price(state: RunState, flight: Flight, charged_units: float | None, now: float) -> None:
+    """Book a job at what its provider charged, or else at what the shots that ran cost.
+
+    This is the one place where the price of a job that was sent changes. What is set aside for it
+    becomes what it did cost, and is counted as spent when the job ends.
+    """
+    share = 1.0 if charged_units is not None else _share_run(state, flight)
+    bought = Bought(member=flight.member, price=flight.price, shots=flight.circuit_shots)
+    due = Due(share=share, units=charged_units)
+    flight.price = state.spending.amend(state.key(flight.shard.index), bought, due, now)
+
+
+def _share_run(state: RunState, flight: Flight) -> float:
+    """What part of a job's price is that of the shots that ran."""
     member, compiled = flight.member, compiled_on(state, flight.shard, flight.member)
-    asked, share = state.estimator.price(member, flight.load, compiled), 1.0
-    if 0.0 < asked < UNPRICED_USD:
-        # A share, since speeds that have been learned meanwhile may have changed both.
-        ran = Load(flight.shard.circuits, flight.circuit_shots)
-        share = min(1.0, state.estimator.price(member, ran, compiled) / asked)
-    key, shots = state.key(flight.shard.index), flight.circuit_shots
-    flight.price = state.spending.lessen(key, member, flight.price, share, shots)
+    asked = state.estimator.price(member, flight.load, compiled)
+    if not 0.0 < asked < UNPRICED_USD:
+        return 1.0
+    # A share, since speeds that have been learned meanwhile may have changed both.
+    ran = Load(flight.shard.circuits, flight.circuit_shots)
+    return min(1.0, state.estimator.price(member, ran, compiled) / asked)
 
 
 def _finish(state: RunState, flight: Flight, event: ShardFinished, now: float) -> Iterator[Command]:

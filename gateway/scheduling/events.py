@@ -110,10 +110,13 @@ class ResultArrived:
         shard: Its number.
         ran_shots: How many shots its provider ran, summed over circuits, where these are fewer than
             it was asked for; otherwise ``None``.
+        charged_units: What its provider says that it took, in units of the member's allotment, or in
+            USD where it has none; ``None`` where that is not said.
     """
 
     shard: int
     ran_shots: int | None = None
+    charged_units: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

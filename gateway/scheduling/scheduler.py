@@ -164,7 +164,7 @@ class Scheduler:
         state = self._state
         match event:
             case ResultArrived():
-                return [judge_result(state, event)]
+                return [judge_result(state, event, now)]
             case TryFailed() if not self._may_retry(event, now):
                 return []
             case Close():

@@ -56,9 +56,11 @@ class Attempt:
             A provider that is asked from time to time tells it late by up to a tenth of the time
             that the job has waited, 30 s at most.
         finished_seconds: When its end was known; ``None`` while it runs.
-        price_usd: What it is expected to cost, by the shots that ran once these are known; 0 where
-            the provider is known not to have taken it, or to have cancelled it.
-        free_units: What it is expected to use of its member's allowance, in units of that.
+        price_usd: What it did cost where ``charged``; else what it is expected to, by the shots that
+            ran once these are known; 0 where the provider is known not to have taken it, or to have
+            cancelled it.
+        free_units: What it uses of its member's allowance, likewise, in units of that.
+        charged: Whether the provider has said what it charged.
         outcome: How it stands or ended.
         failure: What went wrong, for people.
     """
@@ -77,6 +79,7 @@ class Attempt:
     finished_seconds: float | None = None
     price_usd: float = 0.0
     free_units: float = 0.0
+    charged: bool = False
     outcome: AttemptOutcome = AttemptOutcome.RUNNING
     failure: str = ""
 

@@ -21,6 +21,24 @@ class Price:
         return bool(self.usd or self.free_units)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Due:
+    """What of a job's price is due, once its result is there.
+
+    Attributes:
+        share: What part of what was expected, by the shots that ran, from 0 to 1.
+        units: All of it as its provider says, in units of its member's allotment, or in USD where
+            there is none; ``None`` where the provider says nothing, and the share counts.
+    """
+
+    share: float = 1.0
+    units: float | None = None
+
+    def of(self, asked: float) -> float:
+        """How much a job took of which so much was expected."""
+        return self.share * asked if self.units is None else self.units
+
+
 FREE = Price()
 """The price of what costs nothing."""
 

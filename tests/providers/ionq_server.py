@@ -101,7 +101,14 @@ class IonQServer:
             case ["jobs"]:
                 return 200, self._page(query)
             case ["jobs", "estimate"]:
-                return 200, {"estimated_cost": 1.5, "current_predicted_queue_time": 40}
+                return 200, {
+                    "estimated_cost": 1.5,
+                    "cost_unit": "usd",
+                    "current_predicted_queue_time": 40,
+                }
+            case ["jobs", key, "cost"] if key in self.jobs:
+                cost = {"value": 12.25, "unit": "usd"}
+                return 200, {"dry_run": False, "estimated_cost": cost, "cost": cost}
             case ["jobs", key, *what] if key in self.jobs:
                 return 200, part_of(self.jobs[key], what)
         return 404, {"code": 404, "message": "no such thing"}

@@ -10,10 +10,10 @@ import pytest
 from qiskit.circuit import QuantumCircuit
 
 from qiskit_gateway import GatewayError, Journal, PlanError, RouterSampler
-from qiskit_gateway.backends import Member
+from qiskit_gateway.backends import Member, Pricing
 from qiskit_gateway.backends.failures.errors import BackendError
 from qiskit_gateway.backends.interface.batch import Batch, Entry, Program
-from qiskit_gateway.policies import RetryPolicy, fastest
+from qiskit_gateway.policies import Budget, RetryPolicy, fastest
 
 # Third parties warn about their own dependencies; which of them do changes with every release.
 pytestmark = [pytest.mark.providers, pytest.mark.filterwarnings("ignore")]
@@ -256,4 +256,34 @@ def test_too_wide(server, qpu):
     wide.measure_all()
     with pytest.raises(PlanError, match="needs 12 qubits, has 11"):
         RouterSampler(qpu).run([wide], shots=5).result()
+    assert not server.posted
+
+
+@pytest.fixture
+def priced(qpu):
+    """The machine, with a price of our own reckoning that is not its provider's."""
+    made = Member(qpu.backend, name="forte", pricing=Pricing(per_shot=0.08))
+    made.adaptation = qpu.adaptation
+    return made
+
+
+def test_the_bill_of_a_job_settles_its_price(server, priced):
+    """What IonQ charged takes the place of what was expected, in report and budget."""
+    budget = Budget(usd=100)
+    sampler = RouterSampler(priced, policy=fastest(budget=budget))
+    job = sampler.run([bell()], shots=50)
+    job.result(timeout=60)
+    (attempt,) = job.report().attempts
+    assert attempt.charged
+    assert job.report().price_usd == 12.25
+
+
+def test_a_quote_asks_for_the_providers_estimate(server, priced):
+    """Only where that is wanted, and nothing is sent."""
+    sampler = RouterSampler(priced)
+    assert sampler.quote([bell()] * 2, shots=50).price_usd == pytest.approx(2 * 50 * 0.08)
+    quote = sampler.quote([bell()] * 2, shots=50, exact=True)
+    assert quote.price_usd == pytest.approx(2 * 1.5)
+    assert quote["forte"].price_told
+    assert "provider's own estimate: forte" in str(quote)
     assert not server.posted

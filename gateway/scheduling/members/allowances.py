@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from math import inf
 
 from qiskit_gateway.policies.verdict import ALLOWED, Verdict
-from qiskit_gateway.work.price import Price
+from qiskit_gateway.work.price import Due, Price
 
 # So little more than there is, relatively, is a rounding error.
 _ROUNDING = 1e-9
@@ -180,24 +180,31 @@ class Allowances:
             self.settle(key)
             self.take(key, member, asked, now)
 
-    def lessen(self, key: object, member: str, price: Price, share: float) -> Price:
-        """Set aside for a job a share of what it was thought to take, and return its price then.
+    def amend(self, key: object, member: str, price: Price, due: Due, now: float) -> Price:
+        """Set aside for a job what it turned out to take, and return its price then.
 
         Args:
             key: Name of the job.
             member: Where.
             price: Its price so far.
-            share: From 0 to 1.
+            due: What it took.
+            now: Seconds of the loop's clock.
         """
         pot = self._pots.get(member)
         if pot is None:
-            return Price(usd=share * price.usd)
+            return Price(usd=due.of(price.usd))
+        sells_more = self._allotments[member].sells_more
         if key not in self._open:
-            return price  # Of an earlier process, and counted as used since then.
-        step, held = pot.held[key]
-        asked = share * self._open[key][1]
-        self._open[key], pot.held[key] = (member, asked), (step, min(asked, held))
-        return self._price_of(member, asked, held)
+            # Of an earlier process, and counted as used since then.
+            free = price.free_units if price.usd and sells_more else inf
+            return price if due.units is None else self._price_of(member, due.units, free)
+        (step, held), expected = pot.held[key], self._open[key][1]
+        asked, free = due.of(expected), inf  # Where none is sold, there is no bill.
+        if sells_more:
+            # More than was expected may be free, too, unless some of it was to be paid already.
+            free = held if held < expected else held + pot.left(now - self.epoch)
+        self._open[key], pot.held[key] = (member, asked), (step, min(asked, free))
+        return self._price_of(member, asked, free)
 
     def settle(self, key: object) -> None:
         """Count what is set aside for a job as used."""

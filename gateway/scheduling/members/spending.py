@@ -17,7 +17,7 @@ from qiskit_gateway.policies.budget import (
 )
 from qiskit_gateway.policies.verdict import ALLOWED, Verdict
 from qiskit_gateway.scheduling.members.allowances import Allowances
-from qiskit_gateway.work.price import Price
+from qiskit_gateway.work.price import Due, Price
 
 _DAY_SECONDS = 86_400
 
@@ -35,6 +35,21 @@ class Account:
     budget: Budget
     ledger: Ledger = field(default_factory=Ledger)
     numbers: "count[int]" = field(default_factory=lambda: count(1))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bought:
+    """A shard that was bought.
+
+    Attributes:
+        member: Where.
+        price: Its price so far.
+        shots: Those of its shots that ran, summed over circuits.
+    """
+
+    member: str
+    price: Price
+    shots: int
 
 
 class Spending:
@@ -144,22 +159,22 @@ class Spending:
             self.owe(key, held.member, _priced_anew(held.amount, price), now)
         return price
 
-    def lessen(self, key: object, member: str, price: Price, share: float, shots: int) -> Price:
-        """Set aside for a shard what it turned out to take, which is less, and return that price.
+    def amend(self, key: object, bought: Bought, due: Due, now: float) -> Price:
+        """Set aside for a shard what it turned out to take, and return that price.
 
         Args:
             key: Name of the shard.
-            member: Where.
-            price: Its price so far.
-            share: What part of the price so far is due, from 0 to 1.
-            shots: Its shots, summed over circuits.
+            bought: What was bought.
+            due: What it took.
+            now: Seconds of the loop's clock.
         """
-        price = self.allowances.lessen(key, member, price, share)
+        price = self.allowances.amend(key, bought.member, bought.price, due, now)
         account, held = self._account, self._open.get(key)
         if account is not None and held is not None:
-            less = replace(held, amount=replace(held.amount, usd=price.usd, shots=shots))
-            account.ledger = owe(release(account.ledger, held), less)
-            self._open[key] = less
+            amount = replace(held.amount, usd=price.usd, shots=bought.shots)
+            amended = replace(held, amount=amount)
+            account.ledger = owe(release(account.ledger, held), amended)
+            self._open[key] = amended
         return price
 
     def settle(self, key: object) -> None:

@@ -102,10 +102,9 @@ class ConcurrentRuns(SideBySide):
         assert price.usd >= 0
         return Use(submit.member, int(self.now // DAY), price.free_units)
 
-    def book_short(self, run, submit, booked, ran_shots, price):
-        """What is not used is free again; what ran is paid to the cent."""
+    def book_short(self, submit, booked, ran_shots, asked, price):
+        """What is not used is free again; what is due is paid to the cent."""
         profile = self.profiles[submit.member]
-        asked = profile.price(1, submit.shard.circuits, ran_shots, 0.0)
         assert 0 <= price.free_units <= min(asked, booked.free) * (1 + 1e-9)
         paid = asked - price.free_units
         rate = 1.0 if profile.allotment is None else profile.allotment.usd_per_unit

@@ -113,12 +113,10 @@ class ConcurrentRuns(SideBySide):
             shots=shots,
         )
 
-    def book_short(self, run, submit, booked, ran_shots, price):
-        profile = self.profiles[submit.member]
-        usd = profile.price(1, submit.shard.circuits, ran_shots, 0.0)
-        assert price.usd == pytest.approx(usd)
-        assert usd <= booked.usd
-        return replace(booked, usd=usd, shots=ran_shots)
+    def book_short(self, submit, booked, ran_shots, asked, price):
+        assert price.usd == pytest.approx(asked)
+        assert asked <= booked.usd
+        return replace(booked, usd=asked, shots=ran_shots)
 
     @invariant()
     def within_every_budget(self):
