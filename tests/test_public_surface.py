@@ -29,6 +29,8 @@ OURS_ALONE = {
     "Journal.begin",
     "Journal.entries",
     "Journal.spec",
+    "Journal.attempts",
+    "Journal.standing",
     "Journal.take",
     "ExecutorMember.answer",
     "ExecutorMember.result_of_prepared",

@@ -221,6 +221,31 @@ def spend(
 
 
 @app.command()
+def dashboard(
+    journal: Annotated[
+        str | None,
+        typer.Option("--journal", help="The journal; by default the one that --config names."),
+    ] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option("--config", help="A configuration: its members, its budget, and to resume."),
+    ] = None,
+    port: Annotated[
+        int, typer.Option("--port", min=0, max=65_535, help="Of the address; 0 for any.")
+    ] = 8765,
+) -> None:
+    """Serve a page that shows the runs of a journal as they go on.
+
+    To this machine alone, until it is interrupted.
+    """
+    if journal is None and config is None:
+        raise typer.BadParameter("say which journal: --journal FILE, or --config FILE")
+    from qiskit_gateway.command_line.dashboard_command import serve_dashboard
+
+    _end(serve_dashboard(journal, config, port=port))
+
+
+@app.command()
 def tariffs(
     word: Annotated[
         str, typer.Argument(metavar="[WORD]", help="Only those in whose names this is.")

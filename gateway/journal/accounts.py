@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from qiskit_gateway.errors import JournalError
-from qiskit_gateway.journal.run_log import attempts_of, outcome_of
+from qiskit_gateway.journal.run_log import LoggedAttempt, attempts_of, outcome_of
 from qiskit_gateway.journal.sqlite_file import Database
 from qiskit_gateway.reporting.report import Report
 from qiskit_gateway.work.attempt import Attempt, AttemptOutcome
@@ -53,11 +53,9 @@ def report_of(database: Database, job_id: str, *, held: bool, age_seconds: float
     """
     ((state, shots),) = database.query("SELECT state, shots FROM runs WHERE job_id = ?", (job_id,))
     found = attempts_of(database, job_id)
-    attempts = tuple(
-        _as_reported(attempt, one, delivered, held) for attempt, one, delivered in found
-    )
+    attempts = tuple(as_reported(one, held=held) for one in found)
     ends = [one.finished_seconds for one in attempts if one.finished_seconds is not None]
-    arrived = sum(delivered for _, _, delivered in found)
+    arrived = sum(one.delivered for one in found)
     return Report(
         job_id=job_id,
         seconds=age_seconds if held else max(ends, default=0.0),
@@ -103,11 +101,17 @@ def _stands(state: str, *, held: bool) -> str:
     return state
 
 
-def _as_reported(attempt: Attempt, state: str, delivered: int, held: bool) -> Attempt:  # noqa: FBT001
-    """Give an attempt the outcome that a report of the running process would show."""
+def as_reported(logged: LoggedAttempt, *, held: bool) -> Attempt:
+    """Give an attempt the outcome that a report of the running process would show.
+
+    Args:
+        logged: The attempt as it was written down.
+        held: Whether a process works on its run.
+    """
+    attempt, state = logged.attempt, logged.state
     if state == "arrived":
         asked = attempt.circuits * attempt.shots
-        whole = delivered >= asked
+        whole = logged.delivered >= asked
         return replace(attempt, outcome=AttemptOutcome.DONE if whole else AttemptOutcome.SHORT)
     if held and state in _LEFT:
         return replace(attempt, outcome=AttemptOutcome.RUNNING)

@@ -5,6 +5,7 @@ it arrives. Whatever happens to the process, another one can tell what is done, 
 and which submissions have an unknown fate.
 """
 
+import json
 import os
 import re
 import sqlite3
@@ -22,7 +23,14 @@ from qiskit_gateway.errors import JournalError
 from qiskit_gateway.journal.accounts import Spending, report_of, spending_of
 from qiskit_gateway.journal.codec import read_plain
 from qiskit_gateway.journal.lease import HOLD, LEASE, Lease, lease_here
-from qiskit_gateway.journal.run_log import BEAT_SECONDS, Entry, SqliteRunLog, entries_of
+from qiskit_gateway.journal.run_log import (
+    BEAT_SECONDS,
+    Entry,
+    LoggedAttempt,
+    SqliteRunLog,
+    attempts_of,
+    entries_of,
+)
 from qiskit_gateway.journal.run_spec import RunSpec, read_pubs, write_options, write_pubs
 from qiskit_gateway.journal.sqlite_file import Database, Survives
 from qiskit_gateway.journal.write_queue import WriteQueue
@@ -98,6 +106,17 @@ ALTER TABLE runs ADD COLUMN started TEXT
 """,
     "ALTER TABLE attempts ADD COLUMN started REAL",
     "ALTER TABLE attempts ADD COLUMN charged INTEGER NOT NULL DEFAULT 0",
+    """
+ALTER TABLE runs ADD COLUMN cancel_asked INTEGER NOT NULL DEFAULT 0;
+CREATE TABLE standing (
+    job_id TEXT NOT NULL REFERENCES runs ON DELETE CASCADE,
+    kind TEXT NOT NULL,
+    member TEXT NOT NULL,
+    seconds REAL NOT NULL,
+    facts TEXT NOT NULL,
+    PRIMARY KEY (job_id, kind, member)
+) WITHOUT ROWID
+""",
 )
 
 
@@ -127,6 +146,23 @@ class RunRecord:
     shots: int
     shots_done: int
     held: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """How something stood when a run last wrote it down.
+
+    Attributes:
+        job_id: The run.
+        member: Whom it is about; ``""`` for the run.
+        since: When it was written, in seconds since 1970.
+        facts: Plain data.
+    """
+
+    job_id: str
+    member: str
+    since: float
+    facts: dict[str, Any]
 
 
 class Journal:
@@ -347,6 +383,57 @@ class Journal:
                 if lives is False or look == _LOOKS:
                     act(connection, lease)
                     return
+
+    # -- looking on, from any process -------------------------------------------------------------
+
+    def attempts(self, *, most: int = -1) -> tuple[LoggedAttempt, ...]:
+        """List the attempts of all runs as they were written down, in the order in which they began.
+
+        Args:
+            most: How many at most, the latest; all by default.
+
+        Raises:
+            JournalError: If they cannot be read.
+        """
+        return tuple(attempts_of(self._database, most=most))
+
+    def standing(self, kind: str, job_id: str | None = None) -> tuple[Standing, ...]:
+        """List what runs have written down of how things stand, the oldest first.
+
+        Args:
+            kind: ``"plan"``, ``"health"`` or ``"queue"``.
+            job_id: Of which run; of all by default.
+
+        Raises:
+            JournalError: If it cannot be read.
+        """
+        rows = self._database.query(
+            "SELECT job_id, member, created + seconds AS since, facts FROM standing "
+            "JOIN runs USING (job_id) WHERE standing.kind = ? AND (? IS NULL OR job_id = ?) "
+            "ORDER BY since",
+            (kind, job_id, job_id),
+        )
+        try:
+            return tuple(
+                Standing(job_id=job, member=member, since=since, facts=json.loads(facts))
+                for job, member, since, facts in rows
+            )
+        except ValueError as error:
+            raise JournalError(f"{self.path} cannot be read: {error}") from error
+
+    def ask_to_cancel(self, job_id: str) -> None:
+        """Ask the process that works on a run to cancel it, which it does within some seconds.
+
+        Raises:
+            JournalError: If there is no such run, or nobody works on it.
+        """
+        with self._database.transaction() as connection:
+            _, lives = _lease(connection, job_id)
+            if lives is False:
+                raise JournalError(
+                    f"nobody works on run {job_id}: resume it first, to cancel what providers have"
+                )
+            connection.execute("UPDATE runs SET cancel_asked = 1 WHERE job_id = ?", (job_id,))
 
     # -- the contents of a run --------------------------------------------------------------------
 

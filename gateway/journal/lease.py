@@ -19,7 +19,7 @@ _COLUMNS = ("kind", "holder", "process", "host", "beat", "beats", "place", "star
 LEASE = ", ".join(_COLUMNS)
 HOLD = (
     "UPDATE runs SET state = 'running', holder = :holder, process = :process, host = :host, "
-    "beat = :beat, place = :place, started = :started WHERE job_id = :job_id"
+    "beat = :beat, place = :place, started = :started, cancel_asked = 0 WHERE job_id = :job_id"
 )
 
 

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -20,6 +20,8 @@ from qiskit_gateway.work.tasks import Piece
 
 # How often whoever works on a run says so.
 BEAT_SECONDS = 15.0
+# How long it may take until a run hears that it is to be cancelled.
+LOOK_SECONDS = 3.0
 # What a run could not write while it went on is tried again so often: ten minutes, for a disk to be
 # cleared. What is lost then can still be fetched from the providers.
 _LATE_SECONDS = 5.0
@@ -59,10 +61,12 @@ class SqliteRunLog:
 
     Attributes:
         past: What was done of the run before.
+        cancel_asked: Whether somebody has asked for the run to be cancelled, as of the last write.
     """
 
     lasting = True
     beat_seconds = BEAT_SECONDS
+    look_seconds = LOOK_SECONDS
 
     def __init__(
         self,
@@ -74,6 +78,7 @@ class SqliteRunLog:
         clock: Callable[[], float],
     ) -> None:
         self.past = Past()
+        self.cancel_asked = False
         self.token = token
         self._database = database
         self._queue = queue
@@ -95,8 +100,11 @@ class SqliteRunLog:
         let_go(self.token)
 
     def _write(self, writes: Sequence[Write]) -> tuple[JournalError | None, ...]:
-        if not self._is_ours():
+        asked = "SELECT cancel_asked FROM runs WHERE job_id = ? AND holder = ?"
+        rows = self._database.query(asked, (self._job_id, self.token))
+        if not rows:
             raise self._taken_over()
+        self.cancel_asked = bool(rows[0][0])
         return tuple(map(self._write_one, writes))
 
     def _write_one(self, write: Write) -> JournalError | None:
@@ -208,6 +216,24 @@ class SqliteRunLog:
             ),
         )
 
+    def stands(self, kind: str, member: str, seconds: float, facts: Mapping[str, Any]) -> None:
+        """Write down how something stands now, in place of how it stood before.
+
+        Args:
+            kind: What it is about.
+            member: Whom it is about; ``""`` for the run.
+            seconds: Since when, from the start of the run.
+            facts: Plain data, fit for JSON.
+        """
+        self._database.execute(
+            "INSERT OR REPLACE INTO standing VALUES (?, ?, ?, ?, ?)",
+            (self._job_id, kind, member, seconds, redact(json.dumps(facts))),
+        )
+        self._database.wrote(0)
+
+    def look(self) -> None:
+        """Write nothing, only see whether somebody has asked for something."""
+
     def beat(self) -> None:
         """Write down that the run goes on.
 
@@ -274,24 +300,65 @@ def entries_of(database: Database, job_id: str) -> Iterator[Entry]:
             ) from error
 
 
-def attempts_of(database: Database, job_id: str) -> list[tuple[Attempt, str, int]]:
-    """List the attempts of a run without what they brought, in the order in which they began.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoggedAttempt:
+    """An attempt as it was written down, without what it brought.
 
-    Returns:
-        Each attempt, the state that was written down, and the shots that it delivered.
+    Attributes:
+        job_id: Its run.
+        created: When that began, in seconds since 1970.
+        state: ``"intended"``, ``"accepted"``, ``"arrived"``, or how it ended otherwise.
+        delivered: The shots that it delivered, summed over circuits.
+        attempt: The attempt.
+    """
+
+    job_id: str
+    created: float
+    state: str
+    delivered: int
+    attempt: Attempt
+
+    @property
+    def is_open(self) -> bool:
+        """Whether its end is not written down: it is under way, or its process died."""
+        return self.state in {"intended", "accepted"}
+
+
+def attempts_of(
+    database: Database, job_id: str | None = None, *, most: int = -1
+) -> list[LoggedAttempt]:
+    """List attempts without what they brought, in the order in which they began.
+
+    Args:
+        database: Where.
+        job_id: Of which run; of all by default.
+        most: How many at most, the latest; all by default.
 
     Raises:
         JournalError: If what stands there cannot be read.
     """
+    columns = ", ".join(f"attempts.{name}" for name in _COLUMNS.split(", "))
     rows = database.query(
-        f"SELECT state, delivered, {_COLUMNS} FROM attempts "  # noqa: S608  A constant.
-        "WHERE job_id = ? ORDER BY id",
-        (job_id,),
+        f"SELECT job_id, created, attempts.state, delivered, {columns} "  # noqa: S608  Constants.
+        "FROM attempts JOIN runs USING (job_id) WHERE ? IS NULL OR job_id = ? "
+        "ORDER BY attempts.id DESC LIMIT ?",
+        (job_id, job_id, most),
     )
     try:
-        return [(_attempt(row), str(state), int(delivered)) for state, delivered, *row in rows]
+        return [_logged(*row) for row in reversed(rows)]
     except (ValueError, TypeError) as error:
-        raise JournalError(f"run {job_id} cannot be read from {database.path}: {error}") from error
+        whose = "attempts" if job_id is None else f"run {job_id}"
+        raise JournalError(f"{whose} cannot be read from {database.path}: {error}") from error
+
+
+def _logged(job_id: str, created: float, state: str, delivered: int, *row: Any) -> LoggedAttempt:
+    return LoggedAttempt(
+        job_id=str(job_id),
+        created=float(created),
+        state=str(state),
+        delivered=int(delivered),
+        attempt=_attempt(row),
+    )
 
 
 def outcome_of(state: str) -> AttemptOutcome:
@@ -359,12 +426,16 @@ class RunLog(Protocol):
         lasting: Whether anything is written down at all. Where it is, a run that is torn down
             leaves its jobs with their providers.
         beat_seconds: How often :meth:`beat` is to be called.
+        look_seconds: How often :meth:`look` is to be called.
         past: What was done before.
+        cancel_asked: Whether the run is to be cancelled, as of the last :meth:`perform`.
     """
 
     lasting: bool
     beat_seconds: float
+    look_seconds: float
     past: Past
+    cancel_asked: bool
 
     async def perform(self, writes: Sequence[Write]) -> tuple[JournalError | None, ...]:
         """Call other methods, in order; say of each why what it was told can never be written.
@@ -403,6 +474,14 @@ class RunLog(Protocol):
         """Write down how an attempt ended that brought nothing."""
         ...
 
+    def stands(self, kind: str, member: str, seconds: float, facts: Mapping[str, Any]) -> None:
+        """Write down how something stands now, in place of how it stood before."""
+        ...
+
+    def look(self) -> None:
+        """See whether somebody has asked for something."""
+        ...
+
     def beat(self) -> None:
         """Write down that the run goes on; if that fails, another process has taken it."""
         ...
@@ -416,8 +495,9 @@ class NoRunLog:
     """Write nothing down."""
 
     lasting = False
-    beat_seconds = 0.0
+    beat_seconds = look_seconds = 0.0
     past = Past()
+    cancel_asked = False
 
     async def perform(self, writes: Sequence[Write]) -> tuple[JournalError | None, ...]:
         """Do nothing."""
@@ -442,6 +522,12 @@ class NoRunLog:
         """Do nothing."""
 
     def ended(self, attempt: Attempt) -> None:
+        """Do nothing."""
+
+    def stands(self, kind: str, member: str, seconds: float, facts: Mapping[str, Any]) -> None:
+        """Do nothing."""
+
+    def look(self) -> None:
         """Do nothing."""
 
     def beat(self) -> None:

@@ -83,6 +83,7 @@ class RouterJob(BasePrimitiveJob[PrimitiveResult[Any], JobStatus]):
         assert self._run is not None  # noqa: S101
         try:
             done = await contain(self._run.execute)
+            self._cancelled |= self._run.cancelled
             outcome: PrimitiveResult[Any] | BaseException = self._outcome(done)
         except Exception as error:  # noqa: BLE001  Told to whoever asks for the result.
             outcome = _alone(error)

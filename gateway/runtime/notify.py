@@ -2,11 +2,18 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
-from qiskit_gateway.backends.interface.observer import Mailbox
 from qiskit_gateway.runtime.logs import Log, is_written, write_event
 from qiskit_gateway.work.run_events import RunEvent
+
+
+class Posting(Protocol):
+    """Where events are put, which takes no time."""
+
+    def post(self, event: RunEvent) -> None:
+        """Put one in."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,7 +30,7 @@ class Notifier:
     job_id: str
     seconds: Callable[[], float]
     log: Log
-    mailboxes: list[Mailbox] = field(default_factory=list)
+    mailboxes: list[Posting] = field(default_factory=list)
 
     def tell(self, kind: type[RunEvent], **facts: Any) -> None:
         """Tell that something happened.

@@ -1,9 +1,11 @@
 """What arrives of a run is written into its results, and into its run log; how the run stands, too."""
 
+import math
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import Any
 
 import anyio
 from anyio.abc import TaskGroup
@@ -33,10 +35,12 @@ class Loss:
     Attributes:
         reason: For people.
         taken: Whether another process goes on with it.
+        cancelled: Whether somebody has asked for it, by way of the run log.
     """
 
     reason: str
     taken: bool = False
+    cancelled: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -88,7 +92,8 @@ class Recorder:
         """Write down what there is to write, as long as the run goes on."""
         if self.run_log.lasting:
             group.start_soon(self._keep)
-            group.start_soon(self._beat)
+            group.start_soon(self._repeat, self.run_log.beat_seconds, self.run_log.beat)
+            group.start_soon(self._repeat, self.run_log.look_seconds, self.run_log.look)
 
     # -- what happened ---------------------------------------------------------------------------
 
@@ -102,6 +107,24 @@ class Recorder:
                 await done.wait()
             finally:
                 self._waiting -= 1
+
+    def post(self, event: happened.RunEvent) -> None:
+        """Write down how a member stands, if an event tells: for whoever looks on from elsewhere."""
+        match event:
+            case happened.MemberEjected():
+                # Infinity is no JSON.
+                wait = event.wait_seconds if event.wait_seconds < math.inf else None
+                facts = {"ejected": True, "wait_seconds": wait, "reason": event.reason}
+                self.stand("health", event.member, facts)
+            case happened.MemberRecovered():
+                self.stand("health", event.member, {"ejected": False})
+            case happened.QueueRead():
+                facts = {"wait_seconds": event.wait_seconds, "pending_jobs": event.pending_jobs}
+                self.stand("queue", event.member, facts)
+
+    def stand(self, kind: str, member: str, facts: Mapping[str, Any]) -> None:
+        """Write down how something stands now."""
+        self._add(self.run_log.stands, kind, member, self.seconds(), facts)
 
     def accept(self, attempt: Attempt) -> None:
         """Write down that a provider has taken an attempt."""
@@ -163,13 +186,13 @@ class Recorder:
             while self._writes and not await self._write():  # noqa: ASYNC110  No event tells of a lock.
                 await anyio.sleep(_AGAIN_SECONDS)
 
-    async def _beat(self) -> None:
-        """Say from time to time that the run goes on."""
+    async def _repeat(self, seconds: float, write: Callable[[], object]) -> None:
+        """Say from time to time that the run goes on, or look what is asked of it."""
         while True:
-            await anyio.sleep(self.run_log.beat_seconds)
+            await anyio.sleep(seconds)
             # One that could not be written yet says it too.
             if self._failing_since is None:
-                self._add(self.run_log.beat)
+                self._add(write)
 
     async def _write(self) -> bool:
         """Write what there is; return whether that was possible."""
@@ -189,6 +212,8 @@ class Recorder:
         for write, why in zip(writes, errors, strict=True):
             self._writes.popleft()
             self._settle(write, why)
+        if self.run_log.cancel_asked:
+            self.lose(Loss(reason="the job was cancelled", cancelled=True))
         return True
 
     def _settle(self, write: _Write, error: JournalError | None) -> None:

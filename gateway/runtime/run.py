@@ -9,14 +9,13 @@ import random
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import anyio
 from anyio.abc import TaskGroup
 
 from qiskit_gateway.backends.fleet import Fleet
 from qiskit_gateway.backends.interface.batch import Batch
-from qiskit_gateway.backends.interface.observer import Mailbox
 from qiskit_gateway.journal.run_log import NO_RUN_LOG, RunLog
 from qiskit_gateway.policies.policy import Policy
 from qiskit_gateway.reporting.progress import Progress, Standing, progress_of
@@ -24,7 +23,7 @@ from qiskit_gateway.runtime.alarms import Alarm, Alarms
 from qiskit_gateway.runtime.attempts import Attempts
 from qiskit_gateway.runtime.event_loop import contain
 from qiskit_gateway.runtime.logs import Log, logger_for
-from qiskit_gateway.runtime.notify import Notifier
+from qiskit_gateway.runtime.notify import Notifier, Posting
 from qiskit_gateway.runtime.queue_watch import Queues, look_seconds, watch_job
 from qiskit_gateway.runtime.recorder import Loss, Recorder
 from qiskit_gateway.runtime.survey import profile_of, surveyed
@@ -96,6 +95,7 @@ class Run:
         self.work = work
         self.record: list[Attempt] = list(run_log.past.attempts)
         self.ended: Done | None = None
+        self.cancelled = False  # By way of the run log.
         self._began = math.inf  # Of the loop's clock, once it does.
         self._ended_at: float | None = None
         self._fleet = fleet
@@ -134,6 +134,8 @@ class Run:
             in_flight=lambda: len(self._scopes),
             lose=self._lose,
         )
+        if run_log.lasting:
+            self._notifier.mailboxes.append(self._recorder)
         self._shots_done: dict[str, list[int]] = {
             name: list(done) for name, done in run_log.past.done.items() if name in fleet
         }
@@ -184,7 +186,9 @@ class Run:
             members=len(self._fleet),
             settled=self.work.seed is not None,
         )
-        past = self._run_log.past
+        past, budget = self._run_log.past, self._policy.budget
+        facts = {"members": self._fleet.names, "budget": None if budget is None else asdict(budget)}
+        self._recorder.stand("plan", "", facts)
         self._scheduler = Scheduler(
             self.work.tasks,
             [profile_of(member, order) for order, member in enumerate(self._fleet)],
@@ -245,7 +249,7 @@ class Run:
             ),
         )
 
-    def observe(self, mailbox: Mailbox) -> None:
+    def observe(self, mailbox: Posting) -> None:
         """Tell one more observer what happens from now on."""
         self._notifier.mailboxes.append(mailbox)
 
@@ -409,7 +413,10 @@ class Run:
 
     def _lose(self, loss: Loss) -> None:
         """Give up what is not done, since it cannot be written down."""
-        if self._lost is None and self.ended is None:
+        if loss.cancelled:
+            self.cancelled = True
+            self.stop(loss.reason)
+        elif self._lost is None and self.ended is None:
             self._lost = loss
             if self._scheduler is None:
                 self.stop(loss.reason)

@@ -5,6 +5,8 @@ import os
 import signal
 import subprocess
 import sys
+import urllib.error
+import urllib.request
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +22,7 @@ from qiskit_gateway.command_line.endings import exit_for
 TESTS = Path(__file__).parents[2]
 COMMANDS = (
     *("demo", "check", "members", "quote", "simulate", "run", "resume", "runs", "show", "spend"),
-    *("tariffs", "schema"),
+    *("dashboard", "tariffs", "schema"),
 )
 
 SIMULATOR = """
@@ -451,6 +453,11 @@ def test_circuits_that_cannot_be_run_are_told(shell, name, said):
         (["spend", "none.sqlite", "--by", "week"], 2, "member, day, run"),
         (["resume", "fleet.toml", "abc"], 3, "names no journal"),
         (["tariffs", "no-such-thing"], 3, "no-such-thing"),
+        (["dashboard"], 2, "--journal FILE"),
+        (["dashboard", "--journal", "none.sqlite"], 3, "there is no journal at none.sqlite"),
+        (["dashboard", "--config", "fleet.toml"], 3, "names no journal"),
+        (["dashboard", "--journal", "bell.qasm"], 3, "bell.qasm"),
+        (["dashboard", "--journal", "fleet.toml", "--port", "70000"], 2, "--port"),
         (["flying"], 2, "flying"),
     ],
 )
@@ -591,3 +598,46 @@ def test_the_schema_is_that_of_python(shell):
 
     done = shell.call("schema")
     assert json.loads(done.stdout) == config_schema()
+
+
+# -- the dashboard -------------------------------------------------------------------------------
+
+
+def serve(shell, *words):
+    """Start the dashboard, and return its process and its address."""
+    process = subprocess.Popen(  # noqa: S603
+        [sys.executable, "-W", "error", "-m", "qiskit_gateway", "dashboard", *map(str, words)],
+        cwd=shell.folder,
+        env=shell.environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    return process, process.stdout.readline().strip()
+
+
+def test_a_dashboard_is_served_until_it_is_interrupted(shell):
+    """It prints where it is, shows the runs, needs its token to act, and ends with 0."""
+    pytest.importorskip("starlette")
+    file = shell.write("fleet.toml", f"journal = 'runs.sqlite'\n{SIMULATOR}")
+    run_id = shell.read("run", file, "bell.qasm", "--shots", "10")["job_id"]
+
+    process, address = serve(shell, "--config", file, "--port", "0")
+    with process:
+        page, _, token = address.partition("#token=")
+        port = page.rpartition(":")[2].strip("/")
+        assert page == f"http://127.0.0.1:{port}/"
+        assert len(token) >= 32
+        with urllib.request.urlopen(page) as answer:  # noqa: S310
+            assert run_id[:8] in answer.read().decode()
+        with pytest.raises(urllib.error.HTTPError, match="401"):
+            urllib.request.urlopen(f"{page}runs/{run_id}/cancel", data=b"")  # noqa: S310
+        taken = shell.call("dashboard", "--config", file, "--port", port)
+        assert taken.returncode == 4
+        assert f"port {port} cannot be used" in taken.stderr
+
+        process.send_signal(signal.SIGINT)
+        said = process.communicate()[1]
+    assert process.returncode == 0, said
+    assert "Traceback" not in said
+    assert token not in said

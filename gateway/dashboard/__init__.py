@@ -1,0 +1,5 @@
+"""A page in the browser that shows the runs of a journal as they go on; see :func:`serve`."""
+
+from qiskit_gateway.dashboard.server import application, serve
+
+__all__ = ["application", "serve"]

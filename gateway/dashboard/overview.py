@@ -1,0 +1,292 @@
+"""What the dashboard shows, read from a journal, and from a configuration where there is one."""
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from qiskit_gateway.config.loader import Config
+from qiskit_gateway.journal.accounts import as_reported
+from qiskit_gateway.journal.journal import Journal, RunRecord
+from qiskit_gateway.journal.run_log import LoggedAttempt
+from qiskit_gateway.reporting.timeline import Timeline, timeline_of
+from qiskit_gateway.work.attempt import Attempt
+
+# The page stays a page, however long the journal is.
+MOST_RUNS = 200
+MOST_RUNNING = 20
+MOST_FAILURES = 20
+_RECENT = 2_000
+_JUDGED = 20
+_DAY = 86_400
+_NO_TIMELINE = Timeline(rows=(), seconds=0.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunView:
+    """A run.
+
+    Attributes:
+        record: What the journal says of it.
+        attempts: Its attempts, where they are shown.
+        timeline: The same as bars.
+    """
+
+    record: RunRecord
+    attempts: tuple[Attempt, ...] = ()
+    timeline: Timeline = _NO_TIMELINE
+
+    @property
+    def state(self) -> str:
+        """Its state in a word: one that nobody works on any more is ``"interrupted"``."""
+        record = self.record
+        return "interrupted" if record.state == "running" and not record.held else record.state
+
+    @property
+    def share(self) -> float:
+        """The share of its shots that have arrived."""
+        return min(1.0, self.record.shots_done / self.record.shots) if self.record.shots else 1.0
+
+
+@dataclass(slots=True, kw_only=True)
+class MemberView:
+    """A member, as the runs of the journal have met it.
+
+    Attributes:
+        name: Its name.
+        health: ``"well"``, ``"failing"``, ``"left alone"`` after failures, or ``"not used yet"``.
+        why: Why it is not well.
+        jobs: How many of the latest jobs ended, and ``failures`` of them badly.
+        failures: See there.
+        in_flight: Jobs under way.
+        queue_seconds: How long a job waits there, as last read.
+        pending_jobs: How many wait there, as last read.
+        queue_age_seconds: How long ago that was.
+        spent_usd: What its jobs are expected to cost, in all.
+        about: What the configuration says of it.
+    """
+
+    name: str
+    health: str = "not used yet"
+    why: str = ""
+    jobs: int = 0
+    failures: int = 0
+    in_flight: int = 0
+    queue_seconds: float | None = None
+    pending_jobs: float | None = None
+    queue_age_seconds: float | None = None
+    spent_usd: float = 0.0
+    about: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Meter:
+    """What is spent of something, in USD.
+
+    Attributes:
+        name: Of what.
+        spent: So much.
+        limit: Of so much; ``None`` where there is no limit.
+    """
+
+    name: str
+    spent: float
+    limit: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """Attempts that failed for the same reason.
+
+    Attributes:
+        member: Where.
+        cause: Why.
+        count: How often.
+        job_id: In which run, the last of them.
+        since: When that was, in seconds since 1970.
+    """
+
+    member: str
+    cause: str
+    count: int
+    job_id: str
+    since: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Overview:
+    """All that the first page shows.
+
+    Attributes:
+        runs: The latest runs, newest first, and of the running ones the attempts.
+        total: How many runs there are.
+        members: The fleet.
+        meters: Spending against budgets.
+        failures: The latest, newest first.
+        now: When it was read, in seconds since 1970.
+    """
+
+    runs: tuple[RunView, ...]
+    total: int
+    members: tuple[MemberView, ...]
+    meters: tuple[Meter, ...]
+    failures: tuple[Failure, ...]
+    now: float
+
+    @property
+    def running(self) -> tuple[RunView, ...]:
+        """The runs that go on, and those whose process died, as far as they are drawn."""
+        going = [run for run in self.runs if run.state in {"running", "interrupted"}]
+        return tuple(going[:MOST_RUNNING])
+
+
+@dataclass(slots=True, kw_only=True)
+class Reader:
+    """Reads a journal for the dashboard.
+
+    Attributes:
+        journal: The journal.
+        config: The fleet and the budget, where they are known.
+    """
+
+    journal: Journal
+    config: Config | None = None
+
+    def overview(self) -> Overview:
+        """Read all that the first page shows."""
+        records = list(reversed(self.journal.runs()))
+        recent = self.journal.attempts(most=_RECENT)
+        held = {record.job_id for record in records if record.held}
+        shown = [RunView(record=record) for record in records[:MOST_RUNS]]
+        drawn = 0
+        for place, run in enumerate(shown):
+            if run.state in {"running", "interrupted"} and drawn < MOST_RUNNING:
+                shown[place] = self._with_attempts(run.record)
+                drawn += 1
+        return Overview(
+            runs=tuple(shown),
+            total=len(records),
+            members=tuple(self._members(recent, held)),
+            meters=tuple(self._meters(shown)),
+            failures=tuple(_failures(recent)),
+            now=self.journal.now,
+        )
+
+    def run(self, job_id: str) -> RunView | None:
+        """Read one run; ``None`` if there is none of that id."""
+        for record in self.journal.runs():
+            if record.job_id == job_id:
+                return self._with_attempts(record)
+        return None
+
+    def _with_attempts(self, record: RunRecord) -> RunView:
+        attempts = self.journal.report(record.job_id).attempts
+        ended = [one.finished_seconds or one.submitted_seconds for one in attempts]
+        goes_on = record.state == "running" and record.held
+        # What still runs is drawn until now, or until the process died, as far as that is known.
+        seconds = record.age_seconds if goes_on else max(ended, default=0.0)
+        return RunView(record=record, attempts=attempts, timeline=timeline_of(attempts, seconds))
+
+    def _members(
+        self, recent: Iterable[LoggedAttempt], held: Collection[str]
+    ) -> Iterable[MemberView]:
+        found: dict[str, MemberView] = {}
+        if self.config is not None:
+            for member in self.config.fleet:
+                qubits = member.limits.num_qubits
+                about = [type(member).__name__, f"{qubits} qubits" if qubits else "", *member.tags]
+                text = ", ".join(filter(None, about))
+                found[member.name] = MemberView(name=member.name, about=text)
+        plans = self.journal.standing("plan")
+        for name in plans[-1].facts.get("members", ()) if plans else ():
+            found.setdefault(name, MemberView(name=name))
+        _judge(found, recent, held)
+        self._note_standing(found, held)
+        for one in self.journal.spending():
+            found.setdefault(one.member, MemberView(name=one.member)).spent_usd += one.usd
+        return found.values()
+
+    def _note_standing(self, found: dict[str, MemberView], held: Collection[str]) -> None:
+        now = self.journal.now
+        for one in self.journal.standing("queue"):
+            member = found.setdefault(one.member, MemberView(name=one.member))
+            member.queue_seconds = one.facts.get("wait_seconds")
+            member.pending_jobs = one.facts.get("pending_jobs")
+            member.queue_age_seconds = max(0.0, now - one.since)
+        for one in self.journal.standing("health"):
+            member = found.setdefault(one.member, MemberView(name=one.member))
+            wait = one.facts.get("wait_seconds")
+            lasts = wait is None or one.since + wait > now
+            # What was known of health dies with the process that knew it.
+            if one.facts.get("ejected") and lasts and one.job_id in held:
+                member.health, member.why = "left alone", str(one.facts.get("reason", ""))
+
+    def _meters(self, runs: Iterable[RunView]) -> Iterable[Meter]:
+        budget = self._budget()
+        spending = self.journal.spending()
+        today = int(self.journal.now // _DAY)
+        by_member: dict[str, float] = {}
+        for one in spending:
+            by_member[one.member] = by_member.get(one.member, 0.0) + one.usd
+        total = sum(one.usd for one in spending)
+        day = sum(one.usd for one in spending if one.when // _DAY == today)
+        yield Meter(name="in all", spent=total, limit=budget.get("usd"))
+        yield Meter(name="today (UTC)", spent=day, limit=budget.get("per_day_usd"))
+        for name, limit in (budget.get("per_member_usd") or {}).items():
+            yield Meter(name=f"at {name}", spent=by_member.get(name, 0.0), limit=limit)
+        if (limit := budget.get("per_run_usd")) is not None:
+            for run in runs:
+                if run.state == "running":
+                    name = f"in run {run.record.job_id[:8]}"
+                    yield Meter(name=name, spent=run.record.spent_usd, limit=limit)
+
+    def _budget(self) -> Mapping[str, Any]:
+        """The budget of the configuration, else that of the latest run."""
+        if self.config is not None:
+            budget = self.config.policy.budget
+            names = ("usd", "per_day_usd", "per_member_usd", "per_run_usd")
+            return {} if budget is None else {name: getattr(budget, name) for name in names}
+        plans = self.journal.standing("plan")
+        return (plans[-1].facts.get("budget") if plans else None) or {}
+
+
+def _judge(
+    found: dict[str, MemberView], recent: Iterable[LoggedAttempt], held: Collection[str]
+) -> None:
+    """Tell how members did of late."""
+    ended: dict[str, list[Attempt]] = {}
+    for one in recent:
+        attempt = as_reported(one, held=one.job_id in held)
+        member = found.setdefault(attempt.member, MemberView(name=attempt.member))
+        if one.is_open:
+            # Of a job whose process died nobody can tell, and it says nothing of the member.
+            member.in_flight += one.job_id in held
+        elif attempt.outcome in {"done", "short", "failed", "unknown"}:
+            ended.setdefault(attempt.member, []).append(attempt)
+    for name, attempts in ended.items():
+        latest = attempts[-_JUDGED:]
+        bad = [one for one in latest if one.outcome in {"failed", "unknown"}]
+        member = found[name]
+        member.jobs, member.failures = len(latest), len(bad)
+        failing = latest[-1] in bad
+        member.health = "failing" if failing else "well"
+        member.why = latest[-1].failure if failing else ""
+
+
+def _failures(recent: Iterable[LoggedAttempt]) -> list[Failure]:
+    """Gather failures of one cause, the newest first."""
+    found: dict[tuple[str, str], Failure] = {}
+    for one in recent:
+        attempt = one.attempt
+        if one.state not in {"failed", "unknown", "refused"}:
+            continue
+        key = (attempt.member, attempt.failure)
+        count = found.pop(key).count if key in found else 0
+        ended = attempt.finished_seconds or attempt.submitted_seconds
+        found[key] = Failure(
+            member=attempt.member,
+            cause=attempt.failure or one.state,
+            count=count + 1,
+            job_id=one.job_id,
+            since=one.created + ended,
+        )
+    return list(reversed(found.values()))[:MOST_FAILURES]
