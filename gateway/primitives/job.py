@@ -145,6 +145,23 @@ class RouterJob(BasePrimitiveJob[PrimitiveResult[Any], JobStatus]):
                 "call result() again, or cancel()"
             ) from None
 
+    def wait_for_final_state(self, timeout: float | None = None) -> None:
+        """Wait until the run is over, however it ends; ``status()`` tells how.
+
+        Args:
+            timeout: How long to wait, in seconds; ``None`` for as long as it takes.
+
+        Raises:
+            TimeoutError: If it was not over in time; it goes on.
+        """
+        try:
+            self._future.exception(timeout)
+        except FutureTimeoutError:
+            raise TimeoutError(
+                f"job {self.job_id()} is not over after {timeout:g} s; it goes on: "
+                "wait again, or cancel()"
+            ) from None
+
     def __await__(self) -> Generator[Any, Any, PrimitiveResult[Any]]:
         return self._wait().__await__()
 

@@ -22,7 +22,7 @@ from qiskit.providers import JobError, JobStatus
 from qiskit.providers.basic_provider import BasicSimulator
 
 from qiskit_gateway import GatewayError, PlanError, RouterJob, RouterSampler, RunError
-from qiskit_gateway.backends import Fleet, Limits, Member
+from qiskit_gateway.backends import Fleet, Limits, Member, SimulatedMember
 from qiskit_gateway.backends.scripted import Fails, Hangs, Poison, ScriptedBackend
 from qiskit_gateway.backends.scripted.steps import Call, Moment, Runs, Step
 from qiskit_gateway.policies import BreakerPolicy, RetryPolicy, failover, fastest, round_robin
@@ -806,3 +806,17 @@ def test_a_circuit_that_changes_after_run_was_called():
 
     counts = [job.result(PATIENCE)[0].data.c.get_counts() for job in (first, second, third)]
     assert counts == [{"0": 10}, {"0": 10}, {"1": 10}]
+
+
+def test_the_end_is_waited_for_however_it_comes():
+    """Waiting raises no error of the run, only one of time that says that the run goes on."""
+    made = QuantumCircuit(1)
+    made.measure_all()
+    job = RouterSampler(SimulatedMember("a", queue_seconds=3600.0)).run([made])
+    with pytest.raises(TimeoutError, match="goes on"):
+        job.wait_for_final_state(timeout=0.0)
+    assert not job.in_final_state()
+    job.cancel()
+    job.wait_for_final_state(timeout=60)
+    assert job.cancelled()
+    job.wait_for_final_state()
