@@ -219,6 +219,8 @@ def test_a_killed_run_is_resumed_from_its_page(browser, processes, tmp_path):
 
     browser.get(f"{home}runs/{job_id}")
     until(browser, lambda: "interrupted" in text(browser, "#facts"))
+    assert "not known" in text(browser, "#attempts")
+    assert "goes on" not in text(browser, "#attempts")
     shoot(browser, "run")
     browser.find_element(By.ID, f"resume-{job_id}").click()
     confirm(browser)
