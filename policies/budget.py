@@ -50,9 +50,9 @@ class Budget:
         check_choice("on_exhausted", self.on_exhausted, get_args(OnExhausted))
 
     @property
-    def spans_runs(self) -> bool:
-        """It limits what several runs spend together, and not each by itself alone."""
-        limits = (self.usd, self.shots, self.attempts, self.per_member_usd, self.per_day_usd)
+    def limits_usd_of_runs(self) -> bool:
+        """It limits the money that several runs spend together, and not each by itself alone."""
+        limits = (self.usd, self.per_member_usd, self.per_day_usd)
         return any(limit is not None for limit in limits)
 
 

@@ -1,9 +1,10 @@
 """What is written down of one run while it goes on, and read again: its attempts."""
 
 import json
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from qiskit_gateway.backends.adapter.threads import leave_to_thread
@@ -14,6 +15,8 @@ from qiskit_gateway.journal.codec import pack_outcomes, unpack_outcomes
 from qiskit_gateway.journal.lease import let_go
 from qiskit_gateway.journal.sqlite_file import Database, UnwritableError
 from qiskit_gateway.journal.write_queue import WriteQueue
+from qiskit_gateway.policies.budget import Amount, Budget, Ledger, Reservation, reserve
+from qiskit_gateway.policies.verdict import Verdict
 from qiskit_gateway.work.attempt import Attempt, AttemptOutcome
 from qiskit_gateway.work.remaining import Past
 from qiskit_gateway.work.tasks import Piece
@@ -22,6 +25,7 @@ from qiskit_gateway.work.tasks import Piece
 BEAT_SECONDS = 15.0
 # How long it may take until a run hears that it is to be cancelled.
 LOOK_SECONDS = 3.0
+_DAY_SECONDS = 86_400
 # What a run could not write while it went on is tried again so often: ten minutes, for a disk to be
 # cleared. What is lost then can still be fetched from the providers.
 _LATE_SECONDS = 5.0
@@ -32,6 +36,18 @@ Write = Callable[[], object]
 
 class TakenOverError(JournalError):
     """A run that this process worked on belongs to another one now, or was forgotten."""
+
+
+class DeniedError(JournalError):
+    """An attempt for which the runs of a journal together have no money left.
+
+    Attributes:
+        verdict: Why.
+    """
+
+    def __init__(self, verdict: Verdict) -> None:
+        super().__init__(verdict.reason)
+        self.verdict = verdict
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -111,7 +127,7 @@ class SqliteRunLog:
         try:
             with self._database.transaction():
                 write()
-        except UnwritableError as error:
+        except (UnwritableError, DeniedError) as error:
             return error
         except JournalError:
             raise
@@ -134,13 +150,21 @@ class SqliteRunLog:
     # -- what is written, in the thread ----------------------------------------------------------
     # Writing something twice is as good as once: a write that fails may have been made.
 
-    def intended(self, attempt: Attempt, seed: int | None) -> None:
-        """Write down that an attempt is about to be made.
+    def intended(self, attempt: Attempt, seed: int | None, budget: Budget | None = None) -> None:
+        """Write down that an attempt is about to be made, and with that set its price aside.
+
+        Args:
+            attempt: The attempt.
+            seed: What its provider is given as the seed.
+            budget: What all runs of the journal may spend together.
 
         Raises:
-            JournalError: If that was not possible, or another process has taken the run. Then
+            DeniedError: If they have no money left for it. Then nothing must be sent.
+            JournalError: If it could not be written, or another process has taken the run. Then
                 nothing must be sent.
         """
+        if budget is not None:
+            self._check_budget(attempt, budget)
         written = self._database.execute(
             "INSERT INTO attempts "
             "(job_id, state, seed, shard, number, member, pieces, circuits, shots, price_usd, "
@@ -158,6 +182,25 @@ class SqliteRunLog:
         self._database.wrote(0)
         if not written and not self._is_ours():
             raise self._taken_over()
+
+    def _check_budget(self, attempt: Attempt, budget: Budget) -> None:
+        # What is written already is granted: a write that failed may have been made.
+        known = self._database.query(
+            "SELECT 1 FROM attempts WHERE job_id = ? AND shard = ? AND number = ?",
+            self._key(attempt),
+        )
+        if known:
+            return
+        created = self._database.query("SELECT created FROM runs WHERE job_id = ?", (self._job_id,))
+        if not created:
+            raise self._taken_over()
+        day = math.floor((float(created[0][0]) + attempt.submitted_seconds) / _DAY_SECONDS)
+        asked = Reservation(
+            key="", member=attempt.member, amount=Amount(usd=attempt.price_usd), day=day
+        )
+        answer = reserve(spent_of(self._database, asked), _of_all_runs(budget), asked)
+        if isinstance(answer, Verdict):
+            raise DeniedError(answer)
 
     def accepted(self, attempt: Attempt) -> None:
         """Write down that a provider has taken an attempt."""
@@ -276,6 +319,37 @@ class SqliteRunLog:
         return TakenOverError(
             f"run {self._job_id} was forgotten, or another process has taken it; this one stops"
         )
+
+
+def spent_of(database: Database, asked: Reservation) -> Ledger:
+    """Sum up what all runs of a journal have spent, and have set aside, where it counts for a price.
+
+    Args:
+        database: The journal's.
+        asked: Whose member and whose day are looked at.
+    """
+    first = asked.day * _DAY_SECONDS
+    rows = database.query(
+        "SELECT attempts.state IN ('intended', 'accepted'), total(price_usd), "
+        "total(price_usd * (member = ?)), "
+        "total(price_usd * (created + submitted >= ? AND created + submitted < ?)) "
+        "FROM attempts JOIN runs USING (job_id) GROUP BY 1",
+        (asked.member, first, first + _DAY_SECONDS),
+    )
+    sums: dict[bool, dict[str, float]] = {
+        bool(flies): {
+            "usd": usd,
+            f"usd of {asked.member}": of_member,
+            f"usd on day {asked.day}": on_day,
+        }
+        for flies, usd, of_member, on_day in rows
+    }
+    return Ledger(held=sums.get(True, {}), spent=sums.get(False, {}))
+
+
+def _of_all_runs(budget: Budget) -> Budget:
+    """Leave of a budget what limits the money of all runs together."""
+    return replace(budget, shots=None, attempts=None, per_run_usd=None, per_run_shots=None)
 
 
 def entries_of(database: Database, job_id: str) -> Iterator[Entry]:
@@ -454,8 +528,12 @@ class RunLog(Protocol):
         """Work on the run no more; it may not be written that it is so."""
         ...
 
-    def intended(self, attempt: Attempt, seed: int | None) -> None:
-        """Write down that an attempt is about to be made; if that fails, it must not be made."""
+    def intended(self, attempt: Attempt, seed: int | None, budget: Budget | None = None) -> None:
+        """Write down that an attempt is about to be made; if that fails, it must not be made.
+
+        Raises:
+            DeniedError: If all runs that are written down together have no money left for it.
+        """
         ...
 
     def accepted(self, attempt: Attempt) -> None:
@@ -509,7 +587,7 @@ class NoRunLog:
     def abandon(self) -> None:
         """Do nothing."""
 
-    def intended(self, attempt: Attempt, seed: int | None) -> None:
+    def intended(self, attempt: Attempt, seed: int | None, budget: Budget | None = None) -> None:
         """Do nothing."""
 
     def accepted(self, attempt: Attempt) -> None:

@@ -67,8 +67,9 @@ _IBM_OPTIONS = {
 }
 
 _BUDGET_OF_A_PROCESS = (
-    "the budget holds for the runs of this process: what other processes have spent by the same "
-    "journal is not counted. Give each process its share, or limit each run: per_run_usd"
+    "the shots and attempts of the budget are those of the runs of this process: what other "
+    "processes have used by the same journal is not counted. Limit money, usd or per_day_usd, which "
+    "holds for all of them, or each run: per_run_shots"
 )
 
 
@@ -127,7 +128,8 @@ class Routed(Generic[Options]):
         self._router = Router(_one_of(backends, backend), policy, journal)
         self._options = options
         budget = self._router.policy.budget
-        if journal is not None and budget is not None and budget.spans_runs:
+        counted = budget is not None and (budget.shots, budget.attempts) != (None, None)
+        if journal is not None and counted:
             warnings.warn(_BUDGET_OF_A_PROCESS, UserWarning, stacklevel=3)
 
     @property

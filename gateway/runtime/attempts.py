@@ -16,6 +16,7 @@ from qiskit_gateway.backends.failures.redaction import redact_name
 from qiskit_gateway.backends.interface.batch import Batch
 from qiskit_gateway.backends.interface.protocol import FleetMember, Handle
 from qiskit_gateway.backends.readout.validation import require_outcomes
+from qiskit_gateway.journal.run_log import DeniedError
 from qiskit_gateway.policies.policy import Policy
 from qiskit_gateway.runtime.alarms import Alarms
 from qiskit_gateway.runtime.job_wait import Out, TakenBackError, Waiting, may_run
@@ -33,6 +34,7 @@ from qiskit_gateway.scheduling.events import (
     ResultArrived,
     Retry,
     ShardCancelled,
+    ShardDenied,
     ShardFailed,
     ShardFinished,
     ShardLost,
@@ -106,7 +108,7 @@ class Attempts:
 
     async def run(
         self, shard: Shard, member: FleetMember, price: Price
-    ) -> ShardFinished | ShardFailed | ShardRefused | ShardCancelled:
+    ) -> ShardFinished | ShardFailed | ShardRefused | ShardCancelled | ShardDenied:
         """Run a shard on a member, whatever it takes by the rules, and tell how it ended."""
         self._prices[shard.index] = price
         try:
@@ -115,6 +117,8 @@ class Attempts:
             )
         except Refused as verdict:
             return ShardRefused(shard=shard.index, reasons=verdict.reasons)
+        except DeniedError as denied:
+            return ShardDenied(shard=shard.index, verdict=denied.verdict)
         except BackendError as error:
             return ShardFailed(shard=shard.index, failure=facts(error), reason=str(error))
         except TakenBackError:
@@ -217,7 +221,7 @@ class Attempts:
         """Wait for something, and record how it failed if it did."""
         try:
             return await doing
-        except Refused as verdict:
+        except (Refused, DeniedError) as verdict:
             self._end(attempt, AttemptOutcome.REFUSED, str(verdict), paid=False)
             raise
         except BackendError as error:

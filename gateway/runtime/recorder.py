@@ -13,7 +13,8 @@ from anyio.abc import TaskGroup
 from qiskit_gateway.backends.adapter.threads import call_in_thread
 from qiskit_gateway.backends.readout.outcomes import Outcome
 from qiskit_gateway.errors import JournalError
-from qiskit_gateway.journal.run_log import RunLog, TakenOverError
+from qiskit_gateway.journal.run_log import DeniedError, RunLog, TakenOverError
+from qiskit_gateway.policies.budget import Budget
 from qiskit_gateway.runtime.notify import Notifier
 from qiskit_gateway.work import run_events as happened
 from qiskit_gateway.work.attempt import Attempt
@@ -43,17 +44,19 @@ class Loss:
     cancelled: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(slots=True, kw_only=True, eq=False)
 class _Write:
     """Something to write into the run log.
 
     Attributes:
         perform: Does it.
-        done: Set when it was written, where somebody waits for that.
+        done: Set when it was written or denied, where somebody waits for that.
+        denied: Why it was not, if there was no money left for it.
     """
 
     perform: Callable[[], object]
     done: anyio.Event | None = None
+    denied: DeniedError | None = None
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -73,6 +76,7 @@ class Recorder:
         inline_shots: Shards of so many shots are written in the event loop, larger ones in a thread.
         in_flight: Counts the shards that are on their way, those that wait for the run log included.
         lose: Told that the run cannot go on, and why.
+        budget: What all runs that are written down may spend together.
     """
 
     run_log: RunLog
@@ -82,6 +86,7 @@ class Recorder:
     inline_shots: float
     in_flight: Callable[[], int]
     lose: Callable[[Loss], None]
+    budget: Budget | None = None
     _writes: deque[_Write] = field(default_factory=deque)
     _added: anyio.Event = field(default_factory=anyio.Event)
     _waiting: int = 0
@@ -98,15 +103,23 @@ class Recorder:
     # -- what happened ---------------------------------------------------------------------------
 
     async def intend(self, attempt: Attempt, seed: int | None) -> None:
-        """Write down that an attempt is about to be made; return when it may be."""
+        """Write down that an attempt is about to be made; return when it may be.
+
+        Raises:
+            DeniedError: If all runs that are written down have no money left for it together.
+        """
         if self.run_log.lasting:
             done = anyio.Event()
-            self._add(self.run_log.intended, replace(attempt), seed, done=done)
+            limited = self.budget is not None and self.budget.limits_usd_of_runs
+            shared = self.budget if limited else None
+            write = self._add(self.run_log.intended, replace(attempt), seed, shared, done=done)
             self._waiting += 1
             try:
                 await done.wait()
             finally:
                 self._waiting -= 1
+            if write is not None and write.denied is not None:
+                raise write.denied
 
     def post(self, event: happened.RunEvent) -> None:
         """Write down how a member stands, if an event tells: for whoever looks on from elsewhere."""
@@ -172,10 +185,13 @@ class Recorder:
 
     def _add(
         self, write: Callable[..., object], *arguments: object, done: anyio.Event | None = None
-    ) -> None:
-        if self.run_log.lasting and not self._is_taken:
-            self._writes.append(_Write(perform=partial(write, *arguments), done=done))
-            self._added.set()
+    ) -> _Write | None:
+        if not self.run_log.lasting or self._is_taken:
+            return None
+        added = _Write(perform=partial(write, *arguments), done=done)
+        self._writes.append(added)
+        self._added.set()
+        return added
 
     # -- writing it ------------------------------------------------------------------------------
 
@@ -217,7 +233,10 @@ class Recorder:
         return True
 
     def _settle(self, write: _Write, error: JournalError | None) -> None:
-        if error is not None:
+        if isinstance(error, DeniedError) and write.done is not None:
+            write.denied = error
+            write.done.set()
+        elif error is not None:
             self.notifier.tell(happened.JournalFailed, reason=str(error))
             if write.done is not None:
                 self.lose(Loss(reason=str(error)))

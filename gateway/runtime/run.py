@@ -133,6 +133,7 @@ class Run:
             inline_shots=inline_shots,
             in_flight=lambda: len(self._scopes),
             lose=self._lose,
+            budget=policy.budget,
         )
         if run_log.lasting:
             self._notifier.mailboxes.append(self._recorder)

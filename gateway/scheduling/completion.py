@@ -19,6 +19,7 @@ from qiskit_gateway.scheduling.events import (
     ResultArrived,
     Retry,
     ShardCancelled,
+    ShardDenied,
     ShardFailed,
     ShardFinished,
     ShardLost,
@@ -36,13 +37,15 @@ from qiskit_gateway.work.tasks import Load, Piece
 
 _CANCELLED = Failure(transient=True, fault="network", submitted=None)
 
-ShardEnd = ShardFinished | ShardFailed | ShardRefused | ShardCancelled | ShardLost
+ShardEnd = ShardFinished | ShardFailed | ShardRefused | ShardDenied | ShardCancelled | ShardLost
 
 
 def complete(state: RunState, event: ShardEnd, now: float) -> Iterator[Command]:
     """Take in how a shard ended."""
     # It worked there or may have, but for what was surely cancelled.
-    ran = not (isinstance(event, ShardCancelled) and event.confirmed)
+    ran = not (
+        isinstance(event, ShardDenied) or (isinstance(event, ShardCancelled) and event.confirmed)
+    )
     flight = _remove_from_flight(state, event.shard, now, ran=ran)
     match event:
         case ShardFinished():
@@ -51,6 +54,8 @@ def complete(state: RunState, event: ShardEnd, now: float) -> Iterator[Command]:
             yield from _fail(state, flight, event, now)
         case ShardRefused():
             _refuse(state, flight, event)
+        case ShardDenied():
+            _deny(state, flight, event.verdict, now)
         case ShardCancelled():
             _cancel(state, flight, event)
         case ShardLost():
@@ -240,6 +245,19 @@ def _refuse(state: RunState, flight: Flight, event: ShardRefused) -> None:
     if not _hand_over(state, flight, flight.group.barred):
         for piece in flight.shard.pieces:
             state.dealer.backlog.put(piece, flight.group.barred)
+
+
+def _deny(state: RunState, flight: Flight, verdict: Verdict, now: float) -> None:
+    """Treat a shard as if there had been no money for it here; its member is not to blame."""
+    state.spending.release(state.key(flight.shard.index))
+    state.health.learned_nothing(flight.member)
+    if not flight.retried:
+        state.first_tries -= 1
+    state.planner.assigned[flight.member] -= flight.shard.circuit_shots
+    # What others spend no event tells of: asked at once again, it would be denied again.
+    state.denied[flight.member] = now + state.policy.probe_seconds
+    if not _hand_over(state, flight, flight.group.barred):
+        requeue_unaffordable(state, flight.member, flight.group, verdict)
 
 
 def _cancel(state: RunState, flight: Flight, event: ShardCancelled) -> None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from qiskit_gateway.policies.failure import Failure
+from qiskit_gateway.policies.verdict import Verdict
 from qiskit_gateway.work.price import FREE, Price
 from qiskit_gateway.work.remaining import GivenUp
 from qiskit_gateway.work.tasks import Piece, Shard
@@ -47,6 +48,19 @@ class ShardRefused:
 
     shard: int
     reasons: Mapping[int, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShardDenied:
+    """All runs of a journal have no money left for a shard together; nothing was sent.
+
+    Attributes:
+        shard: Its number.
+        verdict: Why.
+    """
+
+    shard: int
+    verdict: Verdict
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,6 +183,7 @@ Event = (
     ShardFinished
     | ShardFailed
     | ShardRefused
+    | ShardDenied
     | ShardCancelled
     | ShardLost
     | TryFailed

@@ -107,6 +107,7 @@ class RunState:
         retries: Attempts that were not.
         full: The members that have taken no more jobs of the run at once.
         broke: The members whose budgets have no room for what waits, as of the last look.
+        denied: Until when members get nothing more, for which all runs have no money together.
         sent: Whether a provider has taken anything.
         stopped: Why the run was stopped, or ``""``.
         down_since: Since when no member has been usable.
@@ -131,6 +132,7 @@ class RunState:
     retries: int = 0
     full: set[str] = field(default_factory=set)
     broke: set[str] = field(default_factory=set)
+    denied: dict[str, float] = field(default_factory=dict)
     sent: bool = False
     stopped: str = ""
     down_since: float | None = None
@@ -164,7 +166,8 @@ class RunState:
     def slots(self, member: str, now: float) -> int:
         """Count the further shards that a member may be sent now."""
         admission = self.health.admits(member, now)
-        if admission == "none" or member in self.broke:
+        closed = member in self.broke or now < self.denied.get(member, now)
+        if admission == "none" or closed:
             return 0
         per_minute = self.estimator.profiles[member].submissions_per_minute
         free = min(

@@ -54,6 +54,7 @@ from qiskit_gateway.scheduling.events import (
     RecallFailed,
     ResultArrived,
     ShardCancelled,
+    ShardDenied,
     ShardFailed,
     ShardFinished,
     ShardLost,
@@ -182,7 +183,14 @@ class Scheduler:
     def _take_in(self, event: Event, now: float) -> Iterable[Command]:
         state = self._state
         match event:
-            case ShardFinished() | ShardFailed() | ShardRefused() | ShardCancelled() | ShardLost():
+            case (
+                ShardFinished()
+                | ShardFailed()
+                | ShardRefused()
+                | ShardDenied()
+                | ShardCancelled()
+                | ShardLost()
+            ):
                 return complete(state, event, now)
             case TryFailed():
                 return fail_try(state, event, now)
@@ -367,6 +375,7 @@ class Scheduler:
             looks.append(next_review(state, now))
         if not state.dealer.empty:
             looks += [state.states[member].opens_at for member in state.full]
+            looks += state.denied.values()
         for profile in self._rated:
             known = state.states[profile.name]
             if known.submissions_left(profile.submissions_per_minute, now) < 1:

@@ -32,10 +32,12 @@ from qiskit_gateway.policies import (
     weighted,
 )
 from qiskit_gateway.policies.spread import Spread
+from qiskit_gateway.policies.verdict import refuse
 from qiskit_gateway.scheduling.events import (
     Cancel,
     FleetDown,
     MemberEjected,
+    ShardDenied,
     ShardFailed,
     ShardFinished,
     ShardRefused,
@@ -480,6 +482,30 @@ def test_a_run_that_sends_no_more_for_want_of_money_can_still_be_stopped(how):
 
     assert Cancel(shard=submit.shard.index) in answers
     assert not scheduler.handle(Tick(), now + 1) or scheduler.done
+
+
+def test_a_denied_shard_waits_and_is_offered_again_without_blame():
+    """Others of the journal hold the money: it is not asked at once again, and nothing is lost."""
+    policy = fastest(budget=Budget(usd=10, on_exhausted="wait"))
+    fleet_state = FleetState()
+    members = [MemberProfile(name="a", order=0, max_in_flight=1)]
+    tasks = [Task(index=0, rows=1, shots=10)]
+    scheduler = Scheduler(tasks, members, policy, fleet_state=fleet_state)
+    (sent,) = (one for one in scheduler.start(0.0) if isinstance(one, Submit))
+    denied = ShardDenied(shard=sent.shard.index, verdict=refuse("no money", waits=True))
+
+    answers = scheduler.handle(denied, 1.0)
+
+    until = 1.0 + policy.probe_seconds
+    assert answers == [WakeAt(seconds=until)]
+    assert not fleet_state.of("a").in_flight
+    assert not fleet_state.unhealthy
+    assert fleet_state.of("a").failure_rate == 0.0
+    assert not any(isinstance(one, Submit) for one in scheduler.handle(Tick(), until - 1))
+    (again,) = (one for one in scheduler.handle(Tick(), until) if isinstance(one, Submit))
+    assert again.shard.pieces == sent.shard.pieces
+    (done,) = scheduler.handle(ShardFinished(shard=again.shard.index), until + 1)
+    assert not done.given_up
 
 
 def test_a_run_out_of_money_waits_for_what_flies():
