@@ -67,7 +67,7 @@ def test_folders_are_no_packages():
 @pytest.mark.parametrize("package", [qiskit_gateway, backends, policies])
 def test_packages_export_what_they_say(package):
     """A package shows the names in ``__all__``, and beside them only its modules."""
-    shown = {name for name in dir(package) if not name.startswith("_")}
+    shown = {name for name in dir(package) if name[0] != "_" or name in package.__all__}
     modules = {
         name
         for name in shown
@@ -106,3 +106,27 @@ def test_what_is_imported_late_is_found_all_the_same():
     """Every public name can be had from the package, and no other."""
     assert all(hasattr(qiskit_gateway, name) for name in qiskit_gateway.__all__)
     assert not hasattr(qiskit_gateway, "no_such_name")
+
+
+def test_the_version_stands_in_one_place(settings):
+    """The package tells the version of pyproject.toml, and has none of its own."""
+    assert qiskit_gateway.__version__ == settings["project"]["version"]
+    assert "version" not in (ROOT / "CITATION.cff").read_text().replace("cff-version", "").split(
+        ":"
+    )
+
+
+def test_files_for_a_host_can_be_read():
+    """Workflows and forms are YAML, and the workflows call .ci/run, which is there."""
+    yaml = pytest.importorskip("yaml")
+    found = {
+        path.name: yaml.safe_load(path.read_text()) for path in (ROOT / ".github").rglob("*.yml")
+    }
+    assert {"ci.yml", "release.yml", "bug.yml"} <= set(found)
+    for name in ("ci.yml", "release.yml"):
+        steps = [step for job in found[name]["jobs"].values() for step in job["steps"]]
+        assert any(step.get("run") == ".ci/run" for step in steps)
+    assert (ROOT / ".ci" / "run").is_file()
+    pythons = found["ci.yml"]["jobs"]["all"]["strategy"]["matrix"]["python"]
+    classified = (ROOT / "pyproject.toml").read_text()
+    assert all(f"Python :: {one}" in classified for one in pythons)

@@ -59,9 +59,9 @@ def main() -> Never:
 
 def _show_version(wanted: bool) -> None:
     if wanted:
-        from importlib.metadata import version
+        from qiskit_gateway.version import __version__
 
-        typer.echo(f"{NAME} {version(NAME)}")
+        typer.echo(f"{NAME} {__version__}")
         raise typer.Exit
 
 
