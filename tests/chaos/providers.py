@@ -17,7 +17,7 @@ import numpy as np
 from chaos import circuits
 from chaos.books import Ask, Job
 from chaos.money import meter_of
-from chaos.steps import AcceptsThenHangs, Refuses
+from chaos.steps import AcceptsThenHangs, EndsSilently, Refuses, StopsWaiting, are_unlike
 from qiskit.providers import JobError
 from qiskit.result import Result
 from qiskit.result.models import ExperimentResult, ExperimentResultData
@@ -26,7 +26,7 @@ from qiskit_gateway.backends.failures.errors import BackendError, Refused
 from qiskit_gateway.backends.failures.translate import translate
 from qiskit_gateway.backends.interface.batch import Batch
 from qiskit_gateway.backends.interface.limits import Limits
-from qiskit_gateway.backends.interface.protocol import Handle
+from qiskit_gateway.backends.interface.protocol import Handle, JobStage
 from qiskit_gateway.backends.pricing.allowance import Allowance
 from qiskit_gateway.backends.pricing.rates import Pricing, Usage
 from qiskit_gateway.backends.readout.outcomes import read
@@ -50,6 +50,7 @@ class Nature:
         looks_up: Whether it knows jobs by their ids.
         finds: Whether it knows them by our name for them.
         says_when: Whether it says of a job that it runs.
+        tells_stage: Whether it says how far a job is, and so that it is over.
         every: A step that happens to all jobs, such as :class:`PoisonRow`.
     """
 
@@ -66,6 +67,7 @@ class Nature:
     finds: bool = False
     says_when: bool = True
     counts_only: bool = False
+    tells_stage: bool = False
     every: Step | None = None
 
 
@@ -125,9 +127,18 @@ class Provider:
 
     async def _answered(self, handle: Handle):
         job = self.jobs[handle.job_id]
+        steps = leaves(job.call.step)
+        patience = min(
+            (one.seconds for one in steps if isinstance(one, StopsWaiting)), default=FOREVER
+        )
+        wait_ends = anyio.current_time() + patience
         with Translated("collect"):
-            with anyio.CancelScope(deadline=job.ready):
+            if any(isinstance(one, EndsSilently) for one in steps):
                 await job.over.wait()
+            with anyio.CancelScope(deadline=min(job.ready, wait_ends)):
+                await job.over.wait()
+            if not job.cancelled and anyio.current_time() < job.ready:
+                raise BackendError("our wait is over", submitted=True, unfinished=True)
             if job.cancelled:
                 job.told = True
                 raise JobError(f"job {job.job_id} was cancelled")
@@ -162,6 +173,24 @@ class Provider:
         if not self.nature.says_when:
             return None
         return anyio.current_time() >= job.taken + self.nature.queue_seconds
+
+    async def stage(self, handle: Handle) -> JobStage:
+        if not self.nature.tells_stage:
+            return JobStage()
+        job, now = self.jobs[handle.job_id], anyio.current_time()
+        with Translated("cancel"):
+            await _before("status", job.call)
+            self._check_up()
+        ends = [one.stage for one in leaves(job.call.step) if isinstance(one, EndsSilently)]
+        if job.cancelled:
+            return JobStage(name="cancelled", said="CANCELLED")
+        if now < job.ready:
+            waits = now < job.taken + self.nature.queue_seconds
+            return JobStage(name="queued" if waits else "running", said="...")
+        if ends:
+            job.told = True
+            return JobStage(name=ends[0], said=ends[0].upper())
+        return JobStage(name="done", said="DONE")
 
     async def reattach(self, job_id: str) -> Handle:
         await anyio.sleep(self.nature.submit_seconds)
@@ -337,7 +366,14 @@ def _experiment(values, shots, *, counts_only):
 def _usable(experiment, bits):
     """Return how many shots an experiment has that can be believed."""
     counts = getattr(experiment.data, "counts", None) or {}
+    memory = getattr(experiment.data, "memory", None) or []
     whole = all(math.isfinite(n) and n >= 0 and n == int(n) for n in counts.values())
     narrow = all(int(name, 16) < 1 << bits for name in counts)
     disowned = not experiment.success or str(getattr(experiment, "status", "")).startswith("ERROR")
-    return int(sum(counts.values())) if whole and narrow and not disowned else 0
+    if not whole or not narrow or disowned:
+        return 0
+    total = int(sum(counts.values()))
+    if memory and total and are_unlike(counts, memory):
+        return 0  # One of them is of something else.
+    # Counts that were rounded do not add up; a memory that is whole does.
+    return len(memory) if total < len(memory) == experiment.shots else total

@@ -10,7 +10,16 @@ import numpy as np
 from chaos import circuits
 from chaos.dying import Outage
 from chaos.providers import Nature, Provider
-from chaos.steps import AcceptsThenHangs, Disowns, PoisonRow, Refuses
+from chaos.steps import (
+    AcceptsThenHangs,
+    Contradicts,
+    Disowns,
+    EndsSilently,
+    PoisonRow,
+    Refuses,
+    StopsWaiting,
+)
+from chaos.tariffs import HostileTariff
 from qiskit.primitives.containers.estimator_pub import EstimatorPub
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 
@@ -162,6 +171,9 @@ def drawn(seed: int) -> Scenario:
     _add_disowned(scenario)
     _add_allowances(scenario)
     _add_outage(scenario)
+    _add_odd_data(scenario)
+    _add_odd_ends(scenario)
+    _add_hostile_tariffs(scenario)
     scenario.policy = _policy(rng, scenario)
     if scenario.journal:
         scenario.deaths = [_death(rng) for _ in range(rng.choice([0, 1, 1, 2, 4]))]
@@ -212,6 +224,41 @@ def _add_outage(scenario):
             Outage(begins=rng.uniform(0, 20), calls=rng.randint(1, 5), late=rng.random() < 0.5),
         ]
     )
+
+
+def _add_odd_data(scenario):
+    """Let some providers return counts and memory that contradict each other."""
+    rng = random.Random(f"odd data {scenario.seed}")  # Seeds without stay what they were.
+    if rng.random() < 0.2:
+        for provider in scenario.providers:
+            provider.nature.faults += (lambda rng: Contradicts(rng.choice(["rounded", "other"])),)
+
+
+def _add_odd_ends(scenario):
+    """Let some providers tell how far jobs are, end some without a result, or stop waiting."""
+    rng = random.Random(f"odd ends {scenario.seed}")  # Seeds without stay what they were.
+    if rng.random() < 0.7:
+        return
+    for provider in scenario.providers:
+        provider.nature.tells_stage = rng.random() < 0.7
+        provider.nature.faults += (
+            lambda rng: StopsWaiting(rng.choice([0.5, 3.0, 40.0])),
+            lambda rng: EndsSilently(rng.choice(["failed", "cancelled", "done"])),
+        )
+
+
+def _add_hostile_tariffs(scenario):
+    """Let the tariffs of some providers have no price for some jobs, or for none."""
+    rng = random.Random(f"tariffs {scenario.seed}")  # Seeds without stay what they were.
+    if rng.random() < 0.8:
+        return
+    for provider in scenario.providers[scenario.lenient :]:
+        if isinstance(provider.pricing, Pricing) and rng.random() < 0.6:
+            provider.pricing = HostileTariff(
+                pricing=provider.pricing,
+                most_circuits=rng.choice([0, 1, 3]),
+                answer=rng.choice(["NaN", "None", "text", "raises", "exits", "negative"]),
+            )
 
 
 def _disowned(rng):
