@@ -7,6 +7,7 @@ from importlib.resources import files
 from pathlib import Path
 
 import pytest
+import yaml
 
 import qiskit_gateway
 from qiskit_gateway import backends, policies
@@ -118,7 +119,6 @@ def test_the_version_stands_in_one_place(settings):
 
 def test_files_for_a_host_can_be_read():
     """Workflows and forms are YAML, and the workflows call .ci/run, which is there."""
-    yaml = pytest.importorskip("yaml")
     found = {
         path.name: yaml.safe_load(path.read_text()) for path in (ROOT / ".github").rglob("*.yml")
     }

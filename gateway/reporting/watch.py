@@ -98,9 +98,6 @@ def find_screen(file: TextIO | None = None) -> Screen:
 
     Args:
         file: Where to show progress in any case.
-
-    Raises:
-        ImportError: If that is a terminal, and ``rich`` is not installed.
     """
     if file is None and _in_notebook():
         return NotebookScreen()
@@ -165,19 +162,12 @@ class TerminalScreen:
 
     Args:
         file: The terminal.
-
-    Raises:
-        ImportError: If ``rich`` is not installed.
     """
 
     def __init__(self, file: TextIO) -> None:
-        try:
-            from rich.console import Console
-            from rich.live import Live
-        except ImportError as error:
-            raise ImportError(
-                "a progress bar on a terminal needs rich: pip install 'qiskit-gateway[progress]'"
-            ) from error
+        from rich.console import Console
+        from rich.live import Live
+
         self._closed = False
         self._live = Live(
             console=Console(file=file), auto_refresh=False, redirect_stdout=False, transient=False

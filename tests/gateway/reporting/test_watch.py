@@ -212,21 +212,6 @@ def test_a_terminal_gets_a_bar_with_a_line_for_each_member():
     assert "0 running" in last
 
 
-def test_without_rich_the_bar_is_refused_before_anything_is_sent(monkeypatch):
-    """The error names what to install."""
-    monkeypatch.setitem(sys.modules, "rich.console", None)
-
-    class Terminal(io.StringIO):
-        def isatty(self):
-            return True
-
-    monkeypatch.setattr(sys, "stderr", Terminal())
-    member = SimulatedMember("a")
-    with pytest.raises(ImportError, match=r"qiskit-gateway\[progress\]"):
-        RouterSampler(member).run([circuit()], progress=True)
-    assert not member._jobs
-
-
 def test_the_estimator_shows_progress_too(capfd):
     """Both primitives take the same word."""
     made = QuantumCircuit(1)
