@@ -26,20 +26,26 @@ async def repeat(
         BackendError: The last failure.
     """
     tries, seconds = count(1), None
+    failures: list[BackendError] = []
 
     def is_repeated(error: BaseException) -> bool:
         nonlocal seconds
         seconds = wait_seconds(error, next(tries)) if isinstance(error, BackendError) else None
         return seconds is not None
 
-    repeating = AsyncRetrying(
+    async def attempt() -> T:
+        if failures:
+            raise failures.pop()
+        return await do()
+
+    # Nearly all succeed at once, and setting up tenacity takes a tenth of a small run.
+    try:
+        return await do()
+    except BackendError as error:
+        failures.append(error)
+    return await AsyncRetrying(
         retry=retry_if_exception(is_repeated),
         wait=lambda _: seconds or 0.0,
         sleep=anyio.sleep,
         reraise=True,
-    )
-
-    async def attempt() -> T:  # A coroutine function, as tenacity tells those from others.
-        return await do()
-
-    return await repeating(attempt)
+    )(attempt)
