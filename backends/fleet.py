@@ -94,7 +94,7 @@ class Fleet:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Return the names of the members, in order."""
+        """The names of the members, in order."""
         return tuple(self._members)
 
     def flush_observers(self, timeout_seconds: float = 10.0) -> bool:
@@ -115,7 +115,7 @@ class Fleet:
     def keep(self, kind: type[T]) -> T:
         """Return the fleet's one object of a kind, made at first use.
 
-        For whoever uses the fleet to keep what must outlive a run. A kept object with a method
+        For users of the fleet, to keep what must outlive a run. A kept object with a method
         ``renew_in_child()`` has that called in each forked child.
         """
         found = self._kept.setdefault(kind, kind())

@@ -1,6 +1,6 @@
-"""What a forked child must not inherit: threads, locks that they hold, jobs that its parent waits for.
+"""Renew in a forked child what it must not inherit: threads, held locks, jobs of its parent.
 
-A fork copies the memory of a process and only the thread that called it. Whoever owns something
+A fork copies the memory of a process and only the thread that called it. An object that owns something
 that lives with other threads joins the register here, and makes it anew in each child.
 """
 
@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 
 class Renewable(Protocol):
-    """What owns something that does not survive a fork."""
+    """An owner of something that does not survive a fork."""
 
     def renew_in_child(self) -> None:
         """Make it anew; called in a child that was just forked, by its only thread."""
@@ -45,7 +45,7 @@ if hasattr(os, "register_at_fork"):  # Not on Windows, where nothing forks.
 
 
 class ProcessLock:
-    """A lock that is free in forked children, in copies and in pickles, whoever holds this one.
+    """A lock that is free in forked children, copies and pickles, even if it is held here.
 
     Args:
         kind: What to make: ``threading.Lock`` or ``threading.RLock``.

@@ -1,4 +1,4 @@
-"""What a member's ``collect`` returns, under the name that users import."""
+"""The results of a member's ``collect``, under the name that users import."""
 
 from qiskit_gateway.backends.readout.outcomes import Outcome
 

@@ -1,4 +1,4 @@
-"""Finds the profiles of providers: ours, and those that other packages bring.
+"""Find the profiles of providers: the built-in ones, and those of other packages.
 
 Ours are the modules of :mod:`qiskit_gateway.backends.providers`, each with a ``PROFILE``. Another
 package joins by an entry point of the group ``qiskit_gateway.providers``, whose value is a
@@ -45,7 +45,7 @@ def profiles() -> "tuple[ProviderProfile, ...]":
 
 
 def profiles_of(backend: Any) -> "tuple[ProviderProfile, ...]":
-    """Find the profiles of a backend's provider, and of those that it is derived from."""
+    """Find the profiles of a backend's provider, and of the providers it derives from."""
     kind = type(backend)
     with _LOCK:
         if kind not in _of_class:

@@ -65,7 +65,7 @@ class RunError(GatewayError):
 
     @property
     def spent_usd(self) -> float:
-        """What the run has cost, in USD, as far as is known; failed attempts are included."""
+        """The known cost of the run in USD, failed attempts included."""
         return float(sum(attempt.price_usd for attempt in self.attempts))
 
     def __reduce__(self) -> Any:

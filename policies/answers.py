@@ -1,4 +1,4 @@
-"""What filters and objectives of anybody's own answer, checked; whoever answers nonsense is named."""
+"""Check the answers of filters and objectives, the user's own too; name the one that is wrong."""
 
 from collections.abc import Callable
 from numbers import Real

@@ -1,4 +1,4 @@
-"""When to leave a member alone, and for how long.
+"""Circuit breakers: when to eject a member, and for how long.
 
     closed ----- enough counted failures in a row ------> open
     open ------- its time is up (poll) -----------------> half-open

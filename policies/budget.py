@@ -1,4 +1,4 @@
-"""What a fleet may cost: money, shots and attempts are reserved before they are spent."""
+"""Budgets of a fleet: money, shots and attempts are reserved before they are spent."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -58,7 +58,7 @@ class Budget:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Amount:
-    """What an attempt costs.
+    """The cost of an attempt.
 
     Attributes:
         usd: Its price, in USD.
@@ -92,7 +92,7 @@ class Reservation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ledger:
-    """What was spent and what is set aside. A new ledger is ``Ledger()``.
+    """Spent and reserved amounts. A new ledger is ``Ledger()``.
 
     Attributes:
         reserved: The open reservations, by key.

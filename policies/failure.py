@@ -1,4 +1,4 @@
-"""What the rules of retry and breaking know of a failed attempt."""
+"""Facts about a failed attempt, for the rules of retries and breakers."""
 
 from dataclasses import dataclass
 from typing import Literal

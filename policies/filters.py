@@ -27,7 +27,7 @@ class Filter(ABC):
 
     @property
     def uses(self) -> frozenset[str]:
-        """Return the names of the fields of an offer that are read; all, unless overridden."""
+        """The names of the fields of an offer that are read; all, unless overridden."""
         return OFFER_FIELDS
 
     @property
@@ -64,7 +64,7 @@ class Every(Filter):
 
     @property
     def uses(self) -> frozenset[str]:
-        """Return the names of the fields that any of the filters reads."""
+        """The names of the fields that any of the filters reads."""
         return frozenset().union(*(filter_.uses for filter_ in self.filters))
 
     @property
@@ -96,7 +96,7 @@ class Some(Filter):
 
     @property
     def uses(self) -> frozenset[str]:
-        """Return the names of the fields that any of the filters reads."""
+        """The names of the fields that any of the filters reads."""
         return frozenset().union(*(filter_.uses for filter_ in self.filters))
 
     @property

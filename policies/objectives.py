@@ -32,7 +32,7 @@ class Objective(ABC):
 
     @property
     def uses(self) -> frozenset[str]:
-        """Return the names of the fields of an offer that are read; all, unless overridden."""
+        """The names of the fields of an offer that are read; all, unless overridden."""
         return OFFER_FIELDS
 
     @property
@@ -79,7 +79,7 @@ class Sum(Objective):
 
     @property
     def uses(self) -> frozenset[str]:
-        """Return the names of the fields that any of the objectives reads."""
+        """The names of the fields that any of the objectives reads."""
         return frozenset().union(*(objective.uses for objective in self.objectives))
 
     @property
@@ -110,7 +110,7 @@ class Scaled(Objective):
 
     @property
     def uses(self) -> frozenset[str]:
-        """Return the names of the fields that the objective reads; at a price of 0, none."""
+        """The names of the fields that the objective reads; at a price of 0, none."""
         return self.objective.uses if self.factor else frozenset()
 
     @property
@@ -138,7 +138,7 @@ class Then(Objective):
 
     @property
     def uses(self) -> frozenset[str]:
-        """Return the names of the fields that any of the objectives reads."""
+        """The names of the fields that any of the objectives reads."""
         return frozenset().union(*(objective.uses for objective in self.objectives))
 
     @property
@@ -162,7 +162,7 @@ class Then(Objective):
 @OBJECTIVES.register("price")
 @dataclass(frozen=True, slots=True)
 class Price(Objective):
-    """What the piece would add to the bill, in USD."""
+    """The addition of a piece to the bill, in USD."""
 
     uses: ClassVar[frozenset[str]] = frozenset({"price_usd"})
 
@@ -174,7 +174,7 @@ class Price(Objective):
 @OBJECTIVES.register("wait")
 @dataclass(frozen=True, slots=True)
 class Wait(Objective):
-    """How long the piece would queue, in seconds."""
+    """The queueing time of a piece, in seconds."""
 
     uses: ClassVar[frozenset[str]] = frozenset({"wait_seconds"})
 
@@ -186,7 +186,7 @@ class Wait(Objective):
 @OBJECTIVES.register("run")
 @dataclass(frozen=True, slots=True)
 class Run(Objective):
-    """How long the piece would run, without the queue, in seconds."""
+    """The running time of a piece without the queue, in seconds."""
 
     uses: ClassVar[frozenset[str]] = frozenset({"run_seconds"})
 
@@ -198,7 +198,7 @@ class Run(Objective):
 @OBJECTIVES.register("finish")
 @dataclass(frozen=True, slots=True)
 class Finish(Objective):
-    """How long until the piece would be done, in seconds from now."""
+    """The time until a piece is done, in seconds from now."""
 
     uses: ClassVar[frozenset[str]] = frozenset({"wait_seconds", "run_seconds"})
 
@@ -210,7 +210,7 @@ class Finish(Objective):
 @OBJECTIVES.register("hours")
 @dataclass(frozen=True, slots=True)
 class Hours(Objective):
-    """How long until the piece would be done, in hours from now."""
+    """The time until a piece is done, in hours from now."""
 
     uses: ClassVar[frozenset[str]] = frozenset({"wait_seconds", "run_seconds"})
 
@@ -222,7 +222,7 @@ class Hours(Objective):
 @OBJECTIVES.register("run_hours")
 @dataclass(frozen=True, slots=True)
 class RunHours(Objective):
-    """How long until all that waits would be done, in hours from now.
+    """The time until all waiting work is done, in hours from now.
 
     The value of one offer is that of :class:`Hours`. The difference is in how work is divided:
     under ``Price() + 40 * Hours()`` every circuit weighs its own price and time, and the last is

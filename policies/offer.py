@@ -1,11 +1,11 @@
-"""What a policy looks at."""
+"""Offers: a policy's view of a member."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Offer:
-    """What it would mean to run a piece on a member, as known at one moment.
+    """The expected terms of running a piece on a member, at one moment.
 
     Nothing is checked here: an offer is made for every member at every decision.
 

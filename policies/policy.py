@@ -37,7 +37,7 @@ def _finish_then_share() -> Objective:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """How a router decides. Every part has a default; the presets are policies by name.
+    """The rules by which a router decides. Every part has a default; presets are policies by name.
 
     Attributes:
         where: Which offers may be taken.
@@ -129,7 +129,7 @@ class Policy:
 
     @property
     def uses(self) -> frozenset[str]:
-        """Return the names of the fields of an offer that the policy reads."""
+        """The names of the fields of an offer that the policy reads."""
         return self.where.uses | self.minimize.uses
 
     @property

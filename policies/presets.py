@@ -33,7 +33,7 @@ PRESETS: Registry[Callable[..., Policy]] = Registry("preset")
 
 
 class PolicyOptions(TypedDict, total=False):
-    """What a policy holds beside its objective."""
+    """The fields of a policy besides its objective."""
 
     where: Filter
     spread: Spread

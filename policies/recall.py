@@ -1,4 +1,4 @@
-"""When to take work back from a member that has it and has not begun, or does not answer.
+"""The rules for taking work back from a member that has not begun it, or does not answer.
 
 Work moves only after the provider has confirmed that it cancelled the job; until then its result is
 waited for, and counts if it comes. What a provider says is running is left to it.
@@ -38,7 +38,7 @@ class RecallPolicy:
             that is idle, once nothing else waits; and under a policy that minimizes the time to
             finish, whenever what was learned of speeds says so, or a member is stuck.
         spare: Where to queue a shard a second time in case it fails, once nothing else waits, under a
-            policy that minimizes the time to finish: where members have failed, and whoever fails
+            policy that minimizes the time to finish: where members have failed, and the one that fails
             next would have to queue anew. ``"free"`` is at members that are said to cost nothing,
             by ``pricing=Pricing()``, not at those without a price. The second job is due only when
             the first should have ended, and is cancelled when that has.

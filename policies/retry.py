@@ -1,4 +1,4 @@
-"""What to do with a shard whose attempt failed."""
+"""The rules for trying a failed shard again."""
 
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -30,7 +30,7 @@ class RetryPolicy:
         jitter: Share of the wait that is random, in [0, 1]; 1 is full jitter.
         budget_floor: Retries that a run may always make.
         budget_ratio: Further retries for each attempt that was a first try.
-        on_unknown: What to do where nobody knows whether the provider took the job: ``"move"``
+        on_unknown: What to do if it is unknown whether the provider took the job: ``"move"``
             runs it elsewhere, or again there where nobody else could take it, and may pay twice. ``"wait"`` keeps looking for the
             job: in a run until ``submit_seconds`` are over, when the work is given up, and after a
             resume without end. ``"fail"`` gives the work up.

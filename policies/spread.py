@@ -11,7 +11,7 @@ Spread = Literal["rows", "shots", "pubs"]
 
 
 class SplitRule:
-    """What of a run stays together on one member.
+    """The part of a run that stays together on one member.
 
     Work leaves the member that has the rest of it only where that cannot run it, or is not usable.
 

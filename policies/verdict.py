@@ -1,4 +1,4 @@
-"""What a filter answers."""
+"""A filter's answer."""
 
 from dataclasses import dataclass
 

@@ -110,7 +110,7 @@ class Member(CompilingMember):
 
     @property
     def known_options(self) -> frozenset[str]:
-        """Return the options of ``backend.run`` that the backend says it knows."""
+        """The options of ``backend.run`` that the backend says it knows."""
         return known_options(self.backend)
 
     @property
@@ -217,7 +217,7 @@ class Member(CompilingMember):
                 )
 
     def options_for(self, batch: Batch) -> dict[str, Any]:
-        """Return the options of ``backend.run`` for a batch: shots and those that are known."""
+        """Choose the options of ``backend.run`` for a batch: shots, and the options it knows."""
         return options_of(
             batch,
             self.backend,

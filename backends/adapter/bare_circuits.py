@@ -19,7 +19,7 @@ _WANTS_ONE = re.compile(
 
 
 def is_about_lists(error: Exception, circuits: Sequence[QuantumCircuit]) -> bool:
-    """Tell whether an error of ``backend.run`` may be that it was given a list, and nothing was sent.
+    """Check whether an error of ``backend.run`` may mean that it wants no list, with nothing sent.
 
     Args:
         error: What it raised.

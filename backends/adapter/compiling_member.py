@@ -1,4 +1,4 @@
-"""What members over a provider's blocking objects share: compiling, threads, checks, copies.
+"""The common base of members that compile: caches, threads, checks and copies.
 
 A ``BackendV2`` and a native primitive are two ways to send circuits and to read what comes back.
 Around that, all is the same. Blocking calls are made in threads, and here alone. What a provider's
@@ -51,7 +51,7 @@ _REMEMBERED = 1024
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Said:
-    """What a user says of a member, whatever sends its jobs; checked.
+    """The settings of a member that its user gave, checked.
 
     Attributes:
         name: Its label; by default its own name.
@@ -159,7 +159,7 @@ class CompilingMember(ABC):
         return made
 
     def __getstate__(self) -> dict[str, Any]:
-        """What is pickled: all but what belongs to this process, which is made anew.
+        """The state to pickle: all but what belongs to this process, which is made anew.
 
         Raises:
             TypeError: If something that it was given cannot be pickled.
@@ -302,7 +302,7 @@ class CompilingMember(ABC):
         return await call_in_thread(lambda: has_started(handle.job))
 
     async def stage(self, handle: Handle) -> JobStage:
-        """Tell how far a job is.
+        """Return the stage of a job.
 
         Raises:
             BackendError: If the provider could not be asked.
@@ -433,7 +433,7 @@ class CompilingMember(ABC):
 
     @abstractmethod
     def _objection(self, options: Mapping[str, Any]) -> str:
-        """Say which option of a run is not for this member, or ``""``."""
+        """Name an option of a run that this member does not take, or return ``""``."""
 
     @abstractmethod
     def _packed(self, batch: Batch, pairs: Pairs) -> Callable[[], Any]:
@@ -461,7 +461,7 @@ class Awaited(Handle):
     """A job whose result the thread that has submitted it waits for already.
 
     Attributes:
-        result: That call; the first who asks for the result gets what comes of it.
+        result: That call; the first caller that asks for the result gets its outcome.
     """
 
     result: Call[Sequence[Outcome]]

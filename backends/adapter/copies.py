@@ -60,7 +60,7 @@ def _attributes(thing: object) -> dict[str, Any]:
 
 @contextmanager
 def once(owner: object) -> Iterator[bool]:
-    """Tell whether the parts of an owner are not being tried already, and note that they are."""
+    """Check that the parts of an owner are not being tried already, and note that they are."""
     tried = _TRIED.get()
     token = _TRIED.set((*tried, owner))
     try:
@@ -70,7 +70,7 @@ def once(owner: object) -> Iterator[bool]:
 
 
 def pickled(thing: object) -> bytes:
-    """Pickle a thing as whoever pickles now does it."""
+    """Pickle an object with the pickler in use."""
     frame = currentframe()
     while frame is not None:
         module: str = frame.f_globals.get("__name__", "")

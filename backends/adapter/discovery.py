@@ -1,4 +1,4 @@
-"""What a backend tells of itself when it joins a fleet; to tell it, it may ask its provider."""
+"""Discover a backend's limits and options when it joins a fleet; this may call its provider."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ _PROPERTY_SECONDS = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What a backend tells of itself.
+    """The discovered facts about a backend.
 
     Attributes:
         name: Its name, or that of its class.

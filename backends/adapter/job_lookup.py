@@ -1,4 +1,4 @@
-"""How a job is found again at a provider: by the provider's id, or by our own name for it.
+"""Find a job at its provider again: by the provider's id, or by our own label.
 
 A submission whose answer was lost may have been taken. Where a provider lets a job carry a label
 and lists jobs with their labels, every job is sent with one of ours, the key of its batch, and is
@@ -69,7 +69,7 @@ class FailedJob:
         """Do nothing: it is over."""
 
     def result(self) -> None:
-        """Raise what the provider said of it."""
+        """Raise the failure that the provider reported."""
         raise self._error
 
 

@@ -1,4 +1,4 @@
-"""What is asked of a provider's job object. All of it may block."""
+"""Calls to a provider's job object. All of them may block."""
 
 import re
 from contextlib import suppress

@@ -1,4 +1,4 @@
-"""What ``backend.run`` is sent: bound circuits, or free ones with their values, and options."""
+"""Build the arguments of ``backend.run``: bound circuits, or free ones with values, and options."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -19,7 +19,7 @@ Pairs = Sequence[tuple[Entry, Prepared]]
 def payload_of(
     pairs: Pairs,
 ) -> tuple[list[QuantumCircuit], list[dict[Any, list[float]]] | None]:
-    """Return the circuits to send, and the values of those that are not bound.
+    """Return the circuits to send, and the values of parameters that stay free.
 
     Raises:
         Refused: If some entries cannot be bound.
@@ -60,7 +60,7 @@ def options_of(
     always: Mapping[str, Any],
     given: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Return the options of ``backend.run`` for a batch: shots and those that it knows and takes.
+    """Choose the options of ``backend.run`` for a batch: shots, and the options it knows and takes.
 
     Args:
         batch: What is to be sent.

@@ -1,4 +1,4 @@
-"""How long is the queue? Probes for what providers tell, and a watch that reads them.
+"""Queue probes for each kind of provider, and a watch that reads them.
 
 A *probe* is a callable without arguments that answers a :class:`QueueReading`. It asks the
 provider over the network, so it blocks: call it in a thread, under a deadline. It never raises;
@@ -126,7 +126,7 @@ class QueueWatch:
 
 
 def can_be_read(member: Any) -> bool:
-    """Tell whether a member has a queue that a watch can read."""
+    """Check whether a member has a queue that a watch can read."""
     return _reader(member, 1.0) is not None
 
 

@@ -1,7 +1,7 @@
 """One at a time on one backend object, and no waiting behind a call that hangs.
 
 Many backends keep the state of a run on themselves. But a call that hangs keeps its turn for ever;
-once whoever made it has left, those who wait behind it are told so, and that nothing was sent.
+once its caller has left, the callers that wait behind it learn so, and that nothing was sent.
 """
 
 import threading
@@ -18,7 +18,7 @@ from qiskit_gateway.backends.forks import ProcessLock
 
 T = TypeVar("T")
 
-# How often those who wait look whether they still should.
+# How often waiting callers check whether they still should wait.
 _LOOK_SECONDS = 0.1
 
 

@@ -29,7 +29,7 @@ Soon = Callable[[Callable[[], object]], object]
 def soon_here() -> Soon:
     """Make a caller: from any thread, it has the event loop that runs here call a function.
 
-    It does not wait for that, or whoever calls would be held up by what that loop does. It raises
+    It does not wait for that, or the caller would be held up by that loop's other work. It raises
     ``RuntimeError`` once the loop has ended.
     """
     loop = current_token().native_token
@@ -119,12 +119,12 @@ class Call(Generic[T]):
         _LEFT.discard(self)
 
 
-# The calls whose callers have left, and somebody else is to be told what comes of them.
+# The calls whose callers have left, and whose results somebody else is to get.
 _LEFT: set[Call[Any]] = set()
 
 
 def wait_for_left(seconds: float) -> None:
-    """Wait until nothing is to come of calls whose callers have left, at most so long. Blocks."""
+    """Wait until no abandoned call can bring a result, at most for a given time. Blocks."""
     until = time.monotonic() + seconds
     while _LEFT and time.monotonic() < until:
         time.sleep(_LOOK_SECONDS)
@@ -174,7 +174,7 @@ class _Workers:
                 call.tell_late()  # It may block: nobody else is to wait for this thread.
             over = not stays or call.error is not None or call is calls[-1]
             if over:
-                # First, since whoever is told may want a thread for the next call at once.
+                # First, since the caller may want a thread for its next call at once.
                 self._rest(inbox)
             if stays:
                 call.tell()

@@ -1,1 +1,1 @@
-"""What circuits hold, and what to expect of them."""
+"""The contents of circuits, and estimates of their quality and time."""

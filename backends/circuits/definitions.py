@@ -162,7 +162,7 @@ def _bound_definition(operation: Instruction) -> QuantumCircuit | None:
 
 
 def _is_what_it_is_called(kind: type, name: str, names: Mapping[str, type]) -> bool:
-    """Tell whether a class of operations is the one that its name means."""
+    """Check whether a class of operations is the one that its name means."""
     if kind in _GENERIC:
         return False
     if kind.__module__.partition(".")[0] == "qiskit":

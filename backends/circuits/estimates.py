@@ -1,4 +1,4 @@
-"""What a compiled circuit holds, and how good and how long a target says it will be."""
+"""Count the operations of a compiled circuit, and estimate its fidelity and time by its target."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ _NOT_GATES = frozenset({"barrier", "delay", "reset", "store"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GateCounts:
-    """How many operations a circuit has, for tariffs that price them.
+    """The operation counts of a circuit, for tariffs that price them.
 
     The bodies of control flow are counted once each, whether they run or not. A gate on more
     than two qubits counts as ``6 (n - 2)`` two-qubit gates, which is how IonQ bills it.
@@ -36,7 +36,7 @@ class GateCounts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Estimate:
-    """What one program is on one backend, as told before it has run there.
+    """The estimates for one program on one backend, before it has run there.
 
     Attributes:
         gates: How many operations it has, as compiled for the backend.

@@ -47,7 +47,7 @@ def plain_form(
 
 
 def is_dynamic(circuit: QuantumCircuit) -> bool:
-    """Tell whether a circuit has control flow, or variables that it could store to."""
+    """Check whether a circuit has control flow, or variables that it could store to."""
     return bool(
         circuit.has_control_flow_op()
         or circuit.num_identifiers

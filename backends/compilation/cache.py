@@ -49,7 +49,7 @@ __all__ = [
 
 
 class IsaCache:
-    """What one backend's programs were prepared to, kept.
+    """A cache of one backend's prepared programs.
 
     Programs are told apart by identity. Programs over the very same circuit object share its
     compilation, whatever basis they measure, as long as the circuit has not been changed since;
@@ -107,7 +107,7 @@ class IsaCache:
 
     @property
     def site(self) -> Site:
-        """Return the backend as a place to compile for, asked for its target at the first use."""
+        """The backend as a place to compile for, asked for its target at the first use."""
         # A lock of its own: that of a cached property is one for all backends before Python 3.12,
         # and some hang when they are asked.
         with self._asking:
@@ -142,7 +142,7 @@ class IsaCache:
         return found[1]
 
     def knows(self, program: Program, *, flatten: bool = False) -> bool:
-        """Tell whether a program has been prepared before; never blocks."""
+        """Check whether a program has been prepared before; never blocks."""
         return self._programs.get((id(program), flatten)) is not None
 
     def estimated(self, program: Program, *, flatten: bool = False) -> Estimate | None:
@@ -197,7 +197,7 @@ class IsaCache:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Known:
-    """What a cache knows of one circuit object.
+    """A cache's knowledge of one circuit object.
 
     Attributes:
         circuit: The object, kept so that nothing else gets its id.

@@ -171,7 +171,7 @@ def base_of(program: Program, site: Site, *, flatten: bool) -> Base:
     misfits = site.misfit(circuit)
     laid_out = circuit.layout is not None
     if misfits is not None and laid_out and circuit is not program.circuit:
-        # Whoever laid it out took the names of its sub-circuits for those of gates.
+        # The layout pass took the names of its sub-circuits for names of gates.
         plain = site.translate(plain, "run a sub-circuit that is called like a gate")
         misfits = site.misfit(plain)
     if misfits is None and (laid_out or site.target_is_enough):
@@ -227,7 +227,7 @@ def _unmeasured(circuit: QuantumCircuit) -> list[Qubit]:
 
 
 def _compiled(plain: QuantumCircuit, site: Site) -> tuple[QuantumCircuit, QuantumCircuit]:
-    """Compile a circuit, or one binding of it if that is what it takes; return what and to what."""
+    """Compile a circuit, or one binding of it if it needs values; return the result and its target."""
     try:
         return plain, site.compile(plain)
     except Refused:

@@ -59,7 +59,7 @@ _CHANGES: dict[Letter, tuple[tuple[Gate, ...], ...]] = {
 
 
 class Site:
-    """Where circuits are to run.
+    """The place where circuits are to run.
 
     Safe for threads: pass managers keep state while they run, so one circuit is compiled at a
     time.
@@ -109,7 +109,7 @@ class Site:
         self._changes: dict[tuple[Letter, int], tuple[Any, ...]] = {}
 
     def expand(self, circuit: QuantumCircuit) -> QuantumCircuit:
-        """Return a circuit in which every operation is what its name says here."""
+        """Replace operations so that every one is what its name says here."""
         return expand_misnamed(circuit, self._names)
 
     @cached_property
@@ -237,7 +237,7 @@ class Site:
 
 
 def _has_all(target: Target, gates: Iterable[Gate], qubit: int) -> bool:
-    """Tell whether a target has gates on a qubit, and means by their names what Qiskit does."""
+    """Check whether a target has gates on a qubit, and means by their names what Qiskit does."""
     return all(
         gate.name in target.operation_names
         and isinstance(target.operation_from_name(gate.name), gate.base_class)
@@ -280,7 +280,7 @@ def complete_target(backend: Any, without: frozenset[str], width: int | None) ->
 
 
 def _is_uniform(target: Target) -> bool:
-    """Tell whether every operation of a target is on all qubits that there are, in any order."""
+    """Check whether every operation of a target is on all its qubits, in any order."""
     return all(
         isinstance(target.operation_from_name(name), type)
         or target[name].keys() == {None}
@@ -331,7 +331,7 @@ def _mended(target: Target, wrong: frozenset[str], *, uniform: bool = False) -> 
 
 
 def fits(circuit: QuantumCircuit, target: Target | None) -> bool:
-    """Tell whether a target supports every instruction of a circuit where it stands."""
+    """Check whether a target supports every instruction of a circuit on its qubits."""
     return misfit(circuit, target) is None
 
 
@@ -355,7 +355,7 @@ def misfit(circuit: QuantumCircuit, target: Target | None) -> str | None:
 
 
 def _stores(target: Target) -> bool:
-    """Tell whether classical values can be stored: where there is control flow, unless it is said."""
+    """Check whether classical values can be stored: where there is control flow, unless it is said."""
     kinds = map(target.operation_from_name, target.operation_names)
     return any(isinstance(kind, type) and issubclass(kind, ControlFlowOp | Store) for kind in kinds)
 

@@ -41,7 +41,7 @@ _TWO_WAYS = (
 
 
 class Answer(NamedTuple):
-    """What a provider answered to a batch: its own result, and the wiring of each circuit."""
+    """A provider's answer to a batch: its own result, and the wiring of each circuit."""
 
     result: Any
     wirings: Sequence[Wiring]
@@ -77,7 +77,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Conformance:
-    """What a conformance check has found out about a backend; printed, a table.
+    """The findings of a conformance check of a backend; printed, a table.
 
     Attributes:
         adaptation: How to talk to the backend so that its answers are right. With a
@@ -97,7 +97,7 @@ class Conformance:
 
     @property
     def ok(self) -> bool:
-        """Tell whether the backend can be used, adapted to or as it is."""
+        """Whether the backend can be used, as it is or with an adaptation."""
         return not self.refusal
 
     def __str__(self) -> str:
@@ -326,7 +326,7 @@ def _judged_job(job: _Job, adaptation: Adaptation, shots: int) -> Iterator[Findi
 
 
 def compare(outcome: Outcome, expected: int, num_bits: int) -> tuple[bool, str]:
-    """Tell whether an outcome is right, and what was seen."""
+    """Compare an outcome with the expected one, and describe it."""
     if outcome.error is not None:
         return False, str(outcome.error)
     ((patterns, counts),) = tally([outcome], np.random.default_rng(0))

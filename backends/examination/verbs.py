@@ -1,4 +1,4 @@
-"""What a member of any class does when it is asked as the router asks: by its attributes and verbs.
+"""Examine a member of any class through the attributes and verbs that the router uses.
 
 The circuits are those that a backend is examined with, so that what is right is known. Each mistake
 is told with the verb that made it; one that a member reports itself, as a ``BackendError``, is none.
@@ -27,7 +27,7 @@ _VERBS = ("submit", "collect", "cancel", "reattach")
 
 
 class _MistakeError(Exception):
-    """What a verb did against the rules of its protocol."""
+    """A verb broke the rules of its protocol."""
 
 
 def examine_attributes(member: Any) -> Iterator[Finding]:
@@ -209,7 +209,7 @@ def _is_number(value: object) -> bool:
 
 
 def _is_price(value: Any) -> bool:
-    """Tell whether a tariff answers an amount; what it raises is no answer."""
+    """Check whether a tariff answers an amount; an error counts as no answer."""
     try:
         price = value(Usage(circuits=1, shots=100, seconds=1.0))
         return _is_number(price) and 0 <= price < float("inf")

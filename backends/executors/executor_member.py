@@ -107,7 +107,7 @@ class ExecutorMember(Member):
 
     @cached_property
     def queue_probe(self) -> Probe | None:
-        """What to call to learn how long jobs wait, where the user has said that."""
+        """A function that reads the wait, if the user gave one."""
         # The backend that stands in here is not where jobs run.
         return None if self.queue is None else probe_for(self.backend, self.queue)
 
@@ -117,19 +117,19 @@ class ExecutorMember(Member):
         return True
 
     async def find(self, key: str) -> Handle | None:
-        """Tell that there is no job: none outlives the process that has sent it."""
+        """Find no job: none outlives the process that sent it."""
         return None
 
     async def charge(self, handle: Handle) -> Charge | None:
-        """Tell nothing: workers send no bills."""
+        """Return no charge: workers send no bills."""
         return None
 
     async def quote(self, batch: Batch) -> Charge | None:
-        """Tell nothing either."""
+        """Return no quote: workers have no prices."""
         return None
 
     async def reattach(self, job_id: str) -> Handle:
-        """Tell that a job of an earlier process is gone.
+        """Fail: a job of an earlier process is gone.
 
         Raises:
             BackendError: Always.
@@ -168,7 +168,7 @@ class ExecutorMember(Member):
 
 
 class _Blueprint(BackendV2):
-    """What circuits are compiled for, where only a target is known."""
+    """The compilation target, where only a target is known."""
 
     def __init__(self, name: str, target: Target) -> None:
         super().__init__(name=name)

@@ -140,7 +140,7 @@ class WorkerJob:
         return ""
 
     def status(self) -> str:
-        """Tell how far it is, in Qiskit's words."""
+        """Return the stage of the job, in Qiskit's words."""
         if self.future.cancelled():
             return "CANCELLED"
         if self.future.done():
@@ -188,7 +188,7 @@ def _is_executor(given: object) -> bool:
 
 
 def _has_executor(given: object) -> bool:
-    """Tell whether a thing hands out its executor, as a client of Dask does."""
+    """Check whether an object hands out its executor, as a client of Dask does."""
     return callable(getattr(given, "get_executor", None))
 
 

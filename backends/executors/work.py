@@ -1,4 +1,4 @@
-"""What travels to a worker and back: circuits as QPY, parameter values, and rows of packed bits.
+"""The data between a process and its workers: circuits as QPY, parameter values, packed bits.
 
 Nothing of Qiskit is pickled on the way, so that both ends need no more in common than that their
 versions of Qiskit read the same QPY.
@@ -27,7 +27,7 @@ from qiskit_gateway.backends.readout.outcomes import Outcome
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BackendSpec:
-    """How a worker builds its backend; workers keep one for each spec.
+    """The recipe by which a worker builds its backend; workers keep one backend for each recipe.
 
     Attributes:
         path: Import path of what is called for it, such as ``"qiskit_aer:AerSimulator"``.

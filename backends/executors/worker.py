@@ -1,4 +1,4 @@
-"""What runs on a worker: build the backend once, run jobs on it, answer in plain data."""
+"""The worker's side: build the backend once, run jobs on it, answer in plain data."""
 
 import importlib
 import pickle

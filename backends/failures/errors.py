@@ -93,7 +93,7 @@ class BackendError(QiskitError):
 
 
 class Refused(BackendError):  # noqa: N818  A verdict is no error.
-    """Say that programs cannot run on this member: a verdict, not a failure.
+    """Programs cannot run on this member: a verdict, not a failure.
 
     Args:
         reasons: Why, by position of the entry in the batch. Entries not named here could run.

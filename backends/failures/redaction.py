@@ -63,7 +63,7 @@ _SECRET_NAME = re.compile(rf"(?:{_NAMES}|authorization)s?$", re.IGNORECASE)
 
 
 def names_secret(name: str) -> bool:
-    """Tell by a name whether what goes by it is a secret."""
+    """Check whether a value with this name is a secret."""
     return bool(_SECRET_NAME.search(name))
 
 

@@ -1,4 +1,4 @@
-"""How SDKs fail: what HTTP status codes, error codes and exception classes mean.
+"""The table of failures: HTTP status codes, error codes and exception classes of SDKs.
 
 Classes are known by name, so that no provider package is imported. Python, HTTP clients and Qiskit
 stand here; the rows of a provider are in its profile.
@@ -15,7 +15,7 @@ from qiskit_gateway.backends.registry import profiles
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kind:
-    """What a class of failures means.
+    """The meaning of a class of failures.
 
     Attributes:
         transient: As in :class:`BackendError`, like the next three.

@@ -61,7 +61,7 @@ def translated(phase: Phase) -> Iterator[None]:
 
 
 def is_interrupt(error: BaseException) -> bool:
-    """Tell whether an exception is meant to end the program.
+    """Check whether an exception is meant to end the program.
 
     Interrupts reach the main thread alone. All else is the provider's, a CancelledError too, and a
     SystemExit in a worker: it must not end the event loop that waits for that.

@@ -1,4 +1,4 @@
-"""What the texts of failures say, where no class, status or code does.
+"""The meaning of failure texts, where no class, status or code tells it.
 
 Many packages wrap whatever happens in one class, and some servers answer a full queue with the status
 of a bad request. Only wordings that mean one thing are read; a text without any says nothing.
@@ -100,12 +100,12 @@ def kind_of_text(text: str) -> Kind | None:
 
 
 def tells_of_time(text: str) -> bool:
-    """Tell whether a failure of a wait speaks of time that has run out."""
+    """Check whether a failed wait ran out of time, by its text."""
     return bool(_TIME.search(text[:_MAX_READ]))
 
 
 def asks_for_fewer(text: str) -> bool:
-    """Tell whether a text says that there are too many requests, or as many jobs as there may be."""
+    """Check whether a text complains of too many requests or too many jobs."""
     text = text[:_MAX_READ]
     too_many_jobs = _JOBS_AT_ONCE.search(text) and _LIMIT.search(text)
     return bool(too_many_jobs or _THROTTLED.search(text))

@@ -1,4 +1,4 @@
-"""How the workers of an executor fail: by dying, by being stopped, by being called off."""
+"""Failures of an executor's workers: death, shutdown, cancellation."""
 
 from qiskit_gateway.backends.failures.errors import BackendError
 from qiskit_gateway.backends.failures.translate import text_of, translate
@@ -20,12 +20,12 @@ _LOST = frozenset(
 
 
 def lost_worker(error: BaseException) -> bool:
-    """Tell whether an exception says that whatever ran a job is gone, and not what the job did."""
+    """Check whether an exception means that the worker is gone, not that the job failed."""
     return any(kind.__name__ in _LOST for kind in type.mro(type(error)))
 
 
 def worker_failure(error: BaseException, *, sent: bool) -> BackendError:
-    """Tell what a failure of an executor means; raise it ``from`` the error.
+    """Translate a failure of an executor; raise the result ``from`` the error.
 
     Args:
         error: What the executor raised, or its future.

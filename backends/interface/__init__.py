@@ -1,1 +1,1 @@
-"""What a member is: its verbs, batches and limits."""
+"""The interface of a member: its verbs, batches and limits."""

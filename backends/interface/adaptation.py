@@ -1,4 +1,4 @@
-"""How to talk to a backend whose answers are not as Qiskit's own, and how these are put right."""
+"""Adaptations to backends whose answers differ from Qiskit's own."""
 
 import json
 import re
@@ -17,7 +17,7 @@ Order = Literal["qiskit", "reversed"]
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Adaptation:
-    """How to talk to a backend whose bits do not come back as Qiskit's do.
+    """An adaptation to a backend whose bits do not come back as Qiskit's do.
 
     ``check_backend`` finds one, and ``Member(backend, adaptation=...)`` goes by it. Printed, it is
     what one would write in Python; :meth:`to_toml` gives what one writes in a configuration file.

@@ -1,4 +1,4 @@
-"""What a member is asked to run: programs, their parameter rows, and shots.
+"""A member's work order: programs, their parameter rows, and shots.
 
 A :class:`Batch` becomes exactly one provider job. It speaks of circuits as the user wrote them;
 how they must look for one backend is that member's business.
@@ -39,7 +39,7 @@ class Program:
 
     @property
     def reads_circuit(self) -> bool:
-        """Tell whether it is the circuit's own classical bits that are read, if it has any."""
+        """Whether the circuit's own classical bits are read, if it has any."""
         return self.basis is None and bool(self.circuit.clbits)
 
 

@@ -1,4 +1,4 @@
-"""What one provider job may hold, and what a backend tells about that.
+"""The limits of one provider job, and their discovery on a backend.
 
 Providers spell their limits in many ways and many tell nothing. :func:`discover` reads what is
 there; what the user says about a member wins.
@@ -19,7 +19,7 @@ _SMALLEST_SHOT_CAP = 2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """What one job on a member may hold; ``None`` is unknown or unlimited.
+    """The limits of one job on a member; ``None`` is unknown or unlimited.
 
     Attributes:
         max_circuits: Circuits of one job.

@@ -1,4 +1,4 @@
-"""How a provider's native sampler is talked to, beside what every ``SamplerV2`` does."""
+"""Facts about a provider's native sampler, beyond what every ``SamplerV2`` does."""
 
 from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ ALL_GATES: Container[str] = _AllGates()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobTerms:
-    """What a sampler is told for one job.
+    """A sampler's settings for one job.
 
     Attributes:
         seed: Seed for simulators, or ``None``.
@@ -37,7 +37,7 @@ class JobTerms:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExecutionModes:
-    """How jobs of a provider are held together in a batch or a session. All may block.
+    """Batches and sessions of a provider, which hold jobs together. All calls may block.
 
     Attributes:
         begin: Open one on a backend: its kind, the backend, and how many seconds it may last, if
@@ -59,7 +59,7 @@ def _same(sampler: Any, _: JobTerms) -> Any:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NativePrimitive:
-    """What is known of a provider's native sampler. Each takes the sampler, and the backend under it.
+    """The facts about a provider's native sampler. Each takes the sampler, and the backend under it.
 
     Attributes:
         adaptation: What it gets wrong.

@@ -1,4 +1,4 @@
-"""What a fleet is made of: the four verbs that every member speaks.
+"""The member protocol: the four verbs that every member speaks.
 
 Implementing:
     A provider that needs its own handling is a subclass of
@@ -6,7 +6,7 @@ Implementing:
     attributes and the four async methods of :class:`FleetMember`. The verbs may await, and must
     not block the event loop. They raise :class:`~qiskit_gateway.backends.failures.errors.BackendError`
     for failures and :class:`~qiskit_gateway.backends.failures.errors.Refused` for work that cannot run
-    there, and nothing else. They set no deadlines of their own and do not retry: whoever calls
+    there, and nothing else. They set no deadlines of their own and do not retry: the caller
     them does both, and may cancel them at any await.
 
     What a member can do beside that, it shows by having the methods of a protocol below, in any
@@ -51,10 +51,10 @@ Stage = Literal["queued", "running", "done", "failed", "cancelled"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobStage:
-    """How far a job is.
+    """The stage of a job at its provider.
 
     Attributes:
-        name: Where it is; ``None`` where the provider does not say, or in words that nobody knows.
+        name: Where it is; ``None`` where the provider does not say, or in unknown words.
         said: What the provider calls that.
     """
 
@@ -112,7 +112,7 @@ Ability = TypeVar("Ability")
 
 
 def able(member: object, ability: type[Ability]) -> TypeGuard[Ability]:
-    """Tell whether a member has what one of the protocols below asks for.
+    """Check whether a member has the verbs of one of the protocols below.
 
     As ``isinstance`` does, but that no property is read to find out, which may take its time.
     """
@@ -143,7 +143,7 @@ class CanEstimate(Protocol):
     """
 
     async def estimate(self, program: Program) -> Estimate:
-        """Tell a program's gates, fidelity and time; send nothing.
+        """Estimate a program's gates, fidelity and time; send nothing.
 
         Raises:
             Refused: If it cannot run there.
@@ -182,7 +182,7 @@ class TellsStarted(Protocol):
     """A member that tells whether a job has begun to run, so that to cancel it would lose work."""
 
     async def started(self, handle: Handle) -> bool | None:
-        """Tell whether a job has begun; ``None`` where the provider does not say."""
+        """Check whether a job has begun; ``None`` if the provider does not say."""
         ...
 
 
@@ -203,7 +203,7 @@ class TellsStage(Protocol):
     """
 
     async def stage(self, handle: Handle) -> JobStage:
-        """Tell how far a job is."""
+        """Return the stage of a job."""
         ...
 
 
@@ -241,7 +241,7 @@ class KnowsUnsent(Protocol):
     """A member that can rule out that an unanswered submission reached the provider."""
 
     def was_sent(self, batch: Batch) -> bool:
-        """Tell whether a submission that was left unanswered may have reached the provider."""
+        """Check whether a submission that was left unanswered may have reached the provider."""
         ...
 
 
@@ -253,7 +253,7 @@ class TellsCharge(Protocol):
     """
 
     async def charge(self, handle: Handle) -> Charge | None:
-        """Tell what was charged; ``None`` if that is not said."""
+        """Return the charge for a job; ``None`` if the provider does not say."""
         ...
 
 
@@ -262,7 +262,7 @@ class CanQuote(Protocol):
     """A member whose provider can be asked what a batch would cost, without sending it."""
 
     async def quote(self, batch: Batch) -> Charge | None:
-        """Tell what a batch would cost; ``None`` if that cannot be asked."""
+        """Price a batch; ``None`` if the provider cannot be asked."""
         ...
 
 
@@ -271,7 +271,7 @@ class TellsQueue(Protocol):
     """A member that knows how long its queue is, and tells it at once in the event loop."""
 
     def queue(self) -> Any:
-        """Tell the wait in seconds, or a ``QueueReading``; ``None`` if it is not known."""
+        """Return the wait in seconds, or a ``QueueReading``; ``None`` if it is unknown."""
         ...
 
 
@@ -281,7 +281,7 @@ class ProbesQueue(Protocol):
 
     @property
     def queue_probe(self) -> Probe | None:
-        """What to call, which may block; ``None`` where nobody can be asked."""
+        """A function that reads the queue, and may block; ``None`` if there is none."""
         ...
 
 

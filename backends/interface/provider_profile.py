@@ -1,4 +1,4 @@
-"""What is known of one provider, in one value.
+"""The profile of one provider, in one value.
 
 Implementing:
     A profile of ours is a module of :mod:`qiskit_gateway.backends.providers` with a ``PROFILE``;
@@ -37,7 +37,7 @@ Quoting = Callable[[Any, Sequence[QuantumCircuit], int], Charge | None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Label:
-    """How the jobs of a provider are labelled, and listed by their labels.
+    """The label of a provider's jobs, and the listing of jobs by their labels.
 
     Attributes:
         option: The option of ``backend.run`` that holds the label.
@@ -53,7 +53,7 @@ class Label:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Queue:
-    """How the queue of a provider's backends is read.
+    """The way to read the queue of a provider's backends.
 
     Attributes:
         names: What the class of a backend has that can be asked so.
@@ -68,7 +68,7 @@ class Queue:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProviderProfile:
-    """What is known of one provider.
+    """The profile of one provider.
 
     Attributes:
         name: The provider, unique.
@@ -132,7 +132,7 @@ class ProviderProfile:
         _require_kind("tariffs", self.tariffs, Listing)
 
     def has_module(self, module: str) -> bool:
-        """Tell whether a module belongs to the provider's packages."""
+        """Check whether a module belongs to the provider's packages."""
         return any(f"{module}.".startswith(f"{package}.") for package in self.packages)
 
 
@@ -148,7 +148,7 @@ def _require_kind(name: str, given: Mapping[str, object], kind: type) -> None:
             raise TypeError(f"{name}[{key!r}] must be a {kind.__name__}, got {value!r}")
 
 
-# -- for those who write profiles ------------------------------------------------------------
+# -- for authors of profiles -----------------------------------------------------------------
 
 
 def by_class(
@@ -193,13 +193,13 @@ def adaptation_for(backend: Any, options: Mapping[str, Any] = NO_OPTIONS) -> Ada
 
 
 def jobs_overlap(backend: Any) -> bool:
-    """Tell whether several jobs of one backend object are known to be safe."""
+    """Check whether several jobs of one backend object are known to be safe."""
     return any(profile.jobs_overlap for profile in profiles_of(backend))
 
 
 def bound_gates(backend: Any) -> frozenset[str]:
     """Find the gates whose angles ``backend.run`` binds rightly by ``parameter_binds``."""
-    # Those who wrap or subclass a simulator with a run of their own seldom pass these on.
+    # Wrappers and subclasses of a simulator with a run of their own seldom pass these on.
     module = str(getattr(getattr(type(backend), "run", None), "__module__", ""))
     found = (profile.binds for profile in profiles_of(backend) if profile.has_module(module))
     return next(found, frozenset())

@@ -1,4 +1,4 @@
-"""What is read of a queue."""
+"""A reading of a queue."""
 
 import re
 from collections.abc import Callable
@@ -13,7 +13,7 @@ _MAX_WRITTEN = 40
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueueReading:
-    """What was read of one queue; ``None`` is unknown.
+    """A reading of one queue; ``None`` is unknown.
 
     Attributes:
         wait_seconds: How long a job submitted now waits behind those of others.

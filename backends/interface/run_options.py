@@ -1,4 +1,4 @@
-"""What ``backend.run`` takes besides circuits: the options that a backend knows, and their values."""
+"""The options of ``backend.run``: the names that a backend knows, and their values."""
 
 from collections.abc import Callable, Mapping
 from copy import copy
@@ -52,7 +52,7 @@ _KEYWORDS: "WeakKeyDictionary[FunctionType, tuple[frozenset[str], bool]]" = Weak
 
 
 def takes_one_circuit(backend: object) -> bool:
-    """Tell by the first parameter of ``backend.run`` whether it takes a circuit and no list."""
+    """Check by the first parameter of ``backend.run`` whether it takes one circuit and no list."""
     try:
         first = next(iter(signature(backend.run).parameters.values()))  # type: ignore[attr-defined]
     except Exception:  # noqa: BLE001  As above.
@@ -63,7 +63,7 @@ def takes_one_circuit(backend: object) -> bool:
 
 
 def objection(backend: object, name: str, value: object) -> str:
-    """Say why a backend takes a value of an option not, by the validator of its options, or ``""``."""
+    """Explain why a backend's option validator rejects a value, or return ``""``."""
     options = _options(backend)
     try:
         if _fields(options) is not None:

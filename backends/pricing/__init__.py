@@ -1,4 +1,4 @@
-"""What jobs cost: rates, published price lists, allowances."""
+"""Prices of jobs: rates, published price lists, allowances."""
 
 from qiskit_gateway.backends.pricing.allowance import Allowance
 from qiskit_gateway.backends.pricing.published import PublishedTariff, tariff, tariff_names

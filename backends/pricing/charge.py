@@ -1,4 +1,4 @@
-"""What a provider says that it charged for a job, or would charge, and what that is by a tariff."""
+"""A provider's charge or quote for a job, and its price by a tariff."""
 
 from dataclasses import dataclass, replace
 from typing import Any
@@ -17,7 +17,7 @@ from qiskit_gateway.backends.pricing.rates import (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Charge:
-    """What a provider says of one job; ``None`` for what it does not say.
+    """A provider's account of one job; ``None`` for what it does not say.
 
     Attributes:
         usd: The price, in USD.

@@ -225,7 +225,7 @@ def _check_argument(name: str, value: object, kind: type) -> None:
         raise ValueError(f"{name} must be above 0 and finite, got {value!r}")
 
 
-# -- for those who write profiles ------------------------------------------------------------
+# -- for authors of profiles -----------------------------------------------------------------
 
 
 def fixed(pricing: Rates) -> Callable[..., Rates]:

@@ -1,4 +1,4 @@
-"""What a job costs, in USD.
+"""Rates: the price of a job, in USD.
 
 A tariff is any callable from the :class:`Usage` of one job to its price. :class:`Pricing` covers
 the price lists of most providers; :class:`Hqc` the credits of Quantinuum. Prices belong to a job,
@@ -17,7 +17,7 @@ _SMALLEST_INCREMENT = 1e-9
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
-    """What one job used, or is expected to use.
+    """The actual or expected usage of one job.
 
     Attributes:
         circuits: Circuits of the job.

@@ -123,7 +123,7 @@ class ModeKeeper:
 
 
 class _Held:
-    """What is open, beside its keeper, which may be gone when it is closed."""
+    """An open session or batch, separate from its keeper, which may be gone when it is closed."""
 
     def __init__(self, mode: Any = None) -> None:
         self.mode = mode

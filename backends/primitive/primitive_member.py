@@ -41,7 +41,7 @@ _SAYS_CLOSED = re.compile(r"\b(?:session|batch) (?:is|was|has been) closed", re.
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class TargetOnly:
-    """What circuits are compiled for where a primitive has no backend.
+    """The compilation target of a primitive without a backend.
 
     Attributes:
         name: What to call it.
@@ -236,7 +236,7 @@ class PrimitiveMember(CompilingMember):
         return None if self._native.modes is None else self._native.modes.of(sampler)
 
     def _is_closed(self, mode: Any, error: Exception) -> bool:
-        """Tell whether a job was not taken because what it was sent in is closed."""
+        """Check whether a job was refused because its session or batch is closed."""
         if _SAYS_CLOSED.search(text_of(error)):
             return True
         # A connection that was closed says nothing of that: the job may have been taken.
@@ -330,7 +330,7 @@ def _place_of(sampler: BaseSamplerV2, given: BackendV2 | Target | None) -> Any:
 
 
 def _binds_of(sampler: BaseSamplerV2, place: Any, native: NativePrimitive) -> Any:
-    # Over a simulator that binds some gates wrongly, whoever calls it does.
+    # Over a simulator that binds some gates wrongly, the caller binds them.
     return bound_gates(place) or ALL_GATES if native is _PLAIN else native.binds(sampler, place)
 
 

@@ -82,7 +82,7 @@ def read_pubs(result: Any, pairs: Pairs, shots: int) -> ReadOutcomes:
 
 
 def _in_one(ready: Prepared) -> bool:
-    """Tell whether all rows of a program go in one PUB."""
+    """Check whether all rows of a program go in one PUB."""
     return bool(ready.columns) and ready.binds
 
 
@@ -136,7 +136,7 @@ def _with_output(circuit: QuantumCircuit) -> QuantumCircuit:
 
 
 class _Layout:
-    """Where the user's bits are in the registers of a circuit that was sent.
+    """The places of the user's bits in the registers of a circuit that was sent.
 
     Args:
         ready: The program as it was sent.

@@ -1,1 +1,1 @@
-"""What is known of particular providers."""
+"""Profiles of particular providers, one module each."""

@@ -93,7 +93,7 @@ def _read_queue(backend: Any) -> QueueReading:
 
 
 def _charge(_backend: Any, job: Any) -> Charge | None:
-    """Read which shots count: AWS bills a task by those that succeeded."""
+    """Read the billed shots: AWS bills a task by the shots that succeeded."""
     tasks = job._tasks if isinstance(job._tasks, list | tuple) else [job._tasks]  # noqa: SLF001
     # What came with the result, which no request is made for.
     told = [

@@ -1,4 +1,4 @@
-"""How the classical bits that a provider reports map to the bits that the user reads.
+"""Map the classical bits that a provider reports to the bits that the user reads.
 
 Everything here comes from our own copies of the circuits; a provider's header is never asked.
 """
@@ -21,7 +21,7 @@ UNREAD = -1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wiring:
-    """How the classical bits of the circuit that was sent map to the bits the user reads.
+    """The map from the classical bits of the sent circuit to the bits that the user reads.
 
     The last three attributes hold what a conformance check has found out about a provider.
 
@@ -103,7 +103,7 @@ class Layout:
         ]
 
     def allows(self, rows: Rows) -> bool:
-        """Tell whether only bits are set that have a place and may have been written."""
+        """Check whether only bits are set that have a place and may have been written."""
         return not any((rows[:, column] & byte).any() for column, byte in self._unwritten)
 
     def for_user(self, rows: Rows) -> Rows:
@@ -132,14 +132,14 @@ class Codec:
 
     @cached_property
     def numbers(self) -> Layout:
-        """Return the layout of hexadecimal texts and integers."""
+        """The layout of hexadecimal texts and integers."""
         if self.wiring.numbers == "measured":
             return Layout(self.wiring, self.wiring.measured)
         return Layout(self.wiring, range(self.wiring.num_sent))
 
     @cached_property
     def _texts(self) -> dict[int, Layout]:
-        """Return the layouts that binary texts may have, by their number of digits."""
+        """The layouts that binary texts may have, by their number of digits."""
         wiring = self.wiring
         measured = set(wiring.measured)
         # Some providers leave out unmeasured bits, some leave out unused registers.

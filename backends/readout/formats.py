@@ -1,4 +1,4 @@
-"""What the data of one experiment says: which outcomes, how often, in which order.
+"""Formats of one experiment's data: outcomes, their counts, their order.
 
 Memory, which alone knows the order of the shots, is believed where its histogram equals the counts,
 where there are no counts, and where it is whole and the counts do not add up, as rounded ones do.
@@ -177,7 +177,7 @@ def read_names(raw: Raw, shots: int) -> Content:
 
 
 def _is_believed(length: int, seen: Counter[bytes], counted: Counter[bytes], shots: int) -> bool:
-    """Tell whether the shots in memory are taken, and not the counts beside them.
+    """Check whether the shots in memory are taken, and not the counts beside them.
 
     Raises:
         ContradictionError: If they cannot be of one circuit.
@@ -201,7 +201,7 @@ def histogram_of(rows: Rows, counts: Iterable[int] | None = None) -> Counter[byt
 
 
 def contradict(one: Counter[bytes], other: Counter[bytes]) -> bool:
-    """Tell whether two histograms cannot be of the same circuit.
+    """Check whether two histograms cannot be of the same circuit.
 
     Some providers draw counts and memory one by one, or round the counts: so they need not be
     equal, but as alike as two samples of one distribution. That is the chi-squared test for two

@@ -62,7 +62,7 @@ class Outcome:
 
     @property
     def ordered(self) -> bool:
-        """Tell whether the order in which the shots were taken is known."""
+        """Whether the order in which the shots were taken is known."""
         return self.memory is not None
 
 
@@ -151,7 +151,7 @@ def _experiments(result: object, expected: int) -> Sequence[object] | BackendErr
 
 
 def _reason(result: object, *, whole: bool) -> str:
-    """Say why a job failed, by its own words; empty where it did not."""
+    """Return the reason that a job gives for its failure; empty if it did not fail."""
     success, status = _field(result, "success"), _field(result, "status")
     # The status of a result that is whole may speak of anything.
     failed = not whole and _tells_failure(status)

@@ -1,4 +1,4 @@
-"""What a member's ``collect`` returned, checked like any other foreign result.
+"""Validate the results of a member's ``collect`` like any other foreign result.
 
 A member may be anybody's class. What it returns is an outcome for each circuit, in order, of the
 right width and whole; or it is a bad result of that attempt, and never an error of the run.
@@ -21,7 +21,7 @@ from qiskit_gateway.backends.readout.packed_bits import num_bytes
 def require_outcomes(
     given: object, widths: Sequence[int], shots: int, *, verb: str, meas_level: int = 2
 ) -> tuple[Outcome, ...]:
-    """Take what a member returned for outcomes; those that cannot be true become errors.
+    """Check the outcomes that a member returned; impossible ones become errors.
 
     Args:
         given: What it returned; anything that can be gone through once.

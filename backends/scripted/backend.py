@@ -89,12 +89,12 @@ class ScriptedBackend(BackendV2):
 
     @property
     def calls(self) -> tuple[Call, ...]:
-        """Return the calls of :meth:`run`, in order, refused ones included."""
+        """The calls of :meth:`run`, in order, refused ones included."""
         return tuple(self._calls)
 
     @property
     def jobs(self) -> tuple["ScriptedJob", ...]:
-        """Return the jobs that were taken, in order."""
+        """The jobs that were taken, in order."""
         return tuple(call.job for call in self.calls if isinstance(call.job, ScriptedJob))
 
     def release(self) -> None:
@@ -128,22 +128,22 @@ class ScriptedBackend(BackendV2):
 
     @property
     def target(self) -> Any:
-        """Return the target of the backend."""
+        """The target of the backend."""
         return self.wrapped.target
 
     @property
     def num_qubits(self) -> Any:
-        """Return the width of the backend."""
+        """The width of the backend."""
         return self.wrapped.num_qubits
 
     @property
     def max_circuits(self) -> Any:
-        """Return the most circuits of a job."""
+        """The most circuits of a job."""
         return self.wrapped.max_circuits
 
     @property
     def options(self) -> Any:
-        """Return the options of the backend itself."""
+        """The options of the backend itself."""
         return self.wrapped.options
 
     def set_options(self, **fields: Any) -> None:

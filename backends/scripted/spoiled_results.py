@@ -66,7 +66,7 @@ class Short(Step):
 
 @dataclass(frozen=True, slots=True, init=False)
 class Drops(Step):
-    """Leave out some experiments of the result; those that it does not have are no matter."""
+    """Leave out some experiments of the result; numbers that it does not have are ignored."""
 
     indices: tuple[int, ...]
 

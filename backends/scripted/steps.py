@@ -1,4 +1,4 @@
-"""What can be made to go wrong with one job: the steps of a script.
+"""The steps of a script: faults of one job.
 
 A step may act before each call that the provider would get, after the job was taken, on the
 status, and on the result; those that spoil results are in :mod:`.tampering`. Steps are added up:
@@ -61,12 +61,12 @@ class Call:
 
     @property
     def num_clbits(self) -> int:
-        """Return the classical bits of the widest circuit."""
+        """The classical bits of the widest circuit."""
         return max((circuit.num_clbits for circuit in self.sent), default=0)
 
 
 class Step:
-    """What happens to one call of ``backend.run`` and to its job; by itself, nothing.
+    """The fate of one call of ``backend.run`` and its job; by itself, nothing goes wrong.
 
     Subclassing:
         Override what should differ. ``before`` may block or raise; the others must not block.
@@ -128,7 +128,7 @@ class Runs(Step):
 
 
 class ProviderHTTPError(Exception):
-    """What an SDK over HTTP raises: a status code and headers, and no facts that we would know."""
+    """An error as SDKs over HTTP raise it: a status code and headers, and no facts of ours."""
 
     def __init__(self, status_code: int, text: str, headers: dict[str, str] | None = None) -> None:
         super().__init__(f"{status_code} {text}")
@@ -148,7 +148,7 @@ class Fails(Step):
         transient: Whether to look like trying again may help; ``None`` to say nothing.
         throttled: Whether to look like HTTP 429.
         retry_after_seconds: What to put into a ``Retry-After`` header.
-        submitted: ``None`` to look like a connection that broke, after which nobody knows.
+        submitted: ``None`` to look like a connection that broke, after which this is unknown.
         at: Which call raises.
     """
 

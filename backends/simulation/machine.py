@@ -1,4 +1,4 @@
-"""When the jobs of a simulated machine start and end: a plan, without a clock or a task."""
+"""The schedule of a simulated machine's jobs, without a clock or a task."""
 
 import heapq
 import math
@@ -28,7 +28,7 @@ class SimulatedJob:
         finished: When it ends, as things stand.
         end: How it ends: ``"outage"`` where the machine goes down under it.
         moved: Set when the times have changed; then there is a new event.
-        announce: Called once it runs, by whoever waits for it then.
+        announce: Called once it runs, by the task that waits for it then.
     """
 
     job_id: str
@@ -45,7 +45,7 @@ class SimulatedJob:
 
 
 class Machine:
-    """What runs when: a plan of all jobs that have not ended, changed as they come and go.
+    """The schedule of all jobs that have not ended, changed as jobs come and go.
 
     It serves in the order in which jobs may start, never stops a job for another, and never
     idles while one may start. So a job that comes last in that order moves no other.
@@ -63,7 +63,7 @@ class Machine:
         self._last_ready = -math.inf
 
     def is_down(self, now: float) -> bool:
-        """Tell whether there is an outage."""
+        """Check whether there is an outage."""
         return any(start <= now < end for start, end in self._outages)
 
     def busy(self, now: float) -> int:

@@ -2,7 +2,7 @@
 
 It models when jobs start, end and fail, and nothing of quantum mechanics: every bit of every shot
 is 0. It keeps no task running. As all times of a job are drawn when it is submitted, when each
-job starts and ends is known at once, and whoever waits for one sleeps until then.
+job starts and ends is known at once, and a task that waits for one sleeps until then.
 """
 
 import math
@@ -144,7 +144,7 @@ class SimulatedMember:
         self._machine: Machine | None = None
 
     def origin(self) -> float | None:
-        """When its clock shows 0, on that of the running event loop, if it runs there."""
+        """The time at which its clock shows 0, on the clock of the event loop it runs in."""
         return self._origin if self._token == current_token() else None
 
     def queue(self) -> float:
@@ -337,7 +337,7 @@ class SimulatedMember:
 
 
 def _announce(job: SimulatedJob) -> None:
-    """Say that a job runs, or ran, to whoever wants to know, once."""
+    """Report once to its watchers that a job runs, or ran."""
     # One that was cancelled in the queue starts when it ends.
     if job.announce is not None and (job.started < job.finished or job.end == "done"):
         job.announce()
@@ -373,7 +373,7 @@ def _zeros(job: SimulatedJob) -> tuple[Outcome, ...]:
 
 
 def _windows(outages: Iterable[Window]) -> list[Window]:
-    """Return windows in order, those that touch as one."""
+    """Sort windows, and join windows that touch."""
     merged: list[Window] = []
     for start, end in sorted((float(start), float(end)) for start, end in outages):
         if not start < end:

@@ -128,7 +128,7 @@ def members(
 
 @app.command()
 def quote(file: Config, circuits: Circuits, shots: Shots = 1024, json: Json = False) -> None:
-    """Say what a run would send where, at what price, by when.
+    """Forecast a run: its members, price and end.
 
     Nothing is sent.
     """

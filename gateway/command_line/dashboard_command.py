@@ -37,5 +37,5 @@ def serve_dashboard(journal: str | None, config: Path | None, *, port: int) -> E
 
 def _announce(address: str) -> None:
     say(address)
-    sys.stdout.flush()  # Whoever reads it from a pipe waits for it.
-    note("whoever has this address on this machine can cancel and resume; Ctrl-C ends the page")
+    sys.stdout.flush()  # A program that reads a pipe waits for it.
+    note("anyone who has this address on this machine can cancel and resume; Ctrl-C ends the page")

@@ -1,4 +1,4 @@
-"""How a command ends: its exit code, and what is said on the way out."""
+"""Exit codes of commands, and the messages for stderr."""
 
 import os
 import sys
@@ -34,7 +34,7 @@ class EndingError(Exception):
 
 
 def exit_for(error: BaseException) -> ExitCode:
-    """Say on stderr what went wrong, and return the exit code."""
+    """Print on stderr what went wrong, and return the exit code."""
     # Here, because errors of the package are Qiskit's, and --help must not wait for that.
     from qiskit_gateway.backends.failures.redaction import printable, redact
 

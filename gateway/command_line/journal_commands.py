@@ -17,7 +17,7 @@ _FEWEST_LETTERS = 8
 
 
 class By(StrEnum):
-    """What spending is added up by."""
+    """The dimension by which spending is added up."""
 
     MEMBER = "member"
     DAY = "day"
@@ -139,7 +139,7 @@ def _run_row(run: RunRecord, letters: int) -> list[str]:
 
 
 def _state(run: RunRecord) -> str:
-    # Of a process that died nobody said so: it is for whoever looks to see that nobody is there.
+    # A process that died could not record it: a reader has to see that it is gone.
     return "interrupted" if run.state == "running" and not run.held else run.state
 
 

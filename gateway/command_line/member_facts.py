@@ -1,4 +1,4 @@
-"""What there is to say of a member: its class, limits, tariff and tags, for people and programs."""
+"""Facts about a member, for people and programs: its class, limits, tariff and tags."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, fields, is_dataclass
@@ -36,12 +36,12 @@ def class_of(member: FleetMember) -> str:
 
 
 def qubits_of(member: FleetMember) -> str:
-    """Tell how wide a circuit may be."""
+    """Describe how wide a circuit may be."""
     return "any" if member.limits.num_qubits is None else str(member.limits.num_qubits)
 
 
 def limits_of(limits: Limits) -> str:
-    """Tell what a job may hold, one limit a line."""
+    """List the limits of a job, one a line."""
     said = [
         text.format(value) for name, text in _LIMITS if (value := getattr(limits, name)) is not None
     ]
@@ -49,7 +49,7 @@ def limits_of(limits: Limits) -> str:
 
 
 def price_of(member: FleetMember) -> str:
-    """Tell in a few words what a job costs."""
+    """Summarize what a job costs."""
     if member.pricing == FREE:
         return "free" if costs_nothing(member) else "none given"
     return _in_words(member.pricing)
@@ -72,7 +72,7 @@ def _in_words(tariff: Tariff) -> str:
 
 
 def source_of(tariff: Tariff) -> str:
-    """Tell where a published tariff was read and of when it is, or ``""``."""
+    """Name the source of a published tariff and its date, or ``""``."""
     if not isinstance(tariff, PublishedTariff):
         return ""
     said = f"{tariff.name}: {tariff.source}, {_dated(tariff.as_of)}, in {tariff.currency}"

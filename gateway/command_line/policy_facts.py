@@ -11,7 +11,7 @@ from qiskit_gateway.policies.policy import Policy
 
 
 def policy_of(policy: Policy) -> str:
-    """Tell what a policy makes least, and what it allows."""
+    """Describe what a policy minimizes, and what it allows."""
     said = f"least {_objective(policy.minimize)}"
     if not isinstance(policy.where, Anything):
         said += f"; only where {_filter(policy.where)}"
@@ -21,7 +21,7 @@ def policy_of(policy: Policy) -> str:
 
 
 def budget_of(budget: Budget | None) -> str:
-    """Tell what may be spent at most."""
+    """Describe the budget of a policy."""
     if budget is None:
         return "none"
     limits = [

@@ -25,7 +25,7 @@ _SHOWN_POINTS = 4
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Output:
-    """Where a result goes.
+    """The destination of a result: a file, or the screen.
 
     Attributes:
         out: A file, or ``None``.
@@ -39,7 +39,7 @@ class Output:
 
 
 def quote_circuits(file: Path, circuits: Sequence[Path], *, shots: int, json: bool) -> ExitCode:
-    """Say what a run would send where, at what price and by when. Nothing is sent."""
+    """Show which member would run what, the price and the expected end. Nothing is sent."""
     pubs = [one.circuit for one in read_circuits(circuits)]
     quote = load_config(file).sampler().quote(pubs, shots=shots)
     if json:
@@ -94,7 +94,7 @@ def resume_run(file: Path, name: str, *, output: Output) -> ExitCode:
 def _see_through(
     job: RouterJob, labels: Sequence[str] | None, config: Config, file: Path, output: Output
 ) -> ExitCode:
-    """Wait for a run, deliver what came of it, and say how it ended."""
+    """Wait for a run, deliver its result, and report how it ended."""
     code = ExitCode.DONE
     try:
         result = job.result()
@@ -146,7 +146,7 @@ def _deliver(
 
 
 def _lines(label: str, data: Any) -> Iterator[str]:
-    """Yield what a PUB measured, its most frequent outcomes, as far as that fits a screen."""
+    """Yield the most frequent outcomes of a PUB, as far as they fit on a screen."""
     for name, value in data.items():
         yield f"{label}: {name}" + (f", shape {data.shape}" if data.shape else "")
         points = list(np.ndindex(data.shape))

@@ -1,4 +1,4 @@
-"""What a terminal shows: tables that fit it, and JSON for programs."""
+"""Terminal output: tables that fit the terminal, and JSON for programs."""
 
 import math
 import os
@@ -17,7 +17,7 @@ from rich.text import Text
 
 from qiskit_gateway.backends.failures.redaction import printable
 
-# A file or a pipe has no width. Whoever reads it is better served by long lines than by cut ones.
+# A file or a pipe has no width. Its reader is better served by long lines than by cut ones.
 _NO_TERMINAL_COLUMNS = 200
 _GAP = 2
 

@@ -49,7 +49,7 @@ _DEEPEST = 100
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
-    """What a configuration file says.
+    """The contents of a configuration file.
 
     Attributes:
         fleet: The members.

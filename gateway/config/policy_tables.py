@@ -31,7 +31,7 @@ REGISTRY: Mapping[str, Mapping[str, Any]] = MappingProxyType(
 
 
 def _takes_names(kind: Any) -> bool:
-    """Tell filters and objectives of any number of names, ``Tagged("free", "fast")``."""
+    """Check whether a filter or objective takes any number of names, as ``Tagged("free")``."""
     parameters = inspect.signature(kind).parameters.values()
     return any(each.kind is each.VAR_POSITIONAL for each in parameters)
 

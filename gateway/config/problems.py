@@ -1,4 +1,4 @@
-"""What is wrong with a configuration file: each problem with its key, its line, and what to do.
+"""Problems in a configuration file: each with its key, its line, and a remedy.
 
 Values of keys that may hold secrets are never shown, nor are whole tables.
 """

@@ -1,4 +1,4 @@
-"""What the dashboard shows, read from a journal, and from a configuration where there is one."""
+"""The data behind the dashboard, read from a journal and, if there is one, from a configuration."""
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
@@ -80,7 +80,7 @@ class MemberView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Meter:
-    """What is spent of something, in USD.
+    """The used part of a budget or an allowance, in USD.
 
     Attributes:
         name: Of what.
@@ -252,7 +252,7 @@ class Reader:
 def _judge(
     found: dict[str, MemberView], recent: Iterable[LoggedAttempt], held: Collection[str]
 ) -> None:
-    """Tell how members did of late."""
+    """Rate the recent results of each member."""
     ended: dict[str, list[Attempt]] = {}
     for one in recent:
         attempt = as_reported(one, held=one.job_id in held)

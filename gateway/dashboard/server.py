@@ -57,7 +57,7 @@ def serve(
 ) -> None:
     """Serve the dashboard of a journal on 127.0.0.1, until it is interrupted.
 
-    Whoever can log in to this machine can see it; to cancel and resume runs takes the token.
+    Anyone who can log in to this machine can see it; to cancel and resume runs takes the token.
 
     Args:
         journal: The journal, or its path or address. It must be there.
@@ -144,7 +144,7 @@ def application(
 
 
 class Pages:
-    """What is answered to whom.
+    """The request handlers of the dashboard.
 
     Args:
         reader: Reads what is shown.
@@ -205,7 +205,7 @@ class Pages:
             await anyio.sleep(_LOOK_SECONDS)
 
     async def act(self, request: "Request") -> "Response":
-        """Do something to a run, for whoever has the token."""
+        """Cancel or resume a run. The request must carry the token."""
         from starlette.responses import JSONResponse
 
         given = request.headers.get("authorization", "").removeprefix("Bearer ")

@@ -1,4 +1,4 @@
-"""What may be done to runs from the dashboard: cancel, and resume."""
+"""Actions on runs that the dashboard offers: cancel and resume."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ from qiskit_gateway.primitives.sampler import RouterSampler
 
 
 class SteeringError(Exception):
-    """What was asked for cannot be done; the text says why, for people."""
+    """The action is impossible; the text gives the reason, for people."""
 
 
 @dataclass(slots=True, kw_only=True)

@@ -21,16 +21,16 @@ _HEAD = ("policy", "USD", "done in", "jobs", "failures", "members", "not done")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """What several policies make of the same work on the same fleet.
+    """The same work on the same fleet under several policies.
 
     Attributes:
-        simulations: What came of each, by the name of the policy.
+        simulations: The simulation of each, by the name of the policy.
     """
 
     simulations: Mapping[str, Simulation]
 
     def __getitem__(self, policy: str) -> Simulation:
-        """What came of one policy.
+        """The quote or simulation under one policy.
 
         Raises:
             KeyError: If there is none of that name.

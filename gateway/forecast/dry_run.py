@@ -57,7 +57,7 @@ _NO_GATES = GateCounts(num_1q=0, num_2q=0, num_measure=0)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prospect:
-    """What is known before a run is tried out.
+    """The facts a dry run starts from.
 
     Attributes:
         fleet_state: What the scheduler begins with; it is not changed.
@@ -374,7 +374,7 @@ def _in_a_thread(function: Callable[[], T]) -> T:
         except BaseException as error:  # noqa: BLE001  Raised to the caller below.
             failures.append(error)
 
-    # A daemon, so that whoever interrupts the wait can end the program.
+    # A daemon, so that a user who interrupts the wait can end the program.
     thread = threading.Thread(target=call, name="qiskit-gateway rehearsal", daemon=True)
     thread.start()
     thread.join()

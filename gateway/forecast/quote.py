@@ -1,4 +1,4 @@
-"""What a run would send where, at what price and time, before anything is sent."""
+"""Quote a run before anything is sent: its price, its times, and who runs what."""
 
 import math
 import time
@@ -45,7 +45,7 @@ _MOST_LINES = 5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AllowanceUse:
-    """What would be used of a member's allowance, in units of that.
+    """Expected use of a member's allowance, in the allowance's own unit.
 
     Attributes:
         units: What its jobs take.
@@ -69,7 +69,7 @@ class AllowanceUse:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MemberQuote:
-    """What one member would do in a run; times in seconds from now.
+    """The part of one member in a quoted run; times in seconds from now.
 
     Attributes:
         member: Its name.
@@ -104,7 +104,7 @@ class MemberQuote:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quote:
-    """What a run would do, found by the scheduler of a real one; nothing was sent.
+    """The expected course of a run, found by the scheduler that real runs use. Nothing was sent.
 
     Attributes:
         members: What each member would do, in the order of the fleet.
@@ -382,7 +382,7 @@ def _not_done(given_up: GivenUp) -> Remark:
 
 
 def _of_member(member: str, reasons: Sequence[str]) -> Iterator[Remark]:
-    """Yield why a member takes no part, on one line if there is but one reason."""
+    """Yield the reasons why a member takes no part, on one line if there is only one."""
     if len(reasons) == 1:
         yield Remark(f"{member}: {reasons[0]}")
     elif reasons:

@@ -1,4 +1,4 @@
-"""What a run would take and cost: the real scheduler and shell, on a virtual clock.
+"""Simulate a run's duration and cost: the real scheduler and shell, on a virtual clock.
 
 Members that are simulated take part as they are; real backends are stood in for by a model of
 their limits, tariff, queue, and the speed that earlier runs over the fleet have taught. Nothing
@@ -70,7 +70,7 @@ class SimulatedShard:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MemberUse:
-    """What one member did in a simulated run.
+    """The part of one member in a simulated run.
 
     Attributes:
         jobs: Jobs that delivered.
@@ -91,7 +91,7 @@ class MemberUse:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Simulation:
-    """What came of a simulated run.
+    """The outcome of a simulated run.
 
     Attributes:
         makespan_seconds: From start to end.

@@ -43,7 +43,7 @@ class JumpingLoop(asyncio.SelectorEventLoop):
         *args: *_Args,
         context: Context | None = None,
     ) -> asyncio.TimerHandle:
-        """Call a function at a time, after those that were to be called then before."""
+        """Call a function at a given time. Equal times run in the order of the calls."""
         timer = _Timer(when, callback, args, self, context)
         timer.turn = next(self._turns)
         # As the base class does it, which makes its own kind of timer.

@@ -1,4 +1,4 @@
-"""What the journal tells of runs without their work: their attempts, reported, and what they cost."""
+"""Reports and costs of runs, read from the journal without the runs' work."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -20,7 +20,7 @@ _LEFT = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spending:
-    """What one attempt is expected to have cost.
+    """The expected cost of one attempt.
 
     Attributes:
         job_id: The run.

@@ -38,7 +38,7 @@ from qiskit_gateway.reporting.report import Report
 
 # "qgwj": marks a SQLite file as a journal.
 _APPLICATION = 0x7167776A
-# Whoever works on a run elsewhere is taken for dead if nothing was heard of them for four beats.
+# A process elsewhere that works on a run is taken for dead after four missed beats.
 _LOOK_SECONDS = 5.0
 _LOOKS = round(4 * BEAT_SECONDS / _LOOK_SECONDS)
 
@@ -150,7 +150,7 @@ class RunRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
-    """How something stood when a run last wrote it down.
+    """The last recorded state of a run or a member.
 
     Attributes:
         job_id: The run.
@@ -363,7 +363,7 @@ class Journal:
         """Do something to a run that nobody works on.
 
         It is looked at in a transaction that may write: while somebody holds the file locked,
-        whoever works on the run cannot be heard of, and no time goes by.
+        the process that works on the run cannot be heard of, and no time goes by.
 
         Raises:
             JournalError: If there is no such run, or somebody works on it.

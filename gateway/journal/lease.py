@@ -1,4 +1,4 @@
-"""Who works on a run, and whether they live.
+"""Leases: which process works on a run, and whether it is alive.
 
 Clocks say nothing about that: they are set, and differ between machines. On one machine the
 operating system knows which processes live; those of another one are known to live by their beats,
@@ -25,11 +25,11 @@ HOLD = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lease:
-    """What stands in the journal of whoever works on a run.
+    """The journal's entry for the process that works on a run.
 
     Attributes:
         kind: Of what kind the run is.
-        holder: The token of whoever holds it; ``None`` if nobody does.
+        holder: The token of its holder; ``None`` if there is none.
         process: Their process.
         host: The name of their machine, for people.
         beat: When they were last heard of, by their clock.
@@ -54,7 +54,7 @@ class Lease:
 
     @property
     def lives(self) -> bool | None:
-        """Whether somebody works on the run; ``None`` if that cannot be told from here.
+        """Whether the holder is alive; ``None`` if that cannot be told from here.
 
         Raises:
             TypeError: If the journal holds nonsense; or a ``ValueError`` or ``OverflowError``.
@@ -71,11 +71,11 @@ class Lease:
 
     @property
     def who(self) -> str:
-        """Name whoever works on the run."""
+        """Name the holder for people."""
         return f"process {self.process} on {self.host}"
 
     def is_later(self, earlier: "Lease") -> bool:
-        """Tell whether somebody has been heard of since an earlier look."""
+        """Check whether the holder has reported since an earlier look."""
         return (self.holder, self.beats, self.beat) != (
             earlier.holder,
             earlier.beats,
@@ -116,7 +116,7 @@ def _place() -> str:
 
 
 def _started(process: int) -> str | None:
-    """Return when a process began, since numbers are used again; ``""`` if it has ended.
+    """Return the start time of a process, because ids are reused; ``""`` if it has ended.
 
     ``None`` where the system does not tell in a way that no clock changes.
     """
@@ -131,7 +131,7 @@ def _started(process: int) -> str | None:
 
 
 def _lives(process: Any, started: str | None) -> bool | None:
-    """Return whether a process of this machine lives; ``None`` if that cannot be told."""
+    """Check whether a process of this machine is alive; ``None`` if that cannot be told."""
     if not isinstance(process, int) or process <= 0:
         raise ValueError(f"{process!r} is no process")
     if os.name != "posix":

@@ -21,7 +21,7 @@ _ASKED_AGAIN = ("accepted", "cancelled", "intended", "unknown")
 def replay(
     entries: Iterable[Entry], work: Work, members: Collection[str], *, seconds: float
 ) -> Past:
-    """Put what has arrived of a run into its place, and return what is left to do.
+    """Put the recorded results of a run into place, and return the remaining work.
 
     Args:
         entries: The attempts, in the order in which they began.
@@ -56,7 +56,7 @@ def replay(
 
 @dataclass(slots=True)
 class _Books:
-    """What becomes clear of a run while its attempts are gone through.
+    """The state of a run, rebuilt attempt by attempt.
 
     Attributes:
         work: The work.
@@ -138,7 +138,7 @@ class _Books:
         )
 
     def left_of(self, task: Task, lost: Sequence[Attempt]) -> list[Left]:
-        """Return what neither has arrived nor is in flight, and who may have taken it."""
+        """Return the work neither arrived nor in flight, and the members that may have taken it."""
         if not task.rows or not task.shots:
             return []
         whole = Piece(task.index, 0, task.rows, 0, task.shots)

@@ -1,4 +1,4 @@
-"""What is written down of one run while it goes on, and read again: its attempts."""
+"""The log of one run in the journal: its attempts, written while it goes on and read back later."""
 
 import json
 import math
@@ -21,7 +21,7 @@ from qiskit_gateway.work.attempt import Attempt, AttemptOutcome
 from qiskit_gateway.work.remaining import Past
 from qiskit_gateway.work.tasks import Piece
 
-# How often whoever works on a run says so.
+# How often the process that works on a run says so.
 BEAT_SECONDS = 15.0
 # How long it may take until a run hears that it is to be cancelled.
 LOOK_SECONDS = 3.0
@@ -66,7 +66,7 @@ class Entry:
 
 
 class SqliteRunLog:
-    """What is written down of one run while it goes on. See :class:`~qiskit_gateway.journal.run_log.RunLog`.
+    """The log of one run in SQLite. See :class:`~qiskit_gateway.journal.run_log.RunLog`.
 
     Args:
         database: Where.
@@ -290,7 +290,7 @@ class SqliteRunLog:
             raise self._taken_over()
 
     def closed(self, state: str) -> None:
-        """Write down how the run stands, and let go of it. It is done only if all of it is here."""
+        """Record the final state of the run and give up its lease. Done means that all of it is here."""
         self._database.execute(
             "UPDATE runs SET holder = NULL, state = CASE WHEN ? = 'done' AND shots > "
             "(SELECT total(delivered) FROM attempts WHERE attempts.job_id = runs.job_id) "
@@ -301,7 +301,7 @@ class SqliteRunLog:
 
     @property
     def wants_tidying(self) -> bool:
-        """Return whether :meth:`tidy` should be called."""
+        """Whether :meth:`tidy` should be called."""
         return self._database.wants_checkpoint
 
     def tidy(self) -> None:
@@ -394,7 +394,7 @@ class LoggedAttempt:
 
     @property
     def is_open(self) -> bool:
-        """Whether its end is not written down: it is under way, or its process died."""
+        """Whether the run has no recorded end: it is under way, or its process died."""
         return self.state in {"intended", "accepted"}
 
 
@@ -436,7 +436,7 @@ def _logged(job_id: str, created: float, state: str, delivered: int, *row: Any) 
 
 
 def outcome_of(state: str) -> AttemptOutcome:
-    """Tell from what is written down of an attempt how it ended, as far as that says it.
+    """Derive the outcome of an attempt from its record, as far as the record tells it.
 
     Raises:
         JournalError: If it is no state of an attempt.
@@ -487,7 +487,7 @@ def _pieces_text(pieces: Sequence[Piece]) -> str:
 
 
 class RunLog(Protocol):
-    """Where a run is written down while it goes on, so that another process can take it up.
+    """The log of a run, from which another process can take the run over.
 
     Implementing:
         :meth:`perform` is called in the event loop, one call after the other, and calls those that
@@ -565,7 +565,7 @@ class RunLog(Protocol):
         ...
 
     def closed(self, state: str) -> None:
-        """Write down how the run stands, and let go of it."""
+        """Record the final state of the run and give up its lease."""
         ...
 
 

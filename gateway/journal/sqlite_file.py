@@ -275,7 +275,7 @@ def _within(connection: sqlite3.Connection, begin: str, end: str, *undo: str) ->
 
 
 def _id_of(path: Path) -> int | None:
-    """Return what tells a file from others, also from one that is put in its place."""
+    """Return an identity that a file replaced by another at the same path does not share."""
     try:
         return path.stat().st_ino
     except FileNotFoundError:

@@ -22,17 +22,17 @@ T = TypeVar("T")
 # Longer than between two beats, so that the thread lives as long as there are runs: at the end of a
 # program some versions of Python let nobody start one.
 _IDLE_SECONDS = 20.0
-# Whoever waits is told soon that somebody else holds the file, and writes again later.
+# The caller learns soon that another process holds the file, and writes again later.
 _BUSY_SECONDS = 1.0
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class _Entry(Generic[T]):
-    """Something to write, and whoever waits for it.
+    """A pending write, and the caller that waits for it.
 
     Attributes:
         write: Does it, within a transaction.
-        soon: Calls a function in the event loop of whoever waits.
+        soon: Calls a function in the caller's event loop.
         done: Set there when it was written, or failed.
         value: What it returned.
         error: Why it failed, if it did.
@@ -45,7 +45,7 @@ class _Entry(Generic[T]):
     error: JournalError | None = None
 
     def settle(self, error: JournalError | None = None) -> None:
-        """Wake whoever waits."""
+        """Wake the caller."""
         self.error = error
         with suppress(RuntimeError):  # The loop has ended: nobody waits.
             self.soon(self.done.set)

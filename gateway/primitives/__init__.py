@@ -1,1 +1,1 @@
-"""What users hold: the sampler, the estimator, their jobs."""
+"""The objects users hold: the sampler, the estimator, their jobs."""

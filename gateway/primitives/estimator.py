@@ -91,7 +91,7 @@ class RouterEstimator(Routed[EstimatorOptions], BaseEstimatorV2):
         backends: A :class:`~qiskit_gateway.backends.Fleet`, a ``BackendV2``, a member, or an
             iterable of these.
         backend: The same for one backend, by the name that Qiskit's own primitives give it.
-        policy: Where work goes and what happens when it fails; by default whoever finishes
+        policy: Where work goes and what happens when it fails; by default the member that finishes
             soonest.
         options: :class:`EstimatorOptions`, or a dict of them.
         journal: A :class:`~qiskit_gateway.Journal`, or the path of one, where runs are written
@@ -117,7 +117,7 @@ class RouterEstimator(Routed[EstimatorOptions], BaseEstimatorV2):
 
     @property
     def default_precision(self) -> float:
-        """Return the precision of PUBs that do not say, in a run that does not say."""
+        """The precision of PUBs that do not say, in a run that does not say."""
         return self._options.default_precision
 
     def run(
@@ -341,7 +341,7 @@ class _Plan:
 
 @dataclass(slots=True)
 class _Saving:
-    """What allocating shots by weight saves in a PUB.
+    """The saving from allocating a PUB's shots by weight.
 
     Attributes:
         bases: How many circuits it runs.

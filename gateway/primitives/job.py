@@ -27,7 +27,7 @@ from qiskit_gateway.scheduling.events import Done
 from qiskit_gateway.work.attempt import Attempt, AttemptOutcome
 from qiskit_gateway.work.remaining import GivenUp
 
-# How long whoever watches waits for how the run ended to be drawn.
+# How long a watcher waits for the end of the run to be drawn.
 _SHOWN_SECONDS = 5.0
 _FINAL = frozenset({JobStatus.DONE, JobStatus.CANCELLED, JobStatus.ERROR})
 
@@ -85,7 +85,7 @@ class RouterJob(BasePrimitiveJob[PrimitiveResult[Any], JobStatus]):
             done = await contain(self._run.execute)
             self._cancelled |= self._run.cancelled
             outcome: PrimitiveResult[Any] | BaseException = self._outcome(done)
-        except Exception as error:  # noqa: BLE001  Told to whoever asks for the result.
+        except Exception as error:  # noqa: BLE001  Raised when the result is asked for.
             outcome = _alone(error)
         except BaseException:
             self._cancelled = True

@@ -32,7 +32,7 @@ _OWN_OPTIONS = {
 # Keywords and options of IBM's primitives, which people bring along.
 _MODE = (
     "mode= is a keyword of IBM's primitives: give backends=, a backend or a fleet of them; a "
-    "session or a batch is opened by whoever makes the backend"
+    "session or a batch is opened where the backend is made"
 )
 _IN_CIRCUITS = (
     "put it into the circuits, which are sent as they are where they fit a member's target; or give "
@@ -134,22 +134,22 @@ class Routed(Generic[Options]):
 
     @property
     def options(self) -> Options:
-        """Return the options; they may be changed at any time, for later runs."""
+        """The options; they may be changed at any time, for later runs."""
         return self._options
 
     @property
     def fleet(self) -> Fleet:
-        """Return the fleet."""
+        """The fleet."""
         return self._router.fleet
 
     @property
     def policy(self) -> Policy:
-        """Return the policy."""
+        """The policy."""
         return self._router.policy
 
     @property
     def backend(self) -> BackendV2:
-        """Return the backend of the first member, for packages written for one backend."""
+        """The backend of the first member, for packages written for one backend."""
         return self._router.backend
 
     @property

@@ -1,4 +1,4 @@
-"""What both primitives share: a fleet, a policy, and how a run begins."""
+"""The common base of both primitives: a fleet, a policy, and the start of a run."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -64,7 +64,7 @@ class Router:
 
     @property
     def backend(self) -> BackendV2:
-        """Return the backend of the first member; packages written for one backend ask for it.
+        """The backend of the first member; packages written for one backend ask for it.
 
         Raises:
             AttributeError: If no member is a Qiskit backend.

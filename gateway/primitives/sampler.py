@@ -64,7 +64,7 @@ class RouterSampler(Routed[SamplerOptions], BaseSamplerV2):
         backends: A :class:`~qiskit_gateway.backends.Fleet`, a ``BackendV2``, a member, or an
             iterable of these.
         backend: The same for one backend, by the name that Qiskit's own primitives give it.
-        policy: Where work goes and what happens when it fails; by default whoever finishes
+        policy: Where work goes and what happens when it fails; by default the member that finishes
             soonest.
         options: :class:`SamplerOptions`, or a dict of them.
         journal: A :class:`~qiskit_gateway.Journal`, or the path of one, where runs are written

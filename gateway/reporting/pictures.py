@@ -91,7 +91,7 @@ def _legend(figure: "Figure", kinds: Sequence[Kind]) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QuotedMember:
-    """What a picture of a quote shows of a member.
+    """One member in a picture of a quote.
 
     Attributes:
         name: Its name.
@@ -143,7 +143,7 @@ def draw_quote(members: Sequence[QuotedMember], title: str) -> "Figure":
 
 
 def draw_points(points: Mapping[str, tuple[float, float]], title: str) -> "Figure":
-    """Draw price against time, a point for each name, and the line of those that none beats.
+    """Draw price against time: a named point for each choice, and a line through the best ones.
 
     Args:
         points: By name: seconds, and USD.

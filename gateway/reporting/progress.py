@@ -1,4 +1,4 @@
-"""How far a run is, in circuits, shots and money, all told and by member."""
+"""Progress of a run in circuits, shots and money, in total and by member."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
@@ -12,7 +12,7 @@ from qiskit_gateway.work.tasks import Shard, Task
 
 @dataclass(slots=True, kw_only=True)
 class MemberProgress:
-    """What one member has done and is doing for a run.
+    """Finished and current work of one member for a run.
 
     Attributes:
         circuits_done: Circuits that have arrived.
@@ -42,7 +42,7 @@ class MemberProgress:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """How far a run is, in circuits and in shots summed over circuits.
+    """Progress of a run in circuits, and in shots summed over circuits.
 
     Attributes:
         circuits: In all.
@@ -65,17 +65,17 @@ class Progress:
 
     @property
     def shots_running(self) -> int:
-        """Return the shots in flight."""
+        """The shots in flight."""
         return sum(member.shots_running for member in self.members.values())
 
     @property
     def shots_waiting(self) -> int:
-        """Return the shots that nobody has been given yet."""
+        """The shots that nobody has been given yet."""
         return max(0, self.shots - self.shots_done - self.shots_running)
 
     @property
     def price_usd(self) -> float:
-        """What the jobs so far are expected to cost, in USD, those in flight included."""
+        """Expected cost of the jobs so far in USD, including jobs in flight."""
         return sum(member.price_usd for member in self.members.values())
 
     @property
@@ -107,7 +107,7 @@ class Progress:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
-    """How a run stands beside what has arrived and what flies.
+    """The counts of a run from which its progress is made.
 
     Attributes:
         seconds: How long it has gone on.

@@ -1,4 +1,4 @@
-"""What happened in a run, for people and for programs."""
+"""The history of a run, for people and for programs."""
 
 from collections import Counter
 from dataclasses import asdict, dataclass
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """Every attempt of a run, and what came of them.
+    """Every attempt of a run, and its outcome.
 
     Attributes:
         job_id: The run.

@@ -1,4 +1,4 @@
-"""What ran where and when: jobs as bars, in a row for each member."""
+"""Timelines of runs: jobs as bars, one row a member."""
 
 import heapq
 from collections.abc import Iterable, Sequence
@@ -134,7 +134,7 @@ def _end(attempt: Attempt, seconds: float) -> float:
 def _parts(attempt: Attempt, seconds: float) -> Iterable[Part]:
     begin, start, end = attempt.submitted_seconds, attempt.started_seconds, _end(attempt, seconds)
     if start is None:
-        # Nobody knows when it began: of what has ended all is one part.
+        # Its start is unknown: a bar of a finished job is then one part.
         kind: Kind = "queue" if attempt.outcome is AttemptOutcome.RUNNING else "whole"
         yield Part(kind=_AFTER_START.get(attempt.outcome, kind), start=begin, stop=end)
         return
@@ -144,7 +144,7 @@ def _parts(attempt: Attempt, seconds: float) -> Iterable[Part]:
 
 
 def describe_attempt(attempt: Attempt, seconds: float) -> str:
-    """Say of an attempt what it was, how long it took, and how it ended, as one line."""
+    """Describe an attempt on one line: its work, its duration and its outcome."""
     took = span(_end(attempt, seconds) - attempt.submitted_seconds)
     size = f"{number(attempt.circuits)} circuits of {number(attempt.shots)} shots"
     waited = ""

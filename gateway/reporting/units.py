@@ -7,7 +7,7 @@ _UNITS = (("d", 86_400.0, 2.0), ("h", 3600.0, 1.0), ("min", 60.0, 2.0), ("s", 1.
 
 
 def span(seconds: float | None) -> str:
-    """A length of time, in a unit that suits it; ``-`` where it is not known."""
+    """Format a length of time in a suitable unit; ``-`` if it is unknown."""
     if seconds is None:
         return "-"
     for unit, size, least in _UNITS:

@@ -23,7 +23,7 @@ WATCH_ENDS = object()
 
 
 class Screen(Protocol):
-    """Where progress is shown."""
+    """The place where progress is shown."""
 
     def show(self, progress: Progress) -> None:
         """Show it in place of what was shown before."""
@@ -109,7 +109,7 @@ def find_screen(file: TextIO | None = None) -> Screen:
 
 
 def _in_notebook() -> bool:
-    """Tell whether there is a front end that shows HTML, as a notebook's is."""
+    """Check whether the front end shows HTML, as a notebook does."""
     # Who has not imported IPython is not in it.
     ipython = sys.modules.get("IPython")
     shell = ipython.get_ipython() if ipython is not None else None

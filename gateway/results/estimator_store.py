@@ -74,7 +74,7 @@ class BasisStore:
 
 
 class Share(NamedTuple):
-    """What one basis has for the rows of one group."""
+    """The share of one basis in the rows of one group."""
 
     store: BasisStore
     section: Section

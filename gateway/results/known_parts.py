@@ -1,4 +1,4 @@
-"""How observables are measured, found once and kept, for those who ask again and again.
+"""A cache of measurement plans, because callers ask for the same observables again and again.
 
 Observables are known by what they are, not by which object says so: changed ones are others.
 """

@@ -114,14 +114,14 @@ def row_groups(observables: tuple[int, ...], parameters: tuple[int, ...]) -> tup
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Part:
-    """What some observables have in one basis.
+    """The terms of some observables that one basis measures.
 
     An *entry* is one term of one observable; the entries of an observable stand together.
 
     Attributes:
         basis: A Pauli label, qubit 0 rightmost.
         factors: The terms measured in it.
-        columns: The observables that have any of them, ascending, as numbered by whoever asked.
+        columns: The observables that have any of them, ascending, in the caller's numbering.
         starts: The first entry of each of these.
         terms: For each entry its term, as a row of ``factors``,
         coefficients: and its coefficient.
@@ -197,7 +197,7 @@ def _part(
 
 
 class Reading:
-    """How terms are read off the bits of a shot, of which there is one for each measured qubit.
+    """The masks that read terms off the bits of a shot, one bit for each measured qubit.
 
     Args:
         basis: The label of what was measured, qubit 0 rightmost.

@@ -49,7 +49,7 @@ class Histogram(NamedTuple):
 
 
 class Quantities:
-    """What is summed over the shots of rows that were measured in one basis for the same observables.
+    """Sums over the shots of rows measured in one basis for the same observables.
 
     Of each term the values are summed, of those with projectors their squares too. To know how
     terms vary together there is more for each observable with several terms here: its own value in
@@ -206,7 +206,7 @@ def _row_of(histogram: Histogram) -> NDArray[np.int64]:
 def _variances(
     sums: NDArray[np.int64], squares: NDArray[np.int64], shots: NDArray[np.int64]
 ) -> NDArray[np.float64]:
-    """Return the variance of one shot among those that arrived.
+    """Return the variance of one shot among the shots that arrived.
 
     Squares are moved to near the mean in integers, so that nothing cancels: values that do not
     vary have a variance of exactly 0.

@@ -1,4 +1,4 @@
-"""How many shots each basis needs for a precision."""
+"""Shots that each basis needs for a precision."""
 
 import math
 from collections.abc import Sequence

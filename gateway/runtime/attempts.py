@@ -52,14 +52,14 @@ T = TypeVar("T")
 
 
 class _SurplusError(Exception):
-    """What a job brought has been brought by another one."""
+    """Another job has already brought this job's result."""
 
 
 class RunDoor(Protocol):
-    """What attempts need of their run."""
+    """The run, as attempts see it."""
 
     def tell(self, event: Event) -> Sequence[Command]:
-        """Tell the scheduler what happened, carry out what it answers, and return that."""
+        """Report an event to the scheduler, carry out its commands, and return them."""
 
     def make_batch(self, shard: Shard, number: int) -> Batch:
         """Make the batch of a shard, for one of its tries on a member."""
@@ -326,7 +326,7 @@ class Attempts:
         try:
             handle = await self._calls.find_again(member, batch, attempt.job_id)
         except BackendError as error:
-            # Whatever the reason, what became of it is not known.
+            # Whatever the reason, its fate is unknown.
             raise BackendError(may_run(attempt, str(error)), submitted=None) from error
         if handle is not None and not attempt.job_id:
             self._accept(attempt, handle)
@@ -335,7 +335,7 @@ class Attempts:
 
     @staticmethod
     def _checked(shard: Shard, receipt: Receipt) -> ShardFinished:
-        """Tell a job that failed as a whole from one that failed in parts."""
+        """Distinguish a job that failed as a whole from one that failed in parts."""
         failed = sum(piece.rows for piece, _ in receipt.failed)
         if failed == shard.circuits:
             raise receipt.failed[0][1]
@@ -402,7 +402,7 @@ class Attempts:
         return next(one for one in reversed(self.record) if one.shard == shard)
 
     def cancelled(self, shard: int) -> ShardCancelled:
-        """Tell what became of a shard whose task was cancelled."""
+        """Report a shard whose task was cancelled."""
         last = next((one for one in reversed(self.record) if one.shard == shard), None)
         if last is None:
             return ShardCancelled(shard=shard, confirmed=True)

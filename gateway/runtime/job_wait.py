@@ -53,7 +53,7 @@ class Out:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Waiting:
-    """How jobs are waited for.
+    """The rules for waiting for a job.
 
     Attributes:
         calls: The calls to members.
@@ -84,7 +84,7 @@ class Waiting:
             if error.authentication:
                 attempt.failure = may_run(attempt, _LEFT_ALONE)
             elif lost_connection(error):
-                # Whoever gives a job up must not let it run on at somebody's cost.
+                # A job that is given up must not run on at somebody's cost.
                 await self._cancel(out, attempt)
             # An attempt that was accepted has no other failure than that it may still run.
             raise _of_a_taken_job(error, attempt.failure) from error
@@ -110,7 +110,7 @@ class Waiting:
         """Find out whether a job failed because it was asked back: an answer may come late."""
         if out.answered is None:
             return False
-        # Shielded: whoever is cancelled meanwhile must still know whether the job is off.
+        # Shielded: a caller cancelled meanwhile must still know whether the job is off.
         with anyio.CancelScope(shield=True):
             await out.answered.wait()
             if not out.reply.confirmed and not out.silent:
@@ -119,7 +119,7 @@ class Waiting:
 
 
 def may_run(attempt: Attempt, reason: str) -> str:
-    """Say of an attempt that its job may run on, and why."""
+    """Note in an attempt that its job may still run, and why."""
     job = f"job {attempt.job_id!r}" if attempt.job_id else "a job that the provider perhaps took"
     return f"{job} may still run: {reason}"
 

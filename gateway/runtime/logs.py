@@ -34,10 +34,10 @@ _FALLBACK = "qiskit_gateway"
 
 
 class Log(Protocol):
-    """Where events are written to."""
+    """The destination of log events."""
 
     def takes(self, level: int) -> bool:
-        """Tell whether events of a level are written at all."""
+        """Check whether events of a level are written at all."""
 
     def write(self, level: int, name: str, facts: dict[str, Any]) -> None:
         """Write an event by its name, with its fields."""
@@ -95,7 +95,7 @@ def logger_for(job_id: str) -> Log:
 
 
 def is_written(log: Log, kind: type[RunEvent]) -> bool:
-    """Tell whether events of a kind are written to a log; the others are for observers alone."""
+    """Check whether events of a kind are written to a log; the others are for observers alone."""
     # The end of a run that lost work is told louder than others.
     loudest = logging.WARNING if kind is happened.RunFinished else None
     return kind in _LOGGED and log.takes(loudest or _LOGGED[kind][0])

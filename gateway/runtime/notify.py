@@ -9,7 +9,7 @@ from qiskit_gateway.work.run_events import RunEvent
 
 
 class Posting(Protocol):
-    """Where events are put, which takes no time."""
+    """A queue of events for observers; putting one there takes no time."""
 
     def post(self, event: RunEvent) -> None:
         """Put one in."""
@@ -24,7 +24,7 @@ class Notifier:
         job_id: The run.
         seconds: Tells how long ago it began.
         log: Where events are written.
-        mailboxes: Those of the fleet's observers, and of whoever watches this run alone.
+        mailboxes: Those of the fleet's observers, and of observers of this run alone.
     """
 
     job_id: str
@@ -33,7 +33,7 @@ class Notifier:
     mailboxes: list[Posting] = field(default_factory=list)
 
     def tell(self, kind: type[RunEvent], **facts: Any) -> None:
-        """Tell that something happened.
+        """Report an event.
 
         Args:
             kind: What.

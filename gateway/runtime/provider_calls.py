@@ -50,7 +50,7 @@ class OverdueError(BackendError):
 
 
 class _Patience:
-    """How long a job is waited for, and what to say when that is over."""
+    """The longest wait for a job, and the message when that is over."""
 
     def __init__(self) -> None:
         self.scope = anyio.CancelScope()
@@ -71,7 +71,7 @@ class _Patience:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
-    """What a provider answered when it was asked to cancel a job.
+    """A provider's answer to a request to cancel a job.
 
     Attributes:
         confirmed: Whether it said that the job is cancelled.

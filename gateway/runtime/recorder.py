@@ -1,4 +1,4 @@
-"""What arrives of a run is written into its results, and into its run log; how the run stands, too."""
+"""Write arriving results into the result arrays and the run log, with the run's state."""
 
 import math
 from collections import deque
@@ -25,13 +25,13 @@ from qiskit_gateway.work.tasks import Shard
 # who clears the disk. What it has by then is better told than kept.
 _PATIENCE_SECONDS = 30.0
 _AGAIN_SECONDS = 0.5
-# Whoever has cancelled a run, or given it a deadline, is not kept waiting by its journal.
+# A user who cancelled a run, or gave it a deadline, is not kept waiting by its journal.
 _GRACE_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Loss:
-    """Why a run cannot go on.
+    """The failure that ends a run.
 
     Attributes:
         reason: For people.
@@ -61,7 +61,7 @@ class _Write:
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Recorder:
-    """Where a run writes down what it gets.
+    """The writer of a run's results, log and state.
 
     The run log is written in order, by one task, which tries again what could not be written. Only
     an attempt that is about to be made waits for that. So a run whose log cannot be written gets
@@ -122,7 +122,7 @@ class Recorder:
                 raise write.denied
 
     def post(self, event: happened.RunEvent) -> None:
-        """Write down how a member stands, if an event tells: for whoever looks on from elsewhere."""
+        """Record a member's state if an event changes it, for processes that watch the run."""
         match event:
             case happened.MemberEjected():
                 # Infinity is no JSON.
@@ -163,7 +163,7 @@ class Recorder:
         return receipt  # noqa: RET504  mypy knows that a scope may end early.
 
     async def close(self, state: str, *, seconds: float) -> None:
-        """Write down how the run stands, and let go of it.
+        """Record the final state of the run, and give up its lease.
 
         Args:
             state: How.
@@ -175,7 +175,7 @@ class Recorder:
         now = anyio.current_time()
         since = now if self._failing_since is None else self._failing_since
         until = min(now + seconds, since + _PATIENCE_SECONDS)
-        # Shielded, because a run that is torn down must still be let go of.
+        # Shielded, because a run that is torn down must still give up its lease.
         with anyio.CancelScope(shield=True, deadline=max(until, now + _GRACE_SECONDS)):
             while self._writes and not await self._write() and anyio.current_time() < until:  # noqa: ASYNC110  No event tells of a lock.
                 await anyio.sleep(_AGAIN_SECONDS)
@@ -203,7 +203,7 @@ class Recorder:
                 await anyio.sleep(_AGAIN_SECONDS)
 
     async def _repeat(self, seconds: float, write: Callable[[], object]) -> None:
-        """Say from time to time that the run goes on, or look what is asked of it."""
+        """Record from time to time that the run is alive, or look for requests to it."""
         while True:
             await anyio.sleep(seconds)
             # One that could not be written yet says it too.
@@ -244,7 +244,7 @@ class Recorder:
             write.done.set()
 
     def _note_failure(self, reason: str, began: float) -> None:
-        """Tell the first failure of several, and give the run up where it cannot go on."""
+        """Keep the first of several failures, and abandon the run if it cannot go on."""
         if self._failing_since is None:
             self._failing_since = began
             self.notifier.tell(happened.JournalFailed, reason=reason)

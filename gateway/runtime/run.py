@@ -225,17 +225,17 @@ class Run:
 
     @property
     def seconds(self) -> float:
-        """How long it took, or has taken so far; asked in the event loop while it goes on."""
+        """Duration of the run, or its time so far; read it in the event loop while the run goes on."""
         until = anyio.current_time() if self._ended_at is None else self._ended_at
         return max(self._run_log.past.seconds, until - self._began)
 
     @property
     def view(self) -> RunView:
-        """How the scheduler says that the run stands."""
+        """The scheduler's view of the run."""
         return RunView() if self._scheduler is None else self._scheduler.view
 
     def progress(self) -> Progress:
-        """Tell how far the run is."""
+        """Return the progress of the run."""
         now, scheduler = anyio.current_time(), self._scheduler
         return progress_of(
             self.work.tasks,
@@ -251,13 +251,13 @@ class Run:
         )
 
     def observe(self, mailbox: Posting) -> None:
-        """Tell one more observer what happens from now on."""
+        """Add an observer of the events from now on."""
         self._notifier.mailboxes.append(mailbox)
 
     # -- performing --------------------------------------------------------------------------
 
     def tell(self, event: Event) -> Sequence[Command]:
-        """Tell the scheduler what happened, carry out what it answers, and return that."""
+        """Report an event to the scheduler, carry out its commands, and return them."""
         # Before it has begun there is nothing that an event could change.
         if self._scheduler is None:
             return ()
@@ -278,7 +278,7 @@ class Run:
 
     def _offer(self, member: str) -> bool:
         """Look whether a slot is of use that became free on a member; tell if it was taken."""
-        self._listens = False  # Whoever is told has its place in the line no more.
+        self._listens = False  # An observer that is called has left its place in the line.
         return _takes(self.tell(Tick()), member)
 
     def _pass_on(self, member: str, answers: Sequence[Command]) -> None:
@@ -302,7 +302,7 @@ class Run:
             taken |= took
 
     def _perform(self, commands: Sequence[Command]) -> None:
-        """Carry out commands, but for those that an attempt reads itself: it has asked for them."""
+        """Carry out commands, except the ones that an attempt asked for and reads itself."""
         for command in commands:
             match command:
                 case Submit() | Fetch():
@@ -382,7 +382,7 @@ class Run:
         self.tell(failed)
 
     async def _watch(self, shard: int, began: float) -> None:
-        """Tell what a provider says of a shard in its queue, until it begins to run it."""
+        """Report what a provider says of a queued shard, until its job starts."""
 
         def told(started: bool) -> None:  # noqa: FBT001  It is an answer.
             self._attempts.note_stage(shard, started)
@@ -506,5 +506,5 @@ def _most_common(reasons: Counter[str]) -> str:
 
 
 def _takes(commands: Sequence[Command], member: str) -> bool:
-    """Tell whether a member is sent something."""
+    """Check whether a member receives any work."""
     return any(isinstance(one, Submit) and one.member == member for one in commands)

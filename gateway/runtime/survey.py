@@ -1,4 +1,4 @@
-"""What members are to the scheduler, and what circuits are there: translated for it, before a run.
+"""Survey the members and compile circuits for estimates, before a run: the scheduler's input.
 
 Circuits are compiled beforehand only where somebody asks what comes of it: a tariff by gates or by
 machine time, or a policy that reads the fidelity.
@@ -49,7 +49,7 @@ Answer = Estimate | BackendError
 
 
 def costs_nothing(member: FleetMember) -> bool:
-    """Tell whether it was said that a member costs nothing; not whether no price was said."""
+    """Check whether a member is declared free of charge; a member without a price is not."""
     return (
         member.costs_nothing
         if able(member, TellsIfFree)
@@ -63,7 +63,7 @@ def profile_of(member: FleetMember, order: int) -> MemberProfile:
     allotment = allotment_of(member)
     price = _priced(member)
     fee = 0.0
-    with suppress(PriceError):  # Told by whoever asks for the price of work.
+    with suppress(PriceError):  # Raised when the price of work is asked for.
         fee = max(0.0, 2 * price(1, 1, 1, 0) - price(1, 2, 2, 0))
     if allotment is not None and allotment.sells_more:
         fee *= allotment.usd_per_unit
@@ -283,7 +283,7 @@ def _silent(member: FleetMember, seconds: float) -> BackendError:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Asked:
-    """What is asked of circuits on a member.
+    """The questions about circuits on a member.
 
     Attributes:
         price: Whether the price depends on them.

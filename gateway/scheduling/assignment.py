@@ -33,7 +33,7 @@ class Dealer:
     Attributes:
         planner: How much each should take.
         lined_up: What waits for one member, already cut.
-        backlog: What waits for whoever should take it.
+        backlog: The waiting work.
     """
 
     planner: Planner

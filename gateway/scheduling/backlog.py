@@ -63,7 +63,7 @@ class Group:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Room:
-    """How large a shard may be: a member's limits, and what it should take.
+    """The largest size of a shard: a member's limits, and its planned share.
 
     Attributes:
         circuits: Most circuits.
@@ -148,7 +148,7 @@ class Backlog:
     Attributes:
         classes: What waits for any of the members that it is not barred from.
         redirected: Whether cutting has met work that its member cannot run, and put it where
-            others may take it. Whoever deals looks again then, and clears it.
+            others may take it. The dealer looks again then, and clears it.
     """
 
     def __init__(self, tasks: tuple[Task, ...], rule: SplitRule) -> None:

@@ -1,4 +1,4 @@
-"""The transitions of a run: the end of a shard or a try, and what becomes of its pieces.
+"""The transitions of a run: the end of a shard or a try, and the next state of its pieces.
 
 A piece that did not arrive waits again, barred from the members that failed at it; where nobody is
 left who may take it, it is given up.
@@ -109,7 +109,7 @@ def _settle_price(state: RunState, flight: Flight, charged_units: float | None, 
 
 
 def _share_run(state: RunState, flight: Flight) -> float:
-    """What part of a job's price is that of the shots that ran."""
+    """Return the part of a job's price that is due for the shots that ran."""
     member, compiled = flight.member, compiled_on(state, flight.shard, flight.member)
     asked = state.estimator.price(member, flight.load, compiled)
     if not 0.0 < asked < UNPRICED_USD:
@@ -377,7 +377,7 @@ def requeue_undelivered(
         state: The run.
         event: What that is.
         flight: The job.
-        known: Who must not take it for what became of a duplicate with the same pieces.
+        known: Members that must not take it because of the end of a duplicate with the same pieces.
     """
     if known is not NOBODY:
         flight.group = replace(flight.group, barred=flight.group.barred.plus(known))
@@ -412,7 +412,7 @@ def requeue_failed(
     """Queue a failed piece for another member, or give it up."""
     state.causes.append((piece, flight.member, reason))
     if failure.submitted is None and not state.policy.retry.repeats_unknown:
-        give_up(state, piece, "nobody knows whether the provider took it")
+        give_up(state, piece, "it is unknown whether the provider took it")
         return
     barred = exclude_after(state.policy, flight, failure)
     moves = state.policy.retry.max_moves
@@ -428,7 +428,7 @@ def requeue_failed(
 
 
 def exclude_after(policy: Policy, flight: Flight, failure: Failure) -> Barred:
-    """Say who must not take the pieces of a shard after it failed."""
+    """Name the members that must not take the pieces of a shard after it failed."""
     barred, member = flight.group.barred, flight.member
     if policy.retry.max_moves is not None:
         barred = replace(barred, failed=barred.failed | {member})

@@ -1,4 +1,4 @@
-"""What the scheduler is told, and what it answers."""
+"""Events for the scheduler, and its commands."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

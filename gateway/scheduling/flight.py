@@ -28,7 +28,7 @@ class Phase(Enum):
 
 
 class Reason(Enum):
-    """Why a shard is asked back."""
+    """The reason why a shard is recalled."""
 
     OVERDUE = auto()
     """It takes far longer than expected."""
@@ -117,7 +117,7 @@ class Flight:
 
     @property
     def circuit_shots(self) -> int:
-        """Shots summed over circuits: those that ran where that is known, or were asked for."""
+        """Shots summed over circuits: the shots that ran if that is known, else the requested ones."""
         asked = self.shard.circuits * self.shard.shots
         return asked if self.ran_shots is None else self.ran_shots
 

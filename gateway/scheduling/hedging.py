@@ -112,7 +112,7 @@ def _turns(state: RunState, names: Iterable[str], now: float) -> Iterator[tuple[
 def _best(
     state: RunState, risk: Risk, turns: Sequence[tuple[float, str]], now: float
 ) -> tuple[float, str] | None:
-    """Choose the turn of a hedge: the one that ends first of those that begin late enough."""
+    """Choose the turn of a hedge: the first to end of the turns that begin late enough."""
     load, found = _load(risk.flight), None
     best = risk.again - state.policy.recall.gain_seconds
     for turn in turns[bisect_left(turns, (risk.ends, "")) :]:

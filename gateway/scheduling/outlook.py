@@ -1,4 +1,4 @@
-"""When a run will end, as far as can be foreseen, and how sure that is."""
+"""Estimate the end of a run, and how sure the estimate is."""
 
 import math
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ def note_surprise(state: RunState, shard: int, now: float) -> None:
 
 
 def foresee(state: RunState, now: float) -> Outlook | None:
-    """Estimate how long the run goes on; ``None`` while it is not known who does what waits.
+    """Estimate the remaining time of the run; ``None`` while waiting work is not assigned.
 
     Args:
         state: The run.
@@ -50,7 +50,7 @@ def foresee(state: RunState, now: float) -> Outlook | None:
 
 
 def _waiting(state: RunState) -> Iterator[tuple[str, Load]]:
-    """Yield what waits, and the member that should take it."""
+    """Yield the waiting work, each with the member that should take it."""
     yield from state.planner.shares()
     for name, groups in state.dealer.lined_up.items():
         for group in groups:

@@ -1,4 +1,4 @@
-"""When a shard in flight is overdue."""
+"""Decide when a shard in flight is overdue."""
 
 import math
 

@@ -27,7 +27,7 @@ _LEAST_SECONDS = 1e-9
 
 @dataclass(frozen=True, slots=True)
 class Foreseen:
-    """When a shard is foreseen to begin and to end at its member, in seconds of the loop's clock."""
+    """Expected start and end of a shard at its member, in seconds of the loop's clock."""
 
     flight: Flight
     begins: float
@@ -85,7 +85,7 @@ def level_seconds(base: Floats, slope: Floats, circuits: float) -> float:
     """
     if not circuits:
         return float(base.min())
-    # Whoever takes no time at all, as far as is known, takes next to none.
+    # A member that takes no time, as far as is known, takes next to none.
     slope = np.maximum(slope, _LEAST_SECONDS)
     shares = fill(base, slope, circuits)
     return float((base + slope * shares)[shares > 0].max())
@@ -98,7 +98,7 @@ def surplus(
     waiting: float,
     rules: RecallPolicy,
 ) -> int:
-    """Count the jobs, of those that end last, that should be taken back.
+    """Count the last-ending jobs that should be taken back.
 
     Enough that those which stay end no later than what is taken back would elsewhere, or not much.
 
@@ -107,7 +107,7 @@ def surplus(
             circuits they have.
         base: When each member could begin with what is taken back, in seconds from now.
         slope: What a circuit takes there, in seconds.
-        waiting: How many circuits wait for whoever takes them.
+        waiting: The number of circuits that wait for any member.
         rules: Say what is much.
     """
     taken = list(accumulate((circuits for _, circuits in ends), initial=waiting))[1:]

@@ -111,7 +111,7 @@ def _ask_back(state: RunState, flight: Flight, now: float, unless: Unless) -> It
 
 
 def _counts(state: RunState, flight: Flight) -> bool:
-    """What a shard shows counts for its member's health.
+    """Check whether the end of a shard counts for its member's health.
 
     What was sent before an ejection says nothing of whether the member is healthy since.
     """

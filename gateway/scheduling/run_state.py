@@ -24,7 +24,7 @@ _SURPRISES = 50
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunView:
-    """How a run stands, at one moment.
+    """The state of a run at one moment.
 
     Attributes:
         in_flight: The shards in flight and their members, by number.
@@ -37,7 +37,7 @@ class RunView:
 
 @dataclass(slots=True)
 class Lookout:
-    """When which shard in flight is to be looked at again.
+    """The time at which each shard in flight is to be looked at again.
 
     Attributes:
         next_check: When it is next asked whether work waits where it should not, in seconds of the
@@ -69,7 +69,7 @@ class Lookout:
 
 @dataclass(frozen=True, slots=True)
 class TopUp:
-    """What is asked of a member once more, because it came short.
+    """A second request to a member that delivered too few shots.
 
     Attributes:
         member: Where.
@@ -140,12 +140,12 @@ class RunState:
 
     @property
     def estimator(self) -> Estimator:
-        """What work takes and costs on the members."""
+        """The estimates of time and cost on the members."""
         return self.planner.estimator
 
     @property
     def reasons_against(self) -> dict[str, tuple[str, ...]]:
-        """Why members could not take some of the work, by member."""
+        """Collect the reasons why members could not take some of the work, by member."""
         found: dict[str, dict[str, None]] = {}
         for task in self.tasks:
             for member, reason in task.refusals.items():

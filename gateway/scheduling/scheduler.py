@@ -218,7 +218,7 @@ class Scheduler:
 
     @property
     def view(self) -> RunView:
-        """How the run stands."""
+        """The current state of the run."""
         flights = self._state.flights.items()
         return RunView(
             in_flight={index: (flight.shard, flight.member) for index, flight in flights},
@@ -229,7 +229,7 @@ class Scheduler:
         """Estimate how long the run goes on; ``None`` while that cannot be told."""
         return None if self.done else foresee(self._state, now)
 
-    # -- what becomes of a try -----------------------------------------------------------------
+    # -- the end of a try ----------------------------------------------------------------------
 
     def _may_retry(self, event: TryFailed, now: float) -> bool:
         """Decide whether a shard is tried again where it is.

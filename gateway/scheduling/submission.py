@@ -113,7 +113,7 @@ def _shots(state: RunState, member: str, pieces: Sequence[Piece]) -> int:
 
 
 def _moved_from(state: RunState, group: Group) -> tuple[str, ...]:
-    """List the members that work comes from, leaving out those that could never take it."""
+    """List the members that work comes from, except members that could never take it."""
     if not group.barred.tried and not group.barred.never:
         return ()
     refused = frozenset[str]().union(*(state.tasks[one.task].refusals for one in group.pieces))

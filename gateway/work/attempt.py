@@ -1,4 +1,4 @@
-"""What is recorded of a run: every attempt, and where that is written down."""
+"""The record of one attempt, and its outcomes."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -10,7 +10,7 @@ SURPLUS = "what it brought had arrived before"
 
 
 class AttemptOutcome(StrEnum):
-    """How an attempt stands or ended. A member equals its text: ``AttemptOutcome.DONE == "done"``.
+    """The state or outcome of an attempt. A member equals its text: ``AttemptOutcome.DONE == "done"``.
 
     Attributes:
         RUNNING: It goes on.
@@ -18,7 +18,7 @@ class AttemptOutcome(StrEnum):
         SHORT: Something is missing.
         FAILED: Nothing arrived.
         REFUSED: A verdict; nothing was sent.
-        UNKNOWN: Nobody knows whether the provider took it.
+        UNKNOWN: It is unknown whether the provider took it.
         CANCELLED: It was taken back, or the run ended before it did.
     """
 
@@ -88,7 +88,7 @@ class Attempt:
 
     @property
     def circuit_shots(self) -> int:
-        """Shots summed over circuits: those that its provider ran, as far as that is known."""
+        """Shots summed over circuits: the shots its provider ran, as far as that is known."""
         return self.circuits * self.shots if self.ran_shots is None else self.ran_shots
 
     @property

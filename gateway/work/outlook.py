@@ -1,11 +1,11 @@
-"""When a run is expected to end."""
+"""The expected end of a run."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outlook:
-    """How long a run is expected to go on, in seconds from now.
+    """The expected remaining time of a run, in seconds from now.
 
     It foresees no failure, and no change of queues.
 

@@ -1,4 +1,4 @@
-"""What is known of each task before anything runs."""
+"""Prepare the tasks of a run before anything is sent: copies, refusals of members, sizes."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -35,7 +35,7 @@ def prepare(work: Work, fleet: Fleet, snapshots: Snapshots) -> Work:
 
 
 def _judged(options: Mapping[str, Any], fleet: Fleet) -> dict[str, Any]:
-    """Return the options of a run by which members are chosen: those that some member knows.
+    """Return the options of a run that choose members: the options that some member knows.
 
     Of one that nobody lists each backend is the judge itself, as it is where there is no other
     member to go to: many take more than they list.

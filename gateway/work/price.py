@@ -1,11 +1,11 @@
-"""The price of a job: money, and what it takes of an allowance."""
+"""The price of a job: money, and units of an allowance."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Price:
-    """What a job costs.
+    """The price of a job.
 
     Attributes:
         usd: In USD.
@@ -23,7 +23,7 @@ class Price:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Due:
-    """What of a job's price is due, once its result is there.
+    """The due part of a job's price, once its result is there.
 
     Attributes:
         share: What part of what was expected, by the shots that ran, from 0 to 1.
@@ -35,7 +35,7 @@ class Due:
     units: float | None = None
 
     def of(self, asked: float) -> float:
-        """How much a job took of which so much was expected."""
+        """Scale an expected amount to what the job used."""
         return self.share * asked if self.units is None else self.units
 
 

@@ -1,4 +1,4 @@
-"""What became of the pieces of a shard."""
+"""The missing and failed pieces of a shard, after its outcomes were written."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from qiskit_gateway.work.tasks import Piece
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Receipt:
-    """What became of the pieces of a shard.
+    """The missing and failed pieces of a shard, after its outcomes were written.
 
     Attributes:
         missing: Rectangles that did not come though nothing failed.

@@ -1,4 +1,4 @@
-"""The algebra of rectangles: what is left of pieces when others are taken out of them."""
+"""The algebra of rectangles: intersections and differences of pieces."""
 
 from collections.abc import Iterable, Iterator
 from itertools import pairwise

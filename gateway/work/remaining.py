@@ -1,4 +1,4 @@
-"""What is left to do of a run that an earlier process began."""
+"""The remaining work of a run that an earlier process began."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -45,7 +45,7 @@ class Flying:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spent:
-    """What was spent on a member before.
+    """Earlier spending on one member.
 
     Attributes:
         member: Its name.
@@ -62,7 +62,7 @@ class Spent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unfinished:
-    """What is left to do of a run.
+    """The remaining work of a run.
 
     Attributes:
         left: What has not arrived and is not in flight.
@@ -79,7 +79,7 @@ class Unfinished:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Past:
-    """What was done of a run before this process took it up.
+    """The part of a run that earlier processes did.
 
     Attributes:
         attempts: The attempts, in order; those in flight are ``"running"``.
@@ -110,7 +110,7 @@ class GivenUp:
 
     @property
     def why(self) -> str:
-        """Return the reasons as one line."""
+        """The reasons as one line."""
         return "; ".join(f"{name}: {why}" if name else why for name, why in self.reasons.items())
 
     @property

@@ -1,4 +1,4 @@
-"""What happens in a run, as frozen values: the vocabulary of observers."""
+"""The events of a run as frozen values: the vocabulary of observers."""
 
 from dataclasses import dataclass
 from typing import Protocol

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Compiled:
-    """What a circuit is as compiled for one member; of several circuits, their mean.
+    """A circuit as compiled for one member; for several circuits, their mean.
 
     Attributes:
         gates_1q: One-qubit gates.
@@ -99,7 +99,7 @@ class Piece:
 
     @property
     def circuit_shots(self) -> int:
-        """Return its area: shots summed over its circuits."""
+        """Its area: shots summed over its circuits."""
         return (self.row_stop - self.row_start) * (self.shot_stop - self.shot_start)
 
     def split_rows(self, rows: int) -> "tuple[Piece, Piece]":

@@ -14,7 +14,7 @@ from qiskit_gateway.work.tasks import Piece, Shard, Task
 
 
 class Store(Protocol):
-    """Where the outcomes of a task go."""
+    """The destination of a task's outcomes."""
 
     def receive(
         self, piece: Piece, outcomes: Sequence[Outcome], rng: np.random.Generator
@@ -25,7 +25,7 @@ class Store(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Work:
-    """What a run is to do.
+    """The work of a run.
 
     Attributes:
         tasks: As the scheduler sees them.

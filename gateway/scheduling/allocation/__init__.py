@@ -1,1 +1,1 @@
-"""How work is divided among members."""
+"""Divide work among members."""

@@ -1,4 +1,4 @@
-"""What members ask for circuits that are alike: the price of a job by its size, and time."""
+"""Bids of members for circuits of one class: the price of a job by its size, and the time."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -50,7 +50,7 @@ class JobPrice:
 
     @property
     def kink(self) -> int:
-        """Return the largest size up to which the first line holds."""
+        """The largest size up to which the first line holds."""
         if self.slope <= self.rise:
             return self.most
         gap = self.first + self.rise * (self.most - 1) - self.last
@@ -58,7 +58,7 @@ class JobPrice:
 
     @property
     def linear(self) -> bool:
-        """Return whether a circuit costs the same in any job."""
+        """Whether a circuit costs the same in any job."""
         return self.table is None and all(
             _near(one, self.first) for one in (self.rise, self.slope, self.last / self.most)
         )
@@ -97,7 +97,7 @@ class JobPrice:
 
 @dataclass(frozen=True, slots=True)
 class Credit:
-    """What a member does for nothing, before it is paid.
+    """The free work of a member, before it is paid.
 
     Attributes:
         pot: From which it comes; members may share one.
@@ -112,7 +112,7 @@ class Credit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bid:
-    """What a member asks for circuits that are alike, in money and time.
+    """A member's price and time for circuits of one class.
 
     Attributes:
         member: Its name.
@@ -134,11 +134,11 @@ class Bid:
 
     @property
     def linear(self) -> bool:
-        """Return whether a circuit costs the same in any job, and after any other."""
+        """Whether a circuit costs the same in any job, and after any other."""
         return self.credit is None and self.price.linear
 
     def usd(self, units: Floats, circuits: NDArray[np.int64]) -> Floats:
-        """Return what so many circuits cost that take so many units of the price."""
+        """Price a number of circuits that use a given number of units."""
         if self.credit is None:
             return units
         beyond = units - self.credit.left
@@ -153,28 +153,28 @@ class Bid:
 
     @property
     def full_usd(self) -> float:
-        """Return what a job of most circuits costs."""
+        """Price a job of the largest size."""
         return float(self.whole(np.array([self.price.most]))[0])
 
     def whole(self, circuits: NDArray[np.int64]) -> Floats:
-        """Return what so many circuits each cost, in as few and as equal jobs as can be."""
+        """Price each number of circuits, in the fewest jobs of nearly equal sizes."""
         return self.usd(self.price.whole(circuits), circuits)
 
     def seconds(self, circuits: int) -> float:
-        """Return when so many would be done; 0 for none."""
+        """Return the time at which a number of circuits would be done; 0 for none."""
         if not circuits:
             return 0.0
         jobs = -(-circuits // self.price.most)
         return self.wait_seconds + circuits * self.circuit_seconds + jobs * self.job_seconds
 
     def capacity(self, seconds: float, most: int) -> int:
-        """Return how many circuits would be done by then, at most ``most``."""
+        """Count the circuits that would be done by a time, at most ``most``."""
         times = (self.wait_seconds, self.circuit_seconds, self.job_seconds, self.price.most)
         return int(capacities(np.array(times)[:, None], seconds, most)[0])
 
 
 def capacities(times: Floats, seconds: float, most: int) -> NDArray[np.int64]:
-    """Return how many circuits members would have done by then, at most ``most`` each.
+    """Count the circuits that members would have done by a time, at most ``most`` each.
 
     Args:
         times: A column for each member: wait, seconds of a circuit and of a job, circuits of a job.

@@ -1,4 +1,4 @@
-"""Dividing work by price and time: done by when, at what price, and by whom.
+"""The cost-time frontier of dividing work: end, price and shares of the members.
 
 Jobs have fees and floors, so that a circuit has no price of its own, and a member has time for so
 many circuits by a horizon. For each horizon there is a cheapest division; together they are the
@@ -176,7 +176,7 @@ class Frontier:
     # -- within a horizon ----------------------------------------------------------------------
 
     def _by(self, *horizons: float) -> list[Division]:
-        """Return the cheapest division that is done by each of rising times, of those that can be."""
+        """Return the cheapest division for each of rising deadlines that can be met."""
         limits = [capacities(self._times, one, self.circuits) for one in horizons]
         if not self._few:
             return [self._made(self._filled(one)) for one in limits]
@@ -190,7 +190,7 @@ class Frontier:
         return {bid.member: int(count) for bid, count in zip(self.bids, shares, strict=True)}
 
     def _filled(self, limits: NDArray[np.int64]) -> dict[str, int]:
-        """Fill members in the order of their price when full, and give the rest to whom it suits.
+        """Fill members in the order of their full price, and give the rest to the members it suits.
 
         Then leave out whose part the one with the rest would do for less.
         """
@@ -221,7 +221,7 @@ class Frontier:
                 taken[at], taken[other], prices[at] = more, 0, together
 
     def _prices_of(self, circuits: NDArray[np.int64]) -> Floats:
-        """Return what each member asks for so many circuits, by the lines of its price."""
+        """Price a number of circuits on each member, by the lines of its price."""
         first, rise, last, slope, most = self._lines
         jobs = np.maximum(1, -(-circuits // most))
         small = circuits // jobs
@@ -251,7 +251,7 @@ class Frontier:
         return self._made(taken)
 
     def _taker(self, size: int, tied: Sequence[Bid], taken: Mapping[str, int]) -> str:
-        """Return who of those that ask the same for a job of a size is best in other ways."""
+        """Choose among members of equal price for a job of a size, by the other criteria."""
         if len(tied) == 1:
             return tied[0].member
 
@@ -265,7 +265,7 @@ class Frontier:
 
 
 def _tied(bids: Sequence[Bid], size: int) -> list[Bid]:
-    """Return who asks least for a job of a size."""
+    """List the members with the least price for a job of a size."""
     offers = [(bid.price(size), bid) for bid in bids if bid.price.most >= size]
     least = min(price for price, _ in offers)
     close = least + _TIE * max(1.0, least)

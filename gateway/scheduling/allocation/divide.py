@@ -1,4 +1,4 @@
-"""How much of the waiting work each member should take, by what is to be minimized and by when."""
+"""Divide the waiting work among members, by the objective and the deadline of a policy."""
 
 from collections.abc import Sequence
 from math import ceil, inf
@@ -59,7 +59,7 @@ def divide(
 
 
 def bid_of(offers: Offers, member: str, trade: Trade = _NO_TRADE, parts: int = 1) -> Bid:
-    """Return what a member asks for the waiting circuits, as if they were all alike.
+    """Return a member's bid for the waiting circuits, treated as if all were alike.
 
     Args:
         offers: What is known.
@@ -115,7 +115,7 @@ def _usd_per_unit(allotment: Allotment | None) -> float:
 
 
 def _without_ample(bids: Sequence[Bid], work: Load, parts: int) -> list[Bid]:
-    """Return bids in which what is left for nothing, where it is more than enough, is no limit."""
+    """Ignore allowances large enough to cover all waiting work."""
     waiting = np.array([max(1, round(work.circuits * parts))])
     scarce = {
         bid.credit.pot
@@ -128,7 +128,7 @@ def _without_ample(bids: Sequence[Bid], work: Load, parts: int) -> list[Bid]:
 
 
 def capacities(offers: Offers, members: Sequence[str], horizon: float) -> dict[str, float]:
-    """Return how many of the waiting circuits each member would have done by a horizon.
+    """Count the waiting circuits that each member would have done by a horizon.
 
     All, where its speed is not known.
     """

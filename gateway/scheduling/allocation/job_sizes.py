@@ -86,7 +86,7 @@ def shares_within(prices: Floats, limits: NDArray[np.int64]) -> NDArray[np.int64
 
 
 def _pot_costs(bids: Sequence[Bid], counts: NDArray[np.int64]) -> Floats:
-    """Return what members of one pot ask at least for so many circuits each, in USD."""
+    """Return the least total price of the members of one pot for each number of circuits, in USD."""
     least = _least({bid.price for bid in bids}, counts)
     return bids[0].usd(least, counts)
 
@@ -131,7 +131,7 @@ def _one_job(prices: Collection[JobPrice], size: int) -> float:
 
 
 def _bulk(prices: Collection[JobPrice], circuits: int) -> tuple[int, int, int]:
-    """Return how many jobs of the best rate there are beyond what is divided exactly, and the rest.
+    """Count the jobs at the best rate beyond what is divided exactly, and return the rest.
 
     Returns:
         How many jobs, their size, and how many circuits are left.
@@ -166,14 +166,14 @@ def _exact_prices(prices: Collection[JobPrice], circuits: int) -> Floats:
 
 
 def _costs(prices: Collection[JobPrice], circuits: int) -> tuple[Floats, Floats, set[int]]:
-    """Return what so many circuits cost at least in one job, and in jobs of the usual sizes; and those."""
+    """Return the least costs of one job, the least costs with standard sizes, and those sizes."""
     envelope = np.full(circuits + 1, np.inf)
     envelope[0] = 0.0
     for price in prices:
         sizes = np.arange(min(price.most, circuits) + 1)
         envelope[sizes] = np.minimum(envelope[sizes], price.all(sizes))
     usual = {size for price in prices for size in price.sizes() if size <= circuits}
-    # A size is of no use where a larger one costs no more.
+    # A size is useless if a larger one costs no more.
     larger = np.append(np.minimum.accumulate(envelope[::-1])[::-1][1:], np.inf)
     usual = {size for size in usual if envelope[size] < larger[size]}
     costs = np.where(np.arange(circuits + 1) == 0, 0.0, np.inf)

@@ -32,7 +32,7 @@ class Lot:
 
 
 class Plan:
-    """How many circuits of a lot each member should take, as of some moment."""
+    """The planned number of circuits of a lot for each member, as of some moment."""
 
     __slots__ = ("circuits", "deals", "left", "lot", "quotas", "shots", "usable")
 
@@ -49,12 +49,12 @@ class Plan:
 
 @dataclass(slots=True)
 class Planner:
-    """Say how much of what waits each member should take, by a policy.
+    """Plans how much of the waiting work each member should take, by a policy.
 
     Attributes:
         estimator: What is known of the members.
         policy: The rules.
-        backlog: What waits for whoever should take it; read, never changed.
+        backlog: The waiting work; read, never changed.
         assigned: Circuit-shots given to each member in this run.
         verdicts: Why the policy's filters refused members, by class of work.
         mixes: What the circuits of a kind are on each member on average, where that is known; and
@@ -94,11 +94,11 @@ class Planner:
 
     @property
     def timeless(self) -> bool:
-        """Return whether only prices count."""
+        """Whether only prices count."""
         return self.trade is not None and not self.trade.usd_per_hour and self.deadline == math.inf
 
     def cut_seconds(self, member: str, plan: Plan, now: float) -> float:
-        """Return what cutting a member's quota once more costs, in the time that is worth as much.
+        """Return the cost of cutting a member's quota once more, in seconds.
 
         It is found by asking for prices, so it does not matter how a tariff is written.
         """
@@ -117,13 +117,13 @@ class Planner:
 
     @property
     def usd_per_second(self) -> float:
-        """What a second of the run is worth; infinite where finishing first is all that counts."""
+        """The worth of a second of the run in USD; infinite if only the end counts."""
         if self.finishes_first:
             return math.inf
         return self.trade.usd_per_hour / 3600 if self.trade else 0.0
 
     def eligible(self, barred: Barred, usable: tuple[str, ...]) -> tuple[str, ...]:
-        """Return which of the usable members may take a class of work."""
+        """List the usable members that may take a class of work."""
         if not (barred.never or barred.tried):
             return usable
         known = self._eligibles.get(barred)
@@ -133,13 +133,13 @@ class Planner:
         return known[1]
 
     def heights(self, barred: Barred) -> Sequence[int | None]:
-        """Return what is planned by itself: rows of so many shots, where jobs have prices."""
+        """Return the lots that are planned separately: the shots of rows, where jobs have prices."""
         if self.trade is None:
             return [None]
         return sorted(self.backlog.classes[barred].heights, reverse=True)
 
     def load(self, lot: Lot) -> Load:
-        """Return how much of a lot waits."""
+        """Measure the waiting work of a lot."""
         waiting = self.backlog.classes.get(lot.barred)
         if waiting is None:
             return NO_LOAD
@@ -167,11 +167,11 @@ class Planner:
 
     @property
     def is_planned(self) -> bool:
-        """Whether there is a plan for all that waits."""
+        """Whether there is a plan for all waiting work."""
         return all(lot in self._plans for lot in self._lots())
 
     def shares(self) -> Iterator[tuple[str, Load]]:
-        """Yield how much of what waits each member should take, as it is planned now."""
+        """Yield the planned share of each member in the waiting work."""
         for lot in self._lots():
             if (plan := self._plans.get(lot)) is not None:
                 load, planned = self.load(lot), sum(plan.quotas.values())
@@ -189,7 +189,7 @@ class Planner:
         return Plan(lot, quotas, self.load(lot), eligible)
 
     def learns(self, member: str) -> bool:
-        """Return whether so much more is known since a member's return that plans are void.
+        """Check whether enough was learned since a member's return to void the plans.
 
         So it is when the first speed is known, then two, four: not at each, or in a large fleet
         planning would never end.
@@ -276,7 +276,7 @@ class Planner:
     def _divide(
         self, lot: Lot, eligible: Sequence[str], now: float, *, blank: bool = False
     ) -> dict[str, float]:
-        """Return how many circuits of a lot each member should take."""
+        """Divide the circuits of a lot among the members."""
         load = whole = self.load(lot)
         if self.trade is None and not blank and len(self.backlog.classes) > 1:
             # What else waits keeps members busy too.

@@ -46,7 +46,7 @@ def with_kinds(
 
 
 def means_of(tasks: Sequence[Task]) -> dict[int | tuple[int, int], dict[str, Compiled]]:
-    """Return what the circuits of each kind are on each member, on average.
+    """Average the circuits of each class on each member.
 
     By kind, and by kind and shots.
     """
@@ -67,7 +67,7 @@ def means_of(tasks: Sequence[Task]) -> dict[int | tuple[int, int], dict[str, Com
 def _offers(
     task: Task, profiles: Sequence[MemberProfile], policy: Policy, whole: Load
 ) -> list[Offer]:
-    """Return what it would mean for members to run a circuit of a task."""
+    """Return the offers of members for one circuit of a task."""
     offers = Offers(
         # Nothing that depends on time, or the cuts of a run with a seed would.
         estimator=Estimator(
@@ -85,7 +85,7 @@ def _offers(
 
 
 def _signature(offers: Sequence[Offer], policy: Policy) -> Iterator[Hashable]:
-    """Yield how a policy decides on offers: who may take it, and in what order they come."""
+    """Yield the decisions of a policy on offers: the allowed members, and their order."""
     comparable = [offer for offer in offers if _is_comparable(offer, policy)]
     for offer in offers:
         busy = replace(offer, wait_seconds=math.inf, in_flight=math.inf, pending_jobs=math.inf)

@@ -1,4 +1,4 @@
-"""How much of the waiting work each member should take: list scheduling as a pure function.
+"""Water-filling: level the waiting work over all members, a list schedule as a pure function.
 
 The work is divided so that no member could take a further part at a better value of the objective
 than the one that has it. For an objective that grows with the load, such as a finish time, this

@@ -1,1 +1,1 @@
-"""What is known of each member: its profile, state, health, offers and spending."""
+"""The scheduler's knowledge of each member: profile, state, health, offers and spending."""

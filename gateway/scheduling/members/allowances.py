@@ -1,4 +1,4 @@
-"""What members do for nothing, or were paid for before: so much in a period, used up by jobs.
+"""Allowances of members: units free or paid in advance for a period, used up by jobs.
 
 As with budgets, what a job takes is set aside before it is sent, and given back where nothing came
 of it. So jobs in flight never count the same free minute twice.
@@ -18,7 +18,7 @@ _ROUNDING = 1e-9
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Allotment:
-    """What a member's tariff leaves free.
+    """The free units in a member's tariff.
 
     Attributes:
         name: Members with an allotment of one name share it.
@@ -40,7 +40,7 @@ class Allotment:
 
     @property
     def sells_more(self) -> bool:
-        """Return whether units beyond the allotment are to be had."""
+        """Whether units beyond the allotment can be bought."""
         return self.usd_per_unit < inf
 
     def usd(self, units: float, left: float) -> float:
@@ -56,7 +56,7 @@ class UsedUp(Verdict):
 
 @dataclass(slots=True)
 class Pot:
-    """What was used of one allotment, by all runs over a fleet.
+    """The used units of one allotment, over all runs of a fleet.
 
     Attributes:
         allotment: The allotment; of members that share it any one's, whose prices do not matter.
@@ -71,7 +71,7 @@ class Pot:
     seen: bool = False
 
     def left(self, wall: float) -> float:
-        """Return how many units are left, at a time of the wall clock."""
+        """Count the units left, at a time of the wall clock."""
         step = self.allotment.step_of(wall)
         if not self.seen:
             self.seen = True
@@ -126,7 +126,7 @@ class Allowances:
         self._open: dict[object, tuple[str, float]] = {}
 
     def left(self, now: float) -> dict[str, float]:
-        """Return how many units are left, by member."""
+        """Count the units left, by member."""
         return {member: pot.left(now - self.epoch) for member, pot in self._pots.items()}
 
     def price(self, member: str, asked: float, now: float) -> Price:
@@ -147,7 +147,7 @@ class Allowances:
         return Price(usd=usd, free_units=min(asked, left))
 
     def verdict(self, member: str, asked: float, now: float) -> Verdict:
-        """Return whether a job can be had at all, for money or not."""
+        """Judge whether a job can be had at all, for money or not."""
         if self.price(member, asked, now).usd < inf:
             return ALLOWED
         pot = self._pots[member]
@@ -163,7 +163,7 @@ class Allowances:
             self._open[key] = member, asked
 
     def again(self, key: object, now: float) -> Price | None:
-        """Return what one more try of a job costs; ``None`` where that depends on no allotment."""
+        """Price one more try of a job; ``None`` if the price depends on no allotment."""
         if key not in self._open:
             return None
         member, asked = self._open[key]
@@ -217,7 +217,7 @@ class Allowances:
             self._pots[self._open.pop(key)[0]].held.pop(key, None)
 
     def close(self) -> None:
-        """Count what is still set aside as used, since nobody knows."""
+        """Count reservations that were never settled as used, because their jobs may have run."""
         for key in list(self._open):
             self.settle(key)
 
@@ -235,7 +235,7 @@ def count_use(
 
 
 def used_up(allotment: Allotment, asked: float, left: float) -> str:
-    """Return why an allotment has no room for a job, for people."""
+    """Explain for people why an allotment has no room for a job."""
     return (
         f"its allowance of {allotment.amount:.10g} {allotment.unit} has {left:.6g} left, "
         f"{asked:.6g} asked, and no more is sold"

@@ -35,7 +35,7 @@ class Unpriced(Verdict):
 
 @dataclass(slots=True, kw_only=True)
 class Estimator:
-    """What work takes and costs on the members, by what is known now.
+    """Estimates of time and cost on the members, from current knowledge.
 
     Attributes:
         profiles: By member.
@@ -127,7 +127,7 @@ class Estimator:
         return self._left_seconds(member, worked) - min(0.0, worked)
 
     def late_seconds(self, member: str, now: float) -> float:
-        """How much longer a member has worked on the first of our jobs than expected."""
+        """Seconds by which a member's first job of ours exceeds its expected duration."""
         state = self.states[member]
         first = next(iter(state.in_flight.values()), NO_LOAD)
         return state.worked_seconds(now) - self._jobs_seconds(member, first, 1)

@@ -80,16 +80,16 @@ class Health:
 
     @property
     def ejected(self) -> frozenset[str]:
-        """Return the members that get no work now."""
+        """The members that get no work now."""
         return frozenset(self._ejected & self._states.keys())
 
     @property
     def unhealthy(self) -> frozenset[str]:
-        """Return the members that are ejected, or have not done a shard since they were."""
+        """The members that are ejected, or have not done a shard since they were."""
         return frozenset(self._unhealthy & self._states.keys())
 
     def admits(self, member: str, now: float) -> Admission:
-        """Return how much work a member may be sent now.
+        """Return the amount of work that a member may be sent now.
 
         While no member is well, one at a time is probed, unless a probe does not come back.
         """
@@ -152,7 +152,7 @@ class Health:
         return may_eject(len(self.ejected), len(self._names), self._policy)
 
     def next_opening(self, now: float) -> float:
-        """Return when the next member may be let in again; infinity if none ever is."""
+        """Return the time at which the next member may be let in again; infinity if none ever is."""
         untils = [self._states[name].breaker.until for name in self.ejected]
         if now < self._next_probe and self._waits_for_a_probe:
             untils.append(self._next_probe)

@@ -75,7 +75,7 @@ class Offers:
         )
 
     def payable(self, member: str) -> Verdict:
-        """Tell whether a member has a price, or enough of its allotment, for any of the work."""
+        """Check whether a member has a price, or enough of its allotment, for any of the work."""
         one = self.waiting.part(1 / self.waiting.circuits)
         allotment = self.estimator.profiles[member].allotment
         verdict = self.estimator.price_refusal(member, one, self.mix.get(member))

@@ -1,4 +1,4 @@
-"""What the scheduler knows of a member that does not change during a run."""
+"""Facts about a member that do not change during a run."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ def _free(_jobs: float, _circuits: float, _circuit_shots: float, _seconds: float
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MemberProfile:
-    """What does not change about a member during a run.
+    """The facts about a member that do not change during a run.
 
     Attributes:
         name: The member.
@@ -58,7 +58,7 @@ class MemberProfile:
     job_fee_usd: float = 0.0
 
     def room(self, circuits: int = _ANY, *, most_shots: int | None = None) -> Room:
-        """Return how large a shard of at most so many circuits and shots may be."""
+        """Return the largest size of a shard, within a number of circuits and shots."""
         return Room(
             circuits=circuits if self.max_circuits is None else min(circuits, self.max_circuits),
             max_shots=self.most_shots,
@@ -81,7 +81,7 @@ class MemberProfile:
         return fit if self.max_circuits is None else min(fit, self.max_circuits)
 
     def usd(self, asked: float, left: float) -> float:
-        """Return what to expect to pay for a load, where so many free units are left.
+        """Return the expected price of a load, given the free units left.
 
         Where no more are sold, what does not fit is not done there, and nothing is paid.
         """
@@ -90,7 +90,7 @@ class MemberProfile:
         return self.allotment.usd(asked, left) if self.allotment.sells_more else 0.0
 
     def jobs(self, load: Load) -> float:
-        """Return how many jobs a load is there."""
+        """Count the jobs in a load."""
         jobs, shots = 1.0, load.circuit_shots / load.circuits if load.circuits else 0.0
         if most := self.most_circuits(shots):
             jobs = max(jobs, load.circuits / most)

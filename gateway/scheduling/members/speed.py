@@ -79,7 +79,7 @@ def _fit(moments: Moments, targets: Terms) -> Terms:
 
 
 def _solved(moments: Moments, targets: Terms, dropped: set[int]) -> Terms:
-    """Solve for three unknowns by elimination, with those that are dropped held at 0.
+    """Solve for three unknowns by elimination, with the dropped ones held at 0.
 
     Written out, since it is done for every job: too small for numpy to be worth its calls.
     """

@@ -24,7 +24,7 @@ _DAY_SECONDS = 86_400
 
 @dataclass(slots=True)
 class Account:
-    """What was spent and is set aside under one budget, by all runs over a fleet.
+    """Money spent and reserved under one budget, by all runs over a fleet.
 
     Attributes:
         budget: The budget, held so that no other can take its identity.
@@ -79,7 +79,7 @@ class Spending:
 
     @property
     def epoch(self) -> float:
-        """Return when the first of all days began, in seconds of the loop's clock."""
+        """The start of the first budget day, in seconds of the loop's clock."""
         return self.allowances.epoch
 
     @epoch.setter
@@ -88,7 +88,7 @@ class Spending:
 
     @property
     def spent(self) -> Mapping[str, float]:
-        """Return what was spent under the budget, by account."""
+        """The amounts spent under the budget, by account."""
         return {} if self._account is None else self._account.ledger.spent
 
     def buy(
@@ -135,7 +135,7 @@ class Spending:
             self._open[key] = made
 
     def affords_again(self, key: object, now: float) -> bool:
-        """Return whether what is set aside for a shard could be spent, and one more try paid."""
+        """Check whether a shard's reservation, and one more try of it, can be paid."""
         price = self.allowances.again(key, now)
         if price is not None and price.usd == math.inf:
             return False
@@ -195,7 +195,7 @@ class Spending:
             self._account.ledger = release(self._account.ledger, held)
 
     def close(self) -> None:
-        """Count what is still set aside as spent, since nobody knows, and end the run's books."""
+        """Count unsettled reservations as spent, because their jobs may have run; end the run's books."""
         self.allowances.close()
         for key in list(self._open):
             self._spend(key)

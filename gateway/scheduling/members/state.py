@@ -1,4 +1,4 @@
-"""What is known of each member of a fleet, and outlives every run over it.
+"""The state of each member of a fleet, which outlives every run over it.
 
 Plain data, changed by the schedulers of all runs over the fleet, all of which live in one event
 loop: slots in flight, health, learned speed, queue readings.
@@ -29,7 +29,7 @@ _NEWEST = 0.5
 
 @dataclass(slots=True)
 class MemberState:
-    """What is known of one member.
+    """The state of one member.
 
     Attributes:
         in_flight: The size of each job of ours there, by a key that no other job has.
@@ -90,7 +90,7 @@ class MemberState:
         self.busy_since = now
 
     def worked_seconds(self, now: float) -> float:
-        """Return how long it has worked on the jobs in flight; negative before the first's turn."""
+        """Return the time worked on the jobs in flight; negative before the first one's turn."""
         turn = next(iter(self.turns.values()), now)
         return now - max(self.busy_since, turn)
 
@@ -108,7 +108,7 @@ class MemberState:
     def note_queue(
         self, wait_seconds: float | None, pending_jobs: float | None, now: float
     ) -> None:
-        """Note what was read of its queue; ``None`` is not known."""
+        """Note a reading of its queue; ``None`` means unknown."""
         self.asked_at = now
         if wait_seconds is None and pending_jobs is None:
             # A member that could not be asked is not thereby idle: what was last read stands.
@@ -147,7 +147,7 @@ class MemberState:
         self.opens_at = max(self.quiet_until, now + (0.0 if quiet_seconds else _FULL_SECONDS))
 
     def jobs_left(self, now: float) -> int:
-        """Return how many more jobs of ours it may have at once, by what it said itself."""
+        """Count the further jobs it may hold at once, by its own reports."""
         if self.most_at_once is None:
             return _MANY
         if now < self.quiet_until:
@@ -161,7 +161,7 @@ class MemberState:
         self.failure_rate += (failed - self.failure_rate) / _RECENT_JOBS
 
     def submissions_left(self, per_minute: int | None, now: float) -> int:
-        """Return how many more jobs may be handed over now under a limit per minute."""
+        """Count the jobs that may be submitted now under a limit per minute."""
         while self.submissions and self.submissions[0] + _MINUTE <= now:
             self.submissions.popleft()
         return _MANY if per_minute is None else per_minute - len(self.submissions)
@@ -186,7 +186,7 @@ class MemberState:
 
 @dataclass(slots=True)
 class FleetState:
-    """What is known of a fleet.
+    """The state of all members of a fleet.
 
     Attributes:
         members: The states, by member.
