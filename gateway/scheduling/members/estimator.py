@@ -13,8 +13,7 @@ from qiskit_gateway.work.tasks import NO_LOAD, Compiled, Load
 
 # Assumed of a member that was never seen at work where none was: what superconducting devices take,
 # which are the most. All are then thought to take the same, so that it matters only beside queues.
-_NOMINAL_CIRCUIT_SECONDS = 0.1
-_NOMINAL_SHOT_SECONDS = 1e-3
+_NOMINAL = Speed(circuit_seconds=0.1, shot_seconds=1e-3)
 # What a circuit takes beside its shots where the durations of its gates are told.
 _LOADING_SECONDS = 1e-3
 # Jobs at once on a member that may overlap them: at least, and at most.
@@ -40,18 +39,18 @@ class Estimator:
     Attributes:
         profiles: By member.
         states: By member; read, never changed.
-        guess: Seconds per circuit and per circuit-shot assumed of members never seen at work;
-            ``None`` where none was. It is only as fresh as the last :meth:`refresh`, since it is
-            found in time proportional to the fleet.
+        guess: The speed assumed of members never seen at work; ``None`` where none was. It is only
+            as fresh as the last :meth:`refresh`, since it is found in time proportional to the
+            fleet.
     """
 
     profiles: Mapping[str, MemberProfile]
     states: Mapping[str, MemberState]
-    guess: Load | None = None
+    guess: Speed | None = None
 
     def refresh(self) -> None:
         """Guess anew from the members that were seen at work."""
-        self.guess = guess_seconds(state.speed for state in self.states.values())
+        self.guess = guess_speed(state.speed for state in self.states.values())
 
     def seconds(self, member: str, load: Load, compiled: Compiled | None = None) -> float:
         """Estimate how long a member works on a load, in seconds.
@@ -61,17 +60,7 @@ class Estimator:
             load: The work.
             compiled: What its circuits are there on average, if known.
         """
-        speed = self.states[member].speed
-        if speed.jobs:
-            jobs = self.profiles[member].jobs(load)
-            return speed.seconds(load.circuits, load.circuit_shots, jobs)
-        guess = self.guess
-        circuit = guess.circuits if guess else _NOMINAL_CIRCUIT_SECONDS
-        shot = guess.circuit_shots if guess else _NOMINAL_SHOT_SECONDS
-        if compiled is not None and compiled.shot_seconds is not None:
-            shot = compiled.shot_seconds
-            circuit = guess.circuits if guess else _LOADING_SECONDS
-        return load.circuits * circuit + load.circuit_shots * shot
+        return self._jobs_seconds(member, load, self.profiles[member].jobs(load), compiled)
 
     def price(
         self,
@@ -177,23 +166,37 @@ class Estimator:
         each = self._jobs_seconds(member, next(iter(state.in_flight.values())), 1)
         return max(0.0, seconds - each) + abs(worked - each)
 
-    def _jobs_seconds(self, member: str, load: Load, jobs: int) -> float:
+    def _jobs_seconds(
+        self, member: str, load: Load, jobs: float, compiled: Compiled | None = None
+    ) -> float:
         """Like :meth:`seconds`, for a load that is in a known number of jobs."""
         speed = self.states[member].speed
-        if speed.jobs:
-            return speed.seconds(load.circuits, load.circuit_shots, jobs)
-        return self.seconds(member, load)
+        if not speed.jobs:
+            speed = self._assumed(compiled)
+        return speed.seconds(load.circuits, load.circuit_shots, jobs)
+
+    def _assumed(self, compiled: Compiled | None) -> Speed:
+        """Assume the speed of a member that was never seen at work."""
+        assumed = self.guess or _NOMINAL
+        if compiled is None or compiled.shot_seconds is None:
+            return assumed
+        return Speed(
+            overhead_seconds=assumed.overhead_seconds,
+            circuit_seconds=self.guess.circuit_seconds if self.guess else _LOADING_SECONDS,
+            shot_seconds=compiled.shot_seconds,
+        )
 
 
-def guess_seconds(speeds: Iterable[Speed]) -> Load | None:
-    """Guess the seconds per circuit and per circuit-shot of a member never seen at work.
+def guess_speed(speeds: Iterable[Speed]) -> Speed | None:
+    """Guess the speed of a member never seen at work; ``None`` where none was.
 
-    They are the medians of the members that were; ``None`` where none was.
+    What a job, a circuit and a shot take are the medians of the members that were.
     """
     seen = [speed for speed in speeds if speed.jobs]
     if not seen:
         return None
-    return Load(
-        median(speed.circuit_seconds for speed in seen),
-        median(speed.shot_seconds for speed in seen),
+    return Speed(
+        overhead_seconds=median(speed.overhead_seconds for speed in seen),
+        circuit_seconds=median(speed.circuit_seconds for speed in seen),
+        shot_seconds=median(speed.shot_seconds for speed in seen),
     )

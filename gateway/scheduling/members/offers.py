@@ -49,9 +49,11 @@ class Offers:
         profile, state = self.estimator.profiles[member], self.estimator.states[member]
         compiled = self.mix.get(member)
         wait = self.estimator.wait_seconds(member, self.now)
+        run = self.estimator.seconds(member, before.plus(load), compiled)
         if before.circuits:
-            wait += self.estimator.seconds(member, before, compiled)
-        run = self.estimator.seconds(member, load, compiled)
+            # What comes after it in the same jobs adds no job's overhead, but for what needs more.
+            earlier = self.estimator.seconds(member, before, compiled)
+            wait, run = wait + earlier, run - earlier
         known_at = max(state.read_at, state.learned_at)
         fidelity = profile.fidelity
         if fidelity is None and compiled is not None:
@@ -60,7 +62,7 @@ class Offers:
             member=member,
             circuits=max(1, round(load.circuits)),
             shots=max(1, round(load.circuit_shots / load.circuits)),
-            price_usd=self._price_usd(member, load, run) if "price_usd" in self.uses else 0.0,
+            price_usd=self._price_usd(member, load) if "price_usd" in self.uses else 0.0,
             wait_seconds=max(0.0, wait),
             run_seconds=run,
             fidelity=fidelity,
@@ -86,7 +88,7 @@ class Offers:
         fits = not allotment.usd(asked, left)
         return ALLOWED if fits else refuse(used_up(allotment, asked, left))
 
-    def _price_usd(self, member: str, load: Load, seconds: float) -> float:
+    def _price_usd(self, member: str, load: Load) -> float:
         """Price a load as part of jobs as large as all that waits allows."""
         whole, profile = self.waiting, self.estimator.profiles[member]
         share = load.circuits / whole.circuits
@@ -95,6 +97,5 @@ class Offers:
             whole,
             self.mix.get(member),
             jobs=profile.jobs(whole),
-            seconds=seconds / share,
         )
         return profile.usd(asked, self.left.get(member, 0.0)) * share

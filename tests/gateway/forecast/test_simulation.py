@@ -107,8 +107,8 @@ def test_what_is_taken_back_is_no_failure(seconds):
 def test_failures_are_counted_beside_what_is_taken_back():
     """Each job of a simulation delivered, failed, or was taken back."""
     members = [
-        SimulatedMember("x", job_seconds=30, failure_rate=0.3),
-        SimulatedMember("y", job_seconds=90),
+        SimulatedMember("x", circuit_seconds=1, failure_rate=0.3),
+        SimulatedMember("y", circuit_seconds=9, queue_seconds=20, limits=Limits(max_circuits=2)),
     ]
 
     failures = taken_back = 0
@@ -203,3 +203,17 @@ def test_fastest_levels_unlike_members(facts):
     assert found.given_up == ()
     assert not math.isnan(found.makespan_seconds)
     assert found.makespan_seconds <= 1.25 * lower_bound(facts, circuits)
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_slow_member_beside_a_fast_one_does_not_delay_the_end(order):
+    """Where jobs take a fixed time, what a first run learns of one is thought of the other too."""
+    members = [
+        SimulatedMember("x", job_seconds=30, pricing=Pricing(per_job=1)),
+        SimulatedMember("y", job_seconds=90),
+    ]
+
+    found = simulate(members[::order], [sweep(1)] * 40, policy=fastest())
+
+    assert found.makespan_seconds <= 90
+    assert found.cost_usd <= 3

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qiskit_gateway.scheduling.members.estimator import Estimator, guess_seconds
+from qiskit_gateway.scheduling.members.estimator import Estimator, guess_speed
+from qiskit_gateway.scheduling.members.offers import Offers
 from qiskit_gateway.scheduling.members.profile import MemberProfile
 from qiskit_gateway.scheduling.members.speed import Speed
 from qiskit_gateway.scheduling.members.state import FleetState, MemberState
@@ -63,18 +64,42 @@ def test_a_slot_is_released_once():
 
 def test_a_member_never_seen_is_thought_to_be_like_the_others():
     """Its guess is that of the middle member; with nobody seen there is none."""
-    known = [Speed(circuit_seconds=value, shot_seconds=0.0, jobs=1) for value in (1.0, 2.0, 9.0)]
+    known = [
+        Speed(overhead_seconds=9 * value, circuit_seconds=value, jobs=1)
+        for value in (1.0, 2.0, 9.0)
+    ]
     states = {f"m{order}": MemberState(speed=speed) for order, speed in enumerate(known)}
-    states["new"] = MemberState()
-    estimator = Estimator(
-        profiles={name: MemberProfile(name=name) for name in states}, states=states
-    )
+    states |= {"new": MemberState(), "narrow": MemberState()}
+    profiles = {name: MemberProfile(name=name) for name in states}
+    profiles["narrow"] = MemberProfile(name="narrow", max_circuits=1)
+    estimator = Estimator(profiles=profiles, states=states)
 
     estimator.refresh()
 
-    assert guess_seconds([Speed()]) is None
-    assert estimator.guess == Load(2.0, 0.0)
-    assert estimator.seconds("new", Load(3, 300)) == 6.0
+    assert guess_speed([Speed()]) is None
+    assert estimator.guess == Speed(overhead_seconds=18.0, circuit_seconds=2.0)
+    assert estimator.seconds("new", Load(3, 300)) == 18.0 + 6.0
+    assert estimator.seconds("narrow", Load(3, 300)) == 3 * 18.0 + 6.0
+
+
+@given(st.integers(1, 50), st.floats(0.1, 100), st.floats(0.01, 10))
+def test_what_comes_later_in_a_job_adds_no_overhead(before, overhead, circuit):
+    """Members that are offered work in parts are thought to take what they take for all of it."""
+    state = MemberState(speed=Speed(overhead_seconds=overhead, circuit_seconds=circuit, jobs=1))
+    estimator = Estimator(profiles={"a": MemberProfile(name="a")}, states={"a": state})
+    offers = Offers(
+        estimator=estimator,
+        assigned={},
+        waiting=Load(100, 100),
+        uses=frozenset({"wait_seconds", "run_seconds"}),
+        now=0.0,
+    )
+
+    first, later = offers("a", Load(1, 1)), offers("a", Load(1, 1), Load(before, before))
+
+    assert first.finish_seconds == pytest.approx(overhead + circuit)
+    assert later.run_seconds == pytest.approx(circuit)
+    assert later.finish_seconds == pytest.approx(overhead + circuit * (before + 1))
 
 
 def test_jobs_are_counted_by_every_limit():
