@@ -227,8 +227,7 @@ def _leave(state: RunState, flight: Flight, failure: Failure, reason: str) -> No
         for piece in flight.shard.pieces:
             state.causes.append((piece, flight.member, reason))
         return
-    for piece in flight.shard.pieces:
-        requeue_failed(state, piece, flight, failure, reason)
+    requeue_failed(state, flight, [(piece, failure, reason) for piece in flight.shard.pieces])
 
 
 def _refuse(state: RunState, flight: Flight, event: ShardRefused) -> None:
@@ -383,8 +382,7 @@ def requeue_undelivered(
         flight.group = replace(flight.group, barred=flight.group.barred.plus(known))
     for piece in event.missing:
         _top_up(state, piece, flight, event.top_up_shots)
-    for piece, failure, reason in event.failed:
-        requeue_failed(state, piece, flight, failure, reason)
+    requeue_failed(state, flight, event.failed)
 
 
 def _top_up(state: RunState, piece: Piece, flight: Flight, shots: int) -> None:
@@ -407,24 +405,37 @@ def _top_up(state: RunState, piece: Piece, flight: Flight, shots: int) -> None:
 
 
 def requeue_failed(
-    state: RunState, piece: Piece, flight: Flight, failure: Failure, reason: str
+    state: RunState, flight: Flight, failed: Iterable[tuple[Piece, Failure, str]]
 ) -> None:
-    """Queue a failed piece for another member, or give it up."""
-    state.causes.append((piece, flight.member, reason))
+    """Queue the failed pieces of a shard for other members, or give them up.
+
+    However many pieces it carried, the shard is one retry.
+    """
+    # A probe, and what was left behind on a member that answers no more, load nobody anew.
+    exempt = flight.probing or flight.phase is Phase.CANCELLING
+    allowed: bool | None = True if exempt else None
+    for piece, failure, reason in failed:
+        state.causes.append((piece, flight.member, reason))
+        barred = exclude_after(state.policy, flight, failure)
+        refusal = _refuse_repeat(state, barred, failure)
+        if refusal is None and allowed is None:
+            allowed = _count_retry(state)
+        if refusal is None and not allowed:
+            refusal = "the run has no retry left"
+        if refusal is None:
+            state.dealer.backlog.put(piece, barred)
+        else:
+            give_up(state, piece, refusal)
+
+
+def _refuse_repeat(state: RunState, barred: Barred, failure: Failure) -> str | None:
+    """Say why what failed may not be done again, if anything but retries forbids it."""
     if failure.submitted is None and not state.policy.retry.repeats_unknown:
-        give_up(state, piece, "it is unknown whether the provider took it")
-        return
-    barred = exclude_after(state.policy, flight, failure)
+        return "it is unknown whether the provider took it"
     moves = state.policy.retry.max_moves
     if moves is not None and len(barred.failed) > moves:
-        give_up(state, piece, f"it may move {moves} times")
-    elif not state.may_go(replace(barred, tried=frozenset())):
-        give_up(state, piece)
-    elif not (flight.probing or flight.phase is Phase.CANCELLING) and not _count_retry(state):
-        # A probe, and what was left behind on a member that answers no more, load nobody anew.
-        give_up(state, piece, "the run has no retry left")
-    else:
-        state.dealer.backlog.put(piece, barred)
+        return f"it may move {moves} times"
+    return None if state.may_go(replace(barred, tried=frozenset())) else ""
 
 
 def exclude_after(policy: Policy, flight: Flight, failure: Failure) -> Barred:

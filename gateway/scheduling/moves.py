@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from qiskit_gateway.policies.offer import Offer
 from qiskit_gateway.scheduling.flight import Flight
 from qiskit_gateway.scheduling.run_state import RunState
+from qiskit_gateway.work.price import Price
 
 
 def finishes_first(state: RunState) -> bool:
@@ -24,6 +25,18 @@ def is_free_to_move(state: RunState, flight: Flight) -> bool:
         if piece.shots < task.shots and not rule.divides_rows:
             return False
     return True
+
+
+def may_pay_twice(state: RunState, flight: Flight, now: float) -> bool:
+    """To pay for a shard again costs no more than waiting for it at an ill member is worth."""
+    return is_worth(flight.price, flight.giveup_at - now, state.planner.usd_per_second)
+
+
+def is_worth(price: Price, wait_seconds: float, usd_per_second: float) -> bool:
+    """A price is no more than what waiting so long costs; nothing always is."""
+    if not price.costs:
+        return True
+    return wait_seconds > 0 and price.usd <= usd_per_second * wait_seconds
 
 
 def allowed_offers(

@@ -38,7 +38,7 @@ def rebalance(state: RunState, now: float) -> Iterator[Decision]:
     """Ask back what waits behind a job that does not end, and what others would end sooner."""
     if not finishes_first(state):
         return
-    stuck = {name for name in state.states if _is_stuck(state, name, now)}
+    stuck = {name for name in state.states if is_stuck(state, name, now)}
     able = state.health.healthy(now)
     foreseen = _foresee(state, able, now)
     yield from (Expect(one.flight.shard.index, one.end) for one in foreseen)
@@ -47,17 +47,31 @@ def rebalance(state: RunState, now: float) -> Iterator[Decision]:
         return
     for flight in list(state.flights.values()):
         others = any(name not in flight.group.barred for name in free)
-        if flight.member in stuck and others and _may_be_asked_back(state, flight):
+        if flight.member in stuck and others and _may_leave(state, flight):
             yield AskBack(flight.shard.index, Reason.SOONER_ELSEWHERE)
     waiting = [
         one
         for one in foreseen
         if one.begins > now + ROUNDING_SECONDS
         and one.flight.member not in stuck
-        and _may_be_asked_back(state, one.flight)
+        and _may_leave(state, one.flight)
     ]
     if waiting:
         yield from _take_back(state, waiting, free, now)
+
+
+def is_stuck(state: RunState, member: str, now: float) -> bool:
+    """A member takes far longer over a job than expected, or is ill and takes longer at all."""
+    known, estimator = state.states[member], state.estimator
+    if not known.in_flight or not (known.speed.jobs or estimator.guess):
+        return False
+    worked = known.worked_seconds(now)
+    if worked <= _STUCK_SECONDS:
+        return False
+    late = estimator.late_seconds(member, now)
+    hope = 1 if known.speed.jobs else HOPE
+    times = (1 if member in state.health.unhealthy else _STUCK_TIMES) * hope
+    return late > times * (worked - late) + _STUCK_SECONDS + ROUNDING_SECONDS
 
 
 def is_better_shared(state: RunState, flight: Flight, others: Sequence[str], now: float) -> bool:
@@ -119,13 +133,14 @@ def surplus(
     return bisect_left(range(len(ends)), x=True, key=stays)
 
 
-def _may_be_asked_back(state: RunState, flight: Flight) -> bool:
-    """Work may be taken back for others; it moves so once, or would never rest."""
+def _may_leave(state: RunState, flight: Flight) -> bool:
+    """Work may be taken back for others; from a member that is well it moves once, or would never rest."""
     barred, member = flight.group.barred, flight.member
     fee = state.estimator.profiles[member].job_fee_usd
-    if barred.tried or not covers(state.policy.recall.idle, fee):
+    rests = bool(barred.tried) and member not in state.health.unhealthy
+    if rests or not covers(state.policy.recall.idle, fee):
         return False
-    elsewhere = state.may_go(replace(barred, tried=frozenset([member])))
+    elsewhere = state.may_go(replace(barred, tried=barred.tried | {member}))
     return elsewhere and is_free_to_move(state, flight)
 
 
@@ -155,19 +170,6 @@ def _foresee_member(
         index = ours.get(key)
         if index is not None:
             yield Foreseen(state.flights[index], begins, end)
-
-
-def _is_stuck(state: RunState, member: str, now: float) -> bool:
-    """A member takes far longer over a job than expected."""
-    known, estimator = state.states[member], state.estimator
-    if not known.in_flight or not (known.speed.jobs or estimator.guess):
-        return False
-    worked = known.worked_seconds(now)
-    if worked <= _STUCK_SECONDS:
-        return False
-    late = estimator.late_seconds(member, now)
-    times = _STUCK_TIMES * (1 if known.speed.jobs else HOPE)
-    return late > times * (worked - late) + _STUCK_SECONDS + ROUNDING_SECONDS
 
 
 def _take_back(

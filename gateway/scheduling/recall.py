@@ -20,8 +20,13 @@ from qiskit_gateway.scheduling.events import RecallFailed, Unless
 from qiskit_gateway.scheduling.flight import Flight, Phase, Reason
 from qiskit_gateway.scheduling.hedging import hedge, hedges
 from qiskit_gateway.scheduling.members.estimator import ROUNDING_SECONDS
-from qiskit_gateway.scheduling.moves import allowed_offers, finishes_first, is_free_to_move
-from qiskit_gateway.scheduling.rebalance import is_better_shared, rebalance
+from qiskit_gateway.scheduling.moves import (
+    allowed_offers,
+    finishes_first,
+    is_free_to_move,
+    may_pay_twice,
+)
+from qiskit_gateway.scheduling.rebalance import is_better_shared, is_stuck, rebalance
 from qiskit_gateway.scheduling.run_state import RunState
 
 # How often it is asked whether work waits where it should not.
@@ -59,8 +64,12 @@ def next_review(state: RunState, now: float) -> float:
     return min([*looks, state.lookout.next_recall(state.flights)])
 
 
-def judge_refusal(state: RunState, event: RecallFailed) -> Iterator[Decision]:
-    """Decide about a shard that could not be taken back: it stays, or is given up on."""
+def judge_refusal(state: RunState, event: RecallFailed, now: float) -> Iterator[Decision]:
+    """Decide about a shard that could not be taken back: it stays, or is given up on.
+
+    One at a member that is ill or stuck, and does not even answer, is given up on where the time
+    that it would be waited for is worth more than paying for it again.
+    """
     flight = state.flights.get(event.shard)
     if flight is None or flight.phase is not Phase.ASKED_BACK:
         return
@@ -68,12 +77,12 @@ def judge_refusal(state: RunState, event: RecallFailed) -> Iterator[Decision]:
     if event.failure is not None and _counts(state, flight):
         yield Blame(flight.member, event.failure, event.reason)
     if flight.reason is Reason.SOONER_ELSEWHERE:
-        # Nothing is paid twice where nothing is paid: it need not be waited for.
-        deserted = silent and flight.member in state.health.unhealthy and not flight.price.costs
-        if deserted and state.policy.retry.repeats_unknown:
+        ill = flight.member in state.health.unhealthy or is_stuck(state, flight.member, now)
+        again = silent and may_pay_twice(state, flight, now)
+        if again and ill and state.policy.retry.repeats_unknown:
             yield Abandon(event.shard)
         else:
-            yield Keep(event.shard, may_ask_again=silent and not flight.price.costs)
+            yield Keep(event.shard, may_ask_again=again)
     elif flight.member in state.health.unhealthy or (
         silent and not state.policy.retry.waits_for_unknown
     ):

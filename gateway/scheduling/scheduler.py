@@ -197,7 +197,7 @@ class Scheduler:
             case Stop():
                 return _stop(state, event.reason)
             case RecallFailed():
-                return self._carry_out(judge_refusal(state, event), now)
+                return self._carry_out(judge_refusal(state, event, now), now)
             case ShardQueued() if event.shard in state.flights:
                 state.flights[event.shard].queued_until = now
             case ShardStarted() if event.shard in state.flights:

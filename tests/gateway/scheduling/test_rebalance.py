@@ -1,5 +1,6 @@
 """What waits at members is taken back where others would end it sooner; nothing else is."""
 
+import math
 import random
 
 import numpy as np
@@ -21,8 +22,10 @@ from qiskit_gateway.policies import (
 )
 from qiskit_gateway.scheduling.events import Recall, ShardCancelled, ShardFinished
 from qiskit_gateway.scheduling.members.state import FleetState, MemberState
+from qiskit_gateway.scheduling.moves import is_worth
 from qiskit_gateway.scheduling.rebalance import level_seconds, surplus
 from qiskit_gateway.scheduling.scheduler import Scheduler
+from qiskit_gateway.work.price import FREE, Price
 from qiskit_gateway.work.tasks import Load, Task
 
 NAMES = ("a", "b", "c")
@@ -193,22 +196,63 @@ def test_what_may_not_move_is_tried_again_where_it_is():
     assert found.given_up == ()
 
 
-@pytest.mark.parametrize("priced", [False, True])
-def test_what_waits_at_a_dead_member_is_left_to_it_only_where_nothing_is_paid(priced):
-    """Nobody answers: free work is run elsewhere soon, priced work is not paid for twice so soon."""
-    pricing = Pricing(per_shot=0.001) if priced else None
-    fleet = [
+def dead_and_well(pricing):
+    """Make one member that dies before its turn in the queue comes, and one that is well."""
+    return [
         SimulatedMember(
             "dead", queue_seconds=60.0, circuit_seconds=1.0, pricing=pricing, outages=[(50, 1e5)]
         ),
         SimulatedMember("well", circuit_seconds=1.0, pricing=pricing),
     ]
 
+
+@pytest.mark.parametrize("priced", [False, True])
+def test_what_waits_at_a_dead_member_is_soon_run_elsewhere(priced):
+    """Nobody answers, and to finish first is worth whatever it costs to run it again."""
+    fleet = dead_and_well(Pricing(per_shot=0.001) if priced else None)
+
     found = simulate(fleet, work(200), seed=1, shots=10)
 
     assert found.given_up == ()
     assert done(found) == 200
-    assert (found.makespan_seconds < 300) != priced
+    assert found.makespan_seconds < 300
+
+
+@given(st.floats(0.01, 1e3), st.floats(1, 1e4), st.floats(0, 1))
+def test_work_is_paid_twice_where_the_wait_costs_more(usd, seconds, usd_per_second):
+    """What is free is never waited for, what is priced always where time is worth nothing."""
+    price = Price(usd=usd)
+
+    assert is_worth(price, seconds, math.inf)
+    assert not is_worth(price, seconds, 0.0)
+    assert is_worth(FREE, seconds, usd_per_second)
+    assert is_worth(price, seconds, usd_per_second) == (usd <= usd_per_second * seconds)
+    assert not is_worth(price, 0.0, math.inf)
+
+
+@pytest.mark.parametrize("rule", ["wait", "fail"])
+def test_what_waits_at_a_dead_member_stays_there_where_nothing_may_run_twice(rule):
+    """That it would be done sooner elsewhere is no reason to risk that it runs twice."""
+    fleet = dead_and_well(None)
+
+    policy = fastest(retry=RetryPolicy(on_unknown=rule))
+    found = simulate(fleet, work(200), seed=1, shots=10, policy=policy)
+
+    left = [one for one in found.shards if one.member == "dead" and not one.taken_back]
+    assert all(one.finished_seconds > 250 for one in left if "may still run" in one.failure)
+
+
+def test_what_fails_at_once_is_one_retry_however_many_pubs_it_carries():
+    """Five hundred PUBs that a dying member loses do not use up the retries of the run."""
+    fleet = [
+        SimulatedMember("dies", circuit_seconds=1.0, outages=[(50, 1e6)]),
+        SimulatedMember("well", circuit_seconds=1.0),
+    ]
+
+    found = simulate(fleet, work(1) * 500, seed=1, policy=fastest(spread="pubs"))
+
+    assert found.given_up == ()
+    assert done(found) == 500
 
 
 def test_members_that_all_have_a_queue_are_kept_busy():
