@@ -21,6 +21,7 @@ from typing import Any
 from qiskit_gateway.backends.failures.redaction import redact
 from qiskit_gateway.errors import JournalError
 from qiskit_gateway.journal.accounts import Spending, report_of, spending_of
+from qiskit_gateway.journal.claims import Claims
 from qiskit_gateway.journal.codec import read_plain
 from qiskit_gateway.journal.lease import HOLD, LEASE, Lease, lease_here
 from qiskit_gateway.journal.run_log import (
@@ -116,6 +117,62 @@ CREATE TABLE standing (
     facts TEXT NOT NULL,
     PRIMARY KEY (job_id, kind, member)
 ) WITHOUT ROWID
+""",
+    # What was paid outlives the runs for which it was, and what is in flight their processes.
+    """
+CREATE TABLE balances (
+    account TEXT PRIMARY KEY,
+    usd REAL NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE pots (
+    pot TEXT PRIMARY KEY
+) WITHOUT ROWID;
+CREATE TABLE allowance_use (
+    pot TEXT NOT NULL,
+    step INTEGER NOT NULL,
+    units REAL NOT NULL,
+    PRIMARY KEY (pot, step)
+) WITHOUT ROWID;
+CREATE TABLE submissions (
+    member TEXT NOT NULL,
+    place TEXT NOT NULL,
+    at REAL NOT NULL
+);
+CREATE INDEX submissions_by_member ON submissions (member, at);
+CREATE TABLE reservations (
+    job_id TEXT NOT NULL,
+    shard INTEGER NOT NULL,
+    number INTEGER NOT NULL,
+    member TEXT NOT NULL,
+    party TEXT NOT NULL,
+    day INTEGER NOT NULL,
+    usd REAL NOT NULL,
+    pot TEXT,
+    step INTEGER NOT NULL,
+    units REAL NOT NULL,
+    PRIMARY KEY (job_id, shard, number)
+) WITHOUT ROWID;
+CREATE INDEX reservations_by_member ON reservations (member);
+INSERT INTO reservations
+    SELECT job_id, shard, number, member, '', CAST((created + submitted) / 86400 AS INTEGER),
+        price_usd, NULL, 0, 0
+    FROM attempts JOIN runs USING (job_id)
+    WHERE attempts.state IN ('intended', 'accepted') AND runs.state = 'running';
+INSERT INTO balances
+    SELECT account, sum(price_usd) FROM (
+        SELECT 'usd' AS account, job_id, shard, number, price_usd FROM attempts
+        UNION ALL
+        SELECT 'usd of ' || member, job_id, shard, number, price_usd FROM attempts
+        UNION ALL
+        SELECT 'usd on day ' || CAST((created + submitted) / 86400 AS INTEGER), job_id, shard,
+            number, price_usd
+        FROM attempts JOIN runs USING (job_id)
+    ) AS prices
+    WHERE NOT EXISTS (
+        SELECT 1 FROM reservations WHERE reservations.job_id = prices.job_id
+            AND reservations.shard = prices.shard AND reservations.number = prices.number
+    )
+    GROUP BY account
 """,
 )
 
@@ -293,13 +350,14 @@ class Journal:
         ]
 
     def forget(self, job_id: str) -> None:
-        """Delete a run. Jobs that providers still have run on.
+        """Delete a run. Jobs that providers still have run on; what it has cost stays counted.
 
         Raises:
             JournalError: If there is no such run, or a process works on it.
         """
 
         def delete(connection: sqlite3.Connection, _: Lease) -> None:
+            Claims(self._database).end_run(job_id)
             connection.execute("DELETE FROM runs WHERE job_id = ?", (job_id,))
             connection.execute("DELETE FROM circuits WHERE hash NOT IN (SELECT circuit FROM pubs)")
 
@@ -307,20 +365,21 @@ class Journal:
 
     # -- a run begins, or goes on ----------------------------------------------------------------
 
-    def begin(self, job_id: str, spec: RunSpec, shots: int) -> "SqliteRunLog":
+    def begin(self, job_id: str, spec: RunSpec, shots: int, *, party: str = "") -> "SqliteRunLog":
         """Record a new run, and hold it.
 
         Args:
             job_id: Its name.
             spec: The work.
             shots: Shots to deliver, summed over circuits.
+            party: Whose its jobs in flight are; by default the run's own.
 
         Raises:
             JournalError: If the spec holds a secret or something that cannot be written.
         """
         options = write_options(spec.options)
         circuits, pubs = write_pubs(job_id, spec.pubs)
-        run_log = self._run_log(job_id)
+        run_log = self._run_log(job_id, party)
         self._database.renew()
         with self._database.transaction() as connection:
             connection.execute(
@@ -334,29 +393,36 @@ class Journal:
         self._database.wrote(sum(map(len, circuits.values())) + sum(len(pub[5]) for pub in pubs))
         return run_log
 
-    def take(self, job_id: str, kind: str) -> "SqliteRunLog":
+    def take(self, job_id: str, kind: str, *, party: str = "") -> "SqliteRunLog":
         """Hold a run that was begun before, so that no other process continues it.
 
         Blocks for a minute where somebody may work on it on another machine: they are let be if
         they are heard of meanwhile.
 
+        Args:
+            job_id: Its name.
+            kind: Of what kind it must be.
+            party: Whose its jobs in flight are from now on; by default the run's own.
+
         Raises:
             JournalError: If there is no such run, it is of another kind, or a process works on it.
         """
-        run_log = self._run_log(job_id)
+        run_log = self._run_log(job_id, party)
         self._database.renew()
 
         def hold(connection: sqlite3.Connection, lease: Lease) -> None:
             if lease.kind != kind:
                 raise JournalError(f"run {job_id} is of {_a(lease.kind)}: resume it with one")
             connection.execute(HOLD, lease_here(run_log.token, job_id, self.now))
+            Claims(self._database).move(job_id, run_log.party)
 
         self._when_free(job_id, hold)
         return run_log
 
-    def _run_log(self, job_id: str) -> SqliteRunLog:
+    def _run_log(self, job_id: str, party: str) -> SqliteRunLog:
+        token = uuid.uuid4().hex
         return SqliteRunLog(
-            self._database, self._queue, job_id, uuid.uuid4().hex, clock=self._clock
+            self._database, self._queue, job_id, token, party=party, clock=self._clock
         )
 
     def _when_free(self, job_id: str, act: Callable[[sqlite3.Connection, Lease], None]) -> None:

@@ -109,8 +109,16 @@ def _place() -> str:
     And one container: those of a machine number their processes anew, and may share a name.
     """
     try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-        return f"{boot} {Path('/proc/self/ns/pid').readlink()}"
+        return f"{name_boot()} {Path('/proc/self/ns/pid').readlink()}"
+    except OSError:
+        return socket.gethostname()
+
+
+@cache
+def name_boot() -> str:
+    """Name one boot of this machine, during which its monotonic clock goes on."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     except OSError:
         return socket.gethostname()
 

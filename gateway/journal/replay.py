@@ -131,6 +131,7 @@ class _Books:
             self.taken[piece.task].append(piece)
         return Flying(
             shard=shard,
+            number=attempt.number,
             member=attempt.member,
             job_id=attempt.job_id,
             price_usd=attempt.price_usd,

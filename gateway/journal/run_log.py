@@ -1,22 +1,20 @@
 """The log of one run in the journal: its attempts, written while it goes on and read back later."""
 
 import json
-import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Protocol
 
-from qiskit_gateway.backends.adapter.threads import leave_to_thread
+from qiskit_gateway.backends.adapter.threads import call_in_thread, leave_to_thread
 from qiskit_gateway.backends.failures.redaction import redact
 from qiskit_gateway.backends.readout.outcomes import Outcome
 from qiskit_gateway.errors import JournalError
+from qiskit_gateway.journal.claims import Claim, Claims, DeniedError, Terms
 from qiskit_gateway.journal.codec import pack_outcomes, unpack_outcomes
 from qiskit_gateway.journal.lease import let_go
 from qiskit_gateway.journal.sqlite_file import Database, UnwritableError
 from qiskit_gateway.journal.write_queue import WriteQueue
-from qiskit_gateway.policies.budget import Amount, Budget, Ledger, Reservation, reserve
-from qiskit_gateway.policies.verdict import Verdict
 from qiskit_gateway.work.attempt import Attempt, AttemptOutcome
 from qiskit_gateway.work.remaining import Past
 from qiskit_gateway.work.tasks import Piece
@@ -25,7 +23,6 @@ from qiskit_gateway.work.tasks import Piece
 BEAT_SECONDS = 15.0
 # How long it may take until a run hears that it is to be cancelled.
 LOOK_SECONDS = 3.0
-_DAY_SECONDS = 86_400
 # What a run could not write while it went on is tried again so often: ten minutes, for a disk to be
 # cleared. What is lost then can still be fetched from the providers.
 _LATE_SECONDS = 5.0
@@ -36,18 +33,6 @@ Write = Callable[[], object]
 
 class TakenOverError(JournalError):
     """A run that this process worked on belongs to another one now, or was forgotten."""
-
-
-class DeniedError(JournalError):
-    """An attempt for which the runs of a journal together have no money left.
-
-    Attributes:
-        verdict: Why.
-    """
-
-    def __init__(self, verdict: Verdict) -> None:
-        super().__init__(verdict.reason)
-        self.verdict = verdict
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -73,24 +58,28 @@ class SqliteRunLog:
         queue: The way there from an event loop.
         job_id: The run.
         token: By which it is known who has taken the run.
+        party: Whose its jobs in flight are: the runs of one fleet in one process are a party.
         clock: What says how late it is, in seconds since 1970.
 
     Attributes:
         past: What was done of the run before.
         cancel_asked: Whether somebody has asked for the run to be cancelled, as of the last write.
+        token: By which it is known who has taken the run.
+        party: Whose its jobs in flight are.
     """
 
     lasting = True
     beat_seconds = BEAT_SECONDS
     look_seconds = LOOK_SECONDS
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  Made in one place.
         self,
         database: Database,
         queue: WriteQueue,
         job_id: str,
         token: str,
         *,
+        party: str = "",
         clock: Callable[[], float],
     ) -> None:
         self.past = Past()
@@ -99,6 +88,9 @@ class SqliteRunLog:
         self._database = database
         self._queue = queue
         self._job_id = job_id
+        self.party = party or token
+        self._claims = Claims(database)
+        self._created: float | None = None
         self._clock = clock
 
     # -- from an event loop ----------------------------------------------------------------------
@@ -106,6 +98,10 @@ class SqliteRunLog:
     async def perform(self, writes: Sequence[Write]) -> tuple[JournalError | None, ...]:
         """Call other methods, in order and in one transaction, in the thread of the journal."""
         return await self._queue.put(lambda: self._write(writes))
+
+    async def count_elsewhere(self) -> dict[str, int]:
+        """Count the jobs that other processes have in flight, by member."""
+        return await call_in_thread(lambda: self._claims.elsewhere(self.party))
 
     def leave(self, writes: Sequence[Write]) -> None:
         """Call other methods later, in a thread, once that is possible, and wait for nothing."""
@@ -150,57 +146,61 @@ class SqliteRunLog:
     # -- what is written, in the thread ----------------------------------------------------------
     # Writing something twice is as good as once: a write that fails may have been made.
 
-    def intended(self, attempt: Attempt, seed: int | None, budget: Budget | None = None) -> None:
-        """Write down that an attempt is about to be made, and with that set its price aside.
+    def intended(self, attempt: Attempt, seed: int | None, terms: Terms | None = None) -> None:
+        """Write down that an attempt is about to be made, and with that claim what it takes.
 
         Args:
             attempt: The attempt.
             seed: What its provider is given as the seed.
-            budget: What all runs of the journal may spend together.
+            terms: What limits it, over all processes that use the journal.
 
         Raises:
-            DeniedError: If they have no money left for it. Then nothing must be sent.
+            DeniedError: If there is no room for it. Then nothing must be sent.
             JournalError: If it could not be written, or another process has taken the run. Then
                 nothing must be sent.
         """
-        if budget is not None:
-            self._check_budget(attempt, budget)
-        written = self._database.execute(
-            "INSERT INTO attempts "
-            "(job_id, state, seed, shard, number, member, pieces, circuits, shots, price_usd, "
-            "free_units, submitted) "
-            "SELECT ?, 'intended', ?, ?, ?, ?, ?, ?, ?, ?, ?, ? "
-            "WHERE EXISTS (SELECT 1 FROM runs WHERE job_id = ? AND holder = ?) "
-            "ON CONFLICT DO NOTHING",
-            (
-                *(self._job_id, seed, attempt.shard, attempt.number, attempt.member),
-                *(_pieces_text(attempt.pieces), attempt.circuits, attempt.shots),
-                *(attempt.price_usd, attempt.free_units, attempt.submitted_seconds),
-                *(self._job_id, self.token),
-            ),
-        )
-        self._database.wrote(0)
-        if not written and not self._is_ours():
-            raise self._taken_over()
-
-    def _check_budget(self, attempt: Attempt, budget: Budget) -> None:
         # What is written already is granted: a write that failed may have been made.
-        known = self._database.query(
+        if self._database.query(
             "SELECT 1 FROM attempts WHERE job_id = ? AND shard = ? AND number = ?",
             self._key(attempt),
-        )
-        if known:
+        ):
+            if not self._is_ours():
+                raise self._taken_over()
             return
-        created = self._database.query("SELECT created FROM runs WHERE job_id = ?", (self._job_id,))
-        if not created:
-            raise self._taken_over()
-        day = math.floor((float(created[0][0]) + attempt.submitted_seconds) / _DAY_SECONDS)
-        asked = Reservation(
-            key="", member=attempt.member, amount=Amount(usd=attempt.price_usd), day=day
+        with self._database.transaction():
+            self._claims.take(self._claim(attempt), terms or Terms())
+            written = self._database.execute(
+                "INSERT INTO attempts "
+                "(job_id, state, seed, shard, number, member, pieces, circuits, shots, price_usd, "
+                "free_units, submitted) "
+                "SELECT job_id, 'intended', ?, ?, ?, ?, ?, ?, ?, ?, ?, ? "
+                "FROM runs WHERE job_id = ? AND holder = ?",
+                (
+                    *(seed, attempt.shard, attempt.number, attempt.member),
+                    *(_pieces_text(attempt.pieces), attempt.circuits, attempt.shots),
+                    *(attempt.price_usd, attempt.free_units, attempt.submitted_seconds),
+                    *(self._job_id, self.token),
+                ),
+            )
+            if not written:
+                raise self._taken_over()
+        self._database.wrote(0)
+
+    def _claim(self, attempt: Attempt) -> Claim:
+        if self._created is None:
+            asked = "SELECT created FROM runs WHERE job_id = ?"
+            found = self._database.query(asked, (self._job_id,))
+            if not found:
+                raise self._taken_over()
+            self._created = float(found[0][0])
+        return Claim(
+            key=self._key(attempt),
+            party=self.party,
+            member=attempt.member,
+            when=self._created + attempt.submitted_seconds,
+            usd=attempt.price_usd,
+            units=attempt.free_units,
         )
-        answer = reserve(spent_of(self._database, asked), _of_all_runs(budget), asked)
-        if isinstance(answer, Verdict):
-            raise DeniedError(answer)
 
     def accepted(self, attempt: Attempt) -> None:
         """Write down that a provider has taken an attempt."""
@@ -230,6 +230,7 @@ class SqliteRunLog:
         content = pack_outcomes(outcomes)
         delivered = sum(outcome.shots for outcome in outcomes)
         with self._database.transaction() as connection:
+            self._claims.settle(self._key(attempt), attempt.price_usd, attempt.free_units)
             found = connection.execute(
                 "INSERT OR REPLACE INTO outcomes SELECT id, ? FROM attempts "
                 "WHERE job_id = ? AND shard = ? AND number = ?",
@@ -250,14 +251,23 @@ class SqliteRunLog:
 
     def ended(self, attempt: Attempt) -> None:
         """Write down how an attempt ended that brought nothing."""
-        self._database.execute(
-            "UPDATE attempts SET state = ?, finished = ?, failure = ?, price_usd = ?, "
-            "free_units = ? WHERE job_id = ? AND shard = ? AND number = ? AND state != 'arrived'",
-            (
-                *(attempt.outcome, attempt.finished_seconds, redact(attempt.failure)),
-                *(attempt.price_usd, attempt.free_units, *self._key(attempt)),
-            ),
-        )
+        with self._database.transaction() as connection:
+            arrived = connection.execute(
+                "SELECT 1 FROM attempts WHERE job_id = ? AND shard = ? AND number = ? "
+                "AND state = 'arrived'",
+                self._key(attempt),
+            ).fetchone()
+            if arrived:
+                return
+            self._claims.settle(self._key(attempt), attempt.price_usd, attempt.free_units)
+            connection.execute(
+                "UPDATE attempts SET state = ?, finished = ?, failure = ?, price_usd = ?, "
+                "free_units = ? WHERE job_id = ? AND shard = ? AND number = ?",
+                (
+                    *(attempt.outcome, attempt.finished_seconds, redact(attempt.failure)),
+                    *(attempt.price_usd, attempt.free_units, *self._key(attempt)),
+                ),
+            )
 
     def stands(self, kind: str, member: str, seconds: float, facts: Mapping[str, Any]) -> None:
         """Write down how something stands now, in place of how it stood before.
@@ -291,13 +301,28 @@ class SqliteRunLog:
 
     def closed(self, state: str) -> None:
         """Record the final state of the run and give up its lease. Done means that all of it is here."""
-        self._database.execute(
-            "UPDATE runs SET holder = NULL, state = CASE WHEN ? = 'done' AND shots > "
-            "(SELECT total(delivered) FROM attempts WHERE attempts.job_id = runs.job_id) "
-            "THEN 'running' ELSE ? END WHERE job_id = ? AND holder = ?",
-            (state, state, self._job_id, self.token),
-        )
+        with self._database.transaction() as connection:
+            connection.execute(
+                "UPDATE runs SET holder = NULL, state = CASE WHEN ? = 'done' AND shots > "
+                "(SELECT coalesce(sum(delivered), 0) FROM attempts "
+                "WHERE attempts.job_id = runs.job_id) "
+                "THEN 'running' ELSE ? END WHERE job_id = ? AND holder = ?",
+                (state, state, self._job_id, self.token),
+            )
+            asked = "SELECT 1 FROM runs WHERE job_id = ? AND holder IS NULL AND state <> 'running'"
+            if connection.execute(asked, (self._job_id,)).fetchone():
+                # Whatever may still run of it: nobody will ask.
+                self._claims.end_run(self._job_id)
         self.abandon()
+
+    def keep_only(self, flights: Sequence[tuple[int, int]]) -> None:
+        """Count as spent what attempts hold that this process will not ask for.
+
+        Args:
+            flights: Those that it will ask for, by shard and number.
+        """
+        with self._database.transaction():
+            self._claims.end_run(self._job_id, besides=flights)
 
     @property
     def wants_tidying(self) -> bool:
@@ -319,37 +344,6 @@ class SqliteRunLog:
         return TakenOverError(
             f"run {self._job_id} was forgotten, or another process has taken it; this one stops"
         )
-
-
-def spent_of(database: Database, asked: Reservation) -> Ledger:
-    """Sum up what all runs of a journal have spent, and have set aside, where it counts for a price.
-
-    Args:
-        database: The journal's.
-        asked: Whose member and whose day are looked at.
-    """
-    first = asked.day * _DAY_SECONDS
-    rows = database.query(
-        "SELECT attempts.state IN ('intended', 'accepted'), total(price_usd), "
-        "total(price_usd * (member = ?)), "
-        "total(price_usd * (created + submitted >= ? AND created + submitted < ?)) "
-        "FROM attempts JOIN runs USING (job_id) GROUP BY 1",
-        (asked.member, first, first + _DAY_SECONDS),
-    )
-    sums: dict[bool, dict[str, float]] = {
-        bool(flies): {
-            "usd": usd,
-            f"usd of {asked.member}": of_member,
-            f"usd on day {asked.day}": on_day,
-        }
-        for flies, usd, of_member, on_day in rows
-    }
-    return Ledger(held=sums.get(True, {}), spent=sums.get(False, {}))
-
-
-def _of_all_runs(budget: Budget) -> Budget:
-    """Leave of a budget what limits the money of all runs together."""
-    return replace(budget, shots=None, attempts=None, per_run_usd=None, per_run_shots=None)
 
 
 def entries_of(database: Database, job_id: str) -> Iterator[Entry]:
@@ -520,6 +514,14 @@ class RunLog(Protocol):
         """
         ...
 
+    async def count_elsewhere(self) -> dict[str, int]:
+        """Count the jobs that other processes have in flight, by member.
+
+        Raises:
+            JournalError: If that cannot be read now.
+        """
+        ...
+
     def leave(self, writes: Sequence[Write]) -> None:
         """Call other methods later, once that is possible; the run is over and waits for nothing."""
         ...
@@ -528,11 +530,11 @@ class RunLog(Protocol):
         """Work on the run no more; it may not be written that it is so."""
         ...
 
-    def intended(self, attempt: Attempt, seed: int | None, budget: Budget | None = None) -> None:
+    def intended(self, attempt: Attempt, seed: int | None, terms: Terms | None = None) -> None:
         """Write down that an attempt is about to be made; if that fails, it must not be made.
 
         Raises:
-            DeniedError: If all runs that are written down together have no money left for it.
+            DeniedError: If all runs that are written down together have no room for it.
         """
         ...
 
@@ -581,13 +583,17 @@ class NoRunLog:
         """Do nothing."""
         return (None,) * len(writes)
 
+    async def count_elsewhere(self) -> dict[str, int]:
+        """Do nothing."""
+        return {}
+
     def leave(self, writes: Sequence[Write]) -> None:
         """Do nothing."""
 
     def abandon(self) -> None:
         """Do nothing."""
 
-    def intended(self, attempt: Attempt, seed: int | None, budget: Budget | None = None) -> None:
+    def intended(self, attempt: Attempt, seed: int | None, terms: Terms | None = None) -> None:
         """Do nothing."""
 
     def accepted(self, attempt: Attempt) -> None:

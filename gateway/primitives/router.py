@@ -1,5 +1,6 @@
 """The common base of both primitives: a fleet, a policy, and the start of a run."""
 
+import uuid
 from collections.abc import Callable
 from dataclasses import replace
 from os import PathLike
@@ -33,6 +34,17 @@ Plan = tuple[Work, Callable[[], PrimitiveResult[Any]]]
 
 class _Begun(set[str]):
     """The runs that were begun on a fleet in this process."""
+
+
+class _Party:
+    """The name by which a journal tells the jobs of a fleet in this process from those of others."""
+
+    def __init__(self) -> None:
+        self.name = uuid.uuid4().hex
+
+    def renew_in_child(self) -> None:
+        """Be another party than the parent."""
+        self.name = uuid.uuid4().hex
 
 
 class _Counted(set[Path]):
@@ -90,7 +102,7 @@ class Router:
         run_log: RunLog = NO_RUN_LOG
         if self.journal is not None:
             shots = sum(task.rows * task.shots for task in work.tasks)
-            run_log = self.journal.begin(job_id, spec(), shots)
+            run_log = self.journal.begin(job_id, spec(), shots, party=self._party)
             self.fleet.keep(_Begun).add(job_id)
         return self._launch(job_id, work, result, run_log)
 
@@ -116,7 +128,7 @@ class Router:
         if self.journal is None:
             raise JournalError("there is no journal to resume from: give one, journal=path")
         self.count_use()
-        run_log = self.journal.take(job_id, kind)
+        run_log = self.journal.take(job_id, kind, party=self._party)
         try:
             work, result = plan(self.journal.spec(job_id))
             run_log.past = replay(
@@ -125,6 +137,8 @@ class Router:
                 self.fleet.names,
                 seconds=self.journal.age_seconds(job_id),
             )
+            flights = run_log.past.unfinished.flights if run_log.past.unfinished else ()
+            run_log.keep_only([(one.shard.index, one.number) for one in flights])
         except BaseException as error:
             run_log.closed("running")
             if isinstance(error, TypeError | ValueError | MemoryError):
@@ -137,6 +151,10 @@ class Router:
             run_log.past = replace(run_log.past, unfinished=unfinished)
         begun.add(job_id)
         return (self.prepare(work), result), run_log
+
+    @property
+    def _party(self) -> str:
+        return self.fleet.keep(_Party).name
 
     def _launch(
         self, job_id: str, work: Work, result: Callable[[], PrimitiveResult[Any]], run_log: RunLog

@@ -16,7 +16,7 @@ from qiskit_gateway.backends.failures.redaction import redact_name
 from qiskit_gateway.backends.interface.batch import Batch
 from qiskit_gateway.backends.interface.protocol import FleetMember, Handle
 from qiskit_gateway.backends.readout.validation import require_outcomes
-from qiskit_gateway.journal.run_log import DeniedError
+from qiskit_gateway.journal.claims import DeniedError, Terms
 from qiskit_gateway.policies.policy import Policy
 from qiskit_gateway.runtime.alarms import Alarms
 from qiskit_gateway.runtime.job_wait import Out, TakenBackError, Waiting, may_run
@@ -63,6 +63,9 @@ class RunDoor(Protocol):
 
     def make_batch(self, shard: Shard, number: int) -> Batch:
         """Make the batch of a shard, for one of its tries on a member."""
+
+    def terms_of(self, member: FleetMember) -> Terms:
+        """Say what limits jobs there, over all runs that are written down."""
 
     def leaves(self, shard: int) -> bool:
         """Decide whether the job of a cancelled shard is left for another process to fetch."""
@@ -221,7 +224,9 @@ class Attempts:
         """Wait for something, and record how it failed if it did."""
         try:
             return await doing
-        except (Refused, DeniedError) as verdict:
+        except DeniedError:
+            raise  # Nothing was announced.
+        except Refused as verdict:
             self._end(attempt, AttemptOutcome.REFUSED, str(verdict), paid=False)
             raise
         except BackendError as error:
@@ -250,8 +255,17 @@ class Attempts:
         return await self._receive(shard, member, handle, attempt, batch)
 
     async def _handed_over(self, batch: Batch, member: FleetMember, attempt: Attempt) -> Handle:
-        await self._calls.prepare(batch, member)
-        await self.recorder.intend(attempt, batch.seed)
+        try:
+            await self._calls.prepare(batch, member)
+            await self.recorder.intend(attempt, batch.seed, lambda: self.door.terms_of(member))
+        except DeniedError:
+            self.record.remove(attempt)
+            self._tries[attempt.shard] -= 1
+            raise
+        except BaseException:
+            self._announce(attempt)
+            raise
+        self._announce(attempt)
         attempt.failure = "cancelled while the provider was being asked to take it"
         handle = await self._calls.submit(batch, member)
         # Nothing is awaited between the provider's answer and its being written down.
@@ -361,18 +375,21 @@ class Attempts:
             free_units=price.free_units,
         )
         self.record.append(attempt)
-        place = {"shard": shard.index, "member": member}
+        return attempt
+
+    def _announce(self, attempt: Attempt) -> None:
+        """Tell that an attempt is made; one that is denied never was."""
+        place = {"shard": attempt.shard, "member": attempt.member}
         self.notifier.tell(
-            happened.MoneyReserved, **place, usd=price.usd, free_units=price.free_units
+            happened.MoneyReserved, **place, usd=attempt.price_usd, free_units=attempt.free_units
         )
         self.notifier.tell(
             happened.ShardSubmitted,
             **place,
-            attempt=number,
-            circuits=shard.circuits,
-            shots=shard.shots,
+            attempt=attempt.number,
+            circuits=attempt.circuits,
+            shots=attempt.shots,
         )
-        return attempt
 
     def _end(
         self,

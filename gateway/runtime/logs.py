@@ -21,6 +21,7 @@ SHARD_SUBMITTED = "gateway.shard_submitted"
 SHARD_RETRIED = "gateway.shard_retried"
 SHARD_FAILED = "gateway.shard_failed"
 SHARD_REFUSED = "gateway.shard_refused"
+SHARD_DENIED = "gateway.shard_denied"
 RECALL_FAILED = "gateway.recall_failed"
 SHARD_FINISHED = "gateway.shard_finished"
 SHOTS_DROPPED = "gateway.shots_dropped"
@@ -143,6 +144,7 @@ _LOGGED: dict[type[RunEvent], tuple[int, str, dict[str, str]]] = {
     happened.ShardFinished: (logging.DEBUG, SHARD_FINISHED, _SHARD),
     happened.ShardFailed: (logging.DEBUG, SHARD_FAILED, _SHARD | _REASON),
     happened.ShardRefused: (logging.DEBUG, SHARD_REFUSED, _SHARD | _REASON),
+    happened.ShardDenied: (logging.DEBUG, SHARD_DENIED, _SHARD | _REASON),
     happened.RecallFailed: (logging.DEBUG, RECALL_FAILED, {"shard": "shard"} | _REASON),
     happened.MemberEjected: (
         logging.INFO,

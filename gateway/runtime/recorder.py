@@ -13,8 +13,8 @@ from anyio.abc import TaskGroup
 from qiskit_gateway.backends.adapter.threads import call_in_thread
 from qiskit_gateway.backends.readout.outcomes import Outcome
 from qiskit_gateway.errors import JournalError
-from qiskit_gateway.journal.run_log import DeniedError, RunLog, TakenOverError
-from qiskit_gateway.policies.budget import Budget
+from qiskit_gateway.journal.claims import DeniedError, Terms
+from qiskit_gateway.journal.run_log import RunLog, TakenOverError
 from qiskit_gateway.runtime.notify import Notifier
 from qiskit_gateway.work import run_events as happened
 from qiskit_gateway.work.attempt import Attempt
@@ -51,7 +51,7 @@ class _Write:
     Attributes:
         perform: Does it.
         done: Set when it was written or denied, where somebody waits for that.
-        denied: Why it was not, if there was no money left for it.
+        denied: Why it was not, if there was no room for it.
     """
 
     perform: Callable[[], object]
@@ -76,7 +76,6 @@ class Recorder:
         inline_shots: Shards of so many shots are written in the event loop, larger ones in a thread.
         in_flight: Counts the shards that are on their way, those that wait for the run log included.
         lose: Told that the run cannot go on, and why.
-        budget: What all runs that are written down may spend together.
     """
 
     run_log: RunLog
@@ -86,7 +85,6 @@ class Recorder:
     inline_shots: float
     in_flight: Callable[[], int]
     lose: Callable[[Loss], None]
-    budget: Budget | None = None
     _writes: deque[_Write] = field(default_factory=deque)
     _added: anyio.Event = field(default_factory=anyio.Event)
     _waiting: int = 0
@@ -102,17 +100,20 @@ class Recorder:
 
     # -- what happened ---------------------------------------------------------------------------
 
-    async def intend(self, attempt: Attempt, seed: int | None) -> None:
+    async def intend(self, attempt: Attempt, seed: int | None, terms: Callable[[], Terms]) -> None:
         """Write down that an attempt is about to be made; return when it may be.
 
+        Args:
+            attempt: The attempt.
+            seed: What its provider is given as the seed.
+            terms: Says what limits it, over all runs that are written down.
+
         Raises:
-            DeniedError: If all runs that are written down have no money left for it together.
+            DeniedError: If there is no room for it.
         """
         if self.run_log.lasting:
             done = anyio.Event()
-            limited = self.budget is not None and self.budget.limits_usd_of_runs
-            shared = self.budget if limited else None
-            write = self._add(self.run_log.intended, replace(attempt), seed, shared, done=done)
+            write = self._add(self.run_log.intended, replace(attempt), seed, terms(), done=done)
             self._waiting += 1
             try:
                 await done.wait()

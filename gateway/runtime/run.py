@@ -16,6 +16,9 @@ from anyio.abc import TaskGroup
 
 from qiskit_gateway.backends.fleet import Fleet
 from qiskit_gateway.backends.interface.batch import Batch
+from qiskit_gateway.backends.interface.protocol import FleetMember
+from qiskit_gateway.errors import JournalError
+from qiskit_gateway.journal.claims import Terms
 from qiskit_gateway.journal.run_log import NO_RUN_LOG, RunLog
 from qiskit_gateway.policies.policy import Policy
 from qiskit_gateway.reporting.progress import Progress, Standing, progress_of
@@ -26,7 +29,7 @@ from qiskit_gateway.runtime.logs import Log, logger_for
 from qiskit_gateway.runtime.notify import Notifier, Posting
 from qiskit_gateway.runtime.queue_watch import Queues, look_seconds, watch_job
 from qiskit_gateway.runtime.recorder import Loss, Recorder
-from qiskit_gateway.runtime.survey import profile_of, surveyed
+from qiskit_gateway.runtime.survey import allotment_of, profile_of, surveyed
 from qiskit_gateway.scheduling.events import (
     Cancel,
     Close,
@@ -38,6 +41,7 @@ from qiskit_gateway.scheduling.events import (
     MemberEjected,
     MemberRecovered,
     Recall,
+    ShardDenied,
     ShardFailed,
     ShardFinished,
     ShardLost,
@@ -60,6 +64,9 @@ from qiskit_gateway.work.workload import Work
 
 # Decoding fewer shots than this takes less time than asking a thread to do it.
 _INLINE_SHOTS = 20_000
+# How soon a slot is noticed that another process gave back, at best and at worst.
+_LOOK_SECONDS = 0.02
+_MOST_LOOK_SECONDS = 0.32
 
 
 class Run:
@@ -122,6 +129,7 @@ class Run:
         self._scopes: dict[int, anyio.CancelScope] = {}
         self._alarm: Alarm | None = None
         self._listens = False
+        self._watches = False
         self._wake = math.inf
         self._run_log = run_log
         self._lost: Loss | None = None
@@ -133,7 +141,6 @@ class Run:
             inline_shots=inline_shots,
             in_flight=lambda: len(self._scopes),
             lose=self._lose,
-            budget=policy.budget,
         )
         if run_log.lasting:
             self._notifier.mailboxes.append(self._recorder)
@@ -275,6 +282,35 @@ class Run:
         elif self._listens and not waits:
             listeners.remove(self._offer)
         self._listens = waits
+        if waits and not self._watches and self._run_log.lasting and self._has_rivals:
+            self._watches = True
+            self._group.start_soon(contain, self._watch_rivals)
+
+    @property
+    def _has_rivals(self) -> bool:
+        return any(self._fleet_state.of(name).elsewhere for name in self._fleet.names)
+
+    async def _watch_rivals(self) -> None:
+        """Look when members have slots free that other processes had, while work waits for them.
+
+        No event tells what other processes do: it is asked for, the less often the longer nothing
+        changes.
+        """
+        seconds = _LOOK_SECONDS
+        while self._scheduler is not None and self._scheduler.waits and self._has_rivals:
+            await anyio.sleep(seconds)
+            seconds = min(2 * seconds, _MOST_LOOK_SECONDS)
+            try:
+                counts = await self._run_log.count_elsewhere()
+            except JournalError:
+                continue  # Whoever writes says so.
+            for name in self._fleet.names:
+                known, now = self._fleet_state.of(name), counts.get(name, 0)
+                fewer, known.elsewhere = now < known.elsewhere, now
+                if fewer:
+                    seconds = _LOOK_SECONDS
+                    self._pass_on(name, self.tell(Tick()))
+        self._watches = False
 
     def _offer(self, member: str) -> bool:
         """Look whether a slot is of use that became free on a member; tell if it was taken."""
@@ -451,6 +487,25 @@ class Run:
         """Make the batch of a shard, for one of its tries on a member."""
         return self.work.batch_of(shard, f"{self.job_id}-{shard.index}-{number}")
 
+    def terms_of(self, member: FleetMember) -> Terms:
+        """Say what limits jobs there, over all runs that are written down."""
+        allotment = allotment_of(member)
+        terms = Terms(
+            max_in_flight=member.limits.max_in_flight,
+            submissions_per_minute=member.limits.submissions_per_minute,
+            budget=self._policy.budget,
+        )
+        if allotment is None:
+            return terms
+        pot = self._fleet_state.pots[allotment.name]
+        names = (one.name for one in self._fleet if allotment_of(one) == allotment)
+        return replace(
+            terms,
+            allotment=allotment,
+            sharers=frozenset(names),
+            used_otherwise=pot.otherwise(self._clock()),
+        )
+
     def _note(self, shard: Shard, name: str, event: Event) -> None:
         match event:
             case ShardFinished():
@@ -469,6 +524,13 @@ class Run:
             case ShardFailed() | ShardLost():
                 self._notifier.tell(
                     happened.ShardFailed, shard=shard.index, member=name, reason=event.reason
+                )
+            case ShardDenied():
+                self._notifier.tell(
+                    happened.ShardDenied,
+                    shard=shard.index,
+                    member=name,
+                    reason=event.verdict.reason,
                 )
             case ShardRefused():
                 reasons = "; ".join(dict.fromkeys(event.reasons.values()))

@@ -29,12 +29,21 @@ from qiskit_gateway.scheduling.events import (
 from qiskit_gateway.scheduling.flight import Flight, Phase, Reason
 from qiskit_gateway.scheduling.members.allowances import UsedUp
 from qiskit_gateway.scheduling.members.estimator import UNPRICED_USD, Unpriced
+from qiskit_gateway.scheduling.members.shared import (
+    HeldByOthers,
+    RateReached,
+    SlotsTaken,
+    UsedByOthers,
+)
 from qiskit_gateway.scheduling.members.spending import Bought
 from qiskit_gateway.scheduling.run_state import RunState, TopUp, compiled_on
 from qiskit_gateway.work.price import Due
 from qiskit_gateway.work.remaining import GivenUp, Left
 from qiskit_gateway.work.tasks import Load, Piece
 
+# How long a member is let be that was denied, at first; each further denial doubles it.
+_AGAIN_SECONDS = 0.05
+_DOUBLINGS = 7
 _CANCELLED = Failure(transient=True, fault="network", submitted=None)
 
 ShardEnd = ShardFinished | ShardFailed | ShardRefused | ShardDenied | ShardCancelled | ShardLost
@@ -47,6 +56,8 @@ def complete(state: RunState, event: ShardEnd, now: float) -> Iterator[Command]:
         isinstance(event, ShardDenied) or (isinstance(event, ShardCancelled) and event.confirmed)
     )
     flight = _remove_from_flight(state, event.shard, now, ran=ran)
+    if not isinstance(event, ShardDenied):
+        state.denials.pop(flight.member, None)
     match event:
         case ShardFinished():
             yield from _finish(state, flight, event, now)
@@ -192,13 +203,8 @@ def _await_slot(state: RunState, flight: Flight, quiet_seconds: float, now: floa
     state.planner.assigned[flight.member] -= flight.shard.circuit_shots
     state.states[flight.member].note_full(quiet_seconds, now)
     state.full.add(flight.member)
-    if _hand_over(state, flight, flight.group.barred):
-        return
-    if state.settled or flight.group.isolating:
-        state.dealer.line_up(flight.member, flight.group, first=True)
-        return
-    for piece in flight.shard.pieces:
-        state.dealer.backlog.put(piece, flight.group.barred)
+    if not _hand_over(state, flight, flight.group.barred):
+        _queue_again(state, flight)
 
 
 def _may_hide_poison(state: RunState, flight: Flight, failure: Failure) -> bool:
@@ -247,16 +253,52 @@ def _refuse(state: RunState, flight: Flight, event: ShardRefused) -> None:
 
 
 def _deny(state: RunState, flight: Flight, verdict: Verdict, now: float) -> None:
-    """Treat a shard as if there had been no money for it here; its member is not to blame."""
+    """Treat a shard as if there had been no room for it here; its member is not to blame."""
+    member = flight.member
     state.spending.release(state.key(flight.shard.index))
-    state.health.learned_nothing(flight.member)
+    state.health.learned_nothing(member)
     if not flight.retried:
         state.first_tries -= 1
-    state.planner.assigned[flight.member] -= flight.shard.circuit_shots
-    # What others spend no event tells of: asked at once again, it would be denied again.
-    state.denied[flight.member] = now + state.policy.probe_seconds
-    if not _hand_over(state, flight, flight.group.barred):
-        requeue_unaffordable(state, flight.member, flight.group, verdict)
+    state.planner.assigned[member] -= flight.shard.circuit_shots
+    state.denials[member] = state.denials.get(member, 0) + 1
+    known = state.states[member]
+    if flight.submitted in known.submissions:
+        known.submissions.remove(flight.submitted)
+    if isinstance(verdict, SlotsTaken):
+        known.elsewhere = verdict.elsewhere
+    if isinstance(verdict, UsedByOthers):
+        state.spending.allowances.note_left(member, verdict.units_left, now)
+    state.denied[member] = now + _denied_seconds(state, member, verdict)
+    if _hand_over(state, flight, flight.group.barred):
+        return
+    if isinstance(verdict, SlotsTaken | RateReached | UsedByOthers | HeldByOthers):
+        _queue_again(state, flight)
+    else:
+        requeue_unaffordable(state, member, flight.group, verdict)
+
+
+def _denied_seconds(state: RunState, member: str, verdict: Verdict) -> float:
+    """After what time a member is asked for again: asked at once, it would be denied again."""
+    if isinstance(verdict, RateReached):
+        return verdict.wait_seconds
+    if isinstance(verdict, UsedByOthers):
+        return 0.0  # It is priced anew.
+    if isinstance(verdict, SlotsTaken) and verdict.elsewhere:
+        return _AGAIN_SECONDS  # It is watched what others have there.
+    if isinstance(verdict, SlotsTaken | HeldByOthers):
+        # No event tells what is given back.
+        again = _AGAIN_SECONDS * 2.0 ** min(state.denials[member] - 1, _DOUBLINGS)
+        return min(again, state.policy.probe_seconds)
+    return state.policy.probe_seconds
+
+
+def _queue_again(state: RunState, flight: Flight) -> None:
+    """Queue a shard again that was not sent, as if it had never been taken out."""
+    if state.settled or flight.group.isolating:
+        state.dealer.line_up(flight.member, flight.group, first=True)
+        return
+    for piece in flight.shard.pieces:
+        state.dealer.backlog.put(piece, flight.group.barred)
 
 
 def _cancel(state: RunState, flight: Flight, event: ShardCancelled) -> None:

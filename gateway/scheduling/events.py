@@ -52,7 +52,7 @@ class ShardRefused:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShardDenied:
-    """All runs of a journal have no money left for a shard together; nothing was sent.
+    """All processes of a journal have no room for a shard together; nothing was sent.
 
     Attributes:
         shard: Its number.

@@ -107,7 +107,8 @@ class RunState:
         retries: Attempts that were not.
         full: The members that have taken no more jobs of the run at once.
         broke: The members whose budgets have no room for what waits, as of the last look.
-        denied: Until when members get nothing more, for which all runs have no money together.
+        denied: Until when members get nothing more, for which all processes have no room together.
+        denials: How often in a row each was denied.
         sent: Whether a provider has taken anything.
         stopped: Why the run was stopped, or ``""``.
         down_since: Since when no member has been usable.
@@ -133,6 +134,7 @@ class RunState:
     full: set[str] = field(default_factory=set)
     broke: set[str] = field(default_factory=set)
     denied: dict[str, float] = field(default_factory=dict)
+    denials: dict[str, int] = field(default_factory=dict)
     sent: bool = False
     stopped: str = ""
     down_since: float | None = None

@@ -31,6 +31,7 @@ class Flying:
     Attributes:
         shard: The shard.
         member: Where.
+        number: Which try of the shard there it is, from 1.
         job_id: The provider's id; ``""`` where it is not known whether the provider took it.
         price_usd: What it costs.
         free_units: What it takes of its member's allotment.
@@ -39,6 +40,7 @@ class Flying:
     shard: Shard
     member: str
     job_id: str
+    number: int = 1
     price_usd: float = 0.0
     free_units: float = 0.0
 

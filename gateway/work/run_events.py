@@ -111,6 +111,17 @@ class ShardFinished(ShardEvent):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ShardDenied(ShardEvent):
+    """A job was not sent: all processes of the journal together have no room for it there now.
+
+    Attributes:
+        reason: Why.
+    """
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ShardRetried(ShardEvent):
     """A try failed, and the same member is tried again after a wait.
 

@@ -62,24 +62,33 @@ class Pot:
         allotment: The allotment; of members that share it any one's, whose prices do not matter.
         used: Units used, by step of time.
         held: Units set aside for jobs in flight, with the step of each, by a name of its own.
-        seen: Whether what was used otherwise is counted.
+        seen: At which step what was used otherwise was counted; ``None`` if it was not yet.
     """
 
     allotment: Allotment
     used: dict[int, float] = field(default_factory=dict)
     held: dict[object, tuple[int, float]] = field(default_factory=dict)
-    seen: bool = False
+    seen: int | None = None
 
     def left(self, wall: float) -> float:
         """Count the units left, at a time of the wall clock."""
         step = self.allotment.step_of(wall)
-        if not self.seen:
-            self.seen = True
+        if self.seen is None:
+            self.seen = step
             self._use(step, self.allotment.used)
         first = step - self.allotment.steps
         self.used = {at: units for at, units in self.used.items() if at >= first}
         held = sum(units for _, units in self.held.values())
         return max(0.0, self.allotment.amount - sum(self.used.values()) - held)
+
+    def otherwise(self, wall: float) -> float:
+        """Return how many of the units that are used were used otherwise."""
+        first = self.allotment.step_of(wall) - self.allotment.steps
+        return self.allotment.used if self.seen is not None and self.seen >= first else 0.0
+
+    def note_left(self, wall: float, units: float) -> None:
+        """Note that no more than so many units are left: others have used the rest."""
+        self._use(self.allotment.step_of(wall), max(0.0, self.left(wall) - units))
 
     def count(self, wall: float, units: float) -> None:
         """Count units that were used before, at a time of the wall clock."""
@@ -205,6 +214,10 @@ class Allowances:
             free = held if held < expected else held + pot.left(now - self.epoch)
         self._open[key], pot.held[key] = (member, asked), (step, min(asked, free))
         return self._price_of(member, asked, free)
+
+    def note_left(self, member: str, units: float, now: float) -> None:
+        """Note that no more than so many units are left to a member: others have used the rest."""
+        self._pots[member].note_left(now - self.epoch, units)
 
     def settle(self, key: object) -> None:
         """Count what is set aside for a job as used."""

@@ -131,7 +131,7 @@ class Estimator:
         profile, state = self.profiles[member], self.states[member]
         jobs = len(state.in_flight)
         if profile.max_in_flight is not None:
-            return profile.max_in_flight - jobs
+            return profile.max_in_flight - jobs - state.elsewhere
         if not profile.overlaps:
             return 1 - jobs
         if not state.speed.jobs:

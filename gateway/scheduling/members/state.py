@@ -51,6 +51,7 @@ class MemberState:
         most_at_once: How many jobs of ours it had as it took no more; ``None`` if it never said so.
         opens_at: From when on it may be tried with one more; infinity where it never said so.
         quiet_until: Until when it asked to be left alone, as it said so.
+        elsewhere: How many jobs other processes have there, where they share a limit with this one.
         submissions: When the jobs of the last minute were handed over, oldest first.
     """
 
@@ -71,6 +72,7 @@ class MemberState:
     most_at_once: int | None = None
     opens_at: float = math.inf
     quiet_until: float = -math.inf
+    elsewhere: int = 0
     submissions: deque[float] = field(default_factory=deque)
 
     def take(self, key: object, load: Load, now: float) -> None:
@@ -102,7 +104,8 @@ class MemberState:
             turns={},
             load=NO_LOAD,
             breaker=drop_probe(self.breaker),
-            pending_jobs=self.pending_jobs + len(self.in_flight),
+            pending_jobs=self.pending_jobs + len(self.in_flight) + self.elsewhere,
+            elsewhere=0,
         )
 
     def note_queue(

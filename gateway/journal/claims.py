@@ -1,0 +1,344 @@
+"""What all runs of a journal may have together: jobs in flight, submissions, allowances, money.
+
+An attempt claims all of that in the transaction that records it, before anything is sent. What it
+claims is a row, which outlives its process: the job may still run, and be billed. What was spent is
+a sum for each account, so that a claim costs the same however much was done before.
+"""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from qiskit_gateway.errors import JournalError
+from qiskit_gateway.journal.sqlite_file import Database
+from qiskit_gateway.policies.budget import Amount, Budget, Ledger, Reservation, reserve
+from qiskit_gateway.policies.verdict import Verdict
+from qiskit_gateway.scheduling.members.allowances import Allotment, used_up
+from qiskit_gateway.scheduling.members.shared import (
+    HeldByOthers,
+    RateReached,
+    SlotsTaken,
+    UsedByOthers,
+)
+
+_DAY_SECONDS = 86_400
+_MINUTE = 60.0
+# So little more than there is, relatively, is a rounding error.
+_ROUNDING = 1e-9
+
+Key = tuple[str, int, int]
+"""An attempt: its run, its shard, its number."""
+
+
+class DeniedError(JournalError):
+    """An attempt for which the runs of a journal together have no room.
+
+    Attributes:
+        verdict: Why.
+    """
+
+    def __init__(self, verdict: Verdict) -> None:
+        super().__init__(verdict.reason)
+        self.verdict = verdict
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """What limits an attempt over all processes that use a journal; ``None`` is no limit.
+
+    Attributes:
+        max_in_flight: Most jobs at once on its member.
+        submissions_per_minute: Most jobs handed to its member in any minute.
+        allotment: What its member does for nothing.
+        sharers: The members that share the allotment.
+        used_otherwise: Units of it that were used by others than the runs of the journal.
+        budget: What may be spent.
+    """
+
+    max_in_flight: int | None = None
+    submissions_per_minute: int | None = None
+    allotment: Allotment | None = None
+    sharers: frozenset[str] = frozenset()
+    used_otherwise: float = 0.0
+    budget: Budget | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """What an attempt asks for.
+
+    Attributes:
+        key: The attempt.
+        party: Whose it is: the runs of one fleet in one process are a party.
+        member: Where.
+        when: When, in seconds since 1970.
+        usd: Its price.
+        units: What it takes of its member's allotment.
+    """
+
+    key: Key
+    party: str
+    member: str
+    when: float
+    usd: float
+    units: float
+
+    @property
+    def day(self) -> int:
+        """The day to which its price counts."""
+        return math.floor(self.when / _DAY_SECONDS)
+
+
+class Claims:
+    """The claims in a journal. All methods are called within a transaction that may write.
+
+    Args:
+        database: The journal's.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def take(self, claim: Claim, terms: Terms) -> None:
+        """Claim all that an attempt takes, or nothing.
+
+        Raises:
+            DeniedError: If there is no room for it.
+        """
+        if terms.max_in_flight is not None:
+            self._check_slots(claim, terms.max_in_flight)
+        if terms.submissions_per_minute is not None:
+            self._check_rate(claim.member, terms.submissions_per_minute)
+        if terms.budget is not None and terms.budget.limits_usd_of_runs:
+            self._check_money(claim, terms.budget)
+        pot, step = None, 0
+        if terms.allotment is not None:
+            pot, step = self._use_allotment(claim, terms, terms.allotment)
+        self._database.execute(
+            "INSERT INTO reservations VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (*claim.key, claim.member, claim.party, claim.day, claim.usd, pot, step, claim.units),
+        )
+
+    def settle(self, key: Key, usd: float, units: float) -> None:
+        """Turn what an attempt has claimed into what it did take; before that is written down.
+
+        Settling once more posts the difference.
+        """
+        held = self._held("job_id = ? AND shard = ? AND number = ?", key)
+        if held:
+            self._end(held[0], usd, units)
+            return
+        for member, when, before in self._database.query(
+            "SELECT member, created + submitted, price_usd FROM attempts JOIN runs USING (job_id) "
+            "WHERE job_id = ? AND shard = ? AND number = ?",
+            key,
+        ):
+            self._post(str(member), math.floor(when / _DAY_SECONDS), usd - before)
+
+    def end_run(self, job_id: str, *, besides: Sequence[tuple[int, int]] = ()) -> None:
+        """Count as spent what attempts of a run still hold, since nobody will know better.
+
+        Args:
+            job_id: The run.
+            besides: The attempts that go on, by shard and number.
+        """
+        for one in self._held("job_id = ?", (job_id,)):
+            if one.key[1:] not in besides:
+                self._end(one, one.usd, one.units)
+
+    def move(self, job_id: str, party: str) -> None:
+        """Make the claims of a run those of whoever has taken it."""
+        self._database.execute(
+            "UPDATE reservations SET party = ? WHERE job_id = ?", (party, job_id)
+        )
+
+    def elsewhere(self, party: str) -> dict[str, int]:
+        """Count the jobs that others have in flight, by member."""
+        return dict(
+            self._database.query(
+                "SELECT member, count(*) FROM reservations WHERE party <> ? GROUP BY member",
+                (party,),
+            )
+        )
+
+    # -- room ------------------------------------------------------------------------------------
+
+    def _check_slots(self, claim: Claim, most: int) -> None:
+        counts: dict[bool, int] = {}
+        for party, count in self._database.query(
+            "SELECT party, count(*) FROM reservations WHERE member = ? GROUP BY party",
+            (claim.member,),
+        ):
+            ours = party == claim.party
+            counts[ours] = counts.get(ours, 0) + count
+        if sum(counts.values()) >= most:
+            elsewhere = counts.get(False, 0)
+            raise DeniedError(
+                SlotsTaken(
+                    allowed=False,
+                    waits=True,
+                    elsewhere=elsewhere,
+                    reason=(
+                        f"{claim.member} may have {most} jobs at once, of which other processes "
+                        f"have {elsewhere}"
+                    ),
+                )
+            )
+
+    def _check_rate(self, member: str, most: int) -> None:
+        place, now = self._database.uptime()
+        # What is later than now was written before the machine was started anew.
+        self._database.execute(
+            "DELETE FROM submissions WHERE member = ? AND (place <> ? OR at <= ? OR at > ?)",
+            (member, place, now - _MINUTE, now),
+        )
+        ((sent, first),) = self._database.query(
+            "SELECT count(*), min(at) FROM submissions WHERE member = ?", (member,)
+        )
+        if sent >= most:
+            raise DeniedError(
+                RateReached(
+                    allowed=False,
+                    waits=True,
+                    wait_seconds=float(first) + _MINUTE - now,
+                    reason=f"{member} takes {most} jobs a minute, and all processes sent {sent}",
+                )
+            )
+        self._database.execute("INSERT INTO submissions VALUES (?, ?, ?)", (member, place, now))
+
+    def _check_money(self, claim: Claim, budget: Budget) -> None:
+        asked = Reservation(
+            key="", member=claim.member, amount=Amount(usd=claim.usd), day=claim.day
+        )
+        limits = _of_all_runs(budget)
+        ledger = self._ledger(claim.member, claim.day)
+        refusal = reserve(ledger, limits, asked)
+        if not isinstance(refusal, Verdict):
+            return
+        if not isinstance(reserve(replace(ledger, held={}), limits, asked), Verdict):
+            refusal = HeldByOthers(allowed=False, reason=refusal.reason, waits=True)
+        raise DeniedError(refusal)
+
+    def _ledger(self, member: str, day: int) -> Ledger:
+        """Sum up what is set aside, and read what was spent, where it counts for a price."""
+        names = _accounts(member, day)
+        spent = self._database.query(
+            "SELECT account, usd FROM balances WHERE account IN (?, ?, ?)", names
+        )
+        ((in_all, of_member, on_day),) = self._database.query(
+            "SELECT coalesce(sum(usd), 0.0), "
+            "coalesce(sum(CASE WHEN member = ? THEN usd ELSE 0.0 END), 0.0), "
+            "coalesce(sum(CASE WHEN day = ? THEN usd ELSE 0.0 END), 0.0) FROM reservations",
+            (member, day),
+        )
+        held = dict(zip(names, (in_all, of_member, on_day), strict=True))
+        return Ledger(held=held, spent=dict(spent))
+
+    def _use_allotment(self, claim: Claim, terms: Terms, allotment: Allotment) -> tuple[str, int]:
+        # The same name with another period is another matter: it numbers its steps otherwise.
+        pot = f"{allotment.name} {allotment.steps} {allotment.step_of(1e9)}"
+        self._open_pot(pot, allotment, terms.sharers | {claim.member})
+        step = allotment.step_of(claim.when)
+        ((used,),) = self._database.query(
+            "SELECT coalesce(sum(units), 0.0) FROM allowance_use WHERE pot = ? AND step >= ?",
+            (pot, step - allotment.steps),
+        )
+        left = max(0.0, allotment.amount - terms.used_otherwise - used)
+        if claim.units > left + _ROUNDING * claim.units:
+            reason = used_up(allotment, claim.units, left)
+            raise DeniedError(UsedByOthers(allowed=False, reason=reason, units_left=left))
+        self._use(pot, step, claim.units)
+        return pot, step
+
+    def _open_pot(self, pot: str, allotment: Allotment, members: frozenset[str]) -> None:
+        """Count once what attempts have used that claimed nothing: those of earlier versions."""
+        if self._database.query("SELECT 1 FROM pots WHERE pot = ?", (pot,)):
+            return
+        self._database.execute("INSERT INTO pots VALUES (?)", (pot,))
+        for member, when, units in self._database.query(
+            "SELECT member, created + submitted, free_units FROM attempts JOIN runs USING (job_id) "
+            "WHERE free_units > 0"
+        ):
+            if member in members:
+                self._use(pot, allotment.step_of(when), units)
+
+    # -- books -----------------------------------------------------------------------------------
+
+    def _held(self, which: str, values: Sequence[Any]) -> list["_Held"]:
+        rows = self._database.query(
+            "SELECT job_id, shard, number, member, day, usd, pot, step, units "  # noqa: S608
+            f"FROM reservations WHERE {which}",
+            values,
+        )
+        return [_Held((job_id, shard, number), *row) for job_id, shard, number, *row in rows]
+
+    def _end(self, held: "_Held", usd: float, units: float) -> None:
+        self._database.execute(
+            "DELETE FROM reservations WHERE job_id = ? AND shard = ? AND number = ?", held.key
+        )
+        self._post(held.member, held.day, usd)
+        if held.pot is not None:
+            self._use(held.pot, held.step, units - held.units)
+
+    def _post(self, member: str, day: int, usd: float) -> None:
+        for account in _accounts(member, day) if usd else ():
+            self._database.execute(
+                "INSERT INTO balances VALUES (?, ?) "
+                "ON CONFLICT (account) DO UPDATE SET usd = balances.usd + excluded.usd",
+                (account, usd),
+            )
+
+    def _use(self, pot: str, step: int, units: float) -> None:
+        if units:
+            self._database.execute(
+                "INSERT INTO allowance_use VALUES (?, ?, ?) "
+                "ON CONFLICT (pot, step) DO UPDATE SET units = allowance_use.units + excluded.units",
+                (pot, step, units),
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """What an attempt holds.
+
+    Attributes:
+        key: The attempt.
+        member: Where.
+        day: The day to which its price counts.
+        usd: Its price.
+        pot: The allotment from which it takes, if it does.
+        step: At which step of that.
+        units: How much.
+    """
+
+    key: Key
+    member: str
+    day: int
+    usd: float
+    pot: str | None
+    step: int
+    units: float
+
+
+def balances_of(database: Database) -> Mapping[str, float]:
+    """Read what was spent, in USD, by account."""
+    return dict(database.query("SELECT account, usd FROM balances"))
+
+
+def reservations_of(database: Database) -> Iterator[tuple[Key, str, float]]:
+    """Go through what is held: the attempt, its member, its price."""
+    for job_id, shard, number, member, usd in database.query(
+        "SELECT job_id, shard, number, member, usd FROM reservations"
+    ):
+        yield (job_id, shard, number), member, usd
+
+
+def _accounts(member: str, day: int) -> tuple[str, str, str]:
+    """Name the accounts to which a price counts, as the ledger of a budget does."""
+    return "usd", f"usd of {member}", f"usd on day {day}"
+
+
+def _of_all_runs(budget: Budget) -> Budget:
+    """Leave of a budget what limits the money of all runs together."""
+    return replace(budget, shots=None, attempts=None, per_run_usd=None, per_run_shots=None)
