@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from qiskit_gateway.primitives.sampler import RouterSampler, SamplerOptions
     from qiskit_gateway.reporting.progress import MemberProgress, Progress
     from qiskit_gateway.reporting.report import Report
+    from qiskit_gateway.reporting.telemetry import TelemetryObserver
     from qiskit_gateway.version import __version__ as __version__
     from qiskit_gateway.work import run_events
     from qiskit_gateway.work.attempt import Attempt, AttemptOutcome
@@ -57,6 +58,7 @@ __all__ = [
     "SimulatedShard",
     "Simulation",
     "Spending",
+    "TelemetryObserver",
     "__version__",
     "compare",
     "config_schema",
@@ -80,6 +82,7 @@ _HOMES = {
     "primitives.sampler": ("RouterSampler", "SamplerOptions"),
     "reporting.progress": ("MemberProgress", "Progress"),
     "reporting.report": ("Report",),
+    "reporting.telemetry": ("TelemetryObserver",),
     "version": ("__version__",),
     "work.attempt": ("Attempt", "AttemptOutcome"),
     "work": ("run_events",),

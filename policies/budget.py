@@ -161,6 +161,24 @@ def release(ledger: Ledger, reservation: Reservation) -> Ledger:
     return Ledger(reserved=reserved, held=held, spent=ledger.spent)
 
 
+def left_usd(ledger: Ledger, budget: Budget, *, day: int, run: str) -> float | None:
+    """Tell what may still be spent on any member, in USD, by the tightest of the limits.
+
+    What is reserved is not left. ``None`` where no such limit is set.
+    """
+    limits = {
+        "usd": budget.usd,
+        f"usd on day {day}": budget.per_day_usd,
+        f"usd in run {run}": budget.per_run_usd,
+    }
+    left = [
+        limit - ledger.spent.get(account, 0) - max(0, ledger.held.get(account, 0))
+        for account, limit in limits.items()
+        if limit is not None
+    ]
+    return max(0.0, min(left)) if left else None
+
+
 def _limits(budget: Budget, reservation: Reservation) -> list[tuple[str, float]]:
     per_member = budget.per_member_usd or {}
     limits = {

@@ -115,7 +115,7 @@ def value_of(circuit):
     )
 
 
-def router(folder, kind):
+def router(folder, kind, observers=()):
     members = [
         Member(
             DiskBackend(folder / name, tags=name == "tagged"),
@@ -125,7 +125,9 @@ def router(folder, kind):
         for name in ("tagged", "plain", "other")
     ]
     primitive = {"sampler": RouterSampler, "estimator": RouterEstimator}[kind]
-    return primitive(Fleet(members), policy=round_robin(), journal=folder / "journal.db")
+    return primitive(
+        Fleet(members, observers=observers), policy=round_robin(), journal=folder / "journal.db"
+    )
 
 
 def run(folder, kind):

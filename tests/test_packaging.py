@@ -84,6 +84,7 @@ def test_what_takes_long_to_import_is_left_until_it_is_needed():
         "IPython",
         "attr",
         "matplotlib",
+        "opentelemetry",
         "pandas",
         "pydantic",
         "qiskit_aer",

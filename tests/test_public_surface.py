@@ -79,8 +79,9 @@ def functions_of(exported):
 
 
 def hints_of(found):
-    """Return annotations by name; pictures are matplotlib's, which is imported when one is drawn."""
-    return typing.get_type_hints(found, localns={"Figure": object})
+    """Return annotations by name; types of an extra's package are imported for type checkers alone."""
+    names = ("Figure", "MeterProvider", "TracerProvider")
+    return typing.get_type_hints(found, localns=dict.fromkeys(names, object))
 
 
 def annotations_of(exported):

@@ -6,6 +6,7 @@ import queue
 import threading
 import time
 import weakref
+from contextvars import Context, copy_context
 from typing import Any, Protocol, runtime_checkable
 
 from qiskit_gateway.backends.forks import renew_in_children
@@ -56,12 +57,17 @@ class Mailbox:
         self._waiting: queue.Queue[Any] = queue.Queue(self._size)
         self._thread: threading.Thread | None = None
 
-    def post(self, event: Any) -> None:
-        """Put an event in; never blocks."""
+    def post(self, event: Any, context: Context | None = None) -> None:
+        """Put an event in; never blocks.
+
+        Args:
+            event: What happened.
+            context: The context variables that the observer is to see; by default the caller's.
+        """
         if self._thread is None:
             self._start()
         try:
-            self._waiting.put_nowait(event)
+            self._waiting.put_nowait((event, context or copy_context()))
         except queue.Full:
             self.dropped += 1
             if self.dropped == 1 or self.dropped % self._size == 0:
@@ -89,9 +95,10 @@ class Mailbox:
     def _deliver(self) -> None:
         waiting = self._waiting
         while True:
-            event = waiting.get()
+            event, context = waiting.get()
             try:
-                self.observer.on_event(event)
+                # A copy, since one context is entered by one thread at a time.
+                context.copy().run(self.observer.on_event, event)
             except BaseException as error:  # noqa: BLE001  Whatever it is, the run goes on.
                 if not self._raised:
                     self._raised = True

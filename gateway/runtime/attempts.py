@@ -389,6 +389,7 @@ class Attempts:
             attempt=attempt.number,
             circuits=attempt.circuits,
             shots=attempt.shots,
+            pieces=attempt.pieces,
         )
 
     def _end(
@@ -411,6 +412,8 @@ class Attempts:
             member=attempt.member,
             usd=attempt.price_usd,
             free_units=attempt.free_units,
+            outcome=outcome,
+            reason=failure,
         )
         if noted and not outcome.delivered:
             self.recorder.end(attempt)

@@ -1,6 +1,7 @@
 """Telling observers what happens in a run: the log first, then those of the fleet."""
 
 from collections.abc import Callable
+from contextvars import Context, copy_context
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -11,8 +12,8 @@ from qiskit_gateway.work.run_events import RunEvent
 class Posting(Protocol):
     """A queue of events for observers; putting one there takes no time."""
 
-    def post(self, event: RunEvent) -> None:
-        """Put one in."""
+    def post(self, event: RunEvent, context: Context) -> None:
+        """Put one in, with the context of whoever has begun the run."""
         ...
 
 
@@ -25,12 +26,14 @@ class Notifier:
         seconds: Tells how long ago it began.
         log: Where events are written.
         mailboxes: Those of the fleet's observers, and of observers of this run alone.
+        context: That of whoever has begun the run; observers are told in it.
     """
 
     job_id: str
     seconds: Callable[[], float]
     log: Log
     mailboxes: list[Posting] = field(default_factory=list)
+    context: Context = field(default_factory=copy_context)
 
     def tell(self, kind: type[RunEvent], **facts: Any) -> None:
         """Report an event.
@@ -44,4 +47,4 @@ class Notifier:
         event = kind(job_id=self.job_id, seconds=self.seconds(), **facts)
         write_event(self.log, event)
         for mailbox in self.mailboxes:
-            mailbox.post(event)
+            mailbox.post(event, self.context)

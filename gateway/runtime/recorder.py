@@ -3,6 +3,7 @@
 import math
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from contextvars import Context
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -122,7 +123,7 @@ class Recorder:
             if write is not None and write.denied is not None:
                 raise write.denied
 
-    def post(self, event: happened.RunEvent) -> None:
+    def post(self, event: happened.RunEvent, context: Context) -> None:
         """Record a member's state if an event changes it, for processes that watch the run."""
         match event:
             case happened.MemberEjected():

@@ -220,6 +220,7 @@ class Run:
             now = anyio.current_time()
             self._perform(self._scheduler.start(now, epoch=now - self._clock(), began=entered))
             self._listen()
+        self._tell_budget()
         if self._stop_reason:
             self.tell(Stop(reason=self._stop_reason))
 
@@ -391,6 +392,11 @@ class Run:
             reason=change.reason,
         )
 
+    def _tell_budget(self) -> None:
+        left = self._scheduler.left_usd(anyio.current_time()) if self._scheduler else None
+        if left is not None:
+            self._notifier.tell(happened.BudgetRead, left_usd=left)
+
     def _set_alarm(self, seconds: float) -> None:
         # An alarm that rings too early does no harm; only an earlier one must be set anew.
         if seconds < self._wake:
@@ -446,7 +452,9 @@ class Run:
         if event is None:
             event = self._attempts.cancelled(shard.index)
         self._note(shard, name, event)
-        self._pass_on(name, self.tell(event))
+        answers = self.tell(event)
+        self._tell_budget()
+        self._pass_on(name, answers)
 
     def _lose(self, loss: Loss) -> None:
         """Give up what is not done, since it cannot be written down."""

@@ -229,6 +229,10 @@ class Scheduler:
         """Estimate how long the run goes on; ``None`` while that cannot be told."""
         return None if self.done else foresee(self._state, now)
 
+    def left_usd(self, now: float) -> float | None:
+        """What may still be spent, in USD; ``None`` if there is no limit."""
+        return self._state.spending.left_usd(now)
+
     # -- the end of a try ----------------------------------------------------------------------
 
     def _may_retry(self, event: TryFailed, now: float) -> bool:

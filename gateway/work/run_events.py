@@ -3,6 +3,9 @@
 from dataclasses import dataclass
 from typing import Protocol
 
+from qiskit_gateway.work.attempt import AttemptOutcome
+from qiskit_gateway.work.tasks import Piece
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunEvent:
@@ -70,11 +73,13 @@ class ShardSubmitted(ShardEvent):
         attempt: Which try of the shard there, from 1.
         circuits: Circuits of the job.
         shots: Shots of each.
+        pieces: What of the work it covers.
     """
 
     attempt: int
     circuits: int
     shots: int
+    pieces: tuple[Piece, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -207,10 +212,26 @@ class MoneySettled(ShardEvent):
     Attributes:
         usd: In USD; 0 where nothing was sent.
         free_units: Units of the member's allowance, used beside it.
+        outcome: What became of the try.
+        reason: What went wrong, for people.
     """
 
     usd: float
     free_units: float
+    outcome: AttemptOutcome = AttemptOutcome.DONE
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BudgetRead(RunEvent):
+    """What the budget allows was read: as a run begins, and whenever a shard has ended.
+
+    Attributes:
+        left_usd: What may still be spent by the tightest of its limits on all members, in USD.
+            What is set aside for jobs in flight is not left.
+    """
+
+    left_usd: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

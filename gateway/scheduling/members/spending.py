@@ -10,6 +10,7 @@ from qiskit_gateway.policies.budget import (
     Budget,
     Ledger,
     Reservation,
+    left_usd,
     owe,
     release,
     reserve,
@@ -72,6 +73,7 @@ class Spending:
     ) -> None:
         self.allowances = allowances or Allowances()
         self._account: Account | None = None
+        self._closed: Ledger | None = None
         if budget is not None:
             self._account = accounts.setdefault(id(budget), Account(budget))
             self._run = f"{next(self._account.numbers)}"
@@ -90,6 +92,14 @@ class Spending:
     def spent(self) -> Mapping[str, float]:
         """The amounts spent under the budget, by account."""
         return {} if self._account is None else self._account.ledger.spent
+
+    def left_usd(self, now: float) -> float | None:
+        """Tell what may still be spent, in USD; ``None`` where no limit says."""
+        account = self._account
+        if account is None:
+            return None
+        ledger = self._closed or account.ledger  # Of a run that is over the fleet's knows nothing.
+        return left_usd(ledger, account.budget, day=self._day(now), run=self._run)
 
     def buy(
         self, key: object, member: str, asked: float, shots: int, now: float
@@ -201,7 +211,7 @@ class Spending:
             self._spend(key)
         if self._account is not None:
             ours = f" in run {self._run}"
-            ledger = self._account.ledger
+            ledger = self._closed = self._account.ledger
             held, spent = (
                 {name: sum_ for name, sum_ in sums.items() if not name.endswith(ours)}
                 for sums in (ledger.held, ledger.spent)
@@ -215,9 +225,12 @@ class Spending:
             key=f"{next(account.numbers)}",
             member=member,
             amount=amount,
-            day=math.floor((now - self.epoch) / _DAY_SECONDS),
+            day=self._day(now),
             run=self._run,
         )
+
+    def _day(self, now: float) -> int:
+        return math.floor((now - self.epoch) / _DAY_SECONDS)
 
 
 def _priced_anew(amount: Amount, price: Price | None) -> Amount:

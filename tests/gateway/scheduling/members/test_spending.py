@@ -11,6 +11,7 @@ from hypothesis.stateful import initialize, invariant, precondition, rule
 from side_by_side import DAY, SIZES, SideBySide
 
 from qiskit_gateway.policies import Budget, Policy, RetryPolicy, cheapest, fastest, round_robin
+from qiskit_gateway.policies.budget import Amount
 from qiskit_gateway.scheduling.events import (
     Close,
     Done,
@@ -246,3 +247,30 @@ def test_what_is_in_flight_at_the_end_counts_as_spent():
     assert account.ledger.reserved == {}
     assert account.ledger.spent["usd"] == 1
     assert spending.spent == {}
+
+
+@pytest.mark.parametrize(
+    ("budget", "left"),
+    [
+        (Budget(usd=4), [4, 3, 3, 3]),
+        (Budget(per_run_usd=2), [2, 1, 1, 1]),
+        (Budget(usd=4, per_day_usd=0.6), [0.6, 0, 0, 0]),
+        (Budget(shots=100), [None] * 4),
+        (None, [None] * 4),
+    ],
+)
+def test_what_is_left_is_what_nobody_has_spent_or_set_aside(budget, left):
+    """It is told before anything, while a job flies, after it, and once the run is over."""
+    spending = Spending(budget, {})
+    told = [spending.left_usd(0)]
+    amount = Amount(usd=1, shots=10)
+    if budget is None or budget.per_day_usd is None:
+        assert spending.reserve("one", "a", amount, 0)
+    else:  # What is owed already may be more than there is.
+        spending.owe("one", "a", amount, 0)
+    told.append(spending.left_usd(0))
+    spending.settle("one")
+    told.append(spending.left_usd(0))
+    spending.close()
+    told.append(spending.left_usd(0))
+    assert told == left
