@@ -5,7 +5,6 @@ sampler cannot be trusted to bind its parameters, it is one PUB for each row. Re
 packed bytes, which are checked and moved as they are. Registers come from our own circuits.
 """
 
-import re
 import reprlib
 from collections.abc import Iterator, Sequence
 from itertools import accumulate
@@ -27,9 +26,6 @@ from qiskit_gateway.backends.readout.packed_bits import Rows, Selection, num_byt
 
 Pairs = Sequence[tuple[Entry, Prepared]]
 Pub = tuple[QuantumCircuit] | tuple[QuantumCircuit, BindingsArray]
-
-# Names of parameters that nobody stumbles over. Braket has "b" and "q" for its own.
-_ORDINARY_NAME = re.compile(r"[a-z][a-z0-9_]+", re.IGNORECASE | re.ASCII)
 
 
 def pubs_of(pairs: Pairs) -> list[Pub]:
@@ -103,16 +99,13 @@ def _pubs(entry: Entry, ready: Prepared) -> Iterator[Pub]:
 
 
 def _renamed(circuit: QuantumCircuit) -> tuple[QuantumCircuit, list[Parameter]]:
-    """Return a copy whose parameters have ordinary names, and these, in the order of the original's.
+    """Return a copy whose parameters have names that nobody stumbles over, and these, in order.
 
-    A copy in any case: a provider may add to what it is given, and the next run has it again.
+    Braket keeps "b", "q" and the words of OpenQASM, such as "angle", for itself. A copy in any case:
+    a provider may add to what it is given, and the next run has it again.
     """
-    parameters = list(circuit.parameters)
-    if all(_ORDINARY_NAME.fullmatch(parameter.name) for parameter in parameters):
-        return circuit.copy(), parameters
-    made = [Parameter(f"parameter_{number}") for number in range(len(parameters))]
-    renamed = circuit.assign_parameters(dict(zip(parameters, made, strict=True)))
-    return renamed, made
+    made = [Parameter(f"parameter_{number}") for number in range(len(circuit.parameters))]
+    return circuit.assign_parameters(dict(zip(circuit.parameters, made, strict=True))), made
 
 
 def _require_registers(circuit: QuantumCircuit) -> None:

@@ -77,6 +77,22 @@ def test_rows_are_one_pub_with_ordinary_names():
     assert ready.circuit.parameters[0].name == "b"
 
 
+def test_names_of_users_are_not_sent():
+    """Words that a provider keeps for itself are names that a user may give; each keeps its values."""
+    names = ["angle", "gate", "b", "θ", "input", *(f"x{number}" for number in range(9))]
+    circuit = QuantumCircuit(1, 1)
+    for name in names:
+        circuit.rx(Parameter(name), 0)
+    circuit.measure(0, 0)
+    entry, ready = pair_of(circuit, [list(range(len(names)))])
+    ((sent, values),) = pubs_of([(entry, ready)])
+    assert not {parameter.name for parameter in sent.parameters} & {*names}
+    (bound,) = values.bind_all(sent).ravel()
+    angles = [float(one.operation.params[0]) for one in bound.data if one.name == "rx"]
+    ordered = sorted(names)
+    assert angles == [ordered.index(name) for name in names]
+
+
 @pytest.mark.parametrize("shots", [SHOTS, SHOTS + 4, SHOTS - 4])
 def test_more_or_fewer_shots(shots):
     """What is too much is left out, what is missing is for the router to ask for again."""
