@@ -63,6 +63,26 @@ class Fleet:
         """Return a fleet of whatever was given; a fleet is returned as it is."""
         return backends if isinstance(backends, Fleet) else cls(backends)
 
+    def part(self, names: Iterable[str]) -> "Fleet":
+        """Make a fleet of some of the members, which shares with this one what is known of them.
+
+        Their slots in flight, health, learned speed and budgets are those of this fleet, and its
+        observers are told of runs over the part.
+
+        Args:
+            names: The names of the members.
+
+        Raises:
+            KeyError: If there is no such member.
+            ValueError: If there are no names.
+        """
+        members = {name: self[name] for name in names}
+        if not members:
+            raise ValueError("a fleet needs at least one member, got no names")
+        part = Fleet.__new__(Fleet)
+        part.__setstate__({**self.__dict__, "_members": members})
+        return part
+
     def __getstate__(self) -> dict[str, Any]:
         """Copies and pickles have the members and observers, and remember nothing of runs.
 

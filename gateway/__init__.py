@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from qiskit_gateway.journal.accounts import Spending
     from qiskit_gateway.journal.journal import Journal, RunRecord
     from qiskit_gateway.primitives.estimator import EstimatorOptions, RouterEstimator
+    from qiskit_gateway.primitives.group import GroupJob, GroupResult
     from qiskit_gateway.primitives.job import RouterJob
     from qiskit_gateway.primitives.sampler import RouterSampler, SamplerOptions
     from qiskit_gateway.reporting.progress import MemberProgress, Progress
@@ -36,6 +37,8 @@ __all__ = [
     "EstimatorOptions",
     "GatewayError",
     "GivenUp",
+    "GroupJob",
+    "GroupResult",
     "Journal",
     "JournalError",
     "MemberProgress",
@@ -78,6 +81,7 @@ _HOMES = {
     "journal.accounts": ("Spending",),
     "journal.journal": ("Journal", "RunRecord"),
     "primitives.estimator": ("EstimatorOptions", "RouterEstimator"),
+    "primitives.group": ("GroupJob", "GroupResult"),
     "primitives.job": ("RouterJob",),
     "primitives.sampler": ("RouterSampler", "SamplerOptions"),
     "reporting.progress": ("MemberProgress", "Progress"),

@@ -26,8 +26,12 @@ FACES = [
 # Python shows these, and the package alone calls them.
 OURS_ALONE = {
     "Adaptation.applied",
+    "GroupJob.__init__",
+    "GroupJob.show_progress",
     "Journal.begin",
+    "Journal.begin_group",
     "Journal.entries",
+    "Journal.member_of",
     "Journal.spec",
     "Journal.attempts",
     "Journal.standing",
@@ -39,6 +43,7 @@ OURS_ALONE = {
     "Member.result_of_prepared",
     "Member.run_prepared",
     "RouterJob.__init__",
+    "RouterJob.follow",
     "RouterJob.show_progress",
 }
 # Of the names with underscores, those that users write as a call or an operator.

@@ -11,8 +11,8 @@ import re
 import sqlite3
 import time
 import uuid
-from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from importlib.metadata import version
 from pathlib import Path
@@ -35,7 +35,7 @@ from qiskit_gateway.journal.run_log import (
 from qiskit_gateway.journal.run_spec import RunSpec, read_pubs, write_options, write_pubs
 from qiskit_gateway.journal.sqlite_file import Database, Survives
 from qiskit_gateway.journal.write_queue import WriteQueue
-from qiskit_gateway.reporting.report import Report
+from qiskit_gateway.reporting.report import Report, join_reports
 
 # "qgwj": marks a SQLite file as a journal.
 _APPLICATION = 0x7167776A
@@ -174,6 +174,10 @@ INSERT INTO balances
     )
     GROUP BY account
 """,
+    """
+ALTER TABLE runs ADD COLUMN group_id TEXT;
+ALTER TABLE runs ADD COLUMN only_member TEXT
+""",
 )
 
 
@@ -192,6 +196,9 @@ class RunRecord:
         shots: Shots to deliver, summed over circuits.
         shots_done: Those of them that have arrived.
         held: Whether a process works on it now, as far as can be told.
+        group_id: The group that it belongs to, for ``resume_on_each``; ``None`` for a run by
+            itself.
+        member: The one member that it may use; ``None`` for all.
     """
 
     job_id: str
@@ -203,6 +210,8 @@ class RunRecord:
     shots: int
     shots_done: int
     held: bool
+    group_id: str | None = None
+    member: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -287,7 +296,8 @@ class Journal:
         """Return all runs, the oldest first."""
         found = self._database.query(
             f"""
-            SELECT job_id, runs.state, created, shots, total(price_usd), total(delivered), {LEASE}
+            SELECT job_id, runs.state, created, shots, total(price_usd), total(delivered),
+                group_id, only_member, {LEASE}
             FROM runs LEFT JOIN (SELECT job_id, price_usd, delivered FROM attempts) USING (job_id)
             GROUP BY job_id ORDER BY created, job_id
             """  # noqa: S608  Constants.
@@ -305,22 +315,34 @@ class Journal:
                     shots=shots,
                     shots_done=int(delivered),
                     held=Lease.of(lease).lives is not False,
+                    group_id=group,
+                    member=member,
                 )
-                for job_id, state, created, shots, spent, delivered, *lease in found
+                for job_id, state, created, shots, spent, delivered, group, member, *lease in found
             )
         except (TypeError, ValueError, OverflowError) as error:
             raise JournalError(f"the runs of {self.path} cannot be read: {error}") from error
 
     def report(self, job_id: str) -> Report:
-        """List every attempt of a run, also of one that goes on in another process.
+        """List every attempt of a run or of a group, also of one that goes on in another process.
 
         Raises:
             JournalError: If there is no such run, or it cannot be read.
         """
-        for run in self.runs():
+        runs = self.runs()
+        for run in runs:
             if run.job_id == job_id:
-                return report_of(self._database, job_id, held=run.held, age_seconds=run.age_seconds)
-        raise _unknown(job_id)
+                return self._report(run)
+        group = [run for run in runs if run.group_id == job_id is not None]
+        if not group:
+            raise _unknown(job_id)
+        return join_reports(job_id, map(self._report, group))
+
+    def _report(self, run: RunRecord) -> Report:
+        found = report_of(self._database, run.job_id, held=run.held, age_seconds=run.age_seconds)
+        if run.member is None:
+            return found
+        return replace(found, notes=tuple(f"{run.member}: {note}" for note in found.notes))
 
     def spending(self) -> tuple[Spending, ...]:
         """List what was paid or used, attempt by attempt, the oldest first.
@@ -377,21 +399,60 @@ class Journal:
         Raises:
             JournalError: If the spec holds a secret or something that cannot be written.
         """
+        (run_log,) = self._begin({job_id: None}, None, spec, shots, party)
+        return run_log
+
+    def begin_group(
+        self,
+        group_id: str,
+        members: Mapping[str, str],
+        spec: RunSpec,
+        shots: int,
+        *,
+        party: str = "",
+    ) -> tuple["SqliteRunLog", ...]:
+        """Record the runs of a group, all or none of them, and hold them.
+
+        Args:
+            group_id: Its name.
+            members: By the names of the runs, the one member that each may use.
+            spec: The work of each.
+            shots: Shots to deliver in each, summed over circuits.
+            party: As for :meth:`begin`.
+
+        Raises:
+            JournalError: As for :meth:`begin`.
+        """
+        return self._begin(members, group_id, spec, shots, party)
+
+    def _begin(
+        self,
+        members: Mapping[str, str | None],
+        group_id: str | None,
+        spec: RunSpec,
+        shots: int,
+        party: str,
+    ) -> tuple["SqliteRunLog", ...]:
         options = write_options(spec.options)
-        circuits, pubs = write_pubs(job_id, spec.pubs)
-        run_log = self._run_log(job_id, party)
+        circuits, pubs = write_pubs(spec.pubs)
+        run_logs = tuple(self._run_log(job_id, party) for job_id in members)
         self._database.renew()
         with self._database.transaction() as connection:
-            connection.execute(
-                "INSERT INTO runs (job_id, kind, state, created, shots, options, version) "
-                "VALUES (?, ?, 'running', ?, ?, ?, ?)",
-                (job_id, spec.kind, self.now, shots, options, _version()),
-            )
-            connection.execute(HOLD, lease_here(run_log.token, job_id, self.now))
             connection.executemany("INSERT OR IGNORE INTO circuits VALUES (?, ?)", circuits.items())
-            connection.executemany("INSERT INTO pubs VALUES (?, ?, ?, ?, ?, ?, ?, ?)", pubs)
-        self._database.wrote(sum(map(len, circuits.values())) + sum(len(pub[5]) for pub in pubs))
-        return run_log
+            for run_log, (job_id, member) in zip(run_logs, members.items(), strict=True):
+                connection.execute(
+                    "INSERT INTO runs (job_id, kind, state, created, shots, options, version, "
+                    "group_id, only_member) VALUES (?, ?, 'running', ?, ?, ?, ?, ?, ?)",
+                    (job_id, spec.kind, self.now, shots, options, _version(), group_id, member),
+                )
+                connection.execute(HOLD, lease_here(run_log.token, job_id, self.now))
+                connection.executemany(
+                    "INSERT INTO pubs VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                    [(job_id, *pub) for pub in pubs],
+                )
+        size = sum(len(pub[4]) for pub in pubs) * len(run_logs)
+        self._database.wrote(sum(map(len, circuits.values())) + size)
+        return run_logs
 
     def take(self, job_id: str, kind: str, *, party: str = "") -> "SqliteRunLog":
         """Hold a run that was begun before, so that no other process continues it.
@@ -507,6 +568,13 @@ class Journal:
         """Seconds since a run began."""
         ((created,),) = self._database.query("SELECT created FROM runs WHERE job_id = ?", (job_id,))
         return self.now - float(created)
+
+    def member_of(self, job_id: str) -> str | None:
+        """Return the one member that a run may use; ``None`` for all."""
+        ((member,),) = self._database.query(
+            "SELECT only_member FROM runs WHERE job_id = ?", (job_id,)
+        )
+        return None if member is None else str(member)
 
     def spec(self, job_id: str) -> RunSpec:
         """Read the work of a run.

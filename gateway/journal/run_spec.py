@@ -58,10 +58,10 @@ class RunSpec:
     options: Mapping[str, Any]
 
 
-def write_pubs(
-    job_id: str, pubs: Sequence[PubSpec]
-) -> tuple[dict[str, bytes], list[tuple[Any, ...]]]:
+def write_pubs(pubs: Sequence[PubSpec]) -> tuple[dict[str, bytes], list[tuple[Any, ...]]]:
     """Encode PUBs: the distinct circuits by their hash, and a row for each PUB.
+
+    A row is the position, hash, metadata, shape, values, amount and observables.
 
     Raises:
         JournalError: If one cannot be written.
@@ -83,9 +83,7 @@ def write_pubs(
                 f"pub {position} cannot be written into the journal, and nothing was sent: {error}"
             ) from error
         shape, values = json.dumps(pub.shape), pack({"rows": pub.rows})
-        rows.append(
-            (job_id, position, hashes[key], metadata, shape, values, pub.amount, observables)
-        )
+        rows.append((position, hashes[key], metadata, shape, values, pub.amount, observables))
     return circuits, rows
 
 

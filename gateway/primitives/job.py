@@ -28,8 +28,8 @@ from qiskit_gateway.work.attempt import Attempt, AttemptOutcome
 from qiskit_gateway.work.remaining import GivenUp
 
 # How long a watcher waits for the end of the run to be drawn.
-_SHOWN_SECONDS = 5.0
-_FINAL = frozenset({JobStatus.DONE, JobStatus.CANCELLED, JobStatus.ERROR})
+SHOWN_SECONDS = 5.0
+FINAL = frozenset({JobStatus.DONE, JobStatus.CANCELLED, JobStatus.ERROR})
 
 
 class RouterJob(BasePrimitiveJob[PrimitiveResult[Any], JobStatus]):
@@ -203,7 +203,7 @@ class RouterJob(BasePrimitiveJob[PrimitiveResult[Any], JobStatus]):
 
     def in_final_state(self) -> bool:
         """The run is over: done, failed or cancelled."""
-        return self.status() in _FINAL
+        return self.status() in FINAL
 
     def error_message(self) -> str | None:
         """The reason why the run failed; ``None`` if it did not, or is not over."""
@@ -251,7 +251,7 @@ class RouterJob(BasePrimitiveJob[PrimitiveResult[Any], JobStatus]):
         try:
             self._future.exception()
             for mailbox in self._watchers:
-                mailbox.flush(_SHOWN_SECONDS)
+                mailbox.flush(SHOWN_SECONDS)
         finally:
             watch.close()
 
@@ -270,9 +270,20 @@ class RouterJob(BasePrimitiveJob[PrimitiveResult[Any], JobStatus]):
         self._watchers.append(mailbox)
         # Here, since what a notebook is shown in another thread may find its cell gone.
         watch.begin()
-        ENGINE.call(lambda: run.observe(mailbox))
-        self._future.add_done_callback(lambda _: mailbox.post(WATCH_ENDS))
+        self.follow(mailbox, lambda: mailbox.post(WATCH_ENDS))
         return watch
+
+    def follow(self, mailbox: Mailbox, at_end: Callable[[], object]) -> None:
+        """Have an observer told of all events from now on, and something called at the end.
+
+        Args:
+            mailbox: The observer's.
+            at_end: Called once the run is over, in any thread; at once if it is.
+        """
+        run = self._run
+        if run is not None and not self._future.done():
+            ENGINE.call(lambda: run.observe(mailbox))
+        self._future.add_done_callback(lambda _: at_end())
 
     def partial_result(self) -> PrimitiveResult[Any]:
         """Return the part that has arrived so far, in the form of the result.

@@ -2,7 +2,7 @@
 
 import uuid
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from qiskit_gateway.journal.replay import replay
 from qiskit_gateway.journal.run_log import NO_RUN_LOG, RunLog
 from qiskit_gateway.journal.run_spec import RunSpec
 from qiskit_gateway.policies.policy import Policy
+from qiskit_gateway.primitives.group import GroupJob
 from qiskit_gateway.primitives.job import RouterJob
 from qiskit_gateway.runtime.event_loop import ENGINE
 from qiskit_gateway.runtime.run import Run
@@ -32,7 +33,7 @@ from qiskit_gateway.work.workload import Work
 Plan = tuple[Work, Callable[[], PrimitiveResult[Any]]]
 
 
-class _Begun(set[str]):
+class _RunsBegun(set[str]):
     """The runs that were begun on a fleet in this process."""
 
 
@@ -49,6 +50,30 @@ class _Party:
 
 class _Counted(set[Path]):
     """The journals whose runs' use of allowances is counted for a fleet."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Begun:
+    """A run that is about to go on.
+
+    Attributes:
+        job_id: Its name.
+        fleet: The members that it may use.
+        work: The work.
+        result: Makes the result of it.
+        run_log: Where it is written down.
+    """
+
+    job_id: str
+    fleet: Fleet
+    work: Work
+    result: Callable[[], PrimitiveResult[Any]]
+    run_log: RunLog = NO_RUN_LOG
+
+    @property
+    def shots(self) -> int:
+        """Shots to deliver, summed over circuits."""
+        return sum(task.rows * task.shots for task in self.work.tasks)
 
 
 class Router:
@@ -97,24 +122,40 @@ class Router:
             JournalError: If the run cannot be written down; nothing was sent.
         """
         self.count_use()
-        work, result = plan
-        work, job_id = self.prepare(work), RouterJob.new_id()
-        run_log: RunLog = NO_RUN_LOG
+        begun = self._begin(RouterJob.new_id(), self.fleet, plan)
         if self.journal is not None:
-            shots = sum(task.rows * task.shots for task in work.tasks)
-            run_log = self.journal.begin(job_id, spec(), shots, party=self._party)
-            self.fleet.keep(_Begun).add(job_id)
-        return self._launch(job_id, work, result, run_log)
+            run_log = self.journal.begin(begun.job_id, spec(), begun.shots, party=self._party)
+            begun = replace(begun, run_log=run_log)
+            self.fleet.keep(_RunsBegun).add(begun.job_id)
+        return self._launch(begun)
+
+    def start_on_each(self, plan: Callable[[], Plan], spec: Callable[[], RunSpec]) -> GroupJob:
+        """Begin a run for each member, which may use that member alone, and return at once.
+
+        Args:
+            plan: Makes the work of one run, and what makes the result of it.
+            spec: Says what each run is to do, for the journal, if there is one.
+
+        Raises:
+            JournalError: If the runs cannot be written down; nothing was sent.
+        """
+        self.count_use()
+        group_id = RouterJob.new_id()
+        begun = {
+            name: self._begin(RouterJob.new_id(), self.fleet.part([name]), plan())
+            for name in self.fleet.names
+        }
+        if self.journal is not None:
+            members = {one.job_id: name for name, one in begun.items()}
+            shots = max(one.shots for one in begun.values())
+            run_logs = self.journal.begin_group(group_id, members, spec(), shots, party=self._party)
+            self.fleet.keep(_RunsBegun).update(members)
+            for name, run_log in zip(begun, run_logs, strict=True):
+                begun[name] = replace(begun[name], run_log=run_log)
+        return GroupJob(group_id, {name: self._launch(one) for name, one in begun.items()})
 
     def resume(self, job_id: str, kind: str, plan: Callable[[RunSpec], Plan]) -> RouterJob:
-        """Continue a run of the journal and return its handle; see :meth:`claim_run`."""
-        (work, result), run_log = self.claim_run(job_id, kind, plan)
-        return self._launch(job_id, work, result, run_log)
-
-    def claim_run(
-        self, job_id: str, kind: str, plan: Callable[[RunSpec], Plan]
-    ) -> tuple[Plan, RunLog]:
-        """Take a run of the journal, and put what has arrived of it into its place.
+        """Continue a run of the journal and return its handle.
 
         Args:
             job_id: The run.
@@ -123,19 +164,65 @@ class Router:
 
         Raises:
             JournalError: If there is no journal, no such run in it, or a process works on it; or
-                if it cannot be read.
+                if it cannot be read, or is confined to a member that is not in the fleet.
         """
+        return self._launch(self._claim(self._open_journal(), job_id, kind, plan))
+
+    def resume_on_each(self, group_id: str, kind: str, plan: Callable[[RunSpec], Plan]) -> GroupJob:
+        """Continue the runs of a group and return their handle: all of them, or none.
+
+        Args:
+            group_id: The group.
+            kind: Of what kind its runs must be.
+            plan: Makes work and result anew of what the runs are to do.
+
+        Raises:
+            JournalError: As for :meth:`resume`.
+        """
+        journal = self._open_journal()
+        runs = {str(run.member): run for run in journal.runs() if run.group_id == group_id}
+        if not runs:
+            raise JournalError(f"there is no group {group_id!r}; group_id of runs() names those")
+        # In the order of the fleet, as they began, and then whoever has left it.
+        names = [*(name for name in self.fleet.names if name in runs), *runs]
+        claimed: dict[str, _Begun] = {}
+        try:
+            for name in dict.fromkeys(names):
+                claimed[name] = self._claim(journal, runs[name].job_id, kind, plan)
+        except BaseException:
+            for one in claimed.values():
+                one.run_log.closed("running")
+            raise
+        return GroupJob(group_id, {name: self._launch(one) for name, one in claimed.items()})
+
+    def _open_journal(self) -> Journal:
         if self.journal is None:
             raise JournalError("there is no journal to resume from: give one, journal=path")
         self.count_use()
-        run_log = self.journal.take(job_id, kind, party=self._party)
+        return self.journal
+
+    def _begin(self, job_id: str, fleet: Fleet, plan: Plan) -> "_Begun":
+        work, result = plan
+        return _Begun(
+            job_id=job_id,
+            fleet=fleet,
+            work=prepare(work, fleet, self._snapshots),
+            result=result,
+        )
+
+    def _claim(
+        self, journal: Journal, job_id: str, kind: str, plan: Callable[[RunSpec], Plan]
+    ) -> "_Begun":
+        """Take a run of the journal, and put what has arrived of it into its place."""
+        run_log = journal.take(job_id, kind, party=self._party)
         try:
-            work, result = plan(self.journal.spec(job_id))
+            fleet = self._fleet_of(journal, job_id)
+            begun = self._begin(job_id, fleet, plan(journal.spec(job_id)))
             run_log.past = replay(
-                self.journal.entries(job_id),
-                work,
-                self.fleet.names,
-                seconds=self.journal.age_seconds(job_id),
+                journal.entries(job_id),
+                begun.work,
+                fleet.names,
+                seconds=journal.age_seconds(job_id),
             )
             flights = run_log.past.unfinished.flights if run_log.past.unfinished else ()
             run_log.keep_only([(one.shard.index, one.number) for one in flights])
@@ -144,23 +231,33 @@ class Router:
             if isinstance(error, TypeError | ValueError | MemoryError):
                 raise JournalError(f"run {job_id} cannot be stated anew: {error}") from error
             raise
-        begun = self.fleet.keep(_Begun)
-        if job_id in begun and run_log.past.unfinished is not None:
+        known = self.fleet.keep(_RunsBegun)
+        if job_id in known and run_log.past.unfinished is not None:
             # What it spent before is in the fleet's books already.
             unfinished = replace(run_log.past.unfinished, spent=())
             run_log.past = replace(run_log.past, unfinished=unfinished)
-        begun.add(job_id)
-        return (self.prepare(work), result), run_log
+        known.add(job_id)
+        return replace(begun, run_log=run_log)
 
     @property
     def _party(self) -> str:
         return self.fleet.keep(_Party).name
 
-    def _launch(
-        self, job_id: str, work: Work, result: Callable[[], PrimitiveResult[Any]], run_log: RunLog
-    ) -> RouterJob:
-        run = Run(job_id, self.fleet, self.policy, work, run_log=run_log)
-        job = RouterJob(run, result, on_failure=self.policy.on_failure)
+    def _fleet_of(self, journal: Journal, job_id: str) -> Fleet:
+        """Return the members that a run may use."""
+        name = journal.member_of(job_id)
+        if name is None:
+            return self.fleet
+        if name not in self.fleet:
+            raise JournalError(
+                f"run {job_id} is for the member {name!r} alone, which is not in the fleet; there "
+                f"are {', '.join(self.fleet.names)}"
+            )
+        return self.fleet.part([name])
+
+    def _launch(self, begun: "_Begun") -> RouterJob:
+        run = Run(begun.job_id, begun.fleet, self.policy, begun.work, run_log=begun.run_log)
+        job = RouterJob(run, begun.result, on_failure=self.policy.on_failure)
         job.start()
         return job
 
@@ -179,7 +276,7 @@ class Router:
         if self.journal is None or not allotments or self.journal.path in counted:
             return
         counted.add(self.journal.path)
-        used = self.journal.free_units(besides=self.fleet.keep(_Begun))
+        used = self.journal.free_units(besides=self.fleet.keep(_RunsBegun))
         pots = self.fleet.keep(FleetState).pots
         # In the loop in which all runs live, which is where pots are changed.
         ENGINE.call(lambda: count_use(allotments, pots, used))
@@ -187,8 +284,5 @@ class Router:
     def quote(self, work: Work, *, exact: bool = False) -> Quote:
         """Forecast a run; blocks until that is done, and sends nothing."""
         self.count_use()
-        return quote_run(self.fleet, self.policy, self.prepare(work), exact=exact)
-
-    def prepare(self, work: Work) -> Work:
-        """Return work with what is known of each task before anything runs."""
-        return prepare(work, self.fleet, self._snapshots)
+        prepared = prepare(work, self.fleet, self._snapshots)
+        return quote_run(self.fleet, self.policy, prepared, exact=exact)

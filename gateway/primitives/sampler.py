@@ -20,6 +20,7 @@ from qiskit_gateway.forecast.quote import Quote
 from qiskit_gateway.journal.journal import Journal
 from qiskit_gateway.journal.run_spec import RunSpec, bindings_of, record_pub
 from qiskit_gateway.policies.policy import Policy
+from qiskit_gateway.primitives.group import GroupJob
 from qiskit_gateway.primitives.job import RouterJob
 from qiskit_gateway.primitives.options import (
     PrimitiveOptions,
@@ -124,6 +125,39 @@ class RouterSampler(Routed[SamplerOptions], BaseSamplerV2):
             job.show_progress(screen)
         return job
 
+    def run_on_each(
+        self, pubs: Iterable[SamplerPubLike], *, shots: int | None = None, progress: bool = False
+    ) -> GroupJob:
+        """Run the same PUBs on every member, each by itself, and return at once.
+
+        It compares devices: every member does all of the work, in a run of its own under the policy
+        of this sampler, and one that fails takes nothing from the others. A member gives what it
+        would give as the only one of its fleet. A budget counts all runs; what it limits for each
+        run it limits for each member.
+
+        Args:
+            pubs: The PUBs, as for :meth:`run`.
+            shots: Shots of PUBs that do not say.
+            progress: As for :meth:`run`.
+
+        Returns:
+            The runs; their result has one :class:`~qiskit.primitives.PrimitiveResult` per member.
+
+        Raises:
+            TypeError: As for :meth:`run`.
+            ValueError: As for :meth:`run`.
+            JournalError: If there is a journal, and it cannot hold the runs.
+            ImportError: As for :meth:`run`.
+        """
+        coerced, options = self._coerce_pubs(pubs, shots), self._options
+        screen = find_screen() if progress else None
+        group = self._router.start_on_each(
+            lambda: _plan(coerced, options), lambda: _spec_of(coerced, options)
+        )
+        if screen is not None:
+            group.show_progress(screen)
+        return group
+
     def quote(
         self, pubs: Iterable[SamplerPubLike], *, shots: int | None = None, exact: bool = False
     ) -> Quote:
@@ -165,6 +199,21 @@ class RouterSampler(Routed[SamplerOptions], BaseSamplerV2):
                 or it cannot be read.
         """
         return self._router.resume(job_id, "sampler", _plan_again)
+
+    def resume_on_each(self, group_id: str) -> GroupJob:
+        """Go on with the runs of a group whose process ended, and return their handle.
+
+        Each goes on as by :meth:`resume`, on its own member. All are taken up, or none.
+
+        Args:
+            group_id: The group's, ``job_id()`` of the :class:`GroupJob`; ``Journal.runs()`` has it
+                with each of its runs.
+
+        Raises:
+            JournalError: As for :meth:`resume`, or if a run is for a member that is not in the
+                fleet.
+        """
+        return self._router.resume_on_each(group_id, "sampler", _plan_again)
 
     def _coerce_pubs(self, pubs: Iterable[SamplerPubLike], shots: int | None) -> list[SamplerPub]:
         if shots is None:

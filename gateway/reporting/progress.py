@@ -163,3 +163,29 @@ def progress_of(
         seconds=standing.seconds,
         outlook=standing.outlook,
     )
+
+
+def join_progress(parts: Sequence[Progress]) -> Progress:
+    """Sum up runs that go on side by side, each on members of its own.
+
+    Args:
+        parts: Their progress; at least one.
+    """
+    outlooks = [one.outlook for one in parts if one.share < 1]
+    known = [one for one in outlooks if one is not None]
+    return Progress(
+        circuits=sum(one.circuits for one in parts),
+        circuits_done=sum(one.circuits_done for one in parts),
+        shots=sum(one.shots for one in parts),
+        shots_done=sum(one.shots_done for one in parts),
+        members={name: one for part in parts for name, one in part.members.items()},
+        seconds=max(one.seconds for one in parts),
+        # All are over when the last is.
+        outlook=Outlook(
+            seconds=max(one.seconds for one in known),
+            least_seconds=max(one.least_seconds for one in known),
+            most_seconds=max(one.most_seconds for one in known),
+        )
+        if known and len(known) == len(outlooks)
+        else None,
+    )

@@ -1,6 +1,7 @@
 """The history of a run, for people and for programs."""
 
 from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -111,3 +112,23 @@ class Report:
         lines += [f"{count} x {text}" for text, count in wrong.items()]
         lines += [f"not done: {given_up}" for given_up in self.given_up]
         return "\n".join([*lines, *self.notes])
+
+
+def join_reports(group_id: str, reports: Iterable[Report], *, notes: Sequence[str] = ()) -> Report:
+    """Join the reports of the runs of a group, which began together.
+
+    Args:
+        group_id: The group.
+        reports: Those of its runs; at least one.
+        notes: What else there is to say.
+    """
+    parts = tuple(reports)
+    attempts = (attempt for part in parts for attempt in part.attempts)
+    return Report(
+        job_id=group_id,
+        seconds=max(part.seconds for part in parts),
+        attempts=tuple(sorted(attempts, key=lambda one: one.submitted_seconds)),
+        given_up=tuple(one for part in parts for one in part.given_up),
+        settled=all(part.settled for part in parts),
+        notes=(*dict.fromkeys(note for part in parts for note in part.notes), *notes),
+    )
