@@ -10,17 +10,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from qiskit_gateway.errors import JournalError
 from qiskit_gateway.journal.sqlite_file import Database
 from qiskit_gateway.policies.budget import Amount, Budget, Ledger, Reservation, reserve
 from qiskit_gateway.policies.verdict import Verdict
-from qiskit_gateway.scheduling.members.allowances import Allotment, used_up
+from qiskit_gateway.scheduling.members.allowances import used_up
 from qiskit_gateway.scheduling.members.shared import (
     HeldByOthers,
     RateReached,
     SlotsTaken,
     UsedByOthers,
 )
+from qiskit_gateway.work.allotment import Allotment
+from qiskit_gateway.work.run_log import DeniedError, Terms
 
 _DAY_SECONDS = 86_400
 _MINUTE = 60.0
@@ -29,39 +30,6 @@ _ROUNDING = 1e-9
 
 Key = tuple[str, int, int]
 """An attempt: its run, its shard, its number."""
-
-
-class DeniedError(JournalError):
-    """An attempt for which the runs of a journal together have no room.
-
-    Attributes:
-        verdict: Why.
-    """
-
-    def __init__(self, verdict: Verdict) -> None:
-        super().__init__(verdict.reason)
-        self.verdict = verdict
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Terms:
-    """What limits an attempt over all processes that use a journal; ``None`` is no limit.
-
-    Attributes:
-        max_in_flight: Most jobs at once on its member.
-        submissions_per_minute: Most jobs handed to its member in any minute.
-        allotment: What its member does for nothing.
-        sharers: The members that share the allotment.
-        used_otherwise: Units of it that were used by others than the runs of the journal.
-        budget: What may be spent.
-    """
-
-    max_in_flight: int | None = None
-    submissions_per_minute: int | None = None
-    allotment: Allotment | None = None
-    sharers: frozenset[str] = frozenset()
-    used_otherwise: float = 0.0
-    budget: Budget | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,19 +4,20 @@ import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from qiskit_gateway.backends.adapter.threads import call_in_thread, leave_to_thread
 from qiskit_gateway.backends.failures.redaction import redact
 from qiskit_gateway.backends.readout.outcomes import Outcome
 from qiskit_gateway.errors import JournalError
-from qiskit_gateway.journal.claims import Claim, Claims, DeniedError, Terms
+from qiskit_gateway.journal.claims import Claim, Claims
 from qiskit_gateway.journal.codec import pack_outcomes, unpack_outcomes
 from qiskit_gateway.journal.lease import let_go
 from qiskit_gateway.journal.sqlite_file import Database, UnwritableError
 from qiskit_gateway.journal.write_queue import WriteQueue
 from qiskit_gateway.work.attempt import Attempt, AttemptOutcome
 from qiskit_gateway.work.remaining import Past
+from qiskit_gateway.work.run_log import DeniedError, TakenOverError, Terms, Write
 from qiskit_gateway.work.tasks import Piece
 
 # How often the process that works on a run says so.
@@ -27,12 +28,6 @@ LOOK_SECONDS = 3.0
 # cleared. What is lost then can still be fetched from the providers.
 _LATE_SECONDS = 5.0
 _LATE_TRIES = 120
-
-Write = Callable[[], object]
-
-
-class TakenOverError(JournalError):
-    """A run that this process worked on belongs to another one now, or was forgotten."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -51,7 +46,7 @@ class Entry:
 
 
 class SqliteRunLog:
-    """The log of one run in SQLite. See :class:`~qiskit_gateway.journal.run_log.RunLog`.
+    """The log of one run in SQLite. See :class:`~qiskit_gateway.work.run_log.RunLog`.
 
     Args:
         database: Where.
@@ -478,147 +473,3 @@ def _pieces_text(pieces: Sequence[Piece]) -> str:
     return json.dumps(
         [[p.task, p.row_start, p.row_stop, p.shot_start, p.shot_stop] for p in pieces]
     )
-
-
-class RunLog(Protocol):
-    """The log of a run, from which another process can take the run over.
-
-    Implementing:
-        :meth:`perform` is called in the event loop, one call after the other, and calls those that
-        write, wherever they may block. Once it has returned, what they were told must survive the
-        process. It raises a :class:`~qiskit_gateway.errors.JournalError` if nothing can be written
-        now, after which it is called again with the same and more. So writing something twice must
-        be as good as once.
-
-    Attributes:
-        lasting: Whether anything is written down at all. Where it is, a run that is torn down
-            leaves its jobs with their providers.
-        beat_seconds: How often :meth:`beat` is to be called.
-        look_seconds: How often :meth:`look` is to be called.
-        past: What was done before.
-        cancel_asked: Whether the run is to be cancelled, as of the last :meth:`perform`.
-    """
-
-    lasting: bool
-    beat_seconds: float
-    look_seconds: float
-    past: Past
-    cancel_asked: bool
-
-    async def perform(self, writes: Sequence[Write]) -> tuple[JournalError | None, ...]:
-        """Call other methods, in order; say of each why what it was told can never be written.
-
-        Raises:
-            TakenOverError: If another process works on the run.
-            JournalError: If nothing can be written now.
-        """
-        ...
-
-    async def count_elsewhere(self) -> dict[str, int]:
-        """Count the jobs that other processes have in flight, by member.
-
-        Raises:
-            JournalError: If that cannot be read now.
-        """
-        ...
-
-    def leave(self, writes: Sequence[Write]) -> None:
-        """Call other methods later, once that is possible; the run is over and waits for nothing."""
-        ...
-
-    def abandon(self) -> None:
-        """Work on the run no more; it may not be written that it is so."""
-        ...
-
-    def intended(self, attempt: Attempt, seed: int | None, terms: Terms | None = None) -> None:
-        """Write down that an attempt is about to be made; if that fails, it must not be made.
-
-        Raises:
-            DeniedError: If all runs that are written down together have no room for it.
-        """
-        ...
-
-    def accepted(self, attempt: Attempt) -> None:
-        """Write down that a provider has taken an attempt, and under which id."""
-        ...
-
-    def started(self, attempt: Attempt) -> None:
-        """Write down when an attempt began to run."""
-        ...
-
-    def arrived(self, attempt: Attempt, outcomes: Sequence[Outcome], seconds: float) -> None:
-        """Write down what an attempt brought, and when, in seconds from the start of the run."""
-        ...
-
-    def ended(self, attempt: Attempt) -> None:
-        """Write down how an attempt ended that brought nothing."""
-        ...
-
-    def stands(self, kind: str, member: str, seconds: float, facts: Mapping[str, Any]) -> None:
-        """Write down how something stands now, in place of how it stood before."""
-        ...
-
-    def look(self) -> None:
-        """See whether somebody has asked for something."""
-        ...
-
-    def beat(self) -> None:
-        """Write down that the run goes on; if that fails, another process has taken it."""
-        ...
-
-    def closed(self, state: str) -> None:
-        """Record the final state of the run and give up its lease."""
-        ...
-
-
-class NoRunLog:
-    """Write nothing down."""
-
-    lasting = False
-    beat_seconds = look_seconds = 0.0
-    past = Past()
-    cancel_asked = False
-
-    async def perform(self, writes: Sequence[Write]) -> tuple[JournalError | None, ...]:
-        """Do nothing."""
-        return (None,) * len(writes)
-
-    async def count_elsewhere(self) -> dict[str, int]:
-        """Do nothing."""
-        return {}
-
-    def leave(self, writes: Sequence[Write]) -> None:
-        """Do nothing."""
-
-    def abandon(self) -> None:
-        """Do nothing."""
-
-    def intended(self, attempt: Attempt, seed: int | None, terms: Terms | None = None) -> None:
-        """Do nothing."""
-
-    def accepted(self, attempt: Attempt) -> None:
-        """Do nothing."""
-
-    def started(self, attempt: Attempt) -> None:
-        """Do nothing."""
-
-    def arrived(self, attempt: Attempt, outcomes: Sequence[Outcome], seconds: float) -> None:
-        """Do nothing."""
-
-    def ended(self, attempt: Attempt) -> None:
-        """Do nothing."""
-
-    def stands(self, kind: str, member: str, seconds: float, facts: Mapping[str, Any]) -> None:
-        """Do nothing."""
-
-    def look(self) -> None:
-        """Do nothing."""
-
-    def beat(self) -> None:
-        """Do nothing."""
-
-    def closed(self, state: str) -> None:
-        """Do nothing."""
-
-
-NO_RUN_LOG = NoRunLog()

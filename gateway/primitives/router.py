@@ -15,7 +15,6 @@ from qiskit_gateway.errors import JournalError
 from qiskit_gateway.forecast.quote import Quote, quote_run
 from qiskit_gateway.journal.journal import Journal
 from qiskit_gateway.journal.replay import replay
-from qiskit_gateway.journal.run_log import NO_RUN_LOG, RunLog
 from qiskit_gateway.journal.run_spec import RunSpec
 from qiskit_gateway.policies.policy import Policy
 from qiskit_gateway.primitives.group import GroupJob
@@ -26,6 +25,7 @@ from qiskit_gateway.runtime.survey import allotment_of
 from qiskit_gateway.scheduling.members.allowances import count_use
 from qiskit_gateway.scheduling.members.state import FleetState
 from qiskit_gateway.work.preparation import prepare
+from qiskit_gateway.work.run_log import NO_RUN_LOG, RunLog
 from qiskit_gateway.work.snapshots import Snapshots
 from qiskit_gateway.work.workload import Work
 

@@ -16,7 +16,6 @@ from qiskit_gateway.backends.failures.redaction import redact_name
 from qiskit_gateway.backends.interface.batch import Batch
 from qiskit_gateway.backends.interface.protocol import FleetMember, Handle
 from qiskit_gateway.backends.readout.validation import require_outcomes
-from qiskit_gateway.journal.claims import DeniedError, Terms
 from qiskit_gateway.policies.policy import Policy
 from qiskit_gateway.runtime.alarms import Alarms
 from qiskit_gateway.runtime.job_wait import Out, TakenBackError, Waiting, may_run
@@ -46,6 +45,7 @@ from qiskit_gateway.work import run_events as happened
 from qiskit_gateway.work.attempt import SURPLUS, Attempt, AttemptOutcome
 from qiskit_gateway.work.price import Price
 from qiskit_gateway.work.receipt import Receipt, count_ran_shots
+from qiskit_gateway.work.run_log import DeniedError, Terms
 from qiskit_gateway.work.tasks import Shard
 
 T = TypeVar("T")

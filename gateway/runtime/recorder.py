@@ -14,12 +14,11 @@ from anyio.abc import TaskGroup
 from qiskit_gateway.backends.adapter.threads import call_in_thread
 from qiskit_gateway.backends.readout.outcomes import Outcome
 from qiskit_gateway.errors import JournalError
-from qiskit_gateway.journal.claims import DeniedError, Terms
-from qiskit_gateway.journal.run_log import RunLog, TakenOverError
 from qiskit_gateway.runtime.notify import Notifier
 from qiskit_gateway.work import run_events as happened
 from qiskit_gateway.work.attempt import Attempt
 from qiskit_gateway.work.receipt import Receipt
+from qiskit_gateway.work.run_log import DeniedError, RunLog, TakenOverError, Terms
 from qiskit_gateway.work.tasks import Shard
 
 # A run that cannot go on without its journal waits for it so long: for a backup, or for somebody

@@ -18,8 +18,6 @@ from qiskit_gateway.backends.fleet import Fleet
 from qiskit_gateway.backends.interface.batch import Batch
 from qiskit_gateway.backends.interface.protocol import FleetMember
 from qiskit_gateway.errors import JournalError
-from qiskit_gateway.journal.claims import Terms
-from qiskit_gateway.journal.run_log import NO_RUN_LOG, RunLog
 from qiskit_gateway.policies.policy import Policy
 from qiskit_gateway.reporting.progress import Progress, Standing, progress_of
 from qiskit_gateway.runtime.alarms import Alarm, Alarms
@@ -59,6 +57,7 @@ from qiskit_gateway.scheduling.run_state import RunView
 from qiskit_gateway.scheduling.scheduler import Scheduler
 from qiskit_gateway.work import run_events as happened
 from qiskit_gateway.work.attempt import Attempt
+from qiskit_gateway.work.run_log import NO_RUN_LOG, RunLog, Terms
 from qiskit_gateway.work.tasks import Shard
 from qiskit_gateway.work.workload import Work
 

@@ -38,8 +38,8 @@ from qiskit_gateway.backends.pricing.rates import (
 from qiskit_gateway.policies.policy import Policy
 from qiskit_gateway.runtime.provider_calls import OverdueError, read_target
 from qiskit_gateway.scheduling.allocation.task_classes import with_kinds
-from qiskit_gateway.scheduling.members.allowances import Allotment
 from qiskit_gateway.scheduling.members.profile import MemberProfile
+from qiskit_gateway.work.allotment import Allotment
 from qiskit_gateway.work.price import PriceError
 from qiskit_gateway.work.tasks import Compiled, Task
 from qiskit_gateway.work.workload import Work

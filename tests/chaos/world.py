@@ -14,11 +14,11 @@ from qiskit_gateway import Journal
 from qiskit_gateway.backends import Fleet
 from qiskit_gateway.forecast.virtual_clock import JumpingLoop
 from qiskit_gateway.journal.journal import RunRecord
-from qiskit_gateway.journal.run_log import NO_RUN_LOG
 from qiskit_gateway.primitives.job import RouterJob
 from qiskit_gateway.primitives.router import Router
 from qiskit_gateway.runtime.logs import silent_logger
 from qiskit_gateway.runtime.run import Run
+from qiskit_gateway.work.run_log import NO_RUN_LOG
 
 # A run that is not over after so long never will be.
 AGES = 50 * 86_400.0

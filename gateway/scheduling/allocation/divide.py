@@ -9,8 +9,8 @@ from qiskit_gateway.policies.objectives import Objective, Then, Trade
 from qiskit_gateway.scheduling.allocation.bids import Bid, Credit, JobPrice
 from qiskit_gateway.scheduling.allocation.cost_frontier import Frontier
 from qiskit_gateway.scheduling.allocation.water_filling import allocate
-from qiskit_gateway.scheduling.members.allowances import Allotment
 from qiskit_gateway.scheduling.members.offers import Offers
+from qiskit_gateway.work.allotment import Allotment
 from qiskit_gateway.work.tasks import Load
 
 # Where shots may be divided, the work is dealt out in so many parts at least.

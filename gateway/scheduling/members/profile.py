@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from qiskit_gateway.scheduling.backlog import Room
-from qiskit_gateway.scheduling.members.allowances import Allotment
+from qiskit_gateway.work.allotment import Allotment
 from qiskit_gateway.work.tasks import Load
 
 _ANY = 1 << 62

@@ -17,19 +17,20 @@ from qiskit_gateway import Journal, RouterSampler
 from qiskit_gateway.backends import Fleet, Limits, Member
 from qiskit_gateway.backends.readout.outcomes import Outcome
 from qiskit_gateway.backends.scripted import Hangs, ScriptedBackend
-from qiskit_gateway.journal.claims import DeniedError, Terms, balances_of, reservations_of
+from qiskit_gateway.journal.claims import balances_of, reservations_of
 from qiskit_gateway.journal.journal import _MIGRATIONS
 from qiskit_gateway.journal.run_spec import PubSpec, RunSpec
 from qiskit_gateway.policies import Budget
-from qiskit_gateway.scheduling.members.allowances import Allotment
 from qiskit_gateway.scheduling.members.shared import (
     HeldByOthers,
     RateReached,
     SlotsTaken,
     UsedByOthers,
 )
+from qiskit_gateway.work.allotment import Allotment
 from qiskit_gateway.work.attempt import Attempt, AttemptOutcome
 from qiskit_gateway.work.run_events import ShardDenied
+from qiskit_gateway.work.run_log import DeniedError, Terms
 from qiskit_gateway.work.tasks import Piece
 
 DAY = 86_400

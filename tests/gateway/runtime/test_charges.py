@@ -24,8 +24,9 @@ from qiskit_gateway.backends import (
 )
 from qiskit_gateway.backends.pricing.charge import charged_units
 from qiskit_gateway.policies import Budget, fastest
-from qiskit_gateway.scheduling.members.allowances import Allotment, Allowances
+from qiskit_gateway.scheduling.members.allowances import Allowances
 from qiskit_gateway.scheduling.members.state import FleetState
+from qiskit_gateway.work.allotment import Allotment
 from qiskit_gateway.work.price import Due, Price
 
 

@@ -47,11 +47,11 @@ from qiskit_gateway.scheduling.events import (
     TryFailed,
     WakeAt,
 )
-from qiskit_gateway.scheduling.members.allowances import Allotment
 from qiskit_gateway.scheduling.members.estimator import Estimator
 from qiskit_gateway.scheduling.members.profile import MemberProfile
 from qiskit_gateway.scheduling.members.state import FleetState
 from qiskit_gateway.scheduling.scheduler import Scheduler
+from qiskit_gateway.work.allotment import Allotment
 from qiskit_gateway.work.tasks import Piece, Task
 
 POLICIES = (fastest, round_robin, least_busy, cheapest, failover, weighted)

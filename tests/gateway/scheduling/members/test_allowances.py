@@ -20,10 +20,11 @@ from qiskit_gateway.policies.failure import Failure
 from qiskit_gateway.scheduling.allocation.bids import Bid, Credit, JobPrice
 from qiskit_gateway.scheduling.allocation.cost_frontier import Frontier
 from qiskit_gateway.scheduling.events import Retry, TryFailed
-from qiskit_gateway.scheduling.members.allowances import Allotment, Pot
+from qiskit_gateway.scheduling.members.allowances import Pot
 from qiskit_gateway.scheduling.members.profile import MemberProfile
 from qiskit_gateway.scheduling.members.state import FleetState
 from qiskit_gateway.scheduling.scheduler import Scheduler
+from qiskit_gateway.work.allotment import Allotment
 from qiskit_gateway.work.price import Price
 from qiskit_gateway.work.tasks import Task
 
