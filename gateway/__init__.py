@@ -8,7 +8,6 @@ if TYPE_CHECKING:
     from qiskit_gateway.config.loader import Config, config_schema, load_config
     from qiskit_gateway.errors import ConfigError, GatewayError, JournalError, PlanError, RunError
     from qiskit_gateway.forecast.comparison import Comparison, compare
-    from qiskit_gateway.forecast.quote import AllowanceUse, MemberQuote, Quote
     from qiskit_gateway.forecast.simulation import MemberUse, SimulatedShard, Simulation, simulate
     from qiskit_gateway.journal.accounts import Spending
     from qiskit_gateway.journal.journal import Journal, RunRecord
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     from qiskit_gateway.reporting.progress import MemberProgress, Progress
     from qiskit_gateway.reporting.report import Report
     from qiskit_gateway.reporting.telemetry import TelemetryObserver
+    from qiskit_gateway.runtime.preview.quote import AllowanceUse, MemberQuote, Quote
     from qiskit_gateway.version import __version__ as __version__
     from qiskit_gateway.work import run_events
     from qiskit_gateway.work.attempt import Attempt, AttemptOutcome
@@ -76,7 +76,7 @@ _HOMES = {
     "config.loader": ("Config", "config_schema", "load_config"),
     "errors": ("ConfigError", "GatewayError", "JournalError", "PlanError", "RunError"),
     "forecast.comparison": ("Comparison", "compare"),
-    "forecast.quote": ("AllowanceUse", "MemberQuote", "Quote"),
+    "runtime.preview.quote": ("AllowanceUse", "MemberQuote", "Quote"),
     "forecast.simulation": ("MemberUse", "SimulatedShard", "Simulation", "simulate"),
     "journal.accounts": ("Spending",),
     "journal.journal": ("Journal", "RunRecord"),

@@ -7,7 +7,7 @@ import structlog
 from hypothesis import HealthCheck, settings
 from trio.testing import MockClock
 
-from qiskit_gateway.forecast.virtual_clock import JumpingLoop
+from qiskit_gateway.runtime.preview.virtual_clock import JumpingLoop
 
 settings.register_profile(
     "default", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True

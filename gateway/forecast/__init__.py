@@ -1,1 +1,1 @@
-"""Before anything is spent: quotes and simulations."""
+"""Simulations of work on a fleet, and policies compared by them."""

@@ -16,7 +16,6 @@ from qiskit.providers import BackendV2
 
 from qiskit_gateway.backends.fleet import Backends
 from qiskit_gateway.backends.interface.batch import Program
-from qiskit_gateway.forecast.quote import Quote
 from qiskit_gateway.journal.journal import Journal
 from qiskit_gateway.journal.run_spec import RunSpec, bindings_of, record_pub
 from qiskit_gateway.policies.policy import Policy
@@ -38,6 +37,7 @@ from qiskit_gateway.results.known_parts import KnownParts
 from qiskit_gateway.results.observables import Observables, Part
 from qiskit_gateway.results.pauli_sums import BlockSums
 from qiskit_gateway.results.shot_allocation import allocate_shots, shots_for
+from qiskit_gateway.runtime.preview.quote import Quote
 from qiskit_gateway.work.pubs import parameter_rows
 from qiskit_gateway.work.tasks import Task
 from qiskit_gateway.work.workload import Work

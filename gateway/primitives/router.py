@@ -12,7 +12,6 @@ from qiskit.providers import BackendV2
 
 from qiskit_gateway.backends.fleet import Backends, Fleet
 from qiskit_gateway.errors import JournalError
-from qiskit_gateway.forecast.quote import Quote, quote_run
 from qiskit_gateway.journal.journal import Journal
 from qiskit_gateway.journal.replay import replay
 from qiskit_gateway.journal.run_spec import RunSpec
@@ -20,6 +19,7 @@ from qiskit_gateway.policies.policy import Policy
 from qiskit_gateway.primitives.group import GroupJob
 from qiskit_gateway.primitives.job import RouterJob
 from qiskit_gateway.runtime.event_loop import ENGINE
+from qiskit_gateway.runtime.preview.quote import Quote, quote_run
 from qiskit_gateway.runtime.run import Run
 from qiskit_gateway.runtime.survey import allotment_of
 from qiskit_gateway.scheduling.members.allowances import count_use

@@ -16,7 +16,6 @@ from qiskit.providers import BackendV2
 from qiskit_gateway.backends.circuits.normalize import written_bits
 from qiskit_gateway.backends.fleet import Backends
 from qiskit_gateway.backends.interface.batch import Program
-from qiskit_gateway.forecast.quote import Quote
 from qiskit_gateway.journal.journal import Journal
 from qiskit_gateway.journal.run_spec import RunSpec, bindings_of, record_pub
 from qiskit_gateway.policies.policy import Policy
@@ -33,6 +32,7 @@ from qiskit_gateway.primitives.options import (
 from qiskit_gateway.primitives.router import Plan
 from qiskit_gateway.reporting.watch import find_screen
 from qiskit_gateway.results.sampler_store import SamplerStore
+from qiskit_gateway.runtime.preview.quote import Quote
 from qiskit_gateway.work.pubs import parameter_rows
 from qiskit_gateway.work.tasks import Task
 from qiskit_gateway.work.workload import Work

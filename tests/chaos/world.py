@@ -12,11 +12,11 @@ import qiskit_gateway.primitives.estimator as estimators
 import qiskit_gateway.primitives.sampler as samplers
 from qiskit_gateway import Journal
 from qiskit_gateway.backends import Fleet
-from qiskit_gateway.forecast.virtual_clock import JumpingLoop
 from qiskit_gateway.journal.journal import RunRecord
 from qiskit_gateway.primitives.job import RouterJob
 from qiskit_gateway.primitives.router import Router
 from qiskit_gateway.runtime.logs import silent_logger
+from qiskit_gateway.runtime.preview.virtual_clock import JumpingLoop
 from qiskit_gateway.runtime.run import Run
 from qiskit_gateway.work.run_log import NO_RUN_LOG
 

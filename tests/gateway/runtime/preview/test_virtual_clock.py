@@ -5,7 +5,7 @@ import asyncio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qiskit_gateway.forecast.virtual_clock import JumpingLoop
+from qiskit_gateway.runtime.preview.virtual_clock import JumpingLoop
 
 
 @given(st.lists(st.tuples(st.sampled_from([0.0, 1.0, 2.5]), st.booleans()), max_size=40))

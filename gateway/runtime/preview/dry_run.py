@@ -27,10 +27,10 @@ from qiskit_gateway.backends.interface.queue_reading import QueueReading
 from qiskit_gateway.backends.pricing.charge import Charge
 from qiskit_gateway.backends.readout.outcomes import Outcome
 from qiskit_gateway.backends.simulation.simulated_member import SimulatedMember
-from qiskit_gateway.forecast.virtual_clock import JumpingLoop
 from qiskit_gateway.policies.policy import Policy
 from qiskit_gateway.results.coverage import Coverage, book_outcomes
 from qiskit_gateway.runtime.logs import silent_logger
+from qiskit_gateway.runtime.preview.virtual_clock import JumpingLoop
 from qiskit_gateway.runtime.run import Run
 from qiskit_gateway.runtime.survey import Answer, costs_nothing, foretell, quote_batch
 from qiskit_gateway.scheduling.members.state import FleetState, MemberState

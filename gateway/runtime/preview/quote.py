@@ -14,7 +14,12 @@ from qiskit_gateway.backends.failures.errors import Refused
 from qiskit_gateway.backends.fleet import Fleet
 from qiskit_gateway.backends.interface.protocol import FleetMember
 from qiskit_gateway.backends.simulation.simulated_member import SimulatedMember
-from qiskit_gateway.forecast.dry_run import (
+from qiskit_gateway.policies.policy import Policy
+from qiskit_gateway.reporting.pictures import QuotedMember, draw_quote
+from qiskit_gateway.reporting.tables import Remark, shown_as_html, shown_as_text
+from qiskit_gateway.reporting.units import number, span, usd
+from qiskit_gateway.runtime.event_loop import ENGINE
+from qiskit_gateway.runtime.preview.dry_run import (
     Answers,
     Prospect,
     Rehearsal,
@@ -24,11 +29,6 @@ from qiskit_gateway.forecast.dry_run import (
     rehearse,
     told_shot_seconds,
 )
-from qiskit_gateway.policies.policy import Policy
-from qiskit_gateway.reporting.pictures import QuotedMember, draw_quote
-from qiskit_gateway.reporting.tables import Remark, shown_as_html, shown_as_text
-from qiskit_gateway.reporting.units import number, span, usd
-from qiskit_gateway.runtime.event_loop import ENGINE
 from qiskit_gateway.runtime.survey import allotment_of
 from qiskit_gateway.scheduling.members.state import FleetState, MemberState
 from qiskit_gateway.work.remaining import GivenUp

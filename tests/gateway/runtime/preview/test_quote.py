@@ -19,7 +19,6 @@ from qiskit.providers.fake_provider import GenericBackendV2
 from qiskit_gateway import Quote, RouterEstimator, RouterSampler, RunError
 from qiskit_gateway.backends import Fleet, Limits, Member, Pricing, ScriptedBackend, SimulatedMember
 from qiskit_gateway.backends.scripted import Fails
-from qiskit_gateway.forecast.virtual_clock import JumpingLoop
 from qiskit_gateway.policies import (
     BreakerPolicy,
     Budget,
@@ -41,6 +40,7 @@ from qiskit_gateway.primitives.sampler import _plan
 from qiskit_gateway.reporting.report import Report
 from qiskit_gateway.runtime.event_loop import ENGINE
 from qiskit_gateway.runtime.logs import silent_logger
+from qiskit_gateway.runtime.preview.virtual_clock import JumpingLoop
 from qiskit_gateway.runtime.run import Run
 from qiskit_gateway.scheduling.members.state import FleetState
 from qiskit_gateway.work.tasks import Load

@@ -1,0 +1,1 @@
+"""Runs tried out before anything is sent: the same shell and scheduler, on a virtual clock."""
