@@ -5,12 +5,13 @@ from typing import TYPE_CHECKING
 from qiskit_gateway.late_names import late_names
 
 if TYPE_CHECKING:
-    from qiskit_gateway.config.loader import Config, config_schema, load_config
+    from qiskit_gateway.config_file.loader import config_schema
     from qiskit_gateway.errors import ConfigError, GatewayError, JournalError, PlanError, RunError
     from qiskit_gateway.forecast.comparison import Comparison, compare
     from qiskit_gateway.forecast.simulation import MemberUse, SimulatedShard, Simulation, simulate
     from qiskit_gateway.journal.accounts import Spending
     from qiskit_gateway.journal.journal import Journal, RunRecord
+    from qiskit_gateway.primitives.configured import Config, load_config
     from qiskit_gateway.primitives.estimator import EstimatorOptions, RouterEstimator
     from qiskit_gateway.primitives.group import GroupJob, GroupResult
     from qiskit_gateway.primitives.job import RouterJob
@@ -73,13 +74,14 @@ __all__ = [
 # Importing everything takes nearly half as long as importing Qiskit, so a name is imported when it
 # is first used.
 _HOMES = {
-    "config.loader": ("Config", "config_schema", "load_config"),
+    "config_file.loader": ("config_schema",),
     "errors": ("ConfigError", "GatewayError", "JournalError", "PlanError", "RunError"),
     "forecast.comparison": ("Comparison", "compare"),
     "runtime.preview.quote": ("AllowanceUse", "MemberQuote", "Quote"),
     "forecast.simulation": ("MemberUse", "SimulatedShard", "Simulation", "simulate"),
     "journal.accounts": ("Spending",),
     "journal.journal": ("Journal", "RunRecord"),
+    "primitives.configured": ("Config", "load_config"),
     "primitives.estimator": ("EstimatorOptions", "RouterEstimator"),
     "primitives.group": ("GroupJob", "GroupResult"),
     "primitives.job": ("RouterJob",),

@@ -26,7 +26,7 @@ from qiskit_gateway.command_line.member_facts import (
 )
 from qiskit_gateway.command_line.policy_facts import budget_of, policy_of
 from qiskit_gateway.command_line.screen import note, say, show_json, show_table, span
-from qiskit_gateway.config.loader import Config, load_config
+from qiskit_gateway.primitives.configured import Config, load_config
 
 _STATES = {True: "yes", False: "NO", None: "not asked"}
 _NOT_ASKED = "not asked: there is nothing to ask without sending a job, as --backends does"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from qiskit_gateway.command_line.endings import EndingError, ExitCode
 from qiskit_gateway.command_line.screen import moment, say, show_json, show_table, span, usd
-from qiskit_gateway.config.loader import journal_in
+from qiskit_gateway.config_file.loader import journal_in
 from qiskit_gateway.journal.accounts import Spending
 from qiskit_gateway.journal.journal import Journal, RunRecord
 from qiskit_gateway.reporting.report import Report

@@ -3,7 +3,7 @@
 from qiskit_gateway.backends.pricing.published import ARGUMENTS, list_published
 from qiskit_gateway.command_line.endings import EndingError, ExitCode
 from qiskit_gateway.command_line.screen import say, show_json, show_table
-from qiskit_gateway.config.loader import config_schema
+from qiskit_gateway.config_file.loader import config_schema
 
 
 def list_tariffs(word: str, *, json: bool) -> ExitCode:

@@ -14,9 +14,9 @@ from qiskit_gateway.command_line.endings import EndingError, ExitCode, exit_for
 from qiskit_gateway.command_line.journal_commands import find_run, open_journal
 from qiskit_gateway.command_line.result_files import check_out, pubs_of, result_facts, write_result
 from qiskit_gateway.command_line.screen import note, say, show_json
-from qiskit_gateway.config.loader import Config, load_config
 from qiskit_gateway.errors import PlanError, RunError
 from qiskit_gateway.forecast.simulation import simulate
+from qiskit_gateway.primitives.configured import Config, load_config
 from qiskit_gateway.primitives.job import RouterJob
 
 _SHOWN_OUTCOMES = 8

@@ -4,10 +4,10 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from qiskit_gateway.config.loader import Config
 from qiskit_gateway.journal.accounts import as_reported
 from qiskit_gateway.journal.journal import Journal, RunRecord
 from qiskit_gateway.journal.run_log import LoggedAttempt
+from qiskit_gateway.primitives.configured import Config
 from qiskit_gateway.reporting.timeline import Timeline, timeline_of
 from qiskit_gateway.work.attempt import Attempt
 

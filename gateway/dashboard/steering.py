@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from qiskit_gateway.config.loader import Config
 from qiskit_gateway.errors import JournalError
 from qiskit_gateway.journal.journal import Journal, RunRecord
+from qiskit_gateway.primitives.configured import Config
 from qiskit_gateway.primitives.estimator import RouterEstimator
 from qiskit_gateway.primitives.job import RouterJob
 from qiskit_gateway.primitives.sampler import RouterSampler

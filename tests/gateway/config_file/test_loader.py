@@ -30,7 +30,7 @@ from qiskit_gateway.backends import (
 from qiskit_gateway.backends.failures.redaction import redact
 from qiskit_gateway.backends.pricing.published import ARGUMENTS, tariff, tariff_names
 from qiskit_gateway.backends.simulation.simulated_member import SimulatedMember
-from qiskit_gateway.config.loader import REGISTRY, config_schema
+from qiskit_gateway.config_file.loader import REGISTRY, config_schema
 from qiskit_gateway.policies import (
     BreakerPolicy,
     Budget,

@@ -18,9 +18,14 @@ from pydantic import Field as Key
 
 from qiskit_gateway.backends.failures.redaction import printable
 from qiskit_gateway.backends.fleet import Fleet
-from qiskit_gateway.config.member_tables import MemberTable, make_members, repeated_names, resolved
-from qiskit_gateway.config.policy_tables import POLICY, REGISTRY
-from qiskit_gateway.config.problems import (
+from qiskit_gateway.config_file.member_tables import (
+    MemberTable,
+    make_members,
+    repeated_names,
+    resolved,
+)
+from qiskit_gateway.config_file.policy_tables import POLICY, REGISTRY
+from qiskit_gateway.config_file.problems import (
     Problem,
     did_you_mean,
     keep_secrets,
@@ -30,13 +35,11 @@ from qiskit_gateway.config.problems import (
     variable_of,
     walk,
 )
-from qiskit_gateway.config.table_models import Table, wrong
+from qiskit_gateway.config_file.table_models import Table, wrong
 from qiskit_gateway.errors import ConfigError
 from qiskit_gateway.policies.policy import Policy
-from qiskit_gateway.primitives.estimator import RouterEstimator
-from qiskit_gateway.primitives.sampler import RouterSampler
 
-__all__ = ["REGISTRY", "Config", "config_schema", "journal_in", "load_config"]
+__all__ = ["REGISTRY", "Settings", "config_schema", "journal_in", "read_settings"]
 
 # Under these keys of a policy are names of members: as texts of a list, or as keys of a table.
 _LISTS_OF_MEMBERS = frozenset({"named", "order_of", "members"})
@@ -48,8 +51,8 @@ _DEEPEST = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Config:
-    """The contents of a configuration file.
+class Settings:
+    """The contents of a configuration file, made.
 
     Attributes:
         fleet: The members.
@@ -61,20 +64,10 @@ class Config:
     policy: Policy
     journal: str | None = None
 
-    def sampler(self, **options: Any) -> RouterSampler:
-        """Return a sampler over the fleet; the options are its ``SamplerOptions``."""
-        return RouterSampler(self.fleet, policy=self.policy, options=options, journal=self.journal)
 
-    def estimator(self, **options: Any) -> RouterEstimator:
-        """Return an estimator over the fleet; the options are its ``EstimatorOptions``."""
-        return RouterEstimator(
-            self.fleet, policy=self.policy, options=options, journal=self.journal
-        )
-
-
-def load_config(
+def read_settings(
     path: str | os.PathLike[str], *, environ: Mapping[str, str] | None = None
-) -> Config:
+) -> Settings:
     """Load a configuration file and make its backends.
 
     Args:
@@ -102,7 +95,9 @@ def load_config(
     if problems:
         raise ConfigError(listed(file.name, problems, text))
     journal = resolved(form.journal, variables)
-    return Config(fleet=fleet, policy=form.policy, journal=journal and _place(journal, file.parent))
+    return Settings(
+        fleet=fleet, policy=form.policy, journal=journal and _place(journal, file.parent)
+    )
 
 
 def journal_in(

@@ -15,7 +15,7 @@ from qiskit_gateway.backends.pricing.published import (
     tariff_names,
 )
 from qiskit_gateway.backends.pricing.rates import FREE, Pricing, Tariff
-from qiskit_gateway.config.table_models import (
+from qiskit_gateway.config_file.table_models import (
     Made,
     Table,
     checked,

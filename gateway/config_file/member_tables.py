@@ -29,9 +29,16 @@ from qiskit_gateway.backends.interface.native_primitive import ModeKind
 from qiskit_gateway.backends.interface.protocol import FleetMember
 from qiskit_gateway.backends.primitive.primitive_member import PrimitiveMember
 from qiskit_gateway.backends.simulation.simulated_member import SimulatedMember
-from qiskit_gateway.config.pricing_tables import PricingTable, tariff_of
-from qiskit_gateway.config.problems import Path, Problem, did_you_mean, variable_of
-from qiskit_gateway.config.table_models import Made, Table, checked_by, made_of, new_table, wrong
+from qiskit_gateway.config_file.pricing_tables import PricingTable, tariff_of
+from qiskit_gateway.config_file.problems import Path, Problem, did_you_mean, variable_of
+from qiskit_gateway.config_file.table_models import (
+    Made,
+    Table,
+    checked_by,
+    made_of,
+    new_table,
+    wrong,
+)
 
 _KINDS = ("backend", "provider", "simulated", "member")
 _OF_PROVIDERS = ("get_backend", "method", "method_arguments")

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, Self, get_type_hints
 from pydantic import Field as Key
 from pydantic import model_validator
 
-from qiskit_gateway.config.table_models import (
+from qiskit_gateway.config_file.table_models import (
     Made,
     Table,
     checked_by,

@@ -1,0 +1,1 @@
+"""One TOML file read: its tables, what they make, and its problems."""
