@@ -8,8 +8,7 @@ package joins by an entry point of the group ``qiskit_gateway.providers``, whose
     acme = "acme_qiskit.gateway:PROFILE"
 
 Modules are imported when a profile is first asked for, which importing the package does not do.
-Everybody asks here, down to the translation of errors, so this module knows profiles by their
-type alone.
+Everybody asks here, down to the translation of errors, so this module does not import their type.
 """
 
 import importlib
@@ -18,24 +17,24 @@ import threading
 import warnings
 from collections.abc import Iterator, Sequence
 from importlib.metadata import EntryPoint, entry_points
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from weakref import WeakKeyDictionary
 
 from qiskit_gateway.backends.forks import ProcessLock
 
-if TYPE_CHECKING:
-    from qiskit_gateway.backends.interface.provider_profile import ProviderProfile
+Profile = Any
+"""A ``ProviderProfile``. Its module stands above this one, whose errors are translated by profiles."""
 
 GROUP = "qiskit_gateway.providers"
 _PACKAGE = "qiskit_gateway.backends.providers"
 _KIND = "qiskit_gateway.backends.interface.provider_profile"
 
 _LOCK = ProcessLock(threading.RLock)
-_found: "list[tuple[ProviderProfile, ...]]" = []
-_of_class: "WeakKeyDictionary[type, tuple[ProviderProfile, ...]]" = WeakKeyDictionary()
+_found: list[tuple[Profile, ...]] = []
+_of_class: WeakKeyDictionary[type, tuple[Profile, ...]] = WeakKeyDictionary()
 
 
-def profiles() -> "tuple[ProviderProfile, ...]":
+def profiles() -> tuple[Profile, ...]:
     """Find the profiles of all providers, ours first; they are looked for once."""
     with _LOCK:
         if not _found:
@@ -44,7 +43,7 @@ def profiles() -> "tuple[ProviderProfile, ...]":
         return _found[0]
 
 
-def profiles_of(backend: Any) -> "tuple[ProviderProfile, ...]":
+def profiles_of(backend: Any) -> tuple[Profile, ...]:
     """Find the profiles of a backend's provider, and of the providers it derives from."""
     kind = type(backend)
     with _LOCK:
@@ -55,7 +54,7 @@ def profiles_of(backend: Any) -> "tuple[ProviderProfile, ...]":
         return _of_class[kind]
 
 
-def profiles_around(backend: Any) -> "tuple[ProviderProfile, ...]":
+def profiles_around(backend: Any) -> tuple[Profile, ...]:
     """Find the profiles whose names of attributes may tell of a backend.
 
     Those of its provider; where nobody knows that, all, since a wrapper has the attributes of what
@@ -71,14 +70,14 @@ def forget() -> None:
         _of_class.clear()
 
 
-def _own_profiles() -> "Iterator[ProviderProfile]":
+def _own_profiles() -> Iterator[Profile]:
     package = importlib.import_module(_PACKAGE)
     for module in pkgutil.iter_modules(package.__path__):
-        profile: ProviderProfile = importlib.import_module(f"{_PACKAGE}.{module.name}").PROFILE
+        profile = importlib.import_module(f"{_PACKAGE}.{module.name}").PROFILE
         yield profile
 
 
-def _foreign_profiles(own: "tuple[ProviderProfile, ...]") -> "Iterator[ProviderProfile]":
+def _foreign_profiles(own: tuple[Profile, ...]) -> Iterator[Profile]:
     known = list(own)
     for point in entry_points(group=GROUP):
         try:
@@ -90,11 +89,10 @@ def _foreign_profiles(own: "tuple[ProviderProfile, ...]") -> "Iterator[ProviderP
         yield profile
 
 
-def _loaded(point: EntryPoint, known: "Sequence[ProviderProfile]") -> "ProviderProfile":
-    loaded = point.load()
-    if not isinstance(loaded, importlib.import_module(_KIND).ProviderProfile):
+def _loaded(point: EntryPoint, known: Sequence[Profile]) -> Profile:
+    profile = point.load()
+    if not isinstance(profile, importlib.import_module(_KIND).ProviderProfile):
         raise TypeError(f"{point.value} is no ProviderProfile")
-    profile: ProviderProfile = loaded
     for other in known:
         if profile.name == other.name:
             raise ValueError(f"there is a profile {other.name!r} already")

@@ -80,9 +80,10 @@ def label_of(backend: Any, options: frozenset[str]) -> Label | None:
         backend: The backend.
         options: The options that it says it knows, or that are given to it.
     """
-    for profile in profiles_of(backend):
-        if profile.label is not None and profile.label.option in options:
-            return profile.label
+    labels: list[Label] = [one.label for one in profiles_of(backend) if one.label is not None]
+    for label in labels:
+        if label.option in options:
+            return label
     return _TAGS if _TAGS.option in options and _lister(backend) is not None else None
 
 

@@ -186,7 +186,7 @@ def adaptation_for(backend: Any, options: Mapping[str, Any] = NO_OPTIONS) -> Ada
         options: The options of ``backend.run`` that all its jobs get.
     """
     for profile in profiles_of(backend):
-        found = profile.adaptation(backend, options) if profile.adaptation else None
+        found: Adaptation | None = profile.adaptation and profile.adaptation(backend, options)
         if found is not None:
             return found
     return FAITHFUL
@@ -213,7 +213,8 @@ def charge_of(backend: Any, job: Any) -> Charge | None:
     """
     for profile in profiles_of(backend):
         if profile.charge is not None:
-            return profile.charge(backend, job)
+            charged: Charge | None = profile.charge(backend, job)
+            return charged
     usage = getattr(job, "usage", None)
     seconds = usage() if callable(usage) else None
     if isinstance(seconds, bool) or not isinstance(seconds, int | float):
