@@ -234,7 +234,7 @@ class Member(CompilingMember):
             for _ in range(entry.circuits)
         ]
         level = {**batch.options, **self.run_options}.get("meas_level", 2)
-        return read(result, wirings, batch.kept_shots, meas_level=int(level))
+        return read(result, wirings, batch.kept_shots, asked=batch.shots, meas_level=int(level))
 
     def _fetch(self, job_id: str) -> Any:
         return fetch(self.backend, job_id)

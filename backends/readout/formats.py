@@ -143,14 +143,14 @@ class ContradictionError(ValueError):
     """Counts and memory that cannot be of one circuit."""
 
 
-def read_names(raw: Raw, shots: int) -> Content:
+def read_names(raw: Raw, asked: int) -> Content:
     """Return the content of one experiment written in any format, each distinct name read once.
 
     Shots in which a qubit was lost are left out.
 
     Args:
         raw: The data.
-        shots: Shots that were asked for.
+        asked: Shots that were asked for.
 
     Raises:
         TypeError: If what should be a name is no value.
@@ -168,7 +168,7 @@ def read_names(raw: Raw, shots: int) -> Content:
             if not raw.counts:
                 raise
         else:
-            if not raw.counts or _is_believed(len(rows), seen, histogram, shots):
+            if not raw.counts or _is_believed(len(rows), seen, histogram, asked):
                 return rows
     width = num_bytes(raw.codec.wiring.num_user)
     patterns = np.frombuffer(b"".join(histogram), np.uint8).reshape(-1, width)
@@ -176,7 +176,7 @@ def read_names(raw: Raw, shots: int) -> Content:
     return Counted(patterns, counts, int(counts.sum()))
 
 
-def _is_believed(length: int, seen: Counter[bytes], counted: Counter[bytes], shots: int) -> bool:
+def _is_believed(length: int, seen: Counter[bytes], counted: Counter[bytes], asked: int) -> bool:
     """Check whether the shots in memory are taken, and not the counts beside them.
 
     Raises:
@@ -189,7 +189,7 @@ def _is_believed(length: int, seen: Counter[bytes], counted: Counter[bytes], sho
             f"Counts and memory contradict each other: of {counted.total()} shots in the counts and "
             f"{length} in memory, {(seen & counted).total()} have the same outcome"
         )
-    return counted.total() != shots <= length
+    return counted.total() != asked <= length
 
 
 def histogram_of(rows: Rows, counts: Iterable[int] | None = None) -> Counter[bytes]:

@@ -73,7 +73,12 @@ class ReadOutcomes(tuple[Outcome, ...]):
 
 
 def read(
-    result: object, wirings: Sequence[Wiring], shots: int, *, meas_level: int = 2
+    result: object,
+    wirings: Sequence[Wiring],
+    shots: int,
+    *,
+    asked: int | None = None,
+    meas_level: int = 2,
 ) -> ReadOutcomes:
     """Read a provider's result, circuit by circuit; its content never makes this raise.
 
@@ -81,9 +86,11 @@ def read(
         result: What ``job.result()`` returned: a Qiskit ``Result``, something shaped like it, a list
             of these, or anything else.
         wirings: How the bits of each circuit that was sent map to the user's, in order sent.
-        shots: Shots that were asked for.
+        shots: Shots that are wanted of each circuit.
+        asked: Shots that the job was asked for, where these are more.
         meas_level: 2 for bits, 1 for kerneled data.
     """
+    asked = shots if asked is None else asked
     experiments = _experiments(joined(result), len(wirings))
     if isinstance(experiments, BackendError):
         return ReadOutcomes(_failed(experiments) for _ in wirings)
@@ -94,7 +101,7 @@ def read(
         )
     outcomes: list[Outcome] = []
     for block in _blocks(_look_at_all(experiments, wirings, shots)):
-        outcomes.extend([block] if isinstance(block, Outcome) else _read_block(block, shots))
+        outcomes.extend([block] if isinstance(block, Outcome) else _read_block(block, shots, asked))
     return ReadOutcomes(outcomes)
 
 
@@ -283,19 +290,19 @@ def _blocks(looked: Iterable[Raw | Outcome]) -> Iterator[list[Raw] | Outcome]:
         yield block
 
 
-def _read_block(block: Sequence[Raw], shots: int) -> list[Outcome]:
+def _read_block(block: Sequence[Raw], shots: int, asked: int) -> list[Outcome]:
     size = block[0].codec.wiring.num_user
     try:
         contents = read_hex(block)
     except Exception:  # noqa: BLE001
         # Something in it is not written as Aer does: take them one by one, name by name.
-        return [_guarded(_read_one, raw, shots) for raw in block]
+        return [_guarded(_read_one, raw, shots, asked) for raw in block]
     return [_outcome(content, size, shots) for content in contents]
 
 
-def _read_one(raw: Raw, shots: int) -> Outcome:
+def _read_one(raw: Raw, shots: int, asked: int) -> Outcome:
     try:
-        content = read_names(raw, shots)
+        content = read_names(raw, asked)
     except ContradictionError as error:
         raise _bad(f"{error}.") from error
     return _outcome(content, raw.codec.wiring.num_user, shots)

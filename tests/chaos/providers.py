@@ -123,7 +123,8 @@ class Provider:
     async def collect(self, handle: Handle):
         result = await self._answered(handle)
         wirings = [circuits.wiring(e.program) for e in handle.batch.entries for _ in e.rows]
-        return read(result, wirings, handle.batch.kept_shots)
+        batch = handle.batch
+        return read(result, wirings, batch.kept_shots, asked=batch.shots)
 
     async def _answered(self, handle: Handle):
         job = self.jobs[handle.job_id]

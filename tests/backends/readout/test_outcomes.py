@@ -366,20 +366,39 @@ def test_two_samples_of_a_circuit_do_not_contradict_each_other(seed, outcomes, s
 
 
 @pytest.mark.parametrize("size", [3, 7, 8, 64, 1000])
-@pytest.mark.parametrize("kept", [100, 60])
+@pytest.mark.parametrize(("kept", "asked"), [(100, None), (60, 100), (33, 100), (99, 100)])
 @pytest.mark.parametrize("names", [hex, "{:010b}".format])
-def test_whole_memory_wins_over_rounded_counts(size, kept, names):
-    """Where rounded counts do not add up, up or down, the shots in memory are taken in their order."""
+def test_whole_memory_wins_over_rounded_counts(size, kept, asked, names):
+    """Where rounded counts do not add up, up or down, the shots in memory are taken in their order.
+
+    They add up or not to what the job was asked for, of which only some may be wanted.
+    """
     wiring = Wiring(num_sent=10, measured=tuple(range(10)), to_user=tuple(range(10)), num_user=10)
     values = [shot % size for shot in range(100)]
     each = max(1, round(100 / size))
     counts = {names(value): each for value in range(min(size, 100))}
     (outcome,) = read(
-        result(experiment(counts, [names(value) for value in values], 100)), [wiring], kept
+        result(experiment(counts, [names(value) for value in values], 100)),
+        [wiring],
+        kept,
+        asked=asked,
     )
     assert outcome.shots == kept
     assert outcome.ordered
     assert [int.from_bytes(row.tobytes()) for row in outcome.memory] == values[:kept]
+
+
+@pytest.mark.parametrize("wanted", [1, 7, 15])
+@pytest.mark.parametrize("names", [hex, "{:010b}".format])
+def test_counts_that_add_up_win_over_another_memory(wanted, names):
+    """So few shots show no contradiction, and fewer may be wanted than the job was asked for."""
+    wiring = Wiring(num_sent=10, measured=tuple(range(10)), to_user=tuple(range(10)), num_user=10)
+    counts = {names(100 + shot): 1 for shot in range(15)}
+    given = result(experiment(counts, [names(0)] * 15, 15))
+    (outcome,) = read(given, [wiring], wanted, asked=15)
+    assert (outcome.shots, outcome.ordered) == (wanted, False)
+    (out,), _ = decoded([outcome], [tuple(range(10))], wanted)
+    assert out.reshape(-1, 2)[:, 1].min() >= 100
 
 
 @pytest.mark.parametrize(
