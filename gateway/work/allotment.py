@@ -4,6 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from math import inf
 
+from qiskit_gateway.work.price import Price
+
 # So little more than there is, relatively, is a rounding error.
 _ROUNDING = 1e-9
 
@@ -34,6 +36,11 @@ class Allotment:
     def sells_more(self) -> bool:
         """Whether units beyond the allotment can be bought."""
         return self.usd_per_unit < inf
+
+    def units(self, price: Price) -> float:
+        """Units that a job of a price takes, free or not; those of no price are not among them."""
+        sold = price.usd / self.usd_per_unit if price.usd and self.sells_more else 0.0
+        return price.free_units + sold
 
     def usd(self, units: float, left: float) -> float:
         """Return the price of so many units where so many are left for nothing."""

@@ -170,11 +170,12 @@ class Allowances:
         pot = self._pots.get(member)
         if pot is None:
             return Price(usd=due.of(price.usd))
-        sells_more = self._allotments[member].sells_more
+        allotment = self._allotments[member]
+        sells_more = allotment.sells_more
         if key not in self._open:
             # Of an earlier process, and counted as used since then.
             free = price.free_units if price.usd and sells_more else inf
-            return price if due.units is None else self._price_of(member, due.units, free)
+            return self._price_of(member, due.of(allotment.units(price)), free)
         (step, held), expected = pot.held[key], self._open[key][1]
         asked, free = due.of(expected), inf  # Where none is sold, there is no bill.
         if sells_more:

@@ -198,6 +198,23 @@ def test_a_job_of_an_earlier_process_is_priced_too(expected, actual):
     assert books.left(0.0) == {"m": 7}
 
 
+@pytest.mark.parametrize(
+    ("rate", "expected", "share", "actual"),
+    [
+        (2.0, Price(usd=6, free_units=7), 0.8, Price(usd=2, free_units=7)),
+        (2.0, Price(usd=6, free_units=7), 0.5, Price(usd=0, free_units=5)),
+        (0.5, Price(usd=6, free_units=0), 0.25, Price(usd=1.5, free_units=0)),
+        (2.0, Price(usd=0, free_units=4), 0.25, Price(usd=0, free_units=1)),
+        (math.inf, Price(usd=0, free_units=4), 0.25, Price(usd=0, free_units=1)),
+        (0.0, Price(usd=0, free_units=4), 0.25, Price(usd=0, free_units=1)),
+    ],
+)
+def test_a_short_job_of_an_earlier_process_is_booked_by_what_ran(rate, expected, share, actual):
+    """What was free stays free, and what is paid beyond is the less."""
+    books = Allowances({"m": Allotment(name="a", amount=7, usd_per_unit=rate)})
+    assert books.amend("job", "m", expected, Due(share=share), 0.0) == actual
+
+
 def test_what_was_charged_wins_over_what_ran():
     """A job that ran fewer shots is booked at its bill, and asked for the rest once more."""
     backend = Timed("timed", GenericBackendV2(2, seed=1).target)
