@@ -5,7 +5,7 @@ from collections import Counter, defaultdict
 
 import numpy as np
 from chaos import circuits
-from chaos.money import assert_money, meter_of
+from chaos.money import assert_money, is_too_dear, meter_of
 from chaos.records import assert_journal, assert_recorded, key_of
 from chaos.world import World
 
@@ -271,17 +271,20 @@ def _is_last_resort(world, one, later):
 
 def _nobody_else(world, one):
     """Return whether each other member is known to be out of the question for some of it."""
+    record = [other for lives in world.lives for other in lives[-1].run.record]
     failed = {
         other.member
-        for lives in world.lives
-        for other in lives[-1].run.record
+        for other in record
         if other.outcome in {"unknown", "failed", "refused", "short"}
+        or (other.outcome == "cancelled" and not other.taken_back)
     }
     most = world.scenario.policy.retry.max_moves
     if most is not None and len(failed | {one.member}) > most:
         return True  # It may not go on to anybody.
     return all(
-        provider.name == one.member or provider.name in failed
+        provider.name == one.member
+        or provider.name in failed
+        or is_too_dear(world, provider, record)
         for provider in world.scenario.providers
     )
 

@@ -7,6 +7,7 @@ from chaos.records import key_of
 
 from qiskit_gateway.backends.pricing.allowance import allowance_of
 from qiskit_gateway.backends.pricing.rates import Usage
+from qiskit_gateway.policies import Budget
 
 
 def assert_money(world):
@@ -25,6 +26,39 @@ def meter_of(tariff):
     """Return what counts the units of jobs: free ones, or USD."""
     allowance = allowance_of(tariff)
     return tariff if allowance is None else allowance.meter
+
+
+def is_too_dear(world, provider, record):
+    """Return whether there may have been no money left for the smallest job that a provider takes.
+
+    Args:
+        world: What there was in the end.
+        provider: Who.
+        record: All attempts: what they were to cost was set aside, whatever they did cost.
+    """
+    shots = provider.limits.min_shots or 1
+    if getattr(provider.pricing, "most_circuits", 1) < 1:
+        return True  # No job has a price there.
+    pricing = {each.name: each.pricing for each in world.scenario.providers}
+    asked = [Usage(circuits=one.circuits, shots=one.circuits * one.shots) for one in record]
+    bills = [
+        (one.member, meter_of(pricing[one.member])(usage))
+        for one, usage in zip(record, asked, strict=True)
+    ]
+    bill = meter_of(provider.pricing)(Usage(circuits=1, shots=shots))
+    allowance = allowance_of(provider.pricing)
+    if allowance is not None and allowance.usd_per_unit == math.inf:
+        (pot,) = ({one.name for one in pot} for pot in _pots(world) if provider in pot)
+        if bill + sum(units for name, units in bills if name in pot) > _free(allowance):
+            return True
+    budget = world.scenario.policy.budget or Budget()
+    own = sum(usd for name, usd in bills if name == provider.name)
+    return (
+        len(record) + 1 > (budget.attempts or math.inf)
+        or sum(usage.shots for usage in asked) + shots > (budget.shots or math.inf)
+        or sum(usd for _, usd in bills) + bill > (math.inf if budget.usd is None else budget.usd)
+        or own + bill > (budget.per_member_usd or {}).get(provider.name, math.inf)
+    )
 
 
 def _assert_priced(world):

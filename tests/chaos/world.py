@@ -1,11 +1,13 @@
 """A scenario lived through, on a clock that jumps: runs that go on side by side, die, and are resumed."""
 
 import math
+import random
 from dataclasses import dataclass, field
 
 import anyio
 from chaos.dying import Dying
 from chaos.scenario import Scenario
+from trio._core import _run as trio_run
 from trio.testing import MockClock
 
 import qiskit_gateway.primitives.estimator as estimators
@@ -63,6 +65,9 @@ class World:
 def lived(scenario: Scenario, folder) -> World:
     """Live through a scenario and return what there was in the end."""
     world = World(scenario=scenario, lives=[[] for _ in scenario.runs])
+    # Which of several tasks goes first is random in trio, and part of the seed.
+    trio_run._ALLOW_DETERMINISTIC_SCHEDULING = True
+    trio_run._r.seed(scenario.seed)
     options = {
         "trio": {"clock": MockClock(autojump_threshold=0)},
         "asyncio": {"loop_factory": JumpingLoop},
@@ -81,7 +86,8 @@ async def _live(world: World, folder):
             async with anyio.create_task_group() as group:
                 for number, pubs in enumerate(scenario.runs):
                     work, result = primitive.plan(pubs)
-                    run = Run(f"run{number}", *_of(router), router.prepare(work), log=_LOG)
+                    work = router.prepare(work)
+                    run = Run(f"run{number}", *_of(router), work, log=_LOG, draw=_dice(scenario))
                     group.start_soon(_followed, world, number, run, result)
 
 
@@ -100,7 +106,8 @@ async def _again_and_again(world: World, primitive: "_Primitive", folder):
             dead[0] += 1000.0
             (work, result), run_log = router.claim_run("run0", scenario.kind, primitive.restated)
         dying = Dying(run_log, death and death.writes, scenario.outage)
-        run = Run("run0", *_of(router), work, log=_LOG, run_log=dying)
+        dice = _dice(scenario)
+        run = Run("run0", *_of(router), work, log=_LOG, run_log=dying, draw=dice)
         with dying.scope:
             if death is not None and death.seconds is not None:
                 dying.scope.deadline = anyio.current_time() + death.seconds
@@ -117,6 +124,11 @@ async def _again_and_again(world: World, primitive: "_Primitive", folder):
 
 
 _LOG = silent_logger()
+
+
+def _dice(scenario):
+    """Throw the jitter of waits from the seed, too."""
+    return random.Random(f"jitter {scenario.seed}").random
 
 
 def _of(router):
