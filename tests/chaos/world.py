@@ -85,10 +85,9 @@ async def _live(world: World, folder):
             router = Router(Fleet(scenario.providers), scenario.policy)
             async with anyio.create_task_group() as group:
                 for number, pubs in enumerate(scenario.runs):
-                    work, result = primitive.plan(pubs)
-                    work = router.prepare(work)
-                    run = Run(f"run{number}", *_of(router), work, log=_LOG, draw=_dice(scenario))
-                    group.start_soon(_followed, world, number, run, result)
+                    begun = router._begin(f"run{number}", router.fleet, primitive.plan(pubs))
+                    run = _run_of(begun, scenario, begun.run_log)
+                    group.start_soon(_followed, world, number, run, begun.result)
 
 
 async def _again_and_again(world: World, primitive: "_Primitive", folder):
@@ -99,19 +98,18 @@ async def _again_and_again(world: World, primitive: "_Primitive", folder):
         world.journal = Journal(folder / "journal", clock=lambda: anyio.current_time() + dead[0])
         router = Router(Fleet(scenario.providers), scenario.policy, world.journal)
         if number == 0:
-            work, result = primitive.plan(pubs)
-            work, shots = router.prepare(work), sum(task.rows * task.shots for task in work.tasks)
-            run_log = world.journal.begin("run0", primitive.spec(pubs), shots)
+            begun, spec = router._begin("run0", router.fleet, primitive.plan(pubs)), primitive.spec
+            run_log = world.journal.begin("run0", spec(pubs), begun.shots, party=router._party)
         else:
             dead[0] += 1000.0
-            (work, result), run_log = router.claim_run("run0", scenario.kind, primitive.restated)
+            begun = router._claim(world.journal, "run0", scenario.kind, primitive.restated)
+            run_log = begun.run_log
         dying = Dying(run_log, death and death.writes, scenario.outage)
-        dice = _dice(scenario)
-        run = Run("run0", *_of(router), work, log=_LOG, run_log=dying, draw=dice)
+        run = _run_of(begun, scenario, dying)
         with dying.scope:
             if death is not None and death.seconds is not None:
                 dying.scope.deadline = anyio.current_time() + death.seconds
-            await _followed(world, 0, run, result)
+            await _followed(world, 0, run, begun.result)
         life = world.lives[0][-1]
         # Whoever has put the journal right goes on with a run that it ended.
         again = run._lost is not None and not scenario.outage.is_final and death is None
@@ -126,13 +124,18 @@ async def _again_and_again(world: World, primitive: "_Primitive", folder):
 _LOG = silent_logger()
 
 
-def _dice(scenario):
-    """Throw the jitter of waits from the seed, too."""
-    return random.Random(f"jitter {scenario.seed}").random
-
-
-def _of(router):
-    return router.fleet, router.policy
+def _run_of(begun, scenario, run_log):
+    """Make a run whose waits have their jitter from the seed, too."""
+    dice = random.Random(f"jitter {scenario.seed}").random
+    return Run(
+        begun.job_id,
+        begun.fleet,
+        scenario.policy,
+        begun.work,
+        log=_LOG,
+        run_log=run_log,
+        draw=dice,
+    )
 
 
 async def _followed(world: World, number: int, run: Run, result):
