@@ -31,12 +31,20 @@ if TYPE_CHECKING:
     from qiskit_gateway.backends.scripted.backend import ScriptedBackend
     from qiskit_gateway.backends.simulation.machine import SimulatedJob
     from qiskit_gateway.backends.simulation.simulated_member import SimulatedMember
+    from qiskit_gateway.backends.status import (
+        BudgetStatus,
+        FleetStatus,
+        LimitStatus,
+        MemberStatus,
+        SpeedStatus,
+    )
 
 __all__ = [
     "Adaptation",
     "Allowance",
     "BackendError",
     "Batch",
+    "BudgetStatus",
     "Charge",
     "Conformance",
     "Entry",
@@ -45,13 +53,16 @@ __all__ = [
     "Finding",
     "Fleet",
     "FleetMember",
+    "FleetStatus",
     "GateCounts",
     "Handle",
     "Hqc",
     "JobStage",
+    "LimitStatus",
     "Limits",
     "Mailbox",
     "Member",
+    "MemberStatus",
     "Observer",
     "Outcome",
     "Pricing",
@@ -63,6 +74,7 @@ __all__ = [
     "ScriptedBackend",
     "SimulatedJob",
     "SimulatedMember",
+    "SpeedStatus",
     "Tariff",
     "Usage",
     "check_backend",
@@ -94,6 +106,7 @@ _HOMES = {
     "scripted.backend": ("ScriptedBackend",),
     "simulation.machine": ("SimulatedJob",),
     "simulation.simulated_member": ("SimulatedMember",),
+    "status": ("BudgetStatus", "FleetStatus", "LimitStatus", "MemberStatus", "SpeedStatus"),
 }
 if not TYPE_CHECKING:  # Or a type checker would believe any name.
     __getattr__, __dir__ = late_names(__name__, _HOMES)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from copy import copy
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from qiskit.primitives import BackendSamplerV2, BaseEstimatorV2, BaseSamplerV2
 from qiskit.providers import BackendV2
@@ -13,6 +13,7 @@ from qiskit_gateway.backends.interface.observer import Mailbox, Observer
 from qiskit_gateway.backends.interface.protocol import FleetMember
 from qiskit_gateway.backends.pricing.allowance import Allowance, allowance_of
 from qiskit_gateway.backends.primitive.primitive_member import PrimitiveMember, sampler_over
+from qiskit_gateway.backends.status import FleetStatus, MemberStatus
 
 T = TypeVar("T")
 
@@ -117,6 +118,18 @@ class Fleet:
         """The names of the members, in order."""
         return tuple(self._members)
 
+    def status(self) -> FleetStatus:
+        """Tell how the members stand: health, queues, speed, jobs in flight, money spent and left.
+
+        It is what runs over this fleet have learned in this process; no provider is asked. Print
+        it, or look at it in a notebook.
+        """
+        for kept in self._kept.values():
+            if isinstance(kept, StatusTeller):
+                return kept.fleet_status(self)
+        # Nobody has routed over it yet.
+        return FleetStatus(members={name: MemberStatus(name=name) for name in self._members})
+
     def flush_observers(self, timeout_seconds: float = 10.0) -> bool:
         """Wait until observers were told all that has happened so far.
 
@@ -141,6 +154,15 @@ class Fleet:
         found = self._kept.setdefault(kind, kind())
         assert isinstance(found, kind)  # noqa: S101
         return found
+
+
+@runtime_checkable
+class StatusTeller(Protocol):
+    """Knows how the members of a fleet stand; whoever routes over it keeps one with it."""
+
+    def fleet_status(self, fleet: Fleet) -> FleetStatus:
+        """Tell how they stand."""
+        ...
 
 
 def _check_shared(fleet: Fleet) -> None:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from qiskit_gateway.reporting.progress import MemberProgress, Progress
     from qiskit_gateway.reporting.report import Report
     from qiskit_gateway.reporting.telemetry import TelemetryObserver
+    from qiskit_gateway.reporting.usage import RunUsage
     from qiskit_gateway.runtime.preview.quote import AllowanceUse, MemberQuote, Quote
     from qiskit_gateway.version import __version__ as __version__
     from qiskit_gateway.work import run_events
@@ -58,6 +59,7 @@ __all__ = [
     "RunEvent",
     "RunObserver",
     "RunRecord",
+    "RunUsage",
     "SamplerOptions",
     "SimulatedShard",
     "Simulation",
@@ -89,6 +91,7 @@ _HOMES = {
     "reporting.progress": ("MemberProgress", "Progress"),
     "reporting.report": ("Report",),
     "reporting.telemetry": ("TelemetryObserver",),
+    "reporting.usage": ("RunUsage",),
     "version": ("__version__",),
     "work.attempt": ("Attempt", "AttemptOutcome"),
     "work": ("run_events",),

@@ -32,6 +32,7 @@ OURS_ALONE = {
     "Journal.begin_group",
     "Journal.entries",
     "Journal.member_of",
+    "Journal.ledger",
     "Journal.spec",
     "Journal.attempts",
     "Journal.standing",

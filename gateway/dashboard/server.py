@@ -15,10 +15,10 @@ import anyio
 
 from qiskit_gateway.dashboard.overview import Reader
 from qiskit_gateway.dashboard.steering import Steering, SteeringError
+from qiskit_gateway.display.units import number, span, usd
 from qiskit_gateway.errors import GatewayError, JournalError
 from qiskit_gateway.journal.journal import Journal
 from qiskit_gateway.primitives.configured import Config, load_config
-from qiskit_gateway.reporting.units import number, span, usd
 
 if TYPE_CHECKING:
     from jinja2 import Environment

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 from qiskit.primitives.containers import SamplerPubLike
 
 from qiskit_gateway.backends.fleet import Backends, Fleet
+from qiskit_gateway.display.tables import Remark, shown_as_html, shown_as_text
+from qiskit_gateway.display.units import span
 from qiskit_gateway.forecast.simulation import Simulation, simulate
 from qiskit_gateway.policies.policy import Policy
 from qiskit_gateway.reporting.pictures import draw_points, unbeaten
-from qiskit_gateway.reporting.tables import Remark, shown_as_html, shown_as_text
-from qiskit_gateway.reporting.units import span
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

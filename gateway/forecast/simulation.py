@@ -16,11 +16,11 @@ from qiskit.primitives.containers.sampler_pub import SamplerPub
 
 from qiskit_gateway.backends.fleet import Backends, Fleet
 from qiskit_gateway.backends.interface.batch import Program
+from qiskit_gateway.display.tables import table
+from qiskit_gateway.display.units import span, usd
 from qiskit_gateway.policies.policy import Policy
 from qiskit_gateway.reporting.pictures import draw_timeline
-from qiskit_gateway.reporting.tables import table
 from qiskit_gateway.reporting.timeline import timeline_of
-from qiskit_gateway.reporting.units import span, usd
 from qiskit_gateway.runtime.preview.dry_run import Prospect, Rehearsal, asked, rehearse
 from qiskit_gateway.runtime.survey import asked_of
 from qiskit_gateway.scheduling.members.state import FleetState

@@ -203,6 +203,17 @@ class Claims:
         held = dict(zip(names, (in_all, of_member, on_day), strict=True))
         return Ledger(held=held, spent=dict(spent))
 
+    def ledger(self) -> Ledger:
+        """Read all accounts: what was spent, and what is set aside."""
+        spent = dict(self._database.query("SELECT account, usd FROM balances"))
+        held: dict[str, float] = {}
+        for member, day, usd in self._database.query(
+            "SELECT member, day, sum(usd) FROM reservations GROUP BY member, day"
+        ):
+            for account in _accounts(member, day):
+                held[account] = held.get(account, 0.0) + usd
+        return Ledger(held=held, spent=spent)
+
     def _use_allotment(self, claim: Claim, terms: Terms, allotment: Allotment) -> tuple[str, int]:
         # The same name with another period is another matter: it numbers its steps otherwise.
         pot = f"{allotment.name} {allotment.steps} {allotment.step_of(1e9)}"

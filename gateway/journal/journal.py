@@ -35,6 +35,7 @@ from qiskit_gateway.journal.run_log import (
 from qiskit_gateway.journal.run_spec import RunSpec, read_pubs, write_options, write_pubs
 from qiskit_gateway.journal.sqlite_file import Database, Survives
 from qiskit_gateway.journal.write_queue import WriteQueue
+from qiskit_gateway.policies.budget import Ledger
 from qiskit_gateway.reporting.report import Report, join_reports
 
 # "qgwj": marks a SQLite file as a journal.
@@ -351,6 +352,14 @@ class Journal:
             JournalError: If it cannot be read.
         """
         return spending_of(self._database)
+
+    def ledger(self) -> Ledger:
+        """Read what all runs have spent and set aside, as a budget counts it.
+
+        Raises:
+            JournalError: If it cannot be read.
+        """
+        return Claims(self._database).ledger()
 
     def free_units(self, besides: Collection[str]) -> list[tuple[str, float, float]]:
         """List the jobs that used members' allowances.

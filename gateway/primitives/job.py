@@ -20,6 +20,7 @@ from qiskit_gateway.backends.interface.observer import Mailbox
 from qiskit_gateway.errors import GatewayError, PlanError, RunError
 from qiskit_gateway.reporting.progress import Progress
 from qiskit_gateway.reporting.report import Report
+from qiskit_gateway.reporting.usage import RunUsage, usage_of
 from qiskit_gateway.reporting.watch import WATCH_ENDS, Screen, Watch, find_screen
 from qiskit_gateway.runtime.event_loop import ENGINE, contain
 from qiskit_gateway.runtime.run import Run
@@ -299,6 +300,10 @@ class RouterJob(BasePrimitiveJob[PrimitiveResult[Any], JobStatus]):
         """List every attempt so far: member, times, price, outcome."""
         run = self._run
         return self._kept["report"] if run is None else ENGINE.call(lambda: _report(run))
+
+    def usage(self) -> RunUsage:
+        """Sum up what the run has used so far: jobs, shots, machine time, money."""
+        return usage_of(self.report())
 
     # -- pickling ----------------------------------------------------------------------------
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 from qiskit.providers import BackendV2
 
 from qiskit_gateway.backends.fleet import Backends, Fleet
+from qiskit_gateway.backends.status import BudgetStatus
 from qiskit_gateway.journal.journal import Journal
 from qiskit_gateway.policies.policy import Policy
 from qiskit_gateway.primitives.router import Router
@@ -146,6 +147,16 @@ class Routed(Generic[Options]):
     def policy(self) -> Policy:
         """The policy."""
         return self._router.policy
+
+    def budget_status(self) -> BudgetStatus | None:
+        """Tell what is spent and left of the policy's budget; ``None`` where it has none.
+
+        With a journal, its money is that of all runs in the journal, as the budget counts it.
+
+        Raises:
+            JournalError: If the journal cannot be read.
+        """
+        return self._router.budget_status()
 
     @property
     def backend(self) -> BackendV2:

@@ -11,6 +11,7 @@ from qiskit.primitives import PrimitiveResult
 from qiskit.providers import BackendV2
 
 from qiskit_gateway.backends.fleet import Backends, Fleet
+from qiskit_gateway.backends.status import BudgetStatus
 from qiskit_gateway.errors import JournalError
 from qiskit_gateway.journal.journal import Journal
 from qiskit_gateway.journal.replay import replay
@@ -19,6 +20,7 @@ from qiskit_gateway.policies.policy import Policy
 from qiskit_gateway.primitives.group import GroupJob
 from qiskit_gateway.primitives.job import RouterJob
 from qiskit_gateway.runtime.event_loop import ENGINE
+from qiskit_gateway.runtime.fleet_status import Teller, budget_status, ledger_of
 from qiskit_gateway.runtime.preview.quote import Quote, quote_run
 from qiskit_gateway.runtime.run import Run
 from qiskit_gateway.runtime.survey import allotment_of
@@ -92,6 +94,7 @@ class Router:
         journal: Journal | str | PathLike[str] | None = None,
     ) -> None:
         self.fleet = Fleet.coerce(backends)
+        self.fleet.keep(Teller)
         self.policy = Policy.coerce(policy)
         self.policy.check_names(self.fleet.names)
         if isinstance(journal, str | PathLike):
@@ -280,6 +283,25 @@ class Router:
         pots = self.fleet.keep(FleetState).pots
         # In the loop in which all runs live, which is where pots are changed.
         ENGINE.call(lambda: count_use(allotments, pots, used))
+
+    def budget_status(self) -> BudgetStatus | None:
+        """Tell what is spent and left of the policy's budget; ``None`` where it has none.
+
+        With a journal, money is what all runs in it have spent, as the budget counts it.
+
+        Raises:
+            JournalError: If the journal cannot be read.
+        """
+        budget = self.policy.budget
+        if budget is None:
+            return None
+        ledger = ledger_of(self.fleet, budget)
+        if self.journal is None:
+            return budget_status(budget, ledger)
+        told = self.journal.ledger()
+        held, spent = {**ledger.held, **told.held}, {**ledger.spent, **told.spent}
+        scope = f"money of all runs of {self.journal.path.name}; else runs in this process"
+        return budget_status(budget, replace(ledger, held=held, spent=spent), scope)
 
     def quote(self, work: Work, *, exact: bool = False) -> Quote:
         """Forecast a run; blocks until that is done, and sends nothing."""

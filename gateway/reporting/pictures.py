@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from qiskit_gateway.display.units import span, usd
 from qiskit_gateway.reporting.timeline import KINDS, Kind, Row, Timeline
-from qiskit_gateway.reporting.units import span, usd
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -5,10 +5,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from qiskit_gateway.display.tables import table
+from qiskit_gateway.display.units import span, usd
 from qiskit_gateway.reporting.pictures import draw_timeline
-from qiskit_gateway.reporting.tables import table
 from qiskit_gateway.reporting.timeline import timeline_of
-from qiskit_gateway.reporting.units import span, usd
 from qiskit_gateway.work.attempt import Attempt, AttemptOutcome
 from qiskit_gateway.work.remaining import GivenUp
 

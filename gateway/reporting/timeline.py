@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from qiskit_gateway.reporting.units import number, span, usd
+from qiskit_gateway.display.units import number, span, usd
 from qiskit_gateway.work.attempt import Attempt, AttemptOutcome
 
 Kind = Literal["queue", "run", "whole", "failed", "recalled", "unknown"]

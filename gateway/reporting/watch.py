@@ -8,8 +8,8 @@ from collections.abc import Callable
 from html import escape
 from typing import Any, Protocol, TextIO
 
+from qiskit_gateway.display.units import number, usd
 from qiskit_gateway.reporting.progress import MemberProgress, Progress
-from qiskit_gateway.reporting.units import number, usd
 from qiskit_gateway.work.run_events import RunEvent
 
 # A picture that changes more often is not seen better.

@@ -406,7 +406,7 @@ def _begin(
         policy=policy,
         states=states,
         health=Health(profiles, fleet_state, policy.breaker, policy.probe_seconds),
-        spending=Spending(policy.budget, fleet_state.accounts, allowances),
+        spending=Spending(policy.budget, fleet_state.accounts, allowances, fleet_state.spent_usd),
         planner=planner,
         dealer=Dealer(planner),
     )

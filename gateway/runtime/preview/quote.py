@@ -14,10 +14,10 @@ from qiskit_gateway.backends.failures.errors import Refused
 from qiskit_gateway.backends.fleet import Fleet
 from qiskit_gateway.backends.interface.protocol import FleetMember
 from qiskit_gateway.backends.simulation.simulated_member import SimulatedMember
+from qiskit_gateway.display.tables import Remark, shown_as_html, shown_as_text
+from qiskit_gateway.display.units import number, span, usd
 from qiskit_gateway.policies.policy import Policy
 from qiskit_gateway.reporting.pictures import QuotedMember, draw_quote
-from qiskit_gateway.reporting.tables import Remark, shown_as_html, shown_as_text
-from qiskit_gateway.reporting.units import number, span, usd
 from qiskit_gateway.runtime.event_loop import ENGINE
 from qiskit_gateway.runtime.preview.dry_run import (
     Answers,

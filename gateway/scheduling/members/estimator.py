@@ -187,6 +187,11 @@ class Estimator:
         )
 
 
+def assume_speed(speeds: Iterable[Speed]) -> Speed:
+    """Assume the speed of a member that was never seen at work, with nothing known of its circuits."""
+    return guess_speed(speeds) or _NOMINAL
+
+
 def guess_speed(speeds: Iterable[Speed]) -> Speed | None:
     """Guess the speed of a member never seen at work; ``None`` where none was.
 

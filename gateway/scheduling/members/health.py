@@ -133,7 +133,10 @@ class Health:
     def failed(self, member: str, failure: Failure, reason: str, now: float) -> Iterable[Command]:
         """Note that a shard failed."""
         before = self._states[member].breaker
-        self._states[member].judge(failed=True)
+        known = self._states[member]
+        # What is the caller's fault is no trouble of the member's, but that it refuses credentials.
+        blamed = failure.fault != "caller" or failure.authentication
+        known.judge(failed=True, trouble=reason if blamed else known.trouble)
         after = record_failure(before, failure, self._policy, now)
         newly = after.phase == "open" and before.phase != "open"
         if before.phase == "closed" and newly and not self._may_eject():

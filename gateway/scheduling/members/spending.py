@@ -60,6 +60,7 @@ class Spending:
         budget: The most that may be spent; ``None`` for no limit, and then nothing is counted.
         accounts: The fleet's accounts, by identity of the budget: all runs under one share one.
         allowances: What the members do for nothing; by default, that is not limited.
+        spent_usd: Where what each member is paid is added up, under a budget or not.
 
     Attributes:
         allowances: What the members do for nothing.
@@ -70,8 +71,11 @@ class Spending:
         budget: Budget | None,
         accounts: dict[int, Account],
         allowances: Allowances | None = None,
+        spent_usd: dict[str, float] | None = None,
     ) -> None:
         self.allowances = allowances or Allowances()
+        self._spent_usd = {} if spent_usd is None else spent_usd
+        self._due: dict[object, tuple[str, float]] = {}
         self._account: Account | None = None
         self._closed: Ledger | None = None
         if budget is not None:
@@ -121,6 +125,7 @@ class Spending:
         if not verdict:
             return verdict
         self.allowances.take(key, member, asked, now)
+        self._due[key] = member, price.usd
         return price
 
     def reserve(self, key: object, member: str, amount: Amount, now: float) -> Verdict:
@@ -139,6 +144,7 @@ class Spending:
     def owe(self, key: object, member: str, amount: Amount, now: float) -> None:
         """Set an amount aside that is owed already, whether there is room for it or not."""
         account = self._account
+        self._due[key] = member, amount.usd
         if account is not None:
             made = self._reservation(account, member, amount, now)
             account.ledger = owe(account.ledger, made)
@@ -164,8 +170,10 @@ class Spending:
         """
         price, held = self.allowances.again(key, now), self._open.get(key)
         self.allowances.renew(key, now)
+        member, usd = self._due[key]
+        self._spend(key)
+        self._due[key] = member, usd if price is None else price.usd
         if held is not None:
-            self._spend(key)
             self.owe(key, held.member, _priced_anew(held.amount, price), now)
         return price
 
@@ -179,6 +187,7 @@ class Spending:
             now: Seconds of the loop's clock.
         """
         price = self.allowances.amend(key, bought.member, bought.price, due, now)
+        self._due[key] = bought.member, price.usd
         account, held = self._account, self._open.get(key)
         if account is not None and held is not None:
             amount = replace(held.amount, usd=price.usd, shots=bought.shots)
@@ -193,6 +202,9 @@ class Spending:
         self._spend(key)
 
     def _spend(self, key: object) -> None:
+        if key in self._due:
+            member, usd = self._due.pop(key)
+            self._spent_usd[member] = self._spent_usd.get(member, 0.0) + usd
         held = self._open.pop(key, None)
         if held is not None and self._account is not None:
             self._account.ledger = settle(self._account.ledger, held, held.amount)
@@ -200,6 +212,7 @@ class Spending:
     def release(self, key: object) -> None:
         """Give back a shard's reservation: nothing was spent."""
         self.allowances.release(key)
+        self._due.pop(key, None)
         held = self._open.pop(key, None)
         if held is not None and self._account is not None:
             self._account.ledger = release(self._account.ledger, held)
@@ -207,7 +220,7 @@ class Spending:
     def close(self) -> None:
         """Count unsettled reservations as spent, because their jobs may have run; end the run's books."""
         self.allowances.close()
-        for key in list(self._open):
+        for key in list(self._due):
             self._spend(key)
         if self._account is not None:
             ours = f" in run {self._run}"

@@ -53,6 +53,7 @@ class MemberState:
         quiet_until: Until when it asked to be left alone, as it said so.
         elsewhere: How many jobs other processes have there, where they share a limit with this one.
         submissions: When the jobs of the last minute were handed over, oldest first.
+        trouble: What its last failure was, unless it has done a job since.
     """
 
     in_flight: dict[object, Load] = field(default_factory=dict)
@@ -74,6 +75,7 @@ class MemberState:
     quiet_until: float = -math.inf
     elsewhere: int = 0
     submissions: deque[float] = field(default_factory=deque)
+    trouble: str = ""
 
     def take(self, key: object, load: Load, now: float) -> None:
         """Note that a job was handed over."""
@@ -159,8 +161,9 @@ class MemberState:
             self.most_at_once, self.opens_at = self.most_at_once + 1, now + _FULL_SECONDS
         return self.most_at_once - len(self.in_flight)
 
-    def judge(self, *, failed: bool) -> None:
-        """Note how a job ended."""
+    def judge(self, *, failed: bool, trouble: str = "") -> None:
+        """Note how a job ended, and what its trouble was."""
+        self.trouble = trouble
         self.failure_rate += (failed - self.failure_rate) / _RECENT_JOBS
 
     def submissions_left(self, per_minute: int | None, now: float) -> int:
@@ -196,6 +199,7 @@ class FleetState:
         ejected: The members whose breakers are open.
         unhealthy: The members whose breakers are not closed.
         accounts: What was spent and is set aside, by identity of the budget.
+        spent_usd: What each member's jobs are expected to have cost, under a budget or not.
         pots: What was used of members' allotments and is set aside, by name of the allotment.
         listeners: Those of the runs that wait, the longest first: told of a member that has a slot
             free, they answer whether they took it. Who was told is out of the list until it waits
@@ -206,6 +210,7 @@ class FleetState:
     ejected: set[str] = field(default_factory=set)
     unhealthy: set[str] = field(default_factory=set)
     accounts: dict[int, Account] = field(default_factory=dict)
+    spent_usd: dict[str, float] = field(default_factory=dict)
     pots: dict[str, Pot] = field(default_factory=dict)
     listeners: list[Callable[[str], bool]] = field(default_factory=list)
 
@@ -220,6 +225,7 @@ class FleetState:
             key: Account(account.budget, account.ledger, count(_MANY))
             for key, account in self.accounts.items()
         }
+        other.spent_usd = dict(self.spent_usd)
         other.pots = {name: pot.copied() for name, pot in self.pots.items()}
 
     def renew_in_child(self) -> None:

@@ -1,0 +1,1 @@
+"""Text and HTML of what people look at: numbers with units, tables, cards."""

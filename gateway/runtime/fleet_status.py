@@ -1,0 +1,155 @@
+"""How a fleet stands, read from what runs over it have learned."""
+
+import math
+import time
+from collections.abc import Iterator
+from functools import partial
+
+import anyio
+
+from qiskit_gateway.backends.fleet import Fleet
+from qiskit_gateway.backends.interface.protocol import FleetMember
+from qiskit_gateway.backends.status import (
+    BudgetStatus,
+    FleetStatus,
+    Health,
+    LimitStatus,
+    MemberStatus,
+    SpeedStatus,
+)
+from qiskit_gateway.policies.breaker import BreakerState, poll
+from qiskit_gateway.policies.budget import Budget, Ledger
+from qiskit_gateway.runtime.event_loop import ENGINE
+from qiskit_gateway.runtime.survey import allotment_of
+from qiskit_gateway.scheduling.members.allowances import Pot
+from qiskit_gateway.scheduling.members.estimator import assume_speed
+from qiskit_gateway.scheduling.members.speed import Speed
+from qiskit_gateway.scheduling.members.state import FleetState, MemberState
+
+_DAY_SECONDS = 86_400
+
+
+class Teller:
+    """Tells how a fleet stands. The fleet keeps one once there is a router over it."""
+
+    def fleet_status(self, fleet: Fleet) -> FleetStatus:
+        """Read it in the event loop in which all runs live."""
+        return ENGINE.call(partial(_read, fleet))
+
+
+def budget_status(budget: Budget, ledger: Ledger, scope: str | None = None) -> BudgetStatus:
+    """Say what books leave of a budget.
+
+    Args:
+        budget: The budget.
+        ledger: The books.
+        scope: Whose spending is in them; by default that of runs in this process.
+    """
+    told = {} if scope is None else {"scope": scope}
+    limits = tuple(_limits(budget, ledger))
+    return BudgetStatus(limits=limits, on_exhausted=budget.on_exhausted, **told)
+
+
+def ledger_of(fleet: Fleet, budget: Budget) -> Ledger:
+    """Return the books of a fleet under a budget."""
+    accounts = fleet.keep(FleetState).accounts
+    return ENGINE.call(lambda: accounts[id(budget)].ledger if id(budget) in accounts else Ledger())
+
+
+def _limits(budget: Budget, ledger: Ledger) -> Iterator[LimitStatus]:
+    day = math.floor(time.time() / _DAY_SECONDS)
+    limits: list[tuple[str, str, float | None]] = [
+        ("USD", "usd", budget.usd),
+        ("USD today (UTC)", f"usd on day {day}", budget.per_day_usd),
+        ("shots", "shots", budget.shots),
+        ("attempts", "attempts", budget.attempts),
+    ]
+    for member, most in (budget.per_member_usd or {}).items():
+        limits.append((f"USD at {member}", f"usd of {member}", most))
+    runs = sorted(
+        {name for sums in (ledger.held, ledger.spent) for name in sums if " in run " in name}
+    )
+    per_run = {"usd": ("USD", budget.per_run_usd), "shots": ("shots", budget.per_run_shots)}
+    for account in runs:
+        what, _, run = account.partition(" in run ")
+        shown, limit = per_run[what]
+        limits.append((f"{shown} in run {run}", account, limit))
+    for name, account, limit in limits:
+        if limit is not None:
+            spent, held = ledger.spent.get(account, 0.0), max(0.0, ledger.held.get(account, 0.0))
+            yield LimitStatus(name=name, limit=limit, spent=spent, reserved=held)
+
+
+def _read(fleet: Fleet) -> FleetStatus:
+    known, now = fleet.keep(FleetState), anyio.current_time()
+    guess = assume_speed(state.speed for state in known.members.values())
+    accounts = [(one.budget, one.ledger) for one in known.accounts.values()]
+    members = {one.name: _member(one, known, now, guess) for one in fleet}
+    return FleetStatus(
+        members=members, budgets=tuple(budget_status(*account) for account in accounts)
+    )
+
+
+def _member(member: FleetMember, known: FleetState, now: float, guess: Speed) -> MemberStatus:
+    name = member.name
+    state = known.members.get(name, MemberState())
+    breaker = poll(state.breaker, now)
+    read = max(state.read_at, state.learned_at)
+    allotment = allotment_of(member)
+    left_units = None
+    if allotment is not None:
+        pot = known.pots.get(allotment.name, Pot(allotment))
+        left_units = pot.copied().left(time.time())  # A copy, since to look at it settles its days.
+    return MemberStatus(
+        name=name,
+        health=_health(state, breaker),
+        why=state.trouble,
+        until_seconds=_until(state, breaker, now),
+        failure_rate=state.failure_rate,
+        jobs_in_flight=len(state.in_flight),
+        circuits_in_flight=state.load.circuits,
+        queue_seconds=state.queue_seconds if read > -math.inf else None,
+        queue_jobs=state.pending_jobs if state.read_at > -math.inf else None,
+        queue_age_seconds=now - read if read > -math.inf else None,
+        speed=_speed(state.speed, guess),
+        spent_usd=known.spent_usd.get(name, 0.0),
+        left_usd=_left_usd(name, known),
+        left_units=left_units,
+        unit="" if allotment is None else allotment.unit,
+    )
+
+
+def _health(state: MemberState, breaker: BreakerState) -> Health:
+    if breaker.phase == "open":
+        return "ejected"
+    if breaker.phase == "half-open":
+        return "on trial"
+    if breaker.failures or breaker.bad_results or breaker.submit_errors:
+        return "failing"
+    return "well" if breaker.proven or state.speed.jobs else "not used yet"
+
+
+def _until(state: MemberState, breaker: BreakerState, now: float) -> float | None:
+    until = max(breaker.until if breaker.phase == "open" else -math.inf, state.quiet_until)
+    return until - now if until > now else None
+
+
+def _speed(speed: Speed, guess: Speed) -> SpeedStatus:
+    known = speed if speed.jobs else guess
+    return SpeedStatus(
+        job_seconds=known.overhead_seconds,
+        circuit_seconds=known.circuit_seconds,
+        shot_seconds=known.shot_seconds,
+        jobs=known.jobs,
+        source="seen" if speed.jobs else "guess",
+    )
+
+
+def _left_usd(member: str, known: FleetState) -> float | None:
+    left = [
+        limit.left
+        for account in known.accounts.values()
+        for limit in _limits(account.budget, account.ledger)
+        if limit.name == f"USD at {member}"
+    ]
+    return min(left, default=None)
