@@ -43,6 +43,7 @@ RunId = Annotated[
 Shots = Annotated[int, typer.Option("--shots", min=1, help="Shots of each circuit.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 Out = Annotated[Path | None, typer.Option("--out", help="Write the result there: .json or .npz.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress, and no remarks.")]
 Force = Annotated[bool, typer.Option("--force", help="Let --out replace a file.")]
 
 
@@ -168,17 +169,23 @@ def run(
     out: Out = None,
     force: Force = False,
     json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Run circuits, and show what they measured."""
     from qiskit_gateway.command_line.run_commands import Output, run_circuits
 
-    output = Output(out=out, force=force, json=json)
+    output = Output(out=out, force=force, json=json, quiet=quiet)
     _end(run_circuits(file, circuits, shots=shots, seed=seed, output=output))
 
 
 @app.command()
 def resume(
-    file: Config, run_id: RunId, out: Out = None, force: Force = False, json: Json = False
+    file: Config,
+    run_id: RunId,
+    out: Out = None,
+    force: Force = False,
+    json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Go on with a run whose process ended.
 
@@ -186,7 +193,8 @@ def resume(
     """
     from qiskit_gateway.command_line.run_commands import Output, resume_run
 
-    _end(resume_run(file, run_id, output=Output(out=out, force=force, json=json)))
+    output = Output(out=out, force=force, json=json, quiet=quiet)
+    _end(resume_run(file, run_id, output=output))
 
 
 @app.command()

@@ -31,11 +31,18 @@ class Output:
         out: A file, or ``None``.
         force: The file may be replaced.
         json: Print JSON in place of tables.
+        quiet: Show no progress and make no remarks; errors are told.
     """
 
     out: Path | None = None
     force: bool = False
     json: bool = False
+    quiet: bool = False
+
+    def note(self, text: str) -> None:
+        """Make a remark, unless nobody wants any."""
+        if not self.quiet:
+            note(text)
 
 
 def quote_circuits(file: Path, circuits: Sequence[Path], *, shots: int, json: bool) -> ExitCode:
@@ -74,7 +81,7 @@ def run_circuits(
     named = read_circuits(circuits)
     config = load_config(file)
     job = config.sampler(seed_simulator=seed).run([one.circuit for one in named], shots=shots)
-    note(f"run {job.job_id()}: {len(named)} circuits, {shots} shots each")
+    output.note(f"run {job.job_id()}: {len(named)} circuits, {shots} shots each")
     return _see_through(job, [one.label for one in named], config, file, output)
 
 
@@ -87,7 +94,7 @@ def resume_run(file: Path, name: str, *, output: Output) -> ExitCode:
     run = find_run(open_journal(config.journal), name)
     primitive = config.estimator() if run.kind == "estimator" else config.sampler()
     job = primitive.resume(run.job_id)
-    note(f"run {job.job_id()} goes on: {run.shots_done} of {run.shots} shots are done")
+    output.note(f"run {job.job_id()} goes on: {run.shots_done} of {run.shots} shots are done")
     return _see_through(job, None, config, file, output)
 
 
@@ -97,6 +104,8 @@ def _see_through(
     """Wait for a run, deliver its result, and report how it ended."""
     code = ExitCode.DONE
     try:
+        if not output.quiet:
+            job.watch()  # A bar where somebody looks at a terminal, and nothing in a pipe.
         result = job.result()
     except PlanError:
         raise
@@ -142,7 +151,7 @@ def _deliver(
                 say(line)
     if output.out is not None:
         write_result(output.out, result, facts)
-        note(f"written to {output.out}")
+        output.note(f"written to {output.out}")
 
 
 def _lines(label: str, data: Any) -> Iterator[str]:

@@ -1,10 +1,14 @@
 """Every command as a user calls it: a process, over real backends of a configuration file."""
 
+import contextlib
 import json
 import os
+import pty
+import re
 import signal
 import subprocess
 import sys
+import threading
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -575,6 +579,72 @@ def test_ids_that_are_unclear_are_told(shell):
         done = shell.call("show", file, name)
         assert done.returncode == 3
         assert said in done.stderr
+
+
+# -- progress ------------------------------------------------------------------------------------
+
+
+def watch(shell, *words):
+    """Call a command with a terminal for its stderr; return its exit code, output and terminal."""
+    ours, theirs = pty.openpty()
+    shown = bytearray()
+
+    def read():
+        with contextlib.suppress(OSError):  # It says so when nobody writes any more.
+            while chunk := os.read(ours, 4096):
+                shown.extend(chunk)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    done = subprocess.run(  # noqa: S603
+        [sys.executable, "-W", "error", "-m", "qiskit_gateway", *words],
+        cwd=shell.folder,
+        env=shell.environment(TERM="xterm", COLUMNS="100"),
+        stdout=subprocess.PIPE,
+        stderr=theirs,
+        text=True,
+        check=False,
+    )
+    os.close(theirs)
+    reader.join(30)
+    os.close(ours)
+    return done.returncode, done.stdout, shown.decode()
+
+
+@pytest.mark.parametrize("words", [(), ("--json",), ("--quiet",)])
+def test_a_terminal_shows_how_far_a_run_is(shell, words):
+    """A bar with a line for each member, beside the output; quiet, nothing."""
+    file = shell.write("fleet.toml", SIMULATOR + PAID)
+    code, output, shown = watch(shell, "run", file, "bell.qasm", "--shots", "100", *words)
+    assert code == 0, shown
+    assert "100%" not in output
+    if "--quiet" in words:
+        assert shown == ""
+        return
+    last = shown[shown.rindex("100%") :]
+    assert "1 of 1 circuits" in last
+    assert "local" in last
+    assert "paid" in last
+    if "--json" in words:
+        assert json.loads(output)["complete"] is True
+
+
+def test_a_resumed_run_shows_how_far_it_is(shell):
+    """What was done before counts."""
+    file = shell.write("fleet.toml", 'journal = "r.sqlite"\n' + SIMULATOR)
+    assert shell.call("run", file, "bell.qasm").returncode == 0
+    (run,) = shell.read("runs", file)
+    code, _, shown = watch(shell, "resume", file, run["job_id"])
+    assert code == 0, shown
+    assert "1 of 1 circuits" in shown[shown.rindex("100%") :]
+
+
+def test_a_pipe_shows_remarks_and_no_bar(shell):
+    """Whoever reads the errors of a command from a file gets lines, and quiet none."""
+    file = shell.write("fleet.toml", SIMULATOR)
+    done = shell.call("run", file, "bell.qasm")
+    assert re.fullmatch(r"run [0-9a-f-]{36}: 1 circuits, 1024 shots each\n", done.stderr)
+    assert shell.call("run", file, "bell.qasm", "-q").stderr == ""
 
 
 # -- reference -----------------------------------------------------------------------------------
