@@ -11,9 +11,11 @@ from qiskit_gateway.backends.adapter.backend_member import Member
 from qiskit_gateway.backends.forks import renew_in_children
 from qiskit_gateway.backends.interface.observer import Mailbox, Observer
 from qiskit_gateway.backends.interface.protocol import FleetMember
+from qiskit_gateway.backends.member_facts import members_html
 from qiskit_gateway.backends.pricing.allowance import Allowance, allowance_of
 from qiskit_gateway.backends.primitive.primitive_member import PrimitiveMember, sampler_over
 from qiskit_gateway.backends.status import FleetStatus, MemberStatus
+from qiskit_gateway.display.cards import Fold, folded
 
 T = TypeVar("T")
 
@@ -112,6 +114,11 @@ class Fleet:
 
     def __repr__(self) -> str:
         return f"Fleet([{', '.join(self._members)}])"
+
+    def _repr_html_(self) -> str:
+        """What its members are, and folded how they stand, for a notebook."""
+        status = Fold("how they stand", self.status()._repr_html_())
+        return members_html(self) + folded([status])
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -220,11 +220,11 @@ class FleetStatus:
 
     def __str__(self) -> str:
         """A table of the members, and below it what is wrong with them and what budgets leave."""
-        return shown_as_text(self._rows(), self._remarks())
+        return shown_as_text(self._rows(), self._remarks(), words=2)
 
     def _repr_html_(self) -> str:
         """The same for a notebook."""
-        return shown_as_html(self._rows(), self._remarks(), footed=False)
+        return shown_as_html(self._rows(), self._remarks(), footed=False, words=2)
 
     def _rows(self) -> list[tuple[str, ...]]:
         return [_HEAD, *(one._row() for one in self.members.values())]  # noqa: SLF001

@@ -1,9 +1,10 @@
 """Budgets of a fleet: money, shots and attempts are reserved before they are spent."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Literal, get_args
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal, get_args
 
+from qiskit_gateway.display.cards import card
 from qiskit_gateway.policies.arguments import check_choice, check_count, check_number
 from qiskit_gateway.policies.verdict import Verdict, refuse
 
@@ -48,6 +49,23 @@ class Budget:
                 check_number(f"per_member_usd of {member!r}", usd)
             object.__setattr__(self, "per_member_usd", dict(self.per_member_usd))
         check_choice("on_exhausted", self.on_exhausted, get_args(OnExhausted))
+
+    def __str__(self) -> str:
+        """The limits, as a line."""
+        limits = [f"{name} {amount}" for name, amount in self._limits()]
+        return f"{', '.join(limits) or 'no limits'}; then {self.on_exhausted}"
+
+    def _repr_html_(self) -> str:
+        """The same for a notebook."""
+        limits = self._limits() or [("no limits", "nothing is counted")]
+        return card("Budget", [*limits, ("what does not fit", self.on_exhausted)])
+
+    def _limits(self) -> list[tuple[str, str]]:
+        return [
+            (one.name.replace("_", " "), _amount(getattr(self, one.name)))
+            for one in fields(self)
+            if one.name != "on_exhausted" and getattr(self, one.name) is not None
+        ]
 
     @property
     def limits_usd_of_runs(self) -> bool:
@@ -177,6 +195,12 @@ def left_usd(ledger: Ledger, budget: Budget, *, day: int, run: str) -> float | N
         if limit is not None
     ]
     return max(0.0, min(left)) if left else None
+
+
+def _amount(limit: Any) -> str:
+    if isinstance(limit, Mapping):
+        return ", ".join(f"{name} {_amount(amount)}" for name, amount in limit.items())
+    return f"{limit:,.10g}"
 
 
 def _limits(budget: Budget, reservation: Reservation) -> list[tuple[str, float]]:

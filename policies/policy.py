@@ -1,10 +1,11 @@
 """The policy of a router: where work may go, what is best, and the rules when it fails."""
 
 from collections.abc import Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, is_dataclass
 from difflib import get_close_matches
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
+from qiskit_gateway.display.cards import Fold, card
 from qiskit_gateway.policies.answers import PolicyError, verdict_of
 from qiskit_gateway.policies.arguments import check_choice, check_number, check_positive
 from qiskit_gateway.policies.breaker import BreakerPolicy
@@ -16,6 +17,7 @@ from qiskit_gateway.policies.recall import RecallPolicy
 from qiskit_gateway.policies.retry import RetryPolicy
 from qiskit_gateway.policies.spread import SPLIT_RULES, SplitRule, Spread
 from qiskit_gateway.policies.verdict import Verdict, refuse
+from qiskit_gateway.policies.words import write_filter, write_objective
 
 OnFailure = Literal["raise", "partial"]
 
@@ -117,6 +119,28 @@ class Policy:
             raise TypeError(f"policy must be a Policy such as fastest(), got {policy!r}")
         return policy or cls()
 
+    def __str__(self) -> str:
+        """What it makes least, and what it allows, as a line."""
+        said = f"least {write_objective(self.minimize)}"
+        if not isinstance(self.where, Anything):
+            said += f"; only where {write_filter(self.where)}"
+        if self.deadline_seconds is not None:
+            said += f"; within {self.deadline_seconds:g} s"
+        return said
+
+    def _repr_html_(self) -> str:
+        """The same for a notebook, with every setting folded."""
+        anywhere = isinstance(self.where, Anything)
+        facts = [
+            ("makes least", write_objective(self.minimize)),
+            ("only where", "" if anywhere else write_filter(self.where)),
+            ("within", "" if self.deadline_seconds is None else f"{self.deadline_seconds:g} s"),
+            ("budget", "" if self.budget is None else str(self.budget)),
+            ("cuts", self.spread),
+            ("on failure", self.on_failure),
+        ]
+        return card("Policy", facts, [Fold("all settings", card("", _settings(self)))])
+
     @property
     def split_rule(self) -> SplitRule:
         """The rule that ``spread`` names."""
@@ -163,6 +187,18 @@ class Policy:
             except PolicyError as error:
                 return refuse(str(error))
         return verdict
+
+
+def _settings(rules: Any, prefix: str = "") -> list[tuple[str, str]]:
+    """List the settings of rules, and those of the rules in them."""
+    found = []
+    for one in fields(rules):
+        value, name = getattr(rules, one.name), f"{prefix}{one.name}"
+        if is_dataclass(value) and one.name in {"retry", "breaker", "recall", "budget"}:
+            found += _settings(value, f"{name}.")
+        elif one.name not in {"where", "minimize"}:
+            found.append((name, str(value)))
+    return found
 
 
 def _check_kind(name: str, value: object, kind: type, example: str) -> None:

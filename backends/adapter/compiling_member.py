@@ -41,6 +41,7 @@ from qiskit_gateway.backends.interface.limits import Limits
 from qiskit_gateway.backends.interface.protocol import Handle, JobStage
 from qiskit_gateway.backends.interface.provider_profile import Quoting, charge_of, quote_of
 from qiskit_gateway.backends.interface.queue_reading import Probe
+from qiskit_gateway.backends.member_facts import member_html
 from qiskit_gateway.backends.pricing.charge import Charge
 from qiskit_gateway.backends.pricing.rates import FREE, Pricing, Tariff
 from qiskit_gateway.backends.readout.outcomes import Outcome, ReadOutcomes
@@ -137,6 +138,10 @@ class CompilingMember(ABC):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name!r})"
+
+    def _repr_html_(self) -> str:
+        """What it is, for a notebook."""
+        return member_html(self)
 
     # -- copies and pickles ------------------------------------------------------------------
 

@@ -20,6 +20,7 @@ from qiskit_gateway.backends.failures.errors import BackendError, Refused
 from qiskit_gateway.backends.interface.batch import Batch, Program
 from qiskit_gateway.backends.interface.limits import Limits
 from qiskit_gateway.backends.interface.protocol import Handle
+from qiskit_gateway.backends.member_facts import member_html
 from qiskit_gateway.backends.pricing.rates import FREE, Tariff
 from qiskit_gateway.backends.readout.outcomes import Outcome
 from qiskit_gateway.backends.readout.packed_bits import num_bytes
@@ -120,6 +121,10 @@ class SimulatedMember:
 
     def __repr__(self) -> str:
         return f"SimulatedMember({self.name!r})"
+
+    def _repr_html_(self) -> str:
+        """What it is, for a notebook."""
+        return member_html(self)
 
     def __getstate__(self) -> dict[str, Any]:
         """Copies and pickles have no jobs, and a clock that starts when they are first used."""

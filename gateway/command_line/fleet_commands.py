@@ -13,10 +13,7 @@ from qiskit_gateway.backends.examination.examiner import Conformance
 from qiskit_gateway.backends.failures.errors import BackendError, Refused
 from qiskit_gateway.backends.fleet import Fleet
 from qiskit_gateway.backends.interface.protocol import FleetMember
-from qiskit_gateway.backends.pricing.rates import FREE
-from qiskit_gateway.backends.simulation.simulated_member import SimulatedMember
-from qiskit_gateway.command_line.endings import EndingError, ExitCode
-from qiskit_gateway.command_line.member_facts import (
+from qiskit_gateway.backends.member_facts import (
     class_of,
     facts_of,
     limits_of,
@@ -24,7 +21,9 @@ from qiskit_gateway.command_line.member_facts import (
     qubits_of,
     source_of,
 )
-from qiskit_gateway.command_line.policy_facts import budget_of, policy_of
+from qiskit_gateway.backends.pricing.rates import FREE
+from qiskit_gateway.backends.simulation.simulated_member import SimulatedMember
+from qiskit_gateway.command_line.endings import EndingError, ExitCode
 from qiskit_gateway.command_line.screen import note, say, show_json, show_table, span
 from qiskit_gateway.primitives.configured import Config, load_config
 
@@ -129,8 +128,8 @@ def _show_check(
     _list_below([("", source) for source in _sources(config.fleet)], "published tariffs")
     for name, found in bits.items():
         say(f"\n{name}: {found}" if isinstance(found, str) else f"\n{found}")
-    say(f"\npolicy: {policy_of(config.policy)}")
-    say(f"budget: {budget_of(config.policy.budget)}")
+    say(f"\npolicy: {config.policy}")
+    say(f"budget: {config.policy.budget or 'none'}")
     say(f"journal: {config.journal or 'none; runs do not outlive the process'}")
 
 

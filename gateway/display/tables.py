@@ -4,13 +4,21 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
 
+from qiskit_gateway.display.cards import Fold, folded
+
 # The text is that wide at most, but that names of so many letters are not shortened.
 _WIDTH = 80
 _LONG_NAME = 28
+# What is more than fits a screen is folded.
+_MOST_ROWS = 15
+_MOST_REMARKS = 8
 # Jupyter puts tables in the middle of the page, and what is said of them to its left.
 _TABLE_STYLE = "margin-left:0;border-collapse:collapse"
-_NAME_STYLE = "text-align:left;padding:2px 8px;max-width:32em;overflow-wrap:anywhere"
-_CELL_STYLE = "text-align:right;padding:2px 8px;white-space:nowrap"
+_NAME_STYLE = (
+    "text-align:left;vertical-align:top;padding:2px 8px;max-width:32em;overflow-wrap:anywhere;"
+    "white-space:pre-line"
+)
+_CELL_STYLE = "text-align:right;vertical-align:top;padding:2px 8px;white-space:nowrap"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,26 +34,43 @@ class Remark:
     parts: tuple["Remark", ...] = ()
 
 
-def shown_as_text(rows: Sequence[Sequence[str]], remarks: Iterable[Remark]) -> str:
-    """Return a table and its remarks as text, each remark and each part of it on a line."""
+def shown_as_text(
+    rows: Sequence[Sequence[str]], remarks: Iterable[Remark], *, words: int = 1
+) -> str:
+    """Return a table and its remarks as text, each remark and each part of it on a line.
+
+    Args:
+        rows: The rows, of which the first is the head.
+        remarks: What there is to say.
+        words: How many of the first columns hold words, and not numbers.
+    """
     others = len(table([("", *cells) for _, *cells in rows]).partition("\n")[0])
     longest = max(_LONG_NAME, _WIDTH - others)
     cells = [(_shortened(first, longest), *others) for first, *others in rows]
-    return "\n".join([table(cells), *_lines(remarks, "")])
+    return "\n".join([table(cells, words=words), *_lines(remarks, "")])
 
 
 def shown_as_html(
-    rows: Sequence[Sequence[str]], remarks: Iterable[Remark], *, footed: bool = True
+    rows: Sequence[Sequence[str]], remarks: Iterable[Remark], *, footed: bool = True, words: int = 1
 ) -> str:
-    """Return the same as HTML; the first row is the head, and the last the foot, if there is one."""
+    """Return the same as HTML; what does not fit a screen is folded.
+
+    Args:
+        rows: The rows, of which the first is the head.
+        remarks: What there is to say.
+        footed: Whether the last row is a foot.
+        words: How many of the first columns hold words, and not numbers.
+    """
     first, *middle = rows
     last = middle.pop() if footed else None
-    head = _row("th", first, "border-bottom:1px solid")
-    body = "".join(_row("td", row) for row in middle)
-    foot = "" if last is None else _row("th", last, "border-top:1px solid")
+    head = _row("th", first, words, "border-bottom:1px solid")
+    foot = "" if last is None else _row("th", last, words, "border-top:1px solid")
+    shown, more = middle[:_MOST_ROWS], middle[_MOST_ROWS:]
+    rest = _table(head, more, words) if more else ""
     return (
-        f'<table style="{_TABLE_STYLE}"><thead>{head}</thead><tbody>{body}</tbody>'
-        f"<tfoot>{foot}</tfoot></table>{_list(remarks)}"
+        _table(head, shown, words, foot)
+        + folded([Fold(f"{len(more)} more", rest)])
+        + _list(list(remarks))
     )
 
 
@@ -64,24 +89,43 @@ def _lines(remarks: Iterable[Remark], indent: str) -> list[str]:
     return lines
 
 
-def _list(remarks: Iterable[Remark]) -> str:
-    items = "".join(f"<li>{escape(one.text)}{_list(one.parts)}</li>" for one in remarks)
-    return f"<ul>{items}</ul>" if items else ""
+def _table(head: str, rows: Sequence[Sequence[str]], words: int, foot: str = "") -> str:
+    body = "".join(_row("td", row, words) for row in rows)
+    return (
+        f'<table style="{_TABLE_STYLE}"><thead>{head}</thead><tbody>{body}</tbody>'
+        f"<tfoot>{foot}</tfoot></table>"
+    )
 
 
-def _row(tag: str, cells: Sequence[str], style: str = "") -> str:
-    first, *others = (escape(cell) for cell in cells)
-    made = "".join(f'<{tag} style="{_CELL_STYLE};{style}">{cell}</{tag}>' for cell in others)
-    return f'<tr><{tag} style="{_NAME_STYLE};{style}">{first}</{tag}>{made}</tr>'
+def _list(remarks: Sequence[Remark]) -> str:
+    items = [f"<li>{escape(one.text)}{_list(one.parts)}</li>" for one in remarks]
+    if not items:
+        return ""
+    more = items[_MOST_REMARKS:]
+    rest = f"<ul>{''.join(more)}</ul>" if more else ""
+    return f"<ul>{''.join(items[:_MOST_REMARKS])}</ul>{folded([Fold(f'{len(more)} more', rest)])}"
 
 
-def table(rows: Sequence[Sequence[str]]) -> str:
-    """Return rows as text in columns, the first one to the left and the others to the right."""
+def _row(tag: str, cells: Sequence[str], words: int, style: str = "") -> str:
+    made = "".join(
+        f'<{tag} style="{_NAME_STYLE if place < words else _CELL_STYLE};{style}">{escape(cell)}</{tag}>'
+        for place, cell in enumerate(cells)
+    )
+    return f"<tr>{made}</tr>"
+
+
+def table(rows: Sequence[Sequence[str]], *, words: int = 1) -> str:
+    """Return rows as text in columns: words to the left, and numbers to the right.
+
+    Args:
+        rows: The rows, of as many cells each.
+        words: How many of the first columns hold words.
+    """
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join(
         "  ".join(
-            cell.ljust(width) if index == 0 else cell.rjust(width)
-            for index, (cell, width) in enumerate(zip(row, widths, strict=True))
+            cell.ljust(width) if place < words else cell.rjust(width)
+            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
         )
         for row in rows
     )

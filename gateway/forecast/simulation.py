@@ -8,6 +8,7 @@ is sent, and no shot is sampled.
 from collections.abc import Iterable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
+from html import escape
 from math import prod
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,7 @@ from qiskit.primitives.containers.sampler_pub import SamplerPub
 
 from qiskit_gateway.backends.fleet import Backends, Fleet
 from qiskit_gateway.backends.interface.batch import Program
-from qiskit_gateway.display.tables import table
+from qiskit_gateway.display.tables import Remark, shown_as_html, table
 from qiskit_gateway.display.units import span, usd
 from qiskit_gateway.policies.policy import Policy
 from qiskit_gateway.reporting.pictures import draw_timeline
@@ -122,15 +123,27 @@ class Simulation:
 
     def __str__(self) -> str:
         """Return a table of the members, with the makespan and the cost above it."""
+        lost = [f"not done: {one}" for one in self.given_up]
+        return "\n".join([self._head(), table(self._rows()), *lost])
+
+    def _repr_html_(self) -> str:
+        """Return the same for a notebook."""
+        lost = tuple(Remark(str(one)) for one in self.given_up)
+        remarks = [Remark("not done", lost)] if lost else []
+        members = shown_as_html(self._rows(), remarks, footed=False)
+        return f"<div><strong>simulated: {escape(self._head())}</strong>{members}</div>"
+
+    def _head(self) -> str:
+        return f"{self.makespan_seconds:.1f} s, {self.cost_usd:.4f} USD"
+
+    def _rows(self) -> list[list[str]]:
         rows = [["member", "jobs", "failures", "circuits", "shots", "busy s", "USD"]]
         for name, use in self.members.items():
             numbers = [use.jobs, use.failures, use.circuits, use.shots]
             rows.append(
                 [name, *map(str, numbers), f"{use.busy_seconds:.1f}", f"{use.cost_usd:.4f}"]
             )
-        head = f"{self.makespan_seconds:.1f} s, {self.cost_usd:.4f} USD"
-        lost = [f"not done: {one}" for one in self.given_up]
-        return "\n".join([head, table(rows), *lost])
+        return rows
 
 
 def simulate(

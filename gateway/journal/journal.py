@@ -19,6 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from qiskit_gateway.backends.failures.redaction import redact
+from qiskit_gateway.display.tables import Remark, shown_as_html
+from qiskit_gateway.display.units import number, span, usd
 from qiskit_gateway.errors import JournalError
 from qiskit_gateway.journal.accounts import Spending, report_of, spending_of
 from qiskit_gateway.journal.claims import Claims
@@ -42,6 +44,8 @@ from qiskit_gateway.reporting.report import Report, join_reports
 _APPLICATION = 0x7167776A
 # A process elsewhere that works on a run is taken for dead after four missed beats.
 _LOOK_SECONDS = 5.0
+# A notebook with more of them is slow to open.
+_MOST_SHOWN = 200
 _LOOKS = round(4 * BEAT_SECONDS / _LOOK_SECONDS)
 
 _MIGRATIONS = (
@@ -215,6 +219,33 @@ class RunRecord:
     member: str | None = None
 
 
+class RunList(tuple[RunRecord, ...]):
+    """The runs of a journal, the oldest first: a tuple that a notebook shows as a table."""
+
+    __slots__ = ()
+
+    def _repr_html_(self) -> str:
+        """A table, the newest first."""
+        rows = [_row_of(one) for one in reversed(self[-_MOST_SHOWN:])]
+        head = ("run", "kind", "state", "began", "shots done", "of", "USD")
+        earlier = len(self) - len(rows)
+        remarks = [Remark(f"{number(earlier)} earlier ones")] if earlier else []
+        return shown_as_html([head, *rows], remarks, footed=False, words=4)
+
+
+def _row_of(run: RunRecord) -> tuple[str, ...]:
+    interrupted = run.state == "running" and not run.held
+    return (
+        run.job_id,
+        run.kind,
+        "interrupted" if interrupted else run.state,
+        f"{span(run.age_seconds)} ago",
+        number(run.shots_done),
+        number(run.shots),
+        usd(run.spent_usd),
+    )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
     """The last recorded state of a run or a member.
@@ -290,10 +321,10 @@ class Journal:
         return self._clock()
 
     def close(self) -> None:
-        """Close the file. Runs in progress cannot be recorded any more, and fail."""
+        """Close the file. RunList in progress cannot be recorded any more, and fail."""
         self._database.close()
 
-    def runs(self) -> tuple[RunRecord, ...]:
+    def runs(self) -> RunList:
         """Return all runs, the oldest first."""
         found = self._database.query(
             f"""
@@ -305,7 +336,7 @@ class Journal:
         )
         now = self.now
         try:
-            return tuple(
+            return RunList(
                 RunRecord(
                     job_id=job_id,
                     kind=Lease.of(lease).kind,
@@ -365,7 +396,7 @@ class Journal:
         """List the jobs that used members' allowances.
 
         Args:
-            besides: Runs to leave out.
+            besides: RunList to leave out.
 
         Returns:
             For each job: its member, the time of submission in seconds since 1970, its units.

@@ -17,11 +17,18 @@ from qiskit.providers import JobStatus
 from qiskit_gateway.backends.adapter.threads import soon_here
 from qiskit_gateway.backends.forks import renew_in_children
 from qiskit_gateway.backends.interface.observer import Mailbox
+from qiskit_gateway.display.cards import Fold, card, folded
 from qiskit_gateway.errors import GatewayError, PlanError, RunError
 from qiskit_gateway.reporting.progress import Progress
 from qiskit_gateway.reporting.report import Report
 from qiskit_gateway.reporting.usage import RunUsage, usage_of
-from qiskit_gateway.reporting.watch import WATCH_ENDS, Screen, Watch, find_screen
+from qiskit_gateway.reporting.watch import (
+    WATCH_ENDS,
+    Screen,
+    Watch,
+    find_screen,
+    progress_html,
+)
 from qiskit_gateway.runtime.event_loop import ENGINE, contain
 from qiskit_gateway.runtime.run import Run
 from qiskit_gateway.scheduling.events import Done
@@ -300,6 +307,13 @@ class RouterJob(BasePrimitiveJob[PrimitiveResult[Any], JobStatus]):
         """List every attempt so far: member, times, price, outcome."""
         run = self._run
         return self._kept["report"] if run is None else ENGINE.call(lambda: _report(run))
+
+    def _repr_html_(self) -> str:
+        """How far it is, what went wrong, and folded its report, for a notebook."""
+        error = self.error_message() or ""
+        facts = [("id", self.job_id()), ("status", self.status().name), ("error", error)]
+        report = Fold("report", self.report()._repr_html_())
+        return card(type(self).__name__, facts) + progress_html(self.progress()) + folded([report])
 
     def usage(self) -> RunUsage:
         """Sum up what the run has used so far: jobs, shots, machine time, money."""

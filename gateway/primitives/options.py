@@ -1,7 +1,7 @@
 """Options of both primitives, and the base class that holds them beside a router."""
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from difflib import get_close_matches
 from operator import index
@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 from qiskit.providers import BackendV2
 
 from qiskit_gateway.backends.fleet import Backends, Fleet
+from qiskit_gateway.backends.member_facts import members_html
 from qiskit_gateway.backends.status import BudgetStatus
+from qiskit_gateway.display.cards import Fold, card, few
 from qiskit_gateway.journal.journal import Journal
 from qiskit_gateway.policies.policy import Policy
 from qiskit_gateway.primitives.router import Router
@@ -133,6 +135,25 @@ class Routed(Generic[Options]):
         if journal is not None and counted:
             warnings.warn(_BUDGET_OF_A_PROCESS, UserWarning, stacklevel=3)
 
+    def _repr_html_(self) -> str:
+        """Its fleet, policy and options, for a notebook.
+
+        Of options for providers only the names are shown: their values may be secrets.
+        """
+        router, policy = self._router, self._router.policy
+        facts = [
+            ("members", few(router.fleet.names)),
+            ("policy", str(policy)),
+            ("budget", "" if policy.budget is None else str(policy.budget)),
+            ("journal", "" if router.journal is None else str(router.journal.path)),
+            *_shown_options(self._options),
+        ]
+        folds = [
+            Fold(f"{len(router.fleet)} members", members_html(router.fleet)),
+            Fold("how they stand", router.fleet.status()._repr_html_()),
+        ]
+        return card(type(self).__name__, facts, folds)
+
     @property
     def options(self) -> Options:
         """The options; they may be changed at any time, for later runs."""
@@ -167,6 +188,15 @@ class Routed(Generic[Options]):
     def _backend(self) -> BackendV2:
         # qiskit-experiments reads this name.
         return self._router.backend
+
+
+def _shown_options(options: Any) -> Iterator[tuple[str, str]]:
+    for one in fields(options):
+        value = getattr(options, one.name)
+        if isinstance(value, Mapping):
+            yield one.name, ", ".join(map(str, value))
+        elif value is not None:
+            yield one.name, str(value)
 
 
 def _one_of(backends: Backends | None, backend: BackendV2 | None) -> Backends:

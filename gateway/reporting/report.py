@@ -3,10 +3,12 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
+from html import escape
 from typing import TYPE_CHECKING, Any
 
-from qiskit_gateway.display.tables import table
-from qiskit_gateway.display.units import span, usd
+from qiskit_gateway.display.cards import Fold, folded
+from qiskit_gateway.display.tables import Remark, shown_as_html, table
+from qiskit_gateway.display.units import number, span, usd
 from qiskit_gateway.reporting.pictures import draw_timeline
 from qiskit_gateway.reporting.timeline import timeline_of
 from qiskit_gateway.work.attempt import Attempt, AttemptOutcome
@@ -14,6 +16,14 @@ from qiskit_gateway.work.remaining import GivenUp
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+
+# A notebook with more of them is slow to open.
+_MOST_ATTEMPTS = 200
+_ATTEMPT = (
+    *("member", "job", "outcome", "failure", "circuits", "shots"),
+    *("submitted", "in queue", "took", "USD"),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,21 +107,72 @@ class Report:
 
     def __str__(self) -> str:
         """Return a table of members, and below it what runs and whatever went wrong."""
-        rows = [["member", "jobs", "circuits", "shots", "failures", "USD"]]
-        for name, row in self.members.items():
-            usd = f"{row['price_usd']:.4f}"
-            numbers = [str(row[key]) for key in ("jobs", "circuits", "shots", "failures")]
-            rows.append([name, *numbers, usd])
-        wrong = Counter(
-            f"{attempt.member}: {attempt.failure}" for attempt in self.attempts if attempt.failure
-        )
-        lines = [table(rows)]
-        running = sum(attempt.outcome is AttemptOutcome.RUNNING for attempt in self.attempts)
-        if running:
-            lines.append(f"running for {self.seconds:.1f} s, with {running} jobs in flight")
-        lines += [f"{count} x {text}" for text, count in wrong.items()]
+        lines = [table(self._rows()), *self._running()]
+        lines += [f"{count} x {text}" for text, count in self._wrong().items()]
         lines += [f"not done: {given_up}" for given_up in self.given_up]
         return "\n".join([*lines, *self.notes])
+
+    def _repr_html_(self) -> str:
+        """Return the same for a notebook, with every attempt folded."""
+        wrong = tuple(Remark(f"{count} x {text}") for text, count in self._wrong().items())
+        remarks = [*map(Remark, self._running())]
+        if wrong:
+            failures = sum(self._wrong().values())
+            remarks.append(Remark(f"{number(failures)} attempts went wrong", wrong))
+        if self.given_up:
+            lost = tuple(Remark(str(one)) for one in self.given_up)
+            remarks.append(Remark("not done", lost))
+        remarks += map(Remark, self.notes)
+        attempts = len(self.attempts)
+        title = f"{span(self.seconds)}, {usd(self.price_usd)}, {number(attempts)} attempts"
+        members = shown_as_html(self._rows(), remarks, footed=False)
+        folds = [Fold(f"all {number(attempts)} attempts", self._attempts_html())]
+        return f"<div><strong>{escape(title)}</strong>{members}{folded(folds)}</div>"
+
+    def _running(self) -> list[str]:
+        running = sum(attempt.outcome is AttemptOutcome.RUNNING for attempt in self.attempts)
+        if not running:
+            return []
+        return [f"running for {self.seconds:.1f} s, with {running} jobs in flight"]
+
+    def _wrong(self) -> "Counter[str]":
+        return Counter(
+            f"{attempt.member}: {attempt.failure}" for attempt in self.attempts if attempt.failure
+        )
+
+    def _attempts_html(self) -> str:
+        rows = [_row_of(attempt, self.seconds) for attempt in self.attempts[-_MOST_ATTEMPTS:]]
+        earlier = len(self.attempts) - len(rows)
+        remarks = (
+            [Remark(f"the last of them; to_dict() has {number(earlier)} more")] if earlier else []
+        )
+        return shown_as_html([_ATTEMPT, *rows], remarks, footed=False, words=4) if rows else ""
+
+    def _rows(self) -> list[list[str]]:
+        rows = [["member", "jobs", "circuits", "shots", "failures", "USD"]]
+        for name, row in self.members.items():
+            price = f"{row['price_usd']:.4f}"
+            numbers = [str(row[key]) for key in ("jobs", "circuits", "shots", "failures")]
+            rows.append([name, *numbers, price])
+        return rows
+
+
+def _row_of(attempt: Attempt, now: float) -> tuple[str, ...]:
+    end = now if attempt.finished_seconds is None else attempt.finished_seconds
+    started = attempt.started_seconds
+    waited = None if started is None else max(0.0, started - attempt.submitted_seconds)
+    return (
+        attempt.member,
+        attempt.job_id or "no id",
+        attempt.outcome.value,
+        attempt.failure,
+        number(attempt.circuits),
+        number(attempt.shots),
+        span(attempt.submitted_seconds),
+        span(waited),
+        span(max(0.0, end - attempt.submitted_seconds)),
+        usd(attempt.price_usd),
+    )
 
 
 def join_reports(group_id: str, reports: Iterable[Report], *, notes: Sequence[str] = ()) -> Report:

@@ -22,14 +22,13 @@ from qiskit_gateway.backends.interface.protocol import (
     CanQuote,
     FleetMember,
     ReadsTarget,
-    TellsIfFree,
     able,
 )
+from qiskit_gateway.backends.member_facts import costs_nothing
 from qiskit_gateway.backends.pricing.allowance import allowance_of
 from qiskit_gateway.backends.pricing.charge import Charge, charged_units
 from qiskit_gateway.backends.pricing.rates import (
     FREE,
-    Pricing,
     Tariff,
     Usage,
     needs_gates,
@@ -46,15 +45,6 @@ from qiskit_gateway.work.workload import Work
 
 Answer = Estimate | BackendError
 """What a member said of a program: a refusal is an error too."""
-
-
-def costs_nothing(member: FleetMember) -> bool:
-    """Check whether a member is declared free of charge; a member without a price is not."""
-    return (
-        member.costs_nothing
-        if able(member, TellsIfFree)
-        else isinstance(member.pricing, Pricing) and member.pricing == FREE
-    )
 
 
 def profile_of(member: FleetMember, order: int) -> MemberProfile:

@@ -24,6 +24,7 @@ from qiskit_gateway.backends.fleet import Fleet
 from qiskit_gateway.backends.interface.batch import Batch, Program
 from qiskit_gateway.backends.interface.protocol import FleetMember, Handle
 from qiskit_gateway.backends.interface.queue_reading import QueueReading
+from qiskit_gateway.backends.member_facts import costs_nothing
 from qiskit_gateway.backends.pricing.charge import Charge
 from qiskit_gateway.backends.readout.outcomes import Outcome
 from qiskit_gateway.backends.simulation.simulated_member import SimulatedMember
@@ -32,7 +33,7 @@ from qiskit_gateway.results.coverage import Coverage, book_outcomes
 from qiskit_gateway.runtime.logs import silent_logger
 from qiskit_gateway.runtime.preview.virtual_clock import JumpingLoop
 from qiskit_gateway.runtime.run import Run
-from qiskit_gateway.runtime.survey import Answer, costs_nothing, foretell, quote_batch
+from qiskit_gateway.runtime.survey import Answer, foretell, quote_batch
 from qiskit_gateway.scheduling.members.state import FleetState, MemberState
 from qiskit_gateway.work.attempt import Attempt
 from qiskit_gateway.work.receipt import Receipt

@@ -1,16 +1,17 @@
 """Facts about a member, for people and programs: its class, limits, tariff and tags."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, fields, is_dataclass
 from math import inf
 from typing import Any
 
 from qiskit_gateway.backends.interface.limits import Limits
-from qiskit_gateway.backends.interface.protocol import FleetMember
+from qiskit_gateway.backends.interface.protocol import FleetMember, TellsIfFree, able
 from qiskit_gateway.backends.pricing.allowance import Allowance, allowance_of
 from qiskit_gateway.backends.pricing.published import PublishedTariff
 from qiskit_gateway.backends.pricing.rates import FREE, Hqc, Pricing, Tariff
-from qiskit_gateway.runtime.survey import costs_nothing
+from qiskit_gateway.display.cards import card
+from qiskit_gateway.display.tables import shown_as_html
 
 _LIMITS = (
     ("max_circuits", "{:,} circuits"),
@@ -28,6 +29,47 @@ _PLAIN_RATES = {
     "per_1q_gate_shot": "a 1q gate",
     "per_2q_gate_shot": "a 2q gate",
 }
+
+
+def costs_nothing(member: FleetMember) -> bool:
+    """Tell whether it was said that a member costs nothing; not whether no price was said."""
+    return (
+        member.costs_nothing
+        if able(member, TellsIfFree)
+        else isinstance(member.pricing, Pricing) and member.pricing == FREE
+    )
+
+
+def member_html(member: FleetMember) -> str:
+    """Show a member in a notebook; options of its provider are left out, as they may be secret."""
+    facts = [
+        ("backend", class_of(member)),
+        ("qubits", qubits_of(member)),
+        ("a job", limits_of(member.limits).replace("\n", ", ")),
+        ("price", price_of(member)),
+        ("tariff", source_of(member.pricing)),
+        ("weight", "" if member.weight == 1 else f"{member.weight:g}"),
+        ("fidelity", "" if member.fidelity is None else f"{member.fidelity:g}"),
+        ("tags", ", ".join(sorted(member.tags))),
+    ]
+    return card(f"{type(member).__name__} {member.name}", facts)
+
+
+def members_html(members: Iterable[FleetMember]) -> str:
+    """Show members in a notebook, a row for each."""
+    rows = [
+        (
+            one.name,
+            class_of(one),
+            qubits_of(one),
+            limits_of(one.limits),
+            price_of(one),
+            ", ".join(sorted(one.tags)),
+        )
+        for one in members
+    ]
+    head = ("member", "backend", "qubits", "a job", "price", "tags")
+    return shown_as_html([head, *rows], (), footed=False, words=len(head))
 
 
 def class_of(member: FleetMember) -> str:

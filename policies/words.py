@@ -1,0 +1,33 @@
+"""Filters and objectives in words that fit a line."""
+
+from typing import Any
+
+from qiskit_gateway.policies.filters import Every, Some
+from qiskit_gateway.policies.objectives import Scaled, Sum, Then
+
+
+def write_objective(objective: Any) -> str:
+    """Write what is to be least."""
+    if isinstance(objective, Then):
+        return ", then ".join(map(write_objective, objective.objectives))
+    if isinstance(objective, Sum):
+        terms = [one for one in objective.objectives if getattr(one, "factor", 1)]
+        return " + ".join(map(write_objective, terms))
+    if isinstance(objective, Scaled):
+        return f"{objective.factor:g} * {write_objective(objective.objective)}"
+    return _named(objective)
+
+
+def write_filter(rule: Any) -> str:
+    """Write what may be taken."""
+    if isinstance(rule, Every):
+        return " and ".join(map(write_filter, rule.filters))
+    if isinstance(rule, Some):
+        return f"({' or '.join(map(write_filter, rule.filters))})"
+    return _named(rule)
+
+
+def _named(rule: Any) -> str:
+    """Write a filter or an objective as its name, without what it says of nothing."""
+    text = repr(rule)
+    return text.removesuffix("()").replace("(weights={})", "")
