@@ -9,6 +9,7 @@ from qiskit_gateway.journal.journal import Journal, RunRecord
 from qiskit_gateway.journal.run_log import LoggedAttempt
 from qiskit_gateway.primitives.configured import Config
 from qiskit_gateway.reporting.timeline import Timeline, timeline_of
+from qiskit_gateway.scheduling.members.speed import Speed
 from qiskit_gateway.work.attempt import Attempt
 
 # The page stays a page, however long the journal is.
@@ -18,6 +19,7 @@ MOST_FAILURES = 20
 _RECENT = 2_000
 _JUDGED = 20
 _DAY = 86_400
+_SAMPLE_SHOTS = 1000
 _NO_TIMELINE = Timeline(rows=(), seconds=0.0)
 
 
@@ -53,8 +55,11 @@ class MemberView:
 
     Attributes:
         name: Its name.
-        health: ``"well"``, ``"failing"``, ``"left alone"`` after failures, or ``"not used yet"``.
+        health: ``"well"``, ``"failing"``, ``"ejected"``, or ``"not used yet"``.
         why: Why it is not well.
+        until: Until when it is ejected, in seconds since 1970; ``None`` for the rest of its run.
+        speed_seconds: How long a job of one circuit of 1000 shots takes, as the latest jobs taught.
+        speed_jobs: How many of them.
         jobs: How many of the latest jobs ended, and ``failures`` of them badly.
         failures: See there.
         in_flight: Jobs under way.
@@ -68,6 +73,9 @@ class MemberView:
     name: str
     health: str = "not used yet"
     why: str = ""
+    until: float | None = None
+    speed_seconds: float | None = None
+    speed_jobs: int = 0
     jobs: int = 0
     failures: int = 0
     in_flight: int = 0
@@ -153,10 +161,10 @@ class Reader:
 
     def overview(self) -> Overview:
         """Read all that the first page shows."""
-        records = list(reversed(self.journal.runs()))
+        records = list(reversed(self.journal.runs(most=MOST_RUNS)))
         recent = self.journal.attempts(most=_RECENT)
         held = {record.job_id for record in records if record.held}
-        shown = [RunView(record=record) for record in records[:MOST_RUNS]]
+        shown = [RunView(record=record) for record in records[: MOST_RUNS + MOST_RUNNING]]
         drawn = 0
         for place, run in enumerate(shown):
             if run.state in {"running", "interrupted"} and drawn < MOST_RUNNING:
@@ -164,7 +172,7 @@ class Reader:
                 drawn += 1
         return Overview(
             runs=tuple(shown),
-            total=len(records),
+            total=self.journal.num_runs,
             members=tuple(self._members(recent, held)),
             meters=tuple(self._meters(shown)),
             failures=tuple(_failures(recent)),
@@ -173,10 +181,8 @@ class Reader:
 
     def run(self, job_id: str) -> RunView | None:
         """Read one run; ``None`` if there is none of that id."""
-        for record in self.journal.runs():
-            if record.job_id == job_id:
-                return self._with_attempts(record)
-        return None
+        record = self.journal.find_run(job_id)
+        return None if record is None else self._with_attempts(record)
 
     def _with_attempts(self, record: RunRecord) -> RunView:
         attempts = self.journal.report(record.job_id).attempts
@@ -201,8 +207,8 @@ class Reader:
             found.setdefault(name, MemberView(name=name))
         _judge(found, recent, held)
         self._note_standing(found, held)
-        for one in self.journal.spending():
-            found.setdefault(one.member, MemberView(name=one.member)).spent_usd += one.usd
+        for name, spent in self._spent("usd of ").items():
+            found.setdefault(name, MemberView(name=name)).spent_usd = spent
         return found.values()
 
     def _note_standing(self, found: dict[str, MemberView], held: Collection[str]) -> None:
@@ -212,24 +218,20 @@ class Reader:
             member.queue_seconds = one.facts.get("wait_seconds")
             member.pending_jobs = one.facts.get("pending_jobs")
             member.queue_age_seconds = max(0.0, now - one.since)
-        for one in self.journal.standing("health"):
+        # What was known of health dies with the process that knew it.
+        for one in (one for job in held for one in self.journal.standing("health", job)):
             member = found.setdefault(one.member, MemberView(name=one.member))
             wait = one.facts.get("wait_seconds")
             lasts = wait is None or one.since + wait > now
-            # What was known of health dies with the process that knew it.
-            if one.facts.get("ejected") and lasts and one.job_id in held:
-                member.health, member.why = "left alone", str(one.facts.get("reason", ""))
+            if one.facts.get("ejected") and lasts:
+                member.health, member.why = "ejected", str(one.facts.get("reason", ""))
+                member.until = None if wait is None else one.since + wait
 
     def _meters(self, runs: Iterable[RunView]) -> Iterable[Meter]:
         budget = self._budget()
-        spending = self.journal.spending()
-        today = int(self.journal.now // _DAY)
-        by_member: dict[str, float] = {}
-        for one in spending:
-            by_member[one.member] = by_member.get(one.member, 0.0) + one.usd
-        total = sum(one.usd for one in spending)
-        day = sum(one.usd for one in spending if one.when // _DAY == today)
-        yield Meter(name="in all", spent=total, limit=budget.get("usd"))
+        by_member, days = self._spent("usd of "), self._spent("usd on day ")
+        day = days.get(f"{int(self.journal.now // _DAY)}", 0.0)
+        yield Meter(name="in all", spent=sum(by_member.values()), limit=budget.get("usd"))
         yield Meter(name="today (UTC)", spent=day, limit=budget.get("per_day_usd"))
         for name, limit in (budget.get("per_member_usd") or {}).items():
             yield Meter(name=f"at {name}", spent=by_member.get(name, 0.0), limit=limit)
@@ -238,6 +240,16 @@ class Reader:
                 if run.state == "running":
                     name = f"in run {run.record.job_id[:8]}"
                     yield Meter(name=name, spent=run.record.spent_usd, limit=limit)
+
+    def _spent(self, accounts: str) -> dict[str, float]:
+        """Read what was spent and is set aside on accounts whose names begin so, in USD."""
+        ledger, found = self.journal.ledger(), dict[str, float]()
+        for sums in (ledger.spent, ledger.held):
+            for account, usd in sums.items():
+                if account.startswith(accounts):
+                    name = account.removeprefix(accounts)
+                    found[name] = found.get(name, 0.0) + usd
+        return found
 
     def _budget(self) -> Mapping[str, Any]:
         """The budget of the configuration, else that of the latest run."""
@@ -270,6 +282,18 @@ def _judge(
         failing = latest[-1] in bad
         member.health = "failing" if failing else "well"
         member.why = latest[-1].failure if failing else ""
+        _learn_speed(member, attempts)
+
+
+def _learn_speed(member: MemberView, attempts: Iterable[Attempt]) -> None:
+    """Learn from whole jobs; with their queue, where nobody told when they began."""
+    speed = Speed()
+    for one in attempts:
+        begun = one.submitted_seconds if one.started_seconds is None else one.started_seconds
+        if one.outcome == "done" and one.finished_seconds is not None and one.circuits:
+            speed.observe(one.circuits, one.circuit_shots, max(0.0, one.finished_seconds - begun))
+    if speed.jobs:
+        member.speed_seconds, member.speed_jobs = speed.seconds(1, _SAMPLE_SHOTS), speed.jobs
 
 
 def _failures(recent: Iterable[LoggedAttempt]) -> list[Failure]:

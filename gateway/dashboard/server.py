@@ -6,8 +6,9 @@ import json
 import os
 import secrets
 import socket
+import time
 from collections.abc import AsyncIterator, Callable, Mapping
-from functools import partial
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,12 @@ if TYPE_CHECKING:
 _HERE = Path(__file__).parent
 _LAST_PORT = 65_535
 _LOOK_SECONDS = 1.0
+# Also where nothing changed time passes: pages tell how long ago things were, and processes die.
+_STALE_SECONDS = 5.0
+# A journal that takes long to read is read less often, so that looking on costs little of a core.
+_REST_TIMES = 20
+# Pages that people look at at once.
+_MOST_MADE = 64
 # Proxies and browsers give up connections on which nothing comes.
 _SIGN_OF_LIFE_SECONDS = 15.0
 _HEADERS = {
@@ -151,15 +158,25 @@ class Pages:
         steering: Does what may be done.
         environment: Has the templates.
         token: What lets people do it.
+        clock: Tells the time, in seconds.
     """
 
     def __init__(
-        self, *, reader: Reader, steering: Steering, environment: "Environment", token: str
+        self,
+        *,
+        reader: Reader,
+        steering: Steering,
+        environment: "Environment",
+        token: str,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._reader = reader
         self._steering = steering
         self._environment = environment
         self._token = token
+        self._clock = clock
+        self._made: dict[str | None, _Made] = {}
+        self._making = anyio.Lock()
 
     async def index(self, request: "Request") -> "Response":
         """Answer with the first page."""
@@ -180,17 +197,15 @@ class Pages:
         from starlette.responses import StreamingResponse
 
         job_id = request.query_params.get("run")
-        make: Callable[[], Mapping[str, str] | None] = (
-            self._index_parts if job_id is None else partial(self._run_parts, job_id)
-        )
-        return StreamingResponse(self._changes(make), media_type="text/event-stream")
+        return StreamingResponse(self._changes(job_id), media_type="text/event-stream")
 
-    async def _changes(self, make: Callable[[], Mapping[str, str] | None]) -> AsyncIterator[str]:
+    async def _changes(self, job_id: str | None) -> AsyncIterator[str]:
         sent: dict[str, str] = {}
         quiet = 0.0
         while True:
             try:
-                parts = await anyio.to_thread.run_sync(make) or {}
+                async with self._making:  # What one who looks has made serves all.
+                    parts = await anyio.to_thread.run_sync(self._latest, job_id)
                 changed = {name: html for name, html in parts.items() if sent.get(name) != html}
                 text = f"event: parts\ndata: {json.dumps(changed)}\n\n" if changed else ""
                 sent.update(changed)
@@ -203,6 +218,21 @@ class Pages:
             if text:
                 yield text
             await anyio.sleep(_LOOK_SECONDS)
+
+    def _latest(self, job_id: str | None) -> Mapping[str, str]:
+        """Return the parts of a page, made anew only where they may have changed."""
+        now, changes, last = self._clock(), self._reader.journal.changes(), self._made.get(job_id)
+        if last is not None:
+            age = now - last.at
+            if age < (_STALE_SECONDS if changes == last.changes else _REST_TIMES * last.took):
+                return last.parts
+        parts = (self._index_parts() if job_id is None else self._run_parts(job_id)) or {}
+        made = _Made(parts=parts, changes=changes, at=now, took=self._clock() - now)
+        self._made.pop(job_id, None)
+        self._made[job_id] = made
+        while len(self._made) > _MOST_MADE:
+            del self._made[next(iter(self._made))]
+        return parts
 
     async def act(self, request: "Request") -> "Response":
         """Cancel or resume a run. The request must carry the token."""
@@ -261,6 +291,23 @@ class Pages:
         }
         html = self._render(template, title=title, journal=journal, **ready)
         return HTMLResponse(html, status_code=status)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Made:
+    """The parts of a page as they were last made.
+
+    Attributes:
+        parts: They.
+        changes: What the journal's changes were before.
+        at: When, in seconds of the pages' clock.
+        took: How long that took.
+    """
+
+    parts: Mapping[str, str]
+    changes: tuple[int, ...]
+    at: float
+    took: float
 
 
 class _Headers:

@@ -60,9 +60,9 @@ class Steering:
         return "the run goes on in the process of this dashboard"
 
     def _record(self, job_id: str) -> RunRecord:
-        for record in self.journal.runs():
-            if record.job_id == job_id:
-                return record
+        record = self.journal.find_run(job_id)
+        if record is not None:
+            return record
         raise SteeringError("there is no such run in the journal")
 
     def _taken_up(self, record: RunRecord) -> RouterJob:

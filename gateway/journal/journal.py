@@ -11,7 +11,7 @@ import re
 import sqlite3
 import time
 import uuid
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from importlib.metadata import version
@@ -321,18 +321,50 @@ class Journal:
         return self._clock()
 
     def close(self) -> None:
-        """Close the file. RunList in progress cannot be recorded any more, and fail."""
+        """Close the file. Runs in progress cannot be recorded any more, and fail."""
         self._database.close()
 
-    def runs(self) -> RunList:
-        """Return all runs, the oldest first."""
+    def runs(self, *, most: int | None = None) -> RunList:
+        """Return the runs, the oldest first.
+
+        Args:
+            most: How many at most, the latest, and those that are not over; all by default.
+        """
+        if most is None:
+            return self._records()
+        return self._records(
+            "WHERE state = 'running' OR job_id IN "
+            "(SELECT job_id FROM runs ORDER BY created DESC, job_id DESC LIMIT ?)",
+            (most,),
+        )
+
+    def find_run(self, job_id: str) -> RunRecord | None:
+        """Return a run by its whole id; ``None`` if there is none."""
+        return next(iter(self._records("WHERE job_id = ?", (job_id,))), None)
+
+    @property
+    def num_runs(self) -> int:
+        """How many runs there are."""
+        ((number_of_runs,),) = self._database.query("SELECT count(*) FROM runs")
+        return int(number_of_runs)
+
+    def changes(self) -> tuple[int, ...]:
+        """Count changes: another answer than before says that something may have changed since.
+
+        For whoever looks on: it takes no time, however long the journal is.
+        """
+        return self._database.changes()
+
+    def _records(self, where: str = "", values: Sequence[Any] = ()) -> RunList:
         found = self._database.query(
             f"""
-            SELECT job_id, runs.state, created, shots, total(price_usd), total(delivered),
+            SELECT job_id, state, created, shots,
+                (SELECT total(price_usd) FROM attempts WHERE attempts.job_id = runs.job_id),
+                (SELECT total(delivered) FROM attempts WHERE attempts.job_id = runs.job_id),
                 group_id, only_member, {LEASE}
-            FROM runs LEFT JOIN (SELECT job_id, price_usd, delivered FROM attempts) USING (job_id)
-            GROUP BY job_id ORDER BY created, job_id
-            """  # noqa: S608  Constants.
+            FROM runs {where} ORDER BY created, job_id
+            """,  # noqa: S608  Constants.
+            values,
         )
         now = self.now
         try:
@@ -361,11 +393,10 @@ class Journal:
         Raises:
             JournalError: If there is no such run, or it cannot be read.
         """
-        runs = self.runs()
-        for run in runs:
-            if run.job_id == job_id:
-                return self._report(run)
-        group = [run for run in runs if run.group_id == job_id is not None]
+        run = self.find_run(job_id)
+        if run is not None:
+            return self._report(run)
+        group = self._records("WHERE group_id = ?", (job_id,))
         if not group:
             raise _unknown(job_id)
         return join_reports(job_id, map(self._report, group))
@@ -396,7 +427,7 @@ class Journal:
         """List the jobs that used members' allowances.
 
         Args:
-            besides: RunList to leave out.
+            besides: Runs to leave out.
 
         Returns:
             For each job: its member, the time of submission in seconds since 1970, its units.
@@ -565,20 +596,23 @@ class Journal:
         return tuple(attempts_of(self._database, most=most))
 
     def standing(self, kind: str, job_id: str | None = None) -> tuple[Standing, ...]:
-        """List what runs have written down of how things stand, the oldest first.
+        """List what runs have last written down of how things stand, the oldest first.
 
         Args:
             kind: ``"plan"``, ``"health"`` or ``"queue"``.
-            job_id: Of which run; of all by default.
+            job_id: Of which run; by default what is the latest of each member, of any run.
 
         Raises:
             JournalError: If it cannot be read.
         """
+        # SQLite takes the other columns from the row that has the most.
+        sql = (
+            "SELECT job_id, member, max(created + seconds) AS since, facts FROM standing "
+            "JOIN runs USING (job_id) WHERE standing.kind = ? {} GROUP BY member ORDER BY since"
+        )
+        of_run = "" if job_id is None else "AND job_id = ?"
         rows = self._database.query(
-            "SELECT job_id, member, created + seconds AS since, facts FROM standing "
-            "JOIN runs USING (job_id) WHERE standing.kind = ? AND (? IS NULL OR job_id = ?) "
-            "ORDER BY since",
-            (kind, job_id, job_id),
+            sql.format(of_run), (kind,) if job_id is None else (kind, job_id)
         )
         try:
             return tuple(

@@ -401,11 +401,12 @@ def attempts_of(
         JournalError: If what stands there cannot be read.
     """
     columns = ", ".join(f"attempts.{name}" for name in _COLUMNS.split(", "))
+    # Two questions, since SQLite would answer one that covers both without the index.
+    of_run = "" if job_id is None else "WHERE job_id = ?"
     rows = database.query(
         f"SELECT job_id, created, attempts.state, delivered, {columns} "  # noqa: S608  Constants.
-        "FROM attempts JOIN runs USING (job_id) WHERE ? IS NULL OR job_id = ? "
-        "ORDER BY attempts.id DESC LIMIT ?",
-        (job_id, job_id, most),
+        f"FROM attempts JOIN runs USING (job_id) {of_run} ORDER BY attempts.id DESC LIMIT ?",
+        (most,) if job_id is None else (job_id, most),
     )
     try:
         return [_logged(*row) for row in reversed(rows)]

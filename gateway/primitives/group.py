@@ -8,10 +8,18 @@ from qiskit.primitives import PrimitiveResult
 from qiskit.providers import JobStatus
 
 from qiskit_gateway.backends.interface.observer import Mailbox
+from qiskit_gateway.display.cards import Fold, card, few, folded
 from qiskit_gateway.primitives.job import FINAL, SHOWN_SECONDS, RouterJob
 from qiskit_gateway.reporting.progress import Progress, join_progress
 from qiskit_gateway.reporting.report import Report, join_reports
-from qiskit_gateway.reporting.watch import WATCH_ENDS, Screen, Watch, find_screen
+from qiskit_gateway.reporting.usage import RunUsage, usage_of
+from qiskit_gateway.reporting.watch import (
+    WATCH_ENDS,
+    Screen,
+    Watch,
+    find_screen,
+    progress_html,
+)
 
 
 class GroupResult(Mapping[str, PrimitiveResult[Any]]):
@@ -176,6 +184,17 @@ class GroupJob:
             reports.values(),
             notes=[f"{name}: {error}" for name, error in errors.items() if error],
         )
+
+    def usage(self) -> RunUsage:
+        """Sum up what the runs have used so far: jobs, shots, machine time, money."""
+        return usage_of(self.report())
+
+    def _repr_html_(self) -> str:
+        """How far they are, and folded their report, for a notebook."""
+        ends = (f"{name} {job.status().name}" for name, job in self.jobs.items())
+        facts = [("id", self._group_id), ("runs", few(ends))]
+        report = Fold("report", self.report()._repr_html_())
+        return card(type(self).__name__, facts) + progress_html(self.progress()) + folded([report])
 
     def watch(self, *, file: TextIO | None = None) -> None:
         """Show the progress of all members until the last is over; see :meth:`RouterJob.watch`.

@@ -148,6 +148,16 @@ def test_a_job_that_is_done_shows_its_report():
     assert "attempts" in text
 
 
+def test_a_group_of_jobs_shows_each_run():
+    """How each ended, and a report of all."""
+    job = RouterSampler(evil_fleet()).run_on_each([circuit()], shots=10)
+    job.result(60)
+    text = read(job)
+    assert "plain DONE" in text
+    assert "&lt;img" in text
+    assert job.usage().jobs >= 1
+
+
 def test_a_report_shows_members_and_folds_attempts(broken):
     """Members at first sight, failures with how often, attempts when asked for."""
     sampler, job = broken

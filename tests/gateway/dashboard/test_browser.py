@@ -19,7 +19,9 @@ pytestmark = pytest.mark.skipif(
     shutil.which("chromium") is None or shutil.which("chromedriver") is None,
     reason="chromium and chromedriver are not installed",
 )
-PATIENCE = 60
+PATIENCE = 90
+# So many circuits that the run goes on while a slow machine opens its page.
+LONG = 300
 FLAGS = (
     "--headless",
     "--no-sandbox",
@@ -33,11 +35,13 @@ FLAGS = (
 CONFIG = """
 [[members]]
 name = "north"
-simulated = { job_seconds = 0.1 }
+simulated = { job_seconds = 0.4 }
+limits = { max_circuits = 2, max_in_flight = 2 }
 
 [[members]]
 name = "spare"
-simulated = { job_seconds = 0.1 }
+simulated = { job_seconds = 0.4 }
+limits = { max_circuits = 2, max_in_flight = 2 }
 
 [policy.budget]
 usd = 50
@@ -64,7 +68,7 @@ fleet = [
     for name in kinds
 ]
 made = QuantumCircuit(1); made.measure_all()
-job = RouterSampler(fleet, policy=Policy(budget=Budget(usd=100), patience_seconds=1), journal=path).run([made] * 40)
+job = RouterSampler(fleet, policy=Policy(budget=Budget(usd=100), patience_seconds=1), journal=path).run([made] * int(sys.argv[4]))
 print(job.job_id(), flush=True)
 try:
     job.result()
@@ -125,6 +129,18 @@ def confirm(browser):
     yes.send_keys(Keys.ENTER)
 
 
+def press(browser, name):
+    """Go to a button by the keyboard alone, and press it."""
+    until(browser, lambda: browser.find_elements(By.ID, name))
+    browser.execute_script("document.getElementById('content').focus()")
+    for _ in range(30):
+        browser.switch_to.active_element.send_keys(Keys.TAB)
+        if browser.switch_to.active_element.get_attribute("id") == name:
+            break
+    browser.switch_to.active_element.send_keys(Keys.ENTER)
+    confirm(browser)
+
+
 def open_dashboard(browser, processes, tmp_path, journal):
     config = tmp_path / "fleet.toml"
     config.write_text(CONFIG)
@@ -167,7 +183,7 @@ def shoot(browser, name):
 def test_a_run_is_watched_and_cancelled(browser, processes, tmp_path):
     """It moves without being reloaded; cancel reaches the other process; the page says so."""
     journal = tmp_path / "journal.db"
-    process, job_id = processes("-c", RUN, journal, 0.5, "north,south")
+    process, job_id = processes("-c", RUN, journal, 0.5, "north,south", LONG)
     home = open_dashboard(browser, processes, tmp_path, journal)
     assert browser.current_url == home  # The token does not stay in the address.
 
@@ -211,7 +227,7 @@ def test_a_run_is_watched_and_cancelled(browser, processes, tmp_path):
 def test_a_killed_run_is_resumed_from_its_page(browser, processes, tmp_path):
     """Its page tells that nobody works on it; resume takes it up here, to the end."""
     journal = tmp_path / "journal.db"
-    process, job_id = processes("-c", RUN, journal, 0.3, "north")
+    process, job_id = processes("-c", RUN, journal, 0.5, "north", LONG)
     home = open_dashboard(browser, processes, tmp_path, journal)
     until(browser, lambda: browser.find_elements(By.CSS_SELECTOR, "#running rect.run"))
     process.send_signal(signal.SIGKILL)
@@ -225,6 +241,13 @@ def test_a_killed_run_is_resumed_from_its_page(browser, processes, tmp_path):
     browser.find_element(By.ID, f"resume-{job_id}").click()
     confirm(browser)
     until(browser, lambda: "goes on in the process of this dashboard" in text(browser, "#told"))
+    until(browser, lambda: "running" in text(browser, "#facts .state"))
+    # What is resumed can be cancelled, and what is cancelled resumed.
+    press(browser, f"cancel-{job_id}")
+    until(browser, lambda: "was asked to cancel" in text(browser, "#told"))
+    until(browser, lambda: "cancelled" in text(browser, "#facts .state"))
+    assert "taken back" in text(browser, "#timeline") or "cancelled" in text(browser, "#attempts")
+    press(browser, f"resume-{job_id}")
     until(browser, lambda: "done" in text(browser, "#facts .state"))
     assert "100%" in text(browser, "#facts")
     (record,) = Journal(journal).runs()
@@ -234,7 +257,7 @@ def test_a_killed_run_is_resumed_from_its_page(browser, processes, tmp_path):
 def test_a_run_that_fails_tells_why(browser, processes, tmp_path):
     """Its cause stands on both pages, as text, and nothing of it runs."""
     journal = tmp_path / "journal.db"
-    process, job_id = processes("-c", RUN, journal, 0.1, "south")
+    process, job_id = processes("-c", RUN, journal, 0.1, "south", 40)
     home = open_dashboard(browser, processes, tmp_path, journal)
     assert process.wait(PATIENCE) == 0
     until(browser, lambda: "failed" in text(browser, "#runs"))
@@ -252,7 +275,7 @@ def test_a_run_that_fails_tells_why(browser, processes, tmp_path):
 def test_without_the_token_the_page_asks_for_it(browser, processes, tmp_path):
     """A wrong one does nothing, and is asked for again."""
     journal = tmp_path / "journal.db"
-    _, job_id = processes("-c", RUN, journal, 0.5, "north")
+    _, job_id = processes("-c", RUN, journal, 0.5, "north", LONG)
     config = tmp_path / "fleet.toml"
     config.write_text(CONFIG)
     _, address = processes(*SERVE, "--journal", journal, "--config", config)

@@ -230,10 +230,73 @@ def test_health_and_queues_are_those_that_runs_wrote_down(path):
         found = {one.name: one for one in Reader(journal=journal).overview().members}
     finally:
         job.cancel()
-    assert found["broken"].health == "left alone"
+    assert found["broken"].health == "ejected"
     assert "calibration" in found["broken"].why
     assert found["slow"].queue_seconds == 3600.0
     assert found["slow"].queue_age_seconds < 60
+    ahead = found["broken"].until - journal.now
+    assert 0 < ahead <= policy.breaker.eject_seconds
+
+
+def test_an_ejection_says_until_when_and_speeds_are_learned(path):
+    """Seconds that are left of it, or the rest of its run; speed from jobs that were done."""
+    run(path, [SimulatedMember("quick", job_seconds=0.05, limits=Limits(max_circuits=1))])
+    pages = application(path, token="abc").routes[1].endpoint.__self__  # noqa: S106
+    overview = pages._reader.overview()
+    (quick,) = overview.members
+    assert quick.speed_jobs >= 1
+    assert 0.04 < quick.speed_seconds < 5
+    for until, says in ((overview.now + 45, "for 45.0 s more"), (None, "for the rest of its run")):
+        quick.health, quick.until = "ejected", until
+        html = pages._render("fleet.html", overview=overview)
+        assert says in html
+        assert "learned from" in html
+
+
+def test_looking_on_reads_nothing_where_nothing_changed(path):
+    """Between two changes the journal is asked for a counter alone, however many look on."""
+    run(path, [SimulatedMember("a")])
+    now = [0.0]
+    journal = Journal(path)
+    pages = application(journal, token="abc").routes[1].endpoint.__self__  # noqa: S106
+    pages._clock = lambda: now[0]
+    first = pages._latest(None)
+    asked = []
+    journal._database._connection.set_trace_callback(asked.append)
+    for _ in range(4):
+        now[0] += 1.0
+        assert pages._latest(None) is first
+    assert asked == ["PRAGMA data_version"] * 4
+
+    other = run(path, [SimulatedMember("a")])  # By another connection, as another process would.
+    now[0] += 0.5
+    assert other[:8] in pages._latest(None)["runs"]
+    # Time passes where nothing changes, and a process may have died.
+    before = pages._latest(None)
+    now[0] += 5.0
+    assert pages._latest(None) is not before
+
+
+def test_a_journal_that_is_slow_to_read_is_read_seldom(path):
+    """Looking on takes a twentieth of the time at most, also while something changes."""
+    run(path, [SimulatedMember("a")])
+    ticks = iter([0.0, 2.0, 1.0 + 2.0, 30.0, 43.0, 45.0])
+    pages = application(path, token="abc").routes[1].endpoint.__self__  # noqa: S106
+    pages._clock = lambda: next(ticks)
+    first = pages._latest(None)  # It took two seconds.
+    run(path, [SimulatedMember("a")])
+    assert pages._latest(None) is first
+    assert pages._latest(None) is first
+    assert pages._latest(None) is not first
+
+
+def test_pages_of_many_runs_are_not_kept_for_ever(path):
+    """The parts of the last few pages that somebody looked at are kept."""
+    run(path, [SimulatedMember("a")])
+    pages = application(path, token="abc").routes[1].endpoint.__self__  # noqa: S106
+    for number in range(200):
+        assert pages._latest(f"no run {number}") == {}
+    assert len(pages._made) == 64
 
 
 def test_a_run_hears_from_its_journal_that_it_is_to_be_cancelled(path):
@@ -265,7 +328,7 @@ def test_what_changes_is_sent_live(path):
     done = run(path, [SimulatedMember("a")])
     made = application(path, token="abc")  # noqa: S106
     pages = made.routes[1].endpoint.__self__
-    changes = pages._changes(pages._index_parts)
+    changes = pages._changes(None)
 
     async def first():
         return await anext(changes)
