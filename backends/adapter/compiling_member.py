@@ -33,7 +33,7 @@ from qiskit_gateway.backends.adapter.queues import probe_for
 from qiskit_gateway.backends.adapter.serial import Errand, on_errand, turns_of
 from qiskit_gateway.backends.adapter.threads import Call, call_in_thread, start_in_thread
 from qiskit_gateway.backends.compilation.cache import Estimate, IsaCache, Prepared
-from qiskit_gateway.backends.failures.errors import BackendError, Refused
+from qiskit_gateway.backends.failures.errors import BackendError, Refused, amend
 from qiskit_gateway.backends.failures.translate import translated
 from qiskit_gateway.backends.interface.adaptation import Adaptation
 from qiskit_gateway.backends.interface.batch import Batch, Program
@@ -484,5 +484,6 @@ def _before_sending() -> Iterator[None]:
         with translated("submit"):
             yield
     except BackendError as error:
-        error.submitted = False
-        raise
+        if error.submitted is False:
+            raise
+        raise amend(error, submitted=False) from error

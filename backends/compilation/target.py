@@ -304,6 +304,8 @@ def _told(backend: Any, name: str) -> Target | None:
         failure = translate(error, phase="submit")
         if failure.transient or failure.authentication:
             # It has a target, and what is compiled without would be the wrong thing.
+            if failure is error:
+                raise
             raise failure from error
         return None
     return found if says_something else None

@@ -7,6 +7,7 @@ because they mean different things: :class:`BackendError` says that something we
 
 import copyreg
 from collections.abc import Mapping
+from copy import copy
 from typing import Any, Literal
 
 from qiskit.exceptions import QiskitError
@@ -104,3 +105,18 @@ class Refused(BackendError):  # noqa: N818  A verdict is no error.
             "; ".join(dict.fromkeys(reasons.values())), transient=False, fault="caller"
         )
         self.reasons = {place: redact(reason) for place, reason in reasons.items()}
+
+
+def amend(error: BackendError, **facts: object) -> BackendError:
+    """Copy a failure, with other facts.
+
+    Whoever raised it may raise the same object again, elsewhere too, so it is never changed itself.
+
+    Args:
+        error: The failure.
+        facts: What else holds, by name of the attribute.
+    """
+    other = copy(error)
+    for name, value in facts.items():
+        setattr(other, name, value)
+    return other

@@ -1,6 +1,6 @@
 """Failures of an executor's workers: death, shutdown, cancellation."""
 
-from qiskit_gateway.backends.failures.errors import BackendError
+from qiskit_gateway.backends.failures.errors import BackendError, amend
 from qiskit_gateway.backends.failures.translate import text_of, translate
 
 # By the names of classes, so that no package of a cluster is imported: Python's and loky's pools,
@@ -42,5 +42,6 @@ def worker_failure(error: BaseException, *, sent: bool) -> BackendError:
         )
     failure = translate(error, phase="collect" if sent else "submit")
     if failure.submitted is None:
-        failure.submitted = False  # A job that nobody reads the result of costs nothing.
-    return failure
+        # A job that nobody reads the result of costs nothing.
+        return amend(failure, submitted=False)
+    return amend(failure) if failure is error else failure

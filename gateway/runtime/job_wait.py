@@ -1,13 +1,12 @@
 """Wait for a submitted job; cancel it if nobody waits any longer."""
 
 from collections.abc import Callable, Sequence
-from copy import copy
 from dataclasses import dataclass, field
 from functools import partial
 
 import anyio
 
-from qiskit_gateway.backends.failures.errors import BackendError
+from qiskit_gateway.backends.failures.errors import BackendError, amend
 from qiskit_gateway.backends.interface.protocol import FleetMember, Handle
 from qiskit_gateway.backends.readout.outcomes import Outcome
 from qiskit_gateway.runtime.provider_calls import Calls, Reply, lost_connection
@@ -130,7 +129,5 @@ def _of_a_taken_job(error: BackendError, left: str) -> BackendError:
     Whatever a member says: that the job was taken is known. What becomes of one that may still run
     is not, as with a submission that nobody answered.
     """
-    told = copy(error)
-    told.submitted = None if left else True
-    told.message = f"{error}; {left}" if left else str(error)
-    return told
+    message = f"{error}; {left}" if left else str(error)
+    return amend(error, submitted=None if left else True, message=message)

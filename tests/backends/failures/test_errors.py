@@ -2,11 +2,18 @@
 
 import copyreg
 import pickle
+from concurrent.futures import Executor, Future
 from copy import copy, deepcopy
 
 import pytest
+from made_up import bell
+from qiskit.circuit import Gate
+from qiskit.providers.basic_provider import BasicSimulator
 
+from qiskit_gateway import GatewayError, RouterSampler
+from qiskit_gateway.backends import ExecutorMember, Member
 from qiskit_gateway.backends.failures.errors import BackendError, Refused
+from qiskit_gateway.policies import Policy, RetryPolicy
 
 
 class ForeignError(BackendError):
@@ -45,3 +52,83 @@ def test_a_copy_has_facts_of_its_own(error, workers, copied, monkeypatch):
     other.submitted = None
     other.message = "changed"
     assert vars(error) == facts
+
+
+class SharedError(BasicSimulator):
+    """A simulator that raises one and the same failure each time, at a place of one's choice."""
+
+    def __init__(self, error, place):
+        super().__init__()
+        self.error, self.place = error, place
+
+    def _fail(self, place):
+        if self.place == place:
+            raise self.error
+
+    @property
+    def target(self):
+        self._fail("target")
+        return super().target
+
+    def run(self, run_input, **options):
+        self._fail("run")
+        job = super().run(run_input, **options)
+        if self.place == "result":
+            job.result = lambda: self._fail("result")
+        return job
+
+
+class Failing:
+    """A compiler that raises one and the same failure each time."""
+
+    def __init__(self, error):
+        self.error = error
+
+    def run(self, *_arguments, **_options):
+        raise self.error
+
+
+def in_workers(error, place):
+    return ExecutorMember(
+        InHere(error, place), backend="qiskit.providers.basic_provider:BasicSimulator"
+    )
+
+
+class InHere(Executor):
+    """An executor whose jobs are not taken, or come to nothing, always by the same failure."""
+
+    def __init__(self, error, place):
+        self.error, self.place = error, place
+
+    def submit(self, *_arguments, **_options):
+        if self.place == "run":
+            raise self.error
+        future = Future()
+        future.set_exception(self.error)
+        return future
+
+
+@pytest.mark.parametrize(
+    ("member", "place"),
+    [
+        (lambda error, place: Member(SharedError(error, place)), "target"),
+        (lambda error, place: Member(SharedError(error, place)), "run"),
+        (lambda error, place: Member(SharedError(error, place)), "result"),
+        (lambda error, _: Member(BasicSimulator(), pass_manager=Failing(error)), "compiling"),
+        (in_workers, "run"),
+        (in_workers, "result"),
+    ],
+)
+@pytest.mark.parametrize("submitted", [None, True, False])
+def test_what_is_raised_is_not_changed(member, place, submitted):
+    """Whoever raises one object again and again finds it as it was, whatever is made of it."""
+    error = BackendError("busy", submitted=submitted, transient=False, authentication=True)
+    facts = dict(vars(error))
+    policy = Policy(retry=RetryPolicy(max_attempts=2, wait_initial_seconds=0.01))
+    circuit = bell()
+    if place == "compiling":
+        circuit.append(Gate("unknown_there", 2, []), [0, 1])
+    job = RouterSampler(member(error, place), policy=policy).run([circuit], shots=5)
+    with pytest.raises(GatewayError, match="busy"):
+        job.result(timeout=60)
+    assert (vars(error), error.__cause__) == (facts, None)
