@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from qiskit_gateway.work.outlook import Outlook
     from qiskit_gateway.work.remaining import GivenUp
     from qiskit_gateway.work.run_events import RunEvent, RunObserver
+    from qiskit_gateway.work.run_status import RunStatus
     from qiskit_gateway.work.tasks import Piece
 
 __all__ = [
@@ -60,6 +61,7 @@ __all__ = [
     "RunList",
     "RunObserver",
     "RunRecord",
+    "RunStatus",
     "RunUsage",
     "SamplerOptions",
     "SimulatedShard",
@@ -99,6 +101,7 @@ _HOMES = {
     "work.outlook": ("Outlook",),
     "work.remaining": ("GivenUp",),
     "work.run_events": ("RunEvent", "RunObserver"),
+    "work.run_status": ("RunStatus",),
     "work.tasks": ("Piece",),
 }
 if not TYPE_CHECKING:  # Or a type checker would believe any name.

@@ -94,7 +94,7 @@ def show_run(where: str, name: str, *, json: bool) -> ExitCode:
     if json:
         show_json({"run": run, "report": report.to_dict()})
         return ExitCode.DONE
-    say(f"run {run.job_id}, {run.kind}, {_state(run)}, began {moment(run.created)}\n")
+    say(f"run {run.job_id}, {run.kind}, {run.status}, began {moment(run.created)}\n")
     say(f"{report}\n")
     show_table(*_attempt_table(report), numbers=6)
     return ExitCode.DONE
@@ -134,13 +134,8 @@ def _differ(ids: Collection[str], letters: int) -> bool:
 
 def _run_row(run: RunRecord, letters: int) -> list[str]:
     shots = f"{run.shots_done:,} of {run.shots:,}"
-    begun = [run.job_id[:letters], run.kind, _state(run), moment(run.created)]
+    begun = [run.job_id[:letters], run.kind, run.status, moment(run.created)]
     return [*begun, shots, usd(run.spent_usd)]
-
-
-def _state(run: RunRecord) -> str:
-    # A process that died could not record it: a reader has to see that it is gone.
-    return "interrupted" if run.state == "running" and not run.held else run.state
 
 
 def _attempt_table(report: Report) -> tuple[list[str], list[list[str]]]:

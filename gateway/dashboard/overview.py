@@ -11,6 +11,7 @@ from qiskit_gateway.primitives.configured import Config
 from qiskit_gateway.reporting.timeline import Timeline, timeline_of
 from qiskit_gateway.scheduling.members.speed import Speed
 from qiskit_gateway.work.attempt import Attempt
+from qiskit_gateway.work.run_status import RunStatus
 
 # The page stays a page, however long the journal is.
 MOST_RUNS = 200
@@ -38,10 +39,9 @@ class RunView:
     timeline: Timeline = _NO_TIMELINE
 
     @property
-    def state(self) -> str:
-        """Its state in a word: one that nobody works on any more is ``"interrupted"``."""
-        record = self.record
-        return "interrupted" if record.state == "running" and not record.held else record.state
+    def state(self) -> RunStatus:
+        """Its status now."""
+        return self.record.status
 
     @property
     def share(self) -> float:
@@ -143,7 +143,7 @@ class Overview:
     @property
     def running(self) -> tuple[RunView, ...]:
         """The runs that go on, and those whose process died, as far as they are drawn."""
-        going = [run for run in self.runs if run.state in {"running", "interrupted"}]
+        going = [run for run in self.runs if run.record.state is RunStatus.RUNNING]
         return tuple(going[:MOST_RUNNING])
 
 
@@ -167,7 +167,7 @@ class Reader:
         shown = [RunView(record=record) for record in records[: MOST_RUNS + MOST_RUNNING]]
         drawn = 0
         for place, run in enumerate(shown):
-            if run.state in {"running", "interrupted"} and drawn < MOST_RUNNING:
+            if run.record.state is RunStatus.RUNNING and drawn < MOST_RUNNING:
                 shown[place] = self._with_attempts(run.record)
                 drawn += 1
         return Overview(
@@ -187,7 +187,7 @@ class Reader:
     def _with_attempts(self, record: RunRecord) -> RunView:
         attempts = self.journal.report(record.job_id).attempts
         ended = [one.finished_seconds or one.submitted_seconds for one in attempts]
-        goes_on = record.state == "running" and record.held
+        goes_on = record.status is RunStatus.RUNNING
         # What still runs is drawn until now, or until the process died, as far as that is known.
         seconds = record.age_seconds if goes_on else max(ended, default=0.0)
         return RunView(record=record, attempts=attempts, timeline=timeline_of(attempts, seconds))
@@ -237,7 +237,7 @@ class Reader:
             yield Meter(name=f"at {name}", spent=by_member.get(name, 0.0), limit=limit)
         if (limit := budget.get("per_run_usd")) is not None:
             for run in runs:
-                if run.state == "running":
+                if run.state is RunStatus.RUNNING:
                     name = f"in run {run.record.job_id[:8]}"
                     yield Meter(name=name, spent=run.record.spent_usd, limit=limit)
 

@@ -9,6 +9,7 @@ from qiskit_gateway.primitives.configured import Config
 from qiskit_gateway.primitives.estimator import RouterEstimator
 from qiskit_gateway.primitives.job import RouterJob
 from qiskit_gateway.primitives.sampler import RouterSampler
+from qiskit_gateway.work.run_status import RunStatus
 
 
 class SteeringError(Exception):
@@ -36,7 +37,7 @@ class Steering:
             SteeringError: If it is over, or nobody here can reach its providers.
         """
         record = self._record(job_id)
-        if record.state != "running":
+        if record.state is not RunStatus.RUNNING:
             raise SteeringError(f"the run is over already: it is {record.state}")
         if record.held:
             self._do(lambda: self.journal.ask_to_cancel(job_id))
@@ -52,7 +53,7 @@ class Steering:
             SteeringError: If that cannot be done.
         """
         record = self._record(job_id)
-        if record.state == "done":
+        if record.state is RunStatus.DONE:
             raise SteeringError("the run is done already")
         if record.held:
             raise SteeringError("a process works on the run: cancel it, or wait until it has ended")

@@ -39,6 +39,7 @@ from qiskit_gateway.journal.sqlite_file import Database, Survives
 from qiskit_gateway.journal.write_queue import WriteQueue
 from qiskit_gateway.policies.budget import Ledger
 from qiskit_gateway.reporting.report import Report, join_reports
+from qiskit_gateway.work.run_status import RunStatus
 
 # "qgwj": marks a SQLite file as a journal.
 _APPLICATION = 0x7167776A
@@ -193,8 +194,7 @@ class RunRecord:
     Attributes:
         job_id: Its name, for ``resume``.
         kind: ``"sampler"`` or ``"estimator"``.
-        state: ``"running"``, which it also is after its process died; ``"done"``; ``"failed"``,
-            with gaps; or ``"cancelled"``.
+        state: As it was last recorded: still running after its process died, see :attr:`status`.
         created: When it began, in seconds since 1970.
         age_seconds: Time since then.
         spent_usd: Expected price of its jobs so far.
@@ -208,7 +208,7 @@ class RunRecord:
 
     job_id: str
     kind: str
-    state: str
+    state: RunStatus
     created: float
     age_seconds: float
     spent_usd: float
@@ -217,6 +217,12 @@ class RunRecord:
     held: bool
     group_id: str | None = None
     member: str | None = None
+
+    @property
+    def status(self) -> RunStatus:
+        """Its status now: interrupted if it is recorded as running and no process works on it."""
+        dead = self.state is RunStatus.RUNNING and not self.held
+        return RunStatus.INTERRUPTED if dead else self.state
 
 
 class RunList(tuple[RunRecord, ...]):
@@ -372,7 +378,7 @@ class Journal:
                 RunRecord(
                     job_id=job_id,
                     kind=Lease.of(lease).kind,
-                    state=state,
+                    state=RunStatus(state),
                     created=created,
                     age_seconds=now - created,
                     spent_usd=spent,

@@ -18,6 +18,7 @@ from qiskit_gateway.journal.write_queue import WriteQueue
 from qiskit_gateway.work.attempt import Attempt, AttemptOutcome
 from qiskit_gateway.work.remaining import Past
 from qiskit_gateway.work.run_log import DeniedError, TakenOverError, Terms, Write
+from qiskit_gateway.work.run_status import RunStatus
 from qiskit_gateway.work.tasks import Piece
 
 # How often the process that works on a run says so.
@@ -294,7 +295,7 @@ class SqliteRunLog:
         ):
             raise self._taken_over()
 
-    def closed(self, state: str) -> None:
+    def closed(self, status: RunStatus) -> None:
         """Record the final state of the run and give up its lease. Done means that all of it is here."""
         with self._database.transaction() as connection:
             connection.execute(
@@ -302,7 +303,7 @@ class SqliteRunLog:
                 "(SELECT coalesce(sum(delivered), 0) FROM attempts "
                 "WHERE attempts.job_id = runs.job_id) "
                 "THEN 'running' ELSE ? END WHERE job_id = ? AND holder = ?",
-                (state, state, self._job_id, self.token),
+                (str(status), str(status), self._job_id, self.token),
             )
             asked = "SELECT 1 FROM runs WHERE job_id = ? AND holder IS NULL AND state <> 'running'"
             if connection.execute(asked, (self._job_id,)).fetchone():

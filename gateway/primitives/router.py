@@ -28,6 +28,7 @@ from qiskit_gateway.scheduling.members.allowances import count_use
 from qiskit_gateway.scheduling.members.state import FleetState
 from qiskit_gateway.work.preparation import prepare
 from qiskit_gateway.work.run_log import NO_RUN_LOG, RunLog
+from qiskit_gateway.work.run_status import RunStatus
 from qiskit_gateway.work.snapshots import Snapshots
 from qiskit_gateway.work.workload import Work
 
@@ -194,7 +195,7 @@ class Router:
                 claimed[name] = self._claim(journal, runs[name].job_id, kind, plan)
         except BaseException:
             for one in claimed.values():
-                one.run_log.closed("running")
+                one.run_log.closed(RunStatus.RUNNING)
             raise
         return GroupJob(group_id, {name: self._launch(one) for name, one in claimed.items()})
 
@@ -230,7 +231,7 @@ class Router:
             flights = run_log.past.unfinished.flights if run_log.past.unfinished else ()
             run_log.keep_only([(one.shard.index, one.number) for one in flights])
         except BaseException as error:
-            run_log.closed("running")
+            run_log.closed(RunStatus.RUNNING)
             if isinstance(error, TypeError | ValueError | MemoryError):
                 raise JournalError(f"run {job_id} cannot be stated anew: {error}") from error
             raise

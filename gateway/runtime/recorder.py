@@ -19,6 +19,7 @@ from qiskit_gateway.work import run_events as happened
 from qiskit_gateway.work.attempt import Attempt
 from qiskit_gateway.work.receipt import Receipt
 from qiskit_gateway.work.run_log import DeniedError, RunLog, TakenOverError, Terms
+from qiskit_gateway.work.run_status import RunStatus
 from qiskit_gateway.work.tasks import Shard
 
 # A run that cannot go on without its journal waits for it so long: for a backup, or for somebody
@@ -163,16 +164,16 @@ class Recorder:
             receipt = await call_in_thread(lambda: self.merge(shard, outcomes))
         return receipt  # noqa: RET504  mypy knows that a scope may end early.
 
-    async def close(self, state: str, *, seconds: float) -> None:
+    async def close(self, status: RunStatus, *, seconds: float) -> None:
         """Record the final state of the run, and give up its lease.
 
         Args:
-            state: How.
+            status: The final one.
             seconds: How long there is to wait for a run log that cannot be written.
         """
         if not self.run_log.lasting:
             return
-        self._add(self.run_log.closed, state)
+        self._add(self.run_log.closed, status)
         now = anyio.current_time()
         since = now if self._failing_since is None else self._failing_since
         until = min(now + seconds, since + _PATIENCE_SECONDS)

@@ -58,6 +58,7 @@ from qiskit_gateway.scheduling.scheduler import Scheduler
 from qiskit_gateway.work import run_events as happened
 from qiskit_gateway.work.attempt import Attempt
 from qiskit_gateway.work.run_log import NO_RUN_LOG, RunLog, Terms
+from qiskit_gateway.work.run_status import RunStatus
 from qiskit_gateway.work.tasks import Shard
 from qiskit_gateway.work.workload import Work
 
@@ -469,17 +470,17 @@ class Run:
 
     async def _close(self) -> None:
         """Write down how the run stands; one that was torn down can be taken up by another."""
-        state = "running"
+        status = RunStatus.RUNNING
         if self.ended is not None:
-            state = "failed" if self.ended.given_up else "done"
-            state = "cancelled" if self._stop_reason else state
+            status = RunStatus.FAILED if self.ended.given_up else RunStatus.DONE
+            status = RunStatus.CANCELLED if self._stop_reason else status
         seconds = 0.0
         if self.ended is not None and not (self._stop_reason or self._lost):
             deadline = self._policy.deadline_seconds
             seconds = (
                 math.inf if deadline is None else self._entered + deadline - anyio.current_time()
             )
-        await self._recorder.close(state, seconds=seconds)
+        await self._recorder.close(status, seconds=seconds)
 
     def leaves(self, shard: int) -> bool:
         """Decide whether a shard ends because the run is torn down, to be taken up by another."""

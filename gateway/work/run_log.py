@@ -11,6 +11,7 @@ from qiskit_gateway.policies.verdict import Verdict
 from qiskit_gateway.work.allotment import Allotment
 from qiskit_gateway.work.attempt import Attempt
 from qiskit_gateway.work.remaining import Past
+from qiskit_gateway.work.run_status import RunStatus
 
 Write = Callable[[], object]
 
@@ -138,7 +139,7 @@ class RunLog(Protocol):
         """Write down that the run goes on; if that fails, another process has taken it."""
         ...
 
-    def closed(self, state: str) -> None:
+    def closed(self, status: RunStatus) -> None:
         """Record the final state of the run and give up its lease."""
         ...
 
@@ -189,7 +190,7 @@ class NoRunLog:
     def beat(self) -> None:
         """Do nothing."""
 
-    def closed(self, state: str) -> None:
+    def closed(self, status: RunStatus) -> None:
         """Do nothing."""
 
 
