@@ -207,7 +207,7 @@ def runs(journal: JournalPath, json: Json = False) -> None:
 
 @app.command()
 def show(journal: JournalPath, run_id: RunId, json: Json = False) -> None:
-    """Show one run of a journal, with every attempt."""
+    """Show one run of a journal, with its timeline and every attempt."""
     from qiskit_gateway.command_line.journal_commands import show_run
 
     _end(show_run(journal, run_id, json=json))

@@ -6,11 +6,20 @@ from enum import StrEnum
 from pathlib import Path
 
 from qiskit_gateway.command_line.endings import EndingError, ExitCode
-from qiskit_gateway.command_line.screen import moment, say, show_json, show_table, span, usd
+from qiskit_gateway.command_line.screen import (
+    columns_here,
+    moment,
+    say,
+    show_json,
+    show_table,
+    span,
+    usd,
+)
 from qiskit_gateway.config_file.loader import journal_in
 from qiskit_gateway.journal.accounts import Spending
 from qiskit_gateway.journal.journal import Journal, RunRecord
 from qiskit_gateway.reporting.report import Report
+from qiskit_gateway.reporting.timeline import timeline_of, timeline_text
 
 _SQLITE = "sqlite:///"
 _FEWEST_LETTERS = 8
@@ -87,7 +96,7 @@ def list_runs(where: str, *, json: bool) -> ExitCode:
 
 
 def show_run(where: str, name: str, *, json: bool) -> ExitCode:
-    """Show one run of a journal: its state, its members, and every attempt."""
+    """Show one run of a journal: its state, its members, its timeline, and every attempt."""
     journal = open_journal(where)
     run = find_run(journal, name)
     report = journal.report(run.job_id)
@@ -96,6 +105,8 @@ def show_run(where: str, name: str, *, json: bool) -> ExitCode:
         return ExitCode.DONE
     say(f"run {run.job_id}, {run.kind}, {run.status}, began {moment(run.created)}\n")
     say(f"{report}\n")
+    if drawn := timeline_text(timeline_of(report.attempts, report.seconds), columns_here()):
+        say(f"{drawn}\n")
     show_table(*_attempt_table(report), numbers=6)
     return ExitCode.DONE
 

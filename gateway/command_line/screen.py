@@ -19,6 +19,7 @@ from qiskit_gateway.backends.failures.redaction import printable
 
 # A file or a pipe has no width. Its reader is better served by long lines than by cut ones.
 _NO_TERMINAL_COLUMNS = 200
+_DRAWING_COLUMNS = 100
 _GAP = 2
 
 _UNITS = ((86_400.0, "d"), (3600.0, "h"), (60.0, "min"), (1.0, "s"))
@@ -98,6 +99,11 @@ def _print(console: Console, table: Table) -> None:
         console.print(table)
     # Cells are padded to the right end of the table.
     sys.stdout.write("".join(f"{line.rstrip()}\n" for line in capture.get().splitlines()))
+
+
+def columns_here() -> int:
+    """How wide a drawing may be: as the terminal, but not endless."""
+    return min(_console().width, _DRAWING_COLUMNS)
 
 
 def say(text: str = "") -> None:

@@ -18,6 +18,15 @@ KINDS: dict[Kind, str] = {
     "recalled": "taken back",
     "unknown": "fate unknown",
 }
+# How they are drawn as text.
+_MARKS: dict[Kind, str] = {
+    "queue": "░",
+    "run": "█",
+    "whole": "▓",
+    "failed": "x",
+    "recalled": "<",
+    "unknown": "?",
+}
 # How a job that has begun to run goes on, by the outcome of its attempt.
 _AFTER_START: dict[AttemptOutcome, Kind] = {
     AttemptOutcome.FAILED: "failed",
@@ -106,6 +115,42 @@ def timeline_of(attempts: Iterable[Attempt], seconds: float) -> Timeline:
             seconds = max(seconds, attempt.submitted_seconds, attempt.finished_seconds or 0.0)
     rows = (_row(member, mine, seconds) for member, mine in by_member.items())
     return Timeline(rows=tuple(rows), seconds=seconds)
+
+
+def timeline_text(timeline: Timeline, columns: int = 80) -> str:
+    """Draw a timeline as text, a line for each lane; ``""`` where nothing was sent.
+
+    Args:
+        timeline: The timeline.
+        columns: How wide it may be.
+    """
+    if not timeline.rows:
+        return ""
+    names = max(len(row.member) for row in timeline.rows)
+    names = min(names, columns // 3)
+    width = max(10, columns - names - 2)
+    per_second = width / (timeline.seconds or 1.0)
+    lines = []
+    for row in timeline.rows:
+        lanes = [[" "] * width for _ in range(row.lanes)]
+        for bar in row.bars:
+            for part in bar.parts:
+                _mark(lanes[bar.lane], part, per_second)
+        for number_, lane in enumerate(lanes):
+            name = "" if number_ else row.member[:names]
+            lines.append(f"{name.ljust(names)}  {''.join(lane).rstrip()}")
+    end = span(timeline.seconds)
+    lines.append(f"{' ' * names}  0{end.rjust(width - 1)}")
+    lines.append("  ".join(f"{_MARKS[kind]} {KINDS[kind]}" for kind in timeline.kinds))
+    return "\n".join(lines)
+
+
+def _mark(lane: list[str], part: Part, per_second: float) -> None:
+    """Draw a part, which is seen however short it is, unless it is a queue of no length."""
+    first = min(len(lane) - 1, int(part.start * per_second))
+    last = min(len(lane), round(part.stop * per_second))
+    last = max(first, last) if part.kind == "queue" else max(first + 1, last)
+    lane[first:last] = _MARKS[part.kind] * (last - first)
 
 
 def _row(member: str, attempts: Sequence[Attempt], seconds: float) -> Row:

@@ -12,11 +12,11 @@ from matplotlib import pyplot as plt
 from qiskit import QuantumCircuit
 from qiskit.circuit import Parameter
 
-from qiskit_gateway import Attempt, Report, RouterSampler, compare, simulate
+from qiskit_gateway import Attempt, AttemptOutcome, Report, RouterSampler, compare, simulate
 from qiskit_gateway.backends import Fleet, Limits, Pricing, SimulatedMember
 from qiskit_gateway.policies import Budget, cheapest, fastest, round_robin
 from qiskit_gateway.reporting.pictures import COLOURS
-from qiskit_gateway.reporting.timeline import KINDS, timeline_of
+from qiskit_gateway.reporting.timeline import _MARKS, KINDS, timeline_of, timeline_text
 
 
 def attempt(number=0, member="a", *, outcome="done", submitted=0.0, started=None, finished=10.0):
@@ -216,3 +216,58 @@ def test_without_matplotlib_the_extra_is_named(monkeypatch):
     with pytest.raises(ImportError, match=r"qiskit-gateway\[visualization\]"):
         report.draw()
     assert "USD" in str(report)
+
+
+def test_a_timeline_as_text_has_a_line_for_each_lane():
+    """Queue, run and failure are told apart, side by side jobs are, and what is short is seen."""
+    drawn = timeline_text(
+        timeline_of(
+            [
+                attempt(0, "north", started=5.0, finished=10.0),
+                attempt(1, "north", submitted=0.0, started=10.0, finished=20.0),
+                attempt(2, "south", outcome="failed", finished=0.01),
+            ],
+            20.0,
+        ),
+        columns=27,
+    )
+    assert drawn.splitlines() == [
+        "north  ░░░░░█████",
+        "       ░░░░░░░░░░██████████",
+        "south  x",
+        "       0             20.0 s",
+        "░ in queue  █ runs  x failed",
+    ]
+    assert timeline_text(timeline_of([attempt(outcome="refused")], 3.0)) == ""
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["a", "b" * 90]),
+            st.sampled_from([one for one in AttemptOutcome if one is not AttemptOutcome.REFUSED]),
+            st.floats(0, 100),
+            st.none() | st.floats(0, 100),
+            st.none() | st.floats(0, 100),
+        ),
+        max_size=20,
+    ),
+    st.integers(20, 200),
+)
+def test_a_timeline_as_text_fits_its_columns(given_, columns):
+    """However jobs went, no line is too wide, and each kind of part is in the legend."""
+    attempts = [
+        attempt(number, member, outcome=outcome, submitted=at, started=start, finished=end)
+        for number, (member, outcome, at, start, end) in enumerate(given_)
+    ]
+    timeline = timeline_of(attempts, 50.0)
+    lines = timeline_text(timeline, columns).splitlines()
+    assert all(len(line) <= columns for line in lines[:-1])
+    if attempts:
+        *_, legend = lines
+        assert {_MARKS[kind] for kind in timeline.kinds} <= set(legend)
+
+
+def test_every_kind_has_a_mark_of_its_own():
+    """None is drawn as another."""
+    assert len(set(_MARKS.values())) == len(_MARKS) == len(KINDS)
