@@ -8,7 +8,7 @@ _LABEL = (
     "text-align:left;vertical-align:top;padding:1px 12px 1px 0;font-weight:normal;opacity:.7;"
     "white-space:nowrap"
 )
-_TEXT = "text-align:left;padding:1px 0;max-width:60em;overflow-wrap:anywhere;white-space:pre-line"
+_TEXT = "text-align:left;padding:1px 0;max-width:60em;overflow-wrap:break-word;white-space:pre-line"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,10 @@ def card(title: str, facts: Iterable[tuple[str, str]], folds: Iterable[Fold] = (
         for label, text in facts
         if text
     )
-    table = f'<table style="margin-left:0;border-collapse:collapse">{rows}</table>' if rows else ""
+    style = "margin-left:0;border-collapse:collapse"
+    table = (
+        f'<div style="overflow-x:auto"><table style="{style}">{rows}</table></div>' if rows else ""
+    )
     return f"<div><strong>{escape(title)}</strong>{table}{folded(folds)}</div>"
 
 

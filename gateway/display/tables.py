@@ -15,7 +15,7 @@ _MOST_REMARKS = 8
 # Jupyter puts tables in the middle of the page, and what is said of them to its left.
 _TABLE_STYLE = "margin-left:0;border-collapse:collapse"
 _NAME_STYLE = (
-    "text-align:left;vertical-align:top;padding:2px 8px;max-width:32em;overflow-wrap:anywhere;"
+    "text-align:left;vertical-align:top;padding:2px 8px;max-width:32em;overflow-wrap:break-word;"
     "white-space:pre-line"
 )
 _CELL_STYLE = "text-align:right;vertical-align:top;padding:2px 8px;white-space:nowrap"
@@ -92,8 +92,8 @@ def _lines(remarks: Iterable[Remark], indent: str) -> list[str]:
 def _table(head: str, rows: Sequence[Sequence[str]], words: int, foot: str = "") -> str:
     body = "".join(_row("td", row, words) for row in rows)
     return (
-        f'<table style="{_TABLE_STYLE}"><thead>{head}</thead><tbody>{body}</tbody>'
-        f"<tfoot>{foot}</tfoot></table>"
+        f'<div style="overflow-x:auto"><table style="{_TABLE_STYLE}"><thead>{head}</thead>'
+        f"<tbody>{body}</tbody><tfoot>{foot}</tfoot></table></div>"
     )
 
 
