@@ -1,7 +1,6 @@
 """A simulator on workers is right like one in this process, and nothing is lost when a worker dies."""
 
 import copy
-import json
 import os
 import pickle
 import pickletools
@@ -19,6 +18,7 @@ import anyio
 import executor_backends
 import numpy as np
 import pytest
+from dask_cluster import start_cluster
 from qiskit import ClassicalRegister, QuantumCircuit, QuantumRegister
 from qiskit.circuit import Parameter
 from qiskit.primitives import StatevectorEstimator
@@ -299,38 +299,8 @@ def test_a_given_pool_that_breaks_says_what_to_do(tmp_path):
 @pytest.fixture
 def cluster(tmp_path):
     """A scheduler of Dask's with two workers, each a process of its own."""
-    file = tmp_path / "scheduler.json"
-    environ = {
-        **os.environ,
-        "PYTHONPATH": str(TESTS),
-        "DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL": "30s",
-    }
-    started = []
-
-    def start(*arguments):
-        command = [sys.executable, "-m", "dask", *arguments, "--no-dashboard"]
-        with (tmp_path / f"{len(started)}.log").open("w") as log:
-            started.append(
-                subprocess.Popen(command, env=environ, cwd=tmp_path, stdout=log, stderr=log)  # noqa: S603
-            )
-        return started[-1]
-
-    start("scheduler", "--host", "127.0.0.1", "--port", "0", "--scheduler-file", str(file))
-    for _ in range(2):
-        start(
-            *("worker", "--scheduler-file", str(file), "--nthreads", "1", "--no-nanny"),
-            *("--host", "127.0.0.1"),
-        )
-    try:
-        with distributed.Client(
-            scheduler_file=str(file), timeout=120, set_as_default=False
-        ) as client:
-            client.wait_for_workers(2, timeout=120)
-        yield json.loads(file.read_text())["address"], started[1:]
-    finally:
-        for process in started:
-            process.kill()
-            process.wait()
+    with start_cluster(tmp_path) as started:
+        yield started
 
 
 def test_dask_loses_nothing_when_a_worker_is_killed(cluster, tmp_path):
