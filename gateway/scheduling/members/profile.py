@@ -90,8 +90,8 @@ class MemberProfile:
         return self.allotment.usd(asked, left) if self.allotment.sells_more else 0.0
 
     def jobs(self, load: Load) -> float:
-        """Count the jobs in a load."""
-        jobs, shots = 1.0, load.circuit_shots / load.circuits if load.circuits else 0.0
+        """Count the jobs in a load; less than one circuit is a circuit of fewer shots."""
+        jobs, shots = 1.0, load.circuit_shots / max(1.0, load.circuits)
         if most := self.most_circuits(shots):
             jobs = max(jobs, load.circuits / most)
         if self.most_shots is not None:

@@ -108,6 +108,9 @@ def test_jobs_are_counted_by_every_limit():
 
     assert profile.jobs(Load(1, 50)) == 1
     assert profile.jobs(Load(40, 40 * 250)) == 10
+    # A part of the shots of one circuit is a circuit of so many.
+    assert profile.jobs(Load(0.5, 500)) == 5
+    assert profile.jobs(Load(0.01, 10)) == 1
 
 
 @pytest.mark.parametrize(
