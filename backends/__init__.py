@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from qiskit_gateway.backends.interface.observer import Mailbox, Observer
     from qiskit_gateway.backends.interface.protocol import FleetMember, Handle, JobStage
     from qiskit_gateway.backends.interface.queue_reading import QueueReading
+    from qiskit_gateway.backends.interface.speed import Speed
     from qiskit_gateway.backends.pricing.allowance import Allowance
     from qiskit_gateway.backends.pricing.charge import Charge
     from qiskit_gateway.backends.pricing.published import PublishedTariff, tariff, tariff_names
@@ -74,6 +75,7 @@ __all__ = [
     "ScriptedBackend",
     "SimulatedJob",
     "SimulatedMember",
+    "Speed",
     "SpeedStatus",
     "Tariff",
     "Usage",
@@ -97,6 +99,7 @@ _HOMES = {
     "interface.observer": ("Mailbox", "Observer"),
     "interface.protocol": ("FleetMember", "Handle", "JobStage"),
     "interface.queue_reading": ("QueueReading",),
+    "interface.speed": ("Speed",),
     "pricing.allowance": ("Allowance",),
     "pricing.charge": ("Charge",),
     "pricing.published": ("PublishedTariff", "tariff", "tariff_names"),

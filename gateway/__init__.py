@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from qiskit_gateway.work.remaining import GivenUp
     from qiskit_gateway.work.run_events import RunEvent, RunObserver
     from qiskit_gateway.work.run_status import RunStatus
+    from qiskit_gateway.work.speed_estimate import SpeedEstimate
     from qiskit_gateway.work.tasks import Piece
 
 __all__ = [
@@ -66,6 +67,7 @@ __all__ = [
     "SamplerOptions",
     "SimulatedShard",
     "Simulation",
+    "SpeedEstimate",
     "Spending",
     "TelemetryObserver",
     "__version__",
@@ -101,6 +103,7 @@ _HOMES = {
     "work.outlook": ("Outlook",),
     "work.remaining": ("GivenUp",),
     "work.run_events": ("RunEvent", "RunObserver"),
+    "work.speed_estimate": ("SpeedEstimate",),
     "work.run_status": ("RunStatus",),
     "work.tasks": ("Piece",),
 }

@@ -27,6 +27,7 @@ from qiskit_gateway.backends.interface.batch import Batch
 from qiskit_gateway.backends.interface.limits import Limits
 from qiskit_gateway.backends.interface.provider_profile import Label
 from qiskit_gateway.backends.interface.run_options import known_options, objection
+from qiskit_gateway.backends.interface.speed import Speed
 from qiskit_gateway.backends.pricing.rates import Tariff
 from qiskit_gateway.backends.readout.outcomes import Outcome, ReadOutcomes, joined, read
 
@@ -49,6 +50,8 @@ class Member(CompilingMember):
         fidelity: Expected fidelity of its circuits in [0, 1], where the user knows better than
             the backend's own figures.
         queue: A callable that returns how long a job waits behind those of others, in seconds.
+        speed: How long its jobs run, as a :class:`~qiskit_gateway.backends.interface.speed.Speed`; by
+            default that is learned.
         run_options: Options of ``backend.run`` for every job on this member. They are sent as
             they are, and win over those of a run.
         pass_manager: What to compile circuits with, in place of Qiskit's preset of level 1.
@@ -76,6 +79,7 @@ class Member(CompilingMember):
         weight: float = 1.0,
         fidelity: float | None = None,
         queue: Callable[[], float] | None = None,
+        speed: Speed | None = None,
         run_options: Mapping[str, Any] | None = None,
         pass_manager: PassManager | None = None,
         compile_tries: int = 1,
@@ -98,6 +102,7 @@ class Member(CompilingMember):
             weight=weight,
             fidelity=fidelity,
             queue=queue,
+            speed=speed,
             pass_manager=pass_manager,
             tags=tags,
             adaptation=adaptation,

@@ -41,6 +41,7 @@ from qiskit_gateway.backends.interface.limits import Limits
 from qiskit_gateway.backends.interface.protocol import Handle, JobStage
 from qiskit_gateway.backends.interface.provider_profile import Quoting, charge_of, quote_of
 from qiskit_gateway.backends.interface.queue_reading import Probe
+from qiskit_gateway.backends.interface.speed import Speed
 from qiskit_gateway.backends.member_facts import member_html
 from qiskit_gateway.backends.pricing.charge import Charge
 from qiskit_gateway.backends.pricing.rates import FREE, Pricing, Tariff
@@ -61,13 +62,14 @@ class Said:
         weight: Share of the work under policies that weigh; positive.
         fidelity: Expected fidelity of its circuits in [0, 1].
         queue: Returns how long a job waits behind those of others, in seconds.
+        speed: How long its jobs run.
         pass_manager: What to compile circuits with.
         compile_tries: How often to compile each circuit, to send the best.
         tags: Free labels.
         adaptation: How to talk to the backend.
 
     Raises:
-        TypeError: If ``compile_tries`` is no whole number.
+        TypeError: If ``compile_tries`` is no whole number, or ``speed`` no ``Speed``.
         ValueError: If a number is out of range.
     """
 
@@ -77,6 +79,7 @@ class Said:
     weight: float = 1.0
     fidelity: float | None = None
     queue: Callable[[], float] | None = None
+    speed: Speed | None = None
     pass_manager: PassManager | None = None
     compile_tries: int = 1
     tags: Iterable[str] = ()
@@ -87,6 +90,11 @@ class Said:
             raise ValueError(f"the weight of a member must be positive, got {self.weight!r}")
         if self.fidelity is not None and not 0 <= self.fidelity <= 1:
             raise ValueError(f"the fidelity of a member must be in [0, 1], got {self.fidelity!r}")
+        if self.speed is not None and not isinstance(self.speed, Speed):
+            raise TypeError(
+                f"the speed of a member must be a Speed, such as Speed(job_seconds=2.0), got "
+                f"{self.speed!r}"
+            )
         tries = self.compile_tries
         if isinstance(tries, bool) or not isinstance(tries, int):
             raise TypeError(f"compile_tries must be a whole number, got {tries!r}")
@@ -121,6 +129,7 @@ class CompilingMember(ABC):
         self.weight = float(said.weight)
         self.fidelity = said.fidelity
         self.queue = said.queue
+        self.speed = said.speed
         tags = said.tags
         self.tags = frozenset([tags] if isinstance(tags, str) else tags)
         self.overlaps = told.overlaps

@@ -13,7 +13,7 @@ Implementing:
     combination: :class:`CanEstimate`, :class:`CanFind`, :class:`CanPrepare`, :class:`TellsIfItFinds`,
     :class:`TellsStarted`, :class:`TellsStage`, :class:`AnnouncesStart`, :class:`KnowsUnsent`,
     :class:`TellsQueue`, :class:`ProbesQueue`, :class:`TellsOptions`, :class:`TellsIfFree`,
-    :class:`TellsCharge`, :class:`CanQuote`. Nothing needs to be declared.
+    :class:`TellsSpeed`, :class:`TellsCharge`, :class:`CanQuote`. Nothing needs to be declared.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -25,6 +25,7 @@ from qiskit_gateway.backends.circuits.estimates import Estimate
 from qiskit_gateway.backends.interface.batch import Batch, Program
 from qiskit_gateway.backends.interface.limits import Limits
 from qiskit_gateway.backends.interface.queue_reading import Probe
+from qiskit_gateway.backends.interface.speed import Speed
 from qiskit_gateway.backends.pricing.charge import Charge
 from qiskit_gateway.backends.pricing.rates import Tariff
 from qiskit_gateway.backends.readout.outcomes import Outcome
@@ -282,6 +283,16 @@ class ProbesQueue(Protocol):
     @property
     def queue_probe(self) -> Probe | None:
         """A function that reads the queue, and may block; ``None`` if there is none."""
+        ...
+
+
+@runtime_checkable
+class TellsSpeed(Protocol):
+    """A member that tells beforehand how long its jobs run."""
+
+    @property
+    def speed(self) -> Speed | None:
+        """What a job takes, its queue not counted; ``None`` if that is not known."""
         ...
 
 

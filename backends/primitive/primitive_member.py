@@ -28,6 +28,7 @@ from qiskit_gateway.backends.interface.native_primitive import (
 )
 from qiskit_gateway.backends.interface.protocol import Handle
 from qiskit_gateway.backends.interface.provider_profile import bound_gates
+from qiskit_gateway.backends.interface.speed import Speed
 from qiskit_gateway.backends.pricing.rates import Tariff
 from qiskit_gateway.backends.primitive.execution_mode import ModeKeeper
 from qiskit_gateway.backends.primitive.pubs import pubs_of, read_pubs
@@ -77,6 +78,7 @@ class PrimitiveMember(CompilingMember):
         weight: Share of the work under policies that weigh.
         fidelity: Expected fidelity of its circuits in [0, 1].
         queue: Returns how long a job waits behind those of others, in seconds.
+        speed: How long its jobs run.
         pass_manager: What to compile circuits with.
         compile_tries: How often to compile each circuit, to send the best.
         tags: Free labels.
@@ -107,6 +109,7 @@ class PrimitiveMember(CompilingMember):
         weight: float = 1.0,
         fidelity: float | None = None,
         queue: Callable[[], float] | None = None,
+        speed: Speed | None = None,
         pass_manager: PassManager | None = None,
         compile_tries: int = 1,
         tags: Iterable[str] = (),
@@ -120,6 +123,7 @@ class PrimitiveMember(CompilingMember):
             weight=weight,
             fidelity=fidelity,
             queue=queue,
+            speed=speed,
             pass_manager=pass_manager,
             compile_tries=compile_tries,
             tags=tags,

@@ -20,6 +20,7 @@ from qiskit_gateway.backends.failures.errors import BackendError, Refused
 from qiskit_gateway.backends.interface.batch import Batch, Program
 from qiskit_gateway.backends.interface.limits import Limits
 from qiskit_gateway.backends.interface.protocol import Handle
+from qiskit_gateway.backends.interface.speed import Speed
 from qiskit_gateway.backends.member_facts import member_html
 from qiskit_gateway.backends.pricing.rates import FREE, Tariff
 from qiskit_gateway.backends.readout.outcomes import Outcome
@@ -28,6 +29,8 @@ from qiskit_gateway.backends.simulation.machine import Machine, SimulatedJob, Wi
 
 Duration = float | Callable[[float, np.random.Generator], float]
 """Seconds, or a callable of now, in seconds of the member's clock, and randomness."""
+# Of times that are drawn the mean of so many is told, which is off by a tenth of their spread.
+_DRAWS = 100
 
 
 class SimulatedMember:
@@ -63,6 +66,8 @@ class SimulatedMember:
         failure_rate: Share of the jobs that fail, at their end, in [0, 1].
         outages: Windows ``(start, end)`` in seconds of its clock; the end is not in it.
         parallel_jobs: How many jobs the machine runs at a time.
+        told: Whether it tells beforehand how long its jobs run, as a user may of a backend; else
+            that is found out, as it is of most.
         seed: Seed of its randomness; see :meth:`reseed`.
 
     Raises:
@@ -86,6 +91,7 @@ class SimulatedMember:
         failure_rate: float = 0.0,
         outages: Iterable[Window] = (),
         parallel_jobs: int = 1,
+        told: bool = False,
         seed: int | Sequence[int] | None = None,
     ) -> None:
         if not weight > 0:
@@ -115,6 +121,7 @@ class SimulatedMember:
         self._failure_rate = failure_rate
         self._outages = _windows(outages)
         self._parallel_jobs = parallel_jobs
+        self.speed = self._told_speed() if told else None
         self._token: EventLoopToken | None = None
         self.reseed(seed)
         self.start_clock(None)
@@ -130,6 +137,18 @@ class SimulatedMember:
         """Copies and pickles have no jobs, and a clock that starts when they are first used."""
         unused = dict.fromkeys(("_token", "_origin", "_machine"))
         return {**self.__dict__, **unused, "_jobs": {}, "_numbers": count(1)}
+
+    def _told_speed(self) -> Speed | None:
+        """Average the times of its jobs; ``None`` where they take none."""
+        draw = np.random.default_rng(0)
+        means = {
+            what: sum(_checked(what, given(0.0, draw)) for _ in range(_DRAWS)) / _DRAWS
+            if callable(given)
+            else given
+            for what, given in self._durations.items()
+            if what != "queue_seconds"
+        }
+        return Speed(**means) if any(means.values()) else None
 
     def reseed(self, seed: int | Sequence[int] | None) -> None:
         """Start the randomness anew: the n-th job from here draws the same for the same seed."""

@@ -8,6 +8,7 @@ import inspect
 import re
 import sys
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import fields
 from functools import partial
 from types import ModuleType
 from typing import Annotated, Any, Literal, Self
@@ -27,6 +28,7 @@ from qiskit_gateway.backends.interface.adaptation import Adaptation
 from qiskit_gateway.backends.interface.limits import Limits
 from qiskit_gateway.backends.interface.native_primitive import ModeKind
 from qiskit_gateway.backends.interface.protocol import FleetMember
+from qiskit_gateway.backends.interface.speed import Speed
 from qiskit_gateway.backends.primitive.primitive_member import PrimitiveMember
 from qiskit_gateway.backends.simulation.simulated_member import SimulatedMember
 from qiskit_gateway.config_file.pricing_tables import PricingTable, tariff_of
@@ -34,6 +36,7 @@ from qiskit_gateway.config_file.problems import Path, Problem, did_you_mean, var
 from qiskit_gateway.config_file.table_models import (
     Made,
     Table,
+    checked,
     checked_by,
     made_of,
     new_table,
@@ -49,6 +52,7 @@ _NOT_OF_SIMULATED = (
     "adaptation",
     "compile_tries",
     "queue",
+    "speed",
     "primitive",
 )
 # Whatever makes a member says all of it.
@@ -62,6 +66,7 @@ _NOT_OF_MEMBER = [
     "adaptation",
     "compile_tries",
     "queue",
+    "speed",
     "primitive",
 ]
 
@@ -133,10 +138,18 @@ SimulatedTable = new_table(
             "failure_rate": float,
             "outages": list[_Window],
             "parallel_jobs": int,
+            "told": bool,
             "seed": int,
         }.items()
     },
     SimulatedMember,
+)
+
+
+SpeedTable = new_table(
+    "SpeedTable",
+    {field.name: Annotated[float, Key(ge=0, allow_inf_nan=False)] for field in fields(Speed)},
+    Speed,
 )
 
 
@@ -270,6 +283,11 @@ class MemberTable(Table):
         WithJsonSchema({"anyOf": [{"type": "number", "minimum": 0}, {"type": "string"}]}),
         Key(description="Wait in seconds, or the import path of a callable that tells it."),
     ] = None
+    speed: Annotated[
+        Any,
+        Made(SpeedTable, lambda table: checked(lambda: Speed(**table.given()))),
+        Key(description="How long its jobs run; by default that is learned."),
+    ] = None
 
     @model_validator(mode="before")
     @classmethod
@@ -382,6 +400,7 @@ def _member(table: MemberTable, index: int, environ: Mapping[str, str]) -> Fleet
         "adaptation": table.adaptation,
         "compile_tries": table.compile_tries,
         "queue": _wait(table.queue),
+        "speed": table.speed,
     }
     if table.primitive is not None:
         return _primitive_member(table, table.primitive, said, environ)

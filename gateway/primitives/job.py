@@ -362,6 +362,7 @@ def _report(run: Run) -> Report:
         given_up=run.ended.given_up if run.ended else (),
         settled=run.work.seed is not None,
         notes=run.work.notes,
+        speeds=run.speeds,
     )
 
 

@@ -1,8 +1,8 @@
 """The history of a run, for people and for programs."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from html import escape
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ from qiskit_gateway.reporting.pictures import draw_timeline
 from qiskit_gateway.reporting.timeline import timeline_of
 from qiskit_gateway.work.attempt import Attempt, AttemptOutcome
 from qiskit_gateway.work.remaining import GivenUp
+from qiskit_gateway.work.speed_estimate import SpeedEstimate
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -37,6 +38,7 @@ class Report:
         given_up: The pieces that were not done, and why.
         settled: Whether cuts and members were settled beforehand, as they are with a seed.
         notes: What there is to say of how the work was stated.
+        speeds: How long jobs of each member are expected to run by now, and how that is known.
     """
 
     job_id: str
@@ -45,6 +47,7 @@ class Report:
     given_up: tuple[GivenUp, ...] = ()
     settled: bool = False
     notes: tuple[str, ...] = ()
+    speeds: Mapping[str, SpeedEstimate] = field(default_factory=dict)
 
     @property
     def members(self) -> dict[str, dict[str, Any]]:
@@ -89,6 +92,7 @@ class Report:
             "attempts": [asdict(one) | {"outcome": one.outcome.value} for one in self.attempts],
             "given_up": [asdict(given_up) for given_up in self.given_up],
             "notes": list(self.notes),
+            "speeds": {name: asdict(speed) for name, speed in self.speeds.items()},
         }
 
     def draw(self) -> "Figure":

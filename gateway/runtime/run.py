@@ -59,6 +59,7 @@ from qiskit_gateway.work import run_events as happened
 from qiskit_gateway.work.attempt import Attempt
 from qiskit_gateway.work.run_log import NO_RUN_LOG, RunLog, Terms
 from qiskit_gateway.work.run_status import RunStatus
+from qiskit_gateway.work.speed_estimate import SpeedEstimate
 from qiskit_gateway.work.tasks import Shard
 from qiskit_gateway.work.workload import Work
 
@@ -241,6 +242,11 @@ class Run:
     def view(self) -> RunView:
         """The scheduler's view of the run."""
         return RunView() if self._scheduler is None else self._scheduler.view
+
+    @property
+    def speeds(self) -> dict[str, SpeedEstimate]:
+        """How long jobs of each member are expected to run; nothing before the run has begun."""
+        return {} if self._scheduler is None else self._scheduler.speeds
 
     def progress(self) -> Progress:
         """Return the progress of the run."""

@@ -22,8 +22,10 @@ from qiskit_gateway.backends.interface.protocol import (
     CanQuote,
     FleetMember,
     ReadsTarget,
+    TellsSpeed,
     able,
 )
+from qiskit_gateway.backends.interface.speed import Speed
 from qiskit_gateway.backends.member_facts import costs_nothing
 from qiskit_gateway.backends.pricing.allowance import allowance_of
 from qiskit_gateway.backends.pricing.charge import Charge, charged_units
@@ -75,7 +77,14 @@ def profile_of(member: FleetMember, order: int) -> MemberProfile:
         allotment=allotment,
         free=costs_nothing(member),
         job_fee_usd=fee,
+        told_seconds=told_seconds(member),
     )
+
+
+def told_seconds(member: FleetMember) -> tuple[float, float, float] | None:
+    """Tell what a job, a circuit and a circuit-shot take on a member, if that was said of it."""
+    speed: object = member.speed if able(member, TellsSpeed) else None
+    return speed.terms if isinstance(speed, Speed) else None
 
 
 def allotment_of(member: FleetMember) -> Allotment | None:

@@ -86,6 +86,7 @@ from qiskit_gateway.scheduling.run_state import RunState, RunView
 from qiskit_gateway.scheduling.submission import adopt, learns_wait, submit, submit_duplicate
 from qiskit_gateway.work.outlook import Outlook
 from qiskit_gateway.work.remaining import Unfinished
+from qiskit_gateway.work.speed_estimate import SpeedEstimate
 from qiskit_gateway.work.tasks import Piece, Task
 
 
@@ -224,6 +225,15 @@ class Scheduler:
             in_flight={index: (flight.shard, flight.member) for index, flight in flights},
             reasons_against=self._state.reasons_against,
         )
+
+    @property
+    def speeds(self) -> dict[str, SpeedEstimate]:
+        """How long jobs of each member are expected to run, and how that is known."""
+        known = self._state.estimator
+        # Another one: what the run goes by must not depend on whether somebody asked.
+        estimator = Estimator(profiles=known.profiles, states=known.states)
+        estimator.refresh()
+        return {name: estimator.speed_of(name) for name in known.states}
 
     def outlook(self, now: float) -> Outlook | None:
         """Estimate how long the run goes on; ``None`` while that cannot be told."""
@@ -392,6 +402,9 @@ def _begin(
 ) -> RunState:
     profiles = {member.name: member for member in members}
     states = {name: fleet_state.of(name) for name in profiles}
+    for member in members:
+        if member.told_seconds is not None:
+            states[member.name].speed.tell(member.told_seconds)
     allotted = {one.name: one.allotment for one in members if one.allotment is not None}
     allowances = Allowances(allotted, fleet_state.pots)
     planner = Planner(

@@ -22,7 +22,7 @@ from qiskit_gateway.backends.circuits.estimates import Estimate, GateCounts
 from qiskit_gateway.backends.failures.errors import BackendError, Refused
 from qiskit_gateway.backends.fleet import Fleet
 from qiskit_gateway.backends.interface.batch import Batch, Program
-from qiskit_gateway.backends.interface.protocol import FleetMember, Handle
+from qiskit_gateway.backends.interface.protocol import FleetMember, Handle, TellsSpeed, able
 from qiskit_gateway.backends.interface.queue_reading import QueueReading
 from qiskit_gateway.backends.member_facts import costs_nothing
 from qiskit_gateway.backends.pricing.charge import Charge
@@ -33,10 +33,12 @@ from qiskit_gateway.results.coverage import Coverage, book_outcomes
 from qiskit_gateway.runtime.logs import silent_logger
 from qiskit_gateway.runtime.preview.virtual_clock import JumpingLoop
 from qiskit_gateway.runtime.run import Run
-from qiskit_gateway.runtime.survey import Answer, foretell, quote_batch
+from qiskit_gateway.runtime.survey import Answer, foretell, quote_batch, told_seconds
+from qiskit_gateway.scheduling.members.estimator import Estimator
 from qiskit_gateway.scheduling.members.state import FleetState, MemberState
 from qiskit_gateway.work.attempt import Attempt
 from qiskit_gateway.work.receipt import Receipt
+from qiskit_gateway.work.speed_estimate import SpeedEstimate
 from qiskit_gateway.work.tasks import Piece, Shard
 from qiskit_gateway.work.workload import Work
 
@@ -117,11 +119,15 @@ def rehearse(
         seed: Seed of the simulated randomness.
     """
     seeds = np.random.SeedSequence(seed).generate_state(len(fleet) + 1).tolist()
+    busy = _busy(fleet, prospect)
     stand_ins = Fleet(
-        [_stand_in(member, work, prospect, one) for member, one in zip(fleet, seeds, strict=False)]
+        [
+            _stand_in(member, work, prospect, seed=one, busy=busy.get(member.name, 0.0))
+            for member, one in zip(fleet, seeds, strict=False)
+        ]
     )
     prospect.fleet_state.copy_into(stand_ins.keep(FleetState))
-    for name, seconds in _busy(prospect).items():
+    for name, seconds in busy.items():
         state = stand_ins.keep(FleetState).of(name)
         state.queue_seconds = max(state.queue_seconds, seconds)
     stores = tuple(_Books(task.rows, task.shots) for task in work.tasks)
@@ -258,18 +264,36 @@ async def _see_that_it_moves(run: Run) -> None:
     run.stop("nothing is expected to change what it waits for")
 
 
-def _busy(prospect: Prospect) -> dict[str, float]:
+def _busy(fleet: Fleet, prospect: Prospect) -> dict[str, float]:
     """Estimate how long members will work on what other runs have in flight there."""
+    estimator = _estimator(fleet, prospect)
     return {
-        name: max(0.0, _work_seconds(state) - (prospect.now - state.busy_since))
-        for name, state in prospect.models.items()
+        name: max(0.0, estimator.jobs_seconds(name, state.load, len(state.in_flight)) - worked)
+        for name, state in estimator.states.items()
         if state.in_flight
+        for worked in [prospect.now - state.busy_since]
     }
 
 
-def _work_seconds(state: MemberState) -> float:
-    load = state.load
-    return state.speed.seconds(load.circuits, load.circuit_shots, len(state.in_flight))
+def estimate_speeds(fleet: Fleet, prospect: Prospect) -> dict[str, SpeedEstimate]:
+    """Tell how long jobs of each member are expected to run before a run is tried out."""
+    estimator = _estimator(fleet, prospect)
+    return {name: estimator.speed_of(name) for name in fleet.names}
+
+
+def _estimator(fleet: Fleet, prospect: Prospect) -> Estimator:
+    states = {member.name: _model(member, prospect) for member in fleet}
+    estimator = Estimator(profiles={}, states=states)
+    estimator.refresh()
+    return estimator
+
+
+def _model(member: FleetMember, prospect: Prospect) -> MemberState:
+    """Return what is known of a member beforehand, what is told of its speed included."""
+    state = prospect.models.get(member.name) or MemberState()
+    if (told := told_seconds(member)) is not None:
+        state.speed.tell(told)
+    return state
 
 
 class _Books:
@@ -316,18 +340,19 @@ class _StandIn(SimulatedMember):
         return None if handle.batch is None else self.prices.get(_kind_of(handle.batch))
 
 
-def _stand_in(member: FleetMember, work: Work, prospect: Prospect, seed: int) -> SimulatedMember:
+def _stand_in(
+    member: FleetMember, work: Work, prospect: Prospect, *, seed: int, busy: float
+) -> SimulatedMember:
     """Return a member to rehearse with, in place of one of the fleet."""
     if isinstance(member, SimulatedMember):
         same = copy(member)
         same.reseed(seed)
         same.start_clock(prospect.origins.get(member.name))
         return same
-    state = prospect.models.get(member.name, MemberState())
+    state = _model(member, prospect)
     answers = prospect.answers.get(member.name, {})
     speed, learned = state.speed, bool(state.speed.jobs)
     told = told_shot_seconds(work, answers)
-    busy = _busy(prospect).get(member.name, 0.0)
     queue = state.queue_seconds
     stand_in = _StandIn(
         member.name,
@@ -345,6 +370,7 @@ def _stand_in(member: FleetMember, work: Work, prospect: Prospect, seed: int) ->
         shot_seconds=speed.shot_seconds if learned else told or _SHOT_SECONDS,
         seed=seed,
     )
+    stand_in.speed = member.speed if able(member, TellsSpeed) else None
     stand_in.overlaps = member.overlaps
     stand_in.answers = answers
     stand_in.prices = prospect.prices.get(member.name, {})

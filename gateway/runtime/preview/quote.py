@@ -25,6 +25,7 @@ from qiskit_gateway.runtime.preview.dry_run import (
     Rehearsal,
     ask_prices,
     asked,
+    estimate_speeds,
     read_queues,
     rehearse,
     told_shot_seconds,
@@ -32,15 +33,21 @@ from qiskit_gateway.runtime.preview.dry_run import (
 from qiskit_gateway.runtime.survey import allotment_of
 from qiskit_gateway.scheduling.members.state import FleetState, MemberState
 from qiskit_gateway.work.remaining import GivenUp
+from qiskit_gateway.work.speed_estimate import SpeedEstimate, SpeedSource
 from qiskit_gateway.work.workload import Work
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-Speed = Literal["simulated", "learned", "durations", "assumed"]
+Speed = Literal["simulated", "learned", "journal", "told", "durations", "assumed"]
+_KNOWN: dict[SpeedSource, Speed] = {"seen": "learned", "journal": "journal", "told": "told"}
 
 _HEAD = ("member", "jobs", "circuits", "shots", "USD", "starts in", "done in", "fidelity")
 _MOST_LINES = 5
+_SAID = {
+    "told": "times are as told beforehand",
+    "journal": "times are as the journal recorded them",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +90,9 @@ class MemberQuote:
         fidelity: Expected fidelity of a shot there, on average over the circuits of the run, if
             known.
         speed: Where its times come from: a ``"simulated"`` member's own model, speed ``"learned"``
-            from its jobs, ``"durations"`` of its gates, or ``"assumed"`` where nothing is known.
+            from its jobs, or from those that the ``"journal"`` recorded, speed that was ``"told"``,
+            ``"durations"`` of its gates, or ``"assumed"`` where nothing is known.
+        estimate: What the plan went by: how long its jobs are expected to run.
         reasons: Why it takes no part, or not in all of the work.
         allowance: What would be used of its allowance, if it has one.
     """
@@ -98,6 +107,7 @@ class MemberQuote:
     finish_seconds: float | None = None
     fidelity: float | None = None
     speed: Speed = "assumed"
+    estimate: SpeedEstimate | None = None
     reasons: tuple[str, ...] = ()
     allowance: AllowanceUse | None = None
 
@@ -231,6 +241,10 @@ class Quote:
         yield from (
             Remark(f"{one.member}: {one.allowance}") for one in self.members if one.allowance
         )
+        for source, text in _SAID.items():
+            whose = [m.member for m in self.members if m.jobs and m.speed == source]
+            if whose:
+                yield Remark(f"{text}: {', '.join(whose)}")
         told = [m.member for m in self.members if m.price_told]
         if told:
             yield Remark(f"prices are the provider's own estimate: {', '.join(told)}")
@@ -286,9 +300,14 @@ def _told(rehearsal: Rehearsal, fleet: Fleet, work: Work, prospect: Prospect) ->
     run = rehearsal.run
     assert run.ended is not None  # noqa: S101
     against = run.view.reasons_against
+    speeds = estimate_speeds(fleet, prospect)
     return Quote(
         members=tuple(
-            _member_quote(rehearsal, member, work, prospect, against.get(member.name, ()))
+            replace(
+                _member_quote(rehearsal, member, work, prospect, against.get(member.name, ())),
+                speed=_speed(member, work, prospect, speeds[member.name].source),
+                estimate=speeds[member.name],
+            )
             for member in fleet
         ),
         price_usd=sum(attempt.price_usd for attempt in run.record),
@@ -322,7 +341,6 @@ def _member_quote(
         start_seconds=min(starts, default=None),
         finish_seconds=max((one.finished_seconds or 0.0 for one in done), default=None),
         fidelity=_fidelity(member, work, prospect.answers),
-        speed=_speed(member, work, prospect),
         reasons=tuple(dict.fromkeys([*reasons, *refused])),
         allowance=_allowance_use(rehearsal, member, prospect),
     )
@@ -361,12 +379,11 @@ def _fidelity(member: FleetMember, work: Work, answers: Answers) -> float | None
     return total / shots if shots else None
 
 
-def _speed(member: FleetMember, work: Work, prospect: Prospect) -> Speed:
+def _speed(member: FleetMember, work: Work, prospect: Prospect, source: SpeedSource) -> Speed:
     if isinstance(member, SimulatedMember):
         return "simulated"
-    known = prospect.models.get(member.name)
-    if known is not None and known.speed.jobs:
-        return "learned"
+    if source in _KNOWN:
+        return _KNOWN[source]
     told = told_shot_seconds(work, prospect.answers.get(member.name, {}))
     return "assumed" if told is None else "durations"
 

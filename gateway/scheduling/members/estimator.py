@@ -6,9 +6,10 @@ from statistics import median
 
 from qiskit_gateway.policies.verdict import ALLOWED, Verdict
 from qiskit_gateway.scheduling.members.profile import MemberProfile
-from qiskit_gateway.scheduling.members.speed import Speed
+from qiskit_gateway.scheduling.members.speed import UNSEEN_OFF, Speed
 from qiskit_gateway.scheduling.members.state import MemberState
 from qiskit_gateway.work.price import PriceError
+from qiskit_gateway.work.speed_estimate import SpeedEstimate
 from qiskit_gateway.work.tasks import NO_LOAD, Compiled, Load
 
 # Assumed of a member that was never seen at work where none was: what superconducting devices take,
@@ -20,7 +21,7 @@ _LOADING_SECONDS = 1e-3
 _LEAST_SLOTS = 2
 _MOST_SLOTS = 512
 # How many times faster or slower than others one may be that was never seen at work.
-HOPE = 4
+HOPE = UNSEEN_OFF
 # Times that differ by no more are one: a quote reads another clock than the run that it is about.
 ROUNDING_SECONDS = 1e-6
 # What a job counts as for which a tariff has no price: more than anybody pays, and yet a number.
@@ -60,7 +61,21 @@ class Estimator:
             load: The work.
             compiled: What its circuits are there on average, if known.
         """
-        return self._jobs_seconds(member, load, self.profiles[member].jobs(load), compiled)
+        return self.jobs_seconds(member, load, self.profiles[member].jobs(load), compiled)
+
+    def jobs_seconds(
+        self, member: str, load: Load, jobs: float, compiled: Compiled | None = None
+    ) -> float:
+        """Like :meth:`seconds`, for a load that is in a known number of jobs."""
+        speed = self.states[member].speed
+        if not speed.jobs:
+            speed = self._assumed(compiled)
+        return speed.seconds(load.circuits, load.circuit_shots, jobs)
+
+    def speed_of(self, member: str) -> SpeedEstimate:
+        """Tell what is known of a member's speed, or assumed, and where that comes from."""
+        speed = self.states[member].speed
+        return (speed if speed.jobs else self._assumed(None)).estimate
 
     def price(
         self,
@@ -119,7 +134,7 @@ class Estimator:
         """Seconds by which a member's first job of ours exceeds its expected duration."""
         state = self.states[member]
         first = next(iter(state.in_flight.values()), NO_LOAD)
-        return state.worked_seconds(now) - self._jobs_seconds(member, first, 1)
+        return state.worked_seconds(now) - self.jobs_seconds(member, first, 1)
 
     def free_slots(self, member: str, now: float) -> int:
         """Count the further jobs that a member may have now.
@@ -160,20 +175,11 @@ class Estimator:
         A job that is late may well take as long again as it is late by now.
         """
         state = self.states[member]
-        seconds = self._jobs_seconds(member, state.load, len(state.in_flight))
+        seconds = self.jobs_seconds(member, state.load, len(state.in_flight))
         if worked <= 0 or not state.in_flight:
             return seconds
-        each = self._jobs_seconds(member, next(iter(state.in_flight.values())), 1)
+        each = self.jobs_seconds(member, next(iter(state.in_flight.values())), 1)
         return max(0.0, seconds - each) + abs(worked - each)
-
-    def _jobs_seconds(
-        self, member: str, load: Load, jobs: float, compiled: Compiled | None = None
-    ) -> float:
-        """Like :meth:`seconds`, for a load that is in a known number of jobs."""
-        speed = self.states[member].speed
-        if not speed.jobs:
-            speed = self._assumed(compiled)
-        return speed.seconds(load.circuits, load.circuit_shots, jobs)
 
     def _assumed(self, compiled: Compiled | None) -> Speed:
         """Assume the speed of a member that was never seen at work."""

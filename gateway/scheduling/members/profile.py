@@ -37,6 +37,7 @@ class MemberProfile:
         allotment: What of it costs nothing; ``None`` where all is to be paid.
         free: Whether it was said that nothing is ever paid for it.
         job_fee_usd: The part of a job's price that does not depend on its size.
+        told_seconds: What a job, a circuit and a circuit-shot take, as told beforehand, if so.
     """
 
     name: str
@@ -56,6 +57,7 @@ class MemberProfile:
     allotment: Allotment | None = None
     free: bool = True
     job_fee_usd: float = 0.0
+    told_seconds: tuple[float, float, float] | None = None
 
     def room(self, circuits: int = _ANY, *, most_shots: int | None = None) -> Room:
         """Return the largest size of a shard, within a number of circuits and shots."""

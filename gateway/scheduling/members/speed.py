@@ -1,7 +1,9 @@
-"""A member's speed, learned from the jobs that it finished."""
+"""A member's speed: what is told of it, and what the jobs that it finished teach."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from qiskit_gateway.work.speed_estimate import SpeedEstimate, SpeedSource
 
 # The lower triangle of a symmetric matrix, row by row.
 Moments = tuple[float, float, float, float, float, float]
@@ -19,25 +21,106 @@ _FORGET = 0.95
 # How little each term of the speed model is trusted without evidence, relative to its own scale.
 # A first reading is thus read as cost per circuit and per shot, hardly as cost per job.
 _RIDGE = (0.005, 0.0005, 0.0005)
+# Of a member whose speed is told as much is known as if it had done so many jobs.
+_TOLD_JOBS = 2
+# How many times longer or shorter a job may well take than is told, and than the first one did.
+_TOLD_OFF = 1.25
+_FIRST_OFF = 1.5
+# ... and than those of the others, where it was never seen at work: the most that is thought of any.
+UNSEEN_OFF = 4.0
+# How much the newest job counts in how far off the model is.
+_NEWEST = 0.3
+
+
+@dataclass(slots=True)
+class Evidence:
+    """What jobs said of a member's speed, summed up; the newer ones count more.
+
+    Attributes:
+        jobs: How many there were.
+        moments: Sums of the products of one, circuits and circuit-shots.
+        targets: Sums of their products with the seconds.
+        least_seconds: The least that a circuit took.
+    """
+
+    jobs: int = 0
+    moments: Moments = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+    targets: Terms = (0.0, 0.0, 0.0)
+    least_seconds: float = math.inf
+
+    @property
+    def weight(self) -> float:
+        """Return how many new jobs it counts as much as."""
+        return self.moments[0]
+
+    def add(self, circuits: float, circuit_shots: float, seconds: float) -> None:
+        """Count one more job; those before count a little less."""
+        c, s, keep = float(circuits), float(circuit_shots), _FORGET
+        m11, m21, m22, m31, m32, m33 = self.moments
+        self.moments = (
+            keep * m11 + 1.0,
+            keep * m21 + c,
+            keep * m22 + c * c,
+            keep * m31 + s,
+            keep * m32 + s * c,
+            keep * m33 + s * s,
+        )
+        t1, t2, t3 = self.targets
+        self.targets = (keep * t1 + seconds, keep * t2 + c * seconds, keep * t3 + s * seconds)
+        self.jobs += 1
+        self.least_seconds = min(self.least_seconds, seconds / circuits)
 
 
 @dataclass(slots=True)
 class Speed:
-    """A member's speed, learned from the jobs that it finished.
+    """A member's speed: what is told of it, and what the jobs that it finished teach.
 
     Seconds per job = ``overhead + circuits * per_circuit + circuit_shots * per_shot``, fitted by
-    least squares that forget, with no negative term. However it comes out, a circuit is not thought
-    to take less than half of the least that it was seen to take, so that a few odd jobs cannot make
-    a member look able to do anything at once.
+    least squares that forget, with no negative term. Where a speed is told it counts as one job of
+    the size of those that were seen, and as less the more there were; and what jobs do not tell
+    apart, such as the overhead of jobs that were all of one size, stays as told.
+
+    Where nothing is told, however it comes out, a circuit is not thought to take less than half of
+    the least that it was seen to take, so that a few odd jobs cannot make a member look able to do
+    anything at once.
+
+    Attributes:
+        overhead_seconds: Of a job.
+        circuit_seconds: Of a circuit.
+        shot_seconds: Of a shot of a circuit.
+        jobs: How many jobs this is known from; 0 where nothing is known, or was told.
+        told: The three times as told, if they were.
+        seen: How many jobs of this fleet it is known from.
+        doubt: How far off it is expected to be, as the logarithm of a factor.
     """
 
     overhead_seconds: float = 0.0
     circuit_seconds: float = 0.0
     shot_seconds: float = 0.0
-    least_seconds: float = math.inf
     jobs: int = 0
-    _moments: Moments = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
-    _targets: Terms = (0.0, 0.0, 0.0)
+    told: Terms | None = None
+    seen: int = 0
+    doubt: float = math.log(UNSEEN_OFF)
+    _evidence: Evidence = field(default_factory=Evidence)
+
+    @property
+    def source(self) -> SpeedSource:
+        """Where it is known from."""
+        if self.seen:
+            return "seen"
+        return "guess" if self.told is None else "told"
+
+    @property
+    def estimate(self) -> SpeedEstimate:
+        """What is known, for people."""
+        return SpeedEstimate(
+            source=self.source,
+            job_seconds=self.overhead_seconds,
+            circuit_seconds=self.circuit_seconds,
+            shot_seconds=self.shot_seconds,
+            jobs=self.seen,
+            times_off=math.exp(self.doubt),
+        )
 
     def seconds(self, circuits: float, circuit_shots: float, jobs: float = 1.0) -> float:
         """Return the expected time of that much work on an idle member; 0 while unknown."""
@@ -46,32 +129,64 @@ class Speed:
             + circuits * self.circuit_seconds
             + circuit_shots * self.shot_seconds
         )
-        return max(
-            fitted, circuits * self.least_seconds * _TRUST if self.least_seconds < math.inf else 0.0
-        )
+        least = self._evidence.least_seconds
+        if self.told is not None or least == math.inf:
+            return fitted
+        return max(fitted, circuits * least * _TRUST)
+
+    def tell(self, told: Terms) -> None:
+        """Note what is told of it, before any job or after some."""
+        if told == self.told:
+            return
+        if not self.jobs:
+            self.doubt = math.log(_TOLD_OFF)
+        self.told, self.jobs = told, max(self.jobs, _TOLD_JOBS)
+        self._fit()
 
     def observe(self, circuits: int, circuit_shots: int, seconds: float) -> None:
         """Learn from one finished job."""
-        c, s, keep = float(circuits), float(circuit_shots), _FORGET
-        m11, m21, m22, m31, m32, m33 = self._moments
-        self._moments = (
-            keep * m11 + 1.0,
-            keep * m21 + c,
-            keep * m22 + c * c,
-            keep * m31 + s,
-            keep * m32 + s * c,
-            keep * m33 + s * s,
-        )
-        t1, t2, t3 = self._targets
-        self._targets = (keep * t1 + seconds, keep * t2 + c * seconds, keep * t3 + s * seconds)
+        if self.jobs:
+            expected = self.seconds(circuits, circuit_shots)
+            off = math.log(UNSEEN_OFF)
+            if seconds > 0 < expected:
+                off = min(off, abs(math.log(seconds) - math.log(expected)))
+            self.doubt += _NEWEST * (off - self.doubt)
+        else:
+            self.doubt = math.log(_FIRST_OFF)
+        self._evidence.add(circuits, circuit_shots, seconds)
         self.jobs += 1
-        self.least_seconds = min(self.least_seconds, seconds / circuits)
-        fitted = _fit(self._moments, self._targets)
+        self.seen += 1
+        self._fit()
+
+    def _fit(self) -> None:
+        """Find the terms that fit the evidence best, and what is told."""
+        moments, targets = self._evidence.moments, self._evidence.targets
+        told = self.told or (0.0, 0.0, 0.0)
+        weight = self._evidence.weight
+        if self.told is not None:
+            if not weight:
+                self.overhead_seconds, self.circuit_seconds, self.shot_seconds = told
+                return
+            c, s, share = moments[1] / weight, moments[3] / weight, 1.0 / (1.0 + weight)
+            seconds = share * (told[0] + c * told[1] + s * told[2])
+            job = (1.0, c, c * c, s, s * c, s * s)
+            m11, m21, m22, m31, m32, m33 = (
+                before + share * more for before, more in zip(moments, job, strict=True)
+            )
+            moments = (m11, m21, m22, m31, m32, m33)
+            t1, t2, t3 = targets
+            targets = (t1 + seconds, t2 + c * seconds, t3 + s * seconds)
+        fitted = _fit(moments, targets, told)
         self.overhead_seconds, self.circuit_seconds, self.shot_seconds = fitted
 
 
-def _fit(moments: Moments, targets: Terms) -> Terms:
+def _fit(moments: Moments, targets: Terms, told: Terms) -> Terms:
     """Solve the regularised normal equations, dropping terms that come out negative."""
+    m11, m21, m22, m31, m32, m33 = moments
+    # Little by little, what jobs do not tell apart is drawn to what is told.
+    r1, r2, r3 = m11 * _RIDGE[0], m22 * _RIDGE[1], m33 * _RIDGE[2]
+    moments = (m11 + r1, m21, m22 + r2, m31, m32, m33 + r3)
+    targets = (targets[0] + r1 * told[0], targets[1] + r2 * told[1], targets[2] + r3 * told[2])
     dropped: set[int] = set()
     while min(terms := _solved(moments, targets, dropped)) < 0:
         dropped.add(terms.index(min(terms)))
@@ -85,7 +200,6 @@ def _solved(moments: Moments, targets: Terms, dropped: set[int]) -> Terms:
     """
     m11, m21, m22, m31, m32, m33 = moments
     t1, t2, t3 = targets
-    m11, m22, m33 = m11 * (1 + _RIDGE[0]), m22 * (1 + _RIDGE[1]), m33 * (1 + _RIDGE[2])
     if 0 in dropped:
         m11, m21, m31, t1 = 1.0, 0.0, 0.0, 0.0
     if 1 in dropped:

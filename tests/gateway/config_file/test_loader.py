@@ -28,6 +28,7 @@ from qiskit_gateway.backends import (
     Usage,
 )
 from qiskit_gateway.backends.failures.redaction import redact
+from qiskit_gateway.backends.interface.speed import Speed
 from qiskit_gateway.backends.pricing.published import ARGUMENTS, tariff, tariff_names
 from qiskit_gateway.backends.simulation.simulated_member import SimulatedMember
 from qiskit_gateway.config_file.loader import REGISTRY, config_schema
@@ -242,6 +243,21 @@ def test_a_simulated_member_says_what_python_would(load):
     keys = set(config_schema()["$defs"]["SimulatedTable"]["properties"])
     shared = {"self", "name", "limits", "pricing", "weight", "tags", "fidelity"}
     assert keys == set(inspect.signature(SimulatedMember.__init__).parameters) - shared
+
+
+def test_what_a_file_says_of_a_speed_a_member_tells(load):
+    """A time that is zero may be said beside one that is not; a simulated member tells its own."""
+    text = f"""
+        [[members]]
+        {BASIC}
+        speed = {{ job_seconds = 0, circuit_seconds = 2, shot_seconds = 1e-3 }}
+        [[members]]
+        simulated = {{ job_seconds = 3, told = true }}
+        """
+    member, simulated = load(text).fleet
+
+    assert member.speed == Speed(circuit_seconds=2, shot_seconds=1e-3)
+    assert simulated.speed == Speed(job_seconds=3)
 
 
 PROVIDER = """
@@ -606,6 +622,20 @@ def test_commented_providers_are_right_too(path):
         ("[[members]]\nbackend = 'a.b'", ["line 2: members[0].backend: must be an import path"]),
         (f"[[members]]\n{BASIC}\nqueue = -1", ["queue: must be a number of seconds, or"]),
         (f"[[members]]\n{BASIC}\nqueue = 'soon'", ["queue: must be an import path"]),
+        (f"[[members]]\n{BASIC}\nspeed = 3", ["speed: must be a table, got 3"]),
+        (f"[[members]]\n{BASIC}\nspeed = {{}}", ["speed: a Speed must have a time above zero"]),
+        (
+            f"[[members]]\n{BASIC}\nspeed = {{ job_seconds = -1 }}",
+            ["speed.job_seconds: must be greater than or equal to 0, got -1"],
+        ),
+        (
+            f"[[members]]\n{BASIC}\nspeed = {{ job_second = 1 }}",
+            ["speed.job_second: unknown key; did you mean 'job_seconds'?"],
+        ),
+        (
+            "[[members]]\nsimulated = {}\nspeed = { job_seconds = 1 }",
+            ["has speed, which a member by"],
+        ),
         (f"[[members]]\n{BASIC}\nweight = 0", ["weight: must be greater than 0, got 0"]),
         (
             f"[[members]]\n{BASIC}\nfidelity = 2",

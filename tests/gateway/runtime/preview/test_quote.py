@@ -17,7 +17,15 @@ from qiskit.providers.basic_provider import BasicSimulator
 from qiskit.providers.fake_provider import GenericBackendV2
 
 from qiskit_gateway import Quote, RouterEstimator, RouterSampler, RunError
-from qiskit_gateway.backends import Fleet, Limits, Member, Pricing, ScriptedBackend, SimulatedMember
+from qiskit_gateway.backends import (
+    Fleet,
+    Limits,
+    Member,
+    Pricing,
+    ScriptedBackend,
+    SimulatedMember,
+    Speed,
+)
 from qiskit_gateway.backends.scripted import Fails
 from qiskit_gateway.policies import (
     BreakerPolicy,
@@ -263,6 +271,50 @@ def test_what_was_learned_of_speed_is_quoted():
     assert sampler.quote([sweep(20)]).members[0].speed == "assumed"
     sampler.run([sweep(20)], shots=100).result()
     assert sampler.quote([sweep(20)]).members[0].speed == "learned"
+
+
+def test_a_told_speed_is_quoted_until_jobs_are_seen():
+    """Times come from what was told, and the quote says so; then from what its jobs took."""
+    speed = Speed(job_seconds=5.0, circuit_seconds=2.0)
+    sampler = RouterSampler(Member(counted(), name="a", speed=speed))
+
+    quote = sampler.quote([sweep(20)])
+    job = sampler.run([sweep(20)], shots=100)
+    job.result()
+
+    assert quote.makespan_seconds == pytest.approx(45.0)
+    assert quote["a"].speed == quote["a"].estimate.source == "told"
+    assert quote.to_dict()["members"][0]["estimate"]["job_seconds"] == 5.0
+    assert "times are as told beforehand: a" in str(quote)
+    assert sampler.quote([sweep(20)])["a"].speed == "learned"
+    assert job.report().speeds["a"].source == "seen"
+    assert job.report().to_dict()["speeds"]["a"]["jobs"] == 1
+
+
+def test_a_quote_says_what_was_guessed_of_the_others():
+    """A member that nobody knows is thought to be like those that are known."""
+    members = [
+        SimulatedMember("a", job_seconds=3.0, circuit_seconds=1.0, told=True),
+        SimulatedMember("b", job_seconds=3.0, circuit_seconds=1.0),
+    ]
+
+    quote = RouterSampler(members).quote([sweep(20)])
+
+    assert [quote[name].estimate.source for name in "ab"] == ["told", "guess"]
+    assert quote["b"].estimate.job_seconds == 3.0
+    assert [one.speed for one in quote.members] == ["simulated", "simulated"]
+
+
+def test_a_told_fleet_is_planned_at_once():
+    """Where all is told no job is sent only to learn: two members end together, in a job each."""
+    members = [
+        SimulatedMember("a", job_seconds=10.0, circuit_seconds=1.0, told=True),
+        SimulatedMember("b", job_seconds=10.0, circuit_seconds=3.0, told=True),
+    ]
+
+    quote = RouterSampler(members).quote([sweep(20)])
+
+    assert quote.makespan_seconds <= 27
 
 
 # -- what stands against a run -------------------------------------------------------------------

@@ -48,6 +48,54 @@ def test_no_part_of_a_speed_is_negative(jobs):
     assert min(speed.overhead_seconds, speed.circuit_seconds, speed.shot_seconds) >= 0
 
 
+terms = st.tuples(st.floats(0.1, 10), st.floats(0.1, 10), st.floats(1e-5, 1e-2))
+
+
+@given(terms, st.integers(1, 300), st.integers(1, 10_000))
+def test_a_told_speed_is_known_before_any_job(told, circuits, shots):
+    """Before the first job what is told is what is expected, and jobs of that time change nothing."""
+    speed = Speed()
+    speed.tell(told)
+    expected = told[0] + circuits * told[1] + circuits * shots * told[2]
+
+    assert (speed.jobs > 0, speed.source) == (True, "told")
+    assert speed.seconds(circuits, circuits * shots) == pytest.approx(expected)
+    for _ in range(100):
+        speed.observe(circuits, circuits * shots, expected)
+
+    assert speed.source == "seen"
+    assert speed.overhead_seconds == pytest.approx(told[0], rel=0.01)
+    assert speed.circuit_seconds == pytest.approx(told[1], rel=0.01)
+
+
+@given(terms, st.floats(0.1, 10), st.integers(1, 300), st.integers(1, 10_000))
+def test_a_told_speed_is_corrected_by_what_is_seen(told, times, circuits, shots):
+    """However wrong it was, after five jobs the next alike is foretold to 0.4, after 40 to a tenth."""
+    speed = Speed()
+    speed.tell(told)
+    taken = times * (told[0] + circuits * told[1] + circuits * shots * told[2])
+
+    for number in range(1, 41):
+        speed.observe(circuits, circuits * shots, taken)
+        if number == 5:
+            assert speed.seconds(circuits, circuits * shots) == pytest.approx(taken, rel=0.4)
+    assert speed.seconds(circuits, circuits * shots) == pytest.approx(taken, rel=0.1)
+
+
+def test_how_far_off_a_speed_may_be_is_learned():
+    """It is most where nothing is known, less where it is told, and follows what was seen."""
+    unseen, told, steady, fickle = Speed(), Speed(), Speed(), Speed()
+    told.tell((1.0, 0.1, 0.0))
+    for number in range(20):
+        steady.observe(10, 100, 5.0)
+        fickle.observe(10, 100, 5.0 if number % 2 else 15.0)
+
+    off = [one.estimate.times_off for one in (steady, told, fickle, unseen)]
+    assert off == sorted(off)
+    assert off[0] == pytest.approx(1.0, abs=0.01)
+    assert off[-1] == pytest.approx(4.0)
+
+
 def test_a_slot_is_released_once():
     """A second release of one job changes nothing."""
     state = MemberState()

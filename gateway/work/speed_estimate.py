@@ -1,0 +1,45 @@
+"""What is known of how long the jobs of a member run, and how it is known."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+SpeedSource = Literal["seen", "journal", "told", "guess"]
+"""Jobs of this fleet; those that a journal recorded; what the user says; the other members."""
+
+_SOURCES = {
+    "seen": "seen in {jobs:g} jobs",
+    "journal": "from the journal",
+    "told": "told",
+    "guess": "a guess",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpeedEstimate:
+    """How long a job of a member is expected to run, its queue not counted.
+
+    Attributes:
+        source: Where that comes from: ``"seen"`` in jobs of this fleet, recorded in the
+            ``"journal"`` by earlier processes, ``"told"`` by the user, or a ``"guess"`` by what the
+            other members take.
+        job_seconds: The part that does not depend on its size.
+        circuit_seconds: For each circuit.
+        shot_seconds: For each shot of each circuit.
+        jobs: How many jobs were seen.
+        times_off: A job may well take so many times as long, or as short.
+    """
+
+    source: SpeedSource
+    job_seconds: float
+    circuit_seconds: float
+    shot_seconds: float
+    jobs: int
+    times_off: float
+
+    def __str__(self) -> str:
+        """Return it as one line."""
+        source = _SOURCES[self.source].format(jobs=self.jobs)
+        return (
+            f"{self.job_seconds:.3g} s a job, {self.circuit_seconds:.3g} s a circuit, "
+            f"{self.shot_seconds:.3g} s a shot ({source}; off by {self.times_off:.2g} times)"
+        )
