@@ -35,11 +35,13 @@ from qiskit_gateway.journal.run_log import (
     entries_of,
 )
 from qiskit_gateway.journal.run_spec import RunSpec, read_pubs, write_options, write_pubs
+from qiskit_gateway.journal.speeds import speeds_of
 from qiskit_gateway.journal.sqlite_file import Database, Survives
 from qiskit_gateway.journal.write_queue import WriteQueue
 from qiskit_gateway.policies.budget import Ledger
 from qiskit_gateway.reporting.report import Report, join_reports
 from qiskit_gateway.work.run_status import RunStatus
+from qiskit_gateway.work.speed_evidence import Evidence
 
 # "qgwj": marks a SQLite file as a journal.
 _APPLICATION = 0x7167776A
@@ -183,6 +185,16 @@ INSERT INTO balances
     """
 ALTER TABLE runs ADD COLUMN group_id TEXT;
 ALTER TABLE runs ADD COLUMN only_member TEXT
+""",
+    """
+CREATE TABLE speeds (
+    member TEXT PRIMARY KEY,
+    seen REAL NOT NULL,
+    jobs INTEGER NOT NULL,
+    least_seconds REAL NOT NULL,
+    doubt REAL NOT NULL,
+    sums TEXT NOT NULL
+) WITHOUT ROWID
 """,
 )
 
@@ -447,6 +459,14 @@ class Journal:
             for job_id, member, when, units in found
             if job_id not in besides
         ]
+
+    def speeds(self) -> dict[str, Evidence]:
+        """Read what the jobs of each member taught of its speed; what is a week old counts half.
+
+        Raises:
+            JournalError: If it cannot be read.
+        """
+        return speeds_of(self._database, self.now)
 
     def forget(self, job_id: str) -> None:
         """Delete a run. Jobs that providers still have run on; what it has cost stays counted.

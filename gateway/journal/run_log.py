@@ -13,12 +13,14 @@ from qiskit_gateway.errors import JournalError
 from qiskit_gateway.journal.claims import Claim, Claims
 from qiskit_gateway.journal.codec import pack_outcomes, unpack_outcomes
 from qiskit_gateway.journal.lease import let_go
+from qiskit_gateway.journal.speeds import add_speeds
 from qiskit_gateway.journal.sqlite_file import Database, UnwritableError
 from qiskit_gateway.journal.write_queue import WriteQueue
 from qiskit_gateway.work.attempt import Attempt, AttemptOutcome
 from qiskit_gateway.work.remaining import Past
 from qiskit_gateway.work.run_log import DeniedError, TakenOverError, Terms, Write
 from qiskit_gateway.work.run_status import RunStatus
+from qiskit_gateway.work.speed_evidence import Evidence
 from qiskit_gateway.work.tasks import Piece
 
 # How often the process that works on a run says so.
@@ -279,6 +281,13 @@ class SqliteRunLog:
             (self._job_id, kind, member, seconds, redact(json.dumps(facts))),
         )
         self._database.wrote(0)
+
+    def learned(self, speeds: Mapping[str, Evidence]) -> None:
+        """Write down what jobs taught of members' speeds, beside what other processes have learned.
+
+        Should it be written twice, these jobs count twice, which a forecast can bear.
+        """
+        add_speeds(self._database, speeds, self._clock())
 
     def look(self) -> None:
         """Write nothing, only see whether somebody has asked for something."""

@@ -55,6 +55,10 @@ class _Counted(set[Path]):
     """The journals whose runs' use of allowances is counted for a fleet."""
 
 
+class _Recalled(set[Path]):
+    """The journals of which a fleet knows what was learned of its members' speeds."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Begun:
     """A run that is about to go on.
@@ -125,7 +129,7 @@ class Router:
         Raises:
             JournalError: If the run cannot be written down; nothing was sent.
         """
-        self.count_use()
+        self.read_journal()
         begun = self._begin(RouterJob.new_id(), self.fleet, plan)
         if self.journal is not None:
             run_log = self.journal.begin(begun.job_id, spec(), begun.shots, party=self._party)
@@ -143,7 +147,7 @@ class Router:
         Raises:
             JournalError: If the runs cannot be written down; nothing was sent.
         """
-        self.count_use()
+        self.read_journal()
         group_id = RouterJob.new_id()
         begun = {
             name: self._begin(RouterJob.new_id(), self.fleet.part([name]), plan())
@@ -202,7 +206,7 @@ class Router:
     def _open_journal(self) -> Journal:
         if self.journal is None:
             raise JournalError("there is no journal to resume from: give one, journal=path")
-        self.count_use()
+        self.read_journal()
         return self.journal
 
     def _begin(self, job_id: str, fleet: Fleet, plan: Plan) -> "_Begun":
@@ -265,14 +269,31 @@ class Router:
         job.start()
         return job
 
-    def count_use(self) -> None:
-        """Count what runs of other processes have used of members' allowances, once for a fleet.
+    def read_journal(self) -> None:
+        """Take in what runs of other processes have used and learned, once for a fleet.
 
         The journal tells, if there is one.
 
         Raises:
             JournalError: If it cannot be read.
         """
+        self._count_use()
+        recalled = self.fleet.keep(_Recalled)
+        if self.journal is None or self.journal.path in recalled:
+            return
+        recalled.add(self.journal.path)
+        speeds, known = self.journal.speeds(), self.fleet.keep(FleetState)
+
+        def recall() -> None:
+            for name in self.fleet.names:
+                if name in speeds:
+                    known.of(name).speed.recall(speeds[name])
+
+        # In the loop in which all runs live, which is where speeds are changed.
+        ENGINE.call(recall)
+
+    def _count_use(self) -> None:
+        """Count what runs of other processes have used of members' allowances."""
         allotments = {
             member.name: allotment for member in self.fleet if (allotment := allotment_of(member))
         }
@@ -306,6 +327,6 @@ class Router:
 
     def quote(self, work: Work, *, exact: bool = False) -> Quote:
         """Forecast a run; blocks until that is done, and sends nothing."""
-        self.count_use()
+        self.read_journal()
         prepared = prepare(work, self.fleet, self._snapshots)
         return quote_run(self.fleet, self.policy, prepared, exact=exact)

@@ -196,4 +196,5 @@ def join_reports(group_id: str, reports: Iterable[Report], *, notes: Sequence[st
         given_up=tuple(one for part in parts for one in part.given_up),
         settled=all(part.settled for part in parts),
         notes=(*dict.fromkeys(note for part in parts for note in part.notes), *notes),
+        speeds={name: speed for part in parts for name, speed in part.speeds.items()},
     )

@@ -20,6 +20,7 @@ from qiskit_gateway.work.attempt import Attempt
 from qiskit_gateway.work.receipt import Receipt
 from qiskit_gateway.work.run_log import DeniedError, RunLog, TakenOverError, Terms
 from qiskit_gateway.work.run_status import RunStatus
+from qiskit_gateway.work.speed_evidence import Evidence
 from qiskit_gateway.work.tasks import Shard
 
 # A run that cannot go on without its journal waits for it so long: for a backup, or for somebody
@@ -140,6 +141,11 @@ class Recorder:
     def stand(self, kind: str, member: str, facts: Mapping[str, Any]) -> None:
         """Write down how something stands now."""
         self._add(self.run_log.stands, kind, member, self.seconds(), facts)
+
+    def learn(self, speeds: Mapping[str, Evidence]) -> None:
+        """Write down what jobs taught of members' speeds."""
+        if speeds:
+            self._add(self.run_log.learned, speeds)
 
     def accept(self, attempt: Attempt) -> None:
         """Write down that a provider has taken an attempt."""

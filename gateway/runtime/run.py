@@ -486,6 +486,10 @@ class Run:
             seconds = (
                 math.inf if deadline is None else self._entered + deadline - anyio.current_time()
             )
+        if self._run_log.lasting:
+            speeds = {name: self._fleet_state.of(name).speed for name in self._fleet.names}
+            fresh = {name: speed.take_fresh() for name, speed in speeds.items() if speed.fresh.jobs}
+            self._recorder.learn(fresh)
         await self._recorder.close(status, seconds=seconds)
 
     def leaves(self, shard: int) -> bool:

@@ -12,6 +12,7 @@ from qiskit_gateway.work.allotment import Allotment
 from qiskit_gateway.work.attempt import Attempt
 from qiskit_gateway.work.remaining import Past
 from qiskit_gateway.work.run_status import RunStatus
+from qiskit_gateway.work.speed_evidence import Evidence
 
 Write = Callable[[], object]
 
@@ -131,6 +132,10 @@ class RunLog(Protocol):
         """Write down how something stands now, in place of how it stood before."""
         ...
 
+    def learned(self, speeds: Mapping[str, Evidence]) -> None:
+        """Write down what jobs taught of members' speeds."""
+        ...
+
     def look(self) -> None:
         """See whether somebody has asked for something."""
         ...
@@ -182,6 +187,9 @@ class NoRunLog:
         """Do nothing."""
 
     def stands(self, kind: str, member: str, seconds: float, facts: Mapping[str, Any]) -> None:
+        """Do nothing."""
+
+    def learned(self, speeds: Mapping[str, Evidence]) -> None:
         """Do nothing."""
 
     def look(self) -> None:

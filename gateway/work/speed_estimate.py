@@ -8,7 +8,7 @@ SpeedSource = Literal["seen", "journal", "told", "guess"]
 
 _SOURCES = {
     "seen": "seen in {jobs:g} jobs",
-    "journal": "from the journal",
+    "journal": "in {jobs:g} jobs of the journal",
     "told": "told",
     "guess": "a guess",
 }
@@ -25,7 +25,7 @@ class SpeedEstimate:
         job_seconds: The part that does not depend on its size.
         circuit_seconds: For each circuit.
         shot_seconds: For each shot of each circuit.
-        jobs: How many jobs were seen.
+        jobs: How many jobs were seen, or recorded.
         times_off: A job may well take so many times as long, or as short.
     """
 

@@ -6,10 +6,11 @@ from statistics import median
 
 from qiskit_gateway.policies.verdict import ALLOWED, Verdict
 from qiskit_gateway.scheduling.members.profile import MemberProfile
-from qiskit_gateway.scheduling.members.speed import UNSEEN_OFF, Speed
+from qiskit_gateway.scheduling.members.speed import Speed
 from qiskit_gateway.scheduling.members.state import MemberState
 from qiskit_gateway.work.price import PriceError
 from qiskit_gateway.work.speed_estimate import SpeedEstimate
+from qiskit_gateway.work.speed_evidence import UNSEEN_OFF
 from qiskit_gateway.work.tasks import NO_LOAD, Compiled, Load
 
 # Assumed of a member that was never seen at work where none was: what superconducting devices take,

@@ -4,18 +4,9 @@ import math
 from dataclasses import dataclass, field
 
 from qiskit_gateway.work.speed_estimate import SpeedEstimate, SpeedSource
-
-# The lower triangle of a symmetric matrix, row by row.
-Moments = tuple[float, float, float, float, float, float]
-
-
-Terms = tuple[float, float, float]
-
+from qiskit_gateway.work.speed_evidence import UNSEEN_OFF, Evidence, Moments, Terms
 
 _TRUST = 0.5
-
-
-_FORGET = 0.95
 
 
 # How little each term of the speed model is trusted without evidence, relative to its own scale.
@@ -26,49 +17,8 @@ _TOLD_JOBS = 2
 # How many times longer or shorter a job may well take than is told, and than the first one did.
 _TOLD_OFF = 1.25
 _FIRST_OFF = 1.5
-# ... and than those of the others, where it was never seen at work: the most that is thought of any.
-UNSEEN_OFF = 4.0
 # How much the newest job counts in how far off the model is.
 _NEWEST = 0.3
-
-
-@dataclass(slots=True)
-class Evidence:
-    """What jobs said of a member's speed, summed up; the newer ones count more.
-
-    Attributes:
-        jobs: How many there were.
-        moments: Sums of the products of one, circuits and circuit-shots.
-        targets: Sums of their products with the seconds.
-        least_seconds: The least that a circuit took.
-    """
-
-    jobs: int = 0
-    moments: Moments = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
-    targets: Terms = (0.0, 0.0, 0.0)
-    least_seconds: float = math.inf
-
-    @property
-    def weight(self) -> float:
-        """Return how many new jobs it counts as much as."""
-        return self.moments[0]
-
-    def add(self, circuits: float, circuit_shots: float, seconds: float) -> None:
-        """Count one more job; those before count a little less."""
-        c, s, keep = float(circuits), float(circuit_shots), _FORGET
-        m11, m21, m22, m31, m32, m33 = self.moments
-        self.moments = (
-            keep * m11 + 1.0,
-            keep * m21 + c,
-            keep * m22 + c * c,
-            keep * m31 + s,
-            keep * m32 + s * c,
-            keep * m33 + s * s,
-        )
-        t1, t2, t3 = self.targets
-        self.targets = (keep * t1 + seconds, keep * t2 + c * seconds, keep * t3 + s * seconds)
-        self.jobs += 1
-        self.least_seconds = min(self.least_seconds, seconds / circuits)
 
 
 @dataclass(slots=True)
@@ -92,6 +42,7 @@ class Speed:
         told: The three times as told, if they were.
         seen: How many jobs of this fleet it is known from.
         doubt: How far off it is expected to be, as the logarithm of a factor.
+        fresh: What is not written down yet of what its jobs taught.
     """
 
     overhead_seconds: float = 0.0
@@ -101,6 +52,7 @@ class Speed:
     told: Terms | None = None
     seen: int = 0
     doubt: float = math.log(UNSEEN_OFF)
+    fresh: Evidence = field(default_factory=Evidence)
     _evidence: Evidence = field(default_factory=Evidence)
 
     @property
@@ -108,6 +60,8 @@ class Speed:
         """Where it is known from."""
         if self.seen:
             return "seen"
+        if self._evidence.jobs:
+            return "journal"
         return "guess" if self.told is None else "told"
 
     @property
@@ -118,7 +72,7 @@ class Speed:
             job_seconds=self.overhead_seconds,
             circuit_seconds=self.circuit_seconds,
             shot_seconds=self.shot_seconds,
-            jobs=self.seen,
+            jobs=self._evidence.jobs,
             times_off=math.exp(self.doubt),
         )
 
@@ -143,6 +97,20 @@ class Speed:
         self.told, self.jobs = told, max(self.jobs, _TOLD_JOBS)
         self._fit()
 
+    def recall(self, recorded: Evidence) -> None:
+        """Take in what earlier processes have learned; what this one has seen came later."""
+        if not self.seen:
+            self.doubt = recorded.doubt
+        self._evidence = recorded.followed_by(self._evidence)
+        self.jobs = max(self.jobs, self._evidence.jobs)
+        self._fit()
+
+    def take_fresh(self) -> Evidence:
+        """Return what is to be written down of what its jobs taught; it is not told again."""
+        fresh, self.fresh = self.fresh, Evidence()
+        fresh.doubt = self.doubt
+        return fresh
+
     def observe(self, circuits: int, circuit_shots: int, seconds: float) -> None:
         """Learn from one finished job."""
         if self.jobs:
@@ -154,6 +122,7 @@ class Speed:
         else:
             self.doubt = math.log(_FIRST_OFF)
         self._evidence.add(circuits, circuit_shots, seconds)
+        self.fresh.add(circuits, circuit_shots, seconds)
         self.jobs += 1
         self.seen += 1
         self._fit()

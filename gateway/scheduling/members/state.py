@@ -100,8 +100,10 @@ class MemberState:
 
     def alone(self) -> "MemberState":
         """Return a copy in which the jobs in flight are those of others."""
+        copied = deepcopy(self)
+        copied.speed.take_fresh()  # Who saw the jobs writes them down.
         return replace(
-            deepcopy(self),
+            copied,
             in_flight={},
             turns={},
             load=NO_LOAD,

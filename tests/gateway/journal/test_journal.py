@@ -396,6 +396,7 @@ TAMPERED = [
         "pubs": "position circuit metadata shape rows amount observables",
         "attempts": "shard number member pieces circuits shots price_usd state submitted accepted",
         "outcomes": "content",
+        "speeds": "member seen jobs least_seconds doubt sums",
     }.items()
     for column in columns.split()
 ]

@@ -9,6 +9,7 @@ from qiskit_gateway.scheduling.members.offers import Offers
 from qiskit_gateway.scheduling.members.profile import MemberProfile
 from qiskit_gateway.scheduling.members.speed import Speed
 from qiskit_gateway.scheduling.members.state import FleetState, MemberState
+from qiskit_gateway.work.speed_evidence import Evidence
 from qiskit_gateway.work.tasks import Load
 
 seconds = st.floats(0.001, 10)
@@ -80,6 +81,52 @@ def test_a_told_speed_is_corrected_by_what_is_seen(told, times, circuits, shots)
         if number == 5:
             assert speed.seconds(circuits, circuits * shots) == pytest.approx(taken, rel=0.4)
     assert speed.seconds(circuits, circuits * shots) == pytest.approx(taken, rel=0.1)
+
+
+jobs_seen = st.lists(
+    st.tuples(st.integers(1, 99), st.integers(1, 999), st.floats(0.001, 9)), min_size=1, max_size=20
+)
+
+
+@given(jobs_seen, jobs_seen, st.none() | terms)
+def test_what_another_process_has_seen_counts_as_if_seen_here(before, after, told):
+    """Whoever reads what earlier jobs taught expects of the next job what those expect who saw them."""
+    one, first, second = Speed(), Speed(), Speed()
+    for speed in (one, first, second):
+        if told is not None:
+            speed.tell(told)
+    for circuits, shots, total in before:
+        one.observe(circuits, circuits * shots, total)
+        first.observe(circuits, circuits * shots, total)
+    second.recall(first.take_fresh())
+    assert second.source == "journal"
+    assert second.seconds(7, 700) == pytest.approx(one.seconds(7, 700))
+    for circuits, shots, total in after:
+        one.observe(circuits, circuits * shots, total)
+        second.observe(circuits, circuits * shots, total)
+
+    assert second.source == "seen"
+    assert second.seconds(7, 700) == pytest.approx(one.seconds(7, 700))
+    assert first.take_fresh().jobs == 0
+    assert second.take_fresh().jobs == len(after)
+
+
+@given(jobs_seen, st.floats(0.001, 0.99))
+def test_what_is_old_counts_less_and_is_doubted_more(jobs, share):
+    """By itself it says the same; beside a new job it weighs less than what is newer."""
+    seen = Evidence()
+    for circuits, shots, total in jobs:
+        seen.add(circuits, circuits * shots, total)
+    fresh, old = Speed(), Speed()
+    fresh.recall(seen)
+    old.recall(seen.faded(share))
+
+    assert old.seconds(7, 700) == pytest.approx(fresh.seconds(7, 700), rel=1e-6)
+    assert fresh.doubt <= old.doubt <= Speed().doubt
+    new = 100 * fresh.seconds(7, 700)
+    for speed in (fresh, old):
+        speed.observe(7, 700, new)
+    assert old.seconds(7, 700) >= fresh.seconds(7, 700) - 1e-9
 
 
 def test_how_far_off_a_speed_may_be_is_learned():
