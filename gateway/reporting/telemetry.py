@@ -322,6 +322,13 @@ class _Job:
     started: float | None = None
 
 
+_COUNTED: dict[type[RunEvent], str] = {
+    happened.ShardDenied: "denials",
+    happened.ShardMoved: "moves",
+    happened.ShardRetried: "retries",
+}
+
+
 class _Metrics:
     """Counts and measures events. No attribute tells runs or jobs apart: series would never end."""
 
@@ -333,6 +340,9 @@ class _Metrics:
             "shots": count("qiskit_gateway.shots", "{shot}", "Shots that arrived."),
             "cost": count("qiskit_gateway.cost", "{USD}", "Price of the jobs that ended."),
             "retries": count("qiskit_gateway.retries", "{retry}", "Tries again on one member."),
+            "denials": count(
+                "qiskit_gateway.denials", "{job}", "Jobs for which there was no room."
+            ),
             "moves": count("qiskit_gateway.moves", "{shard}", "Shards that came from others."),
             "ejections": count("qiskit_gateway.ejections", "{ejection}", "Ejections of members."),
         }
@@ -367,6 +377,8 @@ class _Metrics:
 
     def _tell_shard(self, event: happened.ShardEvent) -> None:
         of, where = (event.job_id, event.shard), {"member": event.member}
+        if name := _COUNTED.get(type(event)):
+            self._count(name, 1, where)
         match event:
             case happened.ShardSubmitted():
                 self._jobs[of] = _Job(event.seconds)
@@ -377,10 +389,6 @@ class _Metrics:
                 self._jobs[of].started = event.seconds
             case happened.ShardFinished():
                 self._count("shots", event.circuit_shots, where)
-            case happened.ShardRetried():
-                self._count("retries", 1, where)
-            case happened.ShardMoved():
-                self._count("moves", 1, where)
             case happened.MoneySettled():
                 self._count("cost", event.usd, where)
                 self._count("jobs", 1, {**where, "outcome": event.outcome.value})

@@ -253,7 +253,11 @@ def test_the_books_are_those_of_the_attempts(tmp_path_factory, sent, closed, for
         if end == "open" and run not in closed | forgotten:
             held[run, shard] = usd
             continue
-        accounts = ("usd", f"usd of {member}", f"usd on day {10 + math.floor(seconds / DAY)}")
+        accounts = (
+            "usd",
+            f"usd of {member}",
+            f"usd on day {math.floor((10.0 * DAY + seconds) / DAY)}",
+        )
         for account in accounts if paid else ():
             expected[account] += paid
     for run in closed | forgotten:

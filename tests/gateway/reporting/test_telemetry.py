@@ -224,8 +224,8 @@ def test_a_cancelled_run_ends_its_spans_without_error(bench):
     assert set(bench.values("jobs.in_flight").values()) == {0}
 
 
-def test_work_that_a_budget_denies_ends_without_error(bench, tmp_path):
-    """Where other runs of the journal have spent the money, a shard is refused and no member fails."""
+def test_work_that_a_budget_denies_is_counted_as_that(bench, tmp_path):
+    """Where other runs of the journal have spent the money, nothing is sent and no member fails."""
     member = Member(BasicSimulator(), name="a", limits=ONE, pricing=Pricing(per_job=0.5))
     journal = Journal(tmp_path / "journal.db")
     for observers in ([], [bench.observer]):
@@ -239,12 +239,8 @@ def test_work_that_a_budget_denies_ends_without_error(bench, tmp_path):
             assert observers
     assert fleet.flush_observers()
 
-    for span in (*bench.spans("shard"), *bench.spans("attempt")):
-        assert span.attributes["qiskit_gateway.outcome"] == "refused"
-        assert "usd" in span.attributes["qiskit_gateway.reason"].lower()
-        assert span.status.status_code is StatusCode.UNSET
-    assert bench.values("jobs")["a", "refused"] >= 1
-    assert bench.values("cost") == {("a",): 0}
+    assert not bench.spans("shard")
+    assert bench.values("denials") == {("a",): 1}
 
 
 def test_what_a_member_refuses_goes_elsewhere_without_error(bench):
