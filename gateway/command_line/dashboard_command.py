@@ -1,6 +1,7 @@
 """``dashboard``: a page in the browser that shows the runs of a journal."""
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from qiskit_gateway.command_line.endings import EndingError, ExitCode
@@ -10,10 +11,13 @@ from qiskit_gateway.errors import GatewayError
 from qiskit_gateway.primitives.configured import load_config
 
 
-def serve_dashboard(journal: str | None, config: Path | None, *, port: int) -> ExitCode:
+def serve_dashboard(
+    serve: Callable[..., None], journal: str | None, config: Path | None, *, port: int
+) -> ExitCode:
     """Serve the dashboard until it is interrupted.
 
     Args:
+        serve: Serves it.
         journal: The journal; ``None`` for the one that the configuration names.
         config: The configuration, where there is one.
         port: Of the address; 0 for any that is free.
@@ -22,8 +26,6 @@ def serve_dashboard(journal: str | None, config: Path | None, *, port: int) -> E
         EndingError: If there is no such journal, the port is taken, or the extra is not installed.
         ConfigError: If the configuration cannot be used.
     """
-    from qiskit_gateway.dashboard import serve  # noqa: PLC0415
-
     opened = open_journal(str(config) if journal is None else journal)
     known = None if config is None else load_config(config)
     try:
