@@ -60,7 +60,7 @@ class _Recalled(set[Path]):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Begun:
+class Begun:
     """A run that is about to go on.
 
     Attributes:
@@ -130,7 +130,7 @@ class Router:
             JournalError: If the run cannot be written down; nothing was sent.
         """
         self.read_journal()
-        begun = self._begin(RouterJob.new_id(), self.fleet, plan)
+        begun = self.begin(RouterJob.new_id(), self.fleet, plan)
         if self.journal is not None:
             run_log = self.journal.begin(begun.job_id, spec(), begun.shots, party=self._party)
             begun = replace(begun, run_log=run_log)
@@ -150,7 +150,7 @@ class Router:
         self.read_journal()
         group_id = RouterJob.new_id()
         begun = {
-            name: self._begin(RouterJob.new_id(), self.fleet.part([name]), plan())
+            name: self.begin(RouterJob.new_id(), self.fleet.part([name]), plan())
             for name in self.fleet.names
         }
         if self.journal is not None:
@@ -174,7 +174,7 @@ class Router:
             JournalError: If there is no journal, no such run in it, or a process works on it; or
                 if it cannot be read, or is confined to a member that is not in the fleet.
         """
-        return self._launch(self._claim(self._open_journal(), job_id, kind, plan))
+        return self._launch(self.claim(job_id, kind, plan))
 
     def resume_on_each(self, group_id: str, kind: str, plan: Callable[[RunSpec], Plan]) -> GroupJob:
         """Continue the runs of a group and return their handle: all of them, or none.
@@ -187,16 +187,17 @@ class Router:
         Raises:
             JournalError: As for :meth:`resume`.
         """
-        journal = self._open_journal()
-        runs = {str(run.member): run for run in journal.runs() if run.group_id == group_id}
+        runs = {
+            str(run.member): run for run in self._open_journal().runs() if run.group_id == group_id
+        }
         if not runs:
             raise JournalError(f"there is no group {group_id!r}; group_id of runs() names those")
         # In the order of the fleet, as they began, and then whoever has left it.
         names = [*(name for name in self.fleet.names if name in runs), *runs]
-        claimed: dict[str, _Begun] = {}
+        claimed: dict[str, Begun] = {}
         try:
             for name in dict.fromkeys(names):
-                claimed[name] = self._claim(journal, runs[name].job_id, kind, plan)
+                claimed[name] = self.claim(runs[name].job_id, kind, plan)
         except BaseException:
             for one in claimed.values():
                 one.run_log.closed(RunStatus.RUNNING)
@@ -209,23 +210,23 @@ class Router:
         self.read_journal()
         return self.journal
 
-    def _begin(self, job_id: str, fleet: Fleet, plan: Plan) -> "_Begun":
+    def begin(self, job_id: str, fleet: Fleet, plan: Plan) -> Begun:
+        """Make a run ready to go on: what is known of its tasks beforehand is found out."""
         work, result = plan
-        return _Begun(
+        return Begun(
             job_id=job_id,
             fleet=fleet,
-            work=prepare(work, fleet, self._snapshots),
+            work=self.prepare(work, fleet),
             result=result,
         )
 
-    def _claim(
-        self, journal: Journal, job_id: str, kind: str, plan: Callable[[RunSpec], Plan]
-    ) -> "_Begun":
-        """Take a run of the journal, and put what has arrived of it into its place."""
+    def claim(self, job_id: str, kind: str, plan: Callable[[RunSpec], Plan]) -> Begun:
+        """Take a run of the journal, and put what has arrived of it into its place; see :meth:`resume`."""
+        journal = self._open_journal()
         run_log = journal.take(job_id, kind, party=self._party)
         try:
             fleet = self._fleet_of(journal, job_id)
-            begun = self._begin(job_id, fleet, plan(journal.spec(job_id)))
+            begun = self.begin(job_id, fleet, plan(journal.spec(job_id)))
             run_log.past = replay(
                 journal.entries(job_id),
                 begun.work,
@@ -263,7 +264,7 @@ class Router:
             )
         return self.fleet.part([name])
 
-    def _launch(self, begun: "_Begun") -> RouterJob:
+    def _launch(self, begun: Begun) -> RouterJob:
         run = Run(begun.job_id, begun.fleet, self.policy, begun.work, run_log=begun.run_log)
         job = RouterJob(run, begun.result, on_failure=self.policy.on_failure)
         job.start()
@@ -328,5 +329,8 @@ class Router:
     def quote(self, work: Work, *, exact: bool = False) -> Quote:
         """Forecast a run; blocks until that is done, and sends nothing."""
         self.read_journal()
-        prepared = prepare(work, self.fleet, self._snapshots)
-        return quote_run(self.fleet, self.policy, prepared, exact=exact)
+        return quote_run(self.fleet, self.policy, self.prepare(work, self.fleet), exact=exact)
+
+    def prepare(self, work: Work, fleet: Fleet) -> Work:
+        """Add to work what is known of each task before anything runs."""
+        return prepare(work, fleet, self._snapshots)

@@ -85,7 +85,7 @@ async def _live(world: World, folder):
             router = Router(Fleet(scenario.providers), scenario.policy)
             async with anyio.create_task_group() as group:
                 for number, pubs in enumerate(scenario.runs):
-                    begun = router._begin(f"run{number}", router.fleet, primitive.plan(pubs))
+                    begun = router.begin(f"run{number}", router.fleet, primitive.plan(pubs))
                     run = _run_of(begun, scenario, begun.run_log)
                     group.start_soon(_followed, world, number, run, begun.result)
 
@@ -98,11 +98,11 @@ async def _again_and_again(world: World, primitive: "_Primitive", folder):
         world.journal = Journal(folder / "journal", clock=lambda: anyio.current_time() + dead[0])
         router = Router(Fleet(scenario.providers), scenario.policy, world.journal)
         if number == 0:
-            begun, spec = router._begin("run0", router.fleet, primitive.plan(pubs)), primitive.spec
+            begun, spec = router.begin("run0", router.fleet, primitive.plan(pubs)), primitive.spec
             run_log = world.journal.begin("run0", spec(pubs), begun.shots, party=router._party)
         else:
             dead[0] += 1000.0
-            begun = router._claim(world.journal, "run0", scenario.kind, primitive.restated)
+            begun = router.claim("run0", scenario.kind, primitive.restated)
             run_log = begun.run_log
         dying = Dying(run_log, death and death.writes, scenario.outage)
         run = _run_of(begun, scenario, dying)

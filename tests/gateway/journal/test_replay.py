@@ -145,13 +145,13 @@ class World:
         router, pubs = self.router(), list(self.pubs())
         work, result = _plan(pubs, self.options)
         run_log = router.journal.begin("run", _spec_of(pubs, self.options), self.shots)
-        return router, router.prepare(work), result, run_log
+        return router, router.prepare(work, router.fleet), result, run_log
 
     def take(self):
         self.now += 1000.0
         router = self.router()
-        (work, result), run_log = router.claim_run("run", "sampler", _plan_again)
-        return router, work, result, run_log
+        begun = router.claim("run", "sampler", _plan_again)
+        return router, begun.work, begun.result, begun.run_log
 
     async def execute(self, begun, *, lives=None, seconds=None, outage=None):
         """Run until it is done, or dies after so many writes or seconds."""

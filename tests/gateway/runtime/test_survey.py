@@ -296,7 +296,7 @@ def compiled(circuit, members, policy):
 def survey(circuits, members, policy):
     router = Router(members, policy)
     pubs = [sampler_pub(circuit) for circuit in circuits]
-    work = router.prepare(_plan(pubs, SamplerOptions())[0])
+    work = router.prepare(_plan(pubs, SamplerOptions())[0], router.fleet)
     return anyio.run(surveyed, work, router.fleet, router.policy)
 
 
@@ -425,7 +425,9 @@ class Mute(SimulatedMember):
 def run_over(members, policy, circuits=1):
     router = Router(members, policy)
     pubs = [sampler_pub(chain(turns=number + 1)) for number in range(circuits)]
-    return Run("run", router.fleet, policy, router.prepare(_plan(pubs, SamplerOptions())[0]))
+    return Run(
+        "run", router.fleet, policy, router.prepare(_plan(pubs, SamplerOptions())[0], router.fleet)
+    )
 
 
 @pytest.mark.anyio

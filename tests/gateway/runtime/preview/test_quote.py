@@ -110,7 +110,7 @@ def model(draw, name):
 def run_virtually(sampler, pubs):
     """Run PUBs as the sampler would, over the members themselves, on a clock that jumps."""
     coerced = [SamplerPub.coerce(pub, sampler.default_shots) for pub in pubs]
-    work = sampler._router.prepare(_plan(coerced, sampler.options)[0])
+    work = sampler._router.prepare(_plan(coerced, sampler.options)[0], sampler.fleet)
     run = Run(
         "run", sampler.fleet, sampler.policy, work, inline_shots=math.inf, log=silent_logger()
     )
