@@ -33,13 +33,19 @@ from qiskit_gateway.results.coverage import Coverage, book_outcomes
 from qiskit_gateway.runtime.logs import silent_logger
 from qiskit_gateway.runtime.preview.virtual_clock import JumpingLoop
 from qiskit_gateway.runtime.run import Run
-from qiskit_gateway.runtime.survey import Answer, foretell, quote_batch, told_seconds
+from qiskit_gateway.runtime.survey import (
+    Answer,
+    foretell,
+    profile_of,
+    quote_batch,
+    told_seconds,
+)
 from qiskit_gateway.scheduling.members.estimator import Estimator
 from qiskit_gateway.scheduling.members.state import FleetState, MemberState
 from qiskit_gateway.work.attempt import Attempt
 from qiskit_gateway.work.receipt import Receipt
 from qiskit_gateway.work.speed_estimate import SpeedEstimate
-from qiskit_gateway.work.tasks import Piece, Shard
+from qiskit_gateway.work.tasks import Load, Piece, Shard
 from qiskit_gateway.work.workload import Work
 
 T = TypeVar("T")
@@ -119,10 +125,20 @@ def rehearse(
         seed: Seed of the simulated randomness.
     """
     seeds = np.random.SeedSequence(seed).generate_state(len(fleet) + 1).tolist()
-    busy = _busy(fleet, prospect)
+    estimator = _estimator(fleet, prospect)
+    busy = _busy(estimator, prospect.now)
+    circuits = sum(task.rows for task in work.tasks)
+    waiting = Load(circuits, sum(task.rows * task.shots for task in work.tasks))
+    queues = {name: estimator.queue_seconds(name, waiting) for name in fleet.names}
     stand_ins = Fleet(
         [
-            _stand_in(member, work, prospect, seed=one, busy=busy.get(member.name, 0.0))
+            _stand_in(
+                member,
+                work,
+                prospect,
+                seed=one,
+                queue=_Queue(queues[member.name], busy.get(member.name, 0.0)),
+            )
             for member, one in zip(fleet, seeds, strict=False)
         ]
     )
@@ -264,14 +280,13 @@ async def _see_that_it_moves(run: Run) -> None:
     run.stop("nothing is expected to change what it waits for")
 
 
-def _busy(fleet: Fleet, prospect: Prospect) -> dict[str, float]:
+def _busy(estimator: Estimator, now: float) -> dict[str, float]:
     """Estimate how long members will work on what other runs have in flight there."""
-    estimator = _estimator(fleet, prospect)
     return {
         name: max(0.0, estimator.jobs_seconds(name, state.load, len(state.in_flight)) - worked)
         for name, state in estimator.states.items()
         if state.in_flight
-        for worked in [prospect.now - state.busy_since]
+        for worked in [now - state.busy_since]
     }
 
 
@@ -283,7 +298,8 @@ def estimate_speeds(fleet: Fleet, prospect: Prospect) -> dict[str, SpeedEstimate
 
 def _estimator(fleet: Fleet, prospect: Prospect) -> Estimator:
     states = {member.name: _model(member, prospect) for member in fleet}
-    estimator = Estimator(profiles={}, states=states)
+    profiles = {member.name: profile_of(member, order) for order, member in enumerate(fleet)}
+    estimator = Estimator(profiles=profiles, states=states)
     estimator.refresh()
     return estimator
 
@@ -294,6 +310,18 @@ def _model(member: FleetMember, prospect: Prospect) -> MemberState:
     if (told := told_seconds(member)) is not None:
         state.speed.tell(told)
     return state
+
+
+@dataclass(frozen=True, slots=True)
+class _Queue:
+    """What waits at a member before a run is tried out, in seconds: jobs of others, and of ours."""
+
+    others: float
+    ours: float
+
+    def goes_by(self, now: float, _: object) -> float:
+        """Tell how long a job waits: what ours take goes by, the queue of others is as it was read."""
+        return max(self.others, self.ours - now)
 
 
 class _Books:
@@ -341,7 +369,7 @@ class _StandIn(SimulatedMember):
 
 
 def _stand_in(
-    member: FleetMember, work: Work, prospect: Prospect, *, seed: int, busy: float
+    member: FleetMember, work: Work, prospect: Prospect, *, seed: int, queue: _Queue
 ) -> SimulatedMember:
     """Return a member to rehearse with, in place of one of the fleet."""
     if isinstance(member, SimulatedMember):
@@ -353,7 +381,6 @@ def _stand_in(
     answers = prospect.answers.get(member.name, {})
     speed, learned = state.speed, bool(state.speed.jobs)
     told = told_shot_seconds(work, answers)
-    queue = state.queue_seconds
     stand_in = _StandIn(
         member.name,
         limits=member.limits
@@ -363,8 +390,7 @@ def _stand_in(
         weight=member.weight,
         tags=member.tags,
         fidelity=member.fidelity,
-        # What others of our runs have there goes by; the queue of strangers is what was read.
-        queue_seconds=(lambda now, _: max(queue, busy - now)) if busy > queue else queue,
+        queue_seconds=queue.goes_by if queue.ours > queue.others else queue.others,
         job_seconds=speed.overhead_seconds,
         circuit_seconds=speed.circuit_seconds if learned else _CIRCUIT_SECONDS,
         shot_seconds=speed.shot_seconds if learned else told or _SHOT_SECONDS,

@@ -1,6 +1,7 @@
 """Divide the waiting work among members, by the objective and the deadline of a policy."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from math import ceil, inf
 
 import numpy as np
@@ -150,7 +151,9 @@ def earliest_seconds(offers: Offers, members: Sequence[str]) -> float:
     states = [offers.estimator.states[member] for member in members]
     if not all(state.speed.jobs for state in states):
         return min(state.queue_seconds for state in states)
-    bids = [bid_of(offers, member) for member in members]
+    # By waits that were told or learned: nothing is refused for what jobs of others may take.
+    now, waits = offers.now, offers.estimator.wait_seconds
+    bids = [replace(bid_of(offers, name), wait_seconds=waits(name, now)) for name in members]
     return Frontier(bids, max(1, round(offers.waiting.circuits))).level_seconds() if bids else 0.0
 
 

@@ -18,6 +18,8 @@ from qiskit_gateway.work.tasks import NO_LOAD, Compiled, Load
 _NOMINAL = Speed(circuit_seconds=0.1, shot_seconds=1e-3)
 # What a circuit takes beside its shots where the durations of its gates are told.
 _LOADING_SECONDS = 1e-3
+# No provider runs a job in less, as far as queues are counted in jobs.
+_LEAST_JOB_SECONDS = 1e-3
 # Jobs at once on a member that may overlap them: at least, and at most.
 _LEAST_SLOTS = 2
 _MOST_SLOTS = 512
@@ -122,6 +124,47 @@ class Estimator:
     def wait_seconds(self, member: str, now: float) -> float:
         """Estimate how long a job sent now waits: behind those of others, or behind ours."""
         return max(self.states[member].queue_seconds, self.busy_seconds(member, now))
+
+    def queue_seconds(self, member: str, waiting: Load) -> float:
+        """Estimate how long a job waits behind those of others.
+
+        Where no seconds were told or learned, but a number of jobs was told, these are thought to take
+        as long as ours do there.
+
+        Args:
+            member: Where.
+            waiting: What is to be sent, for how long jobs take where none was seen.
+        """
+        state = self.states[member]
+        if state.knows_wait or not state.pending_jobs:
+            return state.queue_seconds
+        jobs_of_others = state.pending_jobs * self._mean_job_seconds(member, waiting)
+        return max(state.queue_seconds, jobs_of_others)
+
+    def pending_jobs(self, member: str, waiting: Load) -> float | None:
+        """Estimate how many jobs of others are queued; ``None`` where nothing is known of the queue.
+
+        Where no number was told, but seconds were told or learned, it is how many jobs like ours take
+        so long.
+
+        Args:
+            member: Where.
+            waiting: What is to be sent, for how long jobs take where none was seen.
+        """
+        state = self.states[member]
+        if state.pending_jobs is not None:
+            return state.pending_jobs
+        if not state.knows_wait:
+            return None
+        return state.queue_seconds / self._mean_job_seconds(member, waiting)
+
+    def _mean_job_seconds(self, member: str, waiting: Load) -> float:
+        """Estimate what a job takes: as those that were seen did, else as one of what waits would."""
+        mean = self.states[member].speed.mean_seconds
+        if mean is None:
+            part = waiting.part(1 / self.profiles[member].jobs(waiting))
+            mean = self.jobs_seconds(member, part, 1)
+        return max(mean, _LEAST_JOB_SECONDS)
 
     def busy_seconds(self, member: str, now: float) -> float:
         """Estimate how long a member still works on our jobs in flight."""

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import isfinite
+from statistics import median
 
 from qiskit_gateway.policies.offer import Offer
 from qiskit_gateway.policies.verdict import ALLOWED, Verdict, refuse
@@ -34,6 +35,7 @@ class Offers:
     mix: Mapping[str, Compiled] = field(default_factory=dict)
     left: Mapping[str, float] = field(default_factory=dict)
     _first: dict[str, tuple[Load, Offer]] = field(default_factory=dict)
+    _typical: list[float] = field(default_factory=list)
 
     def __call__(self, member: str, load: Load, before: Load = NO_LOAD) -> Offer:
         """Make the offer of a member to take a load after another."""
@@ -48,7 +50,10 @@ class Offers:
     def _make(self, member: str, load: Load, before: Load) -> Offer:
         profile, state = self.estimator.profiles[member], self.estimator.states[member]
         compiled = self.mix.get(member)
-        wait = self.estimator.wait_seconds(member, self.now)
+        wait = max(
+            self.estimator.queue_seconds(member, self.waiting),
+            self.estimator.busy_seconds(member, self.now),
+        )
         run = self.estimator.seconds(member, before.plus(load), compiled)
         if before.circuits:
             # What comes after it in the same jobs adds no job's overhead, but for what needs more.
@@ -67,7 +72,7 @@ class Offers:
             run_seconds=run,
             fidelity=fidelity,
             in_flight=len(state.in_flight) + before.circuits / self.waiting.circuits,
-            pending_jobs=state.pending_jobs,
+            pending_jobs=self._pending_jobs(member) if "pending_jobs" in self.uses else 0.0,
             work_assigned=self.assigned.get(member, 0.0) + before.circuit_shots,
             weight=profile.weight,
             order=profile.order,
@@ -87,6 +92,16 @@ class Offers:
         left = self.left.get(member, 0.0)
         fits = not allotment.usd(asked, left)
         return ALLOWED if fits else refuse(used_up(allotment, asked, left))
+
+    def _pending_jobs(self, member: str) -> float:
+        """Estimate the jobs of others in a queue; of one that nobody tells, as in those of the others."""
+        estimator = self.estimator
+        known = estimator.pending_jobs(member, self.waiting)
+        if known is None and not self._typical:
+            told = (estimator.pending_jobs(name, self.waiting) for name in estimator.states)
+            readings = [jobs for jobs in told if jobs is not None]
+            self._typical.append(median(readings) if readings else 0.0)
+        return estimator.states[member].ahead + (self._typical[0] if known is None else known)
 
     def _price_usd(self, member: str, load: Load) -> float:
         """Price a load as part of jobs as large as all that waits allows."""

@@ -65,6 +65,12 @@ class Speed:
         return "guess" if self.told is None else "told"
 
     @property
+    def mean_seconds(self) -> float | None:
+        """What its jobs took on average; ``None`` where none was seen or recorded."""
+        weight = self._evidence.weight
+        return self._evidence.targets[0] / weight if weight else None
+
+    @property
     def estimate(self) -> SpeedEstimate:
         """What is known, for people."""
         return SpeedEstimate(

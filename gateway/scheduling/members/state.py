@@ -42,7 +42,10 @@ class MemberState:
         failure_rate: Share of its recent jobs that failed, in [0, 1].
         queue_seconds: How long a job waits behind those of others, as last read, or as learned
             from jobs of ours where it cannot be read.
-        pending_jobs: How many jobs of others are queued, as last read.
+        pending_jobs: How many jobs of others are queued, as last read; ``None`` where that was never
+            told.
+        ahead: How many jobs more are queued there that were ours, in a copy where they are those of
+            others, and no reading counts them.
         read_at: When that was, in seconds of the loop's clock.
         wait_read: Whether the wait was ever read.
         asked_at: When it was last tried to read its queue, with whatever outcome.
@@ -64,7 +67,8 @@ class MemberState:
     breaker: BreakerState = field(default_factory=BreakerState)
     failure_rate: float = 0.0
     queue_seconds: float = 0.0
-    pending_jobs: float = 0.0
+    pending_jobs: float | None = None
+    ahead: int = 0
     read_at: float = -math.inf
     wait_read: bool = False
     asked_at: float = -math.inf
@@ -100,6 +104,7 @@ class MemberState:
 
     def alone(self) -> "MemberState":
         """Return a copy in which the jobs in flight are those of others."""
+        ours, told = len(self.in_flight) + self.elsewhere, self.pending_jobs
         copied = deepcopy(self)
         copied.speed.take_fresh()  # Who saw the jobs writes them down.
         return replace(
@@ -108,7 +113,8 @@ class MemberState:
             turns={},
             load=NO_LOAD,
             breaker=drop_probe(self.breaker),
-            pending_jobs=self.pending_jobs + len(self.in_flight) + self.elsewhere,
+            pending_jobs=None if told is None else told + ours,
+            ahead=self.ahead + ours if told is None else 0,
             elsewhere=0,
         )
 
@@ -120,7 +126,7 @@ class MemberState:
         if wait_seconds is None and pending_jobs is None:
             # A member that could not be asked is not thereby idle: what was last read stands.
             return
-        self.read_at = now
+        self.read_at, self.ahead = now, 0
         if wait_seconds is not None:
             self.queue_seconds = wait_seconds
             self.wait_read = True
@@ -141,6 +147,11 @@ class MemberState:
         share = _NEWEST if isfinite(self.learned_at) else 1.0
         self.queue_seconds += share * (seen - self.queue_seconds)
         self.learned_at = now
+
+    @property
+    def knows_wait(self) -> bool:
+        """Whether how long a job waits was told in seconds, or learned."""
+        return self.wait_read or isfinite(self.learned_at)
 
     def note_full(self, quiet_seconds: float, now: float) -> None:
         """Note that it takes no more jobs than it has of ours; one that was refused is released.

@@ -16,12 +16,13 @@ from qiskit.primitives.containers.sampler_pub import SamplerPub
 from qiskit.providers.basic_provider import BasicSimulator
 from qiskit.providers.fake_provider import GenericBackendV2
 
-from qiskit_gateway import Quote, RouterEstimator, RouterSampler, RunError
+from qiskit_gateway import Quote, RouterEstimator, RouterSampler, RunError, simulate
 from qiskit_gateway.backends import (
     Fleet,
     Limits,
     Member,
     Pricing,
+    QueueReading,
     ScriptedBackend,
     SimulatedMember,
     Speed,
@@ -315,6 +316,58 @@ def test_a_told_fleet_is_planned_at_once():
     quote = RouterSampler(members).quote([sweep(20)])
 
     assert quote.makespan_seconds <= 27
+
+
+@pytest.mark.parametrize("number", [1, 8])
+def test_a_queue_in_seconds_is_no_empty_one_under_least_busy(number):
+    """Whatever it is told in, the run, the quote and the simulation send nothing to the longest."""
+    one_each = Limits(max_circuits=1)
+
+    def members():
+        return [
+            Member(counted(), name="long", queue=lambda: 1000.0, limits=one_each),
+            Member(counted(), name="idle", queue=lambda: 0.0, limits=one_each),
+        ]
+
+    def models():
+        return [
+            SimulatedMember("long", queue_seconds=1000, job_seconds=1, limits=one_each),
+            SimulatedMember("idle", job_seconds=1, limits=one_each),
+        ]
+
+    job = RouterSampler(members(), policy=least_busy()).run([sweep(1)] * number, shots=10)
+    job.result()
+    shares = [
+        job.report().members.keys(),
+        {one.member for one in simulate(models(), [sweep(1)] * number, policy=least_busy()).shards},
+        *(
+            {
+                one.member
+                for one in RouterSampler(made, policy=least_busy())
+                .quote([sweep(1)] * number)
+                .members
+                if one.jobs
+            }
+            for made in (members(), models())
+        ),
+    ]
+
+    assert shares == [{"idle"}] * 4
+
+
+def test_a_queue_in_jobs_is_a_wait_in_a_quote():
+    """Jobs of others are thought to take as long as ours, until their wait is told or learned."""
+    member = Member(
+        counted(),
+        name="a",
+        queue=lambda: QueueReading(pending_jobs=6),
+        speed=Speed(job_seconds=10.0),
+    )
+
+    quote = RouterSampler(member).quote([sweep(3)])
+
+    assert quote["a"].start_seconds == pytest.approx(60.0)
+    assert quote.makespan_seconds == pytest.approx(70.0)
 
 
 # -- what stands against a run -------------------------------------------------------------------
