@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from qiskit_gateway.work.run_events import RunEvent, RunObserver
     from qiskit_gateway.work.run_status import RunStatus
     from qiskit_gateway.work.speed_estimate import SpeedEstimate
+    from qiskit_gateway.work.speed_evidence import SpeedEvidence
     from qiskit_gateway.work.tasks import Piece
 
 __all__ = [
@@ -68,6 +69,7 @@ __all__ = [
     "SimulatedShard",
     "Simulation",
     "SpeedEstimate",
+    "SpeedEvidence",
     "Spending",
     "TelemetryObserver",
     "__version__",
@@ -104,6 +106,7 @@ _HOMES = {
     "work.remaining": ("GivenUp",),
     "work.run_events": ("RunEvent", "RunObserver"),
     "work.speed_estimate": ("SpeedEstimate",),
+    "work.speed_evidence": ("SpeedEvidence",),
     "work.run_status": ("RunStatus",),
     "work.tasks": ("Piece",),
 }

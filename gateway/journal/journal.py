@@ -41,7 +41,7 @@ from qiskit_gateway.journal.write_queue import WriteQueue
 from qiskit_gateway.policies.budget import Ledger
 from qiskit_gateway.reporting.report import Report, join_reports
 from qiskit_gateway.work.run_status import RunStatus
-from qiskit_gateway.work.speed_evidence import Evidence
+from qiskit_gateway.work.speed_evidence import SpeedEvidence
 
 # "qgwj": marks a SQLite file as a journal.
 _APPLICATION = 0x7167776A
@@ -460,7 +460,7 @@ class Journal:
             if job_id not in besides
         ]
 
-    def speeds(self) -> dict[str, Evidence]:
+    def speeds(self) -> dict[str, SpeedEvidence]:
         """Read what the jobs of each member taught of its speed; what is a week old counts half.
 
         Raises:

@@ -20,7 +20,7 @@ from qiskit_gateway.work.attempt import Attempt, AttemptOutcome
 from qiskit_gateway.work.remaining import Past
 from qiskit_gateway.work.run_log import DeniedError, TakenOverError, Terms, Write
 from qiskit_gateway.work.run_status import RunStatus
-from qiskit_gateway.work.speed_evidence import Evidence
+from qiskit_gateway.work.speed_evidence import SpeedEvidence
 from qiskit_gateway.work.tasks import Piece
 
 # How often the process that works on a run says so.
@@ -282,7 +282,7 @@ class SqliteRunLog:
         )
         self._database.wrote(0)
 
-    def learned(self, speeds: Mapping[str, Evidence]) -> None:
+    def learned(self, speeds: Mapping[str, SpeedEvidence]) -> None:
         """Write down what jobs taught of members' speeds, beside what other processes have learned.
 
         Should it be written twice, these jobs count twice, which a forecast can bear.

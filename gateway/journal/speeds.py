@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from qiskit_gateway.errors import JournalError
 from qiskit_gateway.journal.sqlite_file import Database
-from qiskit_gateway.work.speed_evidence import Evidence, Moments
+from qiskit_gateway.work.speed_evidence import Moments, SpeedEvidence
 
 # Devices are calibrated anew, and change hands: what is so old counts half.
 _HALF_LIFE_SECONDS = 7 * 86_400.0
@@ -18,7 +18,7 @@ _ROUNDING = 1e-9
 _COLUMNS = "seen, jobs, least_seconds, doubt, sums"
 
 
-def speeds_of(database: Database, now: float) -> dict[str, Evidence]:
+def speeds_of(database: Database, now: float) -> dict[str, SpeedEvidence]:
     """Read what was learned of each member, as much as it counts by now.
 
     Args:
@@ -33,7 +33,7 @@ def speeds_of(database: Database, now: float) -> dict[str, Evidence]:
     return {name: one for name, one in found.items() if one.weight >= _LEAST_WEIGHT}
 
 
-def add_speeds(database: Database, learned: Mapping[str, Evidence], now: float) -> None:
+def add_speeds(database: Database, learned: Mapping[str, SpeedEvidence], now: float) -> None:
     """Add what was learned to what other processes have written down.
 
     Args:
@@ -48,16 +48,20 @@ def add_speeds(database: Database, learned: Mapping[str, Evidence], now: float) 
 
 
 def _add(
-    database: Database, connection: sqlite3.Connection, member: str, fresh: Evidence, now: float
+    database: Database,
+    connection: sqlite3.Connection,
+    member: str,
+    fresh: SpeedEvidence,
+    now: float,
 ) -> None:
     row = connection.execute(
         f"SELECT {_COLUMNS} FROM speeds WHERE member = ?",  # noqa: S608  A constant.
         (member,),
     ).fetchone()
     try:
-        known = Evidence() if row is None else _evidence(database, row, now)
+        known = SpeedEvidence() if row is None else _evidence(database, row, now)
     except JournalError:
-        known = Evidence()  # What cannot be read is no use to anybody.
+        known = SpeedEvidence()  # What cannot be read is no use to anybody.
     whole = known.followed_by(fresh)
     connection.execute(
         f"INSERT OR REPLACE INTO speeds (member, {_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?)",  # noqa: S608
@@ -68,14 +72,14 @@ def _add(
     )
 
 
-def _evidence(database: Database, row: tuple[object, ...], now: float) -> Evidence:
+def _evidence(database: Database, row: tuple[object, ...], now: float) -> SpeedEvidence:
     try:
         seen, jobs, least_seconds, doubt, text = row
         m11, m21, m22, m31, m32, m33, *targets = (
             _amount(number) for number in json.loads(str(text))
         )
         t1, t2, t3 = targets
-        written = Evidence(
+        written = SpeedEvidence(
             jobs=int(_amount(jobs)),
             moments=(m11, m21, m22, m31, m32, m33),
             targets=(t1, t2, t3),

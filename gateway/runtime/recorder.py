@@ -20,7 +20,7 @@ from qiskit_gateway.work.attempt import Attempt
 from qiskit_gateway.work.receipt import Receipt
 from qiskit_gateway.work.run_log import DeniedError, RunLog, TakenOverError, Terms
 from qiskit_gateway.work.run_status import RunStatus
-from qiskit_gateway.work.speed_evidence import Evidence
+from qiskit_gateway.work.speed_evidence import SpeedEvidence
 from qiskit_gateway.work.tasks import Shard
 
 # A run that cannot go on without its journal waits for it so long: for a backup, or for somebody
@@ -142,7 +142,7 @@ class Recorder:
         """Write down how something stands now."""
         self._add(self.run_log.stands, kind, member, self.seconds(), facts)
 
-    def learn(self, speeds: Mapping[str, Evidence]) -> None:
+    def learn(self, speeds: Mapping[str, SpeedEvidence]) -> None:
         """Write down what jobs taught of members' speeds."""
         if speeds:
             self._add(self.run_log.learned, speeds)

@@ -12,7 +12,7 @@ from qiskit_gateway.work.allotment import Allotment
 from qiskit_gateway.work.attempt import Attempt
 from qiskit_gateway.work.remaining import Past
 from qiskit_gateway.work.run_status import RunStatus
-from qiskit_gateway.work.speed_evidence import Evidence
+from qiskit_gateway.work.speed_evidence import SpeedEvidence
 
 Write = Callable[[], object]
 
@@ -132,7 +132,7 @@ class RunLog(Protocol):
         """Write down how something stands now, in place of how it stood before."""
         ...
 
-    def learned(self, speeds: Mapping[str, Evidence]) -> None:
+    def learned(self, speeds: Mapping[str, SpeedEvidence]) -> None:
         """Write down what jobs taught of members' speeds."""
         ...
 
@@ -189,7 +189,7 @@ class NoRunLog:
     def stands(self, kind: str, member: str, seconds: float, facts: Mapping[str, Any]) -> None:
         """Do nothing."""
 
-    def learned(self, speeds: Mapping[str, Evidence]) -> None:
+    def learned(self, speeds: Mapping[str, SpeedEvidence]) -> None:
         """Do nothing."""
 
     def look(self) -> None:

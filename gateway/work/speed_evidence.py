@@ -15,7 +15,7 @@ UNSEEN_OFF = 4.0
 
 
 @dataclass(slots=True)
-class Evidence:
+class SpeedEvidence:
     """What jobs said of a member's speed, summed up; the newer ones count more.
 
     Attributes:
@@ -54,12 +54,12 @@ class Evidence:
         self.jobs += 1
         self.least_seconds = min(self.least_seconds, seconds / circuits)
 
-    def faded(self, share: float) -> "Evidence":
+    def faded(self, share: float) -> "SpeedEvidence":
         """Return the same, as it counts after a while: a share of that, and doubted accordingly."""
         m11, m21, m22, m31, m32, m33 = (share * one for one in self.moments)
         t1, t2, t3 = (share * one for one in self.targets)
         most = math.log(UNSEEN_OFF)
-        return Evidence(
+        return SpeedEvidence(
             jobs=self.jobs,
             moments=(m11, m21, m22, m31, m32, m33),
             targets=(t1, t2, t3),
@@ -67,12 +67,12 @@ class Evidence:
             doubt=most + share * (self.doubt - most),
         )
 
-    def followed_by(self, later: "Evidence") -> "Evidence":
+    def followed_by(self, later: "SpeedEvidence") -> "SpeedEvidence":
         """Return what both say, where all of another came later."""
         before = self.faded(FORGET**later.jobs)
         m11, m21, m22, m31, m32, m33 = map(sum, zip(before.moments, later.moments, strict=True))
         t1, t2, t3 = map(sum, zip(before.targets, later.targets, strict=True))
-        return Evidence(
+        return SpeedEvidence(
             jobs=self.jobs + later.jobs,
             moments=(m11, m21, m22, m31, m32, m33),
             targets=(t1, t2, t3),

@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass, field
 
 from qiskit_gateway.work.speed_estimate import SpeedEstimate, SpeedSource
-from qiskit_gateway.work.speed_evidence import UNSEEN_OFF, Evidence, Moments, Terms
+from qiskit_gateway.work.speed_evidence import UNSEEN_OFF, Moments, SpeedEvidence, Terms
 
 _TRUST = 0.5
 
@@ -52,8 +52,8 @@ class Speed:
     told: Terms | None = None
     seen: int = 0
     doubt: float = math.log(UNSEEN_OFF)
-    fresh: Evidence = field(default_factory=Evidence)
-    _evidence: Evidence = field(default_factory=Evidence)
+    fresh: SpeedEvidence = field(default_factory=SpeedEvidence)
+    _evidence: SpeedEvidence = field(default_factory=SpeedEvidence)
 
     @property
     def source(self) -> SpeedSource:
@@ -103,7 +103,7 @@ class Speed:
         self.told, self.jobs = told, max(self.jobs, _TOLD_JOBS)
         self._fit()
 
-    def recall(self, recorded: Evidence) -> None:
+    def recall(self, recorded: SpeedEvidence) -> None:
         """Take in what earlier processes have learned; what this one has seen came later."""
         if not self.seen:
             self.doubt = recorded.doubt
@@ -111,9 +111,9 @@ class Speed:
         self.jobs = max(self.jobs, self._evidence.jobs)
         self._fit()
 
-    def take_fresh(self) -> Evidence:
+    def take_fresh(self) -> SpeedEvidence:
         """Return what is to be written down of what its jobs taught; it is not told again."""
-        fresh, self.fresh = self.fresh, Evidence()
+        fresh, self.fresh = self.fresh, SpeedEvidence()
         fresh.doubt = self.doubt
         return fresh
 

@@ -13,7 +13,7 @@ from qiskit_gateway.journal.speeds import add_speeds
 from qiskit_gateway.journal.sqlite_file import Database
 from qiskit_gateway.policies import fastest
 from qiskit_gateway.scheduling.members.state import FleetState
-from qiskit_gateway.work.speed_evidence import Evidence
+from qiskit_gateway.work.speed_evidence import SpeedEvidence
 
 WEEK = 7 * 86_400.0
 
@@ -31,7 +31,7 @@ def fleet():
 
 
 def evidence(*jobs):
-    found = Evidence()
+    found = SpeedEvidence()
     for circuits, shots, seconds in jobs:
         found.add(circuits, shots, seconds)
     return found

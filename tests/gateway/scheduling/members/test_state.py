@@ -9,7 +9,7 @@ from qiskit_gateway.scheduling.members.offers import Offers
 from qiskit_gateway.scheduling.members.profile import MemberProfile
 from qiskit_gateway.scheduling.members.speed import Speed
 from qiskit_gateway.scheduling.members.state import FleetState, MemberState
-from qiskit_gateway.work.speed_evidence import Evidence
+from qiskit_gateway.work.speed_evidence import SpeedEvidence
 from qiskit_gateway.work.tasks import Load
 
 seconds = st.floats(0.001, 10)
@@ -114,7 +114,7 @@ def test_what_another_process_has_seen_counts_as_if_seen_here(before, after, tol
 @given(jobs_seen, st.floats(0.001, 0.99))
 def test_what_is_old_counts_less_and_is_doubted_more(jobs, share):
     """By itself it says the same; beside a new job it weighs less than what is newer."""
-    seen = Evidence()
+    seen = SpeedEvidence()
     for circuits, shots, total in jobs:
         seen.add(circuits, circuits * shots, total)
     fresh, old = Speed(), Speed()
