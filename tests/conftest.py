@@ -5,6 +5,7 @@ import os
 import pytest
 import structlog
 from hypothesis import HealthCheck, settings
+from postgres import postgres  # noqa: F401  A fixture.
 from trio.testing import MockClock
 
 from qiskit_gateway.runtime.preview.virtual_clock import JumpingLoop

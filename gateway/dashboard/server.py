@@ -283,7 +283,7 @@ class Pages:
         from markupsafe import Markup
         from starlette.responses import HTMLResponse
 
-        journal = str(self._reader.journal.path)
+        journal = self._reader.journal.name
         # Parts were escaped as they were made; an error is text.
         ready = {
             name: part if name == "error" else Markup(part)  # noqa: S704

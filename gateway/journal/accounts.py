@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from qiskit_gateway.errors import JournalError
+from qiskit_gateway.journal.database import Database
 from qiskit_gateway.journal.run_log import LoggedAttempt, attempts_of, outcome_of
-from qiskit_gateway.journal.sqlite_file import Database
 from qiskit_gateway.reporting.report import Report
 from qiskit_gateway.work.attempt import Attempt, AttemptOutcome
 
@@ -79,7 +79,7 @@ def spending_of(database: Database) -> tuple[Spending, ...]:
         return tuple(map(_spending, rows))
     except (TypeError, ValueError, OverflowError) as error:
         raise JournalError(
-            f"what {database.path} says of prices cannot be read: {error}"
+            f"what {database.name} says of prices cannot be read: {error}"
         ) from error
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from qiskit_gateway.journal.sqlite_file import Database
+from qiskit_gateway.journal.database import Database
 from qiskit_gateway.policies.budget import Amount, Budget, Ledger, Reservation, reserve
 from qiskit_gateway.policies.verdict import Verdict
 from qiskit_gateway.scheduling.members.allowances import used_up

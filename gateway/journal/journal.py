@@ -8,7 +8,6 @@ and which submissions have an unknown fate.
 import json
 import os
 import re
-import sqlite3
 import time
 import uuid
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -25,18 +24,19 @@ from qiskit_gateway.errors import JournalError
 from qiskit_gateway.journal.accounts import Spending, report_of, spending_of
 from qiskit_gateway.journal.claims import Claims
 from qiskit_gateway.journal.codec import read_plain
+from qiskit_gateway.journal.database import Database, Statements
 from qiskit_gateway.journal.lease import HOLD, LEASE, Lease, lease_here
 from qiskit_gateway.journal.run_log import (
     BEAT_SECONDS,
     Entry,
+    KeptRunLog,
     LoggedAttempt,
-    SqliteRunLog,
     attempts_of,
     entries_of,
 )
 from qiskit_gateway.journal.run_spec import RunSpec, read_pubs, write_options, write_pubs
 from qiskit_gateway.journal.speeds import speeds_of
-from qiskit_gateway.journal.sqlite_file import Database, Survives
+from qiskit_gateway.journal.sqlite_file import SqliteFile, Survives, check_survives
 from qiskit_gateway.journal.write_queue import WriteQueue
 from qiskit_gateway.policies.budget import Ledger
 from qiskit_gateway.reporting.report import Report, join_reports
@@ -282,24 +282,30 @@ class Standing:
 
 
 class Journal:
-    """A durable record of runs in one SQLite file, which only its owner can read.
+    """A durable record of runs: one SQLite file that only its owner can read, or a database.
 
-    Several processes and threads may use one file. A run is worked on by one process at a time.
+    Several processes and threads may use one journal, those of several hosts one that is in a
+    PostgreSQL database. A run is worked on by one process at a time. What is limited of members
+    and of money holds for all that use it.
 
     With ``survives="kill"`` everything written survives the death of the process. A loss of power
     or a crash of the operating system may undo about the last second; jobs that were submitted in
     it would then be submitted again. ``"power loss"`` rules that out: it waits for the disk before
-    each submission, for some milliseconds.
+    each submission, for some milliseconds. A PostgreSQL server always does.
 
     Args:
-        path_or_url: A path, or ``sqlite:///path``. The file is made where it is missing.
+        path_or_url: A path, or ``sqlite:///path``; the file is made where it is missing. Or
+            ``postgresql://user@host/database`` (extra: ``postgres``); tables are made there, in a
+            schema of their own.
         survives: What the record survives, ``"kill"`` or ``"power loss"``.
         clock: Tells the time, in seconds since 1970.
+        uptime: Tells the time by a clock that nobody sets, in seconds since any moment that is the
+            same for all processes; a PostgreSQL server has its own.
         wait: Waits for so many seconds, to see whether somebody works on a run on another machine.
 
     Raises:
-        JournalError: If the file is not a journal or cannot be used, or the address is of another
-            kind.
+        JournalError: If the file is not a journal, it or the database cannot be used, or the
+            address is of another kind.
     """
 
     def __init__(
@@ -308,30 +314,41 @@ class Journal:
         *,
         survives: Survives = "kill",
         clock: Callable[[], float] = time.time,
+        uptime: Callable[[], float] = time.monotonic,
         wait: Callable[[float], object] = time.sleep,
     ) -> None:
         self._clock = clock
         self._survives = survives
         self._wait = wait
-        self._database = Database(
-            _path_of(path_or_url),
-            application=_APPLICATION,
-            migrations=_MIGRATIONS,
-            survives=survives,
-        )
+        self._given = os.fspath(path_or_url)
+        self._uptime = uptime
+        self._database = _open(self._given, survives, uptime)
         self._queue = WriteQueue(self._database)
 
     def __repr__(self) -> str:
-        return f"Journal({str(self.path)!r})"
+        return f"Journal({self.name!r})"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Copies and pickles open the same file anew."""
-        return partial(Journal, survives=self._survives, clock=self._clock), (self.path.absolute(),)
+        """Copies and pickles open the same journal anew."""
+        place = self._given if _is_server(self._given) else self.path.absolute()
+        kind = partial(Journal, survives=self._survives, clock=self._clock, uptime=self._uptime)
+        return kind, (place,)
+
+    @property
+    def name(self) -> str:
+        """Path of the file, or address of the database, without its password."""
+        return self._database.name
 
     @property
     def path(self) -> Path:
-        """Path of the file."""
-        return self._database.path
+        """Path of the file.
+
+        Raises:
+            JournalError: If it is in a PostgreSQL database.
+        """
+        if isinstance(self._database, SqliteFile):
+            return self._database.path
+        raise JournalError(f"{self.name} is no file, and has no path")
 
     @property
     def now(self) -> float:
@@ -377,8 +394,8 @@ class Journal:
         found = self._database.query(
             f"""
             SELECT job_id, state, created, shots,
-                (SELECT total(price_usd) FROM attempts WHERE attempts.job_id = runs.job_id),
-                (SELECT total(delivered) FROM attempts WHERE attempts.job_id = runs.job_id),
+                (SELECT coalesce(sum(price_usd), 0.0) FROM attempts WHERE attempts.job_id = runs.job_id),
+                (SELECT coalesce(sum(delivered), 0) FROM attempts WHERE attempts.job_id = runs.job_id),
                 group_id, only_member, {LEASE}
             FROM runs {where} ORDER BY created, job_id
             """,  # noqa: S608  Constants.
@@ -403,7 +420,7 @@ class Journal:
                 for job_id, state, created, shots, spent, delivered, group, member, *lease in found
             )
         except (TypeError, ValueError, OverflowError) as error:
-            raise JournalError(f"the runs of {self.path} cannot be read: {error}") from error
+            raise JournalError(f"the runs of {self.name} cannot be read: {error}") from error
 
     def report(self, job_id: str) -> Report:
         """List every attempt of a run or of a group, also of one that goes on in another process.
@@ -475,7 +492,7 @@ class Journal:
             JournalError: If there is no such run, or a process works on it.
         """
 
-        def delete(connection: sqlite3.Connection, _: Lease) -> None:
+        def delete(connection: Statements, _: Lease) -> None:
             Claims(self._database).end_run(job_id)
             connection.execute("DELETE FROM runs WHERE job_id = ?", (job_id,))
             connection.execute("DELETE FROM circuits WHERE hash NOT IN (SELECT circuit FROM pubs)")
@@ -484,7 +501,7 @@ class Journal:
 
     # -- a run begins, or goes on ----------------------------------------------------------------
 
-    def begin(self, job_id: str, spec: RunSpec, shots: int, *, party: str = "") -> "SqliteRunLog":
+    def begin(self, job_id: str, spec: RunSpec, shots: int, *, party: str = "") -> "KeptRunLog":
         """Record a new run, and hold it.
 
         Args:
@@ -507,7 +524,7 @@ class Journal:
         shots: int,
         *,
         party: str = "",
-    ) -> tuple["SqliteRunLog", ...]:
+    ) -> tuple["KeptRunLog", ...]:
         """Record the runs of a group, all or none of them, and hold them.
 
         Args:
@@ -529,13 +546,15 @@ class Journal:
         spec: RunSpec,
         shots: int,
         party: str,
-    ) -> tuple["SqliteRunLog", ...]:
+    ) -> tuple["KeptRunLog", ...]:
         options = write_options(spec.options)
         circuits, pubs = write_pubs(spec.pubs)
         run_logs = tuple(self._run_log(job_id, party) for job_id in members)
         self._database.renew()
         with self._database.transaction() as connection:
-            connection.executemany("INSERT OR IGNORE INTO circuits VALUES (?, ?)", circuits.items())
+            connection.executemany(
+                "INSERT INTO circuits VALUES (?, ?) ON CONFLICT DO NOTHING", [*circuits.items()]
+            )
             for run_log, (job_id, member) in zip(run_logs, members.items(), strict=True):
                 connection.execute(
                     "INSERT INTO runs (job_id, kind, state, created, shots, options, version, "
@@ -551,7 +570,7 @@ class Journal:
         self._database.wrote(sum(map(len, circuits.values())) + size)
         return run_logs
 
-    def take(self, job_id: str, kind: str, *, party: str = "") -> "SqliteRunLog":
+    def take(self, job_id: str, kind: str, *, party: str = "") -> "KeptRunLog":
         """Hold a run that was begun before, so that no other process continues it.
 
         Blocks for a minute where somebody may work on it on another machine: they are let be if
@@ -568,7 +587,7 @@ class Journal:
         run_log = self._run_log(job_id, party)
         self._database.renew()
 
-        def hold(connection: sqlite3.Connection, lease: Lease) -> None:
+        def hold(connection: Statements, lease: Lease) -> None:
             if lease.kind != kind:
                 raise JournalError(f"run {job_id} is of {_a(lease.kind)}: resume it with one")
             connection.execute(HOLD, lease_here(run_log.token, job_id, self.now))
@@ -577,13 +596,13 @@ class Journal:
         self._when_free(job_id, hold)
         return run_log
 
-    def _run_log(self, job_id: str, party: str) -> SqliteRunLog:
+    def _run_log(self, job_id: str, party: str) -> KeptRunLog:
         token = uuid.uuid4().hex
-        return SqliteRunLog(
+        return KeptRunLog(
             self._database, self._queue, job_id, token, party=party, clock=self._clock
         )
 
-    def _when_free(self, job_id: str, act: Callable[[sqlite3.Connection, Lease], None]) -> None:
+    def _when_free(self, job_id: str, act: Callable[[Statements, Lease], None]) -> None:
         """Do something to a run that nobody works on.
 
         It is looked at in a transaction that may write: while somebody holds the file locked,
@@ -631,10 +650,12 @@ class Journal:
         Raises:
             JournalError: If it cannot be read.
         """
-        # SQLite takes the other columns from the row that has the most.
         sql = (
-            "SELECT job_id, member, max(created + seconds) AS since, facts FROM standing "
-            "JOIN runs USING (job_id) WHERE standing.kind = ? {} GROUP BY member ORDER BY since"
+            "SELECT job_id, member, since, facts FROM ("
+            "SELECT job_id, member, created + seconds AS since, facts, row_number() "
+            "OVER (PARTITION BY member ORDER BY created + seconds DESC) AS place "
+            "FROM standing JOIN runs USING (job_id) WHERE standing.kind = ? {}"
+            ") AS latest WHERE place = 1 ORDER BY since"
         )
         of_run = "" if job_id is None else "AND job_id = ?"
         rows = self._database.query(
@@ -646,7 +667,7 @@ class Journal:
                 for job, member, since, facts in rows
             )
         except ValueError as error:
-            raise JournalError(f"{self.path} cannot be read: {error}") from error
+            raise JournalError(f"{self.name} cannot be read: {error}") from error
 
     def ask_to_cancel(self, job_id: str) -> None:
         """Ask the process that works on a run to cancel it, which it does within some seconds.
@@ -693,7 +714,7 @@ class Journal:
         try:
             return RunSpec(kind=kind, pubs=read_pubs(rows), options=read_plain(options))
         except ValueError as error:
-            raise JournalError(f"run {job_id} cannot be read from {self.path}: {error}") from error
+            raise JournalError(f"run {job_id} cannot be read from {self.name}: {error}") from error
 
     def entries(self, job_id: str) -> Iterator[Entry]:
         """Iterate over the attempts of a run in the order in which they began.
@@ -704,7 +725,7 @@ class Journal:
         return entries_of(self._database, job_id)
 
 
-def _lease(connection: sqlite3.Connection, job_id: str) -> tuple[Lease, bool | None]:
+def _lease(connection: Statements, job_id: str) -> tuple[Lease, bool | None]:
     """Read who works on a run, and whether they live."""
     asked = f"SELECT {LEASE} FROM runs WHERE job_id = ?"  # noqa: S608  Constants.
     row = connection.execute(asked, (job_id,)).fetchone()
@@ -721,13 +742,32 @@ def _unknown(job_id: str) -> JournalError:
     return JournalError(f"there is no run {job_id!r}; runs() lists those there are")
 
 
-def _path_of(given: str | os.PathLike[str]) -> Path:
+def _is_server(given: str) -> bool:
+    return given.startswith(("postgresql://", "postgres://"))
+
+
+def _open(given: str, survives: Survives, uptime: Callable[[], float]) -> Database:
+    if not _is_server(given):
+        return SqliteFile(
+            _path_of(given),
+            application=_APPLICATION,
+            migrations=_MIGRATIONS,
+            survives=survives,
+            uptime=uptime,
+        )
+    check_survives(survives)
+    from qiskit_gateway.journal.postgres_server import PostgresServer  # noqa: PLC0415  An extra.
+
+    return PostgresServer(given, application=_APPLICATION, migrations=_MIGRATIONS)
+
+
+def _path_of(text: str) -> Path:
     """Take the path out of a path or of ``sqlite:///path``."""
-    text = os.fspath(given)
     scheme, mark, rest = text.partition("://")
     if mark and scheme != "sqlite":
         raise JournalError(
-            f"a journal is a file, or sqlite:///path; there is no kind {scheme!r} of it"
+            "a journal is a file, sqlite:///path, or postgresql://host/database; there is no kind "
+            f"{scheme!r} of it"
         )
     path = rest[1:] if mark else text
     if (mark and not rest.startswith("/")) or not path or re.fullmatch(r":\w*:", path):

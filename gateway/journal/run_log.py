@@ -12,9 +12,9 @@ from qiskit_gateway.backends.readout.outcomes import Outcome
 from qiskit_gateway.errors import JournalError
 from qiskit_gateway.journal.claims import Claim, Claims
 from qiskit_gateway.journal.codec import pack_outcomes, unpack_outcomes
+from qiskit_gateway.journal.database import Database, UnwritableError
 from qiskit_gateway.journal.lease import let_go
 from qiskit_gateway.journal.speeds import add_speeds
-from qiskit_gateway.journal.sqlite_file import Database, UnwritableError
 from qiskit_gateway.journal.write_queue import WriteQueue
 from qiskit_gateway.work.attempt import Attempt, AttemptOutcome
 from qiskit_gateway.work.remaining import Past
@@ -31,6 +31,8 @@ LOOK_SECONDS = 3.0
 # cleared. What is lost then can still be fetched from the providers.
 _LATE_SECONDS = 5.0
 _LATE_TRIES = 120
+# More attempts than there ever are.
+_ALL = 1 << 62
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -48,8 +50,8 @@ class Entry:
     outcomes: tuple[Outcome, ...] | None
 
 
-class SqliteRunLog:
-    """The log of one run in SQLite. See :class:`~qiskit_gateway.work.run_log.RunLog`.
+class KeptRunLog:
+    """The log of one run in a journal. See :class:`~qiskit_gateway.work.run_log.RunLog`.
 
     Args:
         database: Where.
@@ -230,18 +232,25 @@ class SqliteRunLog:
         with self._database.transaction() as connection:
             self._claims.settle(self._key(attempt), attempt.price_usd, attempt.free_units)
             found = connection.execute(
-                "INSERT OR REPLACE INTO outcomes SELECT id, ? FROM attempts "
-                "WHERE job_id = ? AND shard = ? AND number = ?",
+                "INSERT INTO outcomes SELECT id, ? FROM attempts "
+                "WHERE job_id = ? AND shard = ? AND number = ? "
+                "ON CONFLICT (attempt) DO UPDATE SET content = excluded.content",
                 (content, *self._key(attempt)),
             )
             if not found.rowcount:
-                raise UnwritableError(f"{self._database.path} does not know of attempt {attempt}")
+                raise UnwritableError(f"{self._database.name} does not know of attempt {attempt}")
             connection.execute(
                 "UPDATE attempts SET state = 'arrived', finished = ?, delivered = ?, "
                 "price_usd = ?, free_units = ?, charged = ? "
                 "WHERE job_id = ? AND shard = ? AND number = ?",
                 (
-                    *(seconds, delivered, attempt.price_usd, attempt.free_units, attempt.charged),
+                    *(
+                        seconds,
+                        delivered,
+                        attempt.price_usd,
+                        attempt.free_units,
+                        int(attempt.charged),
+                    ),
                     *self._key(attempt),
                 ),
             )
@@ -277,7 +286,8 @@ class SqliteRunLog:
             facts: Plain data, fit for JSON.
         """
         self._database.execute(
-            "INSERT OR REPLACE INTO standing VALUES (?, ?, ?, ?, ?)",
+            "INSERT INTO standing VALUES (?, ?, ?, ?, ?) ON CONFLICT (job_id, kind, member) "
+            "DO UPDATE SET seconds = excluded.seconds, facts = excluded.facts",
             (self._job_id, kind, member, seconds, redact(json.dumps(facts))),
         )
         self._database.wrote(0)
@@ -369,7 +379,7 @@ def entries_of(database: Database, job_id: str) -> Iterator[Entry]:
             yield Entry(attempt=_attempt(row[1:]), state=str(row[0]), outcomes=outcomes)
         except (ValueError, TypeError) as error:
             raise JournalError(
-                f"run {job_id} cannot be read from {database.path}: {error}"
+                f"run {job_id} cannot be read from {database.name}: {error}"
             ) from error
 
 
@@ -411,18 +421,19 @@ def attempts_of(
         JournalError: If what stands there cannot be read.
     """
     columns = ", ".join(f"attempts.{name}" for name in _COLUMNS.split(", "))
+    limit = _ALL if most < 0 else most
     # Two questions, since SQLite would answer one that covers both without the index.
     of_run = "" if job_id is None else "WHERE job_id = ?"
     rows = database.query(
         f"SELECT job_id, created, attempts.state, delivered, {columns} "  # noqa: S608  Constants.
         f"FROM attempts JOIN runs USING (job_id) {of_run} ORDER BY attempts.id DESC LIMIT ?",
-        (most,) if job_id is None else (job_id, most),
+        (limit,) if job_id is None else (job_id, limit),
     )
     try:
         return [_logged(*row) for row in reversed(rows)]
     except (ValueError, TypeError) as error:
         whose = "attempts" if job_id is None else f"run {job_id}"
-        raise JournalError(f"{whose} cannot be read from {database.path}: {error}") from error
+        raise JournalError(f"{whose} cannot be read from {database.name}: {error}") from error
 
 
 def _logged(job_id: str, created: float, state: str, delivered: int, *row: Any) -> LoggedAttempt:

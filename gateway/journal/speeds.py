@@ -1,11 +1,10 @@
 """What the jobs of all processes taught of members' speeds, kept in the journal."""
 
 import json
-import sqlite3
 from collections.abc import Mapping
 
 from qiskit_gateway.errors import JournalError
-from qiskit_gateway.journal.sqlite_file import Database
+from qiskit_gateway.journal.database import Database, Statements
 from qiskit_gateway.work.speed_evidence import Moments, SpeedEvidence
 
 # Devices are calibrated anew, and change hands: what is so old counts half.
@@ -48,11 +47,7 @@ def add_speeds(database: Database, learned: Mapping[str, SpeedEvidence], now: fl
 
 
 def _add(
-    database: Database,
-    connection: sqlite3.Connection,
-    member: str,
-    fresh: SpeedEvidence,
-    now: float,
+    database: Database, connection: Statements, member: str, fresh: SpeedEvidence, now: float
 ) -> None:
     row = connection.execute(
         f"SELECT {_COLUMNS} FROM speeds WHERE member = ?",  # noqa: S608  A constant.
@@ -64,7 +59,9 @@ def _add(
         known = SpeedEvidence()  # What cannot be read is no use to anybody.
     whole = known.followed_by(fresh)
     connection.execute(
-        f"INSERT OR REPLACE INTO speeds (member, {_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?)",  # noqa: S608
+        f"INSERT INTO speeds (member, {_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?) "  # noqa: S608
+        "ON CONFLICT (member) DO UPDATE SET seen = excluded.seen, jobs = excluded.jobs, "
+        "least_seconds = excluded.least_seconds, doubt = excluded.doubt, sums = excluded.sums",
         (
             *(member, now, whole.jobs, whole.least_seconds, whole.doubt),
             json.dumps([*whole.moments, *whole.targets]),
@@ -90,7 +87,7 @@ def _evidence(database: Database, row: tuple[object, ...], now: float) -> SpeedE
         return written.faded(0.5 ** (max(0.0, now - _amount(seen)) / _HALF_LIFE_SECONDS))
     except (TypeError, ValueError, OverflowError) as error:
         raise JournalError(
-            f"what {database.path} says of members' speeds cannot be read: {error}"
+            f"what {database.name} says of members' speeds cannot be read: {error}"
         ) from error
 
 

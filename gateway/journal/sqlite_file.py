@@ -1,7 +1,7 @@
 """One SQLite file, written by several processes and threads.
 
 A transaction that has been committed survives the end of the process, however it ends. Whether it
-survives a loss of power is a choice, see :class:`Database`.
+survives a loss of power is a choice, see :class:`SqliteFile`.
 """
 
 import contextlib
@@ -11,17 +11,13 @@ import stat
 import threading
 import time
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from qiskit_gateway.errors import JournalError
+from qiskit_gateway.journal.database import UnwritableError, Values
 from qiskit_gateway.journal.lease import name_boot
-
-
-class UnwritableError(JournalError):
-    """Something that will never be written, however often it is tried; the file is well."""
-
 
 Survives = Literal["kill", "power loss"]
 
@@ -36,7 +32,7 @@ _OURS_ONLY = 0o600
 _CREATING = threading.Lock()
 
 
-class Database:
+class SqliteFile:
     """A SQLite file in WAL mode that only its owner may read.
 
     Args:
@@ -47,6 +43,11 @@ class Database:
         survives: What a committed transaction survives: ``"kill"``, the end of the process by any
             signal, without waiting for the disk; or ``"power loss"``, which waits for the disk at
             each commit. Neither damages the file.
+        uptime: Tells seconds that go on as long as the machine does, the same in all processes.
+
+    Attributes:
+        path: Of the file.
+        name: The path.
 
     Raises:
         JournalError: If the file cannot be opened, is not a journal, or is of a later version.
@@ -60,13 +61,14 @@ class Database:
         application: int,
         migrations: Sequence[str],
         survives: Survives = "kill",
+        uptime: Callable[[], float] = time.monotonic,
     ) -> None:
-        if survives not in get_args(Survives):
-            known = " or ".join(map(repr, get_args(Survives)))
-            raise ValueError(f"survives must be {known}, got {survives!r}")
+        check_survives(survives)
         self.path = path
+        self.name = str(path)
         self._application = application
         self._migrations = tuple(migrations)
+        self._uptime = uptime
         self._level = "NORMAL" if survives == "kill" else "FULL"
         self._abandoned: list[sqlite3.Connection] = []
         self._open()
@@ -142,12 +144,12 @@ class Database:
 
     # -- reading and writing -------------------------------------------------------------------
 
-    def execute(self, sql: str, values: Sequence[Any] | dict[str, Any] = ()) -> int:
+    def execute(self, sql: str, values: Values = ()) -> int:
         """Run one statement in a transaction; return the number of changed rows."""
         with self.transaction() as connection:
             return connection.execute(sql, values).rowcount
 
-    def query(self, sql: str, values: Sequence[Any] | dict[str, Any] = ()) -> list[Any]:
+    def query(self, sql: str, values: Values = ()) -> list[Any]:
         """Return all rows of a query."""
         with self._hold() as connection:
             return connection.execute(sql, values).fetchall()
@@ -186,7 +188,7 @@ class Database:
 
     def uptime(self) -> tuple[str, float]:
         """Tell the time by a clock that nobody sets: where it means something, and its seconds."""
-        return name_boot(), time.monotonic()
+        return name_boot(), self._uptime()
 
     def renew(self) -> None:
         """Open the file anew, or make it, if what was opened is not there any more."""
@@ -274,6 +276,17 @@ class Database:
             raise UnwritableError(f"the journal {self.path} cannot hold this: {error}") from error
         except (sqlite3.Error, OSError) as error:
             raise JournalError(f"the journal {self.path} cannot be used: {error}") from error
+
+
+def check_survives(survives: str) -> None:
+    """Check what a journal is to survive.
+
+    Raises:
+        ValueError: If it is nothing that can be chosen.
+    """
+    if survives not in get_args(Survives):
+        known = " or ".join(map(repr, get_args(Survives)))
+        raise ValueError(f"survives must be {known}, got {survives!r}")
 
 
 @contextlib.contextmanager

@@ -4,7 +4,7 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from os import PathLike
-from pathlib import Path
+from pathlib import PurePath
 from typing import Any
 
 from qiskit.primitives import PrimitiveResult
@@ -51,11 +51,11 @@ class _Party:
         self.name = uuid.uuid4().hex
 
 
-class _Counted(set[Path]):
+class _Counted(set[str]):
     """The journals whose runs' use of allowances is counted for a fleet."""
 
 
-class _Recalled(set[Path]):
+class _Recalled(set[str]):
     """The journals of which a fleet knows what was learned of its members' speeds."""
 
 
@@ -280,9 +280,9 @@ class Router:
         """
         self._count_use()
         recalled = self.fleet.keep(_Recalled)
-        if self.journal is None or self.journal.path in recalled:
+        if self.journal is None or self.journal.name in recalled:
             return
-        recalled.add(self.journal.path)
+        recalled.add(self.journal.name)
         speeds, known = self.journal.speeds(), self.fleet.keep(FleetState)
 
         def recall() -> None:
@@ -299,9 +299,9 @@ class Router:
             member.name: allotment for member in self.fleet if (allotment := allotment_of(member))
         }
         counted = self.fleet.keep(_Counted)
-        if self.journal is None or not allotments or self.journal.path in counted:
+        if self.journal is None or not allotments or self.journal.name in counted:
             return
-        counted.add(self.journal.path)
+        counted.add(self.journal.name)
         used = self.journal.free_units(besides=self.fleet.keep(_RunsBegun))
         pots = self.fleet.keep(FleetState).pots
         # In the loop in which all runs live, which is where pots are changed.
@@ -323,7 +323,9 @@ class Router:
             return budget_status(budget, ledger)
         told = self.journal.ledger()
         held, spent = {**ledger.held, **told.held}, {**ledger.spent, **told.spent}
-        scope = f"money of all runs of {self.journal.path.name}; else runs in this process"
+        scope = (
+            f"money of all runs of {PurePath(self.journal.name).name}; else runs in this process"
+        )
         return budget_status(budget, replace(ledger, held=held, spent=spent), scope)
 
     def quote(self, work: Work, *, exact: bool = False) -> Quote:

@@ -95,7 +95,8 @@ async def _again_and_again(world: World, primitive: "_Primitive", folder):
     dead = [0.0]
     for number, death in enumerate([*scenario.deaths, None, None]):
         # A journal and a fleet of its own, as a new process has.
-        world.journal = Journal(folder / "journal", clock=lambda: anyio.current_time() + dead[0])
+        clock = lambda: anyio.current_time() + dead[0]  # noqa: E731
+        world.journal = Journal(folder / "journal", clock=clock, uptime=clock)
         router = Router(Fleet(scenario.providers), scenario.policy, world.journal)
         if number == 0:
             begun, spec = router.begin("run0", router.fleet, primitive.plan(pubs)), primitive.spec

@@ -37,7 +37,7 @@ from qiskit_gateway.journal.codec import (
     write_plain,
 )
 from qiskit_gateway.journal.run_spec import PubSpec, RunSpec
-from qiskit_gateway.journal.sqlite_file import Database
+from qiskit_gateway.journal.sqlite_file import SqliteFile
 from qiskit_gateway.work.attempt import Attempt
 from qiskit_gateway.work.tasks import Piece
 
@@ -313,25 +313,25 @@ def test_a_file_of_an_older_version_is_brought_up_to_date(tmp_path):
     """The scripts that a file has not had are run when it is opened, in order, once."""
     first = "CREATE TABLE things (name TEXT)"
     second = "ALTER TABLE things ADD COLUMN size INTEGER;\nUPDATE things SET size = 3"
-    old = Database(tmp_path / "d", application=7, migrations=[first])
+    old = SqliteFile(tmp_path / "d", application=7, migrations=[first])
     old.execute("INSERT INTO things VALUES ('a')")
     old.close()
     for _ in range(2):
-        new = Database(tmp_path / "d", application=7, migrations=[first, second])
+        new = SqliteFile(tmp_path / "d", application=7, migrations=[first, second])
         assert new.query("SELECT name, size FROM things") == [("a", 3)]
     with pytest.raises(JournalError, match="later qiskit-gateway"):
-        Database(tmp_path / "d", application=7, migrations=[first])
+        SqliteFile(tmp_path / "d", application=7, migrations=[first])
 
 
 def test_a_migration_that_fails_changes_nothing(tmp_path):
     """A file is of one version or the other, never between."""
     first = "CREATE TABLE things (name TEXT)"
-    Database(tmp_path / "d", application=7, migrations=[first]).close()
+    SqliteFile(tmp_path / "d", application=7, migrations=[first]).close()
     with pytest.raises(JournalError):
-        Database(
+        SqliteFile(
             tmp_path / "d", application=7, migrations=[first, "DROP TABLE things;\nSELECT wrong"]
         )
-    still = Database(tmp_path / "d", application=7, migrations=[first])
+    still = SqliteFile(tmp_path / "d", application=7, migrations=[first])
     assert still.query("SELECT * FROM things") == []
 
 

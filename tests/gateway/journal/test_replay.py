@@ -139,7 +139,11 @@ class World:
 
     def router(self):
         # A fleet of its own, as a new process has.
-        return Router(Fleet(self.members), self.policy, Journal(self.path, clock=lambda: self.now))
+        return Router(
+            Fleet(self.members),
+            self.policy,
+            Journal(self.path, clock=lambda: self.now, uptime=lambda: self.now),
+        )
 
     def begin(self):
         router, pubs = self.router(), list(self.pubs())

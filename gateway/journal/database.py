@@ -1,0 +1,113 @@
+"""What a journal asks of the database that it is in; its statements are the same in all of them.
+
+They are written for SQLite, in the part of SQL that PostgreSQL understands too, with ``?`` or
+``:name`` where a value goes.
+"""
+
+import contextlib
+from collections.abc import Iterable, Sequence
+from typing import Any, Protocol
+
+from qiskit_gateway.errors import JournalError
+
+Values = Sequence[Any] | dict[str, Any]
+
+
+class UnwritableError(JournalError):
+    """Something that will never be written, however often it is tried; the database is well."""
+
+
+class Rows(Protocol):
+    """What a statement has done, or found."""
+
+    @property
+    def rowcount(self) -> int:
+        """Number of rows that were changed."""
+        ...
+
+    def fetchone(self) -> Any:
+        """Return the next row; ``None`` if there is none."""
+        ...
+
+    def fetchall(self) -> list[Any]:
+        """Return all rows."""
+        ...
+
+
+class Statements(Protocol):
+    """A way to run statements, within a transaction."""
+
+    def execute(self, sql: str, values: Values = ..., /) -> Rows:
+        """Run one statement."""
+        ...
+
+    def executemany(self, sql: str, values: Iterable[Sequence[Any]], /) -> object:
+        """Run one statement for each of several values."""
+        ...
+
+
+class Database(Protocol):
+    """Tables, and transactions over them that happen one after the other.
+
+    Implementing:
+        A transaction sees all that was committed before it began, and none writes between its
+        first statement and its last: what it has read still holds when it writes. All methods
+        raise :class:`~qiskit_gateway.errors.JournalError`, or :class:`UnwritableError`. They may
+        block, and are called in any thread.
+
+    Attributes:
+        name: What it is called in messages, without secrets.
+    """
+
+    name: str
+
+    def execute(self, sql: str, values: Values = ()) -> int:
+        """Run one statement in a transaction; return the number of changed rows."""
+        ...
+
+    def query(self, sql: str, values: Values = ()) -> list[Any]:
+        """Return all rows of a query."""
+        ...
+
+    def changes(self) -> tuple[int, ...]:
+        """Count changes: another answer than before says that something may have changed since."""
+        ...
+
+    def transaction(
+        self, *, busy_seconds: float = ...
+    ) -> contextlib.AbstractContextManager[Statements]:
+        """Open a transaction, also within another one: all of its statements happen, or none.
+
+        Args:
+            busy_seconds: How long to wait for others who write.
+        """
+        ...
+
+    def uptime(self) -> tuple[str, float]:
+        """Tell the time by a clock that nobody sets: where it means something, and its seconds."""
+        ...
+
+    def renew(self) -> None:
+        """Open it anew, if what was opened is not there any more."""
+        ...
+
+    @property
+    def wants_checkpoint(self) -> bool:
+        """Enough was written since the last :meth:`checkpoint` to call it again."""
+        ...
+
+    def tidy(self) -> None:
+        """Make a :meth:`checkpoint` if one is wanted."""
+        ...
+
+    def wrote(self, size: int) -> None:
+        """Count bytes that were written."""
+        ...
+
+    def checkpoint(self) -> None:
+        """Bring what was written into its final place."""
+        ...
+
+    def close(self) -> None:
+        """Close it; using it afterwards is an error."""
+        ...
