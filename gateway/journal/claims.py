@@ -6,11 +6,12 @@ a sum for each account, so that a claim costs the same however much was done bef
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from qiskit_gateway.journal.database import Database
+from qiskit_gateway.journal.lease import LEASE, Lease
 from qiskit_gateway.policies.budget import Amount, Budget, Ledger, Reservation, reserve
 from qiskit_gateway.policies.verdict import Verdict
 from qiskit_gateway.scheduling.members.allowances import used_up
@@ -21,7 +22,7 @@ from qiskit_gateway.scheduling.members.shared import (
     UsedByOthers,
 )
 from qiskit_gateway.work.allotment import Allotment
-from qiskit_gateway.work.run_log import DeniedError, Terms
+from qiskit_gateway.work.run_log import DeniedError, LeftJob, Terms
 
 _DAY_SECONDS = 86_400
 _MINUTE = 60.0
@@ -129,6 +130,31 @@ class Claims:
                 (party,),
             )
         )
+
+    def left_behind(self, party: str, members: Iterable[str]) -> list[LeftJob]:
+        """List the jobs that others have in flight at some members, and who works on their runs."""
+        columns = ", ".join(f"runs.{name}" for name in LEASE.split(", "))
+        rows = self._database.query(
+            "SELECT job_id, shard, number, reservations.member, party, provider_job_id, "  # noqa: S608
+            f"{columns} FROM reservations JOIN runs USING (job_id) "
+            "JOIN attempts USING (job_id, shard, number) WHERE party <> ?",
+            (party,),
+        )
+        names = frozenset(members)
+        return [
+            _left_job((job_id, shard, number), member, theirs, provider_job_id, Lease.of(lease))
+            for job_id, shard, number, member, theirs, provider_job_id, *lease in rows
+            if member in names
+        ]
+
+    def free(self, job: LeftJob) -> None:
+        """Give back the slot of a job that is over, and count it as paid until somebody fetches it.
+
+        Not if somebody has taken its run meanwhile.
+        """
+        which = "job_id = ? AND shard = ? AND number = ? AND party = ?"
+        for one in self._held(which, (*job.key, job.party)):
+            self._end(one, one.usd, one.units)
 
     # -- room ------------------------------------------------------------------------------------
 
@@ -298,6 +324,17 @@ class _Held:
     pot: str | None
     step: int
     units: float
+
+
+def _left_job(key: Key, member: str, party: str, provider_job_id: str, lease: Lease) -> LeftJob:
+    return LeftJob(
+        key=key,
+        member=member,
+        party=party,
+        provider_job_id=provider_job_id,
+        lives=lease.lives,
+        heard=(lease.holder, lease.beats, lease.beat),
+    )
 
 
 def balances_of(database: Database) -> Mapping[str, float]:

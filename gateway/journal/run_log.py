@@ -18,7 +18,7 @@ from qiskit_gateway.journal.speeds import add_speeds
 from qiskit_gateway.journal.write_queue import WriteQueue
 from qiskit_gateway.work.attempt import Attempt, AttemptOutcome
 from qiskit_gateway.work.remaining import Past
-from qiskit_gateway.work.run_log import DeniedError, TakenOverError, Terms, Write
+from qiskit_gateway.work.run_log import DeniedError, LeftJob, TakenOverError, Terms, Write
 from qiskit_gateway.work.run_status import RunStatus
 from qiskit_gateway.work.speed_evidence import SpeedEvidence
 from qiskit_gateway.work.tasks import Piece
@@ -102,6 +102,14 @@ class KeptRunLog:
     async def count_elsewhere(self) -> dict[str, int]:
         """Count the jobs that other processes have in flight, by member."""
         return await call_in_thread(lambda: self._claims.elsewhere(self.party))
+
+    async def list_left_behind(self, members: Sequence[str]) -> list[LeftJob]:
+        """List the jobs that other processes have in flight at some members."""
+        return await call_in_thread(lambda: self._claims.left_behind(self.party, members))
+
+    async def free(self, job: LeftJob) -> None:
+        """Give back the slot of a job of a process that died, which is over."""
+        await self._queue.put(lambda: self._claims.free(job))
 
     def leave(self, writes: Sequence[Write]) -> None:
         """Call other methods later, in a thread, once that is possible, and wait for nothing."""

@@ -84,6 +84,7 @@ class Attempts:
         record: Every attempt, in order.
         alarms: Who looks after jobs from time to time.
         began: When the run began, in seconds of the loop's clock.
+        calls: Calls to providers, by the policy.
     """
 
     policy: Policy
@@ -97,12 +98,12 @@ class Attempts:
     _prices: dict[int, Price] = field(default_factory=dict)
     _tries: dict[int, int] = field(default_factory=dict)
     _out: dict[int, Out] = field(default_factory=dict)
-    _calls: Calls = field(init=False)
+    calls: Calls = field(init=False)
     _waiting: Waiting = field(init=False)
 
     def __post_init__(self) -> None:
-        self._calls = Calls(policy=self.policy, draw=self.draw, alarms=self.alarms)
-        self._waiting = Waiting(calls=self._calls, leaves=self.door.leaves, heard=self.note_stage)
+        self.calls = Calls(policy=self.policy, draw=self.draw, alarms=self.alarms)
+        self._waiting = Waiting(calls=self.calls, leaves=self.door.leaves, heard=self.note_stage)
 
     @property
     def queued(self) -> frozenset[int]:
@@ -161,7 +162,7 @@ class Attempts:
             return RecallFailed(shard=shard, reason="no provider has it at present")
         out.answered = anyio.Event()
         try:
-            out.reply = await self._calls.cancel(out.member, out.handle, unless=unless)
+            out.reply = await self.calls.cancel(out.member, out.handle, unless=unless)
         finally:
             out.answered.set()
         if out.reply.confirmed:
@@ -174,7 +175,7 @@ class Attempts:
     async def has_started(self, shard: int) -> bool | None:
         """Ask whether a provider runs a shard; ``None`` if it does not say, or has none yet."""
         out = self._out.get(shard)
-        return None if out is None else await self._calls.started(out.member, out.handle)
+        return None if out is None else await self.calls.started(out.member, out.handle)
 
     def note_stage(self, shard: int, started: bool) -> None:  # noqa: FBT001  It is an answer.
         """Note whether a shard has begun to run, as its provider says; only the first time counts."""
@@ -203,7 +204,7 @@ class Attempts:
         for command in self.door.tell(failed):
             if isinstance(command, Retry):
                 self._prices[shard.index] = command.price
-                seconds = self._calls.wait_seconds(error, number)
+                seconds = self.calls.wait_seconds(error, number)
                 self.notifier.tell(
                     happened.ShardRetried,
                     shard=shard.index,
@@ -256,7 +257,7 @@ class Attempts:
 
     async def _handed_over(self, batch: Batch, member: FleetMember, attempt: Attempt) -> Handle:
         try:
-            await self._calls.prepare(batch, member)
+            await self.calls.prepare(batch, member)
             await self.recorder.intend(attempt, batch.seed, lambda: self.door.terms_of(member))
         except DeniedError:
             self.record.remove(attempt)
@@ -267,7 +268,7 @@ class Attempts:
             raise
         self._announce(attempt)
         attempt.failure = "cancelled while the provider was being asked to take it"
-        handle = await self._calls.submit(batch, member)
+        handle = await self.calls.submit(batch, member)
         # Nothing is awaited between the provider's answer and its being written down.
         self._accept(attempt, handle)
         return handle
@@ -314,7 +315,7 @@ class Attempts:
         self, member: FleetMember, handle: Handle, attempt: Attempt
     ) -> float | None:
         """Ask what a job took by its provider's word."""
-        charge = await self._calls.charge(member, handle)
+        charge = await self.calls.charge(member, handle)
         if charge is None:
             return None
         return units_of(charge, member, circuits=attempt.circuits, shots=attempt.shots)
@@ -338,7 +339,7 @@ class Attempts:
     ) -> Handle | None:
         """Return the job of an earlier process; ``None`` if it is certain that there is none."""
         try:
-            handle = await self._calls.find_again(member, batch, attempt.job_id)
+            handle = await self.calls.find_again(member, batch, attempt.job_id)
         except BackendError as error:
             # Whatever the reason, its fate is unknown.
             raise BackendError(may_run(attempt, str(error)), submitted=None) from error

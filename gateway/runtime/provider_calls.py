@@ -309,6 +309,35 @@ class Calls:
                 return None  # It cannot tell now; it is asked again.
         return None
 
+    async def is_over(self, member: FleetMember, key: str, job_id: str) -> bool | None:
+        """Ask whether a job of a process that died runs no more, as far as that can be told at all.
+
+        Args:
+            member: Where.
+            key: Our own name for it.
+            job_id: The provider's id, or ``""``.
+
+        Returns:
+            True also where the provider knows no such job, or cannot be asked for one: nobody will
+            find out more. ``None`` if it does not say now.
+        """
+        with anyio.move_on_after(self.policy.submit_seconds):
+            try:
+                with _Facts("reattach"):
+                    find = finder_of(member)
+                    if not job_id and find is None:
+                        return True
+                    handle = await (member.reattach(job_id) if job_id or not find else find(key))
+                    if handle is None:
+                        return True
+                    stage = await member.stage(handle) if able(member, TellsStage) else None
+            except BackendError as error:
+                gone = error.transient is False and not error.authentication
+                return True if gone else None
+            if stage is not None and stage.name is not None:
+                return stage.name not in {"queued", "running"}
+        return None
+
     def wait_seconds(self, error: BackendError, tries: int) -> float:
         """Draw the wait after a number of tries, of which the last failed."""
         return self.policy.retry.backoff_seconds(tries, self.draw(), error.retry_after_seconds)

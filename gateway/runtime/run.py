@@ -17,7 +17,6 @@ from anyio.abc import TaskGroup
 from qiskit_gateway.backends.fleet import Fleet
 from qiskit_gateway.backends.interface.batch import Batch
 from qiskit_gateway.backends.interface.protocol import FleetMember
-from qiskit_gateway.errors import JournalError
 from qiskit_gateway.policies.policy import Policy
 from qiskit_gateway.reporting.progress import Progress, Standing, progress_of
 from qiskit_gateway.runtime.alarms import Alarm, Alarms
@@ -27,6 +26,7 @@ from qiskit_gateway.runtime.logs import Log, logger_for
 from qiskit_gateway.runtime.notify import Notifier, Posting
 from qiskit_gateway.runtime.queue_watch import Queues, look_seconds, watch_job
 from qiskit_gateway.runtime.recorder import Loss, Recorder
+from qiskit_gateway.runtime.rivals import Rivals
 from qiskit_gateway.runtime.survey import allotment_of, profile_of, surveyed
 from qiskit_gateway.scheduling.events import (
     Cancel,
@@ -65,9 +65,6 @@ from qiskit_gateway.work.workload import Work
 
 # Decoding fewer shots than this takes less time than asking a thread to do it.
 _INLINE_SHOTS = 20_000
-# How soon a slot is noticed that another process gave back, at best and at worst.
-_LOOK_SECONDS = 0.02
-_MOST_LOOK_SECONDS = 0.32
 
 
 class Run:
@@ -130,7 +127,6 @@ class Run:
         self._scopes: dict[int, anyio.CancelScope] = {}
         self._alarm: Alarm | None = None
         self._listens = False
-        self._watches = False
         self._wake = math.inf
         self._run_log = run_log
         self._lost: Loss | None = None
@@ -216,6 +212,14 @@ class Run:
             record=self.record,
             began=self._began,
         )
+        self._rivals = Rivals(
+            fleet=self._fleet,
+            fleet_state=self._fleet_state,
+            run_log=self._run_log,
+            calls=self._attempts.calls,
+            waits=lambda: self._scheduler is not None and self._scheduler.waits,
+            offer=lambda name: self._pass_on(name, self.tell(Tick())),
+        )
         # What an earlier process has sent must be taken over to be cancelled.
         if not self._stop_reason or past.unfinished is not None:
             now = anyio.current_time()
@@ -289,35 +293,8 @@ class Run:
         elif self._listens and not waits:
             listeners.remove(self._offer)
         self._listens = waits
-        if waits and not self._watches and self._run_log.lasting and self._has_rivals:
-            self._watches = True
-            self._group.start_soon(contain, self._watch_rivals)
-
-    @property
-    def _has_rivals(self) -> bool:
-        return any(self._fleet_state.of(name).elsewhere for name in self._fleet.names)
-
-    async def _watch_rivals(self) -> None:
-        """Look when members have slots free that other processes had, while work waits for them.
-
-        No event tells what other processes do: it is asked for, the less often the longer nothing
-        changes.
-        """
-        seconds = _LOOK_SECONDS
-        while self._scheduler is not None and self._scheduler.waits and self._has_rivals:
-            await anyio.sleep(seconds)
-            seconds = min(2 * seconds, _MOST_LOOK_SECONDS)
-            try:
-                counts = await self._run_log.count_elsewhere()
-            except JournalError:
-                continue  # Whoever writes says so.
-            for name in self._fleet.names:
-                known, now = self._fleet_state.of(name), counts.get(name, 0)
-                fewer, known.elsewhere = now < known.elsewhere, now
-                if fewer:
-                    seconds = _LOOK_SECONDS
-                    self._pass_on(name, self.tell(Tick()))
-        self._watches = False
+        if waits and self._run_log.lasting:
+            self._rivals.watch(self._group)
 
     def _offer(self, member: str) -> bool:
         """Look whether a slot is of use that became free on a member; tell if it was taken."""

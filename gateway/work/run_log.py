@@ -54,6 +54,27 @@ class Terms:
     budget: Budget | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeftJob:
+    """A job in flight of another process, which may have died.
+
+    Attributes:
+        key: The attempt: its run, its shard, its number.
+        member: Where.
+        party: Whose it is.
+        provider_job_id: The provider's id; ``""`` where that is not known.
+        lives: Whether somebody works on its run; ``None`` where only their beats tell.
+        heard: What changes whenever something is heard of them.
+    """
+
+    key: tuple[str, int, int]
+    member: str
+    party: str
+    provider_job_id: str
+    lives: bool | None
+    heard: tuple[object, ...]
+
+
 class RunLog(Protocol):
     """The log of a run, from which another process can take the run over.
 
@@ -93,6 +114,22 @@ class RunLog(Protocol):
 
         Raises:
             JournalError: If that cannot be read now.
+        """
+        ...
+
+    async def list_left_behind(self, members: Sequence[str]) -> list[LeftJob]:
+        """List the jobs that other processes have in flight at some members.
+
+        Raises:
+            JournalError: If that cannot be read now.
+        """
+        ...
+
+    async def free(self, job: LeftJob) -> None:
+        """Give back the slot of a job of a process that died, which is over.
+
+        Raises:
+            JournalError: If that cannot be written now.
         """
         ...
 
@@ -164,6 +201,13 @@ class NoRunLog:
     async def count_elsewhere(self) -> dict[str, int]:
         """Do nothing."""
         return {}
+
+    async def list_left_behind(self, members: Sequence[str]) -> list[LeftJob]:
+        """Do nothing."""
+        return []
+
+    async def free(self, job: LeftJob) -> None:
+        """Do nothing."""
 
     def leave(self, writes: Sequence[Write]) -> None:
         """Do nothing."""

@@ -72,6 +72,14 @@ class Dying:
         """Count in the event loop, too."""
         return self._run_log._claims.elsewhere(self._run_log.party)
 
+    async def list_left_behind(self, members):
+        """List in the event loop, too."""
+        return self._run_log._claims.left_behind(self._run_log.party, members)
+
+    async def free(self, job):
+        """Write in the event loop, too."""
+        self._run_log._claims.free(job)
+
     def leave(self, writes):
         """Write nothing later: that is done in a thread."""
 

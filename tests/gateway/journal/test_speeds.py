@@ -10,7 +10,7 @@ from qiskit_gateway import Journal, RouterSampler, simulate
 from qiskit_gateway.backends import Fleet, SimulatedMember
 from qiskit_gateway.journal.journal import _APPLICATION, _MIGRATIONS
 from qiskit_gateway.journal.speeds import add_speeds
-from qiskit_gateway.journal.sqlite_file import Database
+from qiskit_gateway.journal.sqlite_file import SqliteFile
 from qiskit_gateway.policies import fastest
 from qiskit_gateway.scheduling.members.state import FleetState
 from qiskit_gateway.work.speed_evidence import SpeedEvidence
@@ -105,7 +105,7 @@ def test_what_is_newer_comes_on_top(tmp_path):
 def test_a_journal_of_an_earlier_version_learns_too(tmp_path):
     """It has no table for speeds, and gets one when it is opened."""
     without = [one for one in _MIGRATIONS if "CREATE TABLE speeds" not in one]
-    Database(tmp_path / "j", application=_APPLICATION, migrations=without).close()
+    SqliteFile(tmp_path / "j", application=_APPLICATION, migrations=without).close()
 
     assert Journal(tmp_path / "j").speeds() == {}
     RouterSampler(fleet(), journal=tmp_path / "j").run([circuit()], shots=9).result()

@@ -1,0 +1,121 @@
+"""What other processes of a journal have in flight, watched while work waits for it.
+
+No event tells what another process does. One that died leaves its jobs, which may still run: they
+are asked after, and hold their slots until they are over.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import anyio
+from anyio.abc import TaskGroup
+
+from qiskit_gateway.backends.fleet import Fleet
+from qiskit_gateway.errors import JournalError
+from qiskit_gateway.runtime.event_loop import contain
+from qiskit_gateway.runtime.provider_calls import Calls
+from qiskit_gateway.scheduling.members.state import FleetState
+from qiskit_gateway.work.run_log import LeftJob, RunLog
+
+# How soon a slot is noticed that another process gave back, at best and at worst.
+_LOOK_SECONDS = 0.02
+_MOST_LOOK_SECONDS = 0.32
+# How often it is asked whether those that hold slots live, and what became of their jobs.
+_INQUIRY_SECONDS = 5.0
+# Whoever works elsewhere is taken for dead if nothing was heard of them for four beats.
+_SILENT_BEATS = 4
+
+
+@dataclass(slots=True)
+class Heard:
+    """When others were last looked at, by the runs of a fleet in one process.
+
+    Attributes:
+        next_inquiry: When to ask next whether they live, in seconds of the loop's clock.
+        silent: By run, what was last heard of whoever works on it, and when.
+    """
+
+    next_inquiry: float = 0.0
+    silent: dict[str, tuple[tuple[object, ...], float]] = field(default_factory=dict)
+
+    def is_dead(self, job: LeftJob, now: float, patience_seconds: float) -> bool:
+        """Tell whether nobody works on the run of a job any more."""
+        if job.lives is not None:
+            return not job.lives
+        run = job.key[0]
+        heard, since = self.silent.setdefault(run, (job.heard, now))
+        if job.heard != heard:
+            self.silent[run] = job.heard, now
+            return False
+        return now - since >= patience_seconds
+
+
+@dataclass(slots=True, kw_only=True)
+class Rivals:
+    """The other processes, as a run sees them whose work waits for what they have.
+
+    Attributes:
+        fleet: The members.
+        fleet_state: What is known of them.
+        run_log: Where it stands what others have in flight.
+        calls: Calls to providers.
+        waits: Tells whether work waits.
+        offer: Told of a member at which others have fewer jobs than before.
+    """
+
+    fleet: Fleet
+    fleet_state: FleetState
+    run_log: RunLog
+    calls: Calls
+    waits: Callable[[], bool]
+    offer: Callable[[str], None]
+    _watches: bool = False
+
+    def watch(self, group: TaskGroup) -> None:
+        """Look after them, as long as work waits and they have what it waits for."""
+        if not self._watches and self._is_needed:
+            self._watches = True
+            group.start_soon(contain, self._watch)
+
+    @property
+    def _is_needed(self) -> bool:
+        return self.waits() and any(self.fleet_state.of(one).elsewhere for one in self.fleet.names)
+
+    async def _watch(self) -> None:
+        heard, seconds = self.fleet.keep(Heard), _LOOK_SECONDS
+        heard.next_inquiry = max(heard.next_inquiry, anyio.current_time() + _LOOK_SECONDS)
+        while self._is_needed:
+            # The less often, the longer nothing changes.
+            await anyio.sleep(seconds)
+            try:
+                seconds = min(2 * seconds, _MOST_LOOK_SECONDS)
+                if self._note(await self.run_log.count_elsewhere()):
+                    seconds = _LOOK_SECONDS
+                if anyio.current_time() >= heard.next_inquiry:
+                    heard.next_inquiry = anyio.current_time() + _INQUIRY_SECONDS
+                    await self._inquire(heard)
+            except JournalError:
+                continue  # Whoever writes says so.
+        self._watches = False
+
+    def _note(self, counts: dict[str, int]) -> bool:
+        """Note how many jobs others have; return whether they have fewer than before."""
+        freed = []
+        for name in self.fleet.names:
+            known, now = self.fleet_state.of(name), counts.get(name, 0)
+            if now < known.elsewhere:
+                freed.append(name)
+            known.elsewhere = now
+        for name in freed:
+            self.offer(name)
+        return bool(freed)
+
+    async def _inquire(self, heard: Heard) -> None:
+        """Give back the slots of those that died, once their jobs are over."""
+        for job in await self.run_log.list_left_behind(self.fleet.names):
+            patience_seconds = _SILENT_BEATS * self.run_log.beat_seconds
+            if not heard.is_dead(job, anyio.current_time(), patience_seconds):
+                continue
+            key = "-".join(map(str, job.key))
+            if await self.calls.is_over(self.fleet[job.member], key, job.provider_job_id):
+                await self.run_log.free(job)
