@@ -29,6 +29,16 @@ def pytest_addoption(parser):
         "--kills", type=int, default=8, metavar="TIMES", help="kill so many processes in mid-run"
     )
     group.addoption("--chaos-seed", type=int, metavar="SEED", help="run it for this seed alone")
+    group.addoption(
+        "--histories",
+        type=int,
+        default=3,
+        metavar="NUMBER",
+        help="let so many times several processes use one journal, on each kind of database",
+    )
+    group.addoption(
+        "--histories-seed", default="0", metavar="SEED", help="draw them from this seed"
+    )
     group = parser.getgroup("unusual")
     group.addoption(
         "--unusual-circuits",
