@@ -28,6 +28,7 @@ SUITE = (
     "trace",
     "imports",
     "journal",
+    "ledger",
     "executors",
 )
 _WIDTHS = (46, 22, 11, 11, 10, 6)
