@@ -355,6 +355,7 @@ def _alone(error: Exception) -> Exception:
 
 
 def _report(run: Run) -> Report:
+    view = run.view
     return Report(
         job_id=run.job_id,
         seconds=run.seconds,
@@ -363,6 +364,8 @@ def _report(run: Run) -> Report:
         settled=run.work.seed is not None,
         notes=run.work.notes,
         speeds=run.speeds,
+        plan=view.plan,
+        reasons=view.reasons_against,
     )
 
 

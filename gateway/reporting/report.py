@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 from qiskit_gateway.display.cards import Fold, folded
 from qiskit_gateway.display.tables import Remark, shown_as_html, table
 from qiskit_gateway.display.units import number, span, usd
+from qiskit_gateway.reporting.explanation import Explanation
 from qiskit_gateway.reporting.pictures import draw_timeline
 from qiskit_gateway.reporting.timeline import timeline_of
 from qiskit_gateway.work.attempt import Attempt, AttemptOutcome
+from qiskit_gateway.work.plan_record import PlanRecord
 from qiskit_gateway.work.remaining import GivenUp
 from qiskit_gateway.work.speed_estimate import SpeedEstimate
 
@@ -39,6 +41,8 @@ class Report:
         settled: Whether cuts and members were settled beforehand, as they are with a seed.
         notes: What there is to say of how the work was stated.
         speeds: How long jobs of each member are expected to run by now, and how that is known.
+        plan: What the first plan gave each member, and what it knew of them.
+        reasons: Why members could not take some of the work, by member.
     """
 
     job_id: str
@@ -48,6 +52,8 @@ class Report:
     settled: bool = False
     notes: tuple[str, ...] = ()
     speeds: Mapping[str, SpeedEstimate] = field(default_factory=dict)
+    plan: PlanRecord = field(default_factory=PlanRecord)
+    reasons: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def members(self) -> dict[str, dict[str, Any]]:
@@ -81,6 +87,11 @@ class Report:
             attempt.outcome in {AttemptOutcome.DONE, AttemptOutcome.REFUSED}
             for attempt in self.attempts
         )
+
+    def why(self) -> Explanation:
+        """Explain what the first plan gave each member: the numbers that decided, and who got nothing why."""
+        done = {name: row["circuits"] for name, row in self.members.items()}
+        return Explanation(plan=self.plan, done=done, reasons=self.reasons)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the report as plain data."""

@@ -15,6 +15,7 @@ from qiskit_gateway.scheduling.members.estimator import Estimator
 from qiskit_gateway.scheduling.members.health import Health
 from qiskit_gateway.scheduling.members.spending import Spending
 from qiskit_gateway.scheduling.members.state import MemberState
+from qiskit_gateway.work.plan_record import PlanRecord
 from qiskit_gateway.work.remaining import GivenUp
 from qiskit_gateway.work.tasks import Compiled, Piece, Shard, Task, mean_of
 
@@ -29,10 +30,12 @@ class RunView:
     Attributes:
         in_flight: The shards in flight and their members, by number.
         reasons_against: Why members could not take some of the work, by member.
+        plan: What the first plan gave each member, and why.
     """
 
     in_flight: Mapping[int, tuple[Shard, str]] = field(default_factory=dict)
     reasons_against: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    plan: PlanRecord = field(default_factory=PlanRecord)
 
 
 @dataclass(slots=True)

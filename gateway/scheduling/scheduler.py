@@ -224,6 +224,7 @@ class Scheduler:
         return RunView(
             in_flight={index: (flight.shard, flight.member) for index, flight in flights},
             reasons_against=self._state.reasons_against,
+            plan=self._state.planner.record,
         )
 
     @property

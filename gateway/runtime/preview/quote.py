@@ -4,7 +4,7 @@ import math
 import time
 from collections.abc import Iterator, Sequence
 from copy import deepcopy
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import anyio
@@ -17,6 +17,7 @@ from qiskit_gateway.backends.simulation.simulated_member import SimulatedMember
 from qiskit_gateway.display.tables import Remark, shown_as_html, shown_as_text
 from qiskit_gateway.display.units import number, span, usd
 from qiskit_gateway.policies.policy import Policy
+from qiskit_gateway.reporting.explanation import Explanation
 from qiskit_gateway.reporting.pictures import QuotedMember, draw_quote
 from qiskit_gateway.runtime.event_loop import ENGINE
 from qiskit_gateway.runtime.preview.dry_run import (
@@ -32,6 +33,7 @@ from qiskit_gateway.runtime.preview.dry_run import (
 )
 from qiskit_gateway.runtime.survey import allotment_of
 from qiskit_gateway.scheduling.members.state import FleetState, MemberState
+from qiskit_gateway.work.plan_record import PlanRecord
 from qiskit_gateway.work.remaining import GivenUp
 from qiskit_gateway.work.speed_estimate import SpeedEstimate, SpeedSource
 from qiskit_gateway.work.workload import Work
@@ -124,6 +126,7 @@ class Quote:
         shots: Shots that it asks for, summed over circuits.
         not_done: What would not be done, and why: budget, deadline, or no member that may take it.
         notes: What there is to say of how the work was stated.
+        plan: What the first plan gave each member, and what it knew of them.
     """
 
     members: tuple[MemberQuote, ...]
@@ -133,6 +136,7 @@ class Quote:
     shots: int
     not_done: tuple[GivenUp, ...] = ()
     notes: tuple[str, ...] = ()
+    plan: PlanRecord = field(default_factory=PlanRecord, compare=False)
 
     def __getitem__(self, member: str) -> MemberQuote:
         """Look up the share of one member.
@@ -156,6 +160,14 @@ class Quote:
     def shots_not_done(self) -> int:
         """Number of shots that would not be done."""
         return sum(given_up.piece.circuit_shots for given_up in self.not_done)
+
+    def why(self) -> Explanation:
+        """Explain what the first plan gave each member: the numbers that decided, and who got nothing why."""
+        return Explanation(
+            plan=self.plan,
+            done={one.member: one.circuits for one in self.members},
+            reasons={one.member: one.reasons for one in self.members},
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Return the quote as plain data, fit for JSON."""
@@ -299,7 +311,8 @@ def _snapshot(fleet: Fleet) -> Prospect:
 def _told(rehearsal: Rehearsal, fleet: Fleet, work: Work, prospect: Prospect) -> Quote:
     run = rehearsal.run
     assert run.ended is not None  # noqa: S101
-    against = run.view.reasons_against
+    view = run.view
+    against = view.reasons_against
     speeds = estimate_speeds(fleet, prospect)
     return Quote(
         members=tuple(
@@ -316,6 +329,7 @@ def _told(rehearsal: Rehearsal, fleet: Fleet, work: Work, prospect: Prospect) ->
         shots=sum(task.rows * task.shots for task in work.tasks),
         not_done=run.ended.given_up,
         notes=work.notes,
+        plan=view.plan,
     )
 
 

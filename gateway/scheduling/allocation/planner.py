@@ -10,9 +10,10 @@ from qiskit_gateway.policies.verdict import Verdict
 from qiskit_gateway.scheduling.allocation.divide import divide, earliest_seconds
 from qiskit_gateway.scheduling.backlog import Backlog, Barred
 from qiskit_gateway.scheduling.members.allowances import Allowances
-from qiskit_gateway.scheduling.members.estimator import Estimator
+from qiskit_gateway.scheduling.members.estimator import UNPRICED_USD, Estimator
 from qiskit_gateway.scheduling.members.offers import Offers
 from qiskit_gateway.scheduling.members.state import MemberState
+from qiskit_gateway.work.plan_record import Considered, PlanRecord, added_up
 from qiskit_gateway.work.tasks import NO_LOAD, Compiled, Load
 
 # A plan is made anew when this share of the planned work is gone.
@@ -80,6 +81,8 @@ class Planner:
     finishes_first: bool = field(init=False)
     uses: frozenset[str] = field(init=False)
     _plans: dict[Lot, Plan] = field(default_factory=dict)
+    # What was known as the lots with which the run began were planned.
+    _first: dict[Lot, list[Considered]] = field(default_factory=dict)
     # How many members' speeds are known, and at how many more all is planned anew.
     _seen: int = 0
     _seen_next: int = 1
@@ -161,6 +164,7 @@ class Planner:
             plan.deals += 1
             return plan, False
         quotas = self._divide(lot, eligible, now) if load.circuits else {}
+        self._note_first(lot, quotas, now)
         plan = Plan(lot, quotas, load, eligible)
         self._plans[lot] = plan
         return plan, True
@@ -186,7 +190,52 @@ class Planner:
     def settled(self, lot: Lot, eligible: tuple[str, ...], now: float) -> Plan:
         """Return a plan for a lot that looks at nothing that depends on time."""
         quotas = self._divide(lot, eligible, now, blank=True)
+        self._note_first(lot, quotas, now)
         return Plan(lot, quotas, self.load(lot), eligible)
+
+    @property
+    def record(self) -> PlanRecord:
+        """What the first plan of the run gave each member, and what it knew of them."""
+        usd_per_hour = None
+        if self.finishes_first or self.trade is not None:
+            usd_per_hour = 3600 * self.usd_per_second
+        return PlanRecord(usd_per_hour=usd_per_hour, members=added_up(self._first.values()))
+
+    def _note_first(self, lot: Lot, quotas: Mapping[str, float], now: float) -> None:
+        """Note what is known of members as a lot is planned with which the run begins."""
+        if not self._first:
+            self._first = {one: [] for one in self._lots()}
+        if self._first.get(lot, True):
+            return
+        load, estimator = self.load(lot), self.estimator
+        left, mix = self.allowances.left(now), self._mix(lot.barred, lot.height)
+        refusals = self.verdicts.get(lot.barred, {})
+        found = self._first[lot]
+        for member, profile in estimator.profiles.items():
+            compiled = mix.get(member)
+            given = load.part(quotas.get(member, 0.0) / load.circuits) if load.circuits else NO_LOAD
+            wait = estimator.wait_seconds(member, now)
+            usd = [
+                profile.usd(
+                    estimator.price(member, work, compiled, jobs=profile.jobs(work)),
+                    left.get(member, 0.0),
+                )
+                for work in (given, load)
+                if work.circuits
+            ]
+            found.append(
+                Considered(
+                    member=member,
+                    given=given,
+                    wait_seconds=wait,
+                    run_seconds=estimator.seconds(member, given, compiled),
+                    price_usd=usd[0] if given.circuits else 0.0,
+                    alone_seconds=wait + estimator.seconds(member, load, compiled),
+                    alone_usd=usd[-1] if usd and usd[-1] < UNPRICED_USD else math.inf,
+                    source=estimator.source(member, compiled),
+                    reason=refusals[member].reason if member in refusals else "",
+                )
+            )
 
     def learns(self, member: str) -> bool:
         """Check whether enough was learned since a member's return to void the plans.

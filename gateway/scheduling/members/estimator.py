@@ -80,6 +80,15 @@ class Estimator:
         speed = self.states[member].speed
         return (speed if speed.jobs else self._assumed(None)).estimate
 
+    def source(self, member: str, compiled: Compiled | None = None) -> str:
+        """Say where :meth:`seconds` comes from."""
+        speed = self.states[member].speed
+        if speed.jobs:
+            return speed.source
+        if compiled is not None and compiled.shot_seconds is not None:
+            return "durations"
+        return "nothing" if self.guess is None else "guess"
+
     def price(
         self,
         member: str,
