@@ -39,7 +39,7 @@ class Listener:
     def __init__(self, run):
         self.run, self.seen = run, []
 
-    def post(self, event):
+    def post(self, event, context):
         if isinstance(event, run_events.ShardFinished):
             self.seen.append(self.run.progress())
 
@@ -110,7 +110,7 @@ async def test_a_member_never_seen_makes_unsure():
     asked = []
 
     class Submitted:
-        def post(self, event):
+        def post(self, event, context):
             if isinstance(event, run_events.ShardAccepted):
                 asked.append(run.progress().outlook)
 
