@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     )
     from qiskit_gateway.policies.recall import RecallPolicy
     from qiskit_gateway.policies.retry import RetryPolicy
+    from qiskit_gateway.policies.share import Share
     from qiskit_gateway.policies.spread import SplitRule
     from qiskit_gateway.policies.verdict import ALLOWED, Verdict, refuse
 
@@ -95,6 +96,7 @@ __all__ = [
     "Run",
     "RunHours",
     "Scaled",
+    "Share",
     "Some",
     "SplitRule",
     "Sum",
@@ -169,6 +171,7 @@ _HOMES = {
         "weighted",
     ),
     "recall": ("RecallPolicy",),
+    "share": ("Share",),
     "retry": ("RetryPolicy",),
     "spread": ("SplitRule",),
     "verdict": ("ALLOWED", "Verdict", "refuse"),

@@ -15,6 +15,7 @@ from qiskit_gateway.policies.objectives import Finish, Objective, Then, WorkShar
 from qiskit_gateway.policies.offer import Offer
 from qiskit_gateway.policies.recall import RecallPolicy
 from qiskit_gateway.policies.retry import RetryPolicy
+from qiskit_gateway.policies.share import Share
 from qiskit_gateway.policies.spread import SPLIT_RULES, SplitRule, Spread
 from qiskit_gateway.policies.verdict import Verdict, refuse
 from qiskit_gateway.policies.words import write_filter, write_objective
@@ -49,6 +50,7 @@ class Policy:
         retry: What to do with a shard whose attempt failed.
         breaker: When to leave a member alone.
         recall: When to take work back from a member that has not begun it.
+        share: What a run gets where others wait for the same member.
         budget: What may be spent; ``None`` for no limit.
         deadline_seconds: How long a run may take, in seconds; ``None`` for no limit.
         submit_seconds: How long a provider may take to accept a job, in seconds. Where it can be
@@ -78,6 +80,7 @@ class Policy:
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     breaker: BreakerPolicy = field(default_factory=BreakerPolicy)
     recall: RecallPolicy = field(default_factory=RecallPolicy)
+    share: Share = field(default_factory=Share)
     budget: Budget | None = None
     deadline_seconds: float | None = None
     submit_seconds: float = 120.0
@@ -97,6 +100,7 @@ class Policy:
         _check_kind("retry", self.retry, RetryPolicy, "RetryPolicy()")
         _check_kind("breaker", self.breaker, BreakerPolicy, "BreakerPolicy()")
         _check_kind("recall", self.recall, RecallPolicy, "RecallPolicy()")
+        _check_kind("share", self.share, Share, "Share(user='ana', weight=2)")
         if self.budget is not None:
             _check_kind("budget", self.budget, Budget, "Budget(usd=20)")
         check_choice("spread", self.spread, get_args(Spread))

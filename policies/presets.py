@@ -26,6 +26,7 @@ from qiskit_gateway.policies.policy import OnFailure, Policy
 from qiskit_gateway.policies.recall import RecallPolicy
 from qiskit_gateway.policies.registry import Registry
 from qiskit_gateway.policies.retry import RetryPolicy
+from qiskit_gateway.policies.share import Share
 from qiskit_gateway.policies.spread import Spread
 
 PRESETS: Registry[Callable[..., Policy]] = Registry("preset")
@@ -40,6 +41,7 @@ class PolicyOptions(TypedDict, total=False):
     retry: RetryPolicy
     breaker: BreakerPolicy
     recall: RecallPolicy
+    share: Share
     budget: Budget | None
     deadline_seconds: float | None
     submit_seconds: float

@@ -52,6 +52,7 @@ from qiskit_gateway.scheduling.events import (
     WakeAt,
     Watch,
 )
+from qiskit_gateway.scheduling.members.fair_queue import Listener
 from qiskit_gateway.scheduling.members.state import FleetState
 from qiskit_gateway.scheduling.run_state import RunView
 from qiskit_gateway.scheduling.scheduler import Scheduler
@@ -218,7 +219,7 @@ class Run:
             run_log=self._run_log,
             calls=self._attempts.calls,
             waits=lambda: self._scheduler is not None and self._scheduler.waits,
-            offer=lambda name: self._pass_on(name, self.tell(Tick())),
+            offer=lambda name: self.tell(Tick(), freed=name),
         )
         # What an earlier process has sent must be taken over to be cancelled.
         if not self._stop_reason or past.unfinished is not None:
@@ -274,26 +275,37 @@ class Run:
 
     # -- performing --------------------------------------------------------------------------
 
-    def tell(self, event: Event) -> Sequence[Command]:
-        """Report an event to the scheduler, carry out its commands, and return them."""
+    def tell(self, event: Event, freed: str | None = None) -> Sequence[Command]:
+        """Report an event to the scheduler, carry out its commands, and return them.
+
+        Args:
+            event: What happened.
+            freed: The member that has a slot less in use thereby, if one has.
+        """
         # Before it has begun there is nothing that an event could change.
         if self._scheduler is None:
             return ()
         commands = self._scheduler.handle(event, anyio.current_time())
         self._perform(commands)
         self._listen()
+        held = self._scheduler.take_held()
+        if freed is not None:
+            self._pass_on(freed, commands, stepped_back=freed in held)
+        for member in held - {freed}:
+            self._fleet_state.queue.offer(member)
         return commands
 
     def _listen(self) -> None:
         """Have this run told of slots that become free, as long as some of its work waits."""
-        listeners = self._fleet_state.listeners
-        waits = self._scheduler is not None and self._scheduler.waits
-        if waits and not self._listens:
-            listeners.append(self._offer)
-        elif self._listens and not waits:
-            listeners.remove(self._offer)
-        self._listens = waits
-        if waits and self._run_log.lasting:
+        scheduler, queue = self._scheduler, self._fleet_state.queue
+        if scheduler is None:
+            return
+        if scheduler.waits and not self._listens:
+            queue.wait(Listener(scheduler.flow, self._offer))
+        elif self._listens and not scheduler.waits:
+            queue.leave(scheduler.flow)
+        self._listens = scheduler.waits
+        if scheduler.waits and self._run_log.lasting:
             self._rivals.watch(self._group)
 
     def _offer(self, member: str) -> bool:
@@ -301,25 +313,15 @@ class Run:
         self._listens = False  # An observer that is called has left its place in the line.
         return _takes(self.tell(Tick()), member)
 
-    def _pass_on(self, member: str, answers: Sequence[Command]) -> None:
-        """Offer a slot that became free to the runs that wait, the longest first.
-
-        Not to all of them, or each end would cost in proportion to their number: once somebody has
-        taken it, no more than one asks in vain.
-        """
-        recovered = any(isinstance(one, MemberRecovered) for one in answers)
-        taken = _takes(answers, member)
-        listeners = self._fleet_state.listeners
-        for _ in range(len(listeners)):
-            if not listeners:
-                return
-            listener = listeners.pop(0)
-            took = listener(member)
-            if taken and not took and not recovered:
-                if listeners and listeners[-1] == listener:
-                    listeners.insert(0, listeners.pop())  # It asked in vain, and keeps its place.
-                return
-            taken |= took
+    def _pass_on(self, member: str, answers: Sequence[Command], *, stepped_back: bool) -> None:
+        """Offer a slot that became free to the runs that wait; to this one too, if it stepped back."""
+        assert self._scheduler is not None  # noqa: S101
+        self._fleet_state.queue.offer(
+            member,
+            taken=_takes(answers, member),
+            to_all=any(isinstance(one, MemberRecovered) for one in answers),
+            besides=() if stepped_back else (self._scheduler.flow,),
+        )
 
     def _perform(self, commands: Sequence[Command]) -> None:
         """Carry out commands, except the ones that an attempt asked for and reads itself."""
@@ -435,9 +437,8 @@ class Run:
         if event is None:
             event = self._attempts.cancelled(shard.index)
         self._note(shard, name, event)
-        answers = self.tell(event)
+        self.tell(event, freed=name)
         self._tell_budget()
-        self._pass_on(name, answers)
 
     def _lose(self, loss: Loss) -> None:
         """Give up what is not done, since it cannot be written down."""

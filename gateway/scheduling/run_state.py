@@ -12,6 +12,7 @@ from qiskit_gateway.scheduling.assignment import Dealer
 from qiskit_gateway.scheduling.backlog import Barred
 from qiskit_gateway.scheduling.flight import Flight
 from qiskit_gateway.scheduling.members.estimator import Estimator
+from qiskit_gateway.scheduling.members.fair_queue import FairQueue, Flow
 from qiskit_gateway.scheduling.members.health import Health
 from qiskit_gateway.scheduling.members.spending import Spending
 from qiskit_gateway.scheduling.members.state import MemberState
@@ -115,6 +116,9 @@ class RunState:
         sent: Whether a provider has taken anything.
         stopped: Why the run was stopped, or ``""``.
         down_since: Since when no member has been usable.
+        queue: The runs that wait for members, of the whole fleet.
+        flow: This run among them.
+        held: The members where it has stepped back for others, since that was last taken.
         surprises: Of the last shards, the logarithm of the time they took over the expected one.
     """
 
@@ -141,6 +145,9 @@ class RunState:
     sent: bool = False
     stopped: str = ""
     down_since: float | None = None
+    queue: FairQueue = field(default_factory=FairQueue)
+    flow: Flow = field(default_factory=Flow)
+    held: set[str] = field(default_factory=set)
     surprises: deque[float] = field(default_factory=lambda: deque(maxlen=_SURPRISES))
 
     @property
@@ -169,7 +176,7 @@ class RunState:
         return id(self), shard
 
     def slots(self, member: str, now: float) -> int:
-        """Count the further shards that a member may be sent now."""
+        """Count the further shards that a member may be sent now; none where it is the turn of others."""
         admission = self.health.admits(member, now)
         closed = member in self.broke or now < self.denied.get(member, now)
         if admission == "none" or closed:
@@ -180,6 +187,9 @@ class RunState:
             self.states[member].submissions_left(per_minute, now),
             self.states[member].jobs_left(now),
         )
+        if free > 0 and self.queue.steps_back(self.flow, member):
+            self.held.add(member)
+            return 0
         return max(0, min(free, 1) if admission == "one" else free)
 
     def duplicate_of(self, flight: Flight) -> Flight | None:

@@ -70,6 +70,7 @@ from qiskit_gateway.scheduling.events import (
 from qiskit_gateway.scheduling.flight import Phase
 from qiskit_gateway.scheduling.members.allowances import Allowances
 from qiskit_gateway.scheduling.members.estimator import Estimator
+from qiskit_gateway.scheduling.members.fair_queue import Flow
 from qiskit_gateway.scheduling.members.health import Health
 from qiskit_gateway.scheduling.members.profile import MemberProfile
 from qiskit_gateway.scheduling.members.spending import Spending
@@ -218,6 +219,16 @@ class Scheduler:
         return not self.done and not self._state.dealer.empty
 
     @property
+    def flow(self) -> Flow:
+        """The run among those that share the fleet."""
+        return self._state.flow
+
+    def take_held(self) -> set[str]:
+        """Take the members where the run has stepped back, which are to be offered to others."""
+        held, self._state.held = self._state.held, set()
+        return held
+
+    @property
     def view(self) -> RunView:
         """The current state of the run."""
         flights = self._state.flights.items()
@@ -279,6 +290,7 @@ class Scheduler:
         for index, flight in state.flights.items():
             state.states[flight.member].release(state.key(index), now)
         state.spending.close()
+        state.queue.forget(state.flow)
         self.done = True
 
     # -- giving out work ---------------------------------------------------------------------
@@ -423,6 +435,8 @@ def _begin(
         spending=Spending(policy.budget, fleet_state.accounts, allowances, fleet_state.spent_usd),
         planner=planner,
         dealer=Dealer(planner),
+        queue=fleet_state.queue,
+        flow=Flow(policy.share),
     )
 
 

@@ -34,6 +34,7 @@ def submit(state: RunState, member: str, group: Group, now: float) -> Submit | V
     if isinstance(price, Verdict):
         return price
     state.next_shard += 1
+    state.queue.dispatch(state.flow, member, state.estimator.seconds(member, load, compiled))
     alone = not known.in_flight
     known.take(key, load, now)
     ahead = state.estimator.seconds(member, load if alone else known.load, compiled)

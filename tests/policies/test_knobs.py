@@ -21,6 +21,6 @@ def test_the_page_of_settings_lists_every_field_once_with_its_default():
     assert sorted(written) == sorted(expected)
     for kind, name, default, unit in rows:
         # Names in a default are those of the public package: `RetryPolicy()`, `Anything()`.
-        value = eval(default, dict(vars(policies)))  # noqa: S307
+        value = eval(default, {name: getattr(policies, name) for name in policies.__all__})  # noqa: S307
         assert value == expected[f"{kind}.{name}"], name
         assert (unit.strip() == "s") == name.endswith("_seconds"), name

@@ -6,7 +6,6 @@ loop: slots in flight, health, learned speed, queue readings.
 
 import math
 from collections import deque
-from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from itertools import count
@@ -14,6 +13,7 @@ from math import isfinite
 
 from qiskit_gateway.policies.breaker import BreakerState, drop_probe
 from qiskit_gateway.scheduling.members.allowances import Pot
+from qiskit_gateway.scheduling.members.fair_queue import FairQueue
 from qiskit_gateway.scheduling.members.speed import Speed
 from qiskit_gateway.scheduling.members.spending import Account
 from qiskit_gateway.work.tasks import NO_LOAD, Load
@@ -214,9 +214,7 @@ class FleetState:
         accounts: What was spent and is set aside, by identity of the budget.
         spent_usd: What each member's jobs are expected to have cost, under a budget or not.
         pots: What was used of members' allotments and is set aside, by name of the allotment.
-        listeners: Those of the runs that wait, the longest first: told of a member that has a slot
-            free, they answer whether they took it. Who was told is out of the list until it waits
-            again.
+        queue: The runs that wait, and what each has had.
     """
 
     members: dict[str, MemberState] = field(default_factory=dict)
@@ -225,7 +223,7 @@ class FleetState:
     accounts: dict[int, Account] = field(default_factory=dict)
     spent_usd: dict[str, float] = field(default_factory=dict)
     pots: dict[str, Pot] = field(default_factory=dict)
-    listeners: list[Callable[[str], bool]] = field(default_factory=list)
+    queue: FairQueue = field(default_factory=FairQueue)
 
     def copy_into(self, other: "FleetState") -> None:
         """Make another state say the same; what then happens to either is nothing to the other.

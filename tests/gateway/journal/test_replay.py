@@ -168,7 +168,7 @@ class World:
             await self.run.execute()
         fleet_state = router.fleet.keep(FleetState)
         assert not any(one.in_flight for one in fleet_state.members.values())
-        assert fleet_state.listeners == []
+        assert fleet_state.queue.listeners == []
         return run_log.writes
 
     @property

@@ -25,6 +25,7 @@ from qiskit_gateway.policies import (
     Named,
     Policy,
     RetryPolicy,
+    Share,
     fastest,
     round_robin,
 )
@@ -217,7 +218,7 @@ async def test_whatever_members_do_the_result_is_right_or_the_gaps_are_named(see
         assert_right(stores)
     fleet_state = fleet.keep(FleetState)
     assert not any(one.in_flight for one in fleet_state.members.values())
-    assert fleet_state.listeners == []
+    assert fleet_state.queue.listeners == []
     assert all(attempt.finished_seconds is not None for attempt in run.record)
 
 
@@ -260,7 +261,7 @@ async def test_cancelling_at_any_moment_leaves_nothing_reserved_and_reaches_prov
         unfinished = [a.job_id for a in collecting if a.outcome == "cancelled"]
         assert member.cancelled == unfinished
         assert not any(s.in_flight for s in fleet.keep(FleetState).members.values())
-        assert fleet.keep(FleetState).listeners == []
+        assert fleet.keep(FleetState).queue.listeners == []
 
 
 async def test_a_stopped_run_keeps_what_it_has():
@@ -321,7 +322,7 @@ async def crowd(size, members):
                 ended.append((anyio.current_time(), number))
 
             group.start_soon(go)
-    assert fleet.keep(FleetState).listeners == []
+    assert fleet.keep(FleetState).queue.listeners == []
     assert not any(one.in_flight for one in fleet.keep(FleetState).members.values())
     return filter_.asked, ended
 
@@ -371,6 +372,102 @@ async def test_a_slot_is_offered_past_those_that_cannot_use_it():
             group.start_soon(go)
     assert max(ended["quick"]) < 20
     assert len(ended["slow"]) == 6
+
+
+async def shared(policies, *, rows=40, slots=1, seconds=3600.0, later=()):
+    """Run so much work under each policy on one member, and return the runs at some moment.
+
+    Those whose numbers are in ``later`` begin when the others have had a tenth of the time.
+    """
+    member = Echo("a", Limits(max_circuits=1, max_in_flight=slots), seconds=1)
+    fleet = Fleet([member])
+    runs = [
+        Run(f"job {number}", fleet, one, make_work([(rows, 10)])[0])
+        for number, one in enumerate(policies)
+    ]
+
+    async def go(number):
+        await anyio.sleep(seconds / 10 if number in later else 0)
+        await runs[number].execute()
+
+    with anyio.move_on_after(seconds):
+        async with anyio.create_task_group() as group:
+            for number in range(len(runs)):
+                group.start_soon(go, number)
+    assert member.most_running <= slots
+    assert fleet.keep(FleetState).queue.listeners == []
+    return runs
+
+
+def done_of(run):
+    return sum(one.outcome == "done" for one in run.record)
+
+
+@pytest.mark.parametrize("slots", [1, 4])
+async def test_users_share_a_member_by_their_weights(slots):
+    """Three to one is three to one, within the few jobs that fly, and no slot stays empty."""
+    policies = [fastest(share=Share(user=user, weight=w)) for user, w in (("ana", 3), ("ben", 1))]
+    ana, ben = await shared(policies, rows=400, slots=slots, seconds=100)
+    total = done_of(ana) + done_of(ben)
+    # A job takes 1 s and is asked for in some calls of no length.
+    assert total >= 0.9 * 100 * slots
+    assert abs(done_of(ana) - 3 / 4 * total) <= 2 + slots
+
+
+async def test_a_user_with_many_runs_gets_no_more_than_one_with_few():
+    """Five runs of one user have together what another's single run has."""
+    policies = [fastest(share=Share(user="ana"))] * 5 + [fastest(share=Share(user="ben"))]
+    *ana, ben = await shared(policies, rows=200, seconds=100)
+    assert abs(sum(map(done_of, ana)) - done_of(ben)) <= 3
+    assert max(map(done_of, ana)) - min(map(done_of, ana)) <= 2
+
+
+async def test_runs_of_one_user_share_by_priority():
+    """Each step of priority is twice as much, and the least still gets its part."""
+    policies = [fastest(share=Share(priority=priority)) for priority in (0, 1, 2)]
+    done = [done_of(run) for run in await shared(policies, rows=200, seconds=140)]
+    shares = [one / sum(done) for one in done]
+    assert sum(done) >= 0.9 * 140
+    assert shares == pytest.approx([1 / 7, 2 / 7, 4 / 7], abs=0.02)
+
+
+@pytest.mark.parametrize("slots", [1, 3])
+async def test_a_small_run_does_not_wait_for_the_end_of_a_large_one(slots):
+    """Whoever comes while another has all the slots gets every other job from then on."""
+    large, small = await shared([fastest()] * 2, rows=300, slots=slots, seconds=100, later=(1,))
+    before = 10 * slots
+    assert done_of(small) == pytest.approx((done_of(large) - before), abs=2 + 2 * slots)
+
+
+async def test_whoever_was_away_does_not_catch_up():
+    """Time that a run did not ask for is not given to it later, at the cost of others."""
+    first, second = await shared([fastest()] * 2, rows=1000, seconds=200, later=(1,))
+    total = done_of(first) + done_of(second)
+    assert done_of(second) == pytest.approx(0.45 * total, abs=3)
+    assert total >= 0.9 * 200
+
+
+async def test_a_slot_that_whoever_is_next_has_no_use_for_goes_to_the_others():
+    """A run whose turn it is and that may not go there keeps nobody from it."""
+    members = [Echo(name, Limits(max_circuits=1, max_in_flight=1), seconds=1) for name in "ab"]
+    fleet = Fleet(members)
+    light = fastest(share=Share(user="ana", weight=1000), where=Named("b"))
+    heavy = fastest(share=Share(user="ben", weight=0.001))
+    works = [make_work([(60, 10)]) for _ in range(3)]
+    runs = [
+        Run(f"job {number}", fleet, policy, work)
+        for number, (policy, (work, _)) in enumerate(zip((light, light, heavy), works, strict=True))
+    ]
+    began = anyio.current_time()
+    async with anyio.create_task_group() as group:
+        for run in runs:
+            group.start_soon(run.execute)
+    for _, stores in works:
+        assert_right(stores)
+    # 180 jobs of a second on two members, of which one may take only 60 of them.
+    assert anyio.current_time() - began < 135
+    # Only the first time at a member nobody has had more of it than others.
+    assert sum(one.member == "b" for one in runs[2].record) <= 1
 
 
 async def test_retry_after_is_honoured():
