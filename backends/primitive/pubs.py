@@ -112,6 +112,9 @@ def _require_registers(circuit: QuantumCircuit) -> None:
     loose = sum(not circuit.find_bit(bit).registers for bit in circuit.clbits)
     if loose:
         raise Refused({0: f"has {loose} classical bits in no register, which no SamplerV2 returns"})
+    if sum(register.size for register in circuit.cregs) + loose > circuit.num_clbits:
+        # Aer's reads as many bits as such a register has from its first one on.
+        raise Refused({0: "has classical registers that share bits, which samplers read wrongly"})
     if not circuit.num_qubits:
         raise Refused({0: "has no qubits, and so nothing that a SamplerV2 could measure"})
 

@@ -167,12 +167,28 @@ def test_bits_in_no_register_are_refused():
     circuit.measure(0, 0)
     with circuit.if_test(expr.lift(circuit.clbits[0])):
         circuit.x(0)
+    with pytest.raises(Refused, match="has 1 classical bits in no register"):
+        pubs_of([as_it_stands(circuit)])
+
+
+def test_registers_that_share_bits_are_refused():
+    """Of those of control flow, which stay as they are, Aer's sampler reads other bits."""
+    first = ClassicalRegister(2, "first")
+    second = ClassicalRegister(bits=[first[1], Clbit()], name="second")
+    circuit = QuantumCircuit(QuantumRegister(2), first, second)
+    circuit.measure(0, 0)
+    with circuit.if_test((first, 1)):
+        circuit.x(1)
+    circuit.measure(1, 2)
+    with pytest.raises(Refused, match="registers that share bits"):
+        pubs_of([as_it_stands(circuit)])
+
+
+def as_it_stands(circuit):
+    """Prepare a circuit for what takes any."""
     program = Program(circuit=circuit)
 
     class Anything:
         target = None
 
-    ready = prepare(program, Anything())
-    entry = Entry(program=program, rows=np.empty((1, 0)))
-    with pytest.raises(Refused, match="has 1 classical bits in no register"):
-        pubs_of([(entry, ready)])
+    return Entry(program=program, rows=np.empty((1, 0))), prepare(program, Anything())
