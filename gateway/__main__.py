@@ -208,8 +208,19 @@ def runs(journal: JournalPath, json: Json = False) -> None:
 
 
 @app.command()
-def show(journal: JournalPath, run_id: RunId, json: Json = False) -> None:
-    """Show one run of a journal, with its timeline and every attempt."""
+def show(
+    journal: JournalPath,
+    run_id: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[ID]",
+            help="Of a run; its beginning is enough if no other has it. By default the latest.",
+            show_default=False,
+        ),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Show one run of a journal, by default the latest, with its timeline and every attempt."""
     from qiskit_gateway.command_line.journal_commands import show_run
 
     _end(show_run(journal, run_id, json=json))

@@ -95,10 +95,10 @@ def list_runs(where: str, *, json: bool) -> ExitCode:
     return ExitCode.DONE
 
 
-def show_run(where: str, name: str, *, json: bool) -> ExitCode:
+def show_run(where: str, name: str | None, *, json: bool) -> ExitCode:
     """Show one run of a journal: its state, its members, its timeline, and every attempt."""
     journal = open_journal(where)
-    run = find_run(journal, name)
+    run = find_run(journal, name) if name is not None else _latest_run(journal)
     report = journal.report(run.job_id)
     if json:
         show_json({"run": run, "report": report.to_dict()})
@@ -109,6 +109,13 @@ def show_run(where: str, name: str, *, json: bool) -> ExitCode:
         say(f"{drawn}\n")
     show_table(*_attempt_table(report), numbers=6)
     return ExitCode.DONE
+
+
+def _latest_run(journal: Journal) -> RunRecord:
+    runs = journal.runs()
+    if not runs:
+        raise EndingError("the journal holds no run yet")
+    return runs[-1]
 
 
 def show_spending(where: str, by: By, *, json: bool) -> ExitCode:

@@ -569,6 +569,21 @@ def test_an_interrupted_run_with_a_journal_goes_on_later(shell):
     assert run.held is False
 
 
+def test_the_latest_run_is_shown_without_an_id(shell):
+    """Who has just run something need not look its id up; an empty journal is an error."""
+    Journal(shell.folder / "empty.sqlite")
+    done = shell.call("show", "empty.sqlite")
+    assert done.returncode == 3
+    assert "holds no run yet" in done.stderr
+    file = shell.write("fleet.toml", 'journal = "runs.sqlite"\n' + SIMULATOR)
+    for _ in range(2):
+        assert shell.call("run", file, "bell.qasm").returncode == 0
+    *_, latest = shell.read("runs", file)
+    assert shell.read("show", file)["run"]["job_id"] == latest["job_id"]
+    told = shell.call("show", file).stdout
+    assert "queue and run" in told  # The timeline.
+
+
 def test_ids_that_are_unclear_are_told(shell):
     """An id that is not there, or stands for several runs, is an error that says so."""
     file = shell.write("fleet.toml", 'journal = "runs.sqlite"\n' + SIMULATOR)
