@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from qiskit_gateway.policies.filters import Every, Some
+from qiskit_gateway.policies.filters import Anything, Every, Some
 from qiskit_gateway.policies.objectives import Scaled, Sum, Then
 
 
@@ -21,7 +21,8 @@ def write_objective(objective: Any) -> str:
 def write_filter(rule: Any) -> str:
     """Write what may be taken."""
     if isinstance(rule, Every):
-        return " and ".join(map(write_filter, rule.filters))
+        rules = [one for one in rule.filters if not isinstance(one, Anything)]
+        return " and ".join(map(write_filter, rules or rule.filters[:1]))
     if isinstance(rule, Some):
         return f"({' or '.join(map(write_filter, rule.filters))})"
     return _named(rule)
