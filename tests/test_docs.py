@@ -3,10 +3,15 @@
 import contextlib
 import io
 import re
+import runpy
+import textwrap
 import warnings
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
+
+from qiskit_gateway.command_line.app import app
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -50,3 +55,40 @@ def test_links_lead_somewhere(page):
     """A link to a file of the repository has a file at its end."""
     missing = [link for link in LINK.findall(page.read_text()) if not (page.parent / link).exists()]
     assert not missing
+
+
+def test_the_first_screen_of_the_readme_runs(tmp_path, monkeypatch):
+    """Its files and commands, word for word, do what it shows: a failover, with price and report."""
+    text = (ROOT / "README.md").read_text()
+    for name, language in (("fleet.toml", "toml"), ("bell.qasm", "qasm")):
+        (block,) = re.findall(rf"^```{language}\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+        (tmp_path / name).write_text(block)
+    commands = re.findall(
+        r"^qiskit-gateway ((?:check|quote|run|runs|show) .*?)(?: +#.*)?$", text, re.MULTILINE
+    )
+    assert [command.split()[0] for command in commands] == ["check", "quote", "run", "runs", "show"]
+    said = {}
+    monkeypatch.chdir(tmp_path)
+    for command in commands:
+        done = CliRunner().invoke(app, command.split())
+        assert done.exit_code == 0, done.output
+        said[command.split()[0]] = done.stdout
+    shown = re.search(
+        r"^    member .*?cannot be reached: it is down$", text, re.DOTALL | re.MULTILINE
+    )
+    assert textwrap.dedent(shown[0]) in said["run"]
+    assert textwrap.dedent(shown[0]) in said["show"]
+
+
+def test_the_picture_of_the_readme_is_of_what_it_says(tmp_path):
+    """The command beside it draws it, and what the caption tells of it is so."""
+    pytest.importorskip("matplotlib")
+    scope = runpy.run_path(str(ROOT / "docs" / "failover.py"))
+    scope["main"](tmp_path / "made.png")
+    assert (tmp_path / "made.png").stat().st_size > 10_000
+    simulation = scope["run"]()
+    text = (ROOT / "README.md").read_text()
+    assert not simulation.given_up
+    assert sum(use.shots for use in simulation.members.values()) == 30_000
+    told = f"after {simulation.makespan_seconds / 3600:.1f} h, for {simulation.cost_usd:.2f} USD"
+    assert told in " ".join(text.split())
