@@ -25,14 +25,16 @@ class SpeedStatus:
         circuit_seconds: For each circuit besides.
         shot_seconds: For each shot of each circuit besides.
         jobs: How many jobs that is learned from.
-        source: Where it is from: ``"seen"`` at work, or a ``"guess"``; ``"told"`` by the user, or
-            read from a ``"journal"``, where these are known.
+        times_off: A job may well take so many times as long, or as short.
+        source: Where it is from: ``"seen"`` in jobs of this fleet, read from a ``"journal"``,
+            ``"told"`` by the user, or a ``"guess"`` by what the other members take.
     """
 
     job_seconds: float = 0.0
     circuit_seconds: float = 0.0
     shot_seconds: float = 0.0
     jobs: int = 0
+    times_off: float = 1.0
     source: SpeedSource = "guess"
 
     def seconds(self, circuits: int, shots: int) -> float:

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from qiskit_gateway.display.cards import Fold, folded
+from qiskit_gateway.display.cards import Fold, card, folded
 from qiskit_gateway.display.tables import Remark, shown_as_html, table
 from qiskit_gateway.display.units import number, span, usd
 from qiskit_gateway.reporting.explanation import Explanation
@@ -141,7 +141,10 @@ class Report:
         attempts = len(self.attempts)
         title = f"{span(self.seconds)}, {usd(self.price_usd)}, {number(attempts)} attempts"
         members = shown_as_html(self._rows(), remarks, footed=False)
-        folds = [Fold(f"all {number(attempts)} attempts", self._attempts_html())]
+        folds = [
+            Fold(f"all {number(attempts)} attempts", self._attempts_html()),
+            Fold("how fast members are", self._speeds_html()),
+        ]
         return f"<div><strong>{escape(title)}</strong>{members}{folded(folds)}</div>"
 
     def _running(self) -> list[str]:
@@ -153,6 +156,11 @@ class Report:
     def _wrong(self) -> "Counter[str]":
         return Counter(
             f"{attempt.member}: {attempt.failure}" for attempt in self.attempts if attempt.failure
+        )
+
+    def _speeds_html(self) -> str:
+        return (
+            card("", [(name, str(one)) for name, one in self.speeds.items()]) if self.speeds else ""
         )
 
     def _attempts_html(self) -> str:

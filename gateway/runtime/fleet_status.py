@@ -20,7 +20,7 @@ from qiskit_gateway.backends.status import (
 from qiskit_gateway.policies.breaker import BreakerState, poll
 from qiskit_gateway.policies.budget import Budget, Ledger
 from qiskit_gateway.runtime.event_loop import ENGINE
-from qiskit_gateway.runtime.survey import allotment_of
+from qiskit_gateway.runtime.survey import allotment_of, told_seconds
 from qiskit_gateway.scheduling.members.allowances import Pot
 from qiskit_gateway.scheduling.members.estimator import assume_speed
 from qiskit_gateway.scheduling.members.speed import Speed
@@ -111,7 +111,7 @@ def _member(member: FleetMember, known: FleetState, now: float, guess: Speed) ->
         queue_seconds=state.queue_seconds if read > -math.inf else None,
         queue_jobs=state.pending_jobs if state.read_at > -math.inf else None,
         queue_age_seconds=now - read if read > -math.inf else None,
-        speed=_speed(state.speed, guess),
+        speed=_speed(member, state.speed, guess),
         spent_usd=known.spent_usd.get(name, 0.0),
         left_usd=_left_usd(name, known),
         left_units=left_units,
@@ -126,7 +126,7 @@ def _health(state: MemberState, breaker: BreakerState) -> Health:
         return "on trial"
     if breaker.failures or breaker.bad_results or breaker.submit_errors:
         return "failing"
-    return "well" if breaker.proven or state.speed.jobs else "not used yet"
+    return "well" if breaker.proven or state.speed.seen else "not used yet"
 
 
 def _until(state: MemberState, breaker: BreakerState, now: float) -> float | None:
@@ -134,14 +134,18 @@ def _until(state: MemberState, breaker: BreakerState, now: float) -> float | Non
     return until - now if until > now else None
 
 
-def _speed(speed: Speed, guess: Speed) -> SpeedStatus:
-    known = speed if speed.jobs else guess
+def _speed(member: FleetMember, known: Speed, guess: Speed) -> SpeedStatus:
+    if not known.jobs and (told := told_seconds(member)) is not None:
+        known = Speed()  # Of its own: what is told is noted for good when a run begins.
+        known.tell(told)
+    estimate = (known if known.jobs else guess).estimate
     return SpeedStatus(
-        job_seconds=known.overhead_seconds,
-        circuit_seconds=known.circuit_seconds,
-        shot_seconds=known.shot_seconds,
-        jobs=known.jobs,
-        source="seen" if speed.jobs else "guess",
+        source=estimate.source,
+        job_seconds=estimate.job_seconds,
+        circuit_seconds=estimate.circuit_seconds,
+        shot_seconds=estimate.shot_seconds,
+        jobs=estimate.jobs,
+        times_off=estimate.times_off,
     )
 
 

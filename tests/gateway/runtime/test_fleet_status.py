@@ -18,6 +18,7 @@ from qiskit_gateway.backends import (
     Member,
     Pricing,
     ScriptedBackend,
+    Speed,
 )
 from qiskit_gateway.backends.scripted import Fails
 from qiskit_gateway.backends.scripted.steps import ProviderHTTPError
@@ -106,6 +107,36 @@ def test_an_ejected_member_is_told_with_why_and_until_when(monkeypatch):
     html = fleet.status()._repr_html_()
     assert "<b>" not in html
     assert "&lt;b&gt;cryostat" in html
+
+
+def test_a_speed_that_is_told_is_known_before_any_run():
+    """With its source; the member is not thereby used, and the guess of others stays one."""
+    told = Member(BasicSimulator(), name="told", speed=Speed(job_seconds=2.0, shot_seconds=0.001))
+    fleet = Fleet([told, Member(BasicSimulator(), name="other")])
+    RouterSampler(fleet)
+
+    one = fleet.status()["told"]
+    assert (one.health, one.speed.source) == ("not used yet", "told")
+    assert one.speed.seconds(1, 1000) == pytest.approx(3.0)
+    assert fleet.status()["other"].speed.source == "guess"
+    assert fleet.status()["other"].speed.times_off > one.speed.times_off > 1
+    assert "3.0 s (told)" in str(fleet.status())
+
+
+def test_a_speed_of_earlier_processes_is_from_the_journal(tmp_path):
+    """What another fleet learned is read when a run begins, and told apart from what this one saw."""
+
+    def run():
+        fleet = Fleet([Member(BasicSimulator(), name="a"), Member(BasicSimulator(), name="b")])
+        policy = failover("a", "b")
+        sampler = RouterSampler(fleet, policy=policy, journal=tmp_path / "j")
+        sampler.run([circuit()], shots=10).result(60)
+        return fleet.status()["a"].speed
+
+    assert run().source == "seen"
+    again = run()
+    assert again.source == "seen"
+    assert again.jobs == 2
 
 
 def test_a_success_ends_the_trouble():
