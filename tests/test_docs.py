@@ -92,3 +92,16 @@ def test_the_picture_of_the_readme_is_of_what_it_says(tmp_path):
     assert sum(use.shots for use in simulation.members.values()) == 30_000
     told = f"after {simulation.makespan_seconds / 3600:.1f} h, for {simulation.cost_usd:.2f} USD"
     assert told in " ".join(text.split())
+
+
+def test_every_page_is_in_the_site():
+    """Its index lists it: a page that nobody can find fails the build of the site."""
+    docs = ROOT / "docs"
+    listed = {docs / "index.md"}
+    for index in (docs / "index.md", docs / "api" / "index.md"):
+        for block in re.findall(
+            r"^```\{toctree\}\n(.*?)^```", index.read_text(), re.DOTALL | re.MULTILINE
+        ):
+            for line in block.split("\n\n", 1)[1].split():
+                listed |= set(index.parent.glob(f"{line}.md"))
+    assert set(docs.rglob("*.md")) == listed
