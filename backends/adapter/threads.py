@@ -6,10 +6,12 @@ process ends, so that one hung provider would keep a finished program alive.
 
 import contextlib
 import queue
+import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from functools import partial
 from typing import Any, Generic, TypeVar, cast
 
 import anyio
@@ -21,6 +23,55 @@ T = TypeVar("T")
 
 _IDLE_SECONDS = 10.0
 _LOOK_SECONDS = 0.005
+
+
+# Python 3.12.0 and 3.12.1 start no thread once the main thread has ended, when what flies is to be
+# cancelled in threads.
+REFUSES_AT_EXIT = (3, 12) <= sys.version_info < (3, 12, 2)
+
+_SPARES: "list[queue.SimpleQueue[Callable[[], object] | None]]" = []
+
+
+def start_daemon(function: Callable[[], object], name: str) -> None:
+    """Call a function in a daemon thread of its own, also while the program ends.
+
+    Where Python starts no thread then, each thread brings a spare one along, which lives as long and
+    stands in for one that is not to be had any more.
+
+    Raises:
+        RuntimeError: If no thread is to be had.
+    """
+    target = _with_spare(function) if REFUSES_AT_EXIT else function
+    try:
+        threading.Thread(target=target, name=name, daemon=True).start()
+    except RuntimeError:
+        try:
+            spare = _SPARES.pop()
+        except IndexError:
+            raise RuntimeError("no thread can be started any more: the program ends") from None
+        spare.put(function)
+
+
+def _with_spare(function: Callable[[], object]) -> Callable[[], None]:
+    def run() -> None:
+        spare: queue.SimpleQueue[Callable[[], object] | None] = queue.SimpleQueue()
+        with contextlib.suppress(RuntimeError):
+            threading.Thread(target=_stand_by, args=(spare,), daemon=True).start()
+            _SPARES.append(spare)
+        try:
+            function()
+        finally:
+            with contextlib.suppress(ValueError):  # It has been taken.
+                _SPARES.remove(spare)
+                spare.put(None)
+
+    return run
+
+
+def _stand_by(inbox: "queue.SimpleQueue[Callable[[], object] | None]") -> None:
+    function = inbox.get()
+    if function is not None:
+        function()
 
 
 Soon = Callable[[Callable[[], object]], object]
@@ -89,7 +140,7 @@ class Call(Generic[T]):
                 _LEFT.add(self)
         if finished and self._late is not None:
             # The value arrived in the moment in which the caller left: nobody has taken it.
-            threading.Thread(target=self.tell_late, daemon=True).start()
+            start_daemon(self.tell_late, "qiskit-gateway worker")
 
     # -- in the thread -----------------------------------------------------------------------
 
@@ -145,15 +196,14 @@ class _Workers:
         self._idle: list[queue.SimpleQueue[_Calls]] = []
         self._lock = threading.Lock()
         _LEFT.clear()
+        _SPARES.clear()
 
     def submit(self, calls: _Calls) -> None:
         with self._lock:
             inbox = self._idle.pop() if self._idle else None
         if inbox is None:
             inbox = queue.SimpleQueue()
-            threading.Thread(
-                target=self._work, args=(inbox,), name="qiskit-gateway worker", daemon=True
-            ).start()
+            start_daemon(partial(self._work, inbox), "qiskit-gateway worker")
         inbox.put(calls)
 
     def _work(self, inbox: "queue.SimpleQueue[_Calls]") -> None:
@@ -249,10 +299,10 @@ def call_within(function: Callable[[], T], seconds: float) -> T:
         except BaseException as error:  # noqa: BLE001  Raised to the caller.
             future.set_exception(error)
 
-    threading.Thread(target=work, name="qiskit-gateway question", daemon=True).start()
+    start_daemon(work, "qiskit-gateway question")
     return future.result(seconds)
 
 
 def leave_to_thread(function: Callable[[], object]) -> None:
     """Call a function in a daemon thread of its own, and wait for nothing. It must not raise."""
-    threading.Thread(target=function, name="qiskit-gateway worker", daemon=True).start()
+    start_daemon(function, "qiskit-gateway worker")
