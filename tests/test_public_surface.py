@@ -34,6 +34,7 @@ OURS_ALONE = {
     "Journal.member_of",
     "Journal.ledger",
     "Journal.spec",
+    "Journal.speeds",
     "Journal.attempts",
     "Journal.standing",
     "Journal.take",

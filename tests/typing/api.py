@@ -30,7 +30,7 @@ from qiskit_gateway import (
     RouterJob,
     RouterSampler,
     RunError,
-    RunRecord,
+    RunList,
     SamplerOptions,
     SimulatedShard,
     Simulation,
@@ -209,7 +209,7 @@ def use_simulation(fleet: Fleet, circuit: QuantumCircuit) -> None:
 
 def use_journal() -> None:
     journal = Journal("runs.db")
-    assert_type(journal.runs(), tuple[RunRecord, ...])
+    assert_type(journal.runs(), RunList)
     journal.forget("id")
     journal.close()
 
