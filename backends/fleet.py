@@ -116,7 +116,7 @@ class Fleet:
         return f"Fleet([{', '.join(self._members)}])"
 
     def _repr_html_(self) -> str:
-        """What its members are, and folded how they stand, for a notebook."""
+        """Render the members, with their status folded, for a notebook."""
         status = Fold("how they stand", self.status()._repr_html_())
         return members_html(self) + folded([status])
 
@@ -126,7 +126,7 @@ class Fleet:
         return tuple(self._members)
 
     def status(self) -> FleetStatus:
-        """Tell how the members stand: health, queues, speed, jobs in flight, money spent and left.
+        """Return the status of the members: health, queues, speed, jobs in flight, money spent and left.
 
         It is what runs over this fleet have learned in this process; no provider is asked. Print
         it, or look at it in a notebook.
@@ -165,10 +165,10 @@ class Fleet:
 
 @runtime_checkable
 class StatusTeller(Protocol):
-    """Knows how the members of a fleet stand; whoever routes over it keeps one with it."""
+    """Knows the status of a fleet's members; a router over the fleet keeps one with it."""
 
     def fleet_status(self, fleet: Fleet) -> FleetStatus:
-        """Tell how they stand."""
+        """Return the status of the members."""
         ...
 
 

@@ -32,7 +32,7 @@ _PLAIN_RATES = {
 
 
 def costs_nothing(member: FleetMember) -> bool:
-    """Tell whether it was said that a member costs nothing; not whether no price was said."""
+    """Check whether a member is declared free of charge; a member without a price is not."""
     return (
         member.costs_nothing
         if able(member, TellsIfFree)

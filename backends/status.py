@@ -1,4 +1,4 @@
-"""How a fleet stands: the health, queue, speed and money of its members, as they are known now."""
+"""The status of a fleet: health, queue, speed and money of its members."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -18,7 +18,7 @@ _SAMPLE_SHOTS = 1000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpeedStatus:
-    """What a job is expected to take on a member, its queue left aside.
+    """The expected running time of jobs on a member, without their queue.
 
     Attributes:
         job_seconds: For each job, in seconds.
@@ -45,7 +45,7 @@ class SpeedStatus:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MemberStatus:
-    """How a member stands, by what runs over its fleet have learned in this process.
+    """The status of a member, from the runs over its fleet in this process.
 
     Attributes:
         name: Its name.
@@ -126,7 +126,7 @@ class MemberStatus:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LimitStatus:
-    """What is spent of one limit of a budget.
+    """The spent part of one limit of a budget.
 
     Attributes:
         name: Of what: ``"USD"``, ``"shots"``, ``"USD at <member>"``, and so on.
@@ -142,13 +142,13 @@ class LimitStatus:
 
     @property
     def left(self) -> float:
-        """What may still be spent."""
+        """The part that may still be spent."""
         return max(0.0, self.limit - self.spent - self.reserved)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BudgetStatus:
-    """What is spent and left of a budget, limit by limit.
+    """The spent and remaining parts of a budget, limit by limit.
 
     Attributes:
         limits: The limits.
@@ -195,7 +195,7 @@ class BudgetStatus:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FleetStatus:
-    """How the members of a fleet stand.
+    """The status of the members of a fleet.
 
     Attributes:
         members: By name, in the fleet's order.

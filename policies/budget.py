@@ -180,7 +180,7 @@ def release(ledger: Ledger, reservation: Reservation) -> Ledger:
 
 
 def left_usd(ledger: Ledger, budget: Budget, *, day: int, run: str) -> float | None:
-    """Tell what may still be spent on any member, in USD, by the tightest of the limits.
+    """Return the money that may still be spent on any member, in USD, by the tightest limit.
 
     What is reserved is not left. ``None`` where no such limit is set.
     """

@@ -124,7 +124,7 @@ class Policy:
         return policy or cls()
 
     def __str__(self) -> str:
-        """What it makes least, and what it allows, as a line."""
+        """Describe the objective and the filter on one line."""
         said = f"least {write_objective(self.minimize)}"
         if not isinstance(self.where, Anything):
             said += f"; only where {write_filter(self.where)}"

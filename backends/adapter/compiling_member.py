@@ -149,7 +149,7 @@ class CompilingMember(ABC):
         return f"{type(self).__name__}({self.name!r})"
 
     def _repr_html_(self) -> str:
-        """What it is, for a notebook."""
+        """Render the member for a notebook."""
         return member_html(self)
 
     # -- copies and pickles ------------------------------------------------------------------

@@ -109,7 +109,7 @@ class Site:
         self._changes: dict[tuple[Letter, int], tuple[Any, ...]] = {}
 
     def expand(self, circuit: QuantumCircuit) -> QuantumCircuit:
-        """Replace operations so that every one is what its name says here."""
+        """Replace operations so that every name stands for its own definition here."""
         return expand_misnamed(circuit, self._names)
 
     @cached_property

@@ -292,7 +292,7 @@ class TellsSpeed(Protocol):
 
     @property
     def speed(self) -> Speed | None:
-        """What a job takes, its queue not counted; ``None`` if that is not known."""
+        """The declared time of jobs, without their queue; ``None`` if it is unknown."""
         ...
 
 

@@ -1,4 +1,4 @@
-"""How long the jobs of a member run, as somebody says beforehand."""
+"""The declared running time of a member's jobs."""
 
 from dataclasses import dataclass, fields
 from math import inf
@@ -7,7 +7,7 @@ from numbers import Real
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Speed:
-    """How long a job runs on a member, its queue not counted.
+    """The running time of a job on a member, without its queue.
 
     A job takes ``job_seconds + circuits * circuit_seconds + circuits * shots * shot_seconds``. It need
     not be exact: what is seen of the member's jobs corrects it.

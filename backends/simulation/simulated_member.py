@@ -130,7 +130,7 @@ class SimulatedMember:
         return f"SimulatedMember({self.name!r})"
 
     def _repr_html_(self) -> str:
-        """What it is, for a notebook."""
+        """Render the member for a notebook."""
         return member_html(self)
 
     def __getstate__(self) -> dict[str, Any]:

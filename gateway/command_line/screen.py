@@ -102,7 +102,7 @@ def _print(console: Console, table: Table) -> None:
 
 
 def columns_here() -> int:
-    """How wide a drawing may be: as the terminal, but not endless."""
+    """Return the width of drawings: that of the terminal, within bounds."""
     return min(_console().width, _DRAWING_COLUMNS)
 
 

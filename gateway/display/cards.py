@@ -1,4 +1,4 @@
-"""What an object is, as HTML for notebooks that fits a screen: facts, and folded what is long."""
+"""Objects as HTML for notebooks, on one screen: facts, with long parts folded."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass

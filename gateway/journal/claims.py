@@ -1,4 +1,4 @@
-"""What all runs of a journal may have together: jobs in flight, submissions, allowances, money.
+"""Claims on limits that all runs of a journal share: jobs in flight, allowances, money.
 
 An attempt claims all of that in the transaction that records it, before anything is sent. What it
 claims is a row, which outlives its process: the job may still run, and be billed. What was spent is
@@ -35,7 +35,7 @@ Key = tuple[str, int, int]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
-    """What an attempt asks for.
+    """The request of one attempt.
 
     Attributes:
         key: The attempt.
@@ -117,7 +117,7 @@ class Claims:
                 self._end(one, one.usd, one.units)
 
     def move(self, job_id: str, party: str) -> None:
-        """Make the claims of a run those of whoever has taken it."""
+        """Move the claims of a run to the process that has taken it over."""
         self._database.execute(
             "UPDATE reservations SET party = ? WHERE job_id = ?", (party, job_id)
         )
@@ -305,7 +305,7 @@ class Claims:
 
 @dataclass(frozen=True, slots=True)
 class _Held:
-    """What an attempt holds.
+    """The resources that an attempt holds.
 
     Attributes:
         key: The attempt.

@@ -379,7 +379,7 @@ class Journal:
 
     @property
     def num_runs(self) -> int:
-        """How many runs there are."""
+        """The number of runs."""
         ((number_of_runs,),) = self._database.query("SELECT count(*) FROM runs")
         return int(number_of_runs)
 

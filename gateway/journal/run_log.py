@@ -155,7 +155,7 @@ class KeptRunLog:
     # Writing something twice is as good as once: a write that fails may have been made.
 
     def intended(self, attempt: Attempt, seed: int | None, terms: Terms | None = None) -> None:
-        """Write down that an attempt is about to be made, and with that claim what it takes.
+        """Record that an attempt is about to be made, and claim its resources.
 
         Args:
             attempt: The attempt.

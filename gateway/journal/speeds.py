@@ -1,4 +1,4 @@
-"""What the jobs of all processes taught of members' speeds, kept in the journal."""
+"""Speeds of members in the journal, learned from the jobs of all processes."""
 
 import json
 from collections.abc import Mapping

@@ -187,7 +187,7 @@ class SqliteFile:
                 self._check_place()
 
     def uptime(self) -> tuple[str, float]:
-        """Tell the time by a clock that nobody sets: where it means something, and its seconds."""
+        """Read a clock that nobody sets: its place of validity, and its seconds."""
         return name_boot(), self._uptime()
 
     def renew(self) -> None:

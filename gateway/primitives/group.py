@@ -169,7 +169,7 @@ class GroupJob:
         return join_progress([job.progress() for job in self.jobs.values()])
 
     def partial_result(self) -> dict[str, PrimitiveResult[Any]]:
-        """Return what has arrived so far by member, of those that failed too.
+        """Return the results that have arrived so far by member, failed ones included.
 
         See :meth:`RouterJob.partial_result`.
         """
@@ -190,7 +190,7 @@ class GroupJob:
         return usage_of(self.report())
 
     def _repr_html_(self) -> str:
-        """How far they are, and folded their report, for a notebook."""
+        """Render the progress, with the report folded, for a notebook."""
         ends = (f"{name} {job.status().name}" for name, job in self.jobs.items())
         facts = [("id", self._group_id), ("runs", few(ends))]
         report = Fold("report", self.report()._repr_html_())

@@ -309,7 +309,7 @@ class RouterJob(BasePrimitiveJob[PrimitiveResult[Any], JobStatus]):
         return self._kept["report"] if run is None else ENGINE.call(lambda: _report(run))
 
     def _repr_html_(self) -> str:
-        """How far it is, what went wrong, and folded its report, for a notebook."""
+        """Render the progress and the error, with the report folded, for a notebook."""
         error = self.error_message() or ""
         facts = [("id", self.job_id()), ("status", self.status().name), ("error", error)]
         report = Fold("report", self.report()._repr_html_())

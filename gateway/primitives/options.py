@@ -170,7 +170,7 @@ class Routed(Generic[Options]):
         return self._router.policy
 
     def budget_status(self) -> BudgetStatus | None:
-        """Tell what is spent and left of the policy's budget; ``None`` where it has none.
+        """Return the spent and remaining parts of the policy's budget; ``None`` without a budget.
 
         With a journal, its money is that of all runs in the journal, as the budget counts it.
 

@@ -308,7 +308,7 @@ class Router:
         ENGINE.call(lambda: count_use(allotments, pots, used))
 
     def budget_status(self) -> BudgetStatus | None:
-        """Tell what is spent and left of the policy's budget; ``None`` where it has none.
+        """Return the spent and remaining parts of the policy's budget; ``None`` without a budget.
 
         With a journal, money is what all runs in it have spent, as the budget counts it.
 

@@ -113,7 +113,7 @@ class _RunSpan:
     undone: list[tuple[tuple[Piece, ...], "SpanContext", str]] = field(default_factory=list)
 
     def at(self, event: RunEvent) -> int:
-        """Tell when something happened, as spans count."""
+        """Return the time of an event, as spans count it."""
         return self.origin_ns + round(event.seconds * 1e9)
 
 
@@ -273,7 +273,7 @@ def _overlap(one: Piece, other: Piece) -> bool:
 
 
 def _conclude(span: "Span", outcome: str, reason: str) -> None:
-    """Say how something ended; by the conventions only an error has a status."""
+    """Set the outcome of a span; by the conventions only an error has a status."""
     from opentelemetry.trace import Status, StatusCode  # noqa: PLC0415  An extra.
 
     span.set_attribute(f"{_SCOPE}.outcome", outcome)
@@ -315,7 +315,7 @@ def _kind(event: RunEvent) -> str:
 
 @dataclass(slots=True)
 class _Job:
-    """When a job was handed over, taken, and begun, in seconds of its run."""
+    """The times at which a job was handed over, taken, and begun, in seconds of its run."""
 
     submitted: float
     accepted: float | None = None

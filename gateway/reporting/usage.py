@@ -1,4 +1,4 @@
-"""What a run has used: jobs, shots, machine time, money."""
+"""The resources that a run has used: jobs, shots, machine time, money."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ from qiskit_gateway.work.attempt import Attempt
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunUsage:
-    """What a run has used, by all its jobs that providers took: failed and cancelled ones, too.
+    """The resources used by all jobs of a run that providers took, failed and cancelled ones included.
 
     Attributes:
         jobs: Jobs that providers took.

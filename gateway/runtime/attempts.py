@@ -65,7 +65,7 @@ class RunDoor(Protocol):
         """Make the batch of a shard, for one of its tries on a member."""
 
     def terms_of(self, member: FleetMember) -> Terms:
-        """Say what limits jobs there, over all runs that are written down."""
+        """Return the limits of jobs on a member, over all recorded runs."""
 
     def leaves(self, shard: int) -> bool:
         """Decide whether the job of a cancelled shard is left for another process to fetch."""
@@ -379,7 +379,7 @@ class Attempts:
         return attempt
 
     def _announce(self, attempt: Attempt) -> None:
-        """Tell that an attempt is made; one that is denied never was."""
+        """Report that an attempt is made; a denied one never was."""
         place = {"shard": attempt.shard, "member": attempt.member}
         self.notifier.tell(
             happened.MoneyReserved, **place, usd=attempt.price_usd, free_units=attempt.free_units

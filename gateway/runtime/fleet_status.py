@@ -1,4 +1,4 @@
-"""How a fleet stands, read from what runs over it have learned."""
+"""The status of a fleet, from the knowledge of the runs over it."""
 
 import math
 import time
@@ -30,7 +30,7 @@ _DAY_SECONDS = 86_400
 
 
 class Teller:
-    """Tells how a fleet stands. The fleet keeps one once there is a router over it."""
+    """Reports the status of a fleet. The fleet keeps one once there is a router over it."""
 
     def fleet_status(self, fleet: Fleet) -> FleetStatus:
         """Read it in the event loop in which all runs live."""
@@ -38,7 +38,7 @@ class Teller:
 
 
 def budget_status(budget: Budget, ledger: Ledger, scope: str | None = None) -> BudgetStatus:
-    """Say what books leave of a budget.
+    """Return the rest of a budget, by its books.
 
     Args:
         budget: The budget.

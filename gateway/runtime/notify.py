@@ -13,7 +13,7 @@ class Posting(Protocol):
     """A queue of events for observers; putting one there takes no time."""
 
     def post(self, event: RunEvent, context: Context) -> None:
-        """Put one in, with the context of whoever has begun the run."""
+        """Put one in, with the context in which the run was begun."""
         ...
 
 

@@ -250,7 +250,7 @@ class Run:
 
     @property
     def speeds(self) -> dict[str, SpeedEstimate]:
-        """How long jobs of each member are expected to run; nothing before the run has begun."""
+        """Expected running times of jobs on each member; empty before the run has begun."""
         return {} if self._scheduler is None else self._scheduler.speeds
 
     def progress(self) -> Progress:
@@ -484,7 +484,7 @@ class Run:
         return self.work.batch_of(shard, f"{self.job_id}-{shard.index}-{number}")
 
     def terms_of(self, member: FleetMember) -> Terms:
-        """Say what limits jobs there, over all runs that are written down."""
+        """Return the limits of jobs on a member, over all recorded runs."""
         allotment = allotment_of(member)
         terms = Terms(
             max_in_flight=member.limits.max_in_flight,

@@ -82,7 +82,7 @@ def profile_of(member: FleetMember, order: int) -> MemberProfile:
 
 
 def told_seconds(member: FleetMember) -> tuple[float, float, float] | None:
-    """Tell what a job, a circuit and a circuit-shot take on a member, if that was said of it."""
+    """Return the declared times of a job, a circuit and a circuit-shot on a member, if any."""
     speed: object = member.speed if able(member, TellsSpeed) else None
     return speed.terms if isinstance(speed, Speed) else None
 

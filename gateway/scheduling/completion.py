@@ -471,7 +471,7 @@ def requeue_failed(
 
 
 def _refuse_repeat(state: RunState, barred: Barred, failure: Failure) -> str | None:
-    """Say why what failed may not be done again, if anything but retries forbids it."""
+    """Explain why failed work may not be repeated, if anything but the retry rules forbids it."""
     if failure.submitted is None and not state.policy.retry.repeats_unknown:
         return "it is unknown whether the provider took it"
     moves = state.policy.retry.max_moves

@@ -240,7 +240,7 @@ class Scheduler:
 
     @property
     def speeds(self) -> dict[str, SpeedEstimate]:
-        """How long jobs of each member are expected to run, and how that is known."""
+        """Expected running times of jobs on each member, with their sources."""
         known = self._state.estimator
         # Another one: what the run goes by must not depend on whether somebody asked.
         estimator = Estimator(profiles=known.profiles, states=known.states)
@@ -252,7 +252,7 @@ class Scheduler:
         return None if self.done else foresee(self._state, now)
 
     def left_usd(self, now: float) -> float | None:
-        """What may still be spent, in USD; ``None`` if there is no limit."""
+        """Money that may still be spent, in USD; ``None`` without a limit."""
         return self._state.spending.left_usd(now)
 
     # -- the end of a try ----------------------------------------------------------------------

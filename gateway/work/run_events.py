@@ -224,7 +224,7 @@ class MoneySettled(ShardEvent):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BudgetRead(RunEvent):
-    """What the budget allows was read: as a run begins, and whenever a shard has ended.
+    """The rest of the budget was read: at the start of a run, and whenever a shard has ended.
 
     Attributes:
         left_usd: What may still be spent by the tightest of its limits on all members, in USD.

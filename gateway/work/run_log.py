@@ -35,7 +35,7 @@ class DeniedError(JournalError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Terms:
-    """What limits an attempt over all processes that use a journal; ``None`` is no limit.
+    """The limits of an attempt over all processes that use a journal; ``None`` is no limit.
 
     Attributes:
         max_in_flight: Most jobs at once on its member.

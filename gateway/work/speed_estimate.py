@@ -1,4 +1,4 @@
-"""What is known of how long the jobs of a member run, and how it is known."""
+"""Estimates of how long the jobs of a member run, with their sources."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -16,7 +16,7 @@ _SOURCES = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpeedEstimate:
-    """How long a job of a member is expected to run, its queue not counted.
+    """The expected running time of a member's jobs, without their queue.
 
     Attributes:
         source: Where that comes from: ``"seen"`` in jobs of this fleet, recorded in the

@@ -1,4 +1,4 @@
-"""What finished jobs said of a member's speed, as it is learned, written down and read again."""
+"""Evidence of a member's speed from finished jobs, as it is learned, recorded and read again."""
 
 import math
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ UNSEEN_OFF = 4.0
 
 @dataclass(slots=True)
 class SpeedEvidence:
-    """What jobs said of a member's speed, summed up; the newer ones count more.
+    """Evidence of a speed, summed over jobs; newer jobs count more.
 
     Attributes:
         jobs: How many there were.
@@ -34,7 +34,7 @@ class SpeedEvidence:
 
     @property
     def weight(self) -> float:
-        """Return how many new jobs it counts as much as."""
+        """The number of new jobs that it counts as much as."""
         return self.moments[0]
 
     def add(self, circuits: float, circuit_shots: float, seconds: float) -> None:
@@ -68,7 +68,7 @@ class SpeedEvidence:
         )
 
     def followed_by(self, later: "SpeedEvidence") -> "SpeedEvidence":
-        """Return what both say, where all of another came later."""
+        """Combine it with later evidence."""
         before = self.faded(FORGET**later.jobs)
         m11, m21, m22, m31, m32, m33 = map(sum, zip(before.moments, later.moments, strict=True))
         t1, t2, t3 = map(sum, zip(before.targets, later.targets, strict=True))

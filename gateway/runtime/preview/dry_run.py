@@ -291,7 +291,7 @@ def _busy(estimator: Estimator, now: float) -> dict[str, float]:
 
 
 def estimate_speeds(fleet: Fleet, prospect: Prospect) -> dict[str, SpeedEstimate]:
-    """Tell how long jobs of each member are expected to run before a run is tried out."""
+    """Estimate how long jobs of each member run, before a run is tried out."""
     estimator = _estimator(fleet, prospect)
     return {name: estimator.speed_of(name) for name in fleet.names}
 
@@ -305,7 +305,7 @@ def _estimator(fleet: Fleet, prospect: Prospect) -> Estimator:
 
 
 def _model(member: FleetMember, prospect: Prospect) -> MemberState:
-    """Return what is known of a member beforehand, what is told of its speed included."""
+    """Model a member from advance knowledge, declared speeds included."""
     state = prospect.models.get(member.name) or MemberState()
     if (told := told_seconds(member)) is not None:
         state.speed.tell(told)

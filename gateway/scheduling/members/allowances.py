@@ -50,7 +50,7 @@ class Pot:
         return max(0.0, self.allotment.amount - sum(self.used.values()) - held)
 
     def otherwise(self, wall: float) -> float:
-        """Return how many of the units that are used were used otherwise."""
+        """Count the used units that other users took."""
         first = self.allotment.step_of(wall) - self.allotment.steps
         return self.allotment.used if self.seen is not None and self.seen >= first else 0.0
 

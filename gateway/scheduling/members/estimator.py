@@ -76,7 +76,7 @@ class Estimator:
         return speed.seconds(load.circuits, load.circuit_shots, jobs)
 
     def speed_of(self, member: str) -> SpeedEstimate:
-        """Tell what is known of a member's speed, or assumed, and where that comes from."""
+        """Return the known or assumed speed of a member, with its source."""
         speed = self.states[member].speed
         return (speed if speed.jobs else self._assumed(None)).estimate
 

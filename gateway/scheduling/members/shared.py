@@ -1,4 +1,4 @@
-"""Why a shard is denied what all processes of a journal share. No member is to blame."""
+"""Reasons why a resource shared by all processes of a journal is denied; no member is to blame."""
 
 from dataclasses import dataclass
 

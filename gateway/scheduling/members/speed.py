@@ -57,7 +57,7 @@ class Speed:
 
     @property
     def source(self) -> SpeedSource:
-        """Where it is known from."""
+        """The source of the speed."""
         if self.seen:
             return "seen"
         if self._evidence.jobs:
@@ -72,7 +72,7 @@ class Speed:
 
     @property
     def estimate(self) -> SpeedEstimate:
-        """What is known, for people."""
+        """The speed as an estimate for people."""
         return SpeedEstimate(
             source=self.source,
             job_seconds=self.overhead_seconds,
@@ -112,7 +112,7 @@ class Speed:
         self._fit()
 
     def take_fresh(self) -> SpeedEvidence:
-        """Return what is to be written down of what its jobs taught; it is not told again."""
+        """Return the new evidence from its jobs that is to be recorded, once."""
         fresh, self.fresh = self.fresh, SpeedEvidence()
         fresh.doubt = self.doubt
         return fresh

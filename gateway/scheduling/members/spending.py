@@ -98,7 +98,7 @@ class Spending:
         return {} if self._account is None else self._account.ledger.spent
 
     def left_usd(self, now: float) -> float | None:
-        """Tell what may still be spent, in USD; ``None`` where no limit says."""
+        """Return the money that may still be spent, in USD; ``None`` without a limit."""
         account = self._account
         if account is None:
             return None
