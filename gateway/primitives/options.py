@@ -6,7 +6,7 @@ from dataclasses import fields
 from difflib import get_close_matches
 from operator import index
 from os import PathLike
-from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar
 
 from qiskit.providers import BackendV2
 
@@ -15,8 +15,11 @@ from qiskit_gateway.backends.member_facts import members_html
 from qiskit_gateway.backends.status import BudgetStatus
 from qiskit_gateway.display.cards import Fold, card, few
 from qiskit_gateway.journal.journal import Journal
+from qiskit_gateway.journal.run_spec import RunSpec
 from qiskit_gateway.policies.policy import Policy
-from qiskit_gateway.primitives.router import Router
+from qiskit_gateway.primitives.group import GroupJob
+from qiskit_gateway.primitives.job import RouterJob
+from qiskit_gateway.primitives.router import Plan, Router
 
 Options = TypeVar("Options", bound="PrimitiveOptions")
 
@@ -113,6 +116,13 @@ class Routed(Generic[Options]):
         JournalError: If the journal cannot be used.
     """
 
+    _kind: ClassVar[str]
+
+    @staticmethod
+    def _plan_again(spec: RunSpec) -> Plan:
+        """Make work and result anew of what a run of the journal is to do."""
+        raise NotImplementedError
+
     def __new__(cls, *_: Any, **keywords: Any) -> Self:
         """Refuse a keyword of IBM's primitives by name; Python would only call it unexpected."""
         if "mode" in keywords:
@@ -178,6 +188,37 @@ class Routed(Generic[Options]):
             JournalError: If the journal cannot be read.
         """
         return self._router.budget_status()
+
+    def resume(self, job_id: str) -> RouterJob:
+        """Go on with a run whose process ended, and return its handle.
+
+        What has arrived is read from the journal, jobs that were submitted are fetched again where
+        their providers can do that, and the rest is run, under the policy and on the fleet of this
+        primitive, and with the options that the run began with. A run that was done sends nothing.
+
+        Args:
+            job_id: The run's; ``Journal.runs()`` lists them.
+
+        Raises:
+            JournalError: If there is no journal, no such run in it, another process works on it,
+                or it cannot be read.
+        """
+        return self._router.resume(job_id, self._kind, self._plan_again)
+
+    def resume_on_each(self, group_id: str) -> GroupJob:
+        """Go on with the runs of a group whose process ended, and return their handle.
+
+        Each goes on as by :meth:`resume`, on its own member. All are taken up, or none.
+
+        Args:
+            group_id: The group's, ``job_id()`` of the :class:`GroupJob`; ``Journal.runs()`` has it
+                with each of its runs.
+
+        Raises:
+            JournalError: As for :meth:`resume`, or if a run is for a member that is not in the
+                fleet.
+        """
+        return self._router.resume_on_each(group_id, self._kind, self._plan_again)
 
     @property
     def backend(self) -> BackendV2:

@@ -76,6 +76,8 @@ class RouterSampler(Routed[SamplerOptions], BaseSamplerV2):
         JournalError: If the journal cannot be used.
     """
 
+    _kind = "sampler"
+
     def __init__(
         self,
         backends: Backends | None = None,
@@ -184,36 +186,10 @@ class RouterSampler(Routed[SamplerOptions], BaseSamplerV2):
         work, _ = _plan(self._coerce_pubs(pubs, shots), self._options)
         return self._router.quote(work, exact=exact)
 
-    def resume(self, job_id: str) -> RouterJob:
-        """Go on with a run whose process ended, and return its handle.
-
-        What has arrived is read from the journal, jobs that were submitted are fetched again where
-        their providers can do that, and the rest is run, under the policy and on the fleet of this
-        sampler, and with the options that the run began with. A run that was done sends nothing.
-
-        Args:
-            job_id: The run's; ``Journal.runs()`` lists them.
-
-        Raises:
-            JournalError: If there is no journal, no such run in it, another process works on it,
-                or it cannot be read.
-        """
-        return self._router.resume(job_id, "sampler", _plan_again)
-
-    def resume_on_each(self, group_id: str) -> GroupJob:
-        """Go on with the runs of a group whose process ended, and return their handle.
-
-        Each goes on as by :meth:`resume`, on its own member. All are taken up, or none.
-
-        Args:
-            group_id: The group's, ``job_id()`` of the :class:`GroupJob`; ``Journal.runs()`` has it
-                with each of its runs.
-
-        Raises:
-            JournalError: As for :meth:`resume`, or if a run is for a member that is not in the
-                fleet.
-        """
-        return self._router.resume_on_each(group_id, "sampler", _plan_again)
+    @staticmethod
+    def _plan_again(spec: RunSpec) -> Plan:
+        pubs = [SamplerPub(pub.circuit, bindings_of(pub), int(pub.amount)) for pub in spec.pubs]
+        return _plan(pubs, parse_options(SamplerOptions, spec.options))
 
     def _coerce_pubs(self, pubs: Iterable[SamplerPubLike], shots: int | None) -> list[SamplerPub]:
         if shots is None:
@@ -236,11 +212,6 @@ def _plan(pubs: list[SamplerPub], options: SamplerOptions) -> Plan:
 def _spec_of(pubs: list[SamplerPub], options: SamplerOptions) -> RunSpec:
     stated = [record_pub(pub.circuit, pub.parameter_values, pub.shots or 0) for pub in pubs]
     return RunSpec(kind="sampler", pubs=tuple(stated), options=record_options(options))
-
-
-def _plan_again(spec: RunSpec) -> Plan:
-    pubs = [SamplerPub(pub.circuit, bindings_of(pub), int(pub.amount)) for pub in spec.pubs]
-    return _plan(pubs, parse_options(SamplerOptions, spec.options))
 
 
 def _check(index: int, pub: SamplerPub) -> None:
