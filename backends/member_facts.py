@@ -117,7 +117,7 @@ def source_of(tariff: Tariff) -> str:
     """Name the source of a published tariff and its date, or ``""``."""
     if not isinstance(tariff, PublishedTariff):
         return ""
-    said = f"{tariff.name}: {tariff.source}, {_dated(tariff.as_of)}, in {tariff.currency}"
+    said = f"{tariff.name}: {tariff.source}, {_date(tariff.as_of)}, in {tariff.currency}"
     return f"{said}; {tariff.note}" if tariff.note else said
 
 
@@ -150,7 +150,7 @@ def _period(period: str | float) -> str:
     return period if isinstance(period, str) else f"{period:g} days"
 
 
-def _dated(as_of: str) -> str:
+def _date(as_of: str) -> str:
     return as_of if as_of.startswith("undated") else f"as of {as_of}"
 
 

@@ -81,7 +81,7 @@ def _foreign_profiles(own: tuple[Profile, ...]) -> Iterator[Profile]:
     known = list(own)
     for point in entry_points(group=GROUP):
         try:
-            profile = _loaded(point, known)
+            profile = _load(point, known)
         except Exception as error:  # noqa: BLE001  Whatever a foreign module does.
             _warn(point, error)
             continue
@@ -89,7 +89,7 @@ def _foreign_profiles(own: tuple[Profile, ...]) -> Iterator[Profile]:
         yield profile
 
 
-def _loaded(point: EntryPoint, known: Sequence[Profile]) -> Profile:
+def _load(point: EntryPoint, known: Sequence[Profile]) -> Profile:
     profile = point.load()
     if not isinstance(profile, importlib.import_module(_KIND).ProviderProfile):
         raise TypeError(f"{point.value} is no ProviderProfile")

@@ -175,7 +175,7 @@ class Member(CompilingMember):
         found: Sequence[Outcome] = self._read_result(handle, batch, prepared)
         return found
 
-    def _packed(self, batch: Batch, pairs: Pairs) -> Callable[[], Any]:
+    def _pack(self, batch: Batch, pairs: Pairs) -> Callable[[], Any]:
         circuits, binds = payload_of(pairs)
         if len(circuits) > 1:
             self._require_company([ready for _, ready in pairs])

@@ -348,7 +348,7 @@ class CompilingMember(ABC):
         return self._handle_of(job, batch)
 
     def _run(self, batch: Batch, prepared: Sequence[Prepared], errand: Errand) -> Any:
-        send = self._packed(batch, list(zip(batch.entries, prepared, strict=True)))
+        send = self._pack(batch, list(zip(batch.entries, prepared, strict=True)))
         with self._turns.taken(errand), translated("submit"):
             errand.begin()
             return send()
@@ -450,7 +450,7 @@ class CompilingMember(ABC):
         """Name an option of a run that this member does not take, or return ``""``."""
 
     @abstractmethod
-    def _packed(self, batch: Batch, pairs: Pairs) -> Callable[[], Any]:
+    def _pack(self, batch: Batch, pairs: Pairs) -> Callable[[], Any]:
         """Make ready what is sent; return what sends it, and returns the provider's job.
 
         Raises:

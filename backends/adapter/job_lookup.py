@@ -34,7 +34,7 @@ def fetch(backend: Any, job_id: str) -> Any:
     Raises whatever the provider does.
     """
     for *path, method in _RETRIEVERS:
-        retrieve = getattr(_followed(backend, path), method, None)
+        retrieve = getattr(_follow(backend, path), method, None)
         if callable(retrieve):
             try:
                 return retrieve(job_id)
@@ -113,7 +113,7 @@ def only_one(jobs: Iterable[Any], key: str) -> Any:
     return found[0] if found else None
 
 
-def _followed(source: Any, path: Any) -> Any:
+def _follow(source: Any, path: Any) -> Any:
     for name in path:
         source = getattr(source, name, None)
     return source
@@ -124,7 +124,7 @@ def _followed(source: Any, path: Any) -> Any:
 
 def _lister(backend: Any) -> Any:
     for path in ((), ("provider",), ("service",)):
-        listed = getattr(_followed(backend, path), "jobs", None)
+        listed = getattr(_follow(backend, path), "jobs", None)
         if callable(listed):
             return listed
     return None

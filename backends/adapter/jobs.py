@@ -141,13 +141,13 @@ def result_of(job: Any) -> Any:
         with translated("collect"):
             return job.result()
     except BackendError as error:
-        told = _judged(job, error)
+        told = _judge(job, error)
         if told is None:
             raise
         raise told from error
 
 
-def _judged(job: Any, error: BackendError) -> BackendError | None:
+def _judge(job: Any, error: BackendError) -> BackendError | None:
     """Interpret a failed request for a result; ``None`` if it means what it says."""
     waited = tells_of_time(str(error))
     if error.authentication or (error.transient and not waited):

@@ -58,7 +58,7 @@ def is_dynamic(circuit: QuantumCircuit) -> bool:
 def written_bits(circuit: QuantumCircuit) -> tuple[int, ...]:
     """Return the classical bits that some instruction may write, by index, ascending."""
     index = {bit: number for number, bit in enumerate(circuit.clbits)}
-    return tuple(sorted({index[bit] for bit in _written(circuit)}))
+    return tuple(sorted({index[bit] for bit in _write(circuit)}))
 
 
 def register_sizes(circuit: QuantumCircuit) -> tuple[int, ...]:
@@ -75,7 +75,7 @@ def unused_name(name: str, registers: Sequence[ClassicalRegister | QuantumRegist
     return name
 
 
-def _written(circuit: QuantumCircuit) -> Iterator[Clbit]:
+def _write(circuit: QuantumCircuit) -> Iterator[Clbit]:
     for instruction in circuit.data:
         if instruction.name == "store":
             for variable in expr.iter_vars(instruction.operation.lvalue):
@@ -85,7 +85,7 @@ def _written(circuit: QuantumCircuit) -> Iterator[Clbit]:
         # The bits of control flow are those of its condition too, which is only read.
         for block in instruction.operation.blocks if instruction.is_control_flow() else ():
             outer = dict(zip(block.clbits, instruction.clbits, strict=True))
-            yield from (outer.get(bit, bit) for bit in _written(block))
+            yield from (outer.get(bit, bit) for bit in _write(block))
 
 
 def _bits_of(variable: Any) -> Iterable[Clbit]:

@@ -108,11 +108,11 @@ def bind(prepared: Prepared, rows: NDArray[np.float64], *, first: int = 0) -> li
     else:
         # As plain floats, which Qiskit binds in two thirds of the time of numpy's.
         each = enumerate(values_of(prepared, rows).tolist(), first)
-        circuits = [_bound(circuit, values, number) for number, values in each]
+        circuits = [_bind(circuit, values, number) for number, values in each]
     return [prepared.finish(bound) for bound in circuits] if prepared.finish else circuits
 
 
-def _bound(circuit: QuantumCircuit, values: list[float], number: int) -> QuantumCircuit:
+def _bind(circuit: QuantumCircuit, values: list[float], number: int) -> QuantumCircuit:
     # Bound in place, which spares Qiskit to look for a name that no circuit of the process has.
     bound = circuit.copy(f"{circuit.name}-{number}")
     bound.assign_parameters(values, inplace=True)
@@ -180,7 +180,7 @@ def base_of(program: Program, site: Site, *, flatten: bool) -> Base:
         raise Refused({0: f"laid out for another target: {misfits}"})
     if misfits is not None and site.width is not None and circuit.num_qubits > site.width:
         raise Refused({0: misfits})
-    source, compiled = _compiled(plain, site)
+    source, compiled = _compile(plain, site)
     return Base(
         plain=plain,
         to_user=to_user,
@@ -226,7 +226,7 @@ def _unmeasured(circuit: QuantumCircuit) -> list[Qubit]:
     return list(found) if found or measured else circuit.qubits[:1]
 
 
-def _compiled(plain: QuantumCircuit, site: Site) -> tuple[QuantumCircuit, QuantumCircuit]:
+def _compile(plain: QuantumCircuit, site: Site) -> tuple[QuantumCircuit, QuantumCircuit]:
     """Compile a circuit, or one binding of it if it needs values; return the result and its target."""
     try:
         return plain, site.compile(plain)
@@ -248,7 +248,7 @@ def prepared_from(program: Program, base: Base, site: Site) -> Prepared:
         sent = base.compiled
     elif as_it_stands or site.target_is_enough:
         places = range(base.source.num_qubits) if as_it_stands else _places(base.compiled)
-        sent = _measured(base.compiled, places, program.basis, site.basis_change)
+        sent = _measure(base.compiled, places, program.basis, site.basis_change)
     else:
         sent = _made(base.source, program.basis, site)
     circuit = base.plain if base.bind_first else sent
@@ -271,8 +271,8 @@ def _made(plain: QuantumCircuit, basis: str | None, site: Site) -> QuantumCircui
         return site.compile(plain)
     if site.target_is_enough:
         compiled = site.compile(plain)
-        return _measured(compiled, _places(compiled), basis, site.basis_change)
-    return site.compile(_measured(plain, range(plain.num_qubits), basis, plain_change))
+        return _measure(compiled, _places(compiled), basis, site.basis_change)
+    return site.compile(_measure(plain, range(plain.num_qubits), basis, plain_change))
 
 
 def _places(compiled: QuantumCircuit) -> Sequence[int]:
@@ -283,7 +283,7 @@ def _places(compiled: QuantumCircuit) -> Sequence[int]:
     return places
 
 
-def _measured(
+def _measure(
     circuit: QuantumCircuit,
     places: Sequence[int],
     basis: str,

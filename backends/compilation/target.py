@@ -273,10 +273,10 @@ def complete_target(backend: Any, without: frozenset[str], width: int | None) ->
         return None
     told = target.num_qubits
     if told is not None and (width is None or width > told) and _is_uniform(target):
-        return _mended(target, without, uniform=True)
+        return _mend(target, without, uniform=True)
     if "measure" in target.operation_names and without.isdisjoint(target.operation_names):
         return target
-    return _mended(target, without)
+    return _mend(target, without)
 
 
 def _is_uniform(target: Target) -> bool:
@@ -311,7 +311,7 @@ def _told(backend: Any, name: str) -> Target | None:
     return found if says_something else None
 
 
-def _mended(target: Target, wrong: frozenset[str], *, uniform: bool = False) -> Target:
+def _mend(target: Target, wrong: frozenset[str], *, uniform: bool = False) -> Target:
     """Return a target with measurements, without some gates, and for any width if ``uniform``."""
     whole = Target(
         description=target.description,

@@ -133,15 +133,15 @@ def examine(ask: Ask, known: Adaptation, limits: Limits, *, shots: int = SHOTS) 
     """
     session = Session(ask, limits, shots_within(limits, shots))
     adaptation, jobs = _adaptation(session, known)
-    judged = _judged(jobs, adaptation, session.shots)
+    judged = _judge(jobs, adaptation, session.shots)
     findings = [*judged, _several(jobs)]
     if not adaptation.refusal and findings[-1].ok:
-        found = _asked(session, [alone()], adaptation)
+        found = _ask(session, [alone()], adaptation)
         findings += found
         if found[0].ok is False:
             adaptation = replace(known, refusal=_TWO_WAYS)
     if not adaptation.refusal:
-        found = _asked(session, traits(), adaptation)
+        found = _ask(session, traits(), adaptation)
         findings += found
         adaptation = replace(adaptation, unsound=known.unsound | _unsound(found))
     return Conformance(adaptation=adaptation, findings=tuple(findings))
@@ -286,7 +286,7 @@ def _unanswered(jobs: Sequence[_Job]) -> str:
 
 def _wrong(jobs: Sequence[_Job], adaptation: Adaptation, shots: int) -> str:
     """Return the first thing that comes out wrong, or ``""``."""
-    judged = _judged(jobs, adaptation, shots)
+    judged = _judge(jobs, adaptation, shots)
     return next((f"{f.name}, {f.seen}" for f in judged if f.ok is False), "")
 
 
@@ -298,18 +298,16 @@ def _unsound(findings: Sequence[Finding]) -> frozenset[Trait]:
     return frozenset(trait for trait in TRAITS if trait in wrong - explained)
 
 
-def _asked(
-    session: Session, questions: Sequence[Question], adaptation: Adaptation
-) -> list[Finding]:
+def _ask(session: Session, questions: Sequence[Question], adaptation: Adaptation) -> list[Finding]:
     jobs = session.put(questions, flatten=adaptation.flatten)
-    return _judged(jobs, adaptation, session.shots)
+    return _judge(jobs, adaptation, session.shots)
 
 
-def _judged(jobs: Sequence[_Job], adaptation: Adaptation, shots: int) -> list[Finding]:
-    return [finding for job in jobs for finding in _judged_job(job, adaptation, shots)]
+def _judge(jobs: Sequence[_Job], adaptation: Adaptation, shots: int) -> list[Finding]:
+    return [finding for job in jobs for finding in _judge_job(job, adaptation, shots)]
 
 
-def _judged_job(job: _Job, adaptation: Adaptation, shots: int) -> Iterator[Finding]:
+def _judge_job(job: _Job, adaptation: Adaptation, shots: int) -> Iterator[Finding]:
     if job.error is not None:
         (question,) = job.questions
         yield Finding(name=question.name, ok=None, seen=f"not answered: {job.error}")

@@ -48,16 +48,16 @@ def questions() -> list[Question]:
     backends that report qubits instead of bits.
     """
     return [
-        _flipped("bit order", {"c": 3}, {0: 0, 1: 1, 2: 2}, flip=0),
-        _flipped("measured bits", {"c": 3}, {0: 2, 1: 0, 2: 1}, flip=0),
-        _flipped("register order", {"a": 1, "b": 2}, {0: 0, 1: 1, 2: 2}, flip=2),
-        _flipped("register names", {"z": 1, "y": 2}, {0: 0, 1: 1, 2: 2}, flip=2),
-        _flipped("three registers", {"m": 1, "n": 1, "l": 1}, {0: 2, 1: 0, 2: 1}, flip=1),
-        _flipped("unmeasured bits", {"c": 3}, {2: 0}, flip=0),
-        _flipped("unmeasured register", {"low": 2, "high": 1}, {2: 0}, flip=0),
-        _flipped("empty register", {"none": 0, "one": 1}, {0: 0}, flip=0),
+        _flip("bit order", {"c": 3}, {0: 0, 1: 1, 2: 2}, flip=0),
+        _flip("measured bits", {"c": 3}, {0: 2, 1: 0, 2: 1}, flip=0),
+        _flip("register order", {"a": 1, "b": 2}, {0: 0, 1: 1, 2: 2}, flip=2),
+        _flip("register names", {"z": 1, "y": 2}, {0: 0, 1: 1, 2: 2}, flip=2),
+        _flip("three registers", {"m": 1, "n": 1, "l": 1}, {0: 2, 1: 0, 2: 1}, flip=1),
+        _flip("unmeasured bits", {"c": 3}, {2: 0}, flip=0),
+        _flip("unmeasured register", {"low": 2, "high": 1}, {2: 0}, flip=0),
+        _flip("empty register", {"none": 0, "one": 1}, {0: 0}, flip=0),
         _loose(),
-        _turned(),
+        _turn(),
     ]
 
 
@@ -71,7 +71,7 @@ def measured() -> Question:
 
 def alone() -> Question:
     """Make the probe of a job of its own: it tells apart all that :func:`questions` do."""
-    return _flipped("job of one circuit", {"m": 1, "n": 2}, {0: 2, 1: 0, 2: 1}, flip=1)
+    return _flip("job of one circuit", {"m": 1, "n": 2}, {0: 2, 1: 0, 2: 1}, flip=1)
 
 
 def traits() -> list[Question]:
@@ -120,7 +120,7 @@ def _watched() -> Question:
     return Question(name="overwritten", circuit=circuit, expected=(0,))
 
 
-def _flipped(
+def _flip(
     name: str, registers: Mapping[str, int], measured: Mapping[int, int], *, flip: int
 ) -> Question:
     """Return a circuit that flips one qubit and measures some, given by classical bit."""
@@ -142,7 +142,7 @@ def _loose() -> Question:
     return Question(name="loose bits", circuit=circuit, expected=(0b10,))
 
 
-def _turned() -> Question:
+def _turn() -> Question:
     # The names are not in the order of use: rows follow circuit.parameters, which is sorted.
     circuit = QuantumCircuit(2, 2)
     circuit.rx(Parameter("b"), 0)

@@ -92,7 +92,7 @@ def _refused(member: FleetMember, question: Question, shots: int) -> str:
     return reason
 
 
-async def _asked(verb: str, asking: Callable[[], Awaitable[T]]) -> T:
+async def _ask(verb: str, asking: Callable[[], Awaitable[T]]) -> T:
     """Ask a member something; all that it may raise is told from what it may not."""
     try:
         return await asking()
@@ -103,8 +103,8 @@ async def _asked(verb: str, asking: Callable[[], Awaitable[T]]) -> T:
         raise _MistakeError(verb, f"{verb}() raised {text_of(error)}; {may}") from error
 
 
-async def _submitted(member: FleetMember, batch: Batch) -> Handle:
-    handle: object = await _asked("submit", lambda: member.submit(batch))
+async def _submit(member: FleetMember, batch: Batch) -> Handle:
+    handle: object = await _ask("submit", lambda: member.submit(batch))
     if not isinstance(handle, Handle):
         raise _MistakeError("submit", f"submit() returned {handle!r:.80}, not a Handle")
     if not isinstance(handle.job_id, str):
@@ -114,8 +114,8 @@ async def _submitted(member: FleetMember, batch: Batch) -> Handle:
     return handle
 
 
-async def _collected(member: FleetMember, handle: Handle, batch: Batch) -> Sequence[Outcome]:
-    given = await _asked("collect", lambda: member.collect(handle))
+async def _collect(member: FleetMember, handle: Handle, batch: Batch) -> Sequence[Outcome]:
+    given = await _ask("collect", lambda: member.collect(handle))
     try:
         return require_outcomes(given, batch.widths, batch.kept_shots, verb="collect()")
     except BackendError as error:
@@ -128,7 +128,7 @@ async def _answers(
     """Ask questions in one job; where that fails, each alone."""
     batch = session.batch(part)
     try:
-        outcomes = iter(await _collected(member, await _submitted(member, batch), batch))
+        outcomes = iter(await _collect(member, await _submit(member, batch), batch))
     except BackendError as error:
         # An outage says nothing about the questions.
         if error.transient or error.throttled or error.authentication:
@@ -162,7 +162,7 @@ async def _fewer_kept(member: FleetMember, session: Session) -> Finding:
     kept = max(1, session.shots // 2)
     batch = replace(session.batch([alone()]), kept_shots=kept)
     try:
-        (outcome,) = await _collected(member, await _submitted(member, batch), batch)
+        (outcome,) = await _collect(member, await _submit(member, batch), batch)
     except BackendError as error:
         return Finding(name="kept shots", ok=None, seen=f"not answered: {error}")
     if outcome.error is not None:
@@ -174,10 +174,10 @@ async def _fewer_kept(member: FleetMember, session: Session) -> Finding:
 async def _about_a_job(member: FleetMember, session: Session) -> list[Finding]:
     """Ask for a job by its id, and to cancel one that may be over."""
     batch = session.batch([alone()])
-    handle = await _submitted(member, batch)
-    findings = [await _found_again(member, handle, batch)]
+    handle = await _submit(member, batch)
+    findings = [await _find_again(member, handle, batch)]
     try:
-        answer: object = await _asked("cancel", lambda: member.cancel(handle))
+        answer: object = await _ask("cancel", lambda: member.cancel(handle))
     except BackendError as error:
         findings.append(Finding(name="cancel", ok=None, seen=f"not answered: {error}"))
     else:
@@ -188,12 +188,12 @@ async def _about_a_job(member: FleetMember, session: Session) -> list[Finding]:
     return findings
 
 
-async def _found_again(member: FleetMember, handle: Handle, batch: Batch) -> Finding:
+async def _find_again(member: FleetMember, handle: Handle, batch: Batch) -> Finding:
     try:
-        found: object = await _asked("reattach", lambda: member.reattach(handle.job_id))
+        found: object = await _ask("reattach", lambda: member.reattach(handle.job_id))
         if not isinstance(found, Handle):
             raise _MistakeError("reattach", f"reattach() returned {found!r:.80}, not a Handle")
-        (outcome,) = await _collected(member, replace(found, batch=batch), batch)
+        (outcome,) = await _collect(member, replace(found, batch=batch), batch)
     except BackendError as error:
         return Finding(name="reattach", ok=None, seen=f"does not find a job again: {error}")
     (expected,) = alone().expected

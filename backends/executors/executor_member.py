@@ -85,8 +85,8 @@ class ExecutorMember(Member):
         **others: Any,
     ) -> None:
         path = _import_path(backend)
-        called_with = _pickled("arguments", arguments)
-        run_options = _pickled("run_options", others.get("run_options"))
+        called_with = _pickle("arguments", arguments)
+        run_options = _pickle("run_options", others.get("run_options"))
         self._pool = Pool(executor)
         super().__init__(_compiled_for(path, called_with, target), limits=limits, **others)
         self.executor = executor
@@ -235,7 +235,7 @@ def _import_path(backend: object) -> str:
     return backend
 
 
-def _pickled(name: str, given: object) -> bytes:
+def _pickle(name: str, given: object) -> bytes:
     if given is not None and not isinstance(given, Mapping):
         raise TypeError(f"{name} must be a dictionary, got {given!r}")
     try:

@@ -115,7 +115,7 @@ class Pool:
         with self._lock:
             if self._executor is None:
                 assert self._make is not None  # noqa: S101  One that was given is kept.
-                self._executor = _made(self._make)
+                self._executor = _make_executor(self._make)
             return self._executor
 
 
@@ -166,7 +166,7 @@ class WorkerJob:
             raise worker_failure(error, sent=True) from error
 
 
-def _made(make: Callable[[], Any]) -> Executor:
+def _make_executor(make: Callable[[], Any]) -> Executor:
     try:
         made = make()
     except BackendError:

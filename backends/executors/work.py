@@ -134,7 +134,7 @@ def packed_work(
     return Work(
         token=token,
         backend=backend,
-        circuits=_written(circuits, owners),
+        circuits=_write(circuits, owners),
         parts=tuple(parts),
         shots=batch.shots,
         kept_shots=batch.kept_shots,
@@ -158,7 +158,7 @@ class _NoMetadata(JSONEncoder):
         return "{}"
 
 
-def _written(circuits: list[QuantumCircuit], owners: list[int]) -> bytes:
+def _write(circuits: list[QuantumCircuit], owners: list[int]) -> bytes:
     try:
         return _qpy(circuits)
     except Exception:  # noqa: BLE001  Whatever that does which the user's gates are made of.
@@ -183,7 +183,7 @@ def _qpy(circuits: list[QuantumCircuit]) -> bytes:
 def unpacked(work: Work) -> tuple[Batch, list[Prepared]]:
     """Make of some work the batch, and its programs as the backend gets them."""
     circuits: list[QuantumCircuit] = qpy.load(BytesIO(work.circuits))
-    prepared = [_prepared(*pair) for pair in zip(circuits, work.parts, strict=True)]
+    prepared = [_prepare(*pair) for pair in zip(circuits, work.parts, strict=True)]
     batch = Batch(
         entries=tuple(
             Entry(program=Program(circuit=circuit, basis=part.basis), rows=part.rows)
@@ -198,7 +198,7 @@ def unpacked(work: Work) -> tuple[Batch, list[Prepared]]:
     return batch, prepared
 
 
-def _prepared(circuit: QuantumCircuit, part: Part) -> Prepared:
+def _prepare(circuit: QuantumCircuit, part: Part) -> Prepared:
     return Prepared(
         circuit=circuit,
         wiring=part.wiring,

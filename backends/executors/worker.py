@@ -88,7 +88,7 @@ def build_backend(path: str, arguments: bytes) -> BackendV2:
 
 def _build(path: str, arguments: dict[str, Any]) -> BackendV2:
     try:
-        backend = _found(path)(**arguments)
+        backend = _find(path)(**arguments)
     except Exception as error:
         raise BackendError(
             f"{path} cannot be built in this process: {text_of(error)}",
@@ -106,7 +106,7 @@ def _build(path: str, arguments: dict[str, Any]) -> BackendV2:
     return backend
 
 
-def _found(path: str) -> Any:
+def _find(path: str) -> Any:
     module, _, names = path.partition(":")
     found: Any = importlib.import_module(module)
     for name in names.split("."):

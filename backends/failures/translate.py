@@ -184,7 +184,7 @@ def _code(exc: BaseException) -> str:
 def _retry_after(exc: BaseException) -> float | None:
     """Find how long the provider asked to be left alone, in seconds."""
     response = _read(exc, "response")
-    headers = _lowered(
+    headers = _lower(
         _read(exc, "headers"),
         _read(response, "headers"),
         _item(response, "ResponseMetadata", "HTTPHeaders"),
@@ -220,7 +220,7 @@ def _number(value: object) -> float | None:
     return number if number is not None and 0 <= number < float("inf") else None
 
 
-def _lowered(*headers: object) -> dict[str, object]:
+def _lower(*headers: object) -> dict[str, object]:
     """Return the given mappings of headers as one, names in lower case."""
     return {_text(name).lower(): value for mapping in headers for name, value in _items(mapping)}
 

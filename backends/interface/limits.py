@@ -48,7 +48,7 @@ class Limits:
 
     def __post_init__(self) -> None:
         for name, value in self._given():
-            object.__setattr__(self, name, _checked(name, value))
+            object.__setattr__(self, name, _check(name, value))
         for name in ("max_shots", "max_executions"):
             most = getattr(self, name)
             if most is not None and (self.min_shots or 0) > most:
@@ -85,7 +85,7 @@ def discover(backend: object, options: Mapping[str, Any] = NO_OPTIONS) -> Limits
     Returns:
         The limits found; ``None`` for each that is not told.
     """
-    legacy = _called(read_property(backend, "configuration"))
+    legacy = _call(read_property(backend, "configuration"))
     told, allowed = _shots_range(backend), [_number(one) for one in shots_taken(backend)]
     fewest = max((one for one in (told[0], allowed[0]) if one), default=None)
     caps = (
@@ -140,11 +140,11 @@ def _paths(backend: object, name: str) -> list[tuple[str, ...]]:
 def read_property(source: object, *names: str) -> Any:
     """Follow attributes, to ``None`` where one is missing or cannot be read."""
     for name in names:
-        source = _called(partial(getattr, source, name))
+        source = _call(partial(getattr, source, name))
     return source
 
 
-def _called(read: Any) -> Any:
+def _call(read: Any) -> Any:
     try:
         return read()
     except (Exception, SystemExit):  # noqa: BLE001 - a provider's property may raise anything; then it tells nothing
@@ -154,13 +154,13 @@ def _called(read: Any) -> Any:
 def _number(value: object, *, at_least: int = 1) -> int | None:
     """Return a believable integer, else ``None``; 0 is how some say that there is no limit."""
     try:
-        number = _checked("", value)
+        number = _check("", value)
     except (TypeError, ValueError):
         return None
     return number if number >= at_least else None
 
 
-def _checked(name: str, value: Any) -> int:
+def _check(name: str, value: Any) -> int:
     if isinstance(value, bool):
         raise TypeError(f"{name} must be a positive integer or None, got {value!r}")
     try:

@@ -60,15 +60,15 @@ def charged_units(tariff: Tariff, usage: Usage, charge: Charge) -> float | None:
     if charge.seconds is None if timed else charge.shots is None:
         return None
     shots = usage.shots if charge.shots is None else int(charge.shots)
-    return float(_metered(meter)(replace(usage, shots=shots, seconds=charge.seconds)))
+    return float(_meter(meter)(replace(usage, shots=shots, seconds=charge.seconds)))
 
 
-def _metered(tariff: Any) -> Tariff:
+def _meter(tariff: Any) -> Tariff:
     """Return a tariff for machine time that was measured: what a job takes besides is in it."""
     if isinstance(tariff, PublishedTariff):
-        return _metered(tariff.pricing)
+        return _meter(tariff.pricing)
     if isinstance(tariff, Allowance):
-        return replace(tariff, meter=_metered(tariff.meter))
+        return replace(tariff, meter=_meter(tariff.meter))
     found: Tariff = (
         replace(tariff, job_overhead_seconds=0.0) if isinstance(tariff, Pricing) else tariff
     )

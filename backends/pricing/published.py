@@ -91,7 +91,7 @@ def tariff(name: str, /, **overrides: float | bool | str) -> PublishedTariff:
     listing = listings[name]
     return PublishedTariff(
         name=name,
-        pricing=_priced(name, listing.make, overrides),
+        pricing=_price(name, listing.make, overrides),
         currency=listing.currency,
         source=listing.source,
         as_of=listing.as_of,
@@ -133,14 +133,14 @@ def list_published() -> tuple[TariffEntry, ...]:
             currency=one.currency,
             source=one.source,
             as_of=one.as_of,
-            asks_for=_required(one.make),
+            asks_for=_require(one.make),
             note=one.note,
         )
         for name, one in sorted(_listings().items())
     )
 
 
-def _required(make: Callable[..., Any]) -> tuple[str, ...]:
+def _require(make: Callable[..., Any]) -> tuple[str, ...]:
     asked = signature(make).parameters.items()
     return tuple(name for name, one in asked if one.default is Parameter.empty)
 
@@ -186,7 +186,7 @@ class Listing:
     note: str = ""
 
 
-def _priced(
+def _price(
     name: str, make: Callable[..., Rates], overrides: Mapping[str, float | bool | str]
 ) -> Rates:
     asked = signature(make).parameters

@@ -196,7 +196,7 @@ class PrimitiveMember(CompilingMember):
 
     # -- in a thread -------------------------------------------------------------------------
 
-    def _packed(self, batch: Batch, pairs: Pairs) -> Callable[[], Any]:
+    def _pack(self, batch: Batch, pairs: Pairs) -> Callable[[], Any]:
         if reason := self._objection(batch.options):
             raise Refused(dict.fromkeys(range(len(batch.entries)), reason))
         pubs = pubs_of(pairs)

@@ -90,7 +90,7 @@ def _sizes(entry: Entry, ready: Prepared) -> list[int | None]:
 def _pubs(entry: Entry, ready: Prepared) -> Iterator[Pub]:
     _require_registers(ready.specimen)
     if _in_one(ready):
-        circuit, parameters = _renamed(ready.circuit)
+        circuit, parameters = _rename(ready.circuit)
         values = BindingsArray({tuple(parameters): values_of(ready, entry.rows)})
         yield _with_output(circuit), values
         return
@@ -98,7 +98,7 @@ def _pubs(entry: Entry, ready: Prepared) -> Iterator[Pub]:
         yield (_with_output(circuit),)
 
 
-def _renamed(circuit: QuantumCircuit) -> tuple[QuantumCircuit, list[Parameter]]:
+def _rename(circuit: QuantumCircuit) -> tuple[QuantumCircuit, list[Parameter]]:
     """Return a copy whose parameters have names that nobody stumbles over, and these, in order.
 
     Braket keeps "b", "q" and the words of OpenQASM, such as "angle", for itself. A copy in any case:

@@ -72,9 +72,9 @@ def pooled(
     outcomes: Sequence[Outcome], rng: np.random.Generator
 ) -> tuple[NDArray[np.uint64], NDArray[np.int64], NDArray[np.int64]]:
     """Tally outcomes one after the other, and mark where the part of each ends."""
-    found = [_counted(outcome) for outcome in outcomes]
+    found = [_count(outcome) for outcome in outcomes]
     # All at once: numpy's cost per call is more than that of one circuit's patterns.
-    patterns = words(_joined([rows for rows, _ in found]))
+    patterns = words(_join([rows for rows, _ in found]))
     counts = np.concatenate([seen for _, seen in found])
     ends = np.cumsum([len(seen) for _, seen in found])
     wanted = [outcome.shots for outcome in outcomes]
@@ -109,7 +109,7 @@ def decode_iq(outcome: Outcome) -> NDArray[np.complex128]:
     return outcome.iq
 
 
-def _counted(outcome: Outcome) -> tuple[Rows, NDArray[np.int64]]:
+def _count(outcome: Outcome) -> tuple[Rows, NDArray[np.int64]]:
     """Return distinct outcomes and how often each was seen, perhaps more often than asked."""
     if outcome.patterns is not None and outcome.counts is not None:
         return outcome.patterns, outcome.counts
@@ -119,7 +119,7 @@ def _counted(outcome: Outcome) -> tuple[Rows, NDArray[np.int64]]:
     return patterns, counts.astype(np.int64)
 
 
-def _joined(parts: Sequence[Rows]) -> Rows:
+def _join(parts: Sequence[Rows]) -> Rows:
     width = max(rows.shape[1] for rows in parts)
     return np.concatenate(
         [

@@ -100,7 +100,7 @@ def read_hex(block: Sequence[Raw]) -> list[Content]:
             contents.append(rows[c:d])
         else:
             counted = Counted(rows[a:b], counts[a:b], raw.total)
-            contents.append(counted if layout.faithful else _merged(counted))
+            contents.append(counted if layout.faithful else _merge(counted))
     return contents
 
 
@@ -120,7 +120,7 @@ def _together(lists: Sequence[list[int]]) -> NDArray[np.int64]:
         return np.frombuffer(b"".join([array("q", counts) for counts in lists]), np.int64)
 
 
-def _merged(counted: Counted) -> Counted:
+def _merge(counted: Counted) -> Counted:
     """Add up patterns that are the same in the bits that are read."""
     distinct, places = np.unique(counted.patterns, axis=0, return_inverse=True)
     sums = np.zeros(len(distinct), np.int64)
@@ -159,7 +159,7 @@ def read_names(raw: Raw, asked: int) -> Content:
     """
     layout, histogram = raw.codec.numbers, Counter[bytes]()
     if raw.counts:
-        layout, packed = _packed(raw.codec, list(raw.counts), layout)
+        layout, packed = _pack(raw.codec, list(raw.counts), layout)
         histogram = _histogram(raw.counts, packed)
     if raw.memory:
         try:
@@ -235,7 +235,7 @@ def _read_memory(raw: Raw, layout: Layout) -> tuple[Rows, Counter[bytes]]:
         raise ValueError("memory is written in more than one format")
     seen = Counter(raw.memory)
     # After a compact text a number is compact too: Braket's counts are texts, its memory numbers.
-    _, packed = _packed(raw.codec, list(seen), layout)
+    _, packed = _pack(raw.codec, list(seen), layout)
     joined = b"".join(map(packed.__getitem__, raw.memory))
     rows = np.frombuffer(joined, np.uint8).reshape(-1, num_bytes(raw.codec.wiring.num_user))
     return rows, _histogram(seen, packed)
@@ -250,7 +250,7 @@ def _histogram(counts: Mapping[Any, int], packed: dict[Any, bytes]) -> Counter[b
     return histogram
 
 
-def _packed(codec: Codec, names: list[Any], numbers: Layout) -> tuple[Layout, dict[Any, bytes]]:
+def _pack(codec: Codec, names: list[Any], numbers: Layout) -> tuple[Layout, dict[Any, bytes]]:
     """Return the layout that some distinct names share, and the user's row of each."""
     layout, values = codec.read(names, numbers)
     rows = rows_of_integers([value or 0 for value in values], layout.width)

@@ -167,8 +167,8 @@ class Selection:
             return self._run(rows, self._first)
         if rows.shape[1] == 1 and len(rows) > 256:
             every = np.arange(256, dtype=np.uint8)
-            return self._scattered(every[:, np.newaxis]).take(rows[:, 0], axis=0)
-        return self._scattered(rows)
+            return self._scatter(every[:, np.newaxis]).take(rows[:, 0], axis=0)
+        return self._scatter(rows)
 
     def _run(self, rows: Rows, first: int) -> Rows:
         skipped, shift = divmod(first, 8)
@@ -184,7 +184,7 @@ class Selection:
             rows[:, 0] &= (1 << used) - 1
         return rows
 
-    def _scattered(self, rows: Rows) -> Rows:
+    def _scatter(self, rows: Rows) -> Rows:
         bits = np.unpackbits(rows, axis=1)
         chosen = np.zeros((len(rows), 8 * self._width), np.uint8)
         there = np.flatnonzero(self._sources >= 0)
@@ -212,14 +212,14 @@ def fingerprints(rows: Rows) -> NDArray[np.uint64]:
     if rows.shape[1] == 1:
         return _BYTE_FINGERPRINTS.take(rows[:, 0])
     columns = rows.view(np.uint32).T
-    factors = _mixed(np.arange(1, len(columns) + 1, dtype=np.uint64)) | np.uint64(1)
+    factors = _mix(np.arange(1, len(columns) + 1, dtype=np.uint64)) | np.uint64(1)
     total = np.zeros(len(rows), np.uint64)
     for column, factor in zip(columns, factors, strict=True):
         total += column * factor
-    return _mixed(total)
+    return _mix(total)
 
 
-def _mixed(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
+def _mix(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
     # The finalizer of splitmix64, after its increment.
     values = values + np.uint64(0x9E3779B97F4A7C15)
     values ^= values >> np.uint64(30)
@@ -230,4 +230,4 @@ def _mixed(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
     return values
 
 
-_BYTE_FINGERPRINTS = _mixed(np.arange(256, dtype=np.uint64))
+_BYTE_FINGERPRINTS = _mix(np.arange(256, dtype=np.uint64))

@@ -61,7 +61,7 @@ class Short(Step):
 
     def edit(self, result: Any, call: Call) -> Any:
         """Return the first shots of each experiment."""
-        return _shortened(result, self.amount, call.rng)
+        return _shorten(result, self.amount, call.rng)
 
 
 @dataclass(frozen=True, slots=True, init=False)
@@ -75,7 +75,7 @@ class Drops(Step):
 
     def edit(self, result: Any, call: Call) -> Any:
         """Return the others."""
-        return _dropped(result, self.indices)
+        return _drop(result, self.indices)
 
 
 @dataclass(frozen=True, slots=True, init=False)
@@ -125,7 +125,7 @@ class Swaps(Step):
 
     def edit(self, result: Any, call: Call) -> Any:
         """Return the result in another order, if it has both."""
-        return _swapped(result, self.i, self.j)
+        return _swap(result, self.i, self.j)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +146,7 @@ def _malformed(
     if kind == "garbage":
         return 17
     data_of = _DATA[kind]
-    return _edited(
+    return _edit(
         result,
         lambda experiment: _with_data(
             experiment,
@@ -157,14 +157,14 @@ def _malformed(
     )
 
 
-def _shortened(result: _Result, amount: float, rng: np.random.Generator) -> _Result:
+def _shorten(result: _Result, amount: float, rng: np.random.Generator) -> _Result:
     """Return a result with a fraction (a float) or a number (an integer) of its shots."""
-    return _edited(result, lambda experiment: _first_shots(experiment, amount, rng))
+    return _edit(result, lambda experiment: _first_shots(experiment, amount, rng))
 
 
 def _failed(result: _Result, indices: Collection[int]) -> _Result:
     """Return a result some experiments of which, or all if none is named, failed."""
-    edited = _edited(
+    edited = _edit(
         result,
         lambda experiment: _with_data(
             experiment, {}, shots=0, success=False, status="ERROR: circuit execution failed"
@@ -173,43 +173,43 @@ def _failed(result: _Result, indices: Collection[int]) -> _Result:
     )
     if all(experiment.success for experiment in edited.results):
         return edited
-    return _copied(edited, success=False, status="PARTIAL COMPLETED")
+    return _copy(edited, success=False, status="PARTIAL COMPLETED")
 
 
-def _dropped(result: _Result, indices: Collection[int]) -> _Result:
+def _drop(result: _Result, indices: Collection[int]) -> _Result:
     """Return a result without some experiments."""
     kept = [e for number, e in enumerate(result.results) if number not in indices]
-    return _copied(result, results=kept)
+    return _copy(result, results=kept)
 
 
-def _swapped(result: _Result, i: int, j: int) -> _Result:
+def _swap(result: _Result, i: int, j: int) -> _Result:
     """Return a result with two experiments exchanged, if it has both."""
     results = list(result.results)
     if max(i, j) < len(results):
         results[i], results[j] = results[j], results[i]
-    return _copied(result, results=results)
+    return _copy(result, results=results)
 
 
 def _without_memory(result: _Result) -> _Result:
     """Return a result that has counts alone."""
-    return _edited(result, lambda e: _with_data(e, {"counts": _counts(e)}))
+    return _edit(result, lambda e: _with_data(e, {"counts": _counts(e)}))
 
 
-def _edited(
+def _edit(
     result: _Result, edit: Callable[[_Experiment], _Experiment], indices: Collection[int] = ()
 ) -> _Result:
     results = [
         edit(experiment) if not indices or number in indices else experiment
         for number, experiment in enumerate(result.results)
     ]
-    return _copied(result, results=results)
+    return _copy(result, results=results)
 
 
 def _with_data(experiment: _Experiment, data: Mapping[str, Any], **fields: object) -> _Experiment:
-    return _copied(experiment, data=ExperimentResultData(**data), **fields)
+    return _copy(experiment, data=ExperimentResultData(**data), **fields)
 
 
-def _copied(thing: Any, **fields: object) -> Any:
+def _copy(thing: Any, **fields: object) -> Any:
     other = copy(thing)
     for name, value in fields.items():
         setattr(other, name, value)

@@ -117,7 +117,7 @@ class SimulatedMember:
         }
         for what, given in self._durations.items():
             if not callable(given):
-                _checked(what, given)
+                _check_seconds(what, given)
         self._failure_rate = failure_rate
         self._outages = _windows(outages)
         self._parallel_jobs = parallel_jobs
@@ -142,7 +142,7 @@ class SimulatedMember:
         """Average the times of its jobs; ``None`` where they take none."""
         draw = np.random.default_rng(0)
         means = {
-            what: sum(_checked(what, given(0.0, draw)) for _ in range(_DRAWS)) / _DRAWS
+            what: sum(_check_seconds(what, given(0.0, draw)) for _ in range(_DRAWS)) / _DRAWS
             if callable(given)
             else given
             for what, given in self._durations.items()
@@ -311,7 +311,7 @@ class SimulatedMember:
         given = self._durations[what]
         if not callable(given):
             return given
-        return _checked(what, given(now - (self._origin or 0.0), rng))
+        return _check_seconds(what, given(now - (self._origin or 0.0), rng))
 
     def job(self, job_id: str) -> SimulatedJob:
         """Return a job that was submitted, with its times as they stand.
@@ -409,7 +409,7 @@ def _windows(outages: Iterable[Window]) -> list[Window]:
     return merged
 
 
-def _checked(what: str, seconds: float) -> float:
+def _check_seconds(what: str, seconds: float) -> float:
     if not 0 <= seconds < math.inf:
         raise ValueError(f"{what} must be zero or more and finite, got {seconds!r}")
     return float(seconds)

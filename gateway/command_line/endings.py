@@ -38,7 +38,7 @@ def exit_for(error: BaseException) -> ExitCode:
     # Here, because errors of the package are Qiskit's, and --help must not wait for that.
     from qiskit_gateway.backends.failures.redaction import printable, redact
 
-    code, text = _judged(error)
+    code, text = _judge(error)
     if code is ExitCode.FAULT and not os.environ.get(_DEBUG):
         text += f"\nThis should not happen. {_DEBUG}=1 shows where it did; please report that."
     elif code is ExitCode.FAULT:
@@ -49,7 +49,7 @@ def exit_for(error: BaseException) -> ExitCode:
     return code
 
 
-def _judged(error: BaseException) -> tuple[ExitCode, str]:
+def _judge(error: BaseException) -> tuple[ExitCode, str]:
     from qiskit_gateway.backends.failures.errors import BackendError, Refused
     from qiskit_gateway.errors import ConfigError, JournalError, PlanError, RunError
 

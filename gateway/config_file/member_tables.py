@@ -411,7 +411,7 @@ def _member(table: MemberTable, index: int, environ: Mapping[str, str]) -> Fleet
 
 
 def _own_member(table: MemberTable, environ: Mapping[str, str]) -> FleetMember:
-    member = _called("member", _imported("member", table.member or ""), table.arguments, environ)
+    member = _call("member", _import("member", table.member or ""), table.arguments, environ)
     if not isinstance(member, FleetMember) or isinstance(member, type):
         raise _UnmadeError(
             ("member",),
@@ -425,10 +425,10 @@ def _own_member(table: MemberTable, environ: Mapping[str, str]) -> FleetMember:
 def _primitive_member(
     table: MemberTable, path: str, said: Mapping[str, Any], environ: Mapping[str, str]
 ) -> FleetMember:
-    make, arguments = _imported("primitive", path), table.arguments
+    make, arguments = _import("primitive", path), table.arguments
     if table.backend is not None or table.provider is not None:
         make, arguments = partial(make, _backend(table, environ)), table.primitive_arguments
-    sampler = _called("primitive", make, arguments, environ)
+    sampler = _call("primitive", make, arguments, environ)
     if not isinstance(sampler, BaseSamplerV2):
         raise _UnmadeError(("primitive",), f"gave {type(sampler).__name__}, which is no SamplerV2")
     given = {key: getattr(table, key) for key in ("mode", "mode_seconds", "idle_seconds")}
@@ -444,12 +444,12 @@ def _on_workers(
 ) -> FleetMember:
     make: Callable[..., Any]
     if workers.factory is not None:
-        make = _imported("executor", workers.factory)
+        make = _import("executor", workers.factory)
     elif workers.kind == "dask":
         make = partial(connect_dask, workers.address or "")
     else:
         make = partial(make_process_pool, workers.workers)
-    target = table.target and _called("target", _imported("target", table.target), {}, environ)
+    target = table.target and _call("target", _import("target", table.target), {}, environ)
     arguments = _resolve_all(table.arguments, environ)
     try:
         return ExecutorMember(make, table.backend or "", arguments, target=target, **said)
@@ -459,34 +459,34 @@ def _on_workers(
 
 def _wait(queue: Any) -> Callable[[], Any] | None:
     if isinstance(queue, str):
-        return _imported("queue", queue)
+        return _import("queue", queue)
     return None if queue is None else partial(float, queue)
 
 
 def _backend(table: MemberTable, environ: Mapping[str, str]) -> BackendV2:
     if table.backend is not None:
-        key, function = "backend", _imported("backend", table.backend)
-        backend = _called(key, function, table.arguments, environ)
+        key, function = "backend", _import("backend", table.backend)
+        backend = _call(key, function, table.arguments, environ)
     else:
-        key, function = _provided(table, environ)
+        key, function = _get_backend(table, environ)
         given = table.method_arguments if table.get_backend is None else {}
-        backend = _called(key, function, given, environ)
+        backend = _call(key, function, given, environ)
     if not isinstance(backend, BackendV2):
         raise _UnmadeError((key,), f"gave {type(backend).__name__}, which is no qiskit BackendV2")
     return backend
 
 
-def _provided(table: MemberTable, environ: Mapping[str, str]) -> tuple[str, Callable[..., Any]]:
+def _get_backend(table: MemberTable, environ: Mapping[str, str]) -> tuple[str, Callable[..., Any]]:
     """Make a provider; return the key that says how to get its backend, and what to call."""
-    make = _imported("provider", table.provider or "")
-    provider = _called("provider", make, table.arguments, environ)
+    make = _import("provider", table.provider or "")
+    provider = _call("provider", make, table.arguments, environ)
     if table.method is not None:
         return "method", _attribute("method", provider, table.method)
     function = _attribute("get_backend", provider, "get_backend")
     return "get_backend", partial(function, table.get_backend)
 
 
-def _imported(key: str, path: str) -> Callable[..., Any]:
+def _import(key: str, path: str) -> Callable[..., Any]:
     name, _, attributes = path.partition(":")
     try:
         module = importlib.import_module(name)
@@ -516,7 +516,7 @@ def _attribute(key: str, owner: Any, names: str) -> Callable[..., Any]:
     return function
 
 
-def _called(
+def _call(
     key: str, function: Callable[..., Any], arguments: dict[str, Any], environ: Mapping[str, str]
 ) -> Any:
     try:

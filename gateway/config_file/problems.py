@@ -239,7 +239,7 @@ def _line_numbers(text: str) -> dict[Path, int]:
     sizes: dict[Path, int] = {}
     for number, statement in _statements(text):
         if statement.lstrip().startswith("["):
-            table = _entered(tomllib.loads(statement), sizes)
+            table = _descend(tomllib.loads(statement), sizes)
             lines.setdefault(table, number)
             lines.setdefault(table[:-1], number)
         else:
@@ -271,7 +271,7 @@ def _statements(text: str) -> Iterator[tuple[int, str]]:
         begun = []
 
 
-def _entered(header: Any, sizes: dict[Path, int]) -> Path:
+def _descend(header: Any, sizes: dict[Path, int]) -> Path:
     """Return the path of the table that a header opens.
 
     Args:

@@ -169,7 +169,7 @@ def simulate(
     """
     fleet, policy = Fleet.coerce(fleet), Policy.coerce(policy)
     policy.check_names(fleet.names)
-    work = prepare(_stated(pubs, 1024 if shots is None else shots), fleet, Snapshots())
+    work = prepare(_prepare_pubs(pubs, 1024 if shots is None else shots), fleet, Snapshots())
     known = fleet.keep(FleetState).members
     asks = [member.name for member in fleet if asked_of(member, policy)]
     answers = asked(fleet, work, asks, seconds=policy.submit_seconds)
@@ -181,10 +181,10 @@ def simulate(
         begins.of(name).speed = deepcopy(model.speed)
     prospect = Prospect(fleet_state=begins, models=models, answers=answers)
     rehearsal = rehearse(fleet, policy, work, prospect, seed=seed)
-    return _told(rehearsal)
+    return _build_simulation(rehearsal)
 
 
-def _stated(pubs: Iterable[SamplerPubLike], shots: int) -> Work:
+def _prepare_pubs(pubs: Iterable[SamplerPubLike], shots: int) -> Work:
     coerced = [SamplerPub.coerce(pub, shots) for pub in pubs]
     programs: dict[int, Program] = {}
     for pub in coerced:
@@ -201,7 +201,7 @@ def _stated(pubs: Iterable[SamplerPubLike], shots: int) -> Work:
     )
 
 
-def _told(rehearsal: Rehearsal) -> Simulation:
+def _build_simulation(rehearsal: Rehearsal) -> Simulation:
     run = rehearsal.run
     shards = tuple(_shard(rehearsal, attempt) for attempt in run.record)
     assert run.ended is not None  # noqa: S101

@@ -156,7 +156,7 @@ class Routed(Generic[Options]):
             ("policy", str(policy)),
             ("budget", "" if policy.budget is None else str(policy.budget)),
             ("journal", "" if router.journal is None else str(router.journal.path)),
-            *_shown_options(self._options),
+            *_list_options(self._options),
         ]
         folds = [
             Fold(f"{len(router.fleet)} members", members_html(router.fleet)),
@@ -231,7 +231,7 @@ class Routed(Generic[Options]):
         return self._router.backend
 
 
-def _shown_options(options: Any) -> Iterator[tuple[str, str]]:
+def _list_options(options: Any) -> Iterator[tuple[str, str]]:
     for one in fields(options):
         value = getattr(options, one.name)
         if isinstance(value, Mapping):

@@ -141,7 +141,7 @@ class Attempts:
         batch = self.door.make_batch(shard, attempt.number)
         try:
             found = self._found_again(member, batch, attempt)
-            handle = await self._recorded(attempt, found)
+            handle = await self._record(attempt, found)
         except BackendError as error:
             return ShardLost(shard=shard.index, reason=attempt.failure or str(error))
         if handle is None:
@@ -149,7 +149,7 @@ class Attempts:
             return ShardCancelled(shard=shard.index, confirmed=True)
         try:
             got = self._receive(shard, member, handle, attempt, batch)
-            return await self._recorded(attempt, got)
+            return await self._record(attempt, got)
         except BackendError as error:
             return ShardFailed(shard=shard.index, failure=facts(error), reason=str(error))
         except TakenBackError:
@@ -219,9 +219,9 @@ class Attempts:
     async def _try(self, shard: Shard, member: FleetMember) -> ShardFinished:
         """Try once, and record it."""
         attempt = self._begin(shard, member.name)
-        return await self._recorded(attempt, self._submit_and_collect(shard, member, attempt))
+        return await self._record(attempt, self._submit_and_collect(shard, member, attempt))
 
-    async def _recorded(self, attempt: Attempt, doing: Awaitable[T]) -> T:
+    async def _record(self, attempt: Attempt, doing: Awaitable[T]) -> T:
         """Wait for something, and record how it failed if it did."""
         try:
             return await doing
@@ -252,10 +252,10 @@ class Attempts:
         self, shard: Shard, member: FleetMember, attempt: Attempt
     ) -> ShardFinished:
         batch = self.door.make_batch(shard, attempt.number)
-        handle = await self._handed_over(batch, member, attempt)
+        handle = await self._hand_over(batch, member, attempt)
         return await self._receive(shard, member, handle, attempt, batch)
 
-    async def _handed_over(self, batch: Batch, member: FleetMember, attempt: Attempt) -> Handle:
+    async def _hand_over(self, batch: Batch, member: FleetMember, attempt: Attempt) -> Handle:
         try:
             await self.calls.prepare(batch, member)
             await self.recorder.intend(attempt, batch.seed, lambda: self.door.terms_of(member))

@@ -85,11 +85,11 @@ class Engine:
         return self._started().call(function)
 
     def _spawn(self, function: Callable[[], Awaitable[None]]) -> None:
-        task = asyncio.ensure_future(self._tracked(function))
+        task = asyncio.ensure_future(self._track(function))
         self._tasks.add(task)  # The loop itself holds tasks weakly.
         task.add_done_callback(self._tasks.discard)
 
-    async def _tracked(self, function: Callable[[], Awaitable[None]]) -> None:
+    async def _track(self, function: Callable[[], Awaitable[None]]) -> None:
         # The context is a copy of the caller's, whose event loop may be of another kind.
         if (sniffio := sys.modules.get("sniffio")) is not None:
             sniffio.current_async_library_cvar.set("asyncio")

@@ -144,7 +144,7 @@ class Calls:
                 return None
             return self._wait_to_ask(error, tries, without_end=patient)
 
-        return await repeat(lambda: self._looked_up(batch, member, job_id), wait_seconds)
+        return await repeat(lambda: self._look_up(batch, member, job_id), wait_seconds)
 
     async def collect(
         self,
@@ -174,7 +174,7 @@ class Calls:
         watches = list(self._watches(member, handle, told, heard, patience))
         try:
             with patience.scope:
-                return await self._asked_for(member, handle)
+                return await self._ask_for(member, handle)
         finally:
             for watch in watches:
                 watch.cancel()
@@ -212,7 +212,7 @@ class Calls:
 
             yield self.alarms.run_at(first, look_for_its_end)
 
-    async def _asked_for(self, member: FleetMember, handle: Handle) -> Sequence[Outcome]:
+    async def _ask_for(self, member: FleetMember, handle: Handle) -> Sequence[Outcome]:
         began, lost = anyio.current_time(), count(1)
 
         def wait_seconds(error: BackendError, _: int) -> float | None:
@@ -375,7 +375,7 @@ class Calls:
         patient = self.policy.retry.waits_for_unknown
 
         async def look() -> Handle:
-            handle = await self._looked_up(batch, member, "")
+            handle = await self._look_up(batch, member, "")
             if handle is None:
                 # That proves nothing: the submission may still be on its way.
                 raise BackendError("not found yet", transient=True, fault="network")
@@ -388,7 +388,7 @@ class Calls:
             return await repeat(look, wait_seconds)
         return None
 
-    async def _looked_up(self, batch: Batch, member: FleetMember, job_id: str) -> Handle | None:
+    async def _look_up(self, batch: Batch, member: FleetMember, job_id: str) -> Handle | None:
         """Ask a provider for a job, by its id or else by our own name for it."""
         seconds = self.policy.submit_seconds
         with anyio.move_on_after(seconds), _Facts("reattach"):

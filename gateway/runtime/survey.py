@@ -53,7 +53,7 @@ def profile_of(member: FleetMember, order: int) -> MemberProfile:
     """Translate a member into what the scheduler sees of it."""
     limits = member.limits
     allotment = allotment_of(member)
-    price = _priced(member)
+    price = _price(member)
     fee = 0.0
     with suppress(PriceError):  # Raised when the price of work is asked for.
         fee = max(0.0, 2 * price(1, 1, 1, 0) - price(1, 2, 2, 0))
@@ -104,7 +104,7 @@ def allotment_of(member: FleetMember) -> Allotment | None:
     )
 
 
-def _priced(member: FleetMember) -> Callable[..., float]:
+def _price(member: FleetMember) -> Callable[..., float]:
     allowance = allowance_of(member.pricing)
     tariff = member.pricing if allowance is None else allowance.meter
     if tariff is FREE:
@@ -243,7 +243,7 @@ async def foretell(
     if not able(teller, CanEstimate):
         return
     left = [program for program in programs if id(program) not in answers]
-    silent = await _asked_target(member, seconds) if left else None
+    silent = await _ask_target(member, seconds) if left else None
     # What remains is computing, which takes what it takes.
     limit = math.inf if isinstance(member, ReadsTarget) else seconds
     for program in left:
@@ -256,7 +256,7 @@ async def foretell(
             answers[id(program)] = silent
 
 
-async def _asked_target(member: FleetMember, seconds: float) -> BackendError | None:
+async def _ask_target(member: FleetMember, seconds: float) -> BackendError | None:
     """Have a member ask its provider what it can do; return why that was not possible."""
     try:
         await read_target(member, seconds)
@@ -336,14 +336,14 @@ def _with_answers(
     tasks = []
     for task, program in zip(work.tasks, work.programs, strict=True):
         if id(program) not in known:
-            known[id(program)] = _sorted_out(id(program), told)
+            known[id(program)] = _sort_out(id(program), told)
         compiled, refusals = known[id(program)]
         merged = {**refusals, **task.refusals} if refusals else task.refusals
         tasks.append(replace(task, compiled=compiled, refusals=merged))
     return tasks
 
 
-def _sorted_out(
+def _sort_out(
     program: int, told: Mapping[str, tuple[_Asked, Mapping[int, Answer]]]
 ) -> tuple[dict[str, Compiled], dict[str, str]]:
     """Collect the estimates of a program by member, and the refusals with their reasons."""

@@ -284,7 +284,7 @@ def quote_run(fleet: Fleet, policy: Policy, work: Work, *, exact: bool = False) 
         prices = ask_prices(fleet, rehearsal, work, seconds=policy.submit_seconds)
         prospect = replace(prospect, prices=prices)
         rehearsal = rehearse(fleet, policy, work, prospect, seed=0)
-    return _told(rehearsal, fleet, work, prospect)
+    return _build_quote(rehearsal, fleet, work, prospect)
 
 
 def _snapshot(fleet: Fleet) -> Prospect:
@@ -308,7 +308,7 @@ def _snapshot(fleet: Fleet) -> Prospect:
     return ENGINE.call(copied)
 
 
-def _told(rehearsal: Rehearsal, fleet: Fleet, work: Work, prospect: Prospect) -> Quote:
+def _build_quote(rehearsal: Rehearsal, fleet: Fleet, work: Work, prospect: Prospect) -> Quote:
     run = rehearsal.run
     assert run.ended is not None  # noqa: S101
     view = run.view
