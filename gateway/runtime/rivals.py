@@ -68,7 +68,7 @@ class Rivals:
     run_log: RunLog
     calls: Calls
     waits: Callable[[], bool]
-    offer: Callable[[str], None]
+    offer: Callable[[str], object]
     _watches: bool = False
 
     def watch(self, group: TaskGroup) -> None:
