@@ -295,3 +295,21 @@ def test_first_runs_in_workers_of_joblib():
     assert [counts for _, counts, _ in found] == [RIGHT] * 4
     assert [value for *_, value in found] == [-1] * 4
     assert os.getpid() not in {process for process, *_ in found}
+
+
+def test_first_runs_in_workers_of_dask():
+    """A router is sent along with each task, and runs on the worker that has it."""
+    distributed = pytest.importorskip("distributed")
+    sampler = RouterSampler(backends(), policy=round_robin())
+    estimator = RouterEstimator(BasicSimulator())
+    with (
+        distributed.LocalCluster(
+            n_workers=2, threads_per_worker=2, processes=True, dashboard_address=None
+        ) as cluster,
+        distributed.Client(cluster) as client,
+    ):
+        futures = [client.submit(work, sampler, estimator, pure=False) for _ in range(4)]
+        found = client.gather(futures)
+    assert [counts for _, counts, _ in found] == [RIGHT] * 4
+    assert [value for *_, value in found] == [-1] * 4
+    assert os.getpid() not in {process for process, *_ in found}
