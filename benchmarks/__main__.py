@@ -66,7 +66,14 @@ def _line(cells: Sequence[str], widths: Sequence[int] = _WIDTHS) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run what is asked for; return 1 if a target is missed."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    given_here = sys.argv[1:] if arguments is None else list(arguments)
+    if given_here[:1] == ["drill"]:
+        return int(importlib.import_module("benchmarks.drill.command").main(given_here[1:]))
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks",
+        description=__doc__,
+        epilog="python -m benchmarks drill: the router and others, while things go wrong",
+    )
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(SUITE)}; all")
     parser.add_argument("--quick", action="store_true", help="small sizes, no targets; a minute")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the table there too")
