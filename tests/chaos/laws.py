@@ -217,7 +217,7 @@ def _assert_nothing_left(world):
     for life in (life for lives in world.lives for life in lives):
         fleet_state = life.fleet.keep(FleetState)
         assert not any(one.in_flight for one in fleet_state.members.values())
-        assert fleet_state.listeners == []
+        assert fleet_state.queue.listeners == []
         if not life.died:
             assert life.run._scopes == {}
             assert not any(account.ledger.reserved for account in fleet_state.accounts.values())

@@ -481,7 +481,7 @@ def test_what_is_known_of_the_fleet_stays():
 
     def state():
         ledgers = [(account.ledger, repr(account.numbers)) for account in known.accounts.values()]
-        return repr((known.members, known.ejected, known.unhealthy, known.listeners, ledgers))
+        return repr((known.members, known.ejected, known.unhealthy, known.queue.listeners, ledgers))
 
     before = deepcopy(state())
     quote = sampler.quote([sweep(50)], shots=10)
