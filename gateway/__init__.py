@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from qiskit_gateway.primitives.group import GroupJob, GroupResult
     from qiskit_gateway.primitives.job import RouterJob
     from qiskit_gateway.primitives.sampler import RouterSampler, SamplerOptions
+    from qiskit_gateway.reporting.explanation import Explanation
     from qiskit_gateway.reporting.progress import MemberProgress, Progress
     from qiskit_gateway.reporting.report import Report
     from qiskit_gateway.reporting.telemetry import TelemetryObserver
@@ -25,12 +26,13 @@ if TYPE_CHECKING:
     from qiskit_gateway.work import run_events
     from qiskit_gateway.work.attempt import Attempt, AttemptOutcome
     from qiskit_gateway.work.outlook import Outlook
+    from qiskit_gateway.work.plan_record import Considered, PlanRecord
     from qiskit_gateway.work.remaining import GivenUp
     from qiskit_gateway.work.run_events import RunEvent, RunObserver
     from qiskit_gateway.work.run_status import RunStatus
     from qiskit_gateway.work.speed_estimate import SpeedEstimate
     from qiskit_gateway.work.speed_evidence import SpeedEvidence
-    from qiskit_gateway.work.tasks import Piece
+    from qiskit_gateway.work.tasks import Load, Piece
 
 __all__ = [
     "AllowanceUse",
@@ -39,19 +41,23 @@ __all__ = [
     "Comparison",
     "Config",
     "ConfigError",
+    "Considered",
     "EstimatorOptions",
+    "Explanation",
     "GatewayError",
     "GivenUp",
     "GroupJob",
     "GroupResult",
     "Journal",
     "JournalError",
+    "Load",
     "MemberProgress",
     "MemberQuote",
     "MemberUse",
     "Outlook",
     "Piece",
     "PlanError",
+    "PlanRecord",
     "Progress",
     "Quote",
     "Report",
@@ -95,6 +101,7 @@ _HOMES = {
     "primitives.group": ("GroupJob", "GroupResult"),
     "primitives.job": ("RouterJob",),
     "primitives.sampler": ("RouterSampler", "SamplerOptions"),
+    "reporting.explanation": ("Explanation",),
     "reporting.progress": ("MemberProgress", "Progress"),
     "reporting.report": ("Report",),
     "reporting.telemetry": ("TelemetryObserver",),
@@ -103,12 +110,13 @@ _HOMES = {
     "work.attempt": ("Attempt", "AttemptOutcome"),
     "work": ("run_events",),
     "work.outlook": ("Outlook",),
+    "work.plan_record": ("Considered", "PlanRecord"),
     "work.remaining": ("GivenUp",),
     "work.run_events": ("RunEvent", "RunObserver"),
     "work.speed_estimate": ("SpeedEstimate",),
     "work.speed_evidence": ("SpeedEvidence",),
     "work.run_status": ("RunStatus",),
-    "work.tasks": ("Piece",),
+    "work.tasks": ("Load", "Piece"),
 }
 if not TYPE_CHECKING:  # Or a type checker would believe any name.
     __getattr__, __dir__ = late_names(__name__, _HOMES)

@@ -220,7 +220,7 @@ def show(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Show one run of a journal, by default the latest, with its timeline and every attempt."""
+    """Show one run of a journal: its timeline and every attempt."""
     from qiskit_gateway.command_line.journal_commands import show_run
 
     _end(show_run(journal, run_id, json=json))

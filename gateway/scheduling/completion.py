@@ -170,7 +170,7 @@ def _fail(state: RunState, flight: Flight, event: ShardFailed, now: float) -> It
         state.health.learned_nothing(flight.member)
     else:
         yield from state.health.failed(flight.member, failure, event.reason, now)
-    if _may_hide_poison(state, flight, failure) and _count_retry(state):
+    if _is_halved(state, flight, failure) and _count_retry(state):
         for part in (single_out if failure.alone else halve)(flight.shard.pieces):
             group = replace(flight.group, pieces=part, isolating=True)
             state.dealer.line_up(flight.member, group)
@@ -205,6 +205,18 @@ def _await_slot(state: RunState, flight: Flight, quiet_seconds: float, now: floa
     state.full.add(flight.member)
     if not _hand_over(state, flight, flight.group.barred):
         _queue_again(state, flight)
+
+
+def _is_halved(state: RunState, flight: Flight, failure: Failure) -> bool:
+    """What failed as a whole is tried in halves there, and what fails again goes elsewhere.
+
+    Where it is not one circuit but the member that is at fault, halving on would use up all that
+    the run has for retries. Nothing else is left where nobody else may take it.
+    """
+    if not _may_hide_poison(state, flight, failure):
+        return False
+    again = flight.group.isolating
+    return not (again and state.may_go(exclude_after(state.policy, flight, failure)))
 
 
 def _may_hide_poison(state: RunState, flight: Flight, failure: Failure) -> bool:

@@ -172,11 +172,12 @@ class _Primitive:
         self._options = {"seed_simulator": scenario.simulator_seed}
         if scenario.kind == "sampler":
             self._module, self._options = samplers, samplers.SamplerOptions(**self._options)
+            self.restated = samplers.RouterSampler._plan_again
         else:
             allocation = "by_weight" if scenario.by_weight else "per_basis"
             self._module = estimators
             self._options = estimators.EstimatorOptions(**self._options, shot_allocation=allocation)
-        self.restated = self._module._plan_again
+            self.restated = estimators.RouterEstimator._plan_again
 
     def plan(self, pubs):
         return self._module._plan(pubs, self._options)

@@ -38,7 +38,7 @@ from qiskit_gateway.policies import (
     round_robin,
 )
 from qiskit_gateway.primitives.router import Router
-from qiskit_gateway.primitives.sampler import SamplerOptions, _plan, _plan_again, _spec_of
+from qiskit_gateway.primitives.sampler import SamplerOptions, _plan, _spec_of
 from qiskit_gateway.runtime.run import Run
 from qiskit_gateway.scheduling.members.state import FleetState
 from qiskit_gateway.work.attempt import Attempt
@@ -154,7 +154,7 @@ class World:
     def take(self):
         self.now += 1000.0
         router = self.router()
-        begun = router.claim("run", "sampler", _plan_again)
+        begun = router.claim("run", "sampler", RouterSampler._plan_again)
         return router, begun.work, begun.result, begun.run_log
 
     async def execute(self, begun, *, lives=None, seconds=None, outage=None):

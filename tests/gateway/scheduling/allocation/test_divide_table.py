@@ -57,7 +57,7 @@ def page_offers(policy):
         ("paid", 2, 0, 0),
         ("free", 36, 60, 1),
     ):
-        state = MemberState(queue_seconds=queue, pending_jobs=pending)
+        state = MemberState(queue_seconds=queue, wait_read=True, pending_jobs=pending)
         state.speed.jobs, state.speed.circuit_seconds = 1, float(seconds)
         states[name] = state
     return Offers(
