@@ -5,6 +5,7 @@
 import sys
 import time
 from collections.abc import Callable
+from contextvars import Context
 from html import escape
 from typing import Any, Protocol, TextIO
 
@@ -69,6 +70,11 @@ class Watch:
 
     def on_event(self, event: RunEvent | object) -> None:
         """Show how the run stands, if that may have changed."""
+        # A notebook takes what is drawn in the context of a cell that has ended for that cell's
+        # output, which is over.
+        Context().run(self._on_event, event)
+
+    def _on_event(self, event: RunEvent | object) -> None:
         if self._closed:
             return
         if event is WATCH_ENDS:

@@ -304,7 +304,7 @@ def test_first_runs_in_workers_of_dask():
     estimator = RouterEstimator(BasicSimulator())
     with (
         distributed.LocalCluster(
-            n_workers=2, threads_per_worker=2, processes=True, dashboard_address=None
+            n_workers=2, threads_per_worker=2, processes=True, dashboard_address=":0"
         ) as cluster,
         distributed.Client(cluster) as client,
     ):
