@@ -10,7 +10,8 @@ if TYPE_CHECKING:
     from qiskit_gateway.forecast.comparison import Comparison, compare
     from qiskit_gateway.forecast.simulation import MemberUse, SimulatedShard, Simulation, simulate
     from qiskit_gateway.journal.accounts import Spending
-    from qiskit_gateway.journal.journal import Journal, RunList, RunRecord
+    from qiskit_gateway.journal.journal import Journal
+    from qiskit_gateway.journal.records import RunList, RunRecord
     from qiskit_gateway.primitives.configured import Config, load_config
     from qiskit_gateway.primitives.estimator import EstimatorOptions, RouterEstimator
     from qiskit_gateway.primitives.group import GroupJob, GroupResult
@@ -95,7 +96,8 @@ _HOMES = {
     "runtime.preview.quote": ("AllowanceUse", "MemberQuote", "Quote"),
     "forecast.simulation": ("MemberUse", "SimulatedShard", "Simulation", "simulate"),
     "journal.accounts": ("Spending",),
-    "journal.journal": ("Journal", "RunList", "RunRecord"),
+    "journal.journal": ("Journal",),
+    "journal.records": ("RunList", "RunRecord"),
     "primitives.configured": ("Config", "load_config"),
     "primitives.estimator": ("EstimatorOptions", "RouterEstimator"),
     "primitives.group": ("GroupJob", "GroupResult"),

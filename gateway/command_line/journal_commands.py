@@ -17,7 +17,8 @@ from qiskit_gateway.command_line.screen import (
 )
 from qiskit_gateway.config_file.loader import journal_in
 from qiskit_gateway.journal.accounts import Spending
-from qiskit_gateway.journal.journal import Journal, RunRecord
+from qiskit_gateway.journal.journal import Journal
+from qiskit_gateway.journal.records import RunRecord
 from qiskit_gateway.reporting.report import Report
 from qiskit_gateway.reporting.timeline import timeline_of, timeline_text
 

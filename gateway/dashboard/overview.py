@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from qiskit_gateway.journal.accounts import as_reported
-from qiskit_gateway.journal.journal import Journal, RunRecord
+from qiskit_gateway.journal.journal import Journal
+from qiskit_gateway.journal.records import RunRecord
 from qiskit_gateway.journal.run_log import LoggedAttempt
 from qiskit_gateway.primitives.configured import Config
 from qiskit_gateway.reporting.timeline import Timeline, timeline_of
 from qiskit_gateway.scheduling.members.speed import Speed
-from qiskit_gateway.work.attempt import Attempt
+from qiskit_gateway.work.attempt import Attempt, AttemptOutcome
 from qiskit_gateway.work.run_status import RunStatus
 
 # The page stays a page, however long the journal is.
@@ -19,6 +20,7 @@ MOST_RUNNING = 20
 MOST_FAILURES = 20
 _RECENT = 2_000
 _JUDGED = 20
+_BAD = frozenset({AttemptOutcome.FAILED, AttemptOutcome.UNKNOWN})
 _DAY = 86_400
 _SAMPLE_SHOTS = 1000
 _NO_TIMELINE = Timeline(rows=(), seconds=0.0)
@@ -272,11 +274,11 @@ def _judge(
         if one.is_open:
             # Of a job whose process died nobody can tell, and it says nothing of the member.
             member.in_flight += one.job_id in held
-        elif attempt.outcome in {"done", "short", "failed", "unknown"}:
+        elif attempt.outcome.delivered or attempt.outcome in _BAD:
             ended.setdefault(attempt.member, []).append(attempt)
     for name, attempts in ended.items():
         latest = attempts[-_JUDGED:]
-        bad = [one for one in latest if one.outcome in {"failed", "unknown"}]
+        bad = [one for one in latest if one.outcome in _BAD]
         member = found[name]
         member.jobs, member.failures = len(latest), len(bad)
         failing = latest[-1] in bad
@@ -290,7 +292,7 @@ def _learn_speed(member: MemberView, attempts: Iterable[Attempt]) -> None:
     speed = Speed()
     for one in attempts:
         begun = one.submitted_seconds if one.started_seconds is None else one.started_seconds
-        if one.outcome == "done" and one.finished_seconds is not None and one.circuits:
+        if one.outcome is AttemptOutcome.DONE and one.finished_seconds is not None and one.circuits:
             speed.observe(one.circuits, one.circuit_shots, max(0.0, one.finished_seconds - begun))
     if speed.jobs:
         member.speed_seconds, member.speed_jobs = speed.seconds(1, _SAMPLE_SHOTS), speed.jobs

@@ -4,7 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from qiskit_gateway.errors import JournalError
-from qiskit_gateway.journal.journal import Journal, RunRecord
+from qiskit_gateway.journal.journal import Journal
+from qiskit_gateway.journal.records import RunRecord
 from qiskit_gateway.primitives.configured import Config
 from qiskit_gateway.primitives.estimator import RouterEstimator
 from qiskit_gateway.primitives.job import RouterJob

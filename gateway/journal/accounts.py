@@ -9,6 +9,7 @@ from qiskit_gateway.journal.database import Database
 from qiskit_gateway.journal.run_log import LoggedAttempt, attempts_of, outcome_of
 from qiskit_gateway.reporting.report import Report
 from qiskit_gateway.work.attempt import Attempt, AttemptOutcome
+from qiskit_gateway.work.run_status import RunStatus
 
 # Of these attempts the journal does not know the end. Where nobody works on the run, it is reported
 # that their fate is unknown, and why.
@@ -96,7 +97,7 @@ def _spending(row: Sequence[Any]) -> Spending:
 
 
 def _stands(state: str, *, held: bool) -> str:
-    if state == "running" and not held:
+    if state == RunStatus.RUNNING and not held:
         return "nobody works on it, resume() goes on"
     return state
 

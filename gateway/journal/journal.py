@@ -11,21 +11,20 @@ import re
 import time
 import uuid
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache, partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from qiskit_gateway.backends.failures.redaction import redact
-from qiskit_gateway.display.tables import Remark, shown_as_html
-from qiskit_gateway.display.units import number, span, usd
 from qiskit_gateway.errors import JournalError
 from qiskit_gateway.journal.accounts import Spending, report_of, spending_of
 from qiskit_gateway.journal.claims import Claims
 from qiskit_gateway.journal.codec import read_plain
 from qiskit_gateway.journal.database import Database, Statements
 from qiskit_gateway.journal.lease import HOLD, LEASE, Lease, lease_here
+from qiskit_gateway.journal.records import RunList, RunRecord, Standing
 from qiskit_gateway.journal.run_log import (
     BEAT_SECONDS,
     Entry,
@@ -35,250 +34,19 @@ from qiskit_gateway.journal.run_log import (
     entries_of,
 )
 from qiskit_gateway.journal.run_spec import RunSpec, read_pubs, write_options, write_pubs
+from qiskit_gateway.journal.schema import APPLICATION, MIGRATIONS
 from qiskit_gateway.journal.speeds import speeds_of
 from qiskit_gateway.journal.sqlite_file import SqliteFile, Survives, check_survives
 from qiskit_gateway.journal.write_queue import WriteQueue
 from qiskit_gateway.policies.budget import Ledger
 from qiskit_gateway.reporting.report import Report, join_reports
+from qiskit_gateway.work.run_log import SILENT_BEATS
 from qiskit_gateway.work.run_status import RunStatus
 from qiskit_gateway.work.speed_evidence import SpeedEvidence
 
-# "qgwj": marks a SQLite file as a journal.
-_APPLICATION = 0x7167776A
-# A process elsewhere that works on a run is taken for dead after four missed beats.
+# How often a process elsewhere is looked at, until it has beaten or is taken for dead.
 _LOOK_SECONDS = 5.0
-# A notebook with more of them is slow to open.
-_MOST_SHOWN = 200
-_LOOKS = round(4 * BEAT_SECONDS / _LOOK_SECONDS)
-
-_MIGRATIONS = (
-    """
-CREATE TABLE runs (
-    job_id TEXT PRIMARY KEY,
-    kind TEXT NOT NULL,
-    state TEXT NOT NULL,
-    created REAL NOT NULL,
-    shots INTEGER NOT NULL,
-    options TEXT NOT NULL,
-    version TEXT NOT NULL,
-    holder TEXT,
-    process INTEGER,
-    host TEXT,
-    beat REAL
-) WITHOUT ROWID;
-CREATE TABLE circuits (
-    hash TEXT PRIMARY KEY,
-    qpy BLOB NOT NULL
-);
-CREATE TABLE pubs (
-    job_id TEXT NOT NULL REFERENCES runs ON DELETE CASCADE,
-    position INTEGER NOT NULL,
-    circuit TEXT NOT NULL REFERENCES circuits,
-    metadata TEXT NOT NULL,
-    shape TEXT NOT NULL,
-    rows BLOB NOT NULL,
-    amount NOT NULL,
-    observables TEXT NOT NULL,
-    PRIMARY KEY (job_id, position)
-);
-CREATE TABLE attempts (
-    id INTEGER PRIMARY KEY,
-    job_id TEXT NOT NULL REFERENCES runs ON DELETE CASCADE,
-    shard INTEGER NOT NULL,
-    number INTEGER NOT NULL,
-    member TEXT NOT NULL,
-    pieces TEXT NOT NULL,
-    circuits INTEGER NOT NULL,
-    shots INTEGER NOT NULL,
-    seed INTEGER,
-    price_usd REAL NOT NULL,
-    state TEXT NOT NULL,
-    provider_job_id TEXT NOT NULL DEFAULT '',
-    submitted REAL NOT NULL,
-    accepted REAL,
-    finished REAL,
-    failure TEXT NOT NULL DEFAULT '',
-    delivered INTEGER NOT NULL DEFAULT 0,
-    UNIQUE (job_id, shard, number)
-);
-CREATE TABLE outcomes (
-    attempt INTEGER PRIMARY KEY REFERENCES attempts ON DELETE CASCADE,
-    content BLOB NOT NULL
-);
-CREATE INDEX pubs_by_circuit ON pubs (circuit)
-""",
-    "ALTER TABLE attempts ADD COLUMN free_units REAL NOT NULL DEFAULT 0",
-    """
-ALTER TABLE runs ADD COLUMN beats INTEGER NOT NULL DEFAULT 0;
-ALTER TABLE runs ADD COLUMN place TEXT;
-ALTER TABLE runs ADD COLUMN started TEXT
-""",
-    "ALTER TABLE attempts ADD COLUMN started REAL",
-    "ALTER TABLE attempts ADD COLUMN charged INTEGER NOT NULL DEFAULT 0",
-    """
-ALTER TABLE runs ADD COLUMN cancel_asked INTEGER NOT NULL DEFAULT 0;
-CREATE TABLE standing (
-    job_id TEXT NOT NULL REFERENCES runs ON DELETE CASCADE,
-    kind TEXT NOT NULL,
-    member TEXT NOT NULL,
-    seconds REAL NOT NULL,
-    facts TEXT NOT NULL,
-    PRIMARY KEY (job_id, kind, member)
-) WITHOUT ROWID
-""",
-    # What was paid outlives the runs for which it was, and what is in flight their processes.
-    """
-CREATE TABLE balances (
-    account TEXT PRIMARY KEY,
-    usd REAL NOT NULL
-) WITHOUT ROWID;
-CREATE TABLE pots (
-    pot TEXT PRIMARY KEY
-) WITHOUT ROWID;
-CREATE TABLE allowance_use (
-    pot TEXT NOT NULL,
-    step INTEGER NOT NULL,
-    units REAL NOT NULL,
-    PRIMARY KEY (pot, step)
-) WITHOUT ROWID;
-CREATE TABLE submissions (
-    member TEXT NOT NULL,
-    place TEXT NOT NULL,
-    at REAL NOT NULL
-);
-CREATE INDEX submissions_by_member ON submissions (member, at);
-CREATE TABLE reservations (
-    job_id TEXT NOT NULL,
-    shard INTEGER NOT NULL,
-    number INTEGER NOT NULL,
-    member TEXT NOT NULL,
-    party TEXT NOT NULL,
-    day INTEGER NOT NULL,
-    usd REAL NOT NULL,
-    pot TEXT,
-    step INTEGER NOT NULL,
-    units REAL NOT NULL,
-    PRIMARY KEY (job_id, shard, number)
-) WITHOUT ROWID;
-CREATE INDEX reservations_by_member ON reservations (member);
-INSERT INTO reservations
-    SELECT job_id, shard, number, member, '', CAST((created + submitted) / 86400 AS INTEGER),
-        price_usd, NULL, 0, 0
-    FROM attempts JOIN runs USING (job_id)
-    WHERE attempts.state IN ('intended', 'accepted') AND runs.state = 'running';
-INSERT INTO balances
-    SELECT account, sum(price_usd) FROM (
-        SELECT 'usd' AS account, job_id, shard, number, price_usd FROM attempts
-        UNION ALL
-        SELECT 'usd of ' || member, job_id, shard, number, price_usd FROM attempts
-        UNION ALL
-        SELECT 'usd on day ' || CAST((created + submitted) / 86400 AS INTEGER), job_id, shard,
-            number, price_usd
-        FROM attempts JOIN runs USING (job_id)
-    ) AS prices
-    WHERE NOT EXISTS (
-        SELECT 1 FROM reservations WHERE reservations.job_id = prices.job_id
-            AND reservations.shard = prices.shard AND reservations.number = prices.number
-    )
-    GROUP BY account
-""",
-    """
-ALTER TABLE runs ADD COLUMN group_id TEXT;
-ALTER TABLE runs ADD COLUMN only_member TEXT
-""",
-    """
-CREATE TABLE speeds (
-    member TEXT PRIMARY KEY,
-    seen REAL NOT NULL,
-    jobs INTEGER NOT NULL,
-    least_seconds REAL NOT NULL,
-    doubt REAL NOT NULL,
-    sums TEXT NOT NULL
-) WITHOUT ROWID
-""",
-)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunRecord:
-    """A run as the journal knows it.
-
-    Attributes:
-        job_id: Its name, for ``resume``.
-        kind: ``"sampler"`` or ``"estimator"``.
-        state: As it was last recorded: still running after its process died, see :attr:`status`.
-        created: When it began, in seconds since 1970.
-        age_seconds: Time since then.
-        spent_usd: Expected price of its jobs so far.
-        shots: Shots to deliver, summed over circuits.
-        shots_done: Those of them that have arrived.
-        held: Whether a process works on it now, as far as can be told.
-        group_id: The group that it belongs to, for ``resume_on_each``; ``None`` for a run by
-            itself.
-        member: The one member that it may use; ``None`` for all.
-    """
-
-    job_id: str
-    kind: str
-    state: RunStatus
-    created: float
-    age_seconds: float
-    spent_usd: float
-    shots: int
-    shots_done: int
-    held: bool
-    group_id: str | None = None
-    member: str | None = None
-
-    @property
-    def status(self) -> RunStatus:
-        """Its status now: interrupted if it is recorded as running and no process works on it."""
-        dead = self.state is RunStatus.RUNNING and not self.held
-        return RunStatus.INTERRUPTED if dead else self.state
-
-
-class RunList(tuple[RunRecord, ...]):
-    """The runs of a journal, the oldest first: a tuple that a notebook shows as a table."""
-
-    __slots__ = ()
-
-    def _repr_html_(self) -> str:
-        """A table, the newest first."""
-        rows = [_row_of(one) for one in reversed(self[-_MOST_SHOWN:])]
-        head = ("run", "kind", "state", "began", "shots done", "of", "USD")
-        earlier = len(self) - len(rows)
-        remarks = [Remark(f"{number(earlier)} earlier ones")] if earlier else []
-        return shown_as_html([head, *rows], remarks, footed=False, words=4)
-
-
-def _row_of(run: RunRecord) -> tuple[str, ...]:
-    interrupted = run.state == "running" and not run.held
-    return (
-        run.job_id,
-        run.kind,
-        "interrupted" if interrupted else run.state,
-        f"{span(run.age_seconds)} ago",
-        number(run.shots_done),
-        number(run.shots),
-        usd(run.spent_usd),
-    )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
-    """The last recorded state of a run or a member.
-
-    Attributes:
-        job_id: The run.
-        member: Whom it is about; ``""`` for the run.
-        since: When it was written, in seconds since 1970.
-        facts: Plain data.
-    """
-
-    job_id: str
-    member: str
-    since: float
-    facts: dict[str, Any]
+_LOOKS = round(SILENT_BEATS * BEAT_SECONDS / _LOOK_SECONDS)
 
 
 class Journal:
@@ -750,15 +518,15 @@ def _open(given: str, survives: Survives, uptime: Callable[[], float]) -> Databa
     if not _is_server(given):
         return SqliteFile(
             _path_of(given),
-            application=_APPLICATION,
-            migrations=_MIGRATIONS,
+            application=APPLICATION,
+            migrations=MIGRATIONS,
             survives=survives,
             uptime=uptime,
         )
     check_survives(survives)
     from qiskit_gateway.journal.postgres_server import PostgresServer  # noqa: PLC0415  An extra.
 
-    return PostgresServer(given, application=_APPLICATION, migrations=_MIGRATIONS)
+    return PostgresServer(given, application=APPLICATION, migrations=MIGRATIONS)
 
 
 def _path_of(text: str) -> Path:

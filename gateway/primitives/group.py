@@ -9,7 +9,7 @@ from qiskit.providers import JobStatus
 
 from qiskit_gateway.backends.interface.observer import Mailbox
 from qiskit_gateway.display.cards import Fold, card, few, folded
-from qiskit_gateway.primitives.job import FINAL, SHOWN_SECONDS, RouterJob
+from qiskit_gateway.primitives.job import FINAL, SHOWN_SECONDS, RouterJob, StatusChecks
 from qiskit_gateway.reporting.progress import Progress, join_progress
 from qiskit_gateway.reporting.report import Report, join_reports
 from qiskit_gateway.reporting.usage import RunUsage, usage_of
@@ -57,7 +57,7 @@ class GroupResult(Mapping[str, PrimitiveResult[Any]]):
         return f"GroupResult(results of {list(self)}, errors of {list(self.errors)})"
 
 
-class GroupJob:
+class GroupJob(StatusChecks):
     """The runs of the same work on every member, in the background.
 
     ``job.result()`` blocks until all are over; ``await job`` does not block. Once they are over the
@@ -138,22 +138,6 @@ class GroupJob:
             worst = (JobStatus.CANCELLED, JobStatus.ERROR, JobStatus.DONE)
             return next(one for one in worst if one in found)
         return JobStatus.QUEUED if found == {JobStatus.QUEUED} else JobStatus.RUNNING
-
-    def done(self) -> bool:
-        """Every member has done all of the work."""
-        return self.status() == JobStatus.DONE
-
-    def running(self) -> bool:
-        """Some of the work was taken, and not all of it is over."""
-        return self.status() == JobStatus.RUNNING
-
-    def cancelled(self) -> bool:
-        """All runs are over, and some were cancelled."""
-        return self.status() == JobStatus.CANCELLED
-
-    def in_final_state(self) -> bool:
-        """All runs are over: done, failed or cancelled."""
-        return self.status() in FINAL
 
     def cancel(self) -> bool:
         """Cancel all runs.

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import uuid
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future
@@ -40,7 +41,31 @@ SHOWN_SECONDS = 5.0
 FINAL = frozenset({JobStatus.DONE, JobStatus.CANCELLED, JobStatus.ERROR})
 
 
-class RouterJob(BasePrimitiveJob[PrimitiveResult[Any], JobStatus]):
+class StatusChecks(ABC):
+    """The questions about a job that its status answers."""
+
+    @abstractmethod
+    def status(self) -> JobStatus:
+        """Return the state of the job."""
+
+    def done(self) -> bool:
+        """All of it ended without loss."""
+        return self.status() == JobStatus.DONE
+
+    def running(self) -> bool:
+        """A provider has taken some of the work, and not all of it is over."""
+        return self.status() == JobStatus.RUNNING
+
+    def cancelled(self) -> bool:
+        """It is over, and was cancelled."""
+        return self.status() == JobStatus.CANCELLED
+
+    def in_final_state(self) -> bool:
+        """It is over: done, failed or cancelled."""
+        return self.status() in FINAL
+
+
+class RouterJob(StatusChecks, BasePrimitiveJob[PrimitiveResult[Any], JobStatus]):
     """A run over a fleet, in the background.
 
     ``job.result()`` blocks until it is over; ``await job`` does not block, on asyncio and on
@@ -196,22 +221,6 @@ class RouterJob(BasePrimitiveJob[PrimitiveResult[Any], JobStatus]):
         if self._cancelled:
             return JobStatus.CANCELLED
         return JobStatus.ERROR if self._future.exception() else JobStatus.DONE
-
-    def done(self) -> bool:
-        """The run ended without loss."""
-        return self.status() == JobStatus.DONE
-
-    def running(self) -> bool:
-        """A provider has taken some of the work, and the run goes on."""
-        return self.status() == JobStatus.RUNNING
-
-    def cancelled(self) -> bool:
-        """The run was cancelled."""
-        return self.status() == JobStatus.CANCELLED
-
-    def in_final_state(self) -> bool:
-        """The run is over: done, failed or cancelled."""
-        return self.status() in FINAL
 
     def error_message(self) -> str | None:
         """The reason why the run failed; ``None`` if it did not, or is not over."""

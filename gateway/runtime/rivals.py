@@ -15,15 +15,13 @@ from qiskit_gateway.errors import JournalError
 from qiskit_gateway.runtime.event_loop import contain
 from qiskit_gateway.runtime.provider_calls import Calls
 from qiskit_gateway.scheduling.members.state import FleetState
-from qiskit_gateway.work.run_log import LeftJob, RunLog
+from qiskit_gateway.work.run_log import SILENT_BEATS, LeftJob, RunLog
 
 # How soon a slot is noticed that another process gave back, at best and at worst.
 _LOOK_SECONDS = 0.02
 _MOST_LOOK_SECONDS = 0.32
 # How often it is asked whether those that hold slots live, and what became of their jobs.
 _INQUIRY_SECONDS = 5.0
-# Whoever works elsewhere is taken for dead if nothing was heard of them for four beats.
-_SILENT_BEATS = 4
 
 
 @dataclass(slots=True)
@@ -82,6 +80,12 @@ class Rivals:
         return self.waits() and any(self.fleet_state.of(one).elsewhere for one in self.fleet.names)
 
     async def _watch(self) -> None:
+        try:
+            await self._watch_while_needed()
+        finally:
+            self._watches = False
+
+    async def _watch_while_needed(self) -> None:
         heard, seconds = self.fleet.keep(Heard), _LOOK_SECONDS
         heard.next_inquiry = max(heard.next_inquiry, anyio.current_time() + _LOOK_SECONDS)
         while self._is_needed:
@@ -96,7 +100,6 @@ class Rivals:
                     await self._inquire(heard)
             except JournalError:
                 continue  # Whoever writes says so.
-        self._watches = False
 
     def _note(self, counts: dict[str, int]) -> bool:
         """Note how many jobs others have; return whether they have fewer than before."""
@@ -113,7 +116,7 @@ class Rivals:
     async def _inquire(self, heard: Heard) -> None:
         """Give back the slots of those that died, once their jobs are over."""
         for job in await self.run_log.list_left_behind(self.fleet.names):
-            patience_seconds = _SILENT_BEATS * self.run_log.beat_seconds
+            patience_seconds = SILENT_BEATS * self.run_log.beat_seconds
             if not heard.is_dead(job, anyio.current_time(), patience_seconds):
                 continue
             key = "-".join(map(str, job.key))

@@ -15,6 +15,8 @@ from qiskit_gateway.work.run_status import RunStatus
 from qiskit_gateway.work.speed_evidence import SpeedEvidence
 
 Write = Callable[[], object]
+# A process on another machine that works on a run is taken for dead after so many missed beats.
+SILENT_BEATS = 4
 
 
 class TakenOverError(JournalError):

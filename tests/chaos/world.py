@@ -14,7 +14,7 @@ import qiskit_gateway.primitives.estimator as estimators
 import qiskit_gateway.primitives.sampler as samplers
 from qiskit_gateway import Journal
 from qiskit_gateway.backends import Fleet
-from qiskit_gateway.journal.journal import RunRecord
+from qiskit_gateway.journal.records import RunRecord
 from qiskit_gateway.primitives.job import RouterJob
 from qiskit_gateway.primitives.router import Router
 from qiskit_gateway.runtime.logs import silent_logger

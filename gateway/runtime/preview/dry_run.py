@@ -216,7 +216,7 @@ def ask_prices(fleet: Fleet, rehearsal: Rehearsal, work: Work, *, seconds: float
                 shards = [
                     Shard(index=one.shard, pieces=one.pieces, shots=one.shots)
                     for one in rehearsal.run.record
-                    if one.member == member.name and one.outcome in {"done", "short"}
+                    if one.member == member.name and one.outcome.delivered
                 ]
                 batches = [work.batch_of(shard, "") for shard in shards]
                 group.start_soon(ask, member, {_kind_of(batch): batch for batch in batches})

@@ -57,9 +57,8 @@ class _Clock:
     def dispatch(self, of: object, seconds: float) -> None:
         self.now = self.start_tag(of)
         self.finish[of] = self.now + seconds
-        if (
-            len(self.finish) > _MOST_TAGS
-        ):  # Of those who are behind the virtual time nothing is lost.
+        if len(self.finish) > _MOST_TAGS:
+            # Of those who are behind the virtual time nothing is lost.
             self.finish = {key: tag for key, tag in self.finish.items() if tag > self.now}
 
 
@@ -194,9 +193,8 @@ class FairQueue:
             runs = self._clock_of_runs(member, one.flow.share.user)
             tags = users.start_tag(one.flow.share.user), runs.start_tag(one.flow)
             if tags <= (least, runs.now):
-                return (
-                    number  # No tags are less, so that a crowd of new runs need not be looked at.
-                )
+                # No tags are less, so that a crowd of new runs need not be looked at.
+                return number
             if best is None or tags < best:
                 best, place = tags, number
         return place

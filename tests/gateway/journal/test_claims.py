@@ -23,8 +23,8 @@ from qiskit_gateway.backends import Fleet, Limits, Member
 from qiskit_gateway.backends.readout.outcomes import Outcome
 from qiskit_gateway.backends.scripted import Hangs, ScriptedBackend
 from qiskit_gateway.journal.claims import balances_of, reservations_of
-from qiskit_gateway.journal.journal import _MIGRATIONS
 from qiskit_gateway.journal.run_spec import PubSpec, RunSpec
+from qiskit_gateway.journal.schema import MIGRATIONS
 from qiskit_gateway.policies import Budget
 from qiskit_gateway.scheduling.members.shared import (
     HeldByOthers,
@@ -286,7 +286,7 @@ def test_a_journal_of_an_earlier_version_brings_its_books(tmp_path):
     """What its attempts have cost is spent; those that nobody has heard of the end of hold theirs."""
     path = tmp_path / "journal"
     old = sqlite3.connect(path)
-    for script in _MIGRATIONS[:6]:
+    for script in MIGRATIONS[:6]:
         old.executescript(script)
     old.execute("PRAGMA application_id = 0x7167776A")
     old.execute("PRAGMA user_version = 6")

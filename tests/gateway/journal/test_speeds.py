@@ -8,7 +8,7 @@ from qiskit import QuantumCircuit
 from benchmarks.planner import draw_load
 from qiskit_gateway import Journal, RouterSampler, simulate
 from qiskit_gateway.backends import Fleet, SimulatedMember
-from qiskit_gateway.journal.journal import _APPLICATION, _MIGRATIONS
+from qiskit_gateway.journal.schema import APPLICATION, MIGRATIONS
 from qiskit_gateway.journal.speeds import add_speeds
 from qiskit_gateway.journal.sqlite_file import SqliteFile
 from qiskit_gateway.policies import fastest
@@ -104,8 +104,8 @@ def test_what_is_newer_comes_on_top(tmp_path):
 
 def test_a_journal_of_an_earlier_version_learns_too(tmp_path):
     """It has no table for speeds, and gets one when it is opened."""
-    without = [one for one in _MIGRATIONS if "CREATE TABLE speeds" not in one]
-    SqliteFile(tmp_path / "j", application=_APPLICATION, migrations=without).close()
+    without = [one for one in MIGRATIONS if "CREATE TABLE speeds" not in one]
+    SqliteFile(tmp_path / "j", application=APPLICATION, migrations=without).close()
 
     assert Journal(tmp_path / "j").speeds() == {}
     RouterSampler(fleet(), journal=tmp_path / "j").run([circuit()], shots=9).result()

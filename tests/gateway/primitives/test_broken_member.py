@@ -1,12 +1,13 @@
 """A member that fails at everything, for good: the work goes to those that do it."""
 
-import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from qiskit import QuantumCircuit
 from qiskit.providers.basic_provider import BasicSimulator
 
 from qiskit_gateway import RouterSampler
-from qiskit_gateway.backends import Member
-from qiskit_gateway.policies import failover, fastest, round_robin
+from qiskit_gateway.backends import Limits, Member
+from qiskit_gateway.policies import cheapest, failover, fastest, round_robin
 
 
 class RetiredError(Exception):
@@ -38,14 +39,28 @@ def ones(name="ones"):
     return circuit
 
 
-@pytest.mark.parametrize("policy", [failover(), fastest(), round_robin()])
-def test_a_member_that_fails_at_everything_costs_no_work(policy):
-    """A job that failed is tried there in halves once; what fails again goes to who can do it."""
-    fleet = [Member(Broken(), name="broken"), Member(BasicSimulator(), name="well")]
+@settings(max_examples=20)
+@given(
+    st.integers(1, 300),
+    st.sampled_from([None, 1, 2, 3, 25]),
+    st.sampled_from([cheapest, failover, fastest, round_robin]),
+    st.booleans(),
+)
+def test_a_member_that_fails_at_everything_costs_no_work(circuits, most, preset, last):
+    """It is ejected after five jobs, each of which is tried there in halves once."""
+    limits = Limits(max_circuits=most)
+    fleet = [
+        Member(Broken(), name="broken", limits=limits),
+        Member(BasicSimulator(), name="well", limits=limits),
+    ]
 
-    job = RouterSampler(fleet, policy=policy).run([ones() for _ in range(50)], shots=20)
+    job = RouterSampler(fleet[::-1] if last else fleet, policy=preset()).run(
+        [ones()] * circuits, shots=5
+    )
 
-    assert all(pub.data.meas.get_counts() == {"11": 20} for pub in job.result())
+    assert all(pub.data.meas.get_counts() == {"11": 5} for pub in job.result())
+    failed = [one for one in job.report().attempts if one.member == "broken"]
+    assert len(failed) <= 5 * 3
 
 
 def test_a_large_job_is_halved_once_before_it_goes_elsewhere():

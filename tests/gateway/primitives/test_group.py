@@ -416,7 +416,7 @@ def test_a_group_that_cannot_be_written_down_is_not_begun(tmp_path):
 
 def test_a_journal_of_before_groups_is_read(tmp_path, monkeypatch):
     """Its runs belong to no group, and are resumed as ever."""
-    monkeypatch.setattr(journal_module, "_MIGRATIONS", journal_module._MIGRATIONS[:-1])
+    monkeypatch.setattr(journal_module, "MIGRATIONS", journal_module.MIGRATIONS[:-1])
     old = Journal(tmp_path / "j")
     ((before,),) = old._database.query("PRAGMA user_version")
     old.close()
