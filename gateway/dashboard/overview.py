@@ -60,7 +60,7 @@ class MemberView:
         health: ``"well"``, ``"failing"``, ``"ejected"``, or ``"not used yet"``.
         why: Why it is not well.
         until: Until when it is ejected, in seconds since 1970; ``None`` for the rest of its run.
-        speed_seconds: How long a job of one circuit of 1000 shots takes, as the latest jobs taught.
+        speed_seconds: How long a job of one circuit of 1000 shots takes, as its jobs taught.
         speed_jobs: How many of them.
         jobs: How many of the latest jobs ended, and ``failures`` of them badly.
         failures: See there.
@@ -209,6 +209,12 @@ class Reader:
             found.setdefault(name, MemberView(name=name))
         _judge(found, recent, held)
         self._note_standing(found, held)
+        for name, evidence in self.journal.speeds().items():
+            if name in found:
+                speed = Speed()
+                speed.recall(evidence)
+                found[name].speed_seconds = speed.seconds(1, _SAMPLE_SHOTS)
+                found[name].speed_jobs = evidence.jobs
         for name, spent in self._spent("usd of ").items():
             found.setdefault(name, MemberView(name=name)).spent_usd = spent
         return found.values()
@@ -284,18 +290,6 @@ def _judge(
         failing = latest[-1] in bad
         member.health = "failing" if failing else "well"
         member.why = latest[-1].failure if failing else ""
-        _learn_speed(member, attempts)
-
-
-def _learn_speed(member: MemberView, attempts: Iterable[Attempt]) -> None:
-    """Learn from whole jobs; with their queue, where nobody told when they began."""
-    speed = Speed()
-    for one in attempts:
-        begun = one.submitted_seconds if one.started_seconds is None else one.started_seconds
-        if one.outcome is AttemptOutcome.DONE and one.finished_seconds is not None and one.circuits:
-            speed.observe(one.circuits, one.circuit_shots, max(0.0, one.finished_seconds - begun))
-    if speed.jobs:
-        member.speed_seconds, member.speed_jobs = speed.seconds(1, _SAMPLE_SHOTS), speed.jobs
 
 
 def _failures(recent: Iterable[LoggedAttempt]) -> list[Failure]:
