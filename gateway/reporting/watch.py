@@ -267,7 +267,7 @@ def progress_html(progress: Progress) -> str:
     """Progress as HTML: a bar, what there is to say of it, and a row for each member."""
     facts = escape(" | ".join(progress.facts()))
     cell = "text-align:right;padding:0 8px;white-space:nowrap"
-    name = "text-align:left;padding:0 8px 0 0;max-width:28em;overflow-wrap:anywhere"
+    name = "text-align:left;padding:0 8px 0 0;max-width:28em;overflow-wrap:break-word"
     rows = "".join(
         f'<tr><th style="{name};font-weight:normal">{escape(member)}</th>'
         + "".join(f'<td style="{cell}">{escape(text)}</td>' for text in cells)
