@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from qiskit.circuit import ClassicalRegister, Parameter, QuantumCircuit
 from qiskit.primitives.containers.bindings_array import BindingsArray
 
-from qiskit_gateway.backends.circuits.normalize import unused_name
+from qiskit_gateway.backends.circuits.normalize import register_sizes, unused_name
 from qiskit_gateway.backends.compilation.cache import Prepared, bind, values_of
 from qiskit_gateway.backends.failures.errors import BackendError, Refused
 from qiskit_gateway.backends.failures.translate import text_of
@@ -92,10 +92,10 @@ def _pubs(entry: Entry, ready: Prepared) -> Iterator[Pub]:
     if _in_one(ready):
         circuit, parameters = _rename(ready.circuit)
         values = BindingsArray({tuple(parameters): values_of(ready, entry.rows)})
-        yield _with_output(circuit), values
+        yield _with_output(_in_order(circuit)), values
         return
     for circuit in bind(ready, entry.rows):
-        yield (_with_output(circuit),)
+        yield (_with_output(_in_order(circuit)),)
 
 
 def _rename(circuit: QuantumCircuit) -> tuple[QuantumCircuit, list[Parameter]]:
@@ -117,6 +117,23 @@ def _require_registers(circuit: QuantumCircuit) -> None:
         raise Refused({0: "has classical registers that share bits, which samplers read wrongly"})
     if not circuit.num_qubits:
         raise Refused({0: "has no qubits, and so nothing that a SamplerV2 could measure"})
+
+
+def _in_order(circuit: QuantumCircuit) -> QuantumCircuit:
+    """Return the circuit with its classical bits in the order of its registers.
+
+    Aer's sampler and Braket's read from a register as many bits of the circuit as it has, from its
+    first one on. Results go by the names of registers, so that the order of bits shows nowhere else.
+    """
+    if register_sizes(circuit) or not circuit.clbits:
+        return circuit
+    bits = [bit for register in circuit.cregs for bit in register]
+    ordered = QuantumCircuit(
+        circuit.qubits, bits, *circuit.qregs, *circuit.cregs, name=circuit.name
+    )
+    ordered.metadata = circuit.metadata
+    ordered.compose(circuit, circuit.qubits, circuit.clbits, inplace=True, copy=False)
+    return ordered
 
 
 def _with_output(circuit: QuantumCircuit) -> QuantumCircuit:

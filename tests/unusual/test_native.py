@@ -5,7 +5,9 @@ import math
 import exact
 import numpy as np
 import pytest
+from qiskit.circuit import ClassicalRegister, Clbit, QuantumCircuit, Qubit
 from qiskit.primitives import StatevectorSampler
+from qiskit.providers.basic_provider import BasicSimulator
 from qiskit.quantum_info import SparsePauliOp
 from unusual import circuits as random_circuits
 from unusual.judging import SHOTS, check_row
@@ -74,6 +76,52 @@ def test_each_alone(request, samplers, name):
             check_row(circuit.assign_parameters(row), found, index)
         right += 1
     assert right
+
+
+@pytest.mark.parametrize("name", ["aer", "ibm"])
+@pytest.mark.parametrize(
+    "places", [{"r": [1, 0]}, {"r": [3, 0], "s": [1, 2]}, {"r": [2], "s": [1, 0]}]
+)
+def test_registers_out_of_order(samplers, name, places):
+    """Where control flow keeps registers as they are, their bits are read where they are."""
+    number = sum(map(len, places.values()))
+    circuit = QuantumCircuit([Qubit(), Qubit()], [Clbit() for _ in range(number)])
+    for register, bits in places.items():
+        circuit.add_register(
+            ClassicalRegister(bits=[circuit.clbits[b] for b in bits], name=register)
+        )
+    circuit.rx(0.7, 0)
+    circuit.measure(0, 0)
+    with circuit.switch(circuit.cregs[0]) as case:
+        with case(0):
+            circuit.x(1)
+        with case(case.DEFAULT):
+            circuit.ry(2.1, 1)
+    circuit.measure(1, 1)
+    with circuit.if_test((circuit.cregs[-1], 1)):
+        circuit.x(0)
+        circuit.measure(0, number - 1)
+    sampler = RouterSampler(PrimitiveMember(samplers[name], name=name))
+    (found,) = sampler.run([circuit], shots=SHOTS).result()
+    check_row(circuit, found, ())
+
+
+def test_in_a_fleet(request, samplers):
+    """Together with a simulator that takes whatever they refuse, they do all, each a part."""
+    members = [PrimitiveMember(one, name=name, limits=FEW) for name, one in samplers.items()]
+    members.append(Member(BasicSimulator(), name="basic", limits=FEW))
+    members.append(Member(pytest.importorskip("qiskit_aer").AerSimulator(), name="whatever"))
+    pubs = list(asked(request, 1.0))
+    job = RouterSampler(Fleet(members), policy=round_robin(deadline_seconds=250)).run(
+        pubs, shots=SHOTS
+    )
+    for (circuit, rows), found in zip(pubs, job.result(), strict=True):
+        for index, row in enumerate(rows):
+            check_row(circuit.assign_parameters(row), found, index)
+    used = job.report().members
+    assert used.keys() == {*NATIVE, "basic", "whatever"}
+    # Braket's client refuses what is done to a qubit after its measurement.
+    assert {name for name, one in used.items() if one["failures"]} <= {"braket"}
 
 
 def test_estimates_in_a_fleet(request, samplers):

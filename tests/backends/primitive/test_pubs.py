@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from qiskit.circuit import ClassicalRegister, Clbit, Parameter, QuantumCircuit, QuantumRegister
-from qiskit.circuit.classical import expr
+from qiskit.circuit.classical import expr, types
 from qiskit.primitives import BitArray, DataBin, PrimitiveResult, SamplerPubResult
 from qiskit.providers.basic_provider import BasicSimulator
 
@@ -184,11 +184,61 @@ def test_registers_that_share_bits_are_refused():
         pubs_of([as_it_stands(circuit)])
 
 
-def as_it_stands(circuit):
+@pytest.mark.parametrize(
+    ("registers", "first_ones"),
+    [
+        # Bits of the circuit, register by register, and the bits that a shot sets.
+        ({"a": [1, 0]}, [0]),
+        ({"a": [2], "b": [0, 1]}, [2, 0]),
+        ({"a": [3, 1], "b": [0, 2]}, [3, 2]),
+        ({"a": [], "b": [2, 0], "c": [1]}, [0, 1]),
+    ],
+)
+@pytest.mark.parametrize("rows", [[[]], [[0.0], [np.pi]]])
+def test_bits_out_of_the_order_of_registers(registers, first_ones, rows):
+    """What is sent has each register's bits side by side, for who reads from its first one on."""
+    number = sum(map(len, registers.values()))
+    circuit = QuantumCircuit(QuantumRegister(1), [Clbit() for _ in range(number)], name="mine")
+    for name, places in registers.items():
+        bits_of_it = [circuit.clbits[place] for place in places]
+        circuit.add_register(ClassicalRegister(bits=bits_of_it, name=name))
+    kept = circuit.add_var("kept", expr.lift(0, types.Uint(2)))
+    if rows[0]:
+        circuit.rx(Parameter("b"), 0)
+    for place in first_ones:
+        circuit.store(circuit.clbits[place], True)
+    with circuit.if_test(expr.equal(circuit.cregs[-1], kept)):
+        circuit.x(0)
+    entry, ready = as_it_stands(circuit, rows)
+    sent = pubs_of([(entry, ready)])
+    for pub in sent:
+        tiled = [bit for register in pub[0].cregs for bit in register]
+        assert pub[0].clbits == tiled
+        assert pub[0].count_ops() == ready.circuit.count_ops()
+        assert [one.name for one in pub[0].iter_vars()] == ["kept"]
+        condition = next(one for one in pub[0].data if one.name == "if_else").operation.condition
+        assert circuit.cregs[-1] in {one.var for one in expr.iter_vars(condition)}
+        assert circuit.cregs[-1] in pub[0].cregs
+    ones = {circuit.clbits[place] for place in first_ones}
+    data = {
+        register.name: BitArray.from_bool_array(
+            np.tile([bit in ones for bit in register], (SHOTS, 1)),
+            order="little",
+        )
+        for register in sent[0][0].cregs
+        if register.size
+    }
+    outcomes = read_pubs(result_of(*[(data, ())] * len(rows)), [(entry, ready)], SHOTS)
+    for outcome in outcomes:
+        assert outcome.error is None
+        assert outcome.memory.tolist() == [[sum(1 << place for place in first_ones)]] * SHOTS
+
+
+def as_it_stands(circuit, rows=((),)):
     """Prepare a circuit for what takes any."""
     program = Program(circuit=circuit)
 
     class Anything:
         target = None
 
-    return Entry(program=program, rows=np.empty((1, 0))), prepare(program, Anything())
+    return Entry(program=program, rows=np.asarray(rows)), prepare(program, Anything())
