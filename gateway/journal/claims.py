@@ -182,10 +182,11 @@ class Claims:
 
     def _check_rate(self, member: str, most: int) -> None:
         place, now = self._database.uptime()
-        # What is later than now was written before the machine was started anew.
+        # What is later than now was written before the machine was started anew. What is over is
+        # told by the sum that whoever is denied waits for: rounded otherwise, it would wait 0 s.
         self._database.execute(
-            "DELETE FROM submissions WHERE member = ? AND (place <> ? OR at <= ? OR at > ?)",
-            (member, place, now - _MINUTE, now),
+            "DELETE FROM submissions WHERE member = ? AND (place <> ? OR at + ? <= ? OR at > ?)",
+            (member, place, _MINUTE, now, now),
         )
         ((sent, first),) = self._database.query(
             "SELECT count(*), min(at) FROM submissions WHERE member = ?", (member,)

@@ -44,6 +44,8 @@ from qiskit_gateway.work.tasks import Load, Piece
 # How long a member is let be that was denied, at first; each further denial doubles it.
 _AGAIN_SECONDS = 0.05
 _DOUBLINGS = 7
+# The least wait until a limit per minute lets another job pass.
+_LEAST_SECONDS = 0.001
 _CANCELLED = Failure(transient=True, fault="network", submitted=None)
 
 ShardEnd = ShardFinished | ShardFailed | ShardRefused | ShardDenied | ShardCancelled | ShardLost
@@ -292,7 +294,8 @@ def _deny(state: RunState, flight: Flight, verdict: Verdict, now: float) -> None
 def _denied_seconds(state: RunState, member: str, verdict: Verdict) -> float:
     """After what time a member is asked for again: asked at once, it would be denied again."""
     if isinstance(verdict, RateReached):
-        return verdict.wait_seconds
+        # By a clock that is not ours: so little may be lost in rounding when it is added to it.
+        return max(_LEAST_SECONDS, verdict.wait_seconds)
     if isinstance(verdict, UsedByOthers):
         return 0.0  # It is priced anew.
     if isinstance(verdict, SlotsTaken) and verdict.elsewhere:

@@ -153,6 +153,19 @@ def test_submissions_are_counted_over_a_minute_by_a_clock_that_nobody_sets(journ
             other.intended(attempt(shard + 10 * len(later[0])), None, Terms(**terms))
 
 
+@pytest.mark.parametrize("first", [1.162, 0.1, 3.505, 5.257, 1e6 + 0.3])
+def test_a_minute_is_over_when_it_was_said_to_be(journal, first):
+    """Nobody is denied with nothing to wait for, however sums of times are rounded."""
+    uptime = ["boot", first]
+    journal._database.uptime = lambda: tuple(uptime)
+    run_log, terms = journal.begin("run", SPEC, 5), {"submissions_per_minute": 1}
+    run_log.intended(attempt(0), None, Terms(**terms))
+    uptime[1] = math.nextafter(first + 60.0, 0.0)
+    assert denial(run_log, attempt(1), **terms).wait_seconds > 0
+    uptime[1] = first + 60.0
+    run_log.intended(attempt(1), None, Terms(**terms))
+
+
 # -- allowances ------------------------------------------------------------------------------------
 
 

@@ -49,6 +49,7 @@ from qiskit_gateway.scheduling.events import (
 )
 from qiskit_gateway.scheduling.members.estimator import Estimator
 from qiskit_gateway.scheduling.members.profile import MemberProfile
+from qiskit_gateway.scheduling.members.shared import RateReached
 from qiskit_gateway.scheduling.members.state import FleetState
 from qiskit_gateway.scheduling.scheduler import Scheduler
 from qiskit_gateway.work.allotment import Allotment
@@ -506,6 +507,21 @@ def test_a_denied_shard_waits_and_is_offered_again_without_blame():
     assert again.shard.pieces == sent.shard.pieces
     (done,) = scheduler.handle(ShardFinished(shard=again.shard.index), until + 1)
     assert not done.given_up
+
+
+@pytest.mark.parametrize("wait_seconds", [0.0, 1e-12, 7.0])
+def test_a_member_whose_minute_is_full_is_let_be(wait_seconds):
+    """However little is to be waited for: it is not asked again in the same moment, for ever."""
+    members = [MemberProfile(name="a", order=0, max_in_flight=1)]
+    scheduler, first = started(fastest(), members, [Task(index=0, rows=1, shots=10)])
+    (sent,) = (one for one in first if isinstance(one, Submit))
+    full = RateReached(allowed=False, waits=True, wait_seconds=wait_seconds, reason="full")
+
+    (wake,) = scheduler.handle(ShardDenied(shard=sent.shard.index, verdict=full), 1e6)
+
+    assert wake == WakeAt(seconds=1e6 + max(wait_seconds, 0.001))
+    again = next(x for x in scheduler.handle(Tick(), wake.seconds) if isinstance(x, Submit))
+    assert again.shard.pieces == sent.shard.pieces
 
 
 def test_a_run_out_of_money_waits_for_what_flies():
