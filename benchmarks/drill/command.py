@@ -4,6 +4,7 @@ import argparse
 import inspect
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -23,6 +24,7 @@ from scipy.optimize import linprog
 
 from benchmarks.drill.contenders import CONTENDERS
 from benchmarks.drill.judging import ERROR, is_wrong
+from benchmarks.drill.machine_load import MachineLoad, processor_seconds
 from benchmarks.drill.providers import FOLDER, NAMES, make_backends, read_books
 from benchmarks.drill.work import USD_SHOT, USD_TASK, Work, exact_distribution, is_poison
 from benchmarks.measure import machine
@@ -39,9 +41,13 @@ COLUMNS = (
 _WORKERS = 2
 # What one provider is down for, as a share of the work.
 _OUTAGE = 0.4
-# Whoever is not done by then hangs.
-_PATIENCE_SECONDS = 1500.0
+# Whoever is not done by then hangs; what it has kept by then counts.
+_PATIENCE_SECONDS = 240.0
+# An outage ends when nothing has come for so long: who has sent all else would wait for ever.
+_STALLED_SECONDS = 15.0
 _LOOK_SECONDS = 0.05
+# So much of the machine taken by others is told.
+_SHOWN_BUSY = 0.02
 _ROOT = Path(__file__).parents[2]
 
 
@@ -129,33 +135,47 @@ def run_all(work: Work, names: Sequence[str]) -> Iterator[Outcome]:
         print(f"{work.count} circuits; nobody is done before {bound:.1f} s", flush=True)
         for name in names:
             folder = Path(root) / name.replace(" ", "_")
-            seconds = run_contender(name, work, trouble, folder)
-            outcome = judge(name, work, folder, exact, seconds / bound)
-            print(f"{name}: {seconds:.1f} s, {_summary(folder)}", flush=True)
+            seconds, busy = run_contender(name, work, trouble, folder)
+            outcome = judge(name, work, folder, exact, seconds * (1 - busy) / bound)
+            others = f", {busy:.0%} of the machine taken by others" if busy >= _SHOWN_BUSY else ""
+            print(f"{name}: {seconds:.1f} s{others}, {_summary(folder)}", flush=True)
             if not (folder / "answers.json").exists():
                 print((folder / "said").read_text()[-3000:], flush=True)
             yield outcome
 
 
-def run_contender(name: str, work: Work, trouble: Trouble, folder: Path) -> float:
-    """Let a contender do the work in a folder, with all that goes wrong; return its seconds."""
-    with _ionq(folder) as url:
+def run_contender(name: str, work: Work, trouble: Trouble, folder: Path) -> tuple[float, float]:
+    """Let a contender do the work in a folder, with all that goes wrong.
+
+    Returns:
+        Its seconds, and the share of the machine that others had meanwhile, in [0, 1).
+    """
+    with _ionq(folder) as (url, server):
         environment = _environment(folder, url)
         command = [sys.executable, "-m", "benchmarks.drill.client", name]
         command += [str(work.seed), str(work.count)]
-        began = time.monotonic()
+        began = came = time.monotonic()
         client = _start(command, environment, folder)
-        killed = False
+        load = MachineLoad([os.getpid(), server.pid, client.pid])
+        killed, share = False, 0.0
         while client.poll() is None and time.monotonic() - began < _PATIENCE_SECONDS:
-            share = len({one for line in read_books(folder) for one in line["circuits"]})
-            share = share / work.count
-            _set_down(folder, down=trouble.down <= share < trouble.down + _OUTAGE)
+            before, share = share, _share_of(work, folder)
+            came = time.monotonic() if share > before else came
+            stalled = time.monotonic() - came > _STALLED_SECONDS
+            _set_down(folder, down=trouble.down <= share < trouble.down + _OUTAGE and not stalled)
             if not killed and share >= trouble.killed:
                 _kill(client)
                 client, killed = _start(command, environment, folder), True
+                load.add(client.pid)
+            load.look()
             time.sleep(_LOOK_SECONDS)
         _kill(client)
-        return time.monotonic() - began
+        return time.monotonic() - began, load.share_of_others
+
+
+def _share_of(work: Work, folder: Path) -> float:
+    """Tell which share of the circuits has come back."""
+    return len({one for line in read_books(folder) for one in line["circuits"]}) / work.count
 
 
 def judge(
@@ -179,11 +199,15 @@ def judge(
 
 
 def _count_paid_twice(books: list[dict[str, Any]], shots: int) -> int:
-    """Count jobs that cost money and did what was done elsewhere, or before."""
-    ran: Counter[str] = Counter()
-    for line in books:
-        ran.update(dict.fromkeys(line["circuits"], line["shots"]))
+    """Count jobs that cost money for what another job was paid for, too.
+
+    What a worker computed for nothing may be gone with the client that was killed: doing that again,
+    wherever, is what is right.
+    """
     paid = [line for line in books if line["usd"]]
+    ran: Counter[str] = Counter()
+    for line in paid:
+        ran.update(dict.fromkeys(line["circuits"], line["shots"]))
     return sum(any(ran[one] > shots for one in line["circuits"]) for line in paid)
 
 
@@ -197,37 +221,58 @@ def _summary(folder: Path) -> str:
 def _bound_seconds(work: Work, folder: Path) -> float:
     """Work out a time that nobody can beat, knowing everything beforehand.
 
-    Each provider's rate is that of compiling and running the same circuits, with the machine to itself,
-    and starting a client takes what it does without work, twice, since it is killed once.
-    The share of each is chosen best by a linear program, under the budget, IonQ's outage and the
-    width of each provider.
+    Each provider's rate is that of compiling and running the same circuits, in seconds of a processor:
+    what else the machine does meanwhile makes no difference. Starting a client takes what it does
+    without work, twice, since it is killed once.
+    The share of each is chosen best by a linear program, under the budget, IonQ's outage, the
+    width of each provider and the number of processors.
     """
-    rates, costs = [], []
+    each, costs = [], []
     narrow = [one for one in work.circuits if one.num_qubits <= 5]
-    with _ionq(folder) as url:
+    with _ionq(folder) as (url, server):
         os.environ |= _environment(folder, url)
-        began = time.monotonic()
+        before = _waited_seconds()
         _start([sys.executable, "-m", "benchmarks.drill.client"], {**os.environ}, folder).wait()
-        start = time.monotonic() - began
+        start = _waited_seconds() - before
         for name, backend in make_backends().items():
             sample = [one for one in narrow if not is_poison(one)][:20]
             backend.run(transpile(sample[0], backend), shots=work.shots).result()
-            began = time.perf_counter()
+            began = time.process_time() + processor_seconds(server.pid)
             ready = transpile(sample, backend, optimization_level=1)
             backend.run(ready, shots=work.shots).result()
-            rate = len(sample) / (time.perf_counter() - began)
-            rates.append(rate * (_WORKERS if name == "aer" else 1))
+            seconds = time.process_time() + processor_seconds(server.pid) - began
+            each.append(seconds / len(sample))
             costs.append(USD_TASK + USD_SHOT * work.shots if name == "ionq" else 0.0)
+    return _least_seconds(work, each, costs, len(narrow)) + 2 * start
+
+
+def _least_seconds(work: Work, each: Sequence[float], costs: Sequence[float], narrow: int) -> float:
+    """Share the circuits out for the shortest time.
+
+    Args:
+        work: The circuits.
+        each: Seconds of a processor that one takes, by provider.
+        costs: What one costs, in USD.
+        narrow: How many fit into the narrowest provider.
+    """
     # Unknown: circuits of each provider, and the time; IonQ works in the rest of it alone.
-    slopes = [*np.diag(1 / np.array(rates))]
+    workers = [_WORKERS if name == "aer" else 1 for name in NAMES]
     time_left = [-(1 - _OUTAGE) if name == "ionq" else -1.0 for name in NAMES]
+    slopes = np.diag(np.array(each) / workers)
     at_most = [[*slope, left] for slope, left in zip(slopes, time_left, strict=True)]
+    at_most += [[*each, -float(os.cpu_count() or 1)]]
     at_most += [[*costs, 0.0], [0.0, 0.0, 1.0, 0.0, 0.0]]
-    limits = [0.0] * len(NAMES) + [work.budget_usd, float(len(narrow))]
+    limits = [0.0] * (len(NAMES) + 1) + [work.budget_usd, float(narrow)]
     best = linprog(
         [0, 0, 0, 0, 1], A_ub=at_most, b_ub=limits, A_eq=[[1, 1, 1, 1, 0]], b_eq=[work.count]
     )
-    return float(best.x[-1]) + 2 * start
+    return float(best.x[-1])
+
+
+def _waited_seconds() -> float:
+    """Seconds of processors that children have taken that were waited for."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def _environment(folder: Path, url: str) -> dict[str, str]:
@@ -235,8 +280,8 @@ def _environment(folder: Path, url: str) -> dict[str, str]:
 
 
 @contextmanager
-def _ionq(folder: Path) -> Iterator[str]:
-    """Serve IonQ's API in a process of its own."""
+def _ionq(folder: Path) -> Iterator[tuple[str, "subprocess.Popen[bytes]"]]:
+    """Serve IonQ's API in a process of its own; give its address, and the process."""
     folder.mkdir(parents=True)
     command = [sys.executable, "-m", "benchmarks.drill.providers", str(folder)]
     server = _start(command, dict(os.environ), folder)
@@ -245,7 +290,7 @@ def _ionq(folder: Path) -> Iterator[str]:
             if server.poll() is not None:
                 sys.exit((folder / "said").read_text())
             time.sleep(_LOOK_SECONDS)
-        yield (folder / "url").read_text()
+        yield (folder / "url").read_text(), server
     finally:
         _kill(server)
 

@@ -8,8 +8,8 @@ import itertools
 import json
 import multiprocessing
 import time
-from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,8 @@ from qiskit_gateway.backends.tariffs import tariff
 from qiskit_gateway.policies import Budget, fastest
 
 Answers = dict[str, dict[str, int]]
+# So many calls at once: most of the time of each is spent on waiting.
+_THREADS = 16
 
 
 def run_gateway(work: Work, backends: dict[str, Any], folder: Path) -> Answers:
@@ -67,19 +69,15 @@ def run_by_hand(work: Work, backends: dict[str, Any], folder: Path) -> Answers:
             kept.write_text(json.dumps(found))
         return json.loads(kept.read_text())
 
-    answers: Answers = {}
     with ThreadPoolExecutor(len(backends)) as threads:
-        for future in [threads.submit(run_share, name) for name in backends]:
-            with suppress(Exception):
-                answers |= future.result()
-    return answers
+        return _gather(threads.submit(run_share, name) for name in backends)
 
 
 def run_thread_pool(work: Work, backends: dict[str, Any], folder: Path) -> Answers:
     """By a pool of threads that tries the next provider after whatever goes wrong."""
     turns = itertools.cycle(backends.values())
 
-    def run_one(circuit: Any) -> tuple[str, dict[str, int]]:
+    def run_one(circuit: Any) -> Answers:
         kept = folder / f"{circuit.name}.json"
         for attempt in range(20):
             if kept.exists():
@@ -91,15 +89,10 @@ def run_thread_pool(work: Work, backends: dict[str, Any], folder: Path) -> Answe
                 kept.write_text(json.dumps(dict(counts)))
             except Exception:  # noqa: BLE001  Blind retries are what is compared with.
                 time.sleep(0.1 * attempt)
-        return circuit.name, json.loads(kept.read_text())
+        return {circuit.name: json.loads(kept.read_text())}
 
-    answers: Answers = {}
-    with ThreadPoolExecutor(8) as threads:
-        for future in [threads.submit(run_one, circuit) for circuit in work.circuits]:
-            with suppress(Exception):
-                name, counts = future.result()
-                answers[name] = counts
-    return answers
+    with ThreadPoolExecutor(_THREADS) as threads:
+        return _gather(threads.submit(run_one, circuit) for circuit in work.circuits)
 
 
 def run_load_balancer(work: Work, backends: dict[str, Any], folder: Path) -> Answers:
@@ -123,19 +116,23 @@ def run_load_balancer(work: Work, backends: dict[str, Any], folder: Path) -> Ans
         finally:
             flying[name] -= 1
 
-    def run_one(circuit: Any) -> tuple[str, dict[str, int]]:
+    def run_one(circuit: Any) -> Answers:
         kept = folder / f"{circuit.name}.json"
         if not kept.exists():
             counts = router.submit(circuit, submit, backends=[*backends.values()])
             kept.write_text(json.dumps(counts))
-        return circuit.name, json.loads(kept.read_text())
+        return {circuit.name: json.loads(kept.read_text())}
 
+    with ThreadPoolExecutor(_THREADS) as threads:
+        return _gather(threads.submit(run_one, circuit) for circuit in work.circuits)
+
+
+def _gather(futures: Iterable["Future[Answers]"]) -> Answers:
+    """Gather what came; what failed is missing."""
     answers: Answers = {}
-    with ThreadPoolExecutor(8) as threads:
-        for future in [threads.submit(run_one, circuit) for circuit in work.circuits]:
-            with suppress(Exception):
-                name, counts = future.result()
-                answers[name] = counts
+    for future in [*futures]:
+        with suppress(Exception):
+            answers |= future.result()
     return answers
 
 
