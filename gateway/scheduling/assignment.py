@@ -18,12 +18,12 @@ Slots = Callable[[str], int]
 _FIRST = 1 / 10
 # Until the first speed of any is known, this part of it may wait in its queue.
 _QUEUED = 1 / 3
-# What is not known of a speed, or goes wrong, is put right with what is left: half is kept for that.
-_PARTS = 2
-# Cutting further gains less time than a job's overhead costs where the job runs shorter than so many
-# times that, and less than is worth a job where it runs shorter than this part of the whole run.
-_OVERHEADS = 4
+# A job that runs shorter than this part of the whole run gains less time than is worth a job: what
+# `benchmarks.planner` counts so is a twentieth.
 _FINEST = 1 / 25
+# The part of a member's time that is thought to be in doubt: at least, since machines and queues vary
+# whatever was seen of them, and at most, since half kept back puts right what was twice as slow.
+_LEAST_DOUBT, _MOST_DOUBT = 1 / 20, 1 / 2
 
 
 @dataclass(slots=True)
@@ -181,13 +181,27 @@ class Dealer:
             return self._equal_part(member, quota, plan.shots)
         seconds = estimator.seconds(member, Load(quota, quota * plan.shots))
         each = seconds / quota
-        least = _OVERHEADS * dear_seconds
+        doubt = self._doubt(member)
+        ends = now - self.planner.began + estimator.wait_seconds(member, now) + seconds
+        # Half of what is in doubt is saved by one cut more, so it must be worth what that costs.
+        cut_seconds = dear_seconds + (state.speed.overhead_seconds if state.speed.jobs else 0.0)
+        least = max(2 / doubt * cut_seconds, _FINEST * ends)
+        # A member that does not say how many jobs it takes at once works on one after the other.
+        lanes = free if estimator.profiles[member].max_in_flight else 1
+        part = quota * (1 - doubt) / lanes
         if not state.speed.jobs:
             part = self._first_part(member, quota, plan)
-            return min(quota, max(part, least / each if each else quota)) if part else 0.0
-        ends = now - self.planner.began + estimator.wait_seconds(member, now) + seconds
-        least = max(least + _OVERHEADS * state.speed.overhead_seconds, _FINEST * ends)
-        return min(quota, max(quota / (_PARTS * free), least / each if each else quota))
+            if not part:
+                return 0.0
+        part = max(part, least / each if each else quota)
+        # What would be left over for a job of its own goes with this one.
+        return part if each and part + least / each <= quota else quota
+
+    def _doubt(self, member: str) -> float:
+        """Say what part of a member's time may be wasted: by how far its speed is off, and failures."""
+        state = self.planner.estimator.states[member]
+        off = math.exp(state.speed.doubt) - 1
+        return max(_LEAST_DOUBT, min(off + state.failure_rate, _MOST_DOUBT))
 
     def _first_part(self, member: str, quota: float, plan: Plan) -> float:
         """Choose how much a member takes that has never been seen at work; 0 for nothing more now."""
@@ -201,7 +215,9 @@ class Dealer:
             )
             if not movable or (planner.estimator.guess is None and given >= whole * _QUEUED):
                 return 0.0
-        return whole * _FIRST
+        # The third and further are larger: by jobs of one size nobody could tell what a job takes
+        # beside its circuits, and they may still be taken back when the first is done.
+        return max(whole * _FIRST, given)
 
     def _hurries(self, plan: Plan) -> bool:
         """Check that time counts, and that there is somebody to share the work with."""

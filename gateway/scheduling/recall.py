@@ -205,5 +205,13 @@ def _relieves(state: RunState, flight: Flight, member: str, now: float) -> bool:
     left = abs(flight.expected_end - now)
     here = replace(here, wait_seconds=max(0.0, left - here.run_seconds))
     rules, key = state.policy.recall, state.policy.minimize.key
+    if state.planner.trade is not None:
+        # Sooner than what else flies is not worth any money.
+        others = (one.expected_end for one in state.flights.values() if one is not flight)
+        busy = max(others, default=now) - now
+        there, here = (
+            replace(one, wait_seconds=max(one.wait_seconds, busy - one.run_seconds))
+            for one in (there, here)
+        )
     seconds = there.wait_seconds + there.run_seconds
     return rules.is_much_sooner(seconds, left) and key(there) < key(here)

@@ -84,26 +84,32 @@ class Frontier:
             ]
         ).T
 
-    def best(self, usd_per_hour: float, horizon: float = math.inf) -> Division:
+    def best(
+        self, usd_per_hour: float, horizon: float = math.inf, busy_seconds: float = 0.0
+    ) -> Division:
         """Return the division of the least price, where an hour is worth so much.
 
         Args:
             usd_per_hour: What it is worth to be done an hour earlier.
             horizon: When all should be done, in seconds from now. If no division can, the one
                 that is done first.
+            busy_seconds: Until when other work lasts, so that to be done earlier is worth nothing.
         """
         cheapest = self.cheapest()
-        if usd_per_hour == 0 and cheapest.seconds <= horizon:
+        if cheapest.seconds <= (horizon if usd_per_hour == 0 else min(horizon, busy_seconds)):
             return cheapest
         (fastest,) = self._by(self.level_seconds())
         if fastest.seconds > horizon:
             return fastest
         found = [one for one in self._divisions(fastest, cheapest) if one.seconds <= horizon]
-        if horizon < cheapest.seconds:
-            found += self._by(horizon)
-        return min(
-            found, key=lambda one: (one.usd + usd_per_hour * one.seconds / 3600, one.seconds)
-        )
+        for limit in {horizon, min(horizon, busy_seconds)}:
+            if fastest.seconds <= limit < cheapest.seconds:
+                found += self._by(limit)
+
+        def usd(one: Division) -> float:
+            return one.usd + usd_per_hour * max(one.seconds, busy_seconds) / 3600
+
+        return min(found, key=lambda one: (usd(one), one.seconds))
 
     def _divisions(self, fastest: Division, cheapest: Division) -> Iterator[Division]:
         """Yield divisions from the fastest to the cheapest, the same whatever an hour is worth."""

@@ -55,7 +55,7 @@ def divide(
         return objective.key(offer)[1:] if isinstance(objective, Then) else ()
 
     frontier = Frontier(bids, max(1, round(work.circuits * parts)), prefer)
-    found = frontier.best(trade.usd_per_hour, horizon)
+    found = frontier.best(trade.usd_per_hour, horizon, offers.busy_seconds)
     return {member: count / parts for member, count in found.circuits.items()}
 
 

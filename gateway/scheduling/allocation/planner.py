@@ -18,6 +18,9 @@ from qiskit_gateway.work.tasks import NO_LOAD, Compiled, Load
 
 # A plan is made anew when this share of the planned work is gone.
 _STALE_SHARE = 0.75
+# Work goes to fewer members where the run is longer by no more than this part of it: half of what
+# `benchmarks.planner` counts as worth a job, since work is planned anew until it ends.
+_SMALL = 1 / 50
 # What is left of a quota and is no more than this is a rounding error.
 ROUNDING = 1e-6
 # Prices are subtracted, which leaves some rounding.
@@ -286,7 +289,12 @@ class Planner:
             now=now,
             mix=self._mix(barred, height) if barred else {},
             left=self._whole_allotments if blank else self.allowances.left(now),
+            busy_seconds=0.0 if blank or self.trade is None else self._busy_seconds(now),
         )
+
+    def _busy_seconds(self, now: float) -> float:
+        """When the members are done with what they were given, in seconds from now."""
+        return max((self.estimator.busy_seconds(one, now) for one in self.assigned), default=0.0)
 
     def _mix(self, barred: Barred, height: int | None) -> Mapping[str, Compiled]:
         # Of rows that were cut by their shots, what is known is that of their kind.
@@ -346,7 +354,47 @@ class Planner:
         horizon = math.inf if blank else max(0.0, self.deadline - now)
         objective = self.policy.minimize
         shares = divide(offers, allowed, objective, divisible=divisible, horizon=horizon)
-        if whole is load:
-            return shares
-        part = load.circuits / whole.circuits
-        return {member: share * part for member, share in shares.items()}
+        if whole is not load:
+            part = load.circuits / whole.circuits
+            shares = {member: share * part for member, share in shares.items()}
+        if self.finishes_first and not blank and horizon == math.inf:
+            shares = self._without_small(shares, load, now)
+        return in_whole_shots(shares, load) if divisible else shares
+
+    def _without_small(self, shares: dict[str, float], load: Load, now: float) -> dict[str, float]:
+        """Leave out members with little to do, where the run is hardly longer for it.
+
+        Whoever can begin first is none of them: others may be busy for longer than is known.
+        """
+        estimator = self.estimator
+        waits = {member: estimator.wait_seconds(member, now) for member in shares}
+        seconds = {
+            member: estimator.seconds(member, load.part(share / load.circuits))
+            for member, share in shares.items()
+        }
+        whole = now - self.began + max(waits[member] + seconds[member] for member in shares)
+        rates = {one: shares[one] / each if each else math.inf for one, each in seconds.items()}
+        first = min(shares, key=waits.__getitem__)
+        later = [member for member in shares if member != first]
+        kept, dropped = dict(shares), 0.0
+        for member in sorted(later, key=seconds.__getitem__):
+            dropped += kept.pop(member)
+            if not dropped <= _SMALL * whole * sum(map(rates.__getitem__, kept)):
+                kept[member] = shares[member]
+                break
+        times = sum(shares.values()) / sum(kept.values())
+        return {member: share * times for member, share in kept.items()}
+
+
+def in_whole_shots(shares: Mapping[str, float], load: Load) -> dict[str, float]:
+    """Round shares of divided circuits to whole shots that are as many in all as before.
+
+    Of less than a shot no job can be made: by no rounding of each alone would all be given out.
+    """
+    shots = load.circuit_shots / load.circuits
+    whole = {member: math.floor(share * shots + ROUNDING) for member, share in shares.items()}
+    left = round(sum(shares.values()) * shots) - sum(whole.values())
+    nearest = sorted(shares, key=lambda member: whole[member] - shares[member] * shots)
+    for member in nearest[: max(0, left)]:
+        whole[member] += 1
+    return {member: count / shots for member, count in whole.items() if count}

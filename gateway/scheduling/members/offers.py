@@ -25,6 +25,8 @@ class Offers:
         now: Seconds of the loop's clock.
         mix: What the circuits of the work are on a member on average, where that is known.
         left: What is left of members' allotments, in units.
+        busy_seconds: When what is in flight will be done, in seconds from now: until then time
+            costs nothing.
     """
 
     estimator: Estimator
@@ -34,6 +36,7 @@ class Offers:
     now: float
     mix: Mapping[str, Compiled] = field(default_factory=dict)
     left: Mapping[str, float] = field(default_factory=dict)
+    busy_seconds: float = 0.0
     _first: dict[str, tuple[Load, Offer]] = field(default_factory=dict)
     _typical: list[float] = field(default_factory=list)
 
