@@ -6,7 +6,7 @@ in proportion to the pieces that it takes, however many wait.
 """
 
 from collections import deque
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field, replace
 
 from qiskit_gateway.policies.spread import SplitRule
@@ -97,12 +97,21 @@ class Room:
 
 @dataclass(slots=True)
 class Waiting:
-    """The pieces of one class, and how many rows they have, by height."""
+    """The pieces of one class, and how many rows they have, by height.
 
+    Attributes:
+        load_of: Measures a piece.
+        heights: The pieces, by height.
+        rows: How many rows these have.
+        circuits: How many circuits they are in all; of rows that may be divided, whole ones.
+        circuit_shots: Their shots summed over circuits.
+    """
+
+    load_of: Callable[[Piece], Load]
     heights: dict[int, deque[Piece]] = field(default_factory=dict)
     rows: dict[int, int] = field(default_factory=dict)
-    circuits: int = 0
-    circuit_shots: int = 0
+    circuits: float = 0
+    circuit_shots: float = 0
 
     def put(self, piece: Piece, *, first: bool = False) -> None:
         """Add a piece, at the end or at the front."""
@@ -113,8 +122,9 @@ class Waiting:
             self.rows[height] = 0
         queue.appendleft(piece) if first else queue.append(piece)
         self.rows[height] += rows
-        self.circuits += rows
-        self.circuit_shots += rows * height
+        load = self.load_of(piece)
+        self.circuits += load.circuits
+        self.circuit_shots += load.circuit_shots
 
     def pop(self, height: int) -> Piece:
         """Take the first piece of a height."""
@@ -124,8 +134,9 @@ class Waiting:
         self.rows[height] -= rows
         if not queue:
             del self.heights[height], self.rows[height]
-        self.circuits -= rows
-        self.circuit_shots -= rows * height
+        load = self.load_of(piece)
+        self.circuits -= load.circuits
+        self.circuit_shots -= load.circuit_shots
         return piece
 
     def tallest(self) -> int:
@@ -165,7 +176,7 @@ class Backlog:
         barred = self._with_refusals(piece.task, barred)
         waiting = self.classes.get(barred)
         if waiting is None:
-            waiting = self.classes[barred] = Waiting()
+            waiting = self.classes[barred] = Waiting(self.load_of)
         waiting.put(piece, first=first)
 
     def keep(self, member: str, piece: Piece, barred: Barred) -> None:
@@ -173,7 +184,7 @@ class Backlog:
         if self._rule.divides_rows:
             self.put(piece, barred)
         else:
-            self._kept.setdefault(member, {}).setdefault(barred, Waiting()).put(piece)
+            self._kept.setdefault(member, {}).setdefault(barred, Waiting(self.load_of)).put(piece)
 
     def refuse(self, task: int, member: str) -> None:
         """Note that a member cannot run a task; waiting pieces learn it when they are met."""
@@ -195,6 +206,17 @@ class Backlog:
         """The work that waits for any member."""
         waiting = self.classes.values()
         return Load(sum(one.circuits for one in waiting), sum(one.circuit_shots for one in waiting))
+
+    def load_of(self, piece: Piece) -> Load:
+        """Measure a piece, as it may be divided.
+
+        Rows that may be cut by their shots are as many circuits as their shots are whole ones: what
+        was cut of a row in ten parts is one circuit still, and needs no ten.
+        """
+        circuit_shots = piece.rows * piece.shots
+        if not self._rule.divides_rows:
+            return Load(piece.rows, circuit_shots)
+        return Load(circuit_shots / self._tasks[piece.task].shots, circuit_shots)
 
     @property
     def keeping(self) -> Collection[str]:
@@ -298,7 +320,7 @@ class Backlog:
         if home == cut.member or home in known:
             self._homes[group] = cut.member
             return False
-        self._kept.setdefault(home, {}).setdefault(cut.barred, Waiting()).put(piece)
+        self._kept.setdefault(home, {}).setdefault(cut.barred, Waiting(self.load_of)).put(piece)
         return True
 
     def _home_of(self, piece: Piece) -> int | None:
@@ -307,7 +329,7 @@ class Backlog:
     def _put_back(self, rest: Piece, cut: "_Cut", *, keep: bool) -> None:
         if keep:
             kept = self._kept.setdefault(cut.member, {})
-            kept.setdefault(cut.barred, Waiting()).put(rest)
+            kept.setdefault(cut.barred, Waiting(self.load_of)).put(rest)
         else:
             cut.waiting.put(rest, first=True)
 

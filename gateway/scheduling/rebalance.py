@@ -15,7 +15,7 @@ from qiskit_gateway.scheduling.flight import Flight, Phase, Reason
 from qiskit_gateway.scheduling.members.estimator import HOPE, ROUNDING_SECONDS
 from qiskit_gateway.scheduling.moves import finishes_first, is_free_to_move
 from qiskit_gateway.scheduling.run_state import RunState
-from qiskit_gateway.work.tasks import Load
+from qiskit_gateway.work.tasks import NO_LOAD, Load
 
 Floats = NDArray[np.float64]
 
@@ -81,7 +81,7 @@ def is_better_shared(state: RunState, flight: Flight, others: Sequence[str], now
     """
     if not (others and finishes_first(state)):
         return False
-    load = _load([flight])
+    load = _load(state, [flight])
     whole = state.planner.backlog.load.plus(load)
     wait, each = _pace(state, [flight.member], load, now)
     level = level_seconds(*_pace(state, others, whole, now), _units(state, whole))
@@ -180,8 +180,8 @@ def _take_back(
         for one in state.flights.values()
         if one.phase is Phase.ASKED_BACK and one.reason is Reason.SOONER_ELSEWHERE
     ]
-    before = state.planner.backlog.load.plus(_load(asked))
-    whole = before.plus(_load([one.flight for one in waiting]))
+    before = state.planner.backlog.load.plus(_load(state, asked))
+    whole = before.plus(_load(state, [one.flight for one in waiting]))
     base, slope = _pace(state, free, whole, now)
     waiting.sort(key=lambda one: -one.end)
     ends = [(one.end - now, _units(state, one.flight.load)) for one in waiting]
@@ -202,6 +202,9 @@ def _units(state: RunState, work: Load) -> float:
     return work.circuit_shots if state.policy.split_rule.divides_rows else work.circuits
 
 
-def _load(flights: Collection[Flight]) -> Load:
-    circuits = sum(one.shard.circuits for one in flights)
-    return Load(circuits, sum(one.shard.circuit_shots for one in flights))
+def _load(state: RunState, flights: Collection[Flight]) -> Load:
+    load_of, load = state.planner.backlog.load_of, NO_LOAD
+    for one in flights:
+        for piece in one.shard.pieces:
+            load = load.plus(load_of(piece))
+    return load
