@@ -19,6 +19,7 @@ from qiskit_gateway.backends.adapter.threads import soon_here
 from qiskit_gateway.backends.forks import renew_in_children
 from qiskit_gateway.backends.interface.observer import Mailbox
 from qiskit_gateway.display.cards import Fold, card, folded
+from qiskit_gateway.display.units import ranges
 from qiskit_gateway.errors import GatewayError, PlanError, RunError
 from qiskit_gateway.reporting.progress import Progress
 from qiskit_gateway.reporting.report import Report
@@ -417,5 +418,5 @@ def _fate(attempt: Attempt) -> str:
 
 def _lost(given_up: tuple[GivenUp, ...]) -> str:
     shots = sum(one.piece.circuit_shots for one in given_up)
-    pubs = sorted({one.pub for one in given_up})
-    return f"{shots} shots were not done, of pub {', '.join(map(str, pubs))}"
+    pubs = {one.pub for one in given_up}
+    return f"{shots} shots were not done, of pub{'s' * (len(pubs) > 1)} {ranges(pubs)}"

@@ -184,6 +184,18 @@ def test_a_cancelled_run_tells_it_too():
     assert outcomes == ["cancelled"]
 
 
+def test_many_lost_pubs_are_told_in_a_line():
+    """As ranges: a thousand numbers would bury the reason."""
+    backend = Capped(10)
+    member = Member(backend, limits=Limits(max_circuits=1))
+    policy = fastest(budget=Budget(attempts=1))
+    job = RouterSampler(member, policy=policy).run([bell()] * 40, shots=10)
+
+    with pytest.raises(RunError) as raised:
+        job.result(SECONDS)
+    assert "390 shots were not done, of pubs 1-39" in str(raised.value)
+
+
 def test_an_error_tells_what_was_spent():
     """Also after a pickle; what was not done, and what is left of the budget, are told as well."""
     backend = Capped(10)
