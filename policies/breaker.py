@@ -25,6 +25,8 @@ Rule 7.  Nor does a member that has never done a shard, and whose results nobody
 Rule 8.  No more than ``max_ejected_share`` of the fleet is open at once (``may_eject``), but always
          one may be. A member that may not be ejected is spared (``spare``): half-open, so it gets
          one shard at a time. A fleet that is down altogether is thus probed, never sprayed.
+Rule 9.  What another process of a journal has ejected is ejected here too, for as long, unless a
+         probe of our own is out. Once a probe of theirs came back well, ours may go.
 
 Time comes in as ``now``, in seconds of any clock that does not run backwards.
 """
@@ -185,6 +187,16 @@ def record_failure(
     if state.phase == "half-open" or failure.hung or _is_ill(counted, policy):
         return _eject(counted, policy, now)
     return counted
+
+
+def follow_ejection(state: BreakerState, until: float) -> BreakerState:
+    """Return the state after another process has ejected the member, until some time.
+
+    The member is ejected in the answer whatever the rest of the fleet, as in :func:`record_failure`.
+    """
+    if state.phase == "open" or state.probing:
+        return state
+    return replace(state, phase="open", ejections=state.ejections + 1, successes=0, until=until)
 
 
 def spare(state: BreakerState) -> BreakerState:

@@ -10,6 +10,7 @@ Implementing:
     of jobs, ``QueueReading(pending_jobs=12)``; or ``None`` if it does not know.
 """
 
+import math
 import threading
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import replace
@@ -82,6 +83,7 @@ class QueueWatch:
         *,
         interval_seconds: float = 300.0,
         timeout_seconds: float = 10.0,
+        fresh_until: Callable[[], float] = lambda: -math.inf,
     ) -> None:
         """Read every queue at once and then at every interval, until cancelled.
 
@@ -97,6 +99,8 @@ class QueueWatch:
             note: Told each reading. What it raises ends the watch.
             interval_seconds: From the beginning of one reading to that of the next.
             timeout_seconds: How long to wait for an answer.
+            fresh_until: Tells until when nothing need be read, since somebody else has, in seconds
+                of the loop's clock.
 
         Raises:
             ValueError: If a time is not positive.
@@ -108,7 +112,8 @@ class QueueWatch:
             for member in members:
                 read = _reader(member, timeout_seconds)
                 if read is not None:
-                    group.start_soon(self._refresh, member.name, read, note, interval_seconds)
+                    refresh = partial(self._refresh, member.name, read, note)
+                    group.start_soon(refresh, interval_seconds, fresh_until)
 
     async def _refresh(
         self,
@@ -116,8 +121,11 @@ class QueueWatch:
         read: Callable[[], Awaitable[QueueReading]],
         note: Note,
         interval_seconds: float,
+        fresh_until: Callable[[], float],
     ) -> None:
         while True:
+            while (until := fresh_until()) > anyio.current_time():  # noqa: ASYNC110  It moves on.
+                await anyio.sleep_until(until)
             began = anyio.current_time()
             reading = replace(await read(), read_at=began)
             self.failures[name] = 0 if reading.known else self.failures.get(name, 0) + 1

@@ -14,11 +14,19 @@ from qiskit_gateway.journal.claims import Claim, Claims
 from qiskit_gateway.journal.codec import pack_outcomes, unpack_outcomes
 from qiskit_gateway.journal.database import Database, UnwritableError
 from qiskit_gateway.journal.lease import let_go
+from qiskit_gateway.journal.sightings import sightings_of, write_sighting
 from qiskit_gateway.journal.speeds import add_speeds
 from qiskit_gateway.journal.write_queue import WriteQueue
 from qiskit_gateway.work.attempt import Attempt, AttemptOutcome
 from qiskit_gateway.work.remaining import Past
-from qiskit_gateway.work.run_log import DeniedError, LeftJob, TakenOverError, Terms, Write
+from qiskit_gateway.work.run_log import (
+    DeniedError,
+    LeftJob,
+    Sighting,
+    TakenOverError,
+    Terms,
+    Write,
+)
 from qiskit_gateway.work.run_status import RunStatus
 from qiskit_gateway.work.speed_evidence import SpeedEvidence
 from qiskit_gateway.work.tasks import Piece
@@ -106,6 +114,10 @@ class KeptRunLog:
     async def list_left_behind(self, members: Sequence[str]) -> list[LeftJob]:
         """List the jobs that other processes have in flight at some members."""
         return await call_in_thread(lambda: self._claims.left_behind(self.party, members))
+
+    async def list_sightings(self) -> list[Sighting]:
+        """List what other processes have found of members."""
+        return await call_in_thread(lambda: sightings_of(self._database, self.party))
 
     async def free(self, job: LeftJob) -> None:
         """Give back the slot of a job of a process that died, which is over."""
@@ -299,6 +311,16 @@ class KeptRunLog:
             (self._job_id, kind, member, seconds, redact(json.dumps(facts))),
         )
         self._database.wrote(0)
+
+    def found(self, kind: str, member: str, facts: Mapping[str, Any]) -> None:
+        """Write down for other processes what was found of a member just now.
+
+        Args:
+            kind: What it is about.
+            member: The member.
+            facts: Plain data, fit for JSON.
+        """
+        write_sighting(self._database, self.party, kind, member, facts)
 
     def learned(self, speeds: Mapping[str, SpeedEvidence]) -> None:
         """Write down what jobs taught of members' speeds, beside what other processes have learned.

@@ -149,4 +149,15 @@ CREATE TABLE speeds (
     sums TEXT NOT NULL
 ) WITHOUT ROWID
 """,
+    """
+CREATE TABLE sightings (
+    kind TEXT NOT NULL,
+    member TEXT NOT NULL,
+    party TEXT NOT NULL,
+    place TEXT NOT NULL,
+    at REAL NOT NULL,
+    facts TEXT NOT NULL,
+    PRIMARY KEY (kind, member)
+) WITHOUT ROWID
+""",
 )

@@ -1,5 +1,6 @@
 """Looking on while a run goes on: how long queues are, and whether jobs still wait in one."""
 
+import math
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -36,6 +37,23 @@ class Queues:
     interval_seconds: float
     notifier: Notifier
     _asked: dict[str, anyio.Event] = field(default_factory=dict)
+    _heard_at: dict[str, float] = field(default_factory=dict)
+
+    def hear(
+        self, member: str, wait_seconds: float | None, pending_jobs: float | None, read_at: float
+    ) -> None:
+        """Note what another process has read of a queue, unless it was read here since.
+
+        Args:
+            member: Whose it is.
+            wait_seconds: How long a job waits; ``None`` if that was not told.
+            pending_jobs: How many wait; ``None`` if that was not told.
+            read_at: When it was read, in seconds of the loop's clock.
+        """
+        known = self.fleet_state.of(member)
+        if read_at > known.read_at and anyio.current_time() < read_at + self.interval_seconds:
+            known.note_queue(wait_seconds, pending_jobs, read_at)
+            self._heard_at[member] = read_at
 
     def watch(self, group: TaskGroup) -> None:
         """Keep the readings fresh, in the background."""
@@ -73,7 +91,12 @@ class Queues:
     async def _watch(self, member: FleetMember) -> None:
         interval = self.interval_seconds
         await anyio.sleep_until(self.fleet_state.of(member.name).read_at + interval)
-        await QueueWatch().watch([member], self._note, interval_seconds=interval)
+        await QueueWatch().watch(
+            [member],
+            self._note,
+            interval_seconds=interval,
+            fresh_until=lambda: self._heard_at.get(member.name, -math.inf) + interval,
+        )
 
     def _note(self, member: str, reading: QueueReading) -> None:
         now = anyio.current_time()

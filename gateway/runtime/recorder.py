@@ -132,11 +132,16 @@ class Recorder:
                 wait = event.wait_seconds if event.wait_seconds < math.inf else None
                 facts = {"ejected": True, "wait_seconds": wait, "reason": event.reason}
                 self.stand("health", event.member, facts)
+                # Credentials are of one process, and so is what it can read.
+                if wait is not None and not event.elsewhere:
+                    self._add(self.run_log.found, "health", event.member, facts)
             case happened.MemberRecovered():
                 self.stand("health", event.member, {"ejected": False})
+                self._add(self.run_log.found, "health", event.member, {"ejected": False})
             case happened.QueueRead():
                 facts = {"wait_seconds": event.wait_seconds, "pending_jobs": event.pending_jobs}
                 self.stand("queue", event.member, facts)
+                self._add(self.run_log.found, "queue", event.member, facts)
 
     def stand(self, kind: str, member: str, facts: Mapping[str, Any]) -> None:
         """Write down how something stands now."""

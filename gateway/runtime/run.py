@@ -27,6 +27,7 @@ from qiskit_gateway.runtime.notify import Notifier, Posting
 from qiskit_gateway.runtime.queue_watch import Queues, look_seconds, watch_job
 from qiskit_gateway.runtime.recorder import Loss, Recorder
 from qiskit_gateway.runtime.rivals import Rivals
+from qiskit_gateway.runtime.sightings import Found, Sightings
 from qiskit_gateway.runtime.survey import allotment_of, profile_of, surveyed
 from qiskit_gateway.scheduling.events import (
     Cancel,
@@ -119,6 +120,13 @@ class Run:
             interval_seconds=policy.queue_seconds,
             notifier=self._notifier,
         )
+        self._sightings = Sightings(
+            fleet=fleet,
+            run_log=run_log,
+            queues=self._queues if work.seed is None else None,
+            tell=lambda event: self.tell(event, freed=event.member),
+        )
+        self._found: list[Found] = []
         self._scheduler: Scheduler | None = None
         self._surveying: anyio.CancelScope | None = None
         self._stop_reason = ""
@@ -156,6 +164,7 @@ class Run:
                 self._group: TaskGroup = group
                 self._alarms = Alarms(group)
                 self._recorder.start(group)
+                self._found = await self._sightings.look()
                 self._queues.watch(group)
                 await self._survey(entered)
                 self._start(entered)
@@ -224,8 +233,13 @@ class Run:
         # What an earlier process has sent must be taken over to be cancelled.
         if not self._stop_reason or past.unfinished is not None:
             now = anyio.current_time()
-            self._perform(self._scheduler.start(now, epoch=now - self._clock(), began=entered))
+            self._perform(
+                self._scheduler.start(
+                    now, epoch=now - self._clock(), began=entered, found=self._found
+                )
+            )
             self._listen()
+            self._sightings.watch(self._group)
         self._tell_budget()
         if self._stop_reason:
             self.tell(Stop(reason=self._stop_reason))
@@ -375,6 +389,7 @@ class Run:
             member=change.member,
             wait_seconds=change.until - anyio.current_time(),
             reason=change.reason,
+            elsewhere=change.elsewhere,
         )
 
     def _tell_budget(self) -> None:

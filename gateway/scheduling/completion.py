@@ -148,7 +148,7 @@ def _finish(state: RunState, flight: Flight, event: ShardFinished, now: float) -
         yield from state.health.failed(flight.member, failure, reason, now)
     else:
         state.down_since = None
-        for change in state.health.succeeded(flight.member):
+        for change in state.health.succeeded(flight.member, now):
             yield change  # It is healthy again, and is to get what its illness kept from it.
             _forgive(state, flight.member)
     if state.duplicate_of(flight) is None:

@@ -163,6 +163,30 @@ class ShardStarted:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EjectedElsewhere:
+    """Another process of the journal has ejected a member.
+
+    Attributes:
+        member: Its name.
+        since: Since when, in seconds of the loop's clock.
+        until: Until when.
+        reason: Why.
+    """
+
+    member: str
+    since: float
+    until: float
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecoveredElsewhere:
+    """A member that was ejected did a shard again, of another process of the journal."""
+
+    member: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Tick:
     """Time has passed, or a slot may have become free."""
 
@@ -191,6 +215,8 @@ Event = (
     | RecallFailed
     | ShardQueued
     | ShardStarted
+    | EjectedElsewhere
+    | RecoveredElsewhere
     | Tick
     | Stop
     | Close
@@ -310,11 +336,13 @@ class MemberEjected:
         member: Its name.
         until: Until when, in seconds of the loop's clock; infinity for good.
         reason: Why.
+        elsewhere: Whether another process has found that.
     """
 
     member: str
     until: float
     reason: str
+    elsewhere: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -49,9 +49,11 @@ from qiskit_gateway.scheduling.events import (
     Close,
     Command,
     Done,
+    EjectedElsewhere,
     Event,
     Recall,
     RecallFailed,
+    RecoveredElsewhere,
     ResultArrived,
     ShardCancelled,
     ShardDenied,
@@ -130,7 +132,14 @@ class Scheduler:
 
     # -- the one door ------------------------------------------------------------------------
 
-    def start(self, now: float, *, epoch: float = 0.0, began: float | None = None) -> list[Command]:
+    def start(
+        self,
+        now: float,
+        *,
+        epoch: float = 0.0,
+        began: float | None = None,
+        found: Sequence[EjectedElsewhere | RecoveredElsewhere] = (),
+    ) -> list[Command]:
         """Return the first instructions.
 
         Work that no member can take is found here, and then nothing is sent at all.
@@ -140,6 +149,7 @@ class Scheduler:
             epoch: When the first of all days began, on that clock: a budget of a day is of one of
                 the days counted from there.
             began: Since when the deadline is counted, if not from now.
+            found: What other processes have found of members.
         """
         state, unfinished = self._state, self._unfinished
         state.spending.epoch = epoch
@@ -153,7 +163,8 @@ class Scheduler:
             give_up_waiting(state, "other work of the run can run nowhere")
         state.health.begin()
         adopted = [] if unfinished is None else list(_resume(state, unfinished, now))
-        return [*adopted, *self._proceed(now)]
+        changed = [command for event in found for command in self._take_in(event, now)]
+        return [*adopted, *changed, *self._proceed(now)]
 
     def handle(self, event: Event, now: float) -> list[Command]:
         """Take in an event and return what to do about it.
@@ -198,6 +209,8 @@ class Scheduler:
                 return fail_try(state, event, now)
             case Stop():
                 return _stop(state, event.reason)
+            case EjectedElsewhere() | RecoveredElsewhere():
+                return state.health.follow(event, now)
             case RecallFailed():
                 return self._carry_out(judge_refusal(state, event, now), now)
             case ShardQueued() if event.shard in state.flights:

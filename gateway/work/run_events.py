@@ -242,11 +242,13 @@ class MemberEjected(RunEvent):
         member: Its name.
         wait_seconds: How long; infinity for the rest of the run.
         reason: Why.
+        elsewhere: Whether another process of the journal has ejected it.
     """
 
     member: str
     wait_seconds: float
     reason: str
+    elsewhere: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -77,6 +77,25 @@ class LeftJob:
     heard: tuple[object, ...]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sighting:
+    """The last that other processes have found of a member.
+
+    Attributes:
+        kind: What it is about: ``"health"`` or ``"queue"``.
+        member: The member.
+        age_seconds: How long ago that was.
+        facts: Plain data.
+        mark: What no other sighting has.
+    """
+
+    kind: str
+    member: str
+    age_seconds: float
+    facts: Mapping[str, Any]
+    mark: tuple[object, ...]
+
+
 class RunLog(Protocol):
     """The log of a run, from which another process can take the run over.
 
@@ -127,6 +146,14 @@ class RunLog(Protocol):
         """
         ...
 
+    async def list_sightings(self) -> list[Sighting]:
+        """List what other processes have found of members.
+
+        Raises:
+            JournalError: If that cannot be read now.
+        """
+        ...
+
     async def free(self, job: LeftJob) -> None:
         """Give back the slot of a job of a process that died, which is over.
 
@@ -171,6 +198,10 @@ class RunLog(Protocol):
         """Write down how something stands now, in place of how it stood before."""
         ...
 
+    def found(self, kind: str, member: str, facts: Mapping[str, Any]) -> None:
+        """Write down for other processes what was found of a member just now."""
+        ...
+
     def learned(self, speeds: Mapping[str, SpeedEvidence]) -> None:
         """Write down what jobs taught of members' speeds."""
         ...
@@ -208,6 +239,10 @@ class NoRunLog:
         """Do nothing."""
         return []
 
+    async def list_sightings(self) -> list[Sighting]:
+        """Do nothing."""
+        return []
+
     async def free(self, job: LeftJob) -> None:
         """Do nothing."""
 
@@ -233,6 +268,9 @@ class NoRunLog:
         """Do nothing."""
 
     def stands(self, kind: str, member: str, seconds: float, facts: Mapping[str, Any]) -> None:
+        """Do nothing."""
+
+    def found(self, kind: str, member: str, facts: Mapping[str, Any]) -> None:
         """Do nothing."""
 
     def learned(self, speeds: Mapping[str, SpeedEvidence]) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import anyio
 
 from qiskit_gateway import JournalError
+from qiskit_gateway.journal.sightings import sightings_of
 
 
 @dataclass(kw_only=True)
@@ -75,6 +76,10 @@ class Dying:
     async def list_left_behind(self, members):
         """List in the event loop, too."""
         return self._run_log._claims.left_behind(self._run_log.party, members)
+
+    async def list_sightings(self):
+        """List in the event loop, too."""
+        return sightings_of(self._run_log._database, self._run_log.party)
 
     async def free(self, job):
         """Write in the event loop, too."""

@@ -9,6 +9,7 @@ from qiskit_gateway.policies.breaker import (
     BreakerState,
     admits,
     drop_probe,
+    follow_ejection,
     may_eject,
     poll,
     record_failure,
@@ -17,7 +18,14 @@ from qiskit_gateway.policies.breaker import (
     spare,
 )
 from qiskit_gateway.policies.failure import Failure
-from qiskit_gateway.scheduling.events import Command, FleetDown, MemberEjected, MemberRecovered
+from qiskit_gateway.scheduling.events import (
+    Command,
+    EjectedElsewhere,
+    FleetDown,
+    MemberEjected,
+    MemberRecovered,
+    RecoveredElsewhere,
+)
 from qiskit_gateway.scheduling.members.state import FleetState
 
 _LOST = "its credentials were refused, or its results could not be read, in another run"
@@ -116,9 +124,10 @@ class Health:
             self._next_probe = now + self._probe_seconds
         self._set(member, record_probe(before))
 
-    def succeeded(self, member: str) -> Iterable[Command]:
+    def succeeded(self, member: str, now: float) -> Iterable[Command]:
         """Note that a shard came back well."""
         before = self._states[member].breaker
+        self._states[member].well_at = now
         self._states[member].judge(failed=False)
         after = record_success(before, self._policy)
         self._set(member, after)
@@ -150,6 +159,31 @@ class Health:
         if not self._told_down and len(self.unhealthy) == len(self._names):
             self._told_down = True
             yield FleetDown(reason=reason)
+
+    def follow(self, event: EjectedElsewhere | RecoveredElsewhere, now: float) -> Iterable[Command]:
+        """Note what another process has found of a member.
+
+        One that it has ejected is ejected here, unless it has done a shard of ours since. One that
+        it found well may show that here, too.
+        """
+        known = self._states.get(event.member)
+        if known is None:
+            return
+        if isinstance(event, RecoveredElsewhere):
+            self._set(event.member, spare(known.breaker))
+            return
+        if event.until <= now or known.well_at > event.since:
+            return
+        after = follow_ejection(known.breaker, event.until)
+        if after is known.breaker:
+            return
+        known.trouble = event.reason
+        after = after if self._may_eject() else spare(after)
+        self._set(event.member, after)
+        if after.phase == "open":
+            yield MemberEjected(
+                member=event.member, until=after.until, reason=event.reason, elsewhere=True
+            )
 
     def _may_eject(self) -> bool:
         return may_eject(len(self.ejected), len(self._names), self._policy)

@@ -57,6 +57,7 @@ class MemberState:
         elsewhere: How many jobs other processes have there, where they share a limit with this one.
         submissions: When the jobs of the last minute were handed over, oldest first.
         trouble: What its last failure was, unless it has done a job since.
+        well_at: When it last did a job.
     """
 
     in_flight: dict[object, Load] = field(default_factory=dict)
@@ -80,6 +81,7 @@ class MemberState:
     elsewhere: int = 0
     submissions: deque[float] = field(default_factory=deque)
     trouble: str = ""
+    well_at: float = -math.inf
 
     def take(self, key: object, load: Load, now: float) -> None:
         """Note that a job was handed over."""

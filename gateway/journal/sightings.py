@@ -1,0 +1,57 @@
+"""Health and queues of members in the journal, found by one process and told to the others.
+
+The last that anybody found of a member stands there. How old it is is told by the clock that nobody
+sets, as the database knows it.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from qiskit_gateway.backends.failures.redaction import redact
+from qiskit_gateway.errors import JournalError
+from qiskit_gateway.journal.database import Database
+from qiskit_gateway.work.run_log import Sighting
+
+
+def write_sighting(
+    database: Database, party: str, kind: str, member: str, facts: Mapping[str, Any]
+) -> None:
+    """Write down what was found of a member just now, in place of what was found before."""
+    place, now = database.uptime()
+    database.execute(
+        "INSERT INTO sightings VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (kind, member) DO UPDATE SET "
+        "party = excluded.party, place = excluded.place, at = excluded.at, facts = excluded.facts",
+        (kind, member, party, place, now, redact(json.dumps(facts))),
+    )
+
+
+def sightings_of(database: Database, party: str) -> list[Sighting]:
+    """List what others have found.
+
+    What was written before the machine was started anew is of no known age, and left out.
+
+    Raises:
+        JournalError: If it cannot be read.
+    """
+    place, now = database.uptime()
+    rows = database.query(
+        "SELECT kind, member, at, facts, party FROM sightings "
+        "WHERE party <> ? AND place = ? AND at <= ?",
+        (party, place, now),
+    )
+    try:
+        return [
+            Sighting(
+                kind=kind,
+                member=member,
+                age_seconds=now - at,
+                facts={**json.loads(facts)},
+                mark=(at, theirs),
+            )
+            for kind, member, at, facts, theirs in rows
+        ]
+    except (TypeError, ValueError) as error:
+        raise JournalError(
+            f"what {database.name} says of members cannot be read: {error}"
+        ) from error

@@ -1,0 +1,92 @@
+"""What other processes of a journal have found of members: whom they ejected, how long queues are.
+
+A fleet looks once for all its runs in this process, and takes in each finding once.
+"""
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import anyio
+from anyio.abc import TaskGroup
+
+from qiskit_gateway.backends.fleet import Fleet
+from qiskit_gateway.errors import JournalError
+from qiskit_gateway.runtime.event_loop import contain
+from qiskit_gateway.runtime.queue_watch import Queues
+from qiskit_gateway.scheduling.events import EjectedElsewhere, RecoveredElsewhere
+from qiskit_gateway.work.run_log import RunLog, Sighting
+
+Found = EjectedElsewhere | RecoveredElsewhere
+
+
+@dataclass(slots=True)
+class Seen:
+    """The findings of others that a fleet knows.
+
+    Attributes:
+        next_look: When to look next, in seconds of the loop's clock.
+        marks: Of each kind and member, the last that was taken in.
+    """
+
+    next_look: float = -math.inf
+    marks: dict[tuple[str, str], tuple[object, ...]] = field(default_factory=dict)
+
+
+@dataclass(slots=True, kw_only=True)
+class Sightings:
+    """The other processes' findings, as a run takes them in.
+
+    Attributes:
+        fleet: The members.
+        run_log: Where they stand.
+        queues: Told what others have read of queues; ``None`` where nothing that depends on the time
+            is looked at.
+        tell: Told of members that others have ejected, or found well.
+    """
+
+    fleet: Fleet
+    run_log: RunLog
+    queues: Queues | None
+    tell: Callable[[Found], object]
+
+    def watch(self, group: TaskGroup) -> None:
+        """Look from time to time, as long as the run goes on."""
+        if self.run_log.lasting:
+            group.start_soon(contain, self._watch)
+
+    async def look(self) -> list[Found]:
+        """Take in what is new, and return what it is of members' health."""
+        self._seen.next_look = anyio.current_time() + self.run_log.look_seconds
+        try:
+            found = await self.run_log.list_sightings()
+        except JournalError:
+            return []  # Whoever writes says so.
+        return [*self._take_in(found)]
+
+    async def _watch(self) -> None:
+        while True:
+            await anyio.sleep(self.run_log.look_seconds)
+            if anyio.current_time() >= self._seen.next_look:
+                for event in await self.look():
+                    self.tell(event)
+
+    @property
+    def _seen(self) -> Seen:
+        return self.fleet.keep(Seen)
+
+    def _take_in(self, sightings: list[Sighting]) -> Iterator[Found]:
+        now, marks = anyio.current_time(), self._seen.marks
+        for one in sightings:
+            which = one.kind, one.member
+            if one.member not in self.fleet or marks.get(which) == one.mark:
+                continue
+            marks[which] = one.mark
+            at, wait = now - one.age_seconds, one.facts.get("wait_seconds")
+            if one.kind == "queue" and self.queues is not None:
+                self.queues.hear(one.member, wait, one.facts.get("pending_jobs"), at)
+            if one.kind == "health" and not one.facts.get("ejected"):
+                yield RecoveredElsewhere(member=one.member)
+            elif one.kind == "health" and wait is not None:
+                reason = f"another process found: {one.facts.get('reason', '')}"
+                yield EjectedElsewhere(member=one.member, since=at, until=at + wait, reason=reason)

@@ -1,0 +1,162 @@
+"""Processes of one journal tell each other whom they ejected and how long queues are."""
+
+import math
+
+import anyio
+import numpy as np
+import pytest
+from chaos.dying import Dying
+from qiskit import QuantumCircuit
+from qiskit.primitives.containers.sampler_pub import SamplerPub
+
+from qiskit_gateway import Journal
+from qiskit_gateway.backends import Fleet, Limits, SimulatedMember
+from qiskit_gateway.backends.interface.batch import Program
+from qiskit_gateway.backends.interface.queue_reading import QueueReading
+from qiskit_gateway.journal.run_spec import PubSpec, RunSpec
+from qiskit_gateway.policies import fastest, round_robin
+from qiskit_gateway.results.sampler_store import SamplerStore
+from qiskit_gateway.runtime.run import Run
+from qiskit_gateway.scheduling.members.state import FleetState
+from qiskit_gateway.work import run_events
+from qiskit_gateway.work.tasks import Task
+from qiskit_gateway.work.workload import Work
+
+pytestmark = pytest.mark.anyio
+ONE = Limits(max_circuits=1, max_in_flight=1)
+SPEC = RunSpec(
+    kind="sampler",
+    pubs=(PubSpec(circuit=QuantumCircuit(1), rows=np.zeros((1, 0)), shape=(), amount=5),),
+    options={},
+)
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def journal(request, tmp_path):
+    if request.param == "postgres":
+        place = request.getfixturevalue("postgres").new_database()
+    else:
+        place = tmp_path / "journal"
+    opened = Journal(place)
+    # The machine's clock is the one that jumps.
+    opened._database.uptime = lambda: ("here", anyio.current_time())
+    yield opened
+    opened.close()
+
+
+class Events(list):
+    """The events of a run."""
+
+    def post(self, event, context):
+        self.append(event)
+
+    def of(self, kind):
+        return [event for event in self if isinstance(event, kind)]
+
+
+def work(circuits):
+    circuit = QuantumCircuit(1, 1)
+    circuit.measure(0, 0)
+    pubs = [SamplerPub(circuit, shots=100) for _ in range(circuits)]
+    return Work(
+        tasks=tuple(Task(index=i, group=i, rows=1, shots=100) for i in range(circuits)),
+        programs=(Program(circuit=circuit),) * circuits,
+        rows=(np.zeros((1, 0)),) * circuits,
+        stores=tuple(SamplerStore(pub) for pub in pubs),
+    )
+
+
+def started(journal, name, fleet, circuits, policy):
+    """Make a run of a process of its own."""
+    run_log = Dying(journal.begin(name, SPEC, 100 * circuits, party=name), math.inf)
+    run, events = Run(name, fleet, policy, work(circuits), run_log=run_log), Events()
+    run.observe(events)
+    return run, events
+
+
+def members(seconds=1.0, limits=ONE, **failing):
+    return [
+        SimulatedMember(
+            name, job_seconds=seconds, limits=limits, failure_rate=failing.get(name, 0.0)
+        )
+        for name in ("bad", "good")
+    ]
+
+
+async def test_a_member_that_others_ejected_gets_nothing(journal):
+    """Neither from a run that begins then, nor from one that goes on, for as long as there."""
+    one, seen = started(journal, "one", Fleet(members(bad=1.0)), 12, round_robin())
+    await one.execute()
+    (ejected,) = seen.of(run_events.MemberEjected)[:1]
+    assert not ejected.elsewhere
+
+    other, told = started(journal, "other", Fleet(members()), 6, round_robin())
+    await other.execute()
+
+    assert {attempt.member for attempt in other.record} == {"good"}
+    (heard,) = told.of(run_events.MemberEjected)
+    assert heard.elsewhere
+    assert "another process found" in heard.reason
+    assert 0 < heard.wait_seconds < ejected.wait_seconds
+
+
+async def test_a_run_that_goes_on_hears_of_it(journal):
+    """It sends nothing there from then on until the time is up, and does not tell it again."""
+    other, told = started(journal, "other", Fleet(members(30.0)), 40, round_robin())
+    # Those limits hold for all: the slot of the other is not theirs.
+    two = Limits(max_circuits=1, max_in_flight=2)
+    one, _ = started(journal, "one", Fleet(members(limits=two, bad=1.0)), 12, round_robin())
+    async with anyio.create_task_group() as group:
+        group.start_soon(other.execute)
+        await anyio.sleep(20.0)
+        await one.execute()
+    (heard,) = told.of(run_events.MemberEjected)
+    gap = [
+        event.seconds
+        for event in told.of(run_events.ShardSubmitted)
+        if event.member == "bad" and event.seconds > heard.seconds
+    ]
+    assert min(gap) >= heard.seconds + heard.wait_seconds - 1e-6
+    rows = journal._database.query("SELECT party FROM sightings WHERE kind = 'health'")
+    assert rows == [("other",)]  # Its own probe came back well, and that is told.
+
+
+async def test_a_member_that_did_a_shard_of_ours_since_is_kept(journal):
+    """The other process may be at fault: what is seen here counts more, if it is newer."""
+    fleet = Fleet(members())
+    fleet.keep(FleetState).of("bad").well_at = math.inf
+    one, _ = started(journal, "one", Fleet(members(bad=1.0)), 12, round_robin())
+    await one.execute()
+    other, told = started(journal, "other", fleet, 6, round_robin())
+    await other.execute()
+    assert not told.of(run_events.MemberEjected)
+    assert {attempt.member for attempt in other.record} == {"bad", "good"}
+
+
+class Queue(SimulatedMember):
+    """A member whose queue is asked about, and that counts how often."""
+
+    def __init__(self, name, wait):
+        super().__init__(name, job_seconds=40.0, limits=ONE)
+        self.asked = []
+        self.queue = lambda: (
+            self.asked.append(anyio.current_time()) or QueueReading(wait_seconds=wait)
+        )
+
+
+async def test_a_queue_is_read_once_for_all(journal):
+    """What another process has read counts as long as a reading of one's own would."""
+    policy = fastest(queue_seconds=60.0)
+    first, second = Queue("a", 7.0), Queue("a", 1e6)
+    one, _ = started(journal, "one", Fleet([first]), 1, policy)
+    await one.execute()
+    began = anyio.current_time()
+    fleet = Fleet([second])
+    other, _ = started(journal, "other", fleet, 5, policy)
+    async with anyio.create_task_group() as group:
+        group.start_soon(other.execute)
+        await anyio.sleep(1.0)
+        assert fleet.keep(FleetState).of("a").queue_seconds == 7.0
+        assert second.asked == []
+    assert second.asked[0] == pytest.approx(first.asked[-1] + 60.0)
+    assert second.asked[0] > began
