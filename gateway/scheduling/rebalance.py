@@ -40,7 +40,8 @@ def rebalance(state: RunState, now: float) -> Iterator[Decision]:
         return
     stuck = {name for name in state.states if is_stuck(state, name, now)}
     able = state.health.healthy(now)
-    foreseen = _foresee(state, able, now)
+    ill = state.health.unhealthy
+    foreseen = _foresee(state, [*able, *(name for name in state.states if name in ill)], now)
     yield from (Expect(one.flight.shard.index, one.end) for one in foreseen)
     free = [name for name in able if name not in stuck]
     if not free:
@@ -52,7 +53,7 @@ def rebalance(state: RunState, now: float) -> Iterator[Decision]:
     waiting = [
         one
         for one in foreseen
-        if one.begins > now + ROUNDING_SECONDS
+        if (one.begins > now + ROUNDING_SECONDS or one.flight.member in ill)
         and one.flight.member not in stuck
         and _may_leave(state, one.flight)
     ]
@@ -61,7 +62,7 @@ def rebalance(state: RunState, now: float) -> Iterator[Decision]:
 
 
 def is_stuck(state: RunState, member: str, now: float) -> bool:
-    """A member takes far longer over a job than expected, or is ill and takes longer at all."""
+    """A member takes far longer over a job than expected."""
     known, estimator = state.states[member], state.estimator
     if not known.in_flight or not (known.speed.jobs or estimator.guess):
         return False
@@ -69,8 +70,7 @@ def is_stuck(state: RunState, member: str, now: float) -> bool:
     if worked <= _STUCK_SECONDS:
         return False
     late = estimator.late_seconds(member, now)
-    hope = 1 if known.speed.jobs else HOPE
-    times = (1 if member in state.health.unhealthy else _STUCK_TIMES) * hope
+    times = _STUCK_TIMES * (1 if known.speed.jobs else HOPE)
     return late > times * (worked - late) + _STUCK_SECONDS + ROUNDING_SECONDS
 
 
@@ -157,15 +157,17 @@ def _foresee_member(
 ) -> Iterator[Foreseen]:
     known, estimator = state.states[member], state.estimator
     hope = 1 if known.speed.jobs else HOPE
-    waits = len(known.in_flight) > 1 or known.queue_seconds
+    ill = member in state.health.unhealthy
+    waits = len(known.in_flight) > 1 or known.queue_seconds or ill
     if not (waits and (known.speed.jobs or estimator.guess or state.planner.backlog.empty)):
         return
     left = max(0.0, estimator.late_seconds(member, now)) / hope
-    end = known.busy_since
+    # Of one that is ill nothing is thought to be done before it is tried again.
+    end = max(now, known.breaker.until) if ill else known.busy_since
     for key, load in known.in_flight.items():
         begins = max(end, known.turns[key])
         end = begins + estimator.seconds(member, load) / hope
-        if begins <= now + ROUNDING_SECONDS:
+        if begins <= now + ROUNDING_SECONDS and not ill:
             end = max(end, now + left)
         index = ours.get(key)
         if index is not None:

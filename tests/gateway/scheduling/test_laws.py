@@ -25,6 +25,13 @@ def test_told_members_are_used_as_well_as_can_be(kind, seed):
     assert found.single_ratio <= 1.05
 
 
+@pytest.mark.parametrize("kind", LOADS)
+@pytest.mark.parametrize("told", [True, False])
+def test_what_waits_at_a_member_that_died_is_not_waited_for(kind, told):
+    """A large job in its line, of which nobody knows whether it will run, goes to others in time."""
+    assert measure(204, kind=kind, told=told, failing=True).ratio <= 1.25
+
+
 @given(seed=seeds)
 @settings(max_examples=3, deadline=None)
 def test_a_fleet_is_faster_than_twice_its_best_member_though_nothing_is_known(seed):
