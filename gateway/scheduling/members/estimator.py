@@ -73,7 +73,8 @@ class Estimator:
         speed = self.states[member].speed
         if not speed.jobs:
             speed = self._assumed(compiled)
-        return speed.seconds(load.circuits, load.circuit_shots, jobs)
+        # No job is of less than a circuit, though it may be a part of the shots of one.
+        return speed.seconds(max(load.circuits, jobs), load.circuit_shots, jobs)
 
     def speed_of(self, member: str) -> SpeedEstimate:
         """Return the known or assumed speed of a member, with its source."""
