@@ -100,8 +100,9 @@ class Dealer:
     def _deal_classes(
         self, now: float, usable: tuple[str, ...], slots: Slots, freed: str | None
     ) -> Iterator[tuple[str, Group]]:
-        for barred in list(self.backlog.classes):
-            eligible = self.planner.eligible(barred, usable)
+        able = {one: self.planner.eligible(one, usable) for one in self.backlog.classes}
+        # What few may take goes first.
+        for barred, eligible in sorted(able.items(), key=lambda one: len(one[1])):
             again = bool(eligible)
             while again and barred in self.backlog.classes and (freed is None or slots(freed)):
                 again = yield from self._deal_class(barred, eligible, now, slots, freed)

@@ -355,11 +355,31 @@ class Planner:
         objective = self.policy.minimize
         shares = divide(offers, allowed, objective, divisible=divisible, horizon=horizon)
         if whole is not load:
-            part = load.circuits / whole.circuits
-            shares = {member: share * part for member, share in shares.items()}
+            shares = self._cut_out(shares, lot.barred, now)
         if self.finishes_first and not blank and horizon == math.inf:
             shares = self._without_small(shares, load, now)
         return in_whole_shots(shares, load) if divisible else shares
+
+    def _cut_out(self, shares: Mapping[str, float], barred: Barred, now: float) -> dict[str, float]:
+        """Cut the shares of one class out of those of all that waits.
+
+        The members lie in a row, each as long as its share, and the classes lie beside them, so that a small
+        class goes to one member or two, and is not ground to crumbs for all.
+        """
+        begin = 0.0
+        for one, waiting in self.backlog.classes.items():
+            if one == barred:
+                end = begin + waiting.circuits
+                break
+            begin += waiting.circuits
+        cut, at = {}, 0.0
+        waits = {member: self.estimator.wait_seconds(member, now) for member in shares}
+        for member in sorted(shares, key=waits.__getitem__, reverse=True):
+            inside = min(end, at + shares[member]) - max(begin, at)
+            if inside > ROUNDING:
+                cut[member] = inside
+            at += shares[member]
+        return cut
 
     def _without_small(self, shares: dict[str, float], load: Load, now: float) -> dict[str, float]:
         """Leave out members with little to do, where the run is hardly longer for it.
@@ -373,7 +393,10 @@ class Planner:
             for member, share in shares.items()
         }
         whole = now - self.began + max(waits[member] + seconds[member] for member in shares)
-        rates = {one: shares[one] / each if each else math.inf for one, each in seconds.items()}
+        rates = {
+            member: self._rate(member, load.part(share / load.circuits))
+            for member, share in shares.items()
+        }
         first = min(shares, key=waits.__getitem__)
         later = [member for member in shares if member != first]
         kept, dropped = dict(shares), 0.0
@@ -384,6 +407,12 @@ class Planner:
                 break
         times = sum(shares.values()) / sum(kept.values())
         return {member: share * times for member, share in kept.items()}
+
+    def _rate(self, member: str, load: Load) -> float:
+        """Return how many circuits more a second a member does that has such a load."""
+        seconds = self.estimator.seconds
+        more = seconds(member, load.part(2)) - seconds(member, load)
+        return load.circuits / more if more > 0 else math.inf
 
 
 def in_whole_shots(shares: Mapping[str, float], load: Load) -> dict[str, float]:
