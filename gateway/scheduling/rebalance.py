@@ -156,19 +156,22 @@ def _foresee_member(
     state: RunState, member: str, ours: Mapping[object, int], now: float
 ) -> Iterator[Foreseen]:
     known, estimator = state.states[member], state.estimator
-    hope = 1 if known.speed.jobs else HOPE
     ill = member in state.health.unhealthy
     waits = len(known.in_flight) > 1 or known.queue_seconds or ill
     if not (waits and (known.speed.jobs or estimator.guess or state.planner.backlog.empty)):
         return
-    left = max(0.0, estimator.late_seconds(member, now)) / hope
+    worked, late = known.worked_seconds(now), estimator.late_seconds(member, now)
+    times = 1.0
+    if not (known.speed.jobs or ill):
+        # It may be fast, as long as it has not taken longer over its first job.
+        times = max(1 / HOPE, worked / (worked - late) if worked > late else 0.0)
     # Of one that is ill nothing is thought to be done before it is tried again.
     end = max(now, known.breaker.until) if ill else known.busy_since
     for key, load in known.in_flight.items():
         begins = max(end, known.turns[key])
-        end = begins + estimator.seconds(member, load) / hope
+        end = begins + estimator.seconds(member, load) * times
         if begins <= now + ROUNDING_SECONDS and not ill:
-            end = max(end, now + left)
+            end = max(end, now + late)
         index = ours.get(key)
         if index is not None:
             yield Foreseen(state.flights[index], begins, end)

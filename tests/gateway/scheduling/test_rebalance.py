@@ -218,6 +218,26 @@ def test_what_waits_at_a_dead_member_is_soon_run_elsewhere(priced):
     assert found.makespan_seconds < 300
 
 
+@pytest.mark.parametrize(("queue", "dies", "most"), [(60, 50, None), (100, 50, 30), (200, 50, 30)])
+def test_a_member_that_was_never_seen_is_not_hoped_for_when_its_turn_is_over(queue, dies, most):
+    """It may be fast, but not faster than what it has taken over its first job by now."""
+    fleet = [
+        SimulatedMember(
+            "dead",
+            circuit_seconds=1.0,
+            queue_seconds=queue,
+            outages=[(dies, 1e9)],
+            limits=Limits(max_circuits=most),
+        ),
+        *(SimulatedMember(f"well{i}", circuit_seconds=1.0) for i in range(2)),
+    ]
+
+    found = simulate(fleet, work(900), seed=1)
+
+    assert found.given_up == ()
+    assert found.makespan_seconds <= 1.05 * 900 / 2
+
+
 @given(st.floats(0.01, 1e3), st.floats(1, 1e4), st.floats(0, 1))
 def test_work_is_paid_twice_where_the_wait_costs_more(usd, seconds, usd_per_second):
     """What is free is never waited for, what is priced always where time is worth nothing."""
