@@ -12,7 +12,7 @@ tell their times beforehand. In *failing* runs the first member dies at 30 % of 
 
 The bound is the least time in which all members together could have done the work if everything were
 known beforehand: a job handed in at once begins after the queue, and one member's jobs run one at a time.
-Fewest jobs is how many would do that end within 1.05 of the time that the run took.
+Fewest jobs is how many would do that end within 1.05 of the time that the run took, if none failed.
 """
 
 import argparse
@@ -130,11 +130,11 @@ class Load:
             for one in self.models
         )
 
-    def fewest_jobs(self, seconds: float) -> int:
-        """Return how many jobs do all within some time, at least."""
+    def fewest_jobs(self, seconds: float, *, dies_at: float = math.inf) -> int:
+        """Return how many jobs do all within some time, at least, if none fails."""
         items: list[int] = []
-        for one in self.models:
-            units = min(one.units_by(seconds), self.units)
+        for index, one in enumerate(self.models):
+            units = min(one.units_by(seconds if index else min(seconds, dies_at)), self.units)
             full, rest = divmod(units, one.most_units)
             items += [one.most_units] * full + [rest] * bool(rest)
         done, jobs = 0, 0
@@ -217,7 +217,8 @@ class Outcome:
 def measure(seed: int, *, kind: str = "", told: bool = False, failing: bool = False) -> Outcome:
     """Simulate one run."""
     load = draw_load(seed, kind)
-    bound = load.bound(dies_at=DIES_AT * load.bound() if failing else math.inf)
+    dies_at = DIES_AT * load.bound() if failing else math.inf
+    bound = load.bound(dies_at=dies_at)
     began = time.process_time()
     found = simulate(
         Fleet(load.members(told=told, failing=failing)),
@@ -232,7 +233,7 @@ def measure(seed: int, *, kind: str = "", told: bool = False, failing: bool = Fa
     return Outcome(
         seed=seed,
         ratio=makespan / bound,
-        jobs_ratio=len(found.shards) / load.fewest_jobs(1.05 * makespan),
+        jobs_ratio=len(found.shards) / load.fewest_jobs(1.05 * makespan, dies_at=dies_at),
         jobs=len(found.shards),
         single_ratio=makespan / load.best_single(),
         processor_seconds=took,
