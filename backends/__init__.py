@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from qiskit_gateway.backends.failures.errors import BackendError, Refused
     from qiskit_gateway.backends.fleet import Fleet
     from qiskit_gateway.backends.interface.adaptation import Adaptation
-    from qiskit_gateway.backends.interface.batch import Batch, Entry, Program
+    from qiskit_gateway.backends.interface.batch import Batch, Entry, Program, Wanted
     from qiskit_gateway.backends.interface.limits import Limits
     from qiskit_gateway.backends.interface.observer import Mailbox, Observer
     from qiskit_gateway.backends.interface.protocol import FleetMember, Handle, JobStage
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from qiskit_gateway.backends.pricing.charge import Charge
     from qiskit_gateway.backends.pricing.published import PublishedTariff, tariff, tariff_names
     from qiskit_gateway.backends.pricing.rates import Hqc, Pricing, Tariff, Usage
+    from qiskit_gateway.backends.primitive.estimator_member import EstimatorMember
     from qiskit_gateway.backends.primitive.primitive_member import PrimitiveMember
     from qiskit_gateway.backends.readout.outcomes import Outcome
     from qiskit_gateway.backends.scripted.backend import ScriptedBackend
@@ -50,6 +51,7 @@ __all__ = [
     "Conformance",
     "Entry",
     "Estimate",
+    "EstimatorMember",
     "ExecutorMember",
     "Finding",
     "Fleet",
@@ -79,6 +81,7 @@ __all__ = [
     "SpeedStatus",
     "Tariff",
     "Usage",
+    "Wanted",
     "check_backend",
     "check_member",
     "tariff",
@@ -94,7 +97,7 @@ _HOMES = {
     "failures.errors": ("BackendError", "Refused"),
     "fleet": ("Fleet",),
     "interface.adaptation": ("Adaptation",),
-    "interface.batch": ("Batch", "Entry", "Program"),
+    "interface.batch": ("Batch", "Entry", "Program", "Wanted"),
     "interface.limits": ("Limits",),
     "interface.observer": ("Mailbox", "Observer"),
     "interface.protocol": ("FleetMember", "Handle", "JobStage"),
@@ -104,6 +107,7 @@ _HOMES = {
     "pricing.charge": ("Charge",),
     "pricing.published": ("PublishedTariff", "tariff", "tariff_names"),
     "pricing.rates": ("Hqc", "Pricing", "Tariff", "Usage"),
+    "primitive.estimator_member": ("EstimatorMember",),
     "primitive.primitive_member": ("PrimitiveMember",),
     "readout.outcomes": ("Outcome",),
     "scripted.backend": ("ScriptedBackend",),

@@ -4,7 +4,12 @@ from collections.abc import Iterable, Iterator
 from copy import copy
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
-from qiskit.primitives import BackendSamplerV2, BaseEstimatorV2, BaseSamplerV2
+from qiskit.primitives import (
+    BackendEstimatorV2,
+    BackendSamplerV2,
+    BaseEstimatorV2,
+    BaseSamplerV2,
+)
 from qiskit.providers import BackendV2
 
 from qiskit_gateway.backends.adapter.backend_member import Member
@@ -13,6 +18,7 @@ from qiskit_gateway.backends.interface.observer import Mailbox, Observer
 from qiskit_gateway.backends.interface.protocol import FleetMember
 from qiskit_gateway.backends.member_facts import members_html
 from qiskit_gateway.backends.pricing.allowance import Allowance, allowance_of
+from qiskit_gateway.backends.primitive.estimator_member import EstimatorMember
 from qiskit_gateway.backends.primitive.primitive_member import PrimitiveMember, sampler_over
 from qiskit_gateway.backends.status import FleetStatus, MemberStatus
 from qiskit_gateway.display.cards import Fold, folded
@@ -49,8 +55,8 @@ class Fleet:
             members = [members]
         if not isinstance(members, Iterable) or isinstance(members, type | str):
             raise TypeError(
-                "a fleet is made of backends (BackendV2 objects), native samplers (SamplerV2), "
-                f"members, or an iterable of these; got {members!r}"
+                "a fleet is made of backends (BackendV2 objects), native primitives (SamplerV2, "
+                f"EstimatorV2), members, or an iterable of these; got {members!r}"
             )
         made = [_as_member(member) for member in members]
         if not made:
@@ -195,19 +201,18 @@ def _as_member(given: object) -> FleetMember:
         return Member(given) if sampler is None else PrimitiveMember(sampler)
     if isinstance(given, FleetMember):
         return given
+    # They add nothing to their backends but a way to read that many a backend gets zeros by.
     if isinstance(given, BackendSamplerV2):
-        # It adds nothing to its backend but a way to read that many a backend gets zeros by.
         return Member(given.backend, run_options=given.options.run_options)
+    if isinstance(given, BackendEstimatorV2):
+        return Member(given.backend)
     if isinstance(getattr(given, "fleet", None), Fleet):
         raise TypeError(f"a fleet holds no routers: give the members of its fleet, got {given!r}")
     if isinstance(given, BaseSamplerV2):
         return PrimitiveMember(given)
     if isinstance(given, BaseEstimatorV2):
-        raise TypeError(
-            "a fleet holds samplers, also for estimator work: give the provider's SamplerV2, or its "
-            f"backend; got {given!r}"
-        )
-    raise TypeError(f"a fleet holds backends, native samplers and members, got {given!r}")
+        return EstimatorMember(given)
+    raise TypeError(f"a fleet holds backends, native primitives and members, got {given!r}")
 
 
 def _as_observer(given: object) -> Observer:
@@ -235,5 +240,5 @@ def _named(members: list[FleetMember]) -> dict[str, FleetMember]:
     return named
 
 
-Joining = BackendV2 | BaseSamplerV2 | FleetMember
+Joining = BackendV2 | BaseSamplerV2 | BaseEstimatorV2 | FleetMember
 Backends = Fleet | Joining | Iterable[Joining]

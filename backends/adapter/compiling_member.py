@@ -117,6 +117,8 @@ class CompilingMember(ABC):
     """
 
     _copied: ClassVar[tuple[str, ...]] = ("backend", "pricing", "queue")
+    # Whether the basis of a program is measured by what is sent.
+    _measures: ClassVar[bool] = True
 
     def __init__(
         self, backend: Any, told: Told, said: Said, *, binds: Container[str] | None = None
@@ -250,7 +252,8 @@ class CompilingMember(ABC):
         """
         adaptation = self.adaptation
         known = (
-            self._isa.knows(entry.program, flatten=adaptation.flatten) for entry in batch.entries
+            self._isa.knows(entry.program, flatten=adaptation.flatten, measured=self._measures)
+            for entry in batch.entries
         )
         if not all(known):
             await call_in_thread(lambda: self._prepared(batch, adaptation))
@@ -374,7 +377,7 @@ class CompilingMember(ABC):
         if adaptation.refusal:  # Before anything is compiled in vain.
             raise Refused({0: adaptation.refusal})
         with _before_sending():
-            ready = self._isa.prepare(program, flatten=adaptation.flatten)
+            ready = self._isa.prepare(program, flatten=adaptation.flatten, measured=self._measures)
         reason = adaptation.reason(ready.circuit)
         if reason:
             raise Refused({0: reason})

@@ -127,23 +127,32 @@ class IsaCache:
         """The backend has told what it can do; never blocks."""
         return self._site is not None
 
-    def prepare(self, program: Program, *, flatten: bool = False) -> Prepared:
-        """Prepare a program as :func:`prepare` does, errors included, and remember it."""
-        key = (id(program), flatten)
+    def prepare(
+        self, program: Program, *, flatten: bool = False, measured: bool = True
+    ) -> Prepared:
+        """Prepare a program as :func:`prepare` does, errors included, and remember it.
+
+        Args:
+            program: What to run.
+            flatten: As for :func:`prepare`.
+            measured: Whether to measure the basis of the program, if it has one.
+        """
+        key = (id(program), flatten, measured)
         found = self._programs.get(key)
         if found is None:
             with self._compiling:
                 found = self._programs.get(key)
                 if found is None:
-                    found = (program, self._made(program, flatten=flatten))
+                    wanted = program if measured else _unmeasured(program)
+                    found = (program, self._made(wanted, flatten=flatten))
                     self._programs.put(key, found)
         if isinstance(found[1], str):
             raise Refused({0: found[1]})
         return found[1]
 
-    def knows(self, program: Program, *, flatten: bool = False) -> bool:
+    def knows(self, program: Program, *, flatten: bool = False, measured: bool = True) -> bool:
         """Check whether a program has been prepared before; never blocks."""
-        return self._programs.get((id(program), flatten)) is not None
+        return self._programs.get((id(program), flatten, measured)) is not None
 
     def estimated(self, program: Program, *, flatten: bool = False) -> Estimate | None:
         """Look up an estimate made before, or ``None``; never blocks."""
@@ -193,6 +202,10 @@ class IsaCache:
             known = _Known(circuit=circuit, copy=copy, base=base)
             self._circuits.put(key, known)
         return known
+
+
+def _unmeasured(program: Program) -> Program:
+    return replace(program, basis="I" * program.circuit.num_qubits)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

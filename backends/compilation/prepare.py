@@ -51,6 +51,7 @@ class Prepared:
         gates: How many operations the specimen has.
         columns: For each parameter of the circuit, its column in the rows of the program.
         finish: What makes a bound circuit fit with ``bind_first``; else ``None``.
+        as_it_stands: Whether what is sent has the user's qubits, and no layout of ours.
     """
 
     circuit: QuantumCircuit
@@ -61,6 +62,11 @@ class Prepared:
     gates: GateCounts
     columns: tuple[int, ...]
     finish: Callable[[QuantumCircuit], QuantumCircuit] | None = None
+    as_it_stands: bool = False
+
+    def places(self, sent: QuantumCircuit) -> Sequence[int]:
+        """Find the backend's qubit of each of the user's, in a circuit of this program that is sent."""
+        return range(sent.num_qubits) if self.as_it_stands else _places(sent)
 
 
 def prepare(
@@ -262,6 +268,7 @@ def prepared_from(program: Program, base: Base, site: Site) -> Prepared:
         gates=gate_counts(sent),
         columns=tuple(column[parameter.name] for parameter in circuit.parameters),
         finish=partial(_made, basis=program.basis, site=site) if base.bind_first else None,
+        as_it_stands=as_it_stands,
     )
 
 

@@ -11,10 +11,12 @@ wrong without one is held against the backend.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import islice, product
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
+from qiskit.quantum_info import SparseObservable
 
 from qiskit_gateway.backends.examination.probes import (
     TRAITS,
@@ -25,7 +27,7 @@ from qiskit_gateway.backends.examination.probes import (
 )
 from qiskit_gateway.backends.failures.errors import BackendError, Refused
 from qiskit_gateway.backends.interface.adaptation import Adaptation, Trait
-from qiskit_gateway.backends.interface.batch import Batch, Entry, Program
+from qiskit_gateway.backends.interface.batch import Batch, Entry, Program, Wanted
 from qiskit_gateway.backends.interface.limits import Limits
 from qiskit_gateway.backends.readout.bit_mapping import Wiring
 from qiskit_gateway.backends.readout.decode import tally
@@ -179,7 +181,9 @@ class Session(NamedTuple):
         """Make the job that asks some questions."""
         entries = tuple(
             Entry(
-                program=Program(circuit=question.circuit, basis=question.basis), rows=question.rows
+                program=Program(circuit=question.circuit, basis=question.basis),
+                rows=question.rows,
+                wanted=_wanted(question),
             )
             for question in questions
         )
@@ -323,10 +327,27 @@ def _judge_job(job: _Job, adaptation: Adaptation, shots: int) -> Iterator[Findin
         yield Finding(name=question.name, ok=right, seen="; ".join(seen for _, seen in answers))
 
 
+def _wanted(question: Question) -> tuple[Wanted, ...]:
+    """Want the product of all that a basis measures."""
+    basis = question.basis
+    if basis is None:
+        return ()
+    make = partial(_observables, basis)
+    return (Wanted(rows=len(question.rows), size=1, make=make),)
+
+
+def _observables(basis: str) -> list[SparseObservable]:
+    return [SparseObservable(basis)]
+
+
 def compare(outcome: Outcome, expected: int, num_bits: int) -> tuple[bool, str]:
     """Compare an outcome with the expected one, and describe it."""
     if outcome.error is not None:
         return False, str(outcome.error)
+    if outcome.evs is not None:
+        (value,), parity = outcome.evs, (-1) ** expected.bit_count()
+        seen = f"{value:.2f} where {parity} is right"
+        return bool(value * parity > 0), seen  # It may be noisy, but points the right way.
     ((patterns, counts),) = tally([outcome], np.random.default_rng(0))
     most = int(counts.argmax())
     found, count, shots = int(patterns[most, 0]), int(counts[most]), int(counts.sum())

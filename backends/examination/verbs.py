@@ -117,7 +117,13 @@ async def _submit(member: FleetMember, batch: Batch) -> Handle:
 async def _collect(member: FleetMember, handle: Handle, batch: Batch) -> Sequence[Outcome]:
     given = await _ask("collect", lambda: member.collect(handle))
     try:
-        return require_outcomes(given, batch.widths, batch.kept_shots, verb="collect()")
+        return require_outcomes(
+            given,
+            batch.widths,
+            batch.kept_shots,
+            verb="collect()",
+            observables=batch.observables,
+        )
     except BackendError as error:
         raise _MistakeError("collect", str(error)) from error
 

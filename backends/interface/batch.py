@@ -4,13 +4,14 @@ A :class:`Batch` becomes exactly one provider job. It speaks of circuits as the 
 how they must look for one backend is that member's business.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from qiskit.circuit import QuantumCircuit
+from qiskit.quantum_info import SparseObservable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -44,6 +45,26 @@ class Program:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Wanted:
+    """The expectation values that some consecutive rows of a program are measured for.
+
+    Most members bring the bits of the program's basis, and have no use for it. One that estimates
+    by itself brings these values in their place.
+
+    Attributes:
+        rows: How many rows.
+        size: How many observables there are.
+        make: Makes the observables, over the circuit's qubits: each a sum of terms that the basis
+            measures, scaled so that a shot has a standard deviation of at most 1. So ``n`` shots
+            stand for a precision of ``1 / sqrt(n)``.
+    """
+
+    rows: int
+    size: int
+    make: Callable[[], Sequence[SparseObservable]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Entry:
     """One program and the parameter rows to run it with.
 
@@ -51,10 +72,13 @@ class Entry:
         program: What to run.
         rows: Parameter values, shape ``(circuits, num_parameters)``, columns in the order of
             ``circuit.parameters``. One row of width 0 for a circuit without parameters.
+        wanted: For a program with a basis, what its rows are measured for, if that is known: all
+            rows, in order.
     """
 
     program: Program
     rows: NDArray[np.float64]
+    wanted: tuple[Wanted, ...] = ()
 
     @property
     def circuits(self) -> int:
@@ -87,6 +111,17 @@ class Batch:
     def widths(self) -> list[int]:
         """Classical bits of each circuit, in order."""
         return [one.program.num_bits for one in self.entries for _ in range(one.circuits)]
+
+    @property
+    def observables(self) -> list[int]:
+        """Observables that each circuit may be estimated for in place of its bits, in order."""
+        return [
+            size
+            for entry in self.entries
+            for rows, size in [(part.rows, part.size) for part in entry.wanted]
+            or [(entry.circuits, 0)]
+            for _ in range(rows)
+        ]
 
     @property
     def circuits(self) -> int:

@@ -1,8 +1,11 @@
-"""Facts about a provider's native sampler, beyond what every ``SamplerV2`` does."""
+"""Facts about a provider's native sampler or estimator, beyond what every primitive does."""
 
 from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
 
 from qiskit_gateway.backends.interface.adaptation import FAITHFUL, Adaptation
 from qiskit_gateway.backends.interface.limits import Limits
@@ -22,17 +25,19 @@ ALL_GATES: Container[str] = _AllGates()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobTerms:
-    """A sampler's settings for one job.
+    """A primitive's settings for one job.
 
     Attributes:
         seed: Seed for simulators, or ``None``.
         key: A name that no other job has.
         pubs: How many PUBs the job has.
+        shots: Shots of each circuit; an estimator is asked for the precision of so many.
     """
 
     seed: int | None
     key: str
     pubs: int
+    shots: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,8 +47,8 @@ class ExecutionModes:
     Attributes:
         begin: Open one on a backend: its kind, the backend, and how many seconds it may last, if
             that is said.
-        enter: Return a sampler that sends its jobs in one.
-        of: Return the one that a sampler is in, or ``None``.
+        enter: Return a primitive that sends its jobs in one.
+        of: Return the one that a primitive is in, or ``None``.
         is_closed: Tell whether one takes no more jobs.
     """
 
@@ -53,13 +58,20 @@ class ExecutionModes:
     is_closed: Callable[[Any], bool]
 
 
-def _same(sampler: Any, _: JobTerms) -> Any:
-    return sampler
+def _same(primitive: Any, _: JobTerms) -> Any:
+    return primitive
+
+
+Spread = NDArray[np.float64]
+
+
+def _as_told(_primitive: Any, _backend: Any, told: Spread, _precision: float) -> Spread:
+    return told
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NativePrimitive:
-    """The facts about a provider's native sampler. Each takes the sampler, and the backend under it.
+    """The facts about a native primitive. Each takes the primitive, and the backend under it.
 
     Attributes:
         adaptation: What it gets wrong.
@@ -71,6 +83,8 @@ class NativePrimitive:
         jobs: List the jobs of a backend that have a key; ``None`` where it cannot be asked.
         modes: How jobs are held together; ``None`` where they cannot be.
         over: Make a sampler over a backend that has no ``backend.run``; ``None`` for any other.
+        stds: Return the standard errors of an estimator's values, from those that it told, where it
+            told any, and the precision that it was asked for.
     """
 
     adaptation: Callable[[Any, Any], Adaptation] = lambda *_: FAITHFUL
@@ -81,3 +95,4 @@ class NativePrimitive:
     jobs: Callable[[Any, str], Iterable[Any]] | None = None
     modes: ExecutionModes | None = None
     over: Callable[[Any], Any] = lambda _: None
+    stds: Callable[[Any, Any, Spread, float], Spread] = _as_told

@@ -92,6 +92,7 @@ class ProviderProfile:
         binds: Gates whose angles ``backend.run`` binds rightly by ``parameter_binds``; none where
             it does not take these.
         primitive: How its native samplers are talked to.
+        estimator: How its native estimators are talked to.
         failures: Rows of the table of errors, as ``package: (kind, names of classes)``; a second
             word after the package only keeps the rows apart.
         error_codes: What the error codes in its answers mean, without a trailing "Exception".
@@ -115,6 +116,7 @@ class ProviderProfile:
     own_stages: tuple[str, ...] = ()
     binds: frozenset[str] = frozenset()
     primitive: NativePrimitive | None = None
+    estimator: NativePrimitive | None = None
     failures: Mapping[str, tuple[Kind, str]] = field(default_factory=dict, hash=False)
     error_codes: Mapping[str, Kind] = field(default_factory=dict, hash=False)
     charge: Callable[[Any, Any], Charge | None] | None = None

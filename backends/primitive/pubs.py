@@ -57,9 +57,9 @@ def read_pubs(result: Any, pairs: Pairs, shots: int) -> ReadOutcomes:
     sizes = [size for entry, ready in pairs for size in _sizes(entry, ready)]
     layouts: dict[int, _Layout] = {}
     try:
-        found = _listed(result, len(sizes))
+        found = listed(result, len(sizes))
     except Exception as error:  # noqa: BLE001  Looking at a foreign object runs foreign code.
-        failed = Outcome(shots=0, error=_as_bad(error))
+        failed = Outcome(shots=0, error=as_bad(error))
         return ReadOutcomes(failed for size in sizes for _ in range(size or 1))
     outcomes: list[Outcome] = []
     parts = iter(zip(found, sizes, strict=True))
@@ -70,27 +70,27 @@ def read_pubs(result: Any, pairs: Pairs, shots: int) -> ReadOutcomes:
             try:
                 outcomes += layout.read(part, size, shots)
             except Exception as error:  # noqa: BLE001  As above.
-                outcomes += [Outcome(shots=0, error=_as_bad(error))] * (size or 1)
+                outcomes += [Outcome(shots=0, error=as_bad(error))] * (size or 1)
     return ReadOutcomes(outcomes)
 
 
 # -- what is sent ----------------------------------------------------------------------------
 
 
-def _in_one(ready: Prepared) -> bool:
+def in_one(ready: Prepared) -> bool:
     """Check whether all rows of a program go in one PUB."""
     return bool(ready.columns) and ready.binds
 
 
 def _sizes(entry: Entry, ready: Prepared) -> list[int | None]:
     """Count the rows of each PUB of an entry; ``None`` for one without an axis of rows."""
-    return [entry.circuits] if _in_one(ready) else [None] * entry.circuits
+    return [entry.circuits] if in_one(ready) else [None] * entry.circuits
 
 
 def _pubs(entry: Entry, ready: Prepared) -> Iterator[Pub]:
     _require_registers(ready.specimen)
-    if _in_one(ready):
-        circuit, parameters = _rename(ready.circuit)
+    if in_one(ready):
+        circuit, parameters = rename(ready.circuit)
         values = BindingsArray({tuple(parameters): values_of(ready, entry.rows)})
         yield _with_output(_in_order(circuit)), values
         return
@@ -98,7 +98,7 @@ def _pubs(entry: Entry, ready: Prepared) -> Iterator[Pub]:
         yield (_with_output(_in_order(circuit)),)
 
 
-def _rename(circuit: QuantumCircuit) -> tuple[QuantumCircuit, list[Parameter]]:
+def rename(circuit: QuantumCircuit) -> tuple[QuantumCircuit, list[Parameter]]:
     """Return a copy whose parameters have names that nobody stumbles over, and these, in order.
 
     Braket keeps "b", "q" and the words of OpenQASM, such as "angle", for itself. A copy in any case:
@@ -190,7 +190,7 @@ class _Layout:
         else:
             found = self._joined(result.data, () if size is None else (size,), most_shots(shots))
             if (found & self._unwritten).any():
-                raise _bad("The result has bits that the circuit never writes.")
+                raise bad("The result has bits that the circuit never writes.")
             flat = self._selection.of(found.reshape(-1, found.shape[-1]))
             rows = flat.reshape(circuits, found.shape[1], -1)[:, :shots]
         return [
@@ -201,7 +201,7 @@ class _Layout:
         """Join all registers side by side, in shape ``(circuits, shots, bytes)``."""
         parts = [_array_of(data, register, shape, most) for register in self._registers]
         if len({part.shape[1] for part in parts}) > 1:
-            raise _bad("The registers of one result have unlike numbers of shots.")
+            raise bad("The registers of one result have unlike numbers of shots.")
         return parts[0] if len(parts) == 1 else np.concatenate(parts[::-1], axis=2)
 
 
@@ -210,46 +210,53 @@ def _array_of(
 ) -> NDArray[np.uint8]:
     """Return the packed shots of a register, of shape ``(circuits, shots, bytes)``."""
     if register.name not in data:
-        raise _bad(f"The result has no register {register.name!r}, but {reprlib.repr(data)}.")
+        raise bad(f"The result has no register {register.name!r}, but {reprlib.repr(data)}.")
     bits = data[register.name]
     array = getattr(bits, "array", None)
     if not isinstance(array, np.ndarray) or array.dtype != np.uint8:
-        raise _bad(
+        raise bad(
             f"The result holds {reprlib.repr(bits)} for the register {register.name!r}, and no bits;"
             " a sampler that was told to return another kind of data cannot be a member."
         )
     width = num_bytes(register.size)
     if getattr(bits, "num_bits", None) != register.size or array.shape[-1:] != (width,):
-        raise _bad(
+        raise bad(
             f"The result has {getattr(bits, 'num_bits', None)} bits in {array.shape[-1:]} bytes for "
             f"the register {register.name!r} of {register.size}."
         )
     number = array.shape[-2] if array.ndim > 1 else 0
     if array.shape[:-2] != shape or not 0 < number <= most:
-        raise _bad(
+        raise bad(
             f"The result has bits of shape {array.shape} for the register {register.name!r} where "
             f"{(*shape, 'shots', width)} was due."
         )
     return array.reshape(-1, number, width)
 
 
-def _listed(result: Any, expected: int) -> list[Any]:
+def listed(result: Any, expected: int) -> list[Any]:
+    """List the parts of a result, one for each PUB.
+
+    Raises:
+        BackendError: If it has not so many. Whatever foreign objects raise is raised too.
+    """
     if result is None or isinstance(result, str | bytes):
-        raise _bad(f"The provider returned no result but {reprlib.repr(result)}.", unreadable=True)
+        raise bad(f"The provider returned no result but {reprlib.repr(result)}.", unreadable=True)
     found = [result[number] for number in range(min(len(result), expected))]
     if len(result) != expected:
-        raise _bad(
+        raise bad(
             f"The result has {len(result)} parts for {expected} PUBs, so which belongs to which "
             "cannot be known."
         )
     return found
 
 
-def _as_bad(error: Exception) -> BackendError:
+def as_bad(error: Exception) -> BackendError:
+    """Make an error about a result of whatever looking at it raised."""
     if isinstance(error, BackendError):
         return error
-    return _bad(f"The result cannot be read: {text_of(error)}")
+    return bad(f"The result cannot be read: {text_of(error)}")
 
 
-def _bad(message: str, *, unreadable: bool = False) -> BackendError:
+def bad(message: str, *, unreadable: bool = False) -> BackendError:
+    """Make an error about a result that cannot be believed."""
     return BackendError(message, submitted=True, bad_result=True, unreadable=unreadable)

@@ -2,13 +2,16 @@
 
 from collections.abc import Mapping
 from copy import copy
+from dataclasses import replace
+from math import sqrt
 from typing import Any
 
 from numpy.random import default_rng
 
 from qiskit_gateway.backends.failures.table import CALLER
-from qiskit_gateway.backends.interface.limits import read_property
-from qiskit_gateway.backends.interface.native_primitive import JobTerms, NativePrimitive
+from qiskit_gateway.backends.interface.adaptation import Adaptation
+from qiskit_gateway.backends.interface.limits import Limits, read_property
+from qiskit_gateway.backends.interface.native_primitive import JobTerms, NativePrimitive, Spread
 from qiskit_gateway.backends.interface.provider_profile import ProviderProfile
 
 # Gates whose angles Aer binds rightly by itself; checked against bound circuits by the tests. The
@@ -34,6 +37,33 @@ def _seeded(sampler: Any, job: JobTerms) -> Any:
     return made
 
 
+# -- the native estimator: it computes the value of each Pauli, and adds noise as large as the precision.
+
+
+def _for_estimator_job(estimator: Any, job: JobTerms) -> Any:
+    """Return an estimator with the seed of a job; with noise it averages over as many runs as shots."""
+    made = copy(estimator)
+    options = {**estimator.options.run_options, "shots": job.shots}
+    options.pop("seed_simulator", None)
+    if job.seed is not None and job.pubs == 1:  # All PUBs of a job would have the same noise.
+        options["seed_simulator"] = job.seed
+    made._options = replace(estimator.options, run_options=options)  # noqa: SLF001  As above.
+    return made
+
+
+def _estimator_limits(_: Any, backend: Any, told: Limits) -> Limits:
+    # Shots are of no matter to it but where there is noise, which it averages over them.
+    return told if _is_noisy(backend) else replace(told, max_shots=None)
+
+
+def _is_noisy(backend: Any) -> bool:
+    return read_property(backend, "options", "noise_model") is not None
+
+
+def _estimator_stds(_: Any, backend: Any, told: Spread, __: float) -> Spread:
+    return told * sqrt(2) if _is_noisy(backend) else told
+
+
 PROFILE = ProviderProfile(
     name="aer",
     packages=("qiskit_aer",),
@@ -46,6 +76,15 @@ PROFILE = ProviderProfile(
         # As PUBs they are given to backend.run with their values, by parameter_binds.
         binds=lambda *_: BINDS,
         for_job=_seeded,
+    ),
+    estimator=NativePrimitive(
+        # It averages over what resets collapse, and tells nothing of the spread.
+        adaptation=lambda *_: Adaptation(unsound=frozenset({"reset"})),
+        limits=_estimator_limits,
+        overlaps=lambda *_: True,
+        binds=lambda *_: BINDS,
+        for_job=_for_estimator_job,
+        stds=_estimator_stds,
     ),
     failures={"qiskit_aer": (CALLER, "AerError NoiseError")},
 )

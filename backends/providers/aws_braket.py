@@ -1,6 +1,7 @@
 """AWS Braket."""
 
 from collections.abc import Callable, Iterator
+from copy import copy
 from dataclasses import replace
 from typing import Any
 
@@ -18,7 +19,7 @@ from qiskit_gateway.backends.failures.table import (
 )
 from qiskit_gateway.backends.interface.adaptation import Adaptation
 from qiskit_gateway.backends.interface.limits import Limits, read_property
-from qiskit_gateway.backends.interface.native_primitive import NativePrimitive
+from qiskit_gateway.backends.interface.native_primitive import JobTerms, NativePrimitive
 from qiskit_gateway.backends.interface.provider_profile import (
     LABEL,
     MAX_PAGES,
@@ -120,6 +121,13 @@ def _limits(_: Any, backend: Any, told: Limits) -> Limits:
     return replace(told, max_circuits=most or None)
 
 
+def _in_one_executable(estimator: Any, _: JobTerms) -> Any:
+    """Measure the terms of a basis together: each executable has a price, and a place in its task."""
+    made = copy(estimator)
+    made._abelian_grouping = True  # noqa: SLF001  There is no public way after it is made.
+    return made
+
+
 PROFILE = ProviderProfile(
     name="aws_braket",
     packages=("qiskit_braket_provider",),
@@ -130,6 +138,12 @@ PROFILE = ProviderProfile(
     label=Label(option="tags", labelled=with_field, jobs=_tasks),
     primitive=NativePrimitive(
         adaptation=lambda *_: _MEASURES_LAST, limits=_limits, overlaps=lambda *_: True
+    ),
+    estimator=NativePrimitive(
+        adaptation=lambda *_: _MEASURES_LAST,
+        limits=_limits,
+        overlaps=lambda *_: True,
+        for_job=_in_one_executable,
     ),
     charge=_charge,
     queue=Queue(names=("queue_depth",), read=_read_queue),

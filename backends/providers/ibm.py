@@ -76,6 +76,15 @@ def _adaptation(sampler: Any, backend: Any) -> Adaptation:
     )
 
 
+def _estimator_adaptation(estimator: Any, backend: Any) -> Adaptation:
+    if not _adaptation(estimator, backend).refusal:
+        return FAITHFUL
+    return Adaptation(
+        refusal="EstimatorV2 runs it by Qiskit's BackendEstimatorV2, which reads only results like "
+        "Aer's; give the backend itself to the fleet"
+    )
+
+
 def _limits(_: Any, backend: Any, told: Limits) -> Limits:
     # What the configuration of a backend says of jobs was meant for backend.run.
     if _is_local(backend):
@@ -147,6 +156,13 @@ def _is_closed(mode: Any) -> bool:
     return "closed" in said or "not accepting" in said
 
 
+_MODES = ExecutionModes(
+    begin=_begin_mode,
+    enter=_enter_mode,
+    of=lambda primitive: primitive.mode,
+    is_closed=_is_closed,
+)
+
 PROFILE = ProviderProfile(
     name="ibm",
     packages=("qiskit_ibm_runtime",),
@@ -159,13 +175,17 @@ PROFILE = ProviderProfile(
         binds=_binds,
         for_job=_for_job,
         jobs=_tagged_jobs,
-        modes=ExecutionModes(
-            begin=_begin_mode,
-            enter=_enter_mode,
-            of=lambda sampler: sampler.mode,
-            is_closed=_is_closed,
-        ),
+        modes=_MODES,
         over=_sampler_over,
+    ),
+    estimator=NativePrimitive(
+        adaptation=_estimator_adaptation,
+        limits=_limits,
+        overlaps=lambda _, backend: not _is_local(backend),
+        binds=_binds,
+        for_job=_for_job,
+        jobs=_tagged_jobs,
+        modes=_MODES,
     ),
     failures={
         "qiskit_ibm_runtime wrapper": (

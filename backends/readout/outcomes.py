@@ -50,6 +50,9 @@ class Outcome:
         patterns: Otherwise distinct outcomes as rows,
         counts: and how often each was seen, which may add up to more than ``shots``.
         iq: For ``meas_level=1``: complex, shape ``(shots, bits)``, or ``(bits,)`` if averaged.
+        evs: In place of shots, expectation values of the observables that the circuit is measured
+            for, as precise as ``shots`` would make them,
+        stds: and their standard errors.
     """
 
     shots: int
@@ -59,6 +62,8 @@ class Outcome:
     patterns: Rows | None = None
     counts: NDArray[np.int64] | None = None
     iq: NDArray[np.complex128] | None = None
+    evs: NDArray[np.float64] | None = None
+    stds: NDArray[np.float64] | None = None
 
     @property
     def ordered(self) -> bool:

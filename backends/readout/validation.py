@@ -5,7 +5,8 @@ right width and whole; or it is a bad result of that attempt, and never an error
 """
 
 import reprlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -18,8 +19,14 @@ from qiskit_gateway.backends.readout.outcomes import Outcome, ReadOutcomes, most
 from qiskit_gateway.backends.readout.packed_bits import num_bytes
 
 
-def require_outcomes(
-    given: object, widths: Sequence[int], shots: int, *, verb: str, meas_level: int = 2
+def require_outcomes(  # noqa: PLR0913  All that is known of what must come.
+    given: object,
+    widths: Sequence[int],
+    shots: int,
+    *,
+    verb: str,
+    meas_level: int = 2,
+    observables: Sequence[int] = (),
 ) -> tuple[Outcome, ...]:
     """Check the outcomes that a member returned; impossible ones become errors.
 
@@ -29,6 +36,8 @@ def require_outcomes(
         shots: Shots of each circuit that are wanted.
         verb: The member and what was asked of it, for messages: ``"mine.collect()"``.
         meas_level: 2 for bits, 1 for kerneled data.
+        observables: For each circuit the number of expectation values that may come in place of
+            bits; by default none may.
 
     Raises:
         BackendError: If it is not one thing for each circuit.
@@ -37,9 +46,13 @@ def require_outcomes(
     # What was read from a provider's result was checked there, but may be of another job.
     trusted = isinstance(given, ReadOutcomes)
     checked: list[Outcome] = []
-    for place, (outcome, width) in enumerate(zip(found, widths, strict=True)):
+    may_be = observables or [0] * len(widths)
+    for place, (outcome, width, values) in enumerate(zip(found, widths, may_be, strict=True)):
         try:
-            problem = next(_problems(outcome, width, shots, meas_level, trusted=trusted), "")
+            of_data = partial(
+                _problems_of_data, meas_level=meas_level, observables=values, trusted=trusted
+            )
+            problem = next(_problems(outcome, width, shots, of_data), "")
         except Exception as error:  # noqa: BLE001  Looking at a foreign object runs foreign code.
             problem = f"what cannot be read: {text_of(error)}"
         if not problem:
@@ -79,7 +92,7 @@ def _iterator(given: Any) -> Iterator[Outcome] | None:
 
 
 def _problems(
-    outcome: object, width: int, shots: int, meas_level: int, *, trusted: bool
+    outcome: object, width: int, shots: int, of_data: Callable[[Outcome], Iterator[str]]
 ) -> Iterator[str]:
     """Go through what is wrong with an outcome; each is looked at only if those before are right."""
     if not isinstance(outcome, Outcome):
@@ -95,8 +108,31 @@ def _problems(
             yield f"{number} shots where {shots} are wanted"
         if outcome.num_bits != width:
             yield f"{_shown(outcome.num_bits)} bits where the circuit has {width}"
-        if not trusted:
-            yield from _problems_of_iq(outcome) if meas_level == 1 else _problems_of_bits(outcome)
+        yield from of_data(outcome)
+
+
+def _problems_of_data(
+    outcome: Outcome, *, meas_level: int, observables: int, trusted: bool
+) -> Iterator[str]:
+    if outcome.evs is not None:
+        # Of another job they may be of other observables.
+        yield from _problems_of_values(outcome, observables)
+    elif not trusted:
+        yield from _problems_of_iq(outcome) if meas_level == 1 else _problems_of_bits(outcome)
+
+
+def _problems_of_values(outcome: Outcome, observables: int) -> Iterator[str]:
+    for name, values in (("evs", outcome.evs), ("stds", outcome.stds)):
+        if not observables:
+            yield "expectation values where bits are wanted"
+        if not isinstance(values, np.ndarray) or values.dtype.kind != "f":
+            yield f"{name} that are no array of numbers: {_shown(values)}"
+        elif values.shape != (observables,):
+            yield f"{name} of shape {values.shape} for {observables} observables"
+        elif not np.isfinite(values).all():
+            yield f"{name} that are not finite: {_shown(values)}"
+    if outcome.stds is not None and (outcome.stds < 0).any():
+        yield f"a standard error that cannot be: {_shown(outcome.stds)}"
 
 
 def _problems_of_iq(outcome: Outcome) -> Iterator[str]:

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, WithJsonSchema, model_validator
 from pydantic import Field as Key
-from qiskit.primitives import BaseSamplerV2
+from qiskit.primitives import BaseEstimatorV2, BaseSamplerV2
 from qiskit.providers import BackendV2
 
 from qiskit_gateway.backends.adapter.backend_member import Member
@@ -29,6 +29,7 @@ from qiskit_gateway.backends.interface.limits import Limits
 from qiskit_gateway.backends.interface.native_primitive import ModeKind
 from qiskit_gateway.backends.interface.protocol import FleetMember
 from qiskit_gateway.backends.interface.speed import Speed
+from qiskit_gateway.backends.primitive.estimator_member import EstimatorMember
 from qiskit_gateway.backends.primitive.primitive_member import PrimitiveMember
 from qiskit_gateway.backends.simulation.simulated_member import SimulatedMember
 from qiskit_gateway.config_file.pricing_tables import PricingTable, tariff_of
@@ -211,8 +212,8 @@ class MemberTable(Table):
     primitive: Annotated[
         ImportPath | None,
         Key(
-            description="Import path of what is called to get a SamplerV2: with the backend, where "
-            "there is one, else with the arguments."
+            description="Import path of what is called to get a SamplerV2 or EstimatorV2: with the "
+            "backend, where there is one, else with the arguments."
         ),
     ] = None
     primitive_arguments: Annotated[
@@ -428,13 +429,16 @@ def _primitive_member(
     make, arguments = _import("primitive", path), table.arguments
     if table.backend is not None or table.provider is not None:
         make, arguments = partial(make, _backend(table, environ)), table.primitive_arguments
-    sampler = _call("primitive", make, arguments, environ)
-    if not isinstance(sampler, BaseSamplerV2):
-        raise _UnmadeError(("primitive",), f"gave {type(sampler).__name__}, which is no SamplerV2")
+    primitive = _call("primitive", make, arguments, environ)
+    if not isinstance(primitive, BaseSamplerV2 | BaseEstimatorV2):
+        text = f"gave {type(primitive).__name__}, which is no SamplerV2, nor an EstimatorV2"
+        raise _UnmadeError(("primitive",), text)
     given = {key: getattr(table, key) for key in ("mode", "mode_seconds", "idle_seconds")}
     held = {key: value for key, value in given.items() if value is not None}
     try:
-        return PrimitiveMember(sampler, **said, **held)
+        if isinstance(primitive, BaseEstimatorV2):
+            return EstimatorMember(primitive, **said, **held)
+        return PrimitiveMember(primitive, **said, **held)
     except (TypeError, ValueError) as error:
         raise _UnmadeError(("primitive",), f"cannot be a member: {error}") from None
 

@@ -33,10 +33,11 @@ _KINDS = frozenset("biufc")
 _MAX_HEAD = 1 << 24
 
 # How a shot came: the field of the outcome that holds it.
-_NOTHING, _MEMORY, _COUNTED, _IQ = range(4)
+_NOTHING, _MEMORY, _COUNTED, _IQ, _VALUES = range(5)
 _MAY_LACK = (
     *("shots", "num_bits", "heights", "widths", "rows", "counts"),
     *("iq_heights", "iq_widths", "iq", "errors"),
+    *("sizes", "evs", "stds"),
 )
 _NONE: NDArray[Any] = np.empty(0, np.uint8)
 _FACTS = (
@@ -152,6 +153,8 @@ def pack_outcomes(outcomes: Sequence[Outcome]) -> bytes:
     rows: list[NDArray[Any]] = []
     counts: list[NDArray[np.int64]] = []
     iq: list[NDArray[np.complex128]] = []
+    evs: list[NDArray[np.float64]] = []
+    stds: list[NDArray[np.float64]] = []
     for outcome in outcomes:
         if outcome.memory is not None:
             rows.append(outcome.memory)
@@ -160,6 +163,9 @@ def pack_outcomes(outcomes: Sequence[Outcome]) -> bytes:
             counts.append(outcome.counts)
         elif outcome.iq is not None:
             iq.append(outcome.iq)
+        elif outcome.evs is not None and outcome.stds is not None:
+            evs.append(outcome.evs)
+            stds.append(outcome.stds)
     errors = {
         place: _facts(outcome.error) for place, outcome in enumerate(outcomes) if outcome.error
     }
@@ -175,6 +181,9 @@ def pack_outcomes(outcomes: Sequence[Outcome]) -> bytes:
         "iq_heights": np.array([len(a) if a.ndim == 2 else -1 for a in iq], np.int64),
         "iq_widths": np.array([array.shape[-1] for array in iq], np.int64),
         "iq": _join(iq, np.complex128),
+        "sizes": np.array([len(array) for array in evs], np.int64),
+        "evs": _join(evs, np.float64),
+        "stds": _join(stds, np.float64),
         "errors": np.frombuffer(text, np.uint8),
     }
     return pack({name: array for name, array in arrays.items() if array.size or name == "kinds"})
@@ -201,6 +210,9 @@ def _outcomes(arrays: dict[str, NDArray[Any]]) -> list[Outcome]:
     sizes = [h for h, known in zip(heights, counted, strict=True) if known]
     counts = iter(_divide(arrays["counts"], sizes))
     points = iter(_points(arrays))
+    values, spreads = (
+        iter(_divide(arrays[name], arrays["sizes"].tolist())) for name in ("evs", "stds")
+    )
     errors = json.loads(arrays["errors"].tobytes() or b"{}")
     found = []
     for place, (kind, shots, bits) in enumerate(
@@ -214,6 +226,8 @@ def _outcomes(arrays: dict[str, NDArray[Any]]) -> list[Outcome]:
             content = {"patterns": next(shaped), "counts": next(counts)}
         elif kind == _IQ:
             content = {"iq": next(points)}
+        elif kind == _VALUES:
+            content = {"evs": next(values), "stds": next(spreads)}
         found.append(Outcome(shots=shots, num_bits=bits, error=error, **content))
     return found
 
@@ -233,6 +247,8 @@ def _kind(outcome: Outcome) -> int:
         return _MEMORY
     if outcome.patterns is not None:
         return _COUNTED
+    if outcome.evs is not None:
+        return _VALUES
     return _IQ if outcome.iq is not None else _NOTHING
 
 

@@ -15,7 +15,7 @@ from qiskit.primitives.containers.observables_array import ObservablesArray
 from qiskit.providers import BackendV2
 
 from qiskit_gateway.backends.fleet import Backends
-from qiskit_gateway.backends.interface.batch import Program
+from qiskit_gateway.backends.interface.batch import Program, Wanted
 from qiskit_gateway.journal.journal import Journal
 from qiskit_gateway.journal.run_spec import RunSpec, bindings_of, record_pub
 from qiskit_gateway.policies.policy import Policy
@@ -288,6 +288,7 @@ class _Plan:
         self._rows: list[NDArray[np.float64]] = []
         self._stores: list[BasisStore] = []
         self._notes: list[str] = []
+        self._wanted: list[tuple[Wanted, ...]] = []
         self._known: dict[tuple[int, str], Program] = {}
 
     def work(self) -> Work:
@@ -300,6 +301,7 @@ class _Plan:
             seed=self._seed,
             options=self._options,
             notes=tuple(self._notes),
+            wanted=tuple(self._wanted),
         )
 
     def add(self, index: int, pub: EstimatorPub) -> EstimatorStore:
@@ -351,6 +353,16 @@ class _Plan:
             coverage=Coverage(rows, shots), sections=tuple(sections), lock=store.lock
         )
         self._stores.append(basis_store)
+        self._wanted.append(
+            tuple(
+                Wanted(
+                    rows=section.stop - section.start,
+                    size=len(part.columns),
+                    make=part.scaled_observables,
+                )
+                for section, (_, part) in zip(sections, users, strict=True)
+            )
+        )
         for (number, _), section in zip(users, sections, strict=True):
             store.groups[number][1].append(Share(basis_store, section))
         return np.concatenate([store.groups[number][0].rows for number, _ in users])

@@ -1,11 +1,13 @@
 """The estimator's merge: sums over shots, added up as pieces arrive.
 
-All sums are of integers, so that neither the order of arrival nor the way the work was cut shows
-in the result, not even in its last bit. No shot is kept.
+All sums of shots are of integers, so that neither the order of arrival nor the way the work was cut
+shows in the result, not even in its last bit. No shot is kept. Values that a member has estimated
+by itself are pooled with them, each as the shots that it stands for.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from threading import Lock
 from typing import Any, NamedTuple
 
@@ -18,7 +20,7 @@ from qiskit_gateway.backends.readout.decode import pooled
 from qiskit_gateway.backends.readout.outcomes import Outcome
 from qiskit_gateway.results.coverage import Coverage, book_outcomes
 from qiskit_gateway.results.observables import RowGroup
-from qiskit_gateway.results.pauli_sums import BlockSums, Histogram
+from qiskit_gateway.results.pauli_sums import BlockSums, Estimates, Histogram
 from qiskit_gateway.work.receipt import Receipt
 from qiskit_gateway.work.tasks import Piece
 
@@ -56,21 +58,48 @@ class BasisStore:
         self, piece: Piece, outcomes: Sequence[Outcome], rng: np.random.Generator
     ) -> Receipt:
         """Add the outcomes of a piece, one per row, and say what did not arrive."""
+        is_estimated = any(outcome.evs is not None for outcome in outcomes)
+        additions = list(
+            self._estimates(piece, outcomes) if is_estimated else self._sums(piece, outcomes, rng)
+        )
+        # Several pieces of a row may arrive at once, in several threads.
+        with self.lock:
+            receipt = book_outcomes(self.coverage, piece, outcomes)
+            for add in additions:
+                add()
+        return receipt
+
+    def _sums(
+        self, piece: Piece, outcomes: Sequence[Outcome], rng: np.random.Generator
+    ) -> Iterator[Callable[[], None]]:
         patterns, counts, ends = pooled(outcomes, rng)
         histogram = Histogram(np.ascontiguousarray(patterns.T), counts, ends)
-        found = []
+        for section, start, stop in self._met(piece):
+            here = histogram.rows(start - piece.row_start, stop - piece.row_start)
+            sums = section.sums.sum_shots(here)
+            yield partial(section.sums.add, start - section.start, sums)
+
+    def _estimates(self, piece: Piece, outcomes: Sequence[Outcome]) -> Iterator[Callable[[], None]]:
+        for section, start, stop in self._met(piece):
+            here = outcomes[start - piece.row_start : stop - piece.row_start]
+            scales = section.sums.part.scales
+            none = np.zeros(len(scales))
+            estimates = Estimates(
+                row=start - section.start,
+                shot=piece.shot_start,
+                shots=np.array([0 if one.evs is None else one.shots for one in here], np.int64),
+                evs=np.array([none if o.evs is None else o.evs * scales for o in here]).T,
+                stds=np.array([none if o.stds is None else o.stds * scales for o in here]).T,
+            )
+            yield partial(section.sums.add_estimates, estimates)
+
+    def _met(self, piece: Piece) -> Iterator[tuple[Section, int, int]]:
+        """Go through the sections that a piece has rows in, and the task's rows that these are."""
         for section in self.sections:
             start = max(section.start, piece.row_start)
             stop = min(section.stop, piece.row_stop)
             if start < stop:
-                here = histogram.rows(start - piece.row_start, stop - piece.row_start)
-                found.append((section.sums, start - section.start, section.sums.sum_shots(here)))
-        # Several pieces of a row may arrive at once, in several threads.
-        with self.lock:
-            receipt = book_outcomes(self.coverage, piece, outcomes)
-            for block, first, sums in found:
-                block.add(first, sums)
-        return receipt
+                yield section, start, stop
 
 
 class Share(NamedTuple):

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from qiskit.primitives.containers.observables_array import ObservablesArray
+from qiskit.quantum_info import SparseObservable
 
 from qiskit_gateway.results.grouping import group_terms
 from qiskit_gateway.results.pauli_words import LETTER, MINUS, Factors, Words, pack_bits, pauli_label
@@ -139,6 +140,35 @@ class Part:
         """Bound the standard deviation of one shot, for each column."""
         spreads = largest_deviations(self.factors)[self.terms]
         return np.add.reduceat(np.abs(self.coefficients) * spreads, self.starts)
+
+    @property
+    def scales(self) -> NDArray[np.float64]:
+        """What :meth:`scaled_observables` were divided by, for each column."""
+        weights = self.weights
+        return np.where(weights > 0, weights, 1.0)
+
+    def scaled_observables(self) -> tuple[SparseObservable, ...]:
+        """Make the observable of each column, so scaled that a shot deviates by 1 at most."""
+        coefficients = self.coefficients / np.repeat(self.scales, self._sizes)
+        entries = np.split(np.arange(len(self.terms)), self.starts[1:])
+        return tuple(
+            _observable(self.factors[self.terms[mine]], coefficients[mine]) for mine in entries
+        )
+
+    @property
+    def _sizes(self) -> NDArray[np.intp]:
+        return np.diff(self.starts, append=len(self.terms))
+
+
+def _observable(factors: Factors, coefficients: NDArray[np.float64]) -> SparseObservable:
+    terms, qubits = np.nonzero(factors)
+    return SparseObservable.from_raw_parts(
+        factors.shape[1],
+        coefficients.astype(complex),
+        [SparseObservable.BitTerm(int(code)) for code in factors[terms, qubits]],
+        qubits.tolist(),
+        [0, *np.cumsum(np.count_nonzero(factors, axis=1)).tolist()],
+    )
 
 
 def largest_deviations(factors: Factors) -> NDArray[np.float64]:

@@ -1,11 +1,14 @@
 """Sums over the shots of some rows, of all that was measured in one basis.
 
 All sums are of integers, so that neither the order of arrival nor the way the work was cut shows
-in the result, not even in its last bit. No shot is kept.
+in the result, not even in its last bit. No shot is kept. Expectation values that members have
+estimated by themselves count as many shots as they stand for, and are added up in the order of
+these.
 """
 
+from collections.abc import Callable
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +26,9 @@ _VALUES = 1 << 16
 
 # Bits of the finest rounding of an observable's value, see BlockSums.
 _FINEST = 25
+
+
+_OfShots = Callable[[NDArray[np.int64]], NDArray[np.float64]]
 
 
 class Histogram(NamedTuple):
@@ -109,6 +115,24 @@ class Quantities:
         return self.of(np.arange(1 << self.num_bits, dtype=np.uint64)[np.newaxis])
 
 
+class Estimates(NamedTuple):
+    """Expectation values that a member has estimated by itself, of consecutive rows.
+
+    Attributes:
+        row: The first row.
+        shot: The first of the shots that they stand for; with the row, their place among others.
+        shots: How many shots each row stands for; 0 where nothing came.
+        evs: The values, as they are for these observables, shape ``(columns, rows)``.
+        stds: Their standard errors.
+    """
+
+    row: int
+    shot: int
+    shots: NDArray[np.int64]
+    evs: NDArray[np.float64]
+    stds: NDArray[np.float64]
+
+
 class BlockSums:
     """Sums over the shots of some rows that were measured in one basis for the same observables.
 
@@ -121,12 +145,18 @@ class BlockSums:
         self.part = quantities.part
         self._quantities = quantities
         self._sums = np.zeros((quantities.size, rows), np.int64)
+        self._estimates: list[Estimates] = []
 
     # -- taking in ---------------------------------------------------------------------------
 
     def add(self, start: int, sums: NDArray[np.int64]) -> None:
         """Add the result of :meth:`sum_shots` for rows from ``start`` on."""
         self._sums[:, start : start + sums.shape[1]] += sums
+
+    def add_estimates(self, estimates: Estimates) -> None:
+        """Add what was estimated elsewhere; each stands for its number of shots."""
+        self._estimates.append(estimates)
+        self._estimates.sort(key=lambda one: (one.row, one.shot))
 
     def sum_shots(self, histogram: Histogram) -> NDArray[np.int64]:
         """Sum over the shots of some rows, shape ``(quantities, rows)``."""
@@ -160,14 +190,59 @@ class BlockSums:
         Args:
             shots: How many shots of each row have arrived, none of them 0.
         """
+        if not self._estimates:
+            return self._means(shots)
+        return self._pooled(shots, self._means, lambda one: one.shots * one.evs) / shots
+
+    def variances(self, shots: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Compute the variance of the basis's part of each expectation value."""
+        if not self._estimates:
+            return self._variances(shots)
+        return self._spread(shots, self._variances)
+
+    def bounds(self, shots: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return an upper bound of the standard deviation: terms as if all varied together.
+
+        What members have estimated has the standard error that they told.
+        """
+        if not self._estimates:
+            return self._bounds(shots)
+        return np.sqrt(self._spread(shots, lambda own: self._bounds(own) ** 2))
+
+    def _spread(self, shots: NDArray[np.int64], own: _OfShots) -> NDArray[np.float64]:
+        spread = self._pooled(
+            shots,
+            own,
+            lambda one: (one.shots * one.stds) ** 2,
+            lambda number: number.astype(float) ** 2,
+        )
+        variances: NDArray[np.float64] = spread / shots.astype(float) ** 2
+        return variances
+
+    def _pooled(
+        self,
+        shots: NDArray[np.int64],
+        own: _OfShots,
+        theirs: Callable[[Estimates], NDArray[np.float64]],
+        weigh: Callable[[NDArray[np.int64]], NDArray[Any]] = lambda number: number,
+    ) -> NDArray[np.float64]:
+        """Add up what was seen in our own shots, weighed by their number, and what was estimated."""
+        counted = shots.copy()
+        for one in self._estimates:
+            counted[one.row : one.row + len(one.shots)] -= one.shots
+        pooled: NDArray[np.float64] = own(np.maximum(counted, 1)) * weigh(counted)
+        for one in self._estimates:
+            pooled[:, one.row : one.row + len(one.shots)] += theirs(one)
+        return pooled
+
+    def _means(self, shots: NDArray[np.int64]) -> NDArray[np.float64]:
         part = self.part
         means = self._sums[: len(part.factors)] / shots
         return np.add.reduceat(
             part.coefficients[:, np.newaxis] * means[part.terms], part.starts, axis=0
         )
 
-    def variances(self, shots: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Compute the variance of the basis's part of each expectation value."""
+    def _variances(self, shots: NDArray[np.int64]) -> NDArray[np.float64]:
         part, terms = self.part, len(self.part.factors)
         lone = part.coefficients[part.starts, np.newaxis] ** 2
         variances = lone * self._term_variances(shots)[part.terms[part.starts]]
@@ -180,8 +255,7 @@ class BlockSums:
         result: NDArray[np.float64] = variances / shots
         return result
 
-    def bounds(self, shots: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Return an upper bound of the standard deviation: terms as if all varied together."""
+    def _bounds(self, shots: NDArray[np.int64]) -> NDArray[np.float64]:
         part = self.part
         deviations = np.sqrt(self._term_variances(shots))[part.terms]
         deviations *= np.abs(part.coefficients)[:, np.newaxis]

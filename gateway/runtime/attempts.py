@@ -301,6 +301,7 @@ class Attempts:
             batch.kept_shots,
             verb=f"{member.name}.collect()",
             meas_level=batch.options.get("meas_level", 2),
+            observables=batch.observables,
         )
         ran_shots = count_ran_shots(outcomes, shard.shots, batch.kept_shots)
         charged = await self._charged_units(member, handle, attempt)

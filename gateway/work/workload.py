@@ -1,13 +1,13 @@
 """The work of one run, with everything the scheduler does not need to see."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from qiskit_gateway.backends.interface.batch import Batch, Entry, Program
+from qiskit_gateway.backends.interface.batch import Batch, Entry, Program, Wanted
 from qiskit_gateway.backends.readout.outcomes import Outcome
 from qiskit_gateway.work.receipt import Receipt
 from qiskit_gateway.work.tasks import Piece, Shard, Task
@@ -35,6 +35,7 @@ class Work:
         seed: The user's seed, or ``None``.
         options: The user's options of ``backend.run``.
         notes: What the report says of how the work was stated.
+        wanted: Of each task of an estimator, what its rows are measured for, in order.
     """
 
     tasks: tuple[Task, ...]
@@ -44,6 +45,7 @@ class Work:
     seed: int | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    wanted: tuple[tuple[Wanted, ...], ...] = ()
 
     def batch_of(self, shard: Shard, key: str) -> Batch:
         """Make the batch that runs a shard."""
@@ -52,6 +54,7 @@ class Work:
                 Entry(
                     program=self.programs[piece.task],
                     rows=self.rows[piece.task][piece.row_start : piece.row_stop],
+                    wanted=tuple(_cut(self.wanted[piece.task], piece)) if self.wanted else (),
                 )
                 for piece in shard.pieces
             ),
@@ -82,6 +85,19 @@ class Work:
         first = shard.pieces[0]
         place = (first.task, first.row_start, first.shot_start, purpose)
         return np.random.SeedSequence(self.seed, spawn_key=place)
+
+
+def _cut(wanted: Sequence[Wanted], piece: Piece) -> Iterator[Wanted]:
+    """Cut out what the rows of a piece are measured for."""
+    start = 0
+    for one in wanted:
+        stop = start + one.rows
+        rows = min(stop, piece.row_stop) - max(start, piece.row_start)
+        if rows == one.rows:
+            yield one
+        elif rows > 0:
+            yield replace(one, rows=rows)
+        start = stop
 
 
 def _parts(shard: Shard, outcomes: Sequence[Outcome]) -> Iterator[tuple[Piece, Sequence[Outcome]]]:

@@ -10,9 +10,9 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from qiskit.primitives import BaseSamplerV2
+from qiskit.primitives import BaseEstimatorV2, BaseSamplerV2
 
-from qiskit_gateway.backends import Member, PrimitiveMember
+from qiskit_gateway.backends import EstimatorMember, Member, PrimitiveMember
 
 
 def _basic():
@@ -67,21 +67,24 @@ def _ionq(name):
     return make
 
 
-def _ibm_sampler(name, module, backend):
-    """Return what makes a sampler of IBM's in its local mode."""
+def _ibm_primitive(name, module, backend):
+    """Return what makes a primitive of IBM's in its local mode."""
 
     def make():
         kind = getattr(pytest.importorskip(f"qiskit_ibm_runtime.{name}"), module)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # SamplerV2 says that it is deprecated.
+            warnings.simplefilter("ignore")  # Some say that they are deprecated.
             return kind(mode=_MAKERS[backend]())
 
     return make
 
 
-def _braket_sampler():
-    braket = pytest.importorskip("qiskit_braket_provider")
-    return braket.BraketSampler(braket.BraketLocalBackend("braket_sv"))
+def _braket_primitive(name):
+    def make():
+        braket = pytest.importorskip("qiskit_braket_provider")
+        return getattr(braket, name)(braket.BraketLocalBackend("braket_sv"))
+
+    return make
 
 
 # Those that come with Qiskit's own dependencies are tested everywhere.
@@ -109,15 +112,24 @@ _MAKERS = _PLAIN | {
     "ionq": _ionq("simulator"),
     "ionq qpu": _ionq("qpu.forte-1"),
     "aer sampler": _made("qiskit_aer.primitives", "SamplerV2"),
-    "braket sampler": _braket_sampler,
-    "ibm sampler": _ibm_sampler("executor_sampler", "Sampler", "ibm"),
-    "ibm sampler ideal": _ibm_sampler("executor_sampler", "Sampler", "aer"),
-    "ibm sampler v2": _ibm_sampler("sampler", "SamplerV2", "ibm"),
+    "braket sampler": _braket_primitive("BraketSampler"),
+    "ibm sampler": _ibm_primitive("executor_sampler", "Sampler", "ibm"),
+    "ibm sampler ideal": _ibm_primitive("executor_sampler", "Sampler", "aer"),
+    "ibm sampler v2": _ibm_primitive("sampler", "SamplerV2", "ibm"),
 }
 
 NAMES = [
     name if name in _PLAIN else pytest.param(name, marks=pytest.mark.providers) for name in _MAKERS
 ]
+
+_ESTIMATORS = {
+    "statevector estimator": _made("qiskit.primitives", "StatevectorEstimator"),
+    "aer estimator": _made("qiskit_aer.primitives", "EstimatorV2"),
+    "braket estimator": _braket_primitive("BraketEstimator"),
+    "ibm estimator": _ibm_primitive("executor_estimator", "Estimator", "ibm"),
+    "ibm estimator ideal": _ibm_primitive("executor_estimator", "Estimator", "aer"),
+    "ibm estimator v2": _ibm_primitive("estimator", "EstimatorV2", "aer"),
+}
 
 
 @pytest.fixture
@@ -127,17 +139,18 @@ def anyio_backend() -> str:
 
 
 @pytest.fixture(scope="session")
-def provider_members() -> Callable[[str], Member | PrimitiveMember]:
+def provider_members() -> Callable[[str], Member | PrimitiveMember | EstimatorMember]:
     """Return a factory of members by name; the same backend or sampler every time.
 
     It skips the test where the package is missing.
     """
     backends = {}
 
-    def make(name: str, **options) -> Member | PrimitiveMember:
+    def make(name: str, **options) -> Member | PrimitiveMember | EstimatorMember:
         if name not in backends:
-            backends[name] = _MAKERS[name]()
-        kind = PrimitiveMember if isinstance(backends[name], BaseSamplerV2) else Member
+            backends[name] = (_MAKERS | _ESTIMATORS)[name]()
+        kinds = {BaseSamplerV2: PrimitiveMember, BaseEstimatorV2: EstimatorMember}
+        kind = next((kinds[one] for one in kinds if isinstance(backends[name], one)), Member)
         return kind(backends[name], name=name, **options)
 
     return make

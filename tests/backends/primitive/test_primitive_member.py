@@ -109,11 +109,11 @@ def test_bad_arguments_are_told(given, said):
 
 
 def test_a_fleet_says_what_cannot_join_it():
-    """Estimators and routers are told what to give in their place."""
-    with pytest.raises(TypeError, match="a fleet holds samplers, also for estimator work"):
-        Fleet([StatevectorEstimator()])
-    with pytest.raises(TypeError, match="a fleet holds samplers, also for estimator work"):
-        RouterEstimator(StatevectorEstimator())
+    """Routers are told what to give in their place."""
+    with pytest.raises(TypeError, match="a fleet holds backends, native primitives and members"):
+        Fleet([StatevectorSampler])
+    with pytest.raises(TypeError, match="a fleet holds no routers"):
+        Fleet([RouterEstimator(BasicSimulator())])
     with pytest.raises(TypeError, match="a fleet holds no routers"):
         Fleet([RouterSampler(BasicSimulator())])
     member = PrimitiveMember(StatevectorSampler())

@@ -7,7 +7,7 @@ import pytest
 
 from qiskit_gateway.backends.failures.errors import BackendError
 from qiskit_gateway.backends.readout.bit_mapping import Wiring
-from qiskit_gateway.backends.readout.outcomes import Outcome, read
+from qiskit_gateway.backends.readout.outcomes import Outcome, ReadOutcomes, read
 from qiskit_gateway.backends.readout.validation import require_outcomes
 
 WIDTHS = [2, 2, 9]
@@ -189,3 +189,49 @@ def test_what_was_read_from_a_result_must_be_of_this_job():
     assert taken(outcomes, [3])[0].error is not None
     with pytest.raises(BackendError, match="1 outcomes for 3"):
         taken(outcomes)
+
+
+# -- expectation values in place of bits -----------------------------------------------------------
+
+
+def estimate(evs=(0.5, -1.0), stds=(0.1, 0.0), **more):
+    values = {"evs": np.array(evs, float), "stds": np.array(stds, float)}
+    return replace(Outcome(shots=SHOTS, num_bits=2), **values | more)
+
+
+def test_estimates_are_taken_where_they_are_wanted():
+    """A member may bring bits all the same."""
+    given = [estimate(), full(), estimate(evs=[0.0], stds=[1.0])]
+    found = taken(given, [2, 2, 2], observables=[2, 2, 1])
+    assert all(one is other for one, other in zip(found, given, strict=True))
+
+
+@pytest.mark.parametrize("kind", [list, ReadOutcomes])
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (estimate(evs=[0.5]), "evs of shape (1,) for 2 observables"),
+        (estimate(stds=[0.5]), "stds of shape (1,) for 2 observables"),
+        (estimate(stds=None), "stds that are no array of numbers: array(nan)"),
+        (replace(estimate(), stds=None), "stds that are no array of numbers: None"),
+        (replace(estimate(), evs=[0.5, 1.0]), "evs that are no array of numbers"),
+        (estimate(evs=[0.5, np.nan]), "evs that are not finite"),
+        (estimate(stds=[0.5, np.inf]), "stds that are not finite"),
+        (estimate(stds=[0.5, -0.1]), "a standard error that cannot be"),
+        (estimate(shots=SHOTS + 1), "21 shots where 20 are wanted"),
+        (estimate(num_bits=3), "3 bits where the circuit has 2"),
+    ],
+)
+def test_estimates_that_cannot_be_are_errors(kind, given, said):
+    """Also where they were read from a provider's result: they may be those of another job."""
+    (found,) = taken(kind([given]), [2], observables=[2])
+    assert found.error is not None
+    assert found.error.bad_result
+    if "array(nan)" not in said:
+        assert said in str(found.error)
+
+
+def test_estimates_are_no_bits():
+    """A sampler's work is not done by them."""
+    (found,) = taken([estimate()], [2])
+    assert "expectation values where bits are wanted" in str(found.error)

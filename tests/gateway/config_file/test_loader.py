@@ -21,6 +21,7 @@ from qiskit_gateway import ConfigError, RouterSampler, load_config, policies
 from qiskit_gateway.backends import (
     Adaptation,
     Allowance,
+    EstimatorMember,
     Limits,
     Member,
     Pricing,
@@ -194,6 +195,21 @@ def test_a_primitive_says_what_python_would(load, module):
     assert isinstance(over.backend, BasicSimulator)
     assert (over.sampler.level, over.name, over.tags) == ("3", "over", {"qpu"})
     assert (over.pricing, over.queue()) == (Pricing(per_job=0.3), 90.0)
+
+
+def test_a_native_estimator(load):
+    """It is named as a sampler is."""
+    (member,) = load(
+        """
+        [[members]]
+        name = "exact"
+        primitive = "qiskit.primitives:StatevectorEstimator"
+        arguments = { seed = 7 }
+        limits = { max_circuits = 5 }
+        """
+    ).fleet
+    assert isinstance(member, EstimatorMember)
+    assert (member.name, member.estimator.seed, member.limits.max_circuits) == ("exact", 7, 5)
 
 
 def test_a_member_of_ones_own(load, module):
@@ -996,7 +1012,10 @@ def test_code_is_imported_only_when_the_file_is_right(problems, module, load):
             "has no 'idal'; did you mean 'ideal'?",
         ),
         ("provider = '{own}:Broken.x'\nmethod = 'y'", "provider: Broken has no 'x'"),
-        ("primitive = '{own}:Provider'", "primitive: gave Provider, which is no SamplerV2"),
+        (
+            "primitive = '{own}:Provider'",
+            "primitive: gave Provider, which is no SamplerV2, nor an EstimatorV2",
+        ),
         ("member = '{own}:Provider'", "member: gave Provider, which has not the attributes and"),
         (
             "primitive = 'qiskit.primitives:StatevectorSampler'\nmode = 'batch'",

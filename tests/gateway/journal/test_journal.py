@@ -106,7 +106,7 @@ def test_what_is_no_plain_data_is_refused():
 def outcomes(draw):
     bits, height = draw(st.integers(1, 20)), draw(st.integers(1, 4))
     rows = draw(npst.arrays(np.uint8, (height, -(-bits // 8))))
-    kind = draw(st.sampled_from(["memory", "counts", "iq", "averaged", "error"]))
+    kind = draw(st.sampled_from(["memory", "counts", "iq", "averaged", "values", "error"]))
     points = npst.arrays(
         np.complex128, (height, bits), elements=st.complex_numbers(max_magnitude=9)
     )
@@ -119,6 +119,9 @@ def outcomes(draw):
         return Outcome(shots=height, num_bits=bits, iq=draw(points))
     if kind == "averaged":
         return Outcome(shots=7, num_bits=bits, iq=draw(points)[0])
+    if kind == "values":
+        evs, stds = (draw(npst.arrays(np.float64, height)) for _ in range(2))
+        return Outcome(shots=7, num_bits=bits, evs=evs, stds=stds)
     facts = draw(st.fixed_dictionaries({"transient": st.none() | st.booleans()}))
     return Outcome(shots=0, error=BackendError("no", submitted=True, bad_result=True, **facts))
 
@@ -130,7 +133,7 @@ def test_outcomes_come_back(given_outcomes):
     assert len(found) == len(given_outcomes)
     for one, other in zip(found, given_outcomes, strict=True):
         assert (one.shots, one.num_bits) == (other.shots, other.num_bits)
-        for name in ("memory", "patterns", "counts", "iq"):
+        for name in ("memory", "patterns", "counts", "iq", "evs", "stds"):
             mine, theirs = getattr(one, name), getattr(other, name)
             assert (mine is None and theirs is None) or same(mine, theirs)
         assert (one.error and vars(one.error)) == (other.error and vars(other.error))

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from qiskit.primitives.containers.observables_array import ObservablesArray
-from qiskit.quantum_info import SparseObservable
+from qiskit.quantum_info import SparseObservable, SparsePauliOp
 
 from qiskit_gateway.backends.failures.errors import BackendError
 from qiskit_gateway.backends.readout.outcomes import Outcome
@@ -220,3 +220,75 @@ def test_rows_of_a_histogram_are_its_rows():
     assert histogram.rows(1, 3).counts.tolist() == [3, 3, 3]
     assert histogram.rows(1, 3).ends.tolist() == [0, 3]
     assert histogram.rows(0, 2).words.tolist() == [[0, 1]]
+
+
+# -- what members have estimated by themselves -----------------------------------------------------
+
+
+def estimated(part, values, std, shots):
+    """Return an outcome of so many shots, as a member hands it over: scaled."""
+    evs = np.asarray(values, float) / part.scales
+    return Outcome(shots=shots, num_bits=3, evs=evs, stds=np.asarray(std, float) / part.scales)
+
+
+@given(st.permutations(range(4)))
+def test_estimates_are_weighed_by_their_shots(order):
+    """Whatever the order of arrival, to the last bit, and pooled with shots of our own."""
+    part = wide(3)
+    columns = len(part.columns)
+    bits = np.random.default_rng(4).integers(0, 2, (16, 3))
+    pieces = [
+        (Piece(0, 0, 1, 0, 16), outcome_of(bits)),
+        (Piece(0, 0, 1, 16, 32), estimated(part, np.full(columns, 0.3), np.full(columns, 0.1), 16)),
+        (Piece(0, 0, 1, 32, 40), estimated(part, np.full(columns, 0.7), np.full(columns, 0.2), 8)),
+        (Piece(0, 0, 1, 40, 64), estimated(part, np.full(columns, -1 / 3), np.zeros(columns), 24)),
+    ]
+    store, alone = store_of(part, rows=1), store_of(part, rows=1)
+    for place in order:
+        piece, outcome = pieces[place]
+        assert store.receive(piece, [outcome], RNG).missing == ()
+    alone.receive(pieces[0][0], [pieces[0][1]], RNG)
+    (section,), (own,) = store.sections, alone.sections
+    shots = store.coverage.received
+    seen, spread = own.sums.values(np.array([16])), own.sums.variances(np.array([16]))
+    values, variances = section.sums.values(shots), section.sums.variances(shots)
+    assert values == pytest.approx((16 * seen + 16 * 0.3 + 8 * 0.7 - 24 / 3) / 64)
+    assert variances == pytest.approx((16**2 * spread + 1.6**2 + 1.6**2) / 64**2)
+    bounds = own.sums.bounds(np.array([16]))
+    assert section.sums.bounds(shots) == pytest.approx(
+        np.sqrt(16**2 * bounds**2 + 1.6**2 + 1.6**2) / 64
+    )
+    first = store_of(part, rows=1)
+    for piece, outcome in pieces:
+        first.receive(piece, [outcome], RNG)
+    assert (first.sections[0].sums.values(shots) == values).all()
+    assert (first.sections[0].sums.variances(shots) == variances).all()
+
+
+def test_an_estimate_that_failed_is_missing():
+    """The others of its piece count, in sections and rows of their own."""
+    part = wide(3)
+    values = [np.full(len(part.columns), float(row)) for row in range(ROWS)]
+    outcomes = [estimated(part, one, one, SHOTS) for one in values]
+    outcomes[3] = Outcome(shots=0, error=BackendError("broken"))
+    store = store_of(part, cuts=(2,))
+    receipt = store.receive(Piece(0, 0, ROWS, 0, SHOTS), outcomes, RNG)
+    assert [piece.row_start for piece, _ in receipt.failed] == [3]
+    found, _, _ = answers(store)
+    assert found[:, [0, 1, 2, 4]] == pytest.approx(np.array(values).T[:, [0, 1, 2, 4]])
+
+
+def test_scaled_observables_are_the_parts():
+    """A member that knows nothing of bases is asked for the same sums, a shot of which is at most 1."""
+    part = wide(4)
+    state = np.random.default_rng(5).normal(size=(16, 2)) @ [1, 1j]
+    state /= np.linalg.norm(state)
+    probabilities = np.abs(state) ** 2
+    words = np.arange(16, dtype=np.uint64)[np.newaxis]
+    terms = Reading(part.basis, part.factors).values(words) @ probabilities
+    wanted = np.add.reduceat(part.coefficients * terms[part.terms], part.starts)
+    for one, scale, value in zip(part.scaled_observables(), part.scales, wanted, strict=True):
+        matrix = SparsePauliOp.from_sparse_observable(one.as_paulis()).to_matrix()
+        assert scale * (state.conj() @ matrix @ state).real == pytest.approx(value)
+        highest = np.ptp(np.linalg.eigvalsh(matrix)) / 2
+        assert highest <= 1 + 1e-9
