@@ -251,7 +251,8 @@ class Claims:
             (pot, step - allotment.steps),
         )
         left = max(0.0, allotment.amount - terms.used_otherwise - used)
-        if claim.units > left + _ROUNDING * claim.units:
+        # A difference that its asker, too, can see: it would ask for the same again.
+        if claim.units > left + _ROUNDING * max(claim.units, used):
             reason = used_up(allotment, claim.units, left)
             raise DeniedError(UsedByOthers(allowed=False, reason=reason, units_left=left))
         self._use(pot, step, claim.units)

@@ -46,8 +46,10 @@ class Pot:
             self._use(step, self.allotment.used)
         first = step - self.allotment.steps
         self.used = {at: units for at, units in self.used.items() if at >= first}
-        held = sum(units for _, units in self.held.values())
-        return max(0.0, self.allotment.amount - sum(self.used.values()) - held)
+        gone = sum(self.used.values()) + sum(units for _, units in self.held.values())
+        left = self.allotment.amount - gone
+        # What is left by rounding is no room for a job, and others may not see it.
+        return left if left > _ROUNDING * gone else 0.0
 
     def otherwise(self, wall: float) -> float:
         """Count the used units that other users took."""

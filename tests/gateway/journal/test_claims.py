@@ -169,6 +169,18 @@ def test_a_minute_is_over_when_it_was_said_to_be(journal, first):
 # -- allowances ------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("left", [0.0, 1e-8, 0.5])
+def test_what_rounding_leaves_is_granted(journal, left):
+    """Parties sum up in unlike orders: a difference that neither can act on denies nothing."""
+    run_log = journal.begin("run", SPEC, 5)
+    terms = Terms(allotment=Allotment(name="pot", amount=2.5, usd_per_unit=math.inf))
+    run_log.intended(attempt(0, units=2.5 - left), None, terms)
+    run_log.intended(attempt(1, units=left + 1.7e-16), None, terms)
+    assert isinstance(
+        denial(run_log, attempt(2, units=1e-6), allotment=terms.allotment), UsedByOthers
+    )
+
+
 def test_parties_use_one_allowance(journal):
     """What others have used is not there, until it is free again; what is given back is."""
     ours, theirs = (journal.begin(name, SPEC, 5, party=name) for name in ("ours", "theirs"))

@@ -135,6 +135,25 @@ TestConcurrentRuns.settings = settings(max_examples=100, stateful_step_count=30,
 # -- how much is left ------------------------------------------------------------------------------
 
 
+@given(st.lists(st.floats(1e-3, 1.0), min_size=1, max_size=30))
+def test_what_rounding_leaves_is_nothing(parts):
+    """Parts that add up to the amount leave no room, in whatever order they are added."""
+    pot = Pot(Allotment(name="own", amount=math.fsum(parts)))
+    for part in parts[1:]:
+        pot.count(0.0, part)
+    pot.held["job"] = (pot.allotment.step_of(0.0), parts[0])
+    assert pot.left(0.0) == 0.0
+    pot.held.clear()
+    assert pot.left(0.0) == pytest.approx(parts[0])
+
+
+def test_an_amount_without_end_is_left():
+    """Whatever was used."""
+    pot = Pot(Allotment(name="own", amount=math.inf))
+    pot.count(0.0, 1e12)
+    assert pot.left(0.0) == math.inf
+
+
 @pytest.mark.parametrize(
     ("period", "then", "left"),
     [
