@@ -204,7 +204,6 @@ def _await_slot(state: RunState, flight: Flight, quiet_seconds: float, now: floa
     state.first_tries -= 1
     state.planner.assigned[flight.member] -= flight.shard.circuit_shots
     state.states[flight.member].note_full(quiet_seconds, now)
-    state.full.add(flight.member)
     if not _hand_over(state, flight, flight.group.barred):
         _queue_again(state, flight)
 

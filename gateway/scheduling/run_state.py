@@ -109,7 +109,6 @@ class RunState:
         given_up: What will not be done.
         first_tries: Attempts that were the first of their shard.
         retries: Attempts that were not.
-        full: The members that have taken no more jobs of the run at once.
         broke: The members whose budgets have no room for what waits, as of the last look.
         denied: Until when members get nothing more, for which all processes have no room together.
         denials: How often in a row each was denied.
@@ -138,7 +137,6 @@ class RunState:
     given_up: list[GivenUp] = field(default_factory=list)
     first_tries: int = 0
     retries: int = 0
-    full: set[str] = field(default_factory=set)
     broke: set[str] = field(default_factory=set)
     denied: dict[str, float] = field(default_factory=dict)
     denials: dict[str, int] = field(default_factory=dict)

@@ -414,7 +414,8 @@ class Scheduler:
         if not state.stopped:
             looks.append(next_review(state, now))
         if not state.dealer.empty:
-            looks += [state.states[member].opens_at for member in state.full]
+            # It may have been another run that met its limit.
+            looks += [known.opens_at for known in state.states.values()]
             looks += state.denied.values()
         for profile in self._rated:
             known = state.states[profile.name]

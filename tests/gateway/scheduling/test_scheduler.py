@@ -53,7 +53,7 @@ from qiskit_gateway.scheduling.members.shared import RateReached
 from qiskit_gateway.scheduling.members.state import FleetState
 from qiskit_gateway.scheduling.scheduler import Scheduler
 from qiskit_gateway.work.allotment import Allotment
-from qiskit_gateway.work.tasks import Piece, Task
+from qiskit_gateway.work.tasks import NO_LOAD, Piece, Task
 
 POLICIES = (fastest, round_robin, least_busy, cheapest, failover, weighted)
 
@@ -507,6 +507,23 @@ def test_a_denied_shard_waits_and_is_offered_again_without_blame():
     assert again.shard.pieces == sent.shard.pieces
     (done,) = scheduler.handle(ShardFinished(shard=again.shard.index), until + 1)
     assert not done.given_up
+
+
+def test_a_run_waits_for_a_member_that_another_run_found_full():
+    """Nobody else wakes it: the jobs that filled the member may be over, or of another process."""
+    fleet_state = FleetState()
+    members = [MemberProfile(name="a", order=0)]
+    state = fleet_state.of("a")
+    state.take("another run", NO_LOAD, 0.0)
+    state.note_full(30.0, 0.0)
+    state.release("another run", 0.5)
+    tasks = [Task(index=0, rows=1, shots=10)]
+    scheduler = Scheduler(tasks, members, fastest(), fleet_state=fleet_state)
+
+    assert list(scheduler.start(1.0)) == [WakeAt(seconds=30.0)]
+
+    (sent,) = (one for one in scheduler.handle(Tick(), 30.0) if isinstance(one, Submit))
+    assert sent.shard.shots == 10
 
 
 @pytest.mark.parametrize("wait_seconds", [0.0, 1e-12, 7.0])
