@@ -99,6 +99,12 @@ class Provider:
     def __post_init__(self):
         self._rng = random.Random(self.seed)
 
+    def forget(self):
+        """Be a provider that nobody has asked yet."""
+        self.jobs.clear()
+        self.batches.clear()
+        self.asks.clear()
+
     # -- the verbs -------------------------------------------------------------------------------
 
     def refusal(self, program, shots, options):

@@ -130,6 +130,7 @@ class Scenario:
         outage: When the journal cannot be written.
         deaths: How the processes die that work on the run, one after the other; with a journal.
         cancel_seconds: When the user cancels, or never.
+        fork_seconds: When the process forks, or never.
         lenient: Whether nothing is allowed to keep the runs from ending whole.
     """
 
@@ -145,6 +146,7 @@ class Scenario:
     outage: Outage | None = None
     deaths: list[Death] = field(default_factory=list)
     cancel_seconds: float | None = None
+    fork_seconds: float | None = None
     lenient: bool = False
     by_weight: bool = False
 
@@ -174,6 +176,7 @@ def drawn(seed: int) -> Scenario:
     _add_odd_data(scenario)
     _add_odd_ends(scenario)
     _add_hostile_tariffs(scenario)
+    _add_fork(scenario)
     scenario.policy = _policy(rng, scenario)
     if scenario.journal:
         scenario.deaths = [_death(rng) for _ in range(rng.choice([0, 1, 1, 2, 4]))]
@@ -259,6 +262,13 @@ def _add_hostile_tariffs(scenario):
                 most_circuits=rng.choice([0, 1, 3]),
                 answer=rng.choice(["NaN", "None", "text", "raises", "exits", "negative"]),
             )
+
+
+def _add_fork(scenario):
+    """Let some processes fork while they work."""
+    rng = random.Random(f"fork {scenario.seed}")  # Seeds without stay what they were.
+    if rng.random() < 0.1:
+        scenario.fork_seconds = rng.choice([0.0, rng.uniform(0, 5), rng.uniform(0, 60)])
 
 
 def _disowned(rng):

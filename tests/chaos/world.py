@@ -2,11 +2,15 @@
 
 import math
 import random
-from dataclasses import dataclass, field
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import partial
 
 import anyio
 from chaos.dying import Dying
 from chaos.scenario import Scenario
+from forked import in_child
 from trio._core import _run as trio_run
 from trio.testing import MockClock
 
@@ -53,6 +57,8 @@ class World:
         written: What the journal knows of the run in the end, where there is one.
         lives: For each run, its lives; all but the last ended by a death.
         cancelled_at: When the user cancelled, on the loop's clock.
+        judge: Asserts what must hold, of this world and of that of a forked child.
+        inherited: The fleet of the parent, where this is the world of a forked child.
     """
 
     scenario: Scenario
@@ -60,20 +66,31 @@ class World:
     written: RunRecord | None = None
     lives: list[list[Life]] = field(default_factory=list)
     cancelled_at: float = math.inf
+    judge: Callable[["World"], None] = lambda world: None
+    inherited: Fleet | None = None
 
 
-def lived(scenario: Scenario, folder) -> World:
-    """Live through a scenario and return what there was in the end."""
-    world = World(scenario=scenario, lives=[[] for _ in scenario.runs])
+def lived(scenario: Scenario, folder, judge: Callable[[World], None]) -> World:
+    """Live through a scenario, judge what there was in the end, and return it."""
+    world = World(scenario=scenario, lives=[[] for _ in scenario.runs], judge=judge)
+    _live_through(world, folder, 0.0)
+    judge(world)
+    return world
+
+
+def _live_through(world: World, folder, start: float):
+    """Live on a clock that begins at a time."""
+    scenario = world.scenario
     # Which of several tasks goes first is random in trio, and part of the seed.
     trio_run._ALLOW_DETERMINISTIC_SCHEDULING = True
     trio_run._r.seed(scenario.seed)
+    clock = MockClock(autojump_threshold=0)
+    clock.jump(start)
     options = {
-        "trio": {"clock": MockClock(autojump_threshold=0)},
-        "asyncio": {"loop_factory": JumpingLoop},
+        "trio": {"clock": clock},
+        "asyncio": {"loop_factory": partial(JumpingLoop, start)},
     }[scenario.loop]
     anyio.run(_live, world, folder, backend=scenario.loop, backend_options=options)
-    return world
 
 
 async def _live(world: World, folder):
@@ -82,7 +99,8 @@ async def _live(world: World, folder):
         if scenario.journal:
             await _again_and_again(world, primitive, folder)
         else:
-            router = Router(Fleet(scenario.providers), scenario.policy)
+            fleet = world.inherited or Fleet(scenario.providers)
+            router = Router(fleet, scenario.policy)
             async with anyio.create_task_group() as group:
                 for number, pubs in enumerate(scenario.runs):
                     begun = router.begin(f"run{number}", router.fleet, primitive.plan(pubs))
@@ -148,6 +166,8 @@ async def _followed(world: World, number: int, run: Run, result):
         async with anyio.create_task_group() as group:
             if world.scenario.cancel_seconds is not None:
                 group.start_soon(_cancelled, world, job)
+            if world.scenario.fork_seconds is not None:
+                group.start_soon(_forked, world, run._fleet)
             await job._main()
             group.cancel_scope.cancel()
         life.died = run.ended is None
@@ -163,6 +183,34 @@ async def _cancelled(world: World, job: RouterJob):
     await anyio.sleep(world.scenario.cancel_seconds)
     world.cancelled_at = anyio.current_time()
     job._cancel()
+
+
+async def _forked(world: World, fleet: Fleet):
+    """Fork while the run goes on; the child asks for the same over the same fleet, and is judged."""
+    await anyio.sleep(world.scenario.fork_seconds)
+    in_child(partial(_live_in_child, world, fleet, anyio.current_time()))
+
+
+def _live_in_child(parent: World, fleet: Fleet, now: float):
+    ended = {"journal": False, "outage": None, "deaths": []}
+    scenario = replace(parent.scenario, cancel_seconds=None, fork_seconds=None, **ended)
+    for provider in scenario.providers:
+        provider.forget()  # They are asked by the parent, and by a child that is not this one.
+    world = World(scenario=scenario, lives=[[] for _ in scenario.runs], inherited=fleet)
+    # In a thread of its own: the one that was copied is in the midst of the parent's loop.
+    thread = threading.Thread(target=_judged, args=(world, parent.judge, now, told := []))
+    thread.start()
+    thread.join()
+    if told:
+        raise told[0]
+
+
+def _judged(world: World, judge: Callable[[World], None], now: float, told: list):
+    try:
+        _live_through(world, None, now)
+        judge(world)
+    except BaseException as error:  # noqa: BLE001  Raised by whoever waits for this thread.
+        told.append(error)
 
 
 class _Primitive:

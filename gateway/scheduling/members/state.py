@@ -12,6 +12,7 @@ from itertools import count
 from math import isfinite
 
 from qiskit_gateway.policies.breaker import BreakerState, drop_probe
+from qiskit_gateway.policies.budget import settle
 from qiskit_gateway.scheduling.members.allowances import Pot
 from qiskit_gateway.scheduling.members.fair_queue import FairQueue
 from qiskit_gateway.scheduling.members.speed import Speed
@@ -242,9 +243,18 @@ class FleetState:
         other.pots = {name: pot.copied() for name, pot in self.pots.items()}
 
     def renew_in_child(self) -> None:
-        """Go on in a forked child: the jobs in flight, and the runs that listen, are its parent's."""
+        """Go on in a forked child: the jobs in flight, and the runs that listen, are its parent's.
+
+        What they are to cost counts as spent: the child never learns what it was.
+        """
         own = FleetState()
         self.copy_into(own)
+        for account in own.accounts.values():
+            for reservation in account.ledger.reserved.values():
+                account.ledger = settle(account.ledger, reservation, reservation.amount)
+        for pot in own.pots.values():
+            for key in list(pot.held):
+                pot.settle(key)
         for name in self.__slots__:
             setattr(self, name, getattr(own, name))
 

@@ -1,22 +1,19 @@
 """Forked children: they run at once, whatever their parent was doing, and leave its runs to it."""
 
-import multiprocessing
 import os
 import threading
 
 import pytest
+from forked import SECONDS, in_child
 from qiskit import QuantumCircuit
 from qiskit.providers.basic_provider import BasicSimulator
 
-from qiskit_gateway import GatewayError, RouterSampler
-from qiskit_gateway.backends import Fleet, Limits, Member
+from qiskit_gateway import GatewayError, PlanError, RouterSampler
+from qiskit_gateway.backends import Fleet, Limits, Member, Pricing
 from qiskit_gateway.backends.forks import ProcessLock
-from qiskit_gateway.policies import fastest
+from qiskit_gateway.policies import Budget, fastest
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="nothing forks here")
-
-# A child that hangs is told from one that is slow; none of the waits below takes a second.
-SECONDS = 60.0
 
 
 class Gated(BasicSimulator):
@@ -42,29 +39,6 @@ def ones():
 
 def counts_of(job):
     return job.result(timeout=SECONDS)[0].data.meas.get_counts()
-
-
-def in_child(function):
-    """Call a function in a forked child; return its answer, or raise what it raised."""
-
-    def work(pipe):
-        try:
-            pipe.send((True, function()))
-        except BaseException as error:  # noqa: BLE001  Told to the parent, who raises it.
-            pipe.send((False, f"{type(error).__name__}: {error}"))
-
-    context = multiprocessing.get_context("fork")
-    ours, theirs = context.Pipe()
-    process = context.Process(target=work, args=(theirs,))
-    process.start()
-    try:
-        assert ours.poll(SECONDS), "the child has no answer"
-        well, answer = ours.recv()
-    finally:
-        process.kill()
-        process.join()
-    assert well, answer
-    return answer
 
 
 def test_a_child_runs_after_runs_of_its_parent():
@@ -139,3 +113,24 @@ def test_a_lock_that_a_thread_holds_is_free_in_the_child():
     finally:
         release.set()
         thread.join()
+
+
+@pytest.mark.parametrize("on_exhausted", ["wait", "move", "stop"])
+def test_money_of_the_parents_jobs_is_spent_in_the_child(on_exhausted):
+    """Nobody there gives it back: the child neither waits for it nor spends it again."""
+    backend = Gated()
+    member = Member(backend, pricing=Pricing(per_job=1.0), name="dear")
+    policy = fastest(budget=Budget(usd=2.0, on_exhausted=on_exhausted))
+    sampler = RouterSampler(Fleet([member]), policy=policy)
+    job = sampler.run([ones()], shots=5)
+    assert backend.entered.wait(SECONDS)
+
+    def child():
+        assert counts_of(sampler.run([ones()], shots=5)) == {"1": 5}
+        with pytest.raises(PlanError, match="spent"):
+            sampler.run([ones()], shots=5).result(timeout=SECONDS)
+        return True
+
+    assert in_child(child)
+    backend.gate.set()
+    assert counts_of(job) == {"1": 5}
