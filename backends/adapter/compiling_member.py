@@ -392,8 +392,21 @@ class CompilingMember(ABC):
     def _collect(self, handle: Handle) -> Sequence[Outcome]:
         batch = handle.batch
         assert batch is not None, "a job found again needs its batch"  # noqa: S101
-        prepared = [self._prepare(entry.program, self.adaptation) for entry in batch.entries]
+        prepared = [self._prepare_to_read(entry.program) for entry in batch.entries]
         return self._read_result(handle, batch, prepared)
+
+    def _prepare_to_read(self, program: Program) -> Prepared:
+        """Prepare a program that was sent: the device has taken it, whatever it takes by now."""
+        try:
+            with _before_sending():
+                return self._isa.prepare_to_read(
+                    program, flatten=self.adaptation.flatten, measured=self._measures
+                )
+        except BackendError as error:
+            said = f"its circuits cannot be prepared to read the result: {error}"
+            refused = isinstance(error, Refused)
+            plain = BackendError(said, transient=False) if refused else error
+            raise amend(plain, submitted=True) from error
 
     def _read_result(
         self, handle: Handle, batch: Batch, prepared: Sequence[Prepared]

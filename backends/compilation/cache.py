@@ -25,6 +25,7 @@ from qiskit_gateway.backends.compilation.prepare import (
     parameter_binds,
     prepare,
     prepared_from,
+    read_as_it_stands,
     values_of,
 )
 from qiskit_gateway.backends.compilation.target import Site, fits, misfit
@@ -149,6 +150,16 @@ class IsaCache:
         if isinstance(found[1], str):
             raise Refused({0: found[1]})
         return found[1]
+
+    def prepare_to_read(
+        self, program: Program, *, flatten: bool = False, measured: bool = True
+    ) -> Prepared:
+        """Prepare a program whose job was sent before, whatever the backend takes by now."""
+        try:
+            return self.prepare(program, flatten=flatten, measured=measured)
+        except Refused:
+            wanted = program if measured else _unmeasured(program)
+            return read_as_it_stands(wanted, self.site, flatten=flatten)
 
     def knows(self, program: Program, *, flatten: bool = False, measured: bool = True) -> bool:
         """Check whether a program has been prepared before; never blocks."""

@@ -196,6 +196,22 @@ def base_of(program: Program, site: Site, *, flatten: bool) -> Base:
     )
 
 
+def read_as_it_stands(program: Program, site: Site, *, flatten: bool) -> Prepared:
+    """Return a program as if it had been sent as it stands: for reading what it brought elsewhere.
+
+    A compiler keeps the classical bits, so those that come back are these.
+
+    Raises:
+        Refused: If even that cannot be told.
+    """
+    circuit, reads = program.circuit, program.reads_circuit
+    plain, to_user = plain_form(circuit, flatten=flatten, measured_after=not reads)
+    if reads and is_dynamic(plain):
+        plain, to_user = _closed(plain, to_user)
+    base = Base(plain=plain, to_user=to_user, source=plain, compiled=plain)
+    return prepared_from(program, base, site)
+
+
 def _closed(
     circuit: QuantumCircuit, to_user: tuple[int, ...]
 ) -> tuple[QuantumCircuit, tuple[int, ...]]:

@@ -293,6 +293,9 @@ class Attempts:
         out = self._out[shard.index] = Out(member=member, handle=handle)
         try:
             given = await self._waiting.waited_for(out, attempt)
+        except Refused as verdict:
+            # Its provider has it: that it would be refused now does not make it unsent.
+            raise BackendError(str(verdict), transient=False, submitted=True) from verdict
         finally:
             del self._out[shard.index]
         outcomes = require_outcomes(
