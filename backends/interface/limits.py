@@ -92,6 +92,7 @@ def discover(backend: object, options: Mapping[str, Any] = NO_OPTIONS) -> Limits
         _number(read_property(backend, "max_shots"), at_least=_SMALLEST_SHOT_CAP),
         _number(read_property(backend, "MAX_SHOTS"), at_least=_SMALLEST_SHOT_CAP),
         _number(read_property(backend, "_max_shots"), at_least=_SMALLEST_SHOT_CAP),
+        _number(read_property(backend, "_MAX_SHOTS"), at_least=_SMALLEST_SHOT_CAP),
         _number(read_property(legacy, "max_shots"), at_least=_SMALLEST_SHOT_CAP),
         told[1],
         allowed[1],

@@ -74,6 +74,8 @@ class NativePrimitive:
     """The facts about a native primitive. Each takes the primitive, and the backend under it.
 
     Attributes:
+        backend: Find what circuits are compiled for where the primitive does not tell; ``None`` for
+            anything.
         adaptation: What it gets wrong.
         limits: What a job may be, from what the backend tells.
         overlaps: Whether several of its jobs may run at once.
@@ -87,6 +89,7 @@ class NativePrimitive:
             told any, and the precision that it was asked for.
     """
 
+    backend: Callable[[Any], Any] = lambda _: None
     adaptation: Callable[[Any, Any], Adaptation] = lambda *_: FAITHFUL
     limits: Callable[[Any, Any, Limits], Limits] = lambda _sampler, _backend, told: told
     overlaps: Callable[[Any, Any], bool] = lambda *_: False

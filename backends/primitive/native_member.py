@@ -279,7 +279,8 @@ def _place_of(
         if isinstance(found, BackendV2):
             return found
     if native is not PLAIN:
-        return TargetOnly(name=name)  # It is known to run anything.
+        known = native.backend(primitive)
+        return TargetOnly(name=name) if known is None else known
     raise ValueError(
         f"{name} tells no backend, so that there is no telling what to compile for: give "
         "backend=, a BackendV2 or a Target"

@@ -7,6 +7,7 @@ import runpy
 import warnings
 from collections.abc import Callable
 from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -38,9 +39,30 @@ def _ddsim(name):
     return lambda: pytest.importorskip("mqt.ddsim").DDSIMProvider().get_backend(name)
 
 
-def _qdmi():
-    provider = pytest.importorskip("mqt.core.plugins.qiskit").QDMIProvider()
-    return provider.get_backend("MQT Core DDSIM QDMI Device")
+def _qdmi(major):
+    def make():
+        plugin = pytest.importorskip("mqt.core.plugins.qiskit")
+        found = int(version("mqt-core").partition(".")[0])
+        if found != major:
+            pytest.skip(f"mqt-core is of version {found}")
+        return plugin.QDMIProvider().get_backend("MQT Core DDSIM QDMI Device")
+
+    return make
+
+
+def _alice_bob():
+    provider = pytest.importorskip("qiskit_alice_bob_provider").AliceBobLocalProvider()
+    # The others are too noisy to tell what is right.
+    return provider.get_backend("EMU:40Q:LOGICAL_NOISELESS")
+
+
+def _mimiq():
+    simulator = pytest.importorskip("exaqt").ExaqtQCS()
+    return pytest.importorskip("mimiq_qiskit").MimiqBackend(simulator, num_qubits=20)
+
+
+def _qdd():
+    return pytest.importorskip("qdd").QddProvider().get_backend()
 
 
 def _tket():
@@ -100,7 +122,8 @@ _MAKERS = _PLAIN | {
     "ddsim": _ddsim("qasm_simulator"),
     "ddsim hybrid": _ddsim("hybrid_qasm_simulator"),
     "ddsim path": _ddsim("path_qasm_simulator"),
-    "qdmi": _qdmi,
+    "qdmi": _qdmi(3),
+    "qdmi 4": _qdmi(4),
     "braket": _made("qiskit_braket_provider", "BraketLocalBackend", "braket_sv"),
     "braket dm": _made("qiskit_braket_provider", "BraketLocalBackend", "braket_dm"),
     "qsharp": _made("qdk.qiskit", "QSharpBackend"),
@@ -108,6 +131,10 @@ _MAKERS = _PLAIN | {
     "iqm adonis": _made("iqm.qiskit_iqm", "IQMFakeAdonis"),
     "iqm deneb": _made("iqm.qiskit_iqm", "IQMFakeDeneb"),
     "iqm apollo": _made("iqm.qiskit_iqm", "IQMFakeApollo"),
+    "alice bob": _alice_bob,
+    "menos": _made("menos.qiskit", "MENOSBackend"),
+    "mimiq": _mimiq,
+    "qdd": _qdd,
     "tket": _tket,
     "ionq": _ionq("simulator"),
     "ionq qpu": _ionq("qpu.forte-1"),
@@ -126,6 +153,7 @@ _ESTIMATORS = {
     "statevector estimator": _made("qiskit.primitives", "StatevectorEstimator"),
     "aer estimator": _made("qiskit_aer.primitives", "EstimatorV2"),
     "braket estimator": _braket_primitive("BraketEstimator"),
+    "menos estimator": _made("menos.qiskit", "MENOSEstimator"),
     "ibm estimator": _ibm_primitive("executor_estimator", "Estimator", "ibm"),
     "ibm estimator ideal": _ibm_primitive("executor_estimator", "Estimator", "aer"),
     "ibm estimator v2": _ibm_primitive("estimator", "EstimatorV2", "aer"),
