@@ -29,6 +29,7 @@ def blocks(page):
 # What pages need that are about a provider.
 NEEDED = {
     "migrating.md": ("qiskit_ibm_runtime",),
+    "native-estimators.md": ("qiskit_aer",),
     "primitives.md": ("qiskit_aer", "qiskit_ibm_runtime"),
 }
 

@@ -1,4 +1,4 @@
-"""Unusual circuits over the native samplers of providers: right, or refused with a reason."""
+"""Unusual circuits over the native primitives of providers: right, or refused with a reason."""
 
 import math
 
@@ -6,14 +6,14 @@ import exact
 import numpy as np
 import pytest
 from qiskit.circuit import ClassicalRegister, Clbit, QuantumCircuit, Qubit
-from qiskit.primitives import StatevectorSampler
+from qiskit.primitives import StatevectorEstimator, StatevectorSampler
 from qiskit.providers.basic_provider import BasicSimulator
 from qiskit.quantum_info import SparsePauliOp
 from unusual import circuits as random_circuits
 from unusual.judging import SHOTS, check_row
 
 from qiskit_gateway import PlanError, RouterEstimator, RouterSampler
-from qiskit_gateway.backends import Fleet, Limits, Member, PrimitiveMember
+from qiskit_gateway.backends import EstimatorMember, Fleet, Limits, Member, PrimitiveMember
 from qiskit_gateway.policies import round_robin
 
 pytestmark = [
@@ -40,6 +40,32 @@ def _ibm():
 
 NATIVE = {"aer": _aer, "braket": _braket, "ibm": _ibm, "statevector": StatevectorSampler}
 FEW = Limits(max_circuits=4, max_shots=70)
+
+
+def _aer_estimator():
+    return pytest.importorskip("qiskit_aer.primitives").EstimatorV2()
+
+
+def _braket_estimator():
+    braket = pytest.importorskip("qiskit_braket_provider")
+    return braket.BraketEstimator(braket.BraketLocalBackend("braket_sv"))
+
+
+def _ibm_estimator(module, name):
+    def make():
+        kind = getattr(pytest.importorskip(f"qiskit_ibm_runtime.{module}"), name)
+        return kind(mode=pytest.importorskip("qiskit_aer").AerSimulator(max_parallel_threads=1))
+
+    return make
+
+
+ESTIMATORS = {
+    "aer": _aer_estimator,
+    "braket": _braket_estimator,
+    "ibm": _ibm_estimator("executor_estimator", "Estimator"),
+    "ibm v2": _ibm_estimator("estimator", "EstimatorV2"),
+    "statevector": StatevectorEstimator,
+}
 
 
 @pytest.fixture(scope="module")
@@ -142,3 +168,72 @@ def test_estimates_in_a_fleet(request, samplers):
             expected = exact.expectation(circuit.assign_parameters(row), label)
             error = math.sqrt(max(0.0, 1 - expected**2) / SHOTS)
             assert abs(float(found.data.evs[index]) - expected) <= 5.5 * error + 1e-9, circuit
+
+
+# -- native estimators ---------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def estimators():
+    return {name: make() for name, make in ESTIMATORS.items()}
+
+
+def estimated(request, number, entropy):
+    """Draw circuits with a Pauli each, and their values."""
+    first = request.config.getoption("--unusual-seed")
+    for index in range(number):
+        rng = np.random.default_rng([first, entropy, index])
+        circuit = random_circuits.estimated(rng)
+        label = random_circuits.label_for(circuit, rng)
+        yield circuit, label, random_circuits.values_for(circuit, rng)
+
+
+def check_estimates(circuit, label, rows, found):
+    """Each value is within 5.5 of its standard errors, of which none is above the precision."""
+    precision = 1 / math.sqrt(SHOTS)
+    for index, row in enumerate(rows):
+        expected = exact.expectation(circuit.assign_parameters(row), label)
+        assert abs(float(found.data.evs[index]) - expected) <= 5.5 * precision + 1e-9, circuit
+        assert 0 <= float(found.data.stds[index]) <= 1.5 * precision
+
+
+@pytest.mark.parametrize("name", ESTIMATORS)
+def test_each_estimator_alone(request, estimators, name):
+    """What an estimator is given it does rightly; what it cannot do is refused before it is sent."""
+    router = RouterEstimator(
+        EstimatorMember(estimators[name], name=name), policy=round_robin(deadline_seconds=100)
+    )
+    right = 0
+    number = math.ceil(0.2 * request.config.getoption("--unusual-circuits"))
+    for circuit, label, rows in estimated(request, number, 79):
+        pub = (circuit, SparsePauliOp(label), rows)
+        job = router.run([pub], precision=1 / math.sqrt(SHOTS))
+        try:
+            (found,) = job.result()
+        except PlanError:
+            # By us, or by a client that took nothing.
+            assert all(one.accepted_seconds is None for one in job.report().attempts)
+            continue
+        check_estimates(circuit, label, rows, found)
+        right += 1
+    assert right
+
+
+def test_primitives_of_both_kinds_in_a_fleet(request, samplers, estimators):
+    """What estimators refuse others measure; the values of all agree with the exact ones."""
+    members = [PrimitiveMember(one, name=name, limits=FEW) for name, one in samplers.items()]
+    members += [
+        EstimatorMember(one, name=f"{name} estimator", limits=FEW)
+        for name, one in estimators.items()
+    ]
+    members.append(Member(pytest.importorskip("qiskit_aer").AerSimulator(), name="whatever"))
+    asked = list(estimated(request, request.config.getoption("--unusual-pubs"), 80))
+    pubs = [(circuit, SparsePauliOp(label), rows) for circuit, label, rows in asked]
+    router = RouterEstimator(Fleet(members), policy=round_robin(deadline_seconds=250))
+    job = router.run(pubs, precision=1 / math.sqrt(SHOTS))
+    for (circuit, label, rows), found in zip(asked, job.result(), strict=True):
+        check_estimates(circuit, label, rows, found)
+    done = job.report().members
+    assert any(
+        done[f"{name} estimator"]["shots"] for name in ESTIMATORS if f"{name} estimator" in done
+    )
