@@ -121,13 +121,13 @@ class Load:
             low, high = (middle, high) if done < self.units else (low, middle)
         return high
 
-    def best_single(self) -> float:
-        """Return the least time that one member alone takes, in seconds."""
+    def best_single(self, *, failing: bool = False) -> float:
+        """Return the least time that one member alone takes, in seconds; not one that dies."""
         return min(
             one.queue_seconds
             + self.units * one.unit_seconds
             + math.ceil(self.units / one.most_units) * one.job_seconds
-            for one in self.models
+            for one in self.models[failing:]
         )
 
     def fewest_jobs(self, seconds: float, *, dies_at: float = math.inf) -> int:
@@ -235,7 +235,7 @@ def measure(seed: int, *, kind: str = "", told: bool = False, failing: bool = Fa
         ratio=makespan / bound,
         jobs_ratio=len(found.shards) / load.fewest_jobs(1.05 * makespan, dies_at=dies_at),
         jobs=len(found.shards),
-        single_ratio=makespan / load.best_single(),
+        single_ratio=makespan / load.best_single(failing=failing),
         processor_seconds=took,
     )
 
