@@ -38,11 +38,12 @@ class Lot:
 class Plan:
     """The planned number of circuits of a lot for each member, as of some moment."""
 
-    __slots__ = ("circuits", "deals", "left", "lot", "quotas", "shots", "usable")
+    __slots__ = ("circuits", "deals", "ends", "left", "lot", "quotas", "shots", "usable")
 
     def __init__(
         self, lot: Lot, quotas: dict[str, float], load: Load, usable: tuple[str, ...]
     ) -> None:
+        self.ends = math.inf
         self.lot = lot
         self.quotas = quotas
         self.circuits = self.left = load.circuits
@@ -169,8 +170,26 @@ class Planner:
         quotas = self._divide(lot, eligible, now) if load.circuits else {}
         self._note_first(lot, quotas, now)
         plan = Plan(lot, quotas, load, eligible)
+        if self.finishes_first:
+            plan.ends = max((self._end(one, plan, now) for one in quotas), default=math.inf)
         self._plans[lot] = plan
         return plan, True
+
+    def is_late(self, member: str, plan: Plan, now: float) -> bool:
+        """Check whether a member would now end its quota much later than was planned."""
+        if plan.ends == math.inf or plan.quotas.get(member, 0.0) <= ROUNDING:
+            return False
+        end = self._end(member, plan, now)
+        return self.policy.recall.is_much_sooner(max(0.0, plan.ends - now), end - now)
+
+    def _end(self, member: str, plan: Plan, now: float) -> float:
+        quota, estimator = plan.quotas[member], self.estimator
+        seconds = estimator.seconds(member, Load(quota, quota * plan.shots))
+        return now + estimator.wait_seconds(member, now) + seconds
+
+    def void(self, lot: Lot) -> None:
+        """Forget the plan for a lot."""
+        self._plans.pop(lot, None)
 
     @property
     def is_planned(self) -> bool:
