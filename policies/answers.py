@@ -18,7 +18,9 @@ def verdict_of(filter_: Callable[[Offer], object], offer: Offer) -> Verdict:
     name = type(filter_).__name__
     try:
         answer = filter_(offer)
-    except (Exception, SystemExit) as error:  # noqa: BLE001  It refuses, and the run goes on.
+    except KeyboardInterrupt:
+        raise  # It may be the user's.
+    except BaseException as error:  # noqa: BLE001  It refuses, and the run goes on.
         return refuse(f"the filter {name} {_raised(error)}")
     if isinstance(answer, Verdict):
         return answer
@@ -36,16 +38,20 @@ def value_of(objective: Callable[[Offer], object], offer: Offer) -> float:
     """
     try:
         answer = objective(offer)
-    except PolicyError:
-        raise
-    except (Exception, SystemExit) as error:
+    except (PolicyError, KeyboardInterrupt):
+        raise  # An interrupt may be the user's.
+    except BaseException as error:
         raise PolicyError(f"the objective {type(objective).__name__} {_raised(error)}") from error
     if type(answer) is float and answer == answer:  # noqa: PLR0124  NaN alone is not itself.
         return answer
     if not isinstance(answer, Real) or answer != answer:  # noqa: PLR0124
         name = type(objective).__name__
         raise PolicyError(f"the objective {name} answered {_shown(answer)}; it must be a number")
-    return float(answer)
+    try:
+        return float(answer)
+    except OverflowError as error:
+        name = type(objective).__name__
+        raise PolicyError(f"the objective {name} answered a number too large to compare") from error
 
 
 def _raised(error: BaseException) -> str:

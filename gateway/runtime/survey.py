@@ -14,7 +14,7 @@ import anyio
 
 from qiskit_gateway.backends.circuits.estimates import Estimate
 from qiskit_gateway.backends.failures.errors import BackendError, Refused
-from qiskit_gateway.backends.failures.translate import text_of, translate
+from qiskit_gateway.backends.failures.translate import is_interrupt, text_of, translate
 from qiskit_gateway.backends.fleet import Fleet
 from qiskit_gateway.backends.interface.batch import Batch, Program
 from qiskit_gateway.backends.interface.protocol import (
@@ -147,8 +147,10 @@ def units_of(charge: Charge, member: FleetMember, *, circuits: int, shots: int) 
     usage = Usage(circuits=circuits, shots=circuits * shots)
     try:
         units = charged_units(member.pricing, usage, charge)
-    except (Exception, SystemExit):  # noqa: BLE001  A tariff may be anybody's code.
-        return None
+    except BaseException as error:
+        if isinstance(error, KeyboardInterrupt) and is_interrupt(error):
+            raise
+        return None  # A tariff may be anybody's code.
     return units if units is not None and 0 <= units < math.inf else None
 
 
@@ -180,16 +182,30 @@ def _price_by(tariff: Tariff, usage: Usage) -> float:
     name = getattr(tariff, "__name__", type(tariff).__name__)
     try:
         price = tariff(usage)
-    except (Exception, SystemExit) as error:
+    except BaseException as error:
+        if isinstance(error, KeyboardInterrupt) and is_interrupt(error):
+            raise
         raise PriceError(f"its tariff {name} raised {text_of(error)}") from error
-    is_number = type(price) is float or isinstance(price, Real)
-    if not is_number or not 0 <= price < math.inf:
-        said = f"{price!r:.200}" if isinstance(price, Real | str) else f"a {type(price).__name__}"
+    usd = price if type(price) is float else _usd_of(price)
+    if not 0 <= usd < math.inf:
+        said = f"{price!r:.200}" if isinstance(price, float | str) else _called(price, usd)
         raise PriceError(
             f"its tariff {name} answered {said} for a job of {usage.circuits} circuits and "
             f"{usage.shots} shots; a price is a finite number of USD, zero or more"
         )
-    return float(price)
+    return usd
+
+
+def _usd_of(price: object) -> float:
+    """A price as a float; NaN for what is none, or too large to be one."""
+    try:
+        return float(price) if isinstance(price, Real) else math.nan
+    except Exception:  # noqa: BLE001  A number of somebody's own.
+        return math.nan
+
+
+def _called(price: object, usd: float) -> str:
+    return f"a {type(price).__name__}" if math.isnan(usd) else str(usd)
 
 
 def asked_of(member: FleetMember, policy: Policy) -> bool:

@@ -1,5 +1,6 @@
 """Filters and objectives of anybody's own: nonsense ends no run, and is told with a name."""
 
+import asyncio
 import math
 import re
 
@@ -77,7 +78,8 @@ def repr_of(one):
     return type(one).__name__
 
 
-NONSENSE = [None, "no", 1.0, 1 / 3, [], ZeroDivisionError("oh"), SystemExit(2), UnreadableError()]
+ENDS = [SystemExit(2), GeneratorExit(), asyncio.CancelledError(), UnreadableError()]
+NONSENSE = [None, "no", 1.0, 1 / 3, [], ZeroDivisionError("oh"), *ENDS]
 
 
 @pytest.mark.parametrize("answer", NONSENSE, ids=repr_of)
@@ -88,7 +90,7 @@ def test_a_filter_that_answers_nonsense_refuses_and_is_named(answer):
     assert all("Odd" in reason for one in lost for reason in one.reasons.values())
 
 
-VALUES = [None, "1", math.nan, [], AttributeError("price"), SystemExit(2), UnreadableError()]
+VALUES = [None, "1", math.nan, [], AttributeError("price"), 10**400, *ENDS]
 
 
 @pytest.mark.parametrize("answer", VALUES, ids=repr_of)

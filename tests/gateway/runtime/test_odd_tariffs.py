@@ -1,6 +1,8 @@
 """Tariffs that are no price lists: their members are left out by name, and nothing else happens."""
 
+import asyncio
 import math
+from decimal import Decimal
 
 import pytest
 from made_up import bell
@@ -34,6 +36,11 @@ NO_PRICES = {
     "raises": lambda usage: 1 / 0,
     "exits": raising(SystemExit("no price list")),
     "unreadable": raising(UnreadableError()),
+    "cancels": raising(asyncio.CancelledError()),
+    "closes": raising(GeneratorExit()),
+    "too large": lambda usage: 10**400,
+    "decimal": lambda usage: Decimal("0.5"),
+    "coroutine": lambda usage: (each for each in ()),
     "by attribute": lambda usage: usage.hours * 3,
 }
 POLICIES = {
