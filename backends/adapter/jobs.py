@@ -1,6 +1,7 @@
 """Calls to a provider's job object. All of them may block."""
 
 import re
+import reprlib
 from contextlib import suppress
 from typing import Any
 
@@ -15,8 +16,8 @@ from qiskit_gateway.backends.interface.protocol import JobStage, Stage
 # What providers call the stages of a job, Qiskit's names among them. What means one thing here and
 # another there, as "ready" does, is left out.
 _WORDS: dict[Stage, str] = {
-    "queued": "INITIALIZING INITIALIZED CREATED SUBMITTED ACCEPTED SCHEDULED QUEUED ENQUEUED "
-    "VALIDATING VALIDATED PENDING WAITING COMPILING HELD PAUSED",
+    "queued": "INITIALIZING INITIALIZED CREATED SUBMITTED ACCEPTED SCHEDULED QUEUED QUEUE INQUEUE ENQUEUED "
+    "VALIDATING VALIDATED PENDING WAITING COMPILING TRANSPILING HELD PAUSED",
     "running": "RUNNING EXECUTING STARTED PROCESSING PROGRESS FINISHING RETRYING",
     "done": "DONE COMPLETED COMPLETE FINISHED SUCCEEDED SUCCESS SUCCESSFUL SUCCESSFULLY",
     "failed": "ERROR ERRORED FAILED FAILURE EXPIRED REJECTED INVALID TIMEOUT TIMED TIMEDOUT CRASHED "
@@ -137,6 +138,14 @@ def result_of(job: Any) -> Any:
     Raises:
         BackendError: If there is no result.
     """
+    if not callable(getattr(job, "result", None)):
+        # A coroutine, a list of jobs, nothing: the next answer will be no job, either.
+        raise BackendError(
+            f"run() returned {reprlib.repr(job)}, which is no job: it has no result()",
+            submitted=True,
+            bad_result=True,
+            unreadable=True,
+        )
     try:
         with translated("collect"):
             return job.result()

@@ -39,7 +39,7 @@ _LIMIT = re.compile(
     re.IGNORECASE,
 )
 _THROTTLED = re.compile(
-    r"\btoo[\s_]many[\s_](?:requests|jobs)\b|\brate[\s_-]?limit|\bthrottl(?:ed|ing)\b|"
+    r"\btoo[\s_]many[\s_](?:requests|jobs)\b|\brate[\s_-]?limit|\brate (?:is |was |has been )?exceeded\b|\bthrottl(?:ed|ing)\b|"
     r"\bqueue(?: is|'s| has been)?(?: currently| now| already)? (?:full|at capacity)\b|"
     r"\bfull queue\b|\bqueue[\s_](?:limit|capacity) (?:was |is |has been )?(?:reached|exceeded)\b|"
     r"\bjobs? limit (?:was |is |has been )?(?:reached|exceeded)\b",

@@ -158,6 +158,7 @@ class Codec:
             The layout, and a value for each name; ``None`` for a shot in which a qubit was lost.
 
         Raises:
+            TypeError: If some name is neither a text nor an integer.
             ValueError: If some name cannot be read, or not in the same way as the others.
         """
         read = [self._read(name, numbers) for name in names]
@@ -182,7 +183,8 @@ class Codec:
                 return self._read_text(name)
         elif isinstance(name, int | np.integer) and not isinstance(name, bool):
             return numbers, int(name)
-        raise ValueError(f"outcome {reprlib.repr(name)} is in no known format")
+        said = f"outcome {reprlib.repr(name)} is in no known format"
+        raise ValueError(said) if isinstance(name, str) else TypeError(said)
 
     def _read_text(self, name: str) -> tuple[Layout, int | None]:
         parts = name.split()

@@ -207,7 +207,7 @@ def _look(experiment: object, codec: Codec, shots: int) -> Raw | Outcome:
         if not memory:
             raise _bad(
                 f"The result has neither counts nor memory; it reports {_said(reported)} shots.",
-                unreadable=counted is None and remembered is None,
+                unreadable=not _is_read(counted) and not _is_read(remembered),
             )
         if len(memory) not in (shots, reported):
             raise _bad(
@@ -243,6 +243,12 @@ def _memory(memory: Any, shots: int) -> list[Any]:
     return list(islice(memory, most_shots(shots) + 1)) if isinstance(memory, list | tuple) else []
 
 
+def _is_read(data: object) -> bool:
+    """Tell whether data are of a kind that is read, empty as they may be."""
+    array = isinstance(data, np.ndarray) and data.ndim == 1
+    return array or isinstance(data, Mapping | list | tuple)
+
+
 def most_shots(shots: int) -> int:
     """Number of shots to believe where some number was asked for.
 
@@ -269,7 +275,11 @@ def _whole(value: object) -> int:
         whole = int(value)
         if whole == value:
             return whole
-    raise _bad(f"A count is {reprlib.repr(value)}, not a number of shots.")
+    raise _bad(
+        f"A count is {reprlib.repr(value)}, not a number of shots.",
+        unreadable=isinstance(value, bool)
+        or not isinstance(value, int | float | np.integer | np.floating),
+    )
 
 
 # What the data says.
@@ -386,8 +396,10 @@ def _guarded(function: Callable[..., _T], *arguments: object) -> _T | Outcome:
     except BackendError as error:
         return _failed(error)
     except Exception as error:  # noqa: BLE001
-        # Content of a foreign object: whatever goes wrong over it is wrong with it.
-        return _failed(_bad(f"The result cannot be read: {_said(error)}"))
+        # Content of a foreign object: whatever goes wrong over it is wrong with it. What is of the wrong
+        # type is so the next time.
+        said = f"The result cannot be read: {_said(error)}"
+        return _failed(_bad(said, unreadable=isinstance(error, TypeError)))
 
 
 def _failed(error: BackendError) -> Outcome:

@@ -19,11 +19,12 @@ Texts = enum.Enum("Texts", {"A": "job is queued", "B": "failed", "FAILED": "3"},
 Number = enum.IntEnum("Number", {"EXECUTING": 4, "EXPIRED": 9})
 STAGES = [
     ("queued", [JobStatus.INITIALIZING, JobStatus.QUEUED, JobStatus.VALIDATING, "queued", "PENDING",
-                "pending execution", "Submitted", "CREATED", Texts.A, JobStatus.QUEUED.value]),
+                "pending execution", "Submitted", "CREATED", "in_queue",
+                Own.InQueue, b"QUEUED", ("QUEUED", 3), Texts.A, JobStatus.QUEUED.value]),
     ("running", [JobStatus.RUNNING, "RUNNING", "executing", "IN_PROGRESS", "In progress",
                  Own.Running, JobStatus.RUNNING.value, "JobStatus.RUNNING", Number.EXECUTING]),
     ("done", [JobStatus.DONE, "COMPLETED", "Succeeded", "done", "finished", JobStatus.DONE.value]),
-    ("failed", [JobStatus.ERROR, "FAILED", "Failed", "EXPIRED", "rejected", "ERROR - TOO HOT",
+    ("failed", [JobStatus.ERROR, "FAILED", "Failed", "EXPIRED", "rejected", b"FAILED", "ERROR - TOO HOT",
                 "TIMED_OUT", "timeout", Own.Failed, Texts.B, Texts.FAILED, Number.EXPIRED, JobStatus.ERROR.value]),
     ("cancelled", [JobStatus.CANCELLED, "CANCELLED - RAN TOO LONG", "canceled", "ABORTED",
                    "terminated", Own.aborted, JobStatus.CANCELLED.value]),
@@ -63,6 +64,16 @@ def test_a_stage_is_known_by_whatever_word_a_provider_has_for_it(name, status):
     assert has_started(job) is started.get(name, True)
     assert is_cancelled(job) is (name == "cancelled")
     assert stage_of(SimpleNamespace(status=status)).name == name
+
+
+@pytest.mark.parametrize("thing", [None, [Job()], {"job": 1}, "job-7", SimpleNamespace(result=3)])
+def test_what_run_returns_may_be_no_job(thing):
+    """The next answer will be none, either: the member is left after the second."""
+    with pytest.raises(BackendError, match="which is no job") as raised:
+        result_of(thing)
+    assert raised.value.unreadable
+    assert raised.value.bad_result
+    assert raised.value.submitted
 
 
 def test_a_status_that_raises_is_a_failure_of_asking():

@@ -227,6 +227,8 @@ def test_of_an_answer_only_what_tells_more_is_shown():
         ("HTTP 429", True, False),
         ("Queue is full", True, False),
         ("throttled by the server", True, False),
+        ("Rate exceeded", True, False),
+        ("the rate was exceeded", True, False),
         ("503: the job was not accepted", False, False),
         ("503", False, None),
         ("(503) Reason: maintenance", False, None),

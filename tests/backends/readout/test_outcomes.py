@@ -673,10 +673,24 @@ def test_a_result_without_its_experiments_says_why(success, status, experiments)
         (result(experiment({}, [])), False),
         (result(), False),
         (result(experiment({"0x9": 2})), False),
+        *[(result(experiment({"0x1": count})), True) for count in ("2", None, 2j, True, [2])],
+        *[(result(experiment({"0x1": count})), False) for count in (np.nan, -2, 1.5, 10**9)],
+        *[(result(experiment({name: 2})), True) for name in ((1,), b"1", 1.0, True, None)],
+        *[(result(experiment({name: 2})), False) for name in ("up", "0x", "")],
+        *[
+            (result(experiment(None, memory)), True)
+            for memory in ("11", {1: 2}.items(), iter("11"))
+        ],
+        *[(result(experiment(None, [each] * 2)), True) for each in (b"1", 1.0, True, [1], None)],
+        (result(experiment(None, np.ones((2, 1), int))), True),
+        *[(result(experiment(None, memory)), False) for memory in (["0x1"] * 3, ["0x9"] * 2, [])],
     ],
 )
 def test_what_is_of_a_kind_that_nobody_can_read(thing, unreadable):
-    """It has no experiments, or these have neither counts nor memory, be they empty."""
+    """It has no experiments, or these have neither counts nor memory, be they empty.
+
+    Or what should be names and numbers is of another type. A wrong number may be right next time.
+    """
     (outcome,) = read(thing, [PLAIN], 2)
     assert outcome.error.bad_result
     assert outcome.error.unreadable == unreadable
