@@ -16,6 +16,7 @@ _WANTS_ONE = re.compile(
     r"QuantumCircuit|\b(?:lists? of|one|single|1|multiple) (?:quantum )?circuit",
     re.IGNORECASE,
 )
+_LACKS = re.compile(r"'(?:list|tuple)' object has no attribute '(\w+)'")
 
 
 def is_about_lists(error: Exception, circuits: Sequence[QuantumCircuit]) -> bool:
@@ -30,6 +31,9 @@ def is_about_lists(error: Exception, circuits: Sequence[QuantumCircuit]) -> bool
     if isinstance(error, AttributeError) and error.obj is not None:
         # An attribute of what a provider answered may be missing too, after it took the job.
         return _lacks_attribute(error, circuits)
+    if isinstance(error, AttributeError) and (lacks := _LACKS.search(text_of(error))):
+        # Said by hand, or by another process. What a circuit has was looked for in circuits.
+        return hasattr(QuantumCircuit, lacks[1])
     if isinstance(error, AssertionError) and not error.args:
         return True
     facts = translate(error, phase="submit")

@@ -12,6 +12,7 @@ from qiskit.circuit import QuantumCircuit
 from qiskit.primitives.containers.bindings_array import BindingsArray
 
 from qiskit_gateway.backends.failures.redaction import names_secret, redact
+from qiskit_gateway.backends.failures.translate import text_of
 from qiskit_gateway.errors import JournalError
 from qiskit_gateway.journal.codec import (
     pack,
@@ -78,9 +79,11 @@ def write_pubs(pubs: Sequence[PubSpec]) -> tuple[dict[str, bytes], list[tuple[An
                 circuits[hashes[key]] = content
             metadata = write_plain(pub.circuit.metadata)
             observables = write_plain(pub.observables)
-        except (TypeError, ValueError) as error:
+        except Exception as error:
+            # Metadata may be objects of anybody, which raise anything, or hold themselves.
+            why = error if isinstance(error, TypeError | ValueError) else text_of(error)
             raise JournalError(
-                f"pub {position} cannot be written into the journal, and nothing was sent: {error}"
+                f"pub {position} cannot be written into the journal, and nothing was sent: {why}"
             ) from error
         shape, values = json.dumps(pub.shape), pack({"rows": pub.rows})
         rows.append((position, hashes[key], metadata, shape, values, pub.amount, observables))

@@ -268,7 +268,7 @@ def parse_options(kind: type[Options], given: "Options | Mapping[str, Any] | Non
     if not isinstance(given, Mapping):
         raise TypeError(f"options must be a dict or {kind.__name__}, got {given!r}")
     known = [field.name for field in fields(kind)]  # type: ignore[arg-type]
-    for name in sorted(set(given) - set(known)):
+    for name in sorted(map(str, set(given) - set(known))):
         raise TypeError(_unknown(name, known))
     return kind(**given)
 

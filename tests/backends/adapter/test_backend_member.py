@@ -417,6 +417,11 @@ def wraps(circuit):
         raise RuntimeError("the QuantumCircuit cannot be read") from error
 
 
+def by_hand(circuit):
+    if isinstance(circuit, list):
+        raise AttributeError("'list' object has no attribute 'num_qubits'")  # noqa: TRY004
+
+
 class Bare(Ones):
     """A backend whose run() takes one circuit; what it says of a list is in ``look``."""
 
@@ -436,6 +441,7 @@ LOOKS = [
     not_implemented,
     of_qiskit,
     wraps,
+    by_hand,
 ]
 
 
@@ -527,6 +533,7 @@ def test_a_member_can_be_told():
         ConnectionResetError("the list of jobs was lost"),
         TypeError("list indices must be integers or slices, not str"),
         AttributeError("status"),
+        AttributeError("'list' object has no attribute 'job_id'"),
         QiskitError("the list is full"),
         BackendError("takes one circuit", transient=False, fault="caller", submitted=False),
     ],

@@ -520,10 +520,26 @@ def test_secrets_and_objects_are_refused_before_anything_is_sent(tmp_path, run_o
     assert Journal(tmp_path / "j").runs() == ()
 
 
-def test_circuits_that_qpy_cannot_hold_are_refused(tmp_path):
+class UnreadableMetadata:
+    def __repr__(self):
+        raise RuntimeError("half an object")
+
+
+def metadata_of_itself():
+    metadata = {}
+    metadata["me"] = metadata
+    return metadata
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [{"an": object()}, {"a": {1, 2}}, {"an": UnreadableMetadata()}, metadata_of_itself()],
+    ids=["object", "set", "unreadable", "endless"],
+)
+def test_circuits_that_qpy_cannot_hold_are_refused(tmp_path, metadata):
     """A circuit that could not be read again stops the run, naming the pub."""
     strange = bell()
-    strange.metadata = {"an": object()}
+    strange.metadata = metadata
     with pytest.raises(JournalError, match=r"pub 1 .* nothing was sent"):
         RouterSampler(BasicSimulator(), journal=tmp_path / "j").run([bell(), strange])
 

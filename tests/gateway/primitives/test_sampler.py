@@ -393,7 +393,9 @@ def test_options(backend):
     assert RouterSampler(backend, options=options).options is options
 
 
-@pytest.mark.parametrize("options", [{"foo": 1}, {"default_shots": 5, "shots": 1}, 5, [("a", 1)]])
+@pytest.mark.parametrize(
+    "options", [{"foo": 1}, {"default_shots": 5, "shots": 1}, 5, [("a", 1)], {3: 4}]
+)
 def test_unknown_options(backend, options):
     """Unknown options are refused, with the exception of stock."""
     with pytest.raises(TypeError):
