@@ -1,8 +1,9 @@
 """AWS Braket."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from copy import copy
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 from qiskit_gateway.backends.failures.table import (
@@ -26,6 +27,7 @@ from qiskit_gateway.backends.interface.provider_profile import (
     Label,
     ProviderProfile,
     Queue,
+    by_class,
     too_many_pages,
     with_field,
 )
@@ -36,6 +38,19 @@ from qiskit_gateway.backends.pricing.rates import Pricing
 
 # Of several measurements into one bit only the last is made, whatever follows on the other qubits.
 _MEASURES_LAST = Adaptation(unsound=frozenset({"overwritten"}))
+
+# amazon-braket-default-simulator 1.41 applies a gate with one control to wrong amplitudes where a
+# qubit lies between the two and the control is qubit 1 or 2 of four: ctrl @ ry(0.7) q[1], q[3].
+# These gates are sent as such, and compiled into others in their place.
+_CONTROLLED = frozenset({"ch", "crx", "cry", "crz", "cs", "csdg", "csx"})
+_LOCAL = replace(_MEASURES_LAST, gates=_CONTROLLED)
+_LOCAL_CLASS = "qiskit_braket_provider.providers.braket_backend.BraketLocalBackend"
+_known_of_class = by_class({_LOCAL_CLASS: _LOCAL})
+
+
+def _adaptation(backend: Any, options: Mapping[str, Any] = MappingProxyType({})) -> Adaptation:
+    return _known_of_class(backend, options) or _MEASURES_LAST
+
 
 # AWS error codes, without a trailing "Exception".
 _CODES = {
@@ -132,15 +147,17 @@ PROFILE = ProviderProfile(
     name="aws_braket",
     packages=("qiskit_braket_provider",),
     jobs_overlap=True,
-    adaptation=lambda _backend, _options: _MEASURES_LAST,
+    adaptation=_adaptation,
     # Tasks have tags where the user gives some, since to tag them takes a permission of its own. All
     # tasks of one call have the same, so that only a job that is one task is told from others.
     label=Label(option="tags", labelled=with_field, jobs=_tasks),
     primitive=NativePrimitive(
-        adaptation=lambda *_: _MEASURES_LAST, limits=_limits, overlaps=lambda *_: True
+        adaptation=lambda _primitive, backend: _adaptation(backend),
+        limits=_limits,
+        overlaps=lambda *_: True,
     ),
     estimator=NativePrimitive(
-        adaptation=lambda *_: _MEASURES_LAST,
+        adaptation=lambda _primitive, backend: _adaptation(backend),
         limits=_limits,
         overlaps=lambda *_: True,
         for_job=_in_one_executable,

@@ -13,8 +13,10 @@ from qiskit.circuit import (
     QuantumCircuit,
     QuantumRegister,
     Qubit,
+    library,
 )
 
+from qiskit_gateway import RouterSampler
 from qiskit_gateway.backends.conformance import check_backend
 from qiskit_gateway.backends.failures.errors import BackendError
 from qiskit_gateway.backends.interface.adaptation import FAITHFUL
@@ -421,8 +423,31 @@ CHECKED += ["alice bob", "mimiq", "qdd"]
 @pytest.mark.providers
 @pytest.mark.parametrize("provider_member", CHECKED, indirect=True)
 def test_the_check_finds_what_is_known(provider_member):
-    """Without what is known of a backend, the check finds it out."""
+    """Without what is known of a backend, the check finds it out; it looks for no single gates."""
     known, provider_member.adaptation = provider_member.adaptation, FAITHFUL
     found = check_backend(provider_member)
-    assert replace(found.adaptation, refusal="") == replace(known, refusal="")
+    assert replace(found.adaptation, refusal="") == replace(known, refusal="", gates=frozenset())
     assert bool(found.refusal) is bool(known.refusal)
+
+
+@pytest.mark.providers
+@pytest.mark.parametrize("pair", [(1, 3), (2, 0), (0, 2), (0, 3), (1, 2)])
+def test_gates_with_a_control_are_right_on_braket(provider_members, pair):
+    """Each is undone by what it is defined to be, wherever its qubits are."""
+    angles = np.random.default_rng(3).uniform(0.3, 2, (4, 3))
+    kinds = [library.CHGate(), library.CSGate(), library.CSdgGate(), library.CSXGate()]
+    kinds += [kind(0.7) for kind in (library.CRXGate, library.CRYGate, library.CRZGate)]
+    circuits = []
+    for gate in kinds:
+        turn = QuantumCircuit(4)
+        for qubit, three in enumerate(angles):
+            turn.u(*three, qubit)
+        circuit = turn.copy()
+        circuit.append(gate, pair)
+        circuit.barrier()
+        circuit.compose(gate.definition.inverse().decompose(reps=3), pair, inplace=True)
+        circuit.compose(turn.inverse(), inplace=True)
+        circuit.measure_all()
+        circuits.append(circuit)
+    results = RouterSampler(provider_members("braket")).run(circuits, shots=200).result()
+    assert [one.data.meas.get_counts() for one in results] == [{"0000": 200}] * len(kinds)
