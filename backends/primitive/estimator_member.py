@@ -124,7 +124,9 @@ class EstimatorMember(NativeMember):
             raise Refused({0: self.refusal(program, 1, {})})
         ready = super()._prepare(program, adaptation)
         if is_dynamic(ready.specimen) or ready.specimen.num_clbits:
-            raise Refused({0: "measures on the way, of which an EstimatorV2 takes no circuit"})
+            raise Refused(
+                {0: "has measurements of its own, and an EstimatorV2 takes no such circuit"}
+            )
         return ready
 
     def _pack(self, batch: Batch, pairs: Pairs) -> Callable[[], Any]:

@@ -82,7 +82,7 @@ class BasisStore:
     def _estimates(self, piece: Piece, outcomes: Sequence[Outcome]) -> Iterator[Callable[[], None]]:
         for section, start, stop in self._met(piece):
             here = outcomes[start - piece.row_start : stop - piece.row_start]
-            scales = section.sums.part.scales
+            scales = section.sums.part.weights
             none = np.zeros(len(scales))
             estimates = Estimates(
                 row=start - section.start,

@@ -141,15 +141,10 @@ class Part:
         spreads = largest_deviations(self.factors)[self.terms]
         return np.add.reduceat(np.abs(self.coefficients) * spreads, self.starts)
 
-    @property
-    def scales(self) -> NDArray[np.float64]:
-        """What :meth:`scaled_observables` were divided by, for each column."""
-        weights = self.weights
-        return np.where(weights > 0, weights, 1.0)
-
     def scaled_observables(self) -> tuple[SparseObservable, ...]:
-        """Make the observable of each column, so scaled that a shot deviates by 1 at most."""
-        coefficients = self.coefficients / np.repeat(self.scales, self._sizes)
+        """Make the observable of each column, divided by its weight: a shot deviates by 1 at most."""
+        weights = np.where(self.weights > 0, self.weights, 1.0)
+        coefficients = self.coefficients / np.repeat(weights, self._sizes)
         entries = np.split(np.arange(len(self.terms)), self.starts[1:])
         return tuple(
             _observable(self.factors[self.terms[mine]], coefficients[mine]) for mine in entries

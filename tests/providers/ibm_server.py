@@ -1,7 +1,8 @@
 """A server that speaks the part of IBM Quantum's REST API that ``qiskit-ibm-runtime`` uses.
 
 It has one machine, a fake Manila without noise, and runs what it is sent: quantum programs, which the
-client-side ``Sampler`` makes of PUBs, and the PUBs of the deprecated ``SamplerV2``. What it answers
+client-side ``Sampler`` and ``Estimator`` make of PUBs, and the PUBs of the deprecated ``SamplerV2``
+and ``EstimatorV2``. What it answers
 follows the package's own reading of the API; that the real service does all of it the same way is not
 known. Of an account it has one token and one instance: the package is told not to look for others.
 """
@@ -17,7 +18,7 @@ from uuid import uuid4
 
 import jwt
 from ibm_quantum_schemas.executor.version_2_0 import models
-from qiskit.primitives import StatevectorSampler
+from qiskit.primitives import StatevectorEstimator, StatevectorSampler
 from qiskit_aer import AerSimulator
 from qiskit_ibm_runtime.fake_provider.backends import manila
 from qiskit_ibm_runtime.fake_provider.executor.run_quantum_program import run_quantum_program
@@ -175,13 +176,18 @@ def machine(what):
 
 
 def run(program, params):
-    return {"executor": run_program, "sampler": run_pubs}[program](params)
+    return {"executor": run_program, "sampler": run_pubs, "estimator": run_estimates}[program](
+        params
+    )
 
 
 def run_program(params):
     """Run a quantum program, as the client-side sampler sends it."""
     converter = QUANTUM_PROGRAM_PARAMS_CONVERTERS[params["schema_version"]]
     program, _ = converter.decoder(converter.model.model_validate(params))
+    for item in program.items:
+        if hasattr(item, "samplex"):
+            item.samplex.finalize()
     found = run_quantum_program(AerSimulator(), program, SimulatorOptions())
     tensor = models.QuantumProgramResultItemModel.model_fields["results"].annotation.__args__[1]
     items = [
@@ -204,6 +210,13 @@ def run_pubs(params):
     """Run PUBs, as the deprecated sampler sends them."""
     pubs = json.loads(json.dumps(params["pubs"]), cls=RuntimeDecoder)
     result = StatevectorSampler().run([tuple(pub) for pub in pubs]).result()
+    return json.dumps(result, cls=RuntimeEncoder)
+
+
+def run_estimates(params):
+    """Run PUBs, as the deprecated estimator sends them."""
+    pubs = json.loads(json.dumps(params["pubs"]), cls=RuntimeDecoder)
+    result = StatevectorEstimator(default_precision=0.1).run([tuple(pub) for pub in pubs]).result()
     return json.dumps(result, cls=RuntimeEncoder)
 
 

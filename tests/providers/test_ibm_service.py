@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from qiskit_gateway import Journal, PlanError, RouterEstimator, RouterSampler, RunError
-from qiskit_gateway.backends import Fleet, Handle, PrimitiveMember
+from qiskit_gateway.backends import EstimatorMember, Fleet, Handle, PrimitiveMember
 from qiskit_gateway.backends.failures.errors import BackendError
 from qiskit_gateway.policies import RetryPolicy, fastest
 
@@ -21,6 +21,7 @@ HERE = Path(__file__).parent
 pytest.importorskip("qiskit_ibm_runtime")
 RUN = runpy.run_path(str(HERE / "ibm_run.py"))
 pub = RUN["pub"]
+observed = RUN["observed"]
 SOON = fastest(retry=RetryPolicy(wait_initial_seconds=0.01))
 
 
@@ -40,6 +41,18 @@ def server(module, monkeypatch):
 def member(server, module):
     """Return what makes a member of a service of its own."""
     return lambda **options: RUN["member_of"](server.root, module["INSTANCE"], **options)
+
+
+@pytest.fixture
+def estimator(server, module):
+    """The same over the client-side Estimator."""
+    return lambda **options: RUN["estimator_of"](server.root, module["INSTANCE"], **options)
+
+
+def is_estimated(pub):
+    """The values of ``observed()``, of rows that are turned, not, and turned."""
+    wanted = [[-1, 1, -1], [1, 1, 1], [-1, 1, -1]]
+    return pub.data.evs.shape == (3, 3) and abs(pub.data.evs - wanted).max() < 0.6
 
 
 def is_right(pub, shots=20):
@@ -202,3 +215,53 @@ def test_a_member_by_backend_run_says_what_to_give(member):
 
     with pytest.raises((PlanError, RunError), match=r"PrimitiveMember\(Sampler\(mode=backend\)\)"):
         RouterSampler(Member(member().backend)).run([pub(20)]).result(timeout=120)
+
+
+# -- native estimators ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("deprecated", [False, True])
+@pytest.mark.parametrize("mode", ["job", "batch", "session"])
+def test_both_estimators_in_each_mode(server, estimator, mode, deprecated):
+    """Values are right, each job has its tag, and what was opened is closed."""
+    made = estimator(mode=mode, idle_seconds=0)
+    assert (made.limits.max_executions, made.limits.max_in_flight) == (10_000_000, 5)
+    if deprecated:
+        import qiskit_ibm_runtime
+
+        given = qiskit_ibm_runtime.EstimatorV2(mode=made.backend)
+        made = EstimatorMember(given, mode=mode, idle_seconds=0)
+    (found,) = RouterEstimator(made).run([observed()]).result(timeout=120)
+    assert is_estimated(found)
+    assert len({job["tags"][0] for job in server.jobs.values()}) == len(server.jobs) == 1
+    assert all(session["state"] == "closed" for session in server.sessions.values())
+    assert len(server.sessions) == (mode != "job")
+
+
+def test_an_estimate_whose_answer_was_lost_is_found_by_its_tag(server, estimator):
+    """As any other job; it is not sent again."""
+    server.troubles = ["vanish"]
+    job = RouterEstimator(estimator(), policy=SOON).run([observed()])
+    assert is_estimated(job.result(timeout=120)[0])
+    assert len(server.jobs) == 1
+
+
+@pytest.mark.parametrize("trouble", ["hold", "hang"])
+def test_a_killed_run_of_estimates_is_resumed(server, module, estimator, tmp_path, trouble):
+    """After kill -9, from another process, which knows no more of the job than its id or tag."""
+    server.troubles = [trouble]
+    journal = tmp_path / "journal.db"
+    command = [sys.executable, HERE / "ibm_run.py", server.root, module["INSTANCE"], journal]
+    child = subprocess.Popen([*command, "estimator"], env=os.environ.copy())  # noqa: S603
+    enough = {"hold": 4, "hang": 0}[trouble]
+    server.wait_for(lambda: server.jobs and sum(server.asked.values()) >= enough)
+    child.send_signal(signal.SIGKILL)
+    child.wait()
+    server.released.set()
+    server.finish()
+
+    (run,) = Journal(journal).runs()
+    job = RouterEstimator(estimator(), journal=journal).resume(run.job_id)
+    assert is_estimated(job.result(timeout=120)[0])
+    assert len(server.jobs) == 1
+    assert {attempt.job_id for attempt in job.report().attempts} == set(server.jobs)

@@ -191,7 +191,7 @@ def test_circuits_that_measure_on_the_way_are_refused(provider_members):
     circuit.h(0)
     asked = [(circuit, SparsePauliOp("IX"), None, 0.1)]
     estimator = provider_members("statevector estimator")
-    with pytest.raises(PlanError, match="measures on the way"):
+    with pytest.raises(PlanError, match="has measurements of its own"):
         RouterEstimator(estimator).run(asked).result()
     job = RouterEstimator([estimator, provider_members("basic")]).run(asked)
     assert abs(job.result()[0].data.evs) < 0.6
