@@ -30,6 +30,7 @@ SUITE = (
     "journal",
     "ledger",
     "executors",
+    "cluster",
 )
 _WIDTHS = (46, 22, 11, 11, 10, 6)
 _COMPARED_WIDTHS = (58, 11, 11, 12, 14)

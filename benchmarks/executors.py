@@ -3,7 +3,7 @@
 Jobs of one circuit each over Aer on one thread, on a member in this process and on spawned workers.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -21,13 +21,21 @@ JOBS = 12
 
 def rows(*, quick: bool) -> Iterator[Row]:
     """Time jobs of several lengths here, on one worker and on two."""
-    samplers = [RouterSampler(member) for member in _members()]
-    for width in (4,) if quick else (4, 14, 16, 18, 20):
+    made = [member_here(), *(_on_pool(workers) for workers in (1, 2))]
+    yield from compare_workers(made, (4,) if quick else (4, 14, 16, 18, 20), 1 if quick else 3)
+
+
+def compare_workers(
+    members: Sequence[Member | ExecutorMember], widths: Sequence[int], turns: int
+) -> Iterator[Row]:
+    """Time the same jobs on a member here, one with a worker and one with two, in turn."""
+    samplers = [RouterSampler(member) for member in members]
+    for width in widths:
         circuit = _deep(width)
         runs = [partial(_run, sampler, circuit) for sampler in samplers]
         for run in runs:  # Compiled, and built on both workers.
             run()
-        here, one, two = paired(runs, 1 if quick else 3)
+        here, one, two = paired(runs, turns)
         about = f"{JOBS} jobs of {timed(here / JOBS)} (Aer, {width} qubits)"
         yield Row(
             case=f"{about}: a hop to a worker",
@@ -40,23 +48,20 @@ def rows(*, quick: bool) -> Iterator[Row]:
         yield faster(f"{about}: two workers against none", here, two)
 
 
-def _members() -> list[Member]:
+def member_here() -> Member:
+    """Return a member in this process, one job at a time."""
+    limits = Limits(max_circuits=1, max_in_flight=1)
+    return Member(AerSimulator(**ARGUMENTS), name="here", limits=limits)
+
+
+def member_on(executor: Any) -> ExecutorMember:
+    """Return a member on the workers of an executor."""
     limits = Limits(max_circuits=1)
-    here = Member(
-        AerSimulator(**ARGUMENTS), name="here", limits=Limits(max_circuits=1, max_in_flight=1)
-    )
-    return [
-        here,
-        *(
-            ExecutorMember(
-                partial(make_process_pool, workers),
-                "qiskit_aer:AerSimulator",
-                ARGUMENTS,
-                limits=limits,
-            )
-            for workers in (1, 2)
-        ),
-    ]
+    return ExecutorMember(executor, "qiskit_aer:AerSimulator", ARGUMENTS, limits=limits)
+
+
+def _on_pool(workers: int) -> ExecutorMember:
+    return member_on(partial(make_process_pool, workers))
 
 
 def _run(sampler: RouterSampler, circuit: QuantumCircuit) -> Any:
