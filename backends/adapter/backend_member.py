@@ -5,7 +5,7 @@ Only options that a backend knows are sent, and shots are plain integers.
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, Never
 
 from qiskit.circuit import QuantumCircuit
@@ -15,7 +15,7 @@ from qiskit.transpiler import PassManager
 from qiskit_gateway.backends.adapter.bare_circuits import is_about_lists, one_at_a_time
 from qiskit_gateway.backends.adapter.compiling_member import CompilingMember, Said
 from qiskit_gateway.backends.adapter.discovery import told_by
-from qiskit_gateway.backends.adapter.job_lookup import fetch, find, label_of
+from qiskit_gateway.backends.adapter.job_lookup import can_fetch, fetch, find, label_of
 from qiskit_gateway.backends.adapter.jobs import result_of
 from qiskit_gateway.backends.adapter.payload import Pairs, options_of, payload_of
 from qiskit_gateway.backends.adapter.serial import Errand
@@ -122,6 +122,11 @@ class Member(CompilingMember):
     def finds(self) -> bool:
         """True if the provider lists jobs with a name of ours, to find them by."""
         return self._label is not None
+
+    @cached_property
+    def is_local(self) -> bool:
+        """True if the backend looks up no jobs: they end with the process."""
+        return not can_fetch(self.backend) and not self.finds
 
     @property
     def _label(self) -> Label | None:

@@ -11,9 +11,10 @@ has no ``jobs(job_tags=...)``, nobody can be asked, and the fate of such a submi
 """
 
 from collections.abc import Iterable
+from inspect import getattr_static
 from typing import Any
 
-from qiskit.providers import JobStatus
+from qiskit.providers import BackendV2, JobStatus
 
 from qiskit_gateway.backends.failures.errors import BackendError
 from qiskit_gateway.backends.interface.provider_profile import Label
@@ -26,6 +27,18 @@ _RETRIEVERS = (
     ("provider", "get_job"),
     ("service", "job"),
 )
+
+
+def can_fetch(backend: Any) -> bool:
+    """Tell whether a backend may be able to look up jobs; nothing is asked of its provider."""
+    # Qiskit's own attribute is there in any backend, and holds nothing for most simulators.
+    if getattr_static(backend, "provider", None) is BackendV2.provider:
+        if backend.provider is not None:
+            return True
+    elif getattr_static(backend, "provider", None) is not None:
+        return True
+    names = {path[0] for path in _RETRIEVERS} - {"provider"}
+    return any(getattr_static(backend, name, None) is not None for name in names)
 
 
 def fetch(backend: Any, job_id: str) -> Any:

@@ -10,7 +10,7 @@ Implementing:
     them does both, and may cancel them at any await.
 
     What a member can do beside that, it shows by having the methods of a protocol below, in any
-    combination: :class:`CanEstimate`, :class:`CanFind`, :class:`CanPrepare`, :class:`TellsIfItFinds`,
+    combination: :class:`CanEstimate`, :class:`CanFind`, :class:`CanPrepare`, :class:`TellsIfItFinds`, :class:`TellsIfLocal`,
     :class:`TellsStarted`, :class:`TellsStage`, :class:`AnnouncesStart`, :class:`KnowsUnsent`,
     :class:`TellsQueue`, :class:`ProbesQueue`, :class:`TellsOptions`, :class:`TellsIfFree`,
     :class:`TellsSpeed`, :class:`TellsCharge`, :class:`CanQuote`. Nothing needs to be declared.
@@ -234,6 +234,16 @@ class CanPrepare(Protocol):
         Raises:
             Refused: If some entries cannot run here.
         """
+        ...
+
+
+@runtime_checkable
+class TellsIfLocal(Protocol):
+    """A member of which it is known whether its jobs end with the process that sent them."""
+
+    @property
+    def is_local(self) -> bool:
+        """True if no other process can ever find or fetch its jobs, and nobody bills them."""
         ...
 
 

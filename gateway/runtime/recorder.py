@@ -15,8 +15,9 @@ from qiskit_gateway.backends.adapter.threads import call_in_thread
 from qiskit_gateway.backends.readout.outcomes import Outcome
 from qiskit_gateway.errors import JournalError
 from qiskit_gateway.runtime.notify import Notifier
+from qiskit_gateway.scheduling.members.shared import JournalDown
 from qiskit_gateway.work import run_events as happened
-from qiskit_gateway.work.attempt import Attempt
+from qiskit_gateway.work.attempt import Attempt, AttemptOutcome
 from qiskit_gateway.work.receipt import Receipt
 from qiskit_gateway.work.run_log import DeniedError, RunLog, TakenOverError, Terms
 from qiskit_gateway.work.run_status import RunStatus
@@ -54,11 +55,13 @@ class _Write:
         perform: Does it.
         done: Set when it was written or denied, where somebody waits for that.
         denied: Why it was not, if there was no room for it.
+        claims: The attempt that it claims something for, and that waits for that.
     """
 
     perform: Callable[[], object]
     done: anyio.Event | None = None
     denied: DeniedError | None = None
+    claims: Attempt | None = None
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -78,6 +81,7 @@ class Recorder:
         inline_shots: Shards of so many shots are written in the event loop, larger ones in a thread.
         in_flight: Counts the shards that are on their way, those that wait for the run log included.
         lose: Told that the run cannot go on, and why.
+        goes_on: Whether there are members to which work can go that waits for the run log.
     """
 
     run_log: RunLog
@@ -87,6 +91,7 @@ class Recorder:
     inline_shots: float
     in_flight: Callable[[], int]
     lose: Callable[[Loss], None]
+    goes_on: bool = False
     _writes: deque[_Write] = field(default_factory=deque)
     _added: anyio.Event = field(default_factory=anyio.Event)
     _waiting: int = 0
@@ -113,16 +118,56 @@ class Recorder:
         Raises:
             DeniedError: If there is no room for it.
         """
-        if self.run_log.lasting:
-            done = anyio.Event()
-            write = self._add(self.run_log.intended, replace(attempt), seed, terms(), done=done)
-            self._waiting += 1
-            try:
+        if not self.run_log.lasting:
+            return
+        asked = terms()
+        if asked.claims_nothing and not attempt.price_usd:
+            await self._note_intent(attempt, seed, asked)
+            return
+        write = self._add(self.run_log.intended, replace(attempt), seed, asked, done=anyio.Event())
+        if write is None or write.done is None:
+            return
+        write.claims = attempt
+        self._waiting += 1
+        try:
+            if self._is_down:
+                self._withdraw(write)
+            await write.done.wait()
+        finally:
+            self._waiting -= 1
+        if write.denied is not None:
+            raise write.denied
+
+    async def _note_intent(self, attempt: Attempt, seed: int | None, terms: Terms) -> None:
+        """Write down an attempt that takes nothing from anybody: it waits for no slow run log.
+
+        Should the process end meanwhile, its job ends with it, and is done anew.
+        """
+        done = None if self._failing_since is not None else anyio.Event()
+        self._add(self.run_log.intended, replace(attempt), seed, terms, done=done)
+        if done is not None:
+            with anyio.move_on_after(_GRACE_SECONDS):
                 await done.wait()
-            finally:
-                self._waiting -= 1
-            if write is not None and write.denied is not None:
-                raise write.denied
+
+    @property
+    def _is_down(self) -> bool:
+        """Work had better go to members that need no run log."""
+        since = self._failing_since
+        late = since is not None and anyio.current_time() - since >= _PATIENCE_SECONDS
+        return self.goes_on and since is not None and not late
+
+    def _withdraw(self, write: _Write) -> None:
+        """Deny an attempt that cannot be written down now; it may have been, all the same."""
+        assert write.claims is not None  # noqa: S101
+        self._writes.remove(write)
+        self._add(
+            self.run_log.ended,
+            replace(write.claims, outcome=AttemptOutcome.REFUSED, price_usd=0.0, free_units=0.0),
+        )
+        reason = "the journal cannot be written now"
+        write.denied = DeniedError(JournalDown(allowed=False, waits=True, reason=reason))
+        if write.done is not None:
+            write.done.set()
 
     def post(self, event: happened.RunEvent, context: Context) -> None:
         """Record a member's state if an event changes it, for processes that watch the run."""
@@ -261,6 +306,9 @@ class Recorder:
         if self._failing_since is None:
             self._failing_since = began
             self.notifier.tell(happened.JournalFailed, reason=reason)
+        if self._is_down:
+            for write in [one for one in self._writes if one.claims is not None]:
+                self._withdraw(write)
         late = anyio.current_time() - self._failing_since >= _PATIENCE_SECONDS
         if late and self._waiting and self._waiting >= self.in_flight():
             self.lose(Loss(reason=reason))

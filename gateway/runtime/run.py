@@ -16,7 +16,7 @@ from anyio.abc import TaskGroup
 
 from qiskit_gateway.backends.fleet import Fleet
 from qiskit_gateway.backends.interface.batch import Batch
-from qiskit_gateway.backends.interface.protocol import FleetMember
+from qiskit_gateway.backends.interface.protocol import FleetMember, TellsIfLocal, able
 from qiskit_gateway.policies.policy import Policy
 from qiskit_gateway.reporting.progress import Progress, Standing, progress_of
 from qiskit_gateway.runtime.alarms import Alarm, Alarms
@@ -147,6 +147,7 @@ class Run:
             inline_shots=inline_shots,
             in_flight=lambda: len(self._scopes),
             lose=self._lose,
+            goes_on=any(self._terms(one).claims_nothing for one in fleet),
         )
         if run_log.lasting:
             self._notifier.mailboxes.append(self._recorder)
@@ -500,21 +501,21 @@ class Run:
 
     def terms_of(self, member: FleetMember) -> Terms:
         """Return the limits of jobs on a member, over all recorded runs."""
-        allotment = allotment_of(member)
-        terms = Terms(
-            max_in_flight=member.limits.max_in_flight,
-            submissions_per_minute=member.limits.submissions_per_minute,
-            budget=self._policy.budget,
-        )
+        terms, allotment = self._terms(member), allotment_of(member)
         if allotment is None:
             return terms
         pot = self._fleet_state.pots[allotment.name]
         names = (one.name for one in self._fleet if allotment_of(one) == allotment)
-        return replace(
-            terms,
-            allotment=allotment,
-            sharers=frozenset(names),
-            used_otherwise=pot.otherwise(self._clock()),
+        return replace(terms, sharers=frozenset(names), used_otherwise=pot.otherwise(self._clock()))
+
+    def _terms(self, member: FleetMember) -> Terms:
+        """Return the limits that do not change."""
+        return Terms(
+            max_in_flight=member.limits.max_in_flight,
+            submissions_per_minute=member.limits.submissions_per_minute,
+            allotment=allotment_of(member),
+            budget=self._policy.budget,
+            is_local=able(member, TellsIfLocal) and member.is_local,
         )
 
     def _note(self, shard: Shard, name: str, event: Event) -> None:

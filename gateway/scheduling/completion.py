@@ -31,6 +31,7 @@ from qiskit_gateway.scheduling.members.allowances import UsedUp
 from qiskit_gateway.scheduling.members.estimator import UNPRICED_USD, Unpriced
 from qiskit_gateway.scheduling.members.shared import (
     HeldByOthers,
+    JournalDown,
     RateReached,
     SlotsTaken,
     UsedByOthers,
@@ -46,6 +47,8 @@ _AGAIN_SECONDS = 0.05
 _DOUBLINGS = 7
 # The least wait until a limit per minute lets another job pass.
 _LEAST_SECONDS = 0.001
+# After what time it is tried whether the journal is back.
+_JOURNAL_SECONDS = 1.0
 _CANCELLED = Failure(transient=True, fault="network", submitted=None)
 
 ShardEnd = ShardFinished | ShardFailed | ShardRefused | ShardDenied | ShardCancelled | ShardLost
@@ -284,7 +287,7 @@ def _deny(state: RunState, flight: Flight, verdict: Verdict, now: float) -> None
     state.denied[member] = now + _denied_seconds(state, member, verdict)
     if _hand_over(state, flight, flight.group.barred):
         return
-    if isinstance(verdict, SlotsTaken | RateReached | UsedByOthers | HeldByOthers):
+    if isinstance(verdict, SlotsTaken | RateReached | UsedByOthers | HeldByOthers | JournalDown):
         _queue_again(state, flight)
     else:
         requeue_unaffordable(state, member, flight.group, verdict)
@@ -297,6 +300,8 @@ def _denied_seconds(state: RunState, member: str, verdict: Verdict) -> float:
         return max(_LEAST_SECONDS, verdict.wait_seconds)
     if isinstance(verdict, UsedByOthers):
         return 0.0  # It is priced anew.
+    if isinstance(verdict, JournalDown):
+        return _JOURNAL_SECONDS
     if isinstance(verdict, SlotsTaken) and verdict.elsewhere:
         return _AGAIN_SECONDS  # It is watched what others have there.
     if isinstance(verdict, SlotsTaken | HeldByOthers):

@@ -46,6 +46,7 @@ class Terms:
         sharers: The members that share the allotment.
         used_otherwise: Units of it that were used by others than the runs of the journal.
         budget: What may be spent.
+        is_local: Whether its member's jobs end with the process that sent them.
     """
 
     max_in_flight: int | None = None
@@ -54,6 +55,16 @@ class Terms:
     sharers: frozenset[str] = frozenset()
     used_otherwise: float = 0.0
     budget: Budget | None = None
+    is_local: bool = False
+
+    @property
+    def claims_nothing(self) -> bool:
+        """A job that costs nothing takes nothing that anybody else could miss."""
+        return self.is_local and (
+            self.max_in_flight is None
+            and self.submissions_per_minute is None
+            and self.allotment is None
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -39,5 +39,10 @@ class UsedByOthers(Verdict):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class JournalDown(Verdict):
+    """Nothing can be claimed now; members of which nothing is shared go on."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class HeldByOthers(Verdict):
     """The money is set aside for other jobs, which may turn out not to cost it."""
