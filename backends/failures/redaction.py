@@ -29,11 +29,21 @@ _RULES = (
     ),
     # apiKey abc123, Bearer abc123: the secret follows, and has a digit where a plain word has none
     (
-        r"(\b(?:api[-_ ]?key|bearer|basic|token|jwt)\s+)(?=[^\s\"']*\d)[\w.~+/=-]{6,}",
+        r"(\b(?:api[-_ ]?key|bearer|basic|token|jwt|secret|password)\s+)(?=[^\s\"']*\d)[\w.~+/=-]{6,}",
         rf"\1{_HIDDEN}",
     ),
     # token=abc, "api_key": "abc", ?X-Amz-Signature=abc
     (rf"((?:{_NAMES}){_IS})(?:{_VALUE})", rf"\1{_HIDDEN}"),
+    # ("X-Api-Key", "abc123"), as headers are shown; lists of names alone look much like that
+    (
+        rf"([(\[]b?[\"'][\w-]{{0,60}}(?:{_NAMES}|authorization)[\"']\s{{0,9}},\s{{0,9}}b?)"
+        r"(?=[\"'][^\"']*\d)[\"'][^\"']{8,}[\"'](?=\s{0,9}[)\]])",
+        rf"\1{_HIDDEN}",
+    ),
+    # <apiKey>abc</apiKey>
+    (rf"((?:{_NAMES})>)[^<>]+(?=</)", rf"\1{_HIDDEN}"),
+    # A key file
+    (r"(-----BEGIN [A-Z ]{0,30}PRIVATE KEY-----)[^-]+", rf"\1{_HIDDEN}"),
     # key=abc: not every key is a secret, so it must look like one
     (
         rf"(\bkey{_IS}{_QUOTE}?)(?=[^\s\"']*\d)[\w.~+/%=-]{{16,}}",

@@ -501,6 +501,15 @@ def test_an_error_of_a_members_own_has_facts_without_its_constructor():
         f"https://example.com/a?sig={HIDDEN}",
         f"IQM rejected {HIDDEN * 4}",
         f"eyJhbGciOiJIUzI1NiJ9.{HIDDEN}.{HIDDEN}",
+        f"[('X-Api-Key', '{HIDDEN}'), ('Accept', 'text/html')]",
+        f"(b'Authorization', b'Bearer {HIDDEN}')",
+        f'["access_token", "{HIDDEN}/+=="]',
+        f"<Error><apiKey>{HIDDEN}</apiKey></Error>",
+        f'<session-token type="x">0</session-token><password>{HIDDEN} {HIDDEN}</password>',
+        f"-----BEGIN PRIVATE KEY-----\n{HIDDEN}\n{HIDDEN}\n-----END PRIVATE KEY-----",
+        f"-----BEGIN RSA PRIVATE KEY-----\\n{HIDDEN}/+==\\n-----END RSA PRIVATE KEY-----",
+        f"secret {HIDDEN} of AKIAIOSFODNN7EXAMPLE",
+        f"the password {HIDDEN} is wrong",
     ],
 )
 def test_secrets_are_hidden(text):
@@ -523,6 +532,9 @@ def test_access_keys_of_aws_are_hidden():
         "basic simulator: unsupported gate",
         "Number of qubits 31 is greater than maximum (24)",
         "/opt/venvs/dev/lib/python3.11/site-packages/qiskit_something/long_0123456789_name.py",
+        "there are options 'token', 'max_shots_of_2024' and 'url'",
+        "unknown key ['token', 'instance', 'channel']",
+        "<b>token</b> is needed, the password must have 8 characters",
         "arn:aws:braket:us-east-1::device/qpu/ionq/Forte-1",
     ],
 )
