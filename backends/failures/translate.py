@@ -9,10 +9,11 @@ An exception is a foreign object like any other: each look at it may raise, and 
 counts as absent.
 """
 
+import asyncio
 import json
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from inspect import iscoroutinefunction
@@ -68,6 +69,16 @@ def is_interrupt(error: BaseException) -> bool:
     """
     ours = threading.current_thread() is threading.main_thread()
     return ours and issubclass(type(error), KeyboardInterrupt | SystemExit)
+
+
+def cancels_itself(error: BaseException) -> bool:
+    """Tell a cancellation that somebody's own async code raises from one that was asked for."""
+    if not isinstance(error, asyncio.CancelledError):
+        return False
+    with suppress(RuntimeError):  # On trio, which cancels by another class, there is no such task.
+        task = asyncio.current_task()
+        return task is not None and not task.cancelling()
+    return True
 
 
 def translate(exc: BaseException, *, phase: Phase) -> BackendError:

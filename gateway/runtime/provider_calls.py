@@ -10,7 +10,12 @@ from typing import Any
 import anyio
 
 from qiskit_gateway.backends.failures.errors import BackendError
-from qiskit_gateway.backends.failures.translate import Phase, is_interrupt, translate
+from qiskit_gateway.backends.failures.translate import (
+    Phase,
+    cancels_itself,
+    is_interrupt,
+    translate,
+)
 from qiskit_gateway.backends.interface.batch import Batch
 from qiskit_gateway.backends.interface.protocol import (
     AnnouncesStart,
@@ -459,7 +464,7 @@ class _Facts:
         if isinstance(error, BackendError) or error is None or is_interrupt(error):
             return
         # A SystemExit would end the event loop with all runs in it; what cancels must get through.
-        if isinstance(error, Exception | SystemExit | KeyboardInterrupt):
+        if isinstance(error, Exception | SystemExit | KeyboardInterrupt) or cancels_itself(error):
             raise translate(error, phase=self._phase) from error
 
 

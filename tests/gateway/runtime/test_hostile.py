@@ -211,3 +211,23 @@ def test_an_estimator_makes_no_value_of_it():
         job = estimator.run([(ones(), SparsePauliOp("Z"))], precision=0.5)
         with pytest.raises(RunError):
             job.result(timeout=60)
+
+
+@pytest.mark.parametrize("verb", ["submit", "collect"])
+@pytest.mark.parametrize("error", [asyncio.CancelledError(), SystemExit(3), KeyboardInterrupt()])
+def test_a_member_that_cancels_itself_ends_its_attempt_alone(verb, error):
+    """Nobody has cancelled it: what an async member raises is its failure, whatever its class."""
+
+    async def fail(self, *arguments):
+        raise error
+
+    odd = type("Odd", (Member,), {verb: fail})
+    answer = {"results": [{"data": {"counts": {"0x1": SHOTS}}}]}
+    fleet = [
+        odd(Answering(lambda: answer), name="odd"),
+        Member(Answering(lambda: answer), name="good"),
+    ]
+    sampler = RouterSampler(fleet, policy=failover("odd", "good"))
+    job = sampler.run([measured(ones())], shots=SHOTS)
+    assert job.result(timeout=60)[0].data.meas.get_counts() == {"1": SHOTS}
+    assert job.report().members["odd"]["failures"]
