@@ -138,7 +138,9 @@ def result_of(job: Any) -> Any:
     Raises:
         BackendError: If there is no result.
     """
-    if not callable(getattr(job, "result", None)):
+    with translated("collect"):
+        is_job = callable(getattr(job, "result", None))
+    if not is_job:
         # A coroutine, a list of jobs, nothing: the next answer will be no job, either.
         raise BackendError(
             f"run() returned {reprlib.repr(job)}, which is no job: it has no result()",

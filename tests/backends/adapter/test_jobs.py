@@ -76,6 +76,13 @@ def test_what_run_returns_may_be_no_job(thing):
     assert raised.value.submitted
 
 
+def test_a_job_may_fail_as_its_result_is_looked_up():
+    """What a property raises is a failure of that request, told as facts."""
+    odd = type("Odd", (), {"result": property(lambda self: 1 / 0)})()
+    with pytest.raises(BackendError, match="ZeroDivisionError"):
+        result_of(odd)
+
+
 def test_a_status_that_raises_is_a_failure_of_asking():
     """It is told as facts, whatever is raised, and also where only the enumeration does."""
     odd = type("Odd", (), {"__str__": lambda self: 1 / 0})()
