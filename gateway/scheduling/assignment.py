@@ -138,8 +138,7 @@ class Dealer:
         for height in self.planner.heights(barred):
             plan, is_new = self.planner.plan(Lot(barred, height), eligible, now)
             takers = list(plan.quotas) if is_new or freed is None else [freed]
-            if not is_new and any(self.planner.is_late(one, plan, now) for one in takers):
-                self.planner.void(plan.lot)
+            if not is_new and self.planner.trim(plan, takers, now):
                 plan, is_new = self.planner.plan(plan.lot, eligible, now)
                 takers = list(plan.quotas)
             for member in takers:

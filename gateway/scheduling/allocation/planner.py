@@ -1,7 +1,7 @@
 """Planning what waits: how many circuits of it each member should take, and when to plan anew."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from qiskit_gateway.policies.objectives import Finish, Hours, Then, Trade
@@ -18,9 +18,10 @@ from qiskit_gateway.work.tasks import NO_LOAD, Compiled, Load
 
 # A plan is made anew when this share of the planned work is gone.
 _STALE_SHARE = 0.75
-# Work goes to fewer members where the run is longer by no more than this part of it: half of what
-# `benchmarks.planner` counts as worth a job, since work is planned anew until it ends.
-_SMALL = 1 / 50
+# Work goes to fewer members where the run is longer by no more than this part of it: a fifth of what
+# `benchmarks.planner` counts as worth a job, since work is planned anew until it ends, and each plan may
+# lose as much.
+_SMALL = 1 / 100
 # What is left of a quota and is no more than this is a rounding error.
 ROUNDING = 1e-6
 # Prices are subtracted, which leaves some rounding.
@@ -38,13 +39,19 @@ class Lot:
 class Plan:
     """The planned number of circuits of a lot for each member, as of some moment."""
 
-    __slots__ = ("circuits", "deals", "ends", "left", "lot", "quotas", "shots", "usable")
+    __slots__ = ("circuits", "deals", "ends", "late", "left", "lot", "quotas", "shots", "usable")
 
     def __init__(
-        self, lot: Lot, quotas: dict[str, float], load: Load, usable: tuple[str, ...]
+        self,
+        lot: Lot,
+        quotas: dict[str, float],
+        load: Load,
+        usable: tuple[str, ...],
+        ends: float = math.inf,
     ) -> None:
-        self.ends = math.inf
         self.lot = lot
+        self.ends = ends
+        self.late = 0.0
         self.quotas = quotas
         self.circuits = self.left = load.circuits
         self.shots = load.circuit_shots / load.circuits if load.circuits else 0.0
@@ -164,32 +171,38 @@ class Planner:
             and plan.usable is eligible
             and _STALE_SHARE * plan.circuits <= load.circuits <= plan.left + ROUNDING
             and (plan.deals <= len(eligible) or self.timeless)
+            and plan.late <= _SMALL * plan.circuits
         ):
             plan.deals += 1
             return plan, False
         quotas = self._divide(lot, eligible, now) if load.circuits else {}
         self._note_first(lot, quotas, now)
-        plan = Plan(lot, quotas, load, eligible)
+        ends = math.inf
         if self.finishes_first:
-            plan.ends = max((self._end(one, plan, now) for one in quotas), default=math.inf)
+            ends = max((self._end(*one, load, now) for one in quotas.items()), default=math.inf)
+        plan = Plan(lot, quotas, load, eligible, ends)
         self._plans[lot] = plan
         return plan, True
 
-    def is_late(self, member: str, plan: Plan, now: float) -> bool:
-        """Check whether a member would now end its quota much later than was planned."""
-        if plan.ends == math.inf or plan.quotas.get(member, 0.0) <= ROUNDING:
-            return False
-        end = self._end(member, plan, now)
-        return self.policy.recall.is_much_sooner(max(0.0, plan.ends - now), end - now)
+    def trim(self, plan: Plan, members: Iterable[str], now: float) -> bool:
+        """Take back of a plan what members would now end much later than was planned.
 
-    def _end(self, member: str, plan: Plan, now: float) -> float:
-        quota, estimator = plan.quotas[member], self.estimator
-        seconds = estimator.seconds(member, Load(quota, quota * plan.shots))
-        return now + estimator.wait_seconds(member, now) + seconds
+        Return whether it is more than a little by now, so that the lot is to be planned anew.
+        """
+        left = max(0.0, plan.ends - now)
+        for member in members if left < math.inf else ():
+            quota = plan.quotas.get(member, 0.0)
+            if quota <= ROUNDING:
+                continue
+            end = self._end(member, quota, Load(1, plan.shots), now) - now
+            if self.policy.recall.is_much_sooner(left, end):
+                plan.quotas[member] = quota * left / end
+                plan.late += quota - plan.quotas[member]
+        return plan.late > _SMALL * plan.circuits
 
-    def void(self, lot: Lot) -> None:
-        """Forget the plan for a lot."""
-        self._plans.pop(lot, None)
+    def _end(self, member: str, quota: float, load: Load, now: float) -> float:
+        seconds = self.estimator.seconds(member, load.part(quota / load.circuits))
+        return now + self.estimator.wait_seconds(member, now) + seconds
 
     @property
     def is_planned(self) -> bool:
@@ -373,10 +386,12 @@ class Planner:
         horizon = math.inf if blank else max(0.0, self.deadline - now)
         objective = self.policy.minimize
         shares = divide(offers, allowed, objective, divisible=divisible, horizon=horizon)
+        if self.finishes_first and not blank and horizon == math.inf:
+            large = self._with_much(shares, whole, now)
+            if len(large) < len(shares):
+                shares = divide(offers, large, objective, divisible=divisible, horizon=horizon)
         if whole is not load:
             shares = self._cut_out(shares, lot.barred, now)
-        if self.finishes_first and not blank and horizon == math.inf:
-            shares = self._without_small(shares, load, now)
         return in_whole_shots(shares, load) if divisible else shares
 
     def _cut_out(self, shares: Mapping[str, float], barred: Barred, now: float) -> dict[str, float]:
@@ -400,10 +415,10 @@ class Planner:
             at += shares[member]
         return cut
 
-    def _without_small(self, shares: dict[str, float], load: Load, now: float) -> dict[str, float]:
-        """Leave out members with little to do, where the run is hardly longer for it.
+    def _with_much(self, shares: Mapping[str, float], load: Load, now: float) -> list[str]:
+        """List the members but those with little to do without whom the run is hardly longer.
 
-        Whoever can begin first is none of them: others may be busy for longer than is known.
+        Whoever can begin first is none of those: others may be busy for longer than is known.
         """
         estimator = self.estimator
         waits = {member: estimator.wait_seconds(member, now) for member in shares}
@@ -412,26 +427,16 @@ class Planner:
             for member, share in shares.items()
         }
         whole = now - self.began + max(waits[member] + seconds[member] for member in shares)
-        rates = {
-            member: self._rate(member, load.part(share / load.circuits))
-            for member, share in shares.items()
-        }
+        rates = {one: shares[one] / each if each else math.inf for one, each in seconds.items()}
         first = min(shares, key=waits.__getitem__)
         later = [member for member in shares if member != first]
-        kept, dropped = dict(shares), 0.0
+        small, dropped, rate = set[str](), 0.0, sum(rates.values())
         for member in sorted(later, key=seconds.__getitem__):
-            dropped += kept.pop(member)
-            if not dropped <= _SMALL * whole * sum(map(rates.__getitem__, kept)):
-                kept[member] = shares[member]
+            dropped, rate = dropped + shares[member], rate - rates[member]
+            if not dropped <= _SMALL * whole * rate:
                 break
-        times = sum(shares.values()) / sum(kept.values())
-        return {member: share * times for member, share in kept.items()}
-
-    def _rate(self, member: str, load: Load) -> float:
-        """Return how many circuits more a second a member does that has such a load."""
-        seconds = self.estimator.seconds
-        more = seconds(member, load.part(2)) - seconds(member, load)
-        return load.circuits / more if more > 0 else math.inf
+            small.add(member)
+        return [member for member in shares if member not in small]
 
 
 def in_whole_shots(shares: Mapping[str, float], load: Load) -> dict[str, float]:
