@@ -57,11 +57,14 @@ class Wanted:
         make: Makes the observables, over the circuit's qubits: each a sum of terms that the basis
             measures, scaled so that a shot has a standard deviation of at most 1. So ``n`` shots
             stand for a precision of ``1 / sqrt(n)``.
+        group: What has the same number comes from the same PUB, in this process and in one that
+            reads the result in its place.
     """
 
     rows: int
     size: int
     make: Callable[[], Sequence[SparseObservable]]
+    group: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

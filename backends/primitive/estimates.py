@@ -1,7 +1,8 @@
 """From the entries of a batch to an estimator's PUBs, and from their results to outcomes.
 
-Entries of one circuit with the same rows are one PUB, whatever bases they are of: so a PUB of the
-user's goes as it came, as far as its bases are in one job. Observables follow the layout of what
+What belongs to one PUB of the user's and has the same rows is one PUB, whatever bases it is of: so
+a PUB goes as it came, as far as its bases are in one job. Whoever reads the result sorts alike, in
+another process too. Observables follow the layout of what
 is sent, and are sums of Paulis, which every estimator knows.
 """
 
@@ -78,29 +79,32 @@ class Block:
 
 
 def blocks_of(pairs: Pairs) -> list[Block]:
-    """Sort the rows of a batch into blocks.
-
-    Raises:
-        Refused: If it is not known what some entries are wanted for, or that is too much to write out.
-    """
-    blocks: dict[tuple[int, int, bytes], Block] = {}
-    reasons: dict[int, str] = {}
+    """Sort the rows of a batch into blocks."""
+    blocks: dict[tuple[int, int, int, bytes], Block] = {}
     first = 0
-    for index, (entry, ready) in enumerate(pairs):
-        if reason := _objection(entry.wanted):
-            reasons[index] = reason
+    for entry, ready in pairs:
         start = 0
         for wanted in entry.wanted:
             rows = entry.rows[start : start + wanted.rows]
-            key = (id(ready), len(rows), rows.tobytes())
+            circuit = id(entry.program.circuit)  # Of one group it is one, also when read again.
+            key = (wanted.group, circuit, len(rows), rows.tobytes())
             block = blocks.setdefault(key, Block(ready=ready, rows=rows))
             block.wanted.append(wanted)
             block.firsts.append(first + start)
             start += wanted.rows
         first += entry.circuits
-    if reasons:
-        raise Refused(reasons)
     return list(blocks.values())
+
+
+def require_wanted(pairs: Pairs) -> None:
+    """Make sure that an estimator can be told what a batch is wanted for.
+
+    Raises:
+        Refused: If that is not known of some entries, or is too much to write out.
+    """
+    reasons = {index: _objection(entry.wanted) for index, (entry, _) in enumerate(pairs)}
+    if any(reasons.values()):
+        raise Refused({index: reason for index, reason in reasons.items() if reason})
 
 
 def _objection(wanted: Sequence[Wanted]) -> str:

@@ -21,7 +21,7 @@ from qiskit_gateway.backends.interface.limits import Limits
 from qiskit_gateway.backends.interface.native_primitive import ModeKind, NativePrimitive, Spread
 from qiskit_gateway.backends.interface.speed import Speed
 from qiskit_gateway.backends.pricing.rates import Tariff
-from qiskit_gateway.backends.primitive.estimates import blocks_of, read_estimates
+from qiskit_gateway.backends.primitive.estimates import blocks_of, read_estimates, require_wanted
 from qiskit_gateway.backends.primitive.native_member import PLAIN, ModeTerms, NativeMember
 from qiskit_gateway.backends.readout.outcomes import ReadOutcomes
 from qiskit_gateway.backends.registry import profiles_of
@@ -130,6 +130,7 @@ class EstimatorMember(NativeMember):
         return ready
 
     def _pack(self, batch: Batch, pairs: Pairs) -> Callable[[], Any]:
+        require_wanted(pairs)
         pubs = [pub for block in blocks_of(pairs) for pub in block.pubs()]
         precision = _precision(batch)
         estimator = self._for_job(batch, len(pubs))

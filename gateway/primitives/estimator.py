@@ -328,29 +328,33 @@ class _Plan:
         store.groups += [(group, []) for group in groups]
         values = parameter_rows(pub.parameter_values, pub.circuit)
         for (basis, needed), parts_used in users.items():
-            rows = self._add_task(store, needed, parts_used)
-            self._tasks.append(
-                Task(index=len(self._tasks), rows=len(rows), shots=needed, group=index)
+            task = Task(
+                index=len(self._tasks),
+                rows=sum(len(groups[number].rows) for number, _ in parts_used),
+                shots=needed,
+                group=index,
             )
+            rows = self._add_task(store, task, parts_used)
+            self._tasks.append(task)
             self._programs.append(self._program(pub.circuit, basis))
             self._rows.append(values[rows])
         return store
 
     def _add_task(
-        self, store: EstimatorStore, shots: int, users: list[tuple[int, Part]]
+        self, store: EstimatorStore, task: Task, users: list[tuple[int, Part]]
     ) -> NDArray[np.intp]:
         """Make the store of a task and return its rows: those of every group, one after another."""
         sections, rows = [], 0
         for number, part in users:
             size = len(store.groups[number][0].rows)
             quantities = self._known_parts.quantities(
-                part, shots, covariances=not self._upper_bound
+                part, task.shots, covariances=not self._upper_bound
             )
             sums = BlockSums(quantities, size)
             sections.append(Section(start=rows, stop=rows + size, sums=sums))
             rows += size
         basis_store = BasisStore(
-            coverage=Coverage(rows, shots), sections=tuple(sections), lock=store.lock
+            coverage=Coverage(task.rows, task.shots), sections=tuple(sections), lock=store.lock
         )
         self._stores.append(basis_store)
         self._wanted.append(
@@ -359,6 +363,7 @@ class _Plan:
                     rows=section.stop - section.start,
                     size=len(part.columns),
                     make=part.scaled_observables,
+                    group=task.group,
                 )
                 for section, (_, part) in zip(sections, users, strict=True)
             )

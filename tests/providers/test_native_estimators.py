@@ -200,6 +200,14 @@ def test_circuits_that_measure_on_the_way_are_refused(provider_members):
     assert not any(done.values())
 
 
+def test_equal_circuits_of_several_pubs_stay_apart(provider_members):
+    """A process that resumes a run knows equal circuits by one object; both must sort alike."""
+    estimator = FaultyEstimator(provider_members("aer estimator").estimator)
+    one = pub(0.05)
+    RouterEstimator(EstimatorMember(estimator)).run([one, one, pub(0.05)]).result()
+    assert [len(pubs) for pubs, _ in estimator.jobs] == [3]
+
+
 @pytest.mark.parametrize("name", ["aer estimator", "ibm estimator v2"])
 def test_a_run_is_resumed(provider_members, tmp_path, name):
     """What was estimated before counts, and is not asked for again."""
@@ -223,6 +231,26 @@ def test_a_run_is_resumed(provider_members, tmp_path, name):
         check(found)
     done = sum(one.outcome.delivered for one in again.report().attempts)
     assert done == 2 + len(lives.jobs)
+
+
+def test_the_noise_of_a_device_is_in_the_standard_error():
+    """Aer's estimator averages over runs of a noise model, and tells nothing of their spread."""
+    aer = pytest.importorskip("qiskit_aer")
+    from qiskit_aer.noise import NoiseModel, depolarizing_error
+    from qiskit_aer.primitives import EstimatorV2
+
+    noise = NoiseModel()
+    noise.add_all_qubit_quantum_error(depolarizing_error(0.2, 1), ["x"])
+    estimator = EstimatorV2.from_backend(aer.AerSimulator(noise_model=noise))
+    circuit = QuantumCircuit(1)
+    circuit.x(0)
+    pubs = [(circuit, SparsePauliOp("Z"), None, 0.05)] * 60
+    results = RouterEstimator(EstimatorMember(estimator)).run(pubs).result()
+    evs = np.array([float(one.data.evs) for one in results])
+    stds = np.array([float(one.data.stds) for one in results])
+    assert stds == pytest.approx(0.05 * np.sqrt(2))
+    assert 0.5 < ((evs + 0.8) / stds).std() < 1.3
+    assert abs(evs.mean() + 0.8) < 5 * stds[0] / np.sqrt(60)
 
 
 def test_a_seed_repeats_a_run(provider_members):
