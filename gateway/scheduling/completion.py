@@ -172,7 +172,7 @@ def _fail(state: RunState, flight: Flight, event: ShardFailed, now: float) -> It
     else:
         state.spending.settle(key)
     if flight.group.isolating:
-        state.health.learned_nothing(flight.member)
+        _end_probe(state, flight)
     else:
         yield from state.health.failed(flight.member, failure, event.reason, now)
     if _is_halved(state, flight, failure) and _count_retry(state):
@@ -193,6 +193,12 @@ def waits_for_slot(state: RunState, flight: Flight, failure: Failure) -> bool:
     return full and bool(others) and not flight.probing
 
 
+def _end_probe(state: RunState, flight: Flight) -> None:
+    """Let another probe be sent where a shard was one and has told nothing; others never were one."""
+    if flight.probing:
+        state.health.learned_nothing(flight.member)
+
+
 def _await_slot(state: RunState, flight: Flight, quiet_seconds: float, now: float) -> None:
     """Queue again what a member has no slot for, as if it had not been sent.
 
@@ -203,7 +209,7 @@ def _await_slot(state: RunState, flight: Flight, quiet_seconds: float, now: floa
         now: Seconds of the loop's clock.
     """
     state.spending.release(state.key(flight.shard.index))
-    state.health.learned_nothing(flight.member)
+    _end_probe(state, flight)
     state.first_tries -= 1
     state.planner.assigned[flight.member] -= flight.shard.circuit_shots
     state.states[flight.member].note_full(quiet_seconds, now)
@@ -254,7 +260,7 @@ def _leave(state: RunState, flight: Flight, failure: Failure, reason: str) -> No
 
 def _refuse(state: RunState, flight: Flight, event: ShardRefused) -> None:
     state.spending.release(state.key(event.shard))
-    state.health.learned_nothing(flight.member)
+    _end_probe(state, flight)
     state.first_tries -= 1
     state.planner.assigned[flight.member] -= flight.shard.circuit_shots
     for position, piece in enumerate(flight.shard.pieces):
@@ -272,7 +278,7 @@ def _deny(state: RunState, flight: Flight, verdict: Verdict, now: float) -> None
     """Treat a shard as if there had been no room for it here; its member is not to blame."""
     member = flight.member
     state.spending.release(state.key(flight.shard.index))
-    state.health.learned_nothing(member)
+    _end_probe(state, flight)
     if not flight.retried:
         state.first_tries -= 1
     state.planner.assigned[member] -= flight.shard.circuit_shots
@@ -321,7 +327,7 @@ def _queue_again(state: RunState, flight: Flight) -> None:
 
 
 def _cancel(state: RunState, flight: Flight, event: ShardCancelled) -> None:
-    state.health.learned_nothing(flight.member)
+    _end_probe(state, flight)
     key = state.key(flight.shard.index)
     if event.confirmed:
         state.sent |= event.accepted
@@ -353,7 +359,7 @@ def _put_back(state: RunState, flight: Flight) -> None:
 
 def _lose(state: RunState, flight: Flight, reason: str) -> None:
     state.spending.settle(state.key(flight.shard.index))
-    state.health.learned_nothing(flight.member)
+    _end_probe(state, flight)
     paid = frozenset([flight.member] if flight.price.costs else [])
     for piece in flight.shard.pieces:
         queue_left(state, Left(piece=piece, unknown={flight.member: reason}, paid=paid))
@@ -472,8 +478,12 @@ def requeue_failed(
 
     However many pieces it carried, the shard is one retry.
     """
-    # A probe, and what was left behind on a member that answers no more, load nobody anew.
-    exempt = flight.probing or flight.phase is Phase.CANCELLING
+    failed = list(failed)
+    # A probe, what was left behind on a member that answers no more, and what one that is ejected by
+    # now has never taken, load nobody anew.
+    ill = flight.member in state.health.unhealthy
+    never_taken = ill and all(failure.submitted is False for _, failure, _ in failed)
+    exempt = flight.probing or flight.phase is Phase.CANCELLING or never_taken
     allowed: bool | None = True if exempt else None
     for piece, failure, reason in failed:
         state.causes.append((piece, flight.member, reason))

@@ -32,6 +32,11 @@ def test_what_waits_at_a_member_that_died_is_not_waited_for(kind, told):
     assert measure(204, kind=kind, told=told, failing=True).ratio <= 1.25
 
 
+def test_what_is_taken_back_from_a_dead_member_lets_no_more_probes_through():
+    """Nor do the retries of the run end by that: of a long line of small jobs nothing is given up."""
+    assert measure(8018, kind="rows", failing=True).ratio <= 1.25
+
+
 def test_a_plan_is_not_followed_once_a_member_turns_out_slow():
     """A fifth member is found to be slow after others: it is not given what it was thought able to do."""
     assert measure(7002, kind="rows").ratio <= 1.2
