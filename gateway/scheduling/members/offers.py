@@ -37,26 +37,24 @@ class Offers:
     mix: Mapping[str, Compiled] = field(default_factory=dict)
     left: Mapping[str, float] = field(default_factory=dict)
     busy_seconds: float = 0.0
-    _first: dict[str, tuple[Load, Offer]] = field(default_factory=dict)
+    _made: dict[tuple[str, bool], tuple[Load, Load, Offer]] = field(default_factory=dict)
+    _waits: dict[str, float] = field(default_factory=dict)
     _typical: list[float] = field(default_factory=list)
 
     def __call__(self, member: str, load: Load, before: Load = NO_LOAD) -> Offer:
         """Make the offer of a member to take a load after another."""
-        if before is not NO_LOAD:
-            return self._make(member, load, before)
-        # Filters and the objective are both shown what a member's first circuit would mean.
-        known = self._first.get(member)
-        if known is None or known[0] != load:
-            known = self._first[member] = load, self._make(member, load, before)
-        return known[1]
+        # Filters and the objective are shown what a member's first circuit would mean; and where work
+        # is divided, and divided again among fewer, what its last one would.
+        key = member, before is NO_LOAD
+        known = self._made.get(key)
+        if known is None or known[:2] != (load, before):
+            known = self._made[key] = load, before, self._make(member, load, before)
+        return known[2]
 
     def _make(self, member: str, load: Load, before: Load) -> Offer:
         profile, state = self.estimator.profiles[member], self.estimator.states[member]
         compiled = self.mix.get(member)
-        wait = max(
-            self.estimator.queue_seconds(member, self.waiting),
-            self.estimator.busy_seconds(member, self.now),
-        )
+        wait = self._wait_seconds(member)
         run = self.estimator.seconds(member, before.plus(load), compiled)
         if before.circuits:
             # What comes after it in the same jobs adds no job's overhead, but for what needs more.
@@ -83,6 +81,15 @@ class Offers:
             failure_rate=state.failure_rate,
             data_age_seconds=self.now - known_at if isfinite(known_at) else 0.0,
         )
+
+    def _wait_seconds(self, member: str) -> float:
+        found = self._waits.get(member)
+        if found is None:
+            found = self._waits[member] = max(
+                self.estimator.queue_seconds(member, self.waiting),
+                self.estimator.busy_seconds(member, self.now),
+            )
+        return found
 
     def payable(self, member: str) -> Verdict:
         """Check whether a member has a price, or enough of its allotment, for any of the work."""

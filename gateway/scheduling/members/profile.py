@@ -73,7 +73,9 @@ class MemberProfile:
     @property
     def most_shots(self) -> int | None:
         """Most shots of a job of one circuit, or ``None``."""
-        return min((one for one in (self.max_shots, self.max_executions) if one), default=None)
+        if self.max_shots and self.max_executions:
+            return min(self.max_shots, self.max_executions)
+        return self.max_shots or self.max_executions or None
 
     def most_circuits(self, shots: float) -> float | None:
         """Return the most circuits of a job, each of so many shots, or ``None``."""
