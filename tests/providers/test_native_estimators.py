@@ -47,21 +47,36 @@ def pub(precision=0.03, rows=ANGLES):
     return turned(), [[one] for one in OBSERVABLES], rows, precision
 
 
+def paulis(observable):
+    if isinstance(observable, SparsePauliOp):
+        return observable
+    return SparsePauliOp.from_sparse_observable(observable.as_paulis())
+
+
 def exact(circuit, observable, row):
-    whole = (
-        observable
-        if isinstance(observable, SparsePauliOp)
-        else (SparsePauliOp.from_sparse_observable(observable.as_paulis()))
-    )
-    return Statevector(circuit.assign_parameters(row)).expectation_value(whole).real
+    state = Statevector(circuit.assign_parameters(row))
+    return state.expectation_value(paulis(observable)).real
 
 
-def check(found, rows=ANGLES):
-    """Each value is within five of its standard errors of the exact one."""
-    wanted = [[exact(turned(), one, row) for row in rows] for one in OBSERVABLES]
-    off = np.abs(found.data.evs - np.array(wanted))
-    assert found.data.evs.shape == found.data.stds.shape == (len(OBSERVABLES), len(rows))
-    assert (off <= 5 * found.data.stds + 1e-9).all(), off / found.data.stds
+def spread(circuit, observable, row):
+    """Return the most that one shot of each term can scatter, whatever they have in common."""
+    state, terms = Statevector(circuit.assign_parameters(row)), paulis(observable)
+    values = np.array([state.expectation_value(one).real for one in terms.paulis])
+    return float(np.abs(terms.coeffs) @ np.sqrt(np.clip(1 - values**2, 0, None)))
+
+
+def check(found, rows=ANGLES, precision=0.03):
+    """Each value is within five standard errors of the exact one: its own, or the true one.
+
+    Near the ends of the range few shots differ, and what these say of the scatter may be too little.
+    """
+    cases = [[(turned(), one, row) for row in rows] for one in OBSERVABLES]
+    wanted = np.array([[exact(*case) for case in line] for line in cases])
+    true = precision * np.array([[spread(*case) for case in line] for line in cases])
+    off = np.abs(found.data.evs - wanted)
+    assert found.data.evs.shape == found.data.stds.shape == wanted.shape
+    stds = np.maximum(found.data.stds, true)
+    assert (off <= 5 * stds + 1e-9).all(), off / stds
 
 
 @pytest.mark.parametrize("name", IDEAL)
@@ -70,7 +85,7 @@ def test_each_alone(provider_members, name):
     job = RouterEstimator(provider_members(name)).run([pub(), pub(0.05, ANGLES[:2])])
     one, other = job.result()
     check(one)
-    check(other, ANGLES[:2])
+    check(other, ANGLES[:2], 0.05)
     assert 0 < one.data.stds.max() < 0.2
     assert set(job.report().members) == {name}
 
@@ -152,7 +167,7 @@ def test_shots_and_precision(provider_members):
     options = {"shot_allocation": "by_weight"}
     router = RouterEstimator(EstimatorMember(estimator), options=options)
     (found,) = router.run([pub(0.02)]).result()
-    check(found)
+    check(found, precision=0.02)
     assert found.data.stds.max() <= 0.02 + 1e-9
     asked = {precision for _, precision in estimator.jobs}
     assert len(asked) > 1
@@ -228,7 +243,7 @@ def test_a_run_is_resumed(provider_members, tmp_path, name):
         journal=tmp_path / "runs.db",
     ).resume(job.job_id())
     for found in again.result():
-        check(found)
+        check(found, precision=0.05)
     done = sum(one.outcome.delivered for one in again.report().attempts)
     assert done == 2 + len(lives.jobs)
 

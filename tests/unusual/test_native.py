@@ -12,7 +12,7 @@ from qiskit.quantum_info import SparsePauliOp
 from unusual import circuits as random_circuits
 from unusual.judging import SHOTS, check_row
 
-from qiskit_gateway import PlanError, RouterEstimator, RouterSampler
+from qiskit_gateway import PlanError, RouterEstimator, RouterSampler, RunError
 from qiskit_gateway.backends import EstimatorMember, Fleet, Limits, Member, PrimitiveMember
 from qiskit_gateway.policies import round_robin
 
@@ -213,6 +213,11 @@ def test_each_estimator_alone(request, estimators, name):
         except PlanError:
             # By us, or by a client that took nothing.
             assert all(one.accepted_seconds is None for one in job.report().attempts)
+            continue
+        except RunError as error:
+            # IBM's client builds a circuit when it has taken the job, and says what it cannot.
+            if "SamplexConstructionError" not in str(error):
+                raise
             continue
         check_estimates(circuit, label, rows, found)
         right += 1
