@@ -189,12 +189,13 @@ def estimated(request, number, entropy):
 
 
 def check_estimates(circuit, label, rows, found):
-    """Each value is within 5.5 of its standard errors, of which none is above the precision."""
+    """Each value is within 5.5 of its standard errors, and these are not far above the precision."""
     precision = 1 / math.sqrt(SHOTS)
     for index, row in enumerate(rows):
         expected = exact.expectation(circuit.assign_parameters(row), label)
         assert abs(float(found.data.evs[index]) - expected) <= 5.5 * precision + 1e-9, circuit
-        assert 0 <= float(found.data.stds[index]) <= 1.5 * precision
+        # What few groups of shots scatter by, as IBM's says, may be twice as much by chance.
+        assert 0 <= float(found.data.stds[index]) <= 3 * precision
 
 
 @pytest.mark.parametrize("name", ESTIMATORS)
