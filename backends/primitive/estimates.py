@@ -2,8 +2,8 @@
 
 What belongs to one PUB of the user's and has the same rows is one PUB, whatever bases it is of: so
 a PUB goes as it came, as far as its bases are in one job. Whoever reads the result sorts alike, in
-another process too. Observables follow the layout of what
-is sent, and are sums of Paulis, which every estimator knows.
+another process too. Observables follow the layout of what is sent, and are sums of Paulis, which
+every estimator knows.
 """
 
 import reprlib
@@ -27,8 +27,10 @@ from qiskit_gateway.backends.readout.outcomes import Outcome, ReadOutcomes
 Pub = tuple[Any, ...]
 Values = NDArray[np.float64]
 
-# A product of so many projectors is a sum of twice as many Paulis for each.
+# Each projector of a product doubles the Paulis that it is written out as.
 _MOST_PAULIS = 1 << 12
+# The codes of X, Y and Z are 1 to 3; those of projectors are larger.
+_LAST_PAULI = 3
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -125,9 +127,6 @@ def _count_paulis(observable: SparseObservable) -> int:
     projectors = np.concatenate([[0], np.cumsum(codes > _LAST_PAULI)])
     ends = np.asarray(observable.boundaries).astype(np.intp)
     return int((2.0 ** np.diff(projectors[ends])).sum())
-
-
-_LAST_PAULI = 3
 
 
 def read_estimates(

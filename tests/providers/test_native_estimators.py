@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from faulty_estimator import FaultyEstimator
+from faulty_primitive import FaultyEstimator
 from qiskit.circuit import Parameter, QuantumCircuit
 from qiskit.primitives import DataBin, PrimitiveResult, PubResult
 from qiskit.quantum_info import SparseObservable, SparsePauliOp, Statevector

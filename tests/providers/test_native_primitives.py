@@ -4,7 +4,7 @@ from math import pi
 
 import numpy as np
 import pytest
-from faulty_sampler import FaultySampler, loses_one
+from faulty_primitive import FaultySampler, loses_one
 from qiskit.circuit import Parameter, QuantumCircuit
 from qiskit.primitives import BackendSamplerV2, StatevectorSampler
 from qiskit.providers.basic_provider import BasicSimulator

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from faulty_sampler import FaultySampler, loses_one
+from faulty_primitive import FaultySampler, loses_one
 from qiskit import QuantumCircuit
 from qiskit.circuit import Parameter
 

@@ -3,7 +3,7 @@
 from math import pi
 
 import pytest
-from faulty_sampler import FaultySampler, loses_one
+from faulty_primitive import FaultySampler, loses_one
 from qiskit.circuit import ClassicalRegister, Parameter, QuantumCircuit, QuantumRegister
 from qiskit.quantum_info import Statevector
 from questions import all_shots, ask, check, rows_of

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 import numpy as np
 import pytest
 from dask_cluster import start_cluster
-from faulty_sampler import FaultySampler
+from faulty_primitive import FaultySampler
 from qiskit.circuit import ParameterVector, QuantumCircuit
 from qiskit.quantum_info import SparsePauliOp, Statevector
 from questions import all_shots, ask, check
