@@ -57,11 +57,18 @@ class SamplerStore:
         return self.pub.shots
 
     def _allocate(self, rows: int, bits: int) -> NDArray[Any]:
-        if self.meas_level == 2:
-            return np.zeros((rows, self._shots, -(-bits // 8)), dtype=np.uint8)
-        if self.averaged:
-            return np.zeros((rows, bits), dtype=np.complex128)
-        return np.zeros((rows, self._shots, bits), dtype=np.complex128)
+        bytewise = self.meas_level == 2
+        shots = () if self.averaged else (self._shots,)
+        shape = (rows, *shots, -(-bits // 8) if bytewise else bits)
+        kind = np.dtype(np.uint8 if bytewise else np.complex128)
+        try:
+            return np.zeros(shape, dtype=kind)
+        except (MemoryError, ValueError):  # The latter where numpy cannot count so far.
+            size = prod(shape) * kind.itemsize / 2**30
+            raise MemoryError(
+                f"the results of circuit {self.pub.circuit.name!r}, {rows} rows of {self._shots} "
+                f"shots, need {size:.4g} GiB, more than there is; ask for fewer shots or rows at once"
+            ) from None
 
     def receive(
         self, piece: Piece, outcomes: Sequence[Outcome], rng: np.random.Generator

@@ -111,3 +111,15 @@ def test_registers_are_cut_from_the_same_shots():
     assert list(result.data) == ["a", "b"]
     assert result.join_data().get_counts() == {"110": 200, "001": 400}
     assert result.metadata == {"shots": 600, "circuit_metadata": {}}
+
+
+@pytest.mark.parametrize("shots", [10**14, 10**20])
+@pytest.mark.parametrize("level", [1, 2])
+def test_results_that_no_memory_holds_are_refused_with_their_size(shots, level):
+    """They are allocated in ``run()``, so nothing has been sent."""
+    circuit = QuantumCircuit(1, name="huge")
+    circuit.measure_all()
+    size = shots * (1 if level == 2 else 16) / 2**30
+    with pytest.raises(MemoryError, match=f"'huge', 1 rows of {shots} shots, need") as caught:
+        SamplerStore(SamplerPub.coerce((circuit, None, shots)), meas_level=level)
+    assert f"{size:.4g} GiB" in str(caught.value)
