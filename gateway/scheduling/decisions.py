@@ -1,6 +1,6 @@
 """Second thoughts about shards in flight, as values: recall, rebalancing and hedging decide them.
 
-The scheduler carries decisions out one at a time, so each sees the effect of those before it.
+They are carried out one at a time, so each sees the effect of those before it.
 """
 
 from dataclasses import dataclass
@@ -34,26 +34,6 @@ class Hedge:
 
 
 @dataclass(frozen=True, slots=True)
-class Abandon:
-    """Wait for a shard no longer, though its provider did not confirm a cancellation."""
-
-    shard: int
-
-
-@dataclass(frozen=True, slots=True)
-class Keep:
-    """Leave a shard where it is.
-
-    Attributes:
-        shard: Its number.
-        may_ask_again: Whether it may be asked back a second time before it is overdue.
-    """
-
-    shard: int
-    may_ask_again: bool = False
-
-
-@dataclass(frozen=True, slots=True)
 class Postpone:
     """Look at an overdue shard again when it has taken twice as long."""
 
@@ -82,4 +62,4 @@ class Expect:
     end: float
 
 
-Decision = AskBack | Hedge | Abandon | Keep | Postpone | Blame | Expect
+Decision = AskBack | Hedge | Postpone | Blame | Expect

@@ -7,7 +7,7 @@ from enum import Enum, auto
 from qiskit_gateway.scheduling.backlog import Group
 from qiskit_gateway.scheduling.events import ShardFinished
 from qiskit_gateway.work.price import FREE, Price
-from qiskit_gateway.work.tasks import Load, Shard
+from qiskit_gateway.work.tasks import Compiled, Load, Shard
 
 
 class Phase(Enum):
@@ -84,6 +84,7 @@ class Flight:
         probing: Whether it was sent to find out whether its member is healthy again.
         adopted: Whether an earlier process sent it.
         price: The price of its present try.
+        compiled: What its circuits are on its member on average, if that is known.
         ran_shots: How many shots its member ran, summed over circuits, where these are known to be
             fewer than it was asked for.
     """
@@ -108,6 +109,7 @@ class Flight:
     probing: bool = False
     adopted: bool = False
     price: Price = FREE
+    compiled: Compiled | None = None
     ran_shots: int | None = None
 
     @property

@@ -1,6 +1,7 @@
 """Moves of shards in flight: which may go elsewhere, and on what terms."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from qiskit_gateway.policies.offer import Offer
 from qiskit_gateway.scheduling.flight import Flight
@@ -46,3 +47,18 @@ def allowed_offers(
     make = state.planner.offers(flight.load, now, flight.group.barred)
     offers = {name: make(name, flight.load) for name in names}
     return {name: offer for name, offer in offers.items() if state.policy.judge(offer)}
+
+
+def others(state: RunState, flight: Flight, now: float) -> list[str]:
+    """List the members that could take a shard from the one that has it.
+
+    Those that failed at it before are thought of only once it was kept when overdue.
+    """
+    barred, unhealthy = flight.group.barred, state.health.unhealthy
+    if flight.times_kept:
+        barred = replace(barred, tried=frozenset())
+    return [
+        name
+        for name in state.health.usable(now)
+        if name != flight.member and name not in barred and name not in unhealthy
+    ]

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator
 
+from qiskit_gateway.scheduling.flight import Flight
 from qiskit_gateway.scheduling.members.estimator import HOPE
 from qiskit_gateway.scheduling.run_state import RunState
 from qiskit_gateway.work.outlook import Outlook
@@ -14,9 +15,8 @@ _PRIOR = math.log(1.5)
 _PRIOR_JOBS = 2
 
 
-def note_surprise(state: RunState, shard: int, now: float) -> None:
+def note_surprise(state: RunState, flight: Flight, now: float) -> None:
     """Learn from a shard that has come back how far off its expected end was."""
-    flight = state.flights[shard]
     expected, took = flight.foreseen_seconds, now - flight.submitted
     if expected > 0 and took > 0:
         state.surprises.append(math.log(took / expected))

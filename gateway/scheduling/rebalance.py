@@ -13,7 +13,8 @@ from qiskit_gateway.scheduling.allocation.water_filling import fill
 from qiskit_gateway.scheduling.decisions import AskBack, Decision, Expect
 from qiskit_gateway.scheduling.flight import Flight, Phase, Reason
 from qiskit_gateway.scheduling.members.estimator import HOPE, ROUNDING_SECONDS
-from qiskit_gateway.scheduling.moves import finishes_first, is_free_to_move
+from qiskit_gateway.scheduling.moves import allowed_offers, finishes_first, is_free_to_move, others
+from qiskit_gateway.scheduling.requeue import may_go
 from qiskit_gateway.scheduling.run_state import RunState
 from qiskit_gateway.work.tasks import NO_LOAD, Load
 
@@ -74,18 +75,38 @@ def is_stuck(state: RunState, member: str, now: float) -> bool:
     return late > times * (worked - late) + _STUCK_SECONDS + ROUNDING_SECONDS
 
 
-def is_better_shared(state: RunState, flight: Flight, others: Sequence[str], now: float) -> bool:
+def is_better_elsewhere(state: RunState, flight: Flight, now: float) -> bool:
+    """Decide whether a shard that failed should move, and not queue again at its member."""
+    moves = state.policy.retry.max_moves
+    members = {*flight.group.barred.failed, flight.member}
+    if state.settled or (moves is not None and len(members) > moves):
+        return False
+    names = [flight.member, *others(state, flight, now)]
+    offers = allowed_offers(state, names, flight, now)
+    here = offers.pop(flight.member, None)
+    if _is_better_shared(state, flight, list(offers), now):
+        return True
+    queue_seconds = state.states[flight.member].queue_seconds
+    if not queue_seconds or here is None:
+        return False
+    key = state.policy.minimize.key
+    again = key(replace(here, wait_seconds=queue_seconds))
+    return any(key(offer) < again for offer in offers.values())
+
+
+def _is_better_shared(state: RunState, flight: Flight, names: Sequence[str], now: float) -> bool:
     """Decide whether a shard that failed would end last if it were tried again as it is.
 
     Others then share it with all else that waits, in shards as small as befits the time left.
     """
-    if not (others and finishes_first(state)):
+    if not (names and finishes_first(state)):
         return False
     load = _load(state, [flight])
     whole = state.planner.backlog.load.plus(load)
     wait, each = _pace(state, [flight.member], load, now)
-    level = level_seconds(*_pace(state, others, whole, now), _units(state, whole))
     here = float(wait[0] + each[0] * _units(state, load))
+    base, slope = _pace(state, names, whole, now)
+    level = level_seconds(base, slope, _units(state, whole))
     return state.policy.recall.is_much_sooner(level, here)
 
 
@@ -140,7 +161,7 @@ def _may_leave(state: RunState, flight: Flight) -> bool:
     rests = bool(barred.tried) and member not in state.health.unhealthy
     if rests or not covers(state.policy.recall.idle, fee):
         return False
-    elsewhere = state.may_go(replace(barred, tried=barred.tried | {member}))
+    elsewhere = may_go(state, replace(barred, tried=barred.tried | {member}))
     return elsewhere and is_free_to_move(state, flight)
 
 

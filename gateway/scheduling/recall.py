@@ -7,26 +7,13 @@ from itertools import chain
 from qiskit_gateway.policies.failure import Failure
 from qiskit_gateway.policies.offer import Offer
 from qiskit_gateway.policies.recall import covers
-from qiskit_gateway.scheduling.decisions import (
-    Abandon,
-    AskBack,
-    Blame,
-    Decision,
-    Expect,
-    Keep,
-    Postpone,
-)
-from qiskit_gateway.scheduling.events import RecallFailed, Unless
+from qiskit_gateway.scheduling.decisions import AskBack, Blame, Decision, Expect, Postpone
+from qiskit_gateway.scheduling.events import Unless
 from qiskit_gateway.scheduling.flight import Flight, Phase, Reason
 from qiskit_gateway.scheduling.hedging import hedge, hedges
 from qiskit_gateway.scheduling.members.estimator import ROUNDING_SECONDS
-from qiskit_gateway.scheduling.moves import (
-    allowed_offers,
-    finishes_first,
-    is_free_to_move,
-    may_pay_twice,
-)
-from qiskit_gateway.scheduling.rebalance import is_better_shared, is_stuck, rebalance
+from qiskit_gateway.scheduling.moves import allowed_offers, finishes_first, is_free_to_move, others
+from qiskit_gateway.scheduling.rebalance import rebalance
 from qiskit_gateway.scheduling.run_state import RunState
 
 # How often it is asked whether work waits where it should not.
@@ -42,7 +29,7 @@ def review(state: RunState, now: float) -> Iterator[Decision]:
     for index in state.lookout.pop_due(now):
         late = state.flights.get(index)
         if late is not None and late.may_be_asked:
-            if _takers(state, late, now) and state.may_retry():
+            if _has_takers(state, late, now) and state.may_retry():
                 yield from _ask_back(state, late, now, "running")
             else:
                 yield Postpone(index)
@@ -64,67 +51,12 @@ def next_review(state: RunState, now: float) -> float:
     return min([*looks, state.lookout.next_recall(state.flights)])
 
 
-def judge_refusal(state: RunState, event: RecallFailed, now: float) -> Iterator[Decision]:
-    """Decide about a shard that could not be taken back: it stays, or is given up on.
-
-    One at a member that is ill or stuck, and does not even answer, is given up on where the time
-    that it would be waited for is worth more than paying for it again.
-    """
-    flight = state.flights.get(event.shard)
-    if flight is None or flight.phase is not Phase.ASKED_BACK:
-        return
-    silent = event.failure is not None
-    if event.failure is not None and _counts(state, flight):
-        yield Blame(flight.member, event.failure, event.reason)
-    if flight.reason is Reason.SOONER_ELSEWHERE:
-        ill = flight.member in state.health.unhealthy or is_stuck(state, flight.member, now)
-        again = silent and may_pay_twice(state, flight, now)
-        if again and ill and state.policy.retry.repeats_unknown:
-            yield Abandon(event.shard)
-        else:
-            yield Keep(event.shard, may_ask_again=again)
-    elif flight.member in state.health.unhealthy or (
-        silent and not state.policy.retry.waits_for_unknown
-    ):
-        yield Abandon(event.shard)
-    else:
-        yield Keep(event.shard)
-        yield Postpone(event.shard)
-
-
-def is_better_elsewhere(state: RunState, flight: Flight, now: float) -> bool:
-    """Decide whether a shard that failed should move, and not queue again at its member."""
-    moves = state.policy.retry.max_moves
-    members = {*flight.group.barred.failed, flight.member}
-    if state.settled or (moves is not None and len(members) > moves):
-        return False
-    others = _takers(state, flight, now)
-    if is_better_shared(state, flight, others, now):
-        return True
-    queue_seconds = state.states[flight.member].queue_seconds
-    here = allowed_offers(state, [flight.member], flight, now).get(flight.member)
-    if not queue_seconds or here is None:
-        return False
-    key = state.policy.minimize.key
-    again = key(replace(here, wait_seconds=queue_seconds))
-    there = allowed_offers(state, others, flight, now).values()
-    return any(key(offer) < again for offer in there)
-
-
 def _ask_back(state: RunState, flight: Flight, now: float, unless: Unless) -> Iterator[Decision]:
     first = flight.phase is Phase.FLYING
     yield AskBack(flight.shard.index, Reason.OVERDUE, unless)
-    if first and _counts(state, flight):
+    if first and state.judges_health(flight):
         reason = f"nothing came for {now - flight.submitted:.0f} s, longer than it should take"
         yield Blame(flight.member, _OVERDUE, reason)
-
-
-def _counts(state: RunState, flight: Flight) -> bool:
-    """Check whether the end of a shard counts for its member's health.
-
-    What was sent before an ejection says nothing of whether the member is healthy since.
-    """
-    return flight.probing or flight.member not in state.health.unhealthy
 
 
 def _on_unhealthy(state: RunState) -> list[Flight]:
@@ -134,20 +66,9 @@ def _on_unhealthy(state: RunState) -> list[Flight]:
     return [flight for flight in state.flights.values() if flight.member in unhealthy]
 
 
-def _takers(state: RunState, flight: Flight, now: float) -> list[str]:
-    """List the members that could take a shard from the one that has it.
-
-    Those that failed at it before are thought of only once it was kept when overdue.
-    """
-    barred, unhealthy = flight.group.barred, state.health.unhealthy
-    if flight.times_kept:
-        barred = replace(barred, tried=frozenset())
-    names = [
-        name
-        for name in state.health.usable(now)
-        if name != flight.member and name not in barred and name not in unhealthy
-    ]
-    return list(allowed_offers(state, names, flight, now))
+def _has_takers(state: RunState, flight: Flight, now: float) -> bool:
+    """The policy allows a member to take a shard from the one that has it."""
+    return bool(allowed_offers(state, others(state, flight, now), flight, now))
 
 
 # -- work that waits in a queue while another member is idle ---------------------------------------

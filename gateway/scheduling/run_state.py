@@ -4,21 +4,21 @@ import heapq
 import math
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from qiskit_gateway.policies.policy import Policy
 from qiskit_gateway.scheduling.allocation.planner import Planner
 from qiskit_gateway.scheduling.assignment import Dealer
-from qiskit_gateway.scheduling.backlog import Barred
 from qiskit_gateway.scheduling.flight import Flight
 from qiskit_gateway.scheduling.members.estimator import Estimator
 from qiskit_gateway.scheduling.members.fair_queue import FairQueue, Flow
 from qiskit_gateway.scheduling.members.health import Health
+from qiskit_gateway.scheduling.members.profile import MemberProfile
 from qiskit_gateway.scheduling.members.spending import Spending
 from qiskit_gateway.scheduling.members.state import MemberState
 from qiskit_gateway.work.plan_record import PlanRecord
 from qiskit_gateway.work.remaining import GivenUp
-from qiskit_gateway.work.tasks import Compiled, Piece, Shard, Task, mean_of
+from qiskit_gateway.work.tasks import Piece, Shard, Task
 
 # What was longer ago says less of how sure the next times are.
 _SURPRISES = 50
@@ -114,7 +114,11 @@ class RunState:
         denials: How often in a row each was denied.
         sent: Whether a provider has taken anything.
         stopped: Why the run was stopped, or ``""``.
+        done: Whether the run is over.
+        freed: The only member whose slots have changed since work was last given out; ``None`` for
+            any.
         down_since: Since when no member has been usable.
+        rated: The members that take no more than some submissions a minute.
         queue: The runs that wait for members, of the whole fleet.
         flow: This run among them.
         held: The members where it has stepped back for others, since that was last taken.
@@ -142,7 +146,10 @@ class RunState:
     denials: dict[str, int] = field(default_factory=dict)
     sent: bool = False
     stopped: str = ""
+    done: bool = False
+    freed: str | None = None
     down_since: float | None = None
+    rated: Sequence[MemberProfile] = ()
     queue: FairQueue = field(default_factory=FairQueue)
     flow: Flow = field(default_factory=Flow)
     held: set[str] = field(default_factory=set)
@@ -190,11 +197,6 @@ class RunState:
             return 0
         return max(0, min(free, 1) if admission == "one" else free)
 
-    def duplicate_of(self, flight: Flight) -> Flight | None:
-        """Find the other shard in flight that carries the same pieces, if there is one."""
-        pair = flight.duplicate
-        return None if pair is None else self.flights.get(pair.other(flight.shard.index))
-
     def fits(self, shard: Shard, member: str) -> bool:
         """A member can take a shard as it is."""
         profile = self.estimator.profiles[member]
@@ -212,30 +214,12 @@ class RunState:
             and payload <= (profile.max_payload_bytes or payload)
         )
 
-    def candidates(self, barred: Barred) -> list[str]:
-        """List the members that may take such work, now or when they are healthy again."""
-        lost = self.health.lost
-        return [name for name in self.states if name not in barred and name not in lost]
+    def judges_health(self, flight: Flight) -> bool:
+        """What becomes of a shard says something of its member's health.
 
-    def may_go(self, barred: Barred) -> bool:
-        """A member may take such work, now or when it is healthy again."""
-        lost = self.health.lost
-        return any(name not in barred and name not in lost for name in self.states)
-
-    def may_wait(self, barred: Barred) -> bool:
-        """Such work should wait for a member that did not fail at it.
-
-        Not for an unhealthy one while a healthy one may have failed by accident.
+        What was sent before an ejection says nothing of whether the member is healthy since.
         """
-        if not self.may_go(barred):
-            return False
-        unhealthy = self.health.unhealthy
-        if not barred.tried or not unhealthy:
-            return True
-        if any(name not in unhealthy for name in self.candidates(barred)):
-            return True
-        again = self.candidates(replace(barred, tried=frozenset()))
-        return all(name in unhealthy for name in again)
+        return flight.probing or flight.member not in self.health.unhealthy
 
     def may_retry(self) -> bool:
         """The run has a retry left."""
@@ -244,12 +228,10 @@ class RunState:
             return False
         return self.policy.retry.allows_retry(first_tries=self.first_tries, retries=self.retries)
 
-
-def compiled_on(state: RunState, shard: Shard, member: str) -> Compiled | None:
-    """Average what the circuits of a shard are on a member, if that is known of all."""
-    tasks = state.tasks
-    if not tasks[shard.pieces[0].task].compiled:
-        return None
-    found = [(piece.rows, tasks[piece.task].compiled.get(member)) for piece in shard.pieces]
-    known = [(float(rows), compiled) for rows, compiled in found if compiled is not None]
-    return mean_of(known) if len(known) == len(found) else None
+    def close(self, now: float) -> None:
+        """Give back what the run holds of its fleet: it is over."""
+        for index, flight in self.flights.items():
+            self.states[flight.member].release(self.key(index), now)
+        self.spending.close()
+        self.queue.forget(self.flow)
+        self.done = True

@@ -1,31 +1,126 @@
-"""The beginning of a shard: numbered, with its slot and price taken; or taken over from a process."""
+"""What is sent: work is given out, and decisions about shards in flight are carried out.
 
-from collections.abc import Sequence
+A shard is numbered, and takes its slot and its price; what an earlier process has sent is taken over.
+"""
+
+from collections.abc import Generator, Iterable, Iterator, Sequence
 
 from qiskit_gateway.policies.budget import Amount
 from qiskit_gateway.policies.verdict import Verdict
 from qiskit_gateway.scheduling.backlog import Barred, Group
-from qiskit_gateway.scheduling.events import Fetch, Submit
+from qiskit_gateway.scheduling.decisions import AskBack, Blame, Decision, Expect, Hedge, Postpone
+from qiskit_gateway.scheduling.events import Command, Fetch, Recall, Submit, Watch
 from qiskit_gateway.scheduling.flight import Duplicate, Flight
 from qiskit_gateway.scheduling.members.estimator import UNPRICED_USD, Unpriced
-from qiskit_gateway.scheduling.overdue import watch
-from qiskit_gateway.scheduling.run_state import RunState, compiled_on
+from qiskit_gateway.scheduling.overdue import look_later, watch
+from qiskit_gateway.scheduling.requeue import give_up_waiting, requeue_unaffordable, sweep
+from qiskit_gateway.scheduling.run_state import RunState
 from qiskit_gateway.work.price import Price
 from qiskit_gateway.work.remaining import Flying
-from qiskit_gateway.work.tasks import Load, Piece, Shard
+from qiskit_gateway.work.tasks import Compiled, Load, Piece, Shard, mean_of
 
 # Of the jobs of a member, at most one in so many seconds is watched while it waits: each costs a
 # call to the provider, and they would all tell the same.
 _WATCH_SECONDS = 1.0
 
 
-def submit(state: RunState, member: str, group: Group, now: float) -> Submit | Verdict:
+def assign(state: RunState, now: float) -> Iterator[Command]:
+    """Submit shards as members have slots, until nobody has one who should take more."""
+    freed, state.freed = state.freed, None
+    if state.stopped:
+        give_up_waiting(state, state.stopped)
+        return
+    state.broke.clear()
+    sweep(state)
+    again = True
+    while again and not state.stopped:
+        moved = yield from _deal(state, freed, now)
+        # Some work may have turned out to be for nobody it was kept for, or only for others.
+        again, freed = sweep(state) or moved, None
+
+
+def _deal(state: RunState, freed: str | None, now: float) -> Generator[Command, None, bool]:
+    """Deal out what waits once; return whether some of the work had to move."""
+    dealer, moved = state.dealer, False
+    usable = state.health.usable(now)
+    for name in state.health.ejected:
+        dealer.give_back(name)
+    if state.settled:
+        dealer.settle(now, usable)
+    for member, group in dealer.deal(now, usable, lambda name: state.slots(name, now), freed):
+        sent = _submit(state, member, group, now)
+        if isinstance(sent, Verdict):
+            moved |= requeue_unaffordable(state, member, group, sent)
+        else:
+            yield sent
+            if _learns_wait(state, sent, now):
+                yield Watch(shard=sent.shard.index, member=member)
+        if state.stopped:
+            break
+    return moved
+
+
+def carry_out(state: RunState, decisions: Iterable[Decision], now: float) -> Iterator[Command]:
+    """Apply decisions about shards in flight, one at a time."""
+    for decision in decisions:
+        match decision:
+            case AskBack():
+                flight = state.flights[decision.shard]
+                flight.ask_back(decision.reason)
+                yield Recall(shard=decision.shard, member=flight.member, unless=decision.unless)
+            case Hedge():
+                sent = _submit_duplicate(state, decision.shard, decision.member, now)
+                if isinstance(sent, Submit):
+                    yield sent
+            case Blame():
+                yield from state.health.failed(
+                    decision.member, decision.failure, decision.reason, now
+                )
+            case Postpone():
+                look_later(state, state.flights[decision.shard], now)
+            case Expect():
+                state.flights[decision.shard].expected_end = decision.end
+
+
+def _submit_duplicate(state: RunState, shard: int, member: str, now: float) -> Submit | Verdict:
+    """Queue a shard at a second member as well; or say why there is no money."""
+    original = state.flights[shard]
+    answer = _submit(state, member, original.group, now)
+    if isinstance(answer, Submit):
+        hedge = state.flights[answer.shard.index]
+        original.duplicate = hedge.duplicate = Duplicate(shard, answer.shard.index)
+    return answer
+
+
+def adopt(state: RunState, flying: Flying, now: float) -> Fetch:
+    """Take over a shard that an earlier process has sent; its slot and price are taken."""
+    shard, member = flying.shard, flying.member
+    refusals = (state.tasks[piece.task].refusals for piece in shard.pieces)
+    flight = Flight(
+        shard=shard,
+        member=member,
+        group=Group(shard.pieces, Barred(never=frozenset().union(*refusals))),
+        submitted=now,
+        adopted=True,
+        price=Price(usd=flying.price_usd, free_units=flying.free_units),
+        compiled=_compiled_on(state, shard, member),
+    )
+    key = state.key(shard.index)
+    amount = Amount(usd=flying.price_usd, shots=shard.circuits * shard.shots)
+    state.spending.owe(key, member, amount, now)
+    state.states[member].take(key, flight.load, now)
+    state.flights[shard.index] = flight
+    watch(state, flight)
+    return Fetch(shard=shard, member=member)
+
+
+def _submit(state: RunState, member: str, group: Group, now: float) -> Submit | Verdict:
     """Take the slot and the price of a shard; or say why there is no money."""
     known = state.states[member]
     shots = _shots(state, member, group.pieces)
     shard = Shard(index=state.next_shard, pieces=group.pieces, shots=shots)
     load = Load(shard.circuits, shard.circuits * shots)
-    compiled = compiled_on(state, shard, member)
+    compiled = _compiled_on(state, shard, member)
     key, asked = state.key(shard.index), state.estimator.price(member, load, compiled)
     if asked >= UNPRICED_USD:
         refusal = state.estimator.price_refusal(member, load, compiled)
@@ -48,6 +143,7 @@ def submit(state: RunState, member: str, group: Group, now: float) -> Submit | V
         probing=member in state.health.unhealthy,
         alone=alone,
         price=price,
+        compiled=compiled,
     )
     state.flights[shard.index] = flight
     watch(state, flight)
@@ -58,38 +154,7 @@ def submit(state: RunState, member: str, group: Group, now: float) -> Submit | V
     return Submit(shard=shard, member=member, price=price, moved_from=_moved_from(state, group))
 
 
-def submit_duplicate(state: RunState, shard: int, member: str, now: float) -> Submit | Verdict:
-    """Queue a shard at a second member as well; or say why there is no money."""
-    original = state.flights[shard]
-    answer = submit(state, member, original.group, now)
-    if isinstance(answer, Submit):
-        hedge = state.flights[answer.shard.index]
-        original.duplicate = hedge.duplicate = Duplicate(shard, answer.shard.index)
-    return answer
-
-
-def adopt(state: RunState, flying: Flying, now: float) -> Fetch:
-    """Take over a shard that an earlier process has sent; its slot and price are taken."""
-    shard, member = flying.shard, flying.member
-    refusals = (state.tasks[piece.task].refusals for piece in shard.pieces)
-    flight = Flight(
-        shard=shard,
-        member=member,
-        group=Group(shard.pieces, Barred(never=frozenset().union(*refusals))),
-        submitted=now,
-        adopted=True,
-        price=Price(usd=flying.price_usd, free_units=flying.free_units),
-    )
-    key = state.key(shard.index)
-    amount = Amount(usd=flying.price_usd, shots=shard.circuits * shard.shots)
-    state.spending.owe(key, member, amount, now)
-    state.states[member].take(key, flight.load, now)
-    state.flights[shard.index] = flight
-    watch(state, flight)
-    return Fetch(shard=shard, member=member)
-
-
-def learns_wait(state: RunState, sent: Submit, now: float) -> bool:
+def _learns_wait(state: RunState, sent: Submit, now: float) -> bool:
     """Decide whether to watch a shard, to learn how long jobs wait at its member."""
     known = state.states[sent.member]
     if known.wait_read or "wait_seconds" not in state.planner.uses:
@@ -119,3 +184,13 @@ def _moved_from(state: RunState, group: Group) -> tuple[str, ...]:
         return ()
     refused = frozenset[str]().union(*(state.tasks[one.task].refusals for one in group.pieces))
     return tuple(sorted((group.barred.never | group.barred.tried) - refused))
+
+
+def _compiled_on(state: RunState, shard: Shard, member: str) -> Compiled | None:
+    """Average what the circuits of a shard are on a member, if that is known of all."""
+    tasks = state.tasks
+    if not tasks[shard.pieces[0].task].compiled:
+        return None
+    found = [(piece.rows, tasks[piece.task].compiled.get(member)) for piece in shard.pieces]
+    known = [(float(rows), compiled) for rows, compiled in found if compiled is not None]
+    return mean_of(known) if len(known) == len(found) else None
