@@ -11,11 +11,11 @@ from qiskit_gateway.scheduling.allocation.planner import Planner
 from qiskit_gateway.scheduling.assignment import Dealer
 from qiskit_gateway.scheduling.flight import Flight
 from qiskit_gateway.scheduling.members.estimator import Estimator
-from qiskit_gateway.scheduling.members.fair_queue import FairQueue, Flow
+from qiskit_gateway.scheduling.members.fair_queue import Flow
 from qiskit_gateway.scheduling.members.health import Health
 from qiskit_gateway.scheduling.members.profile import MemberProfile
 from qiskit_gateway.scheduling.members.spending import Spending
-from qiskit_gateway.scheduling.members.state import MemberState
+from qiskit_gateway.scheduling.members.state import FleetState, MemberState
 from qiskit_gateway.work.plan_record import PlanRecord
 from qiskit_gateway.work.remaining import GivenUp
 from qiskit_gateway.work.tasks import Piece, Shard, Task
@@ -119,8 +119,8 @@ class RunState:
             any.
         down_since: Since when no member has been usable.
         rated: The members that take no more than some submissions a minute.
-        queue: The runs that wait for members, of the whole fleet.
-        flow: This run among them.
+        fleet: What is known of the whole fleet; shared with other runs.
+        flow: This run among those that wait for members.
         held: The members where it has stepped back for others, since that was last taken.
         surprises: Of the last shards, the logarithm of the time they took over the expected one.
     """
@@ -150,7 +150,7 @@ class RunState:
     freed: str | None = None
     down_since: float | None = None
     rated: Sequence[MemberProfile] = ()
-    queue: FairQueue = field(default_factory=FairQueue)
+    fleet: FleetState = field(default_factory=FleetState)
     flow: Flow = field(default_factory=Flow)
     held: set[str] = field(default_factory=set)
     surprises: deque[float] = field(default_factory=lambda: deque(maxlen=_SURPRISES))
@@ -192,7 +192,7 @@ class RunState:
             self.states[member].submissions_left(per_minute, now),
             self.states[member].jobs_left(now),
         )
-        if free > 0 and self.queue.steps_back(self.flow, member):
+        if free > 0 and self.fleet.queue.steps_back(self.flow, member):
             self.held.add(member)
             return 0
         return max(0, min(free, 1) if admission == "one" else free)
@@ -233,5 +233,5 @@ class RunState:
         for index, flight in self.flights.items():
             self.states[flight.member].release(self.key(index), now)
         self.spending.close()
-        self.queue.forget(self.flow)
+        self.fleet.queue.forget(self.flow)
         self.done = True

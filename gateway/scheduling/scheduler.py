@@ -229,7 +229,7 @@ def _begin(
         planner=planner,
         dealer=Dealer(planner),
         rated=[one for one in members if one.submissions_per_minute is not None],
-        queue=fleet_state.queue,
+        fleet=fleet_state,
         flow=Flow(policy.share),
     )
 
@@ -320,7 +320,7 @@ def _next_look(state: RunState, now: float) -> float:
         looks.append(next_review(state, now))
     if not state.dealer.empty:
         # It may have been another run that met its limit.
-        looks += [known.opens_at for known in state.states.values()]
+        looks += state.fleet.openings(state.states)
         looks += state.denied.values()
     for profile in state.rated:
         known = state.states[profile.name]

@@ -121,15 +121,16 @@ def _submit(state: RunState, member: str, group: Group, now: float) -> Submit | 
     shard = Shard(index=state.next_shard, pieces=group.pieces, shots=shots)
     load = Load(shard.circuits, shard.circuits * shots)
     compiled = _compiled_on(state, shard, member)
-    key, asked = state.key(shard.index), state.estimator.price(member, load, compiled)
+    asked = state.estimator.price(member, load, compiled)
     if asked >= UNPRICED_USD:
         refusal = state.estimator.price_refusal(member, load, compiled)
         return refusal if not refusal else Unpriced(allowed=False, reason="it has no price there")
+    key = state.key(shard.index)
     price = state.spending.buy(key, member, asked, shard.circuits * shots, now)
     if isinstance(price, Verdict):
         return price
     state.next_shard += 1
-    state.queue.dispatch(state.flow, member, state.estimator.seconds(member, load, compiled))
+    state.fleet.queue.dispatch(state.flow, member, state.estimator.seconds(member, load, compiled))
     alone = not known.in_flight
     known.take(key, load, now)
     ahead = state.estimator.seconds(member, load if alone else known.load, compiled)

@@ -316,7 +316,7 @@ def _fail(
     if _waits_for_slot(state, flight, failure):
         _take_off_books(state, flight)
         state.first_tries -= 1
-        state.states[flight.member].note_full(failure.retry_after_seconds or 0.0, now)
+        state.fleet.note_full(flight.member, failure.retry_after_seconds or 0.0, now)
         return NotSent()
     state.sent |= failure.submitted is not False
     if failure.submitted is False or failure.unbilled:

@@ -6,6 +6,7 @@ loop: slots in flight, health, learned speed, queue readings.
 
 import math
 from collections import deque
+from collections.abc import Container
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from itertools import count
@@ -214,6 +215,7 @@ class FleetState:
         members: The states, by member.
         ejected: The members whose breakers are open.
         unhealthy: The members whose breakers are not closed.
+        limited: The members that said once that they take no more jobs; see :meth:`note_full`.
         accounts: What was spent and is set aside, by identity of the budget.
         spent_usd: What each member's jobs are expected to have cost, under a budget or not.
         pots: What was used of members' allotments and is set aside, by name of the allotment.
@@ -223,6 +225,7 @@ class FleetState:
     members: dict[str, MemberState] = field(default_factory=dict)
     ejected: set[str] = field(default_factory=set)
     unhealthy: set[str] = field(default_factory=set)
+    limited: set[str] = field(default_factory=set)
     accounts: dict[int, Account] = field(default_factory=dict)
     spent_usd: dict[str, float] = field(default_factory=dict)
     pots: dict[str, Pot] = field(default_factory=dict)
@@ -235,6 +238,7 @@ class FleetState:
         """
         other.members = {name: state.alone() for name, state in self.members.items()}
         other.ejected, other.unhealthy = set(self.ejected), set(self.unhealthy)
+        other.limited = set(self.limited)
         other.accounts = {
             key: Account(account.budget, account.ledger, count(_MANY))
             for key, account in self.accounts.items()
@@ -261,3 +265,18 @@ class FleetState:
     def of(self, member: str) -> MemberState:
         """Return the state of a member, making it where it was never seen."""
         return self.members.setdefault(member, MemberState())
+
+    def note_full(self, member: str, quiet_seconds: float, now: float) -> None:
+        """Note that a member takes no more jobs than it has of ours.
+
+        Args:
+            member: Which.
+            quiet_seconds: How long it asked to be left alone, in seconds.
+            now: Seconds of the loop's clock.
+        """
+        self.of(member).note_full(quiet_seconds, now)
+        self.limited.add(member)
+
+    def openings(self, members: Container[str]) -> list[float]:
+        """List when those of these members that were full may be tried with one job more."""
+        return [self.members[name].opens_at for name in self.limited if name in members]

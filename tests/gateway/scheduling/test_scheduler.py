@@ -515,7 +515,7 @@ def test_a_run_waits_for_a_member_that_another_run_found_full():
     members = [MemberProfile(name="a", order=0)]
     state = fleet_state.of("a")
     state.take("another run", NO_LOAD, 0.0)
-    state.note_full(30.0, 0.0)
+    fleet_state.note_full("a", 30.0, 0.0)
     state.release("another run", 0.5)
     tasks = [Task(index=0, rows=1, shots=10)]
     scheduler = Scheduler(tasks, members, fastest(), fleet_state=fleet_state)
