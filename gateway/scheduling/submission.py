@@ -121,7 +121,8 @@ def _submit(state: RunState, member: str, group: Group, now: float) -> Submit | 
     shard = Shard(index=state.next_shard, pieces=group.pieces, shots=shots)
     load = Load(shard.circuits, shard.circuits * shots)
     compiled = _compiled_on(state, shard, member)
-    asked = state.estimator.price(member, load, compiled)
+    seconds = state.estimator.seconds(member, load, compiled)
+    asked = state.estimator.price(member, load, compiled, seconds=seconds)
     if asked >= UNPRICED_USD:
         refusal = state.estimator.price_refusal(member, load, compiled)
         return refusal if not refusal else Unpriced(allowed=False, reason="it has no price there")
@@ -130,10 +131,10 @@ def _submit(state: RunState, member: str, group: Group, now: float) -> Submit | 
     if isinstance(price, Verdict):
         return price
     state.next_shard += 1
-    state.fleet.queue.dispatch(state.flow, member, state.estimator.seconds(member, load, compiled))
+    state.fleet.queue.dispatch(state.flow, member, seconds)
     alone = not known.in_flight
     known.take(key, load, now)
-    ahead = state.estimator.seconds(member, load if alone else known.load, compiled)
+    ahead = seconds if alone else state.estimator.seconds(member, known.load, compiled)
     flight = Flight(
         shard=shard,
         member=member,
