@@ -216,10 +216,10 @@ class Estimator:
     def _unseen_slots(self, member: str, now: float) -> int:
         state = self.states[member]
         jobs = len(state.in_flight)
-        if not state.queue_seconds:
+        if not jobs or not state.queue_seconds:
             return 1 - jobs
         # Once its turn has come its speed will soon be known.
-        waits = not jobs or state.worked_seconds(now) < -ROUNDING_SECONDS
+        waits = state.worked_seconds(now) < -ROUNDING_SECONDS
         least = 0.0 if self.guess is None else self.seconds(member, state.load) / HOPE
         return int(waits and least < state.queue_seconds and jobs < _MOST_SLOTS)
 

@@ -6,7 +6,7 @@ from typing import get_args
 import anyio
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from qiskit import QuantumCircuit
 from qiskit.circuit import Parameter
@@ -228,6 +228,7 @@ def assert_lawful(world: Chaos) -> None:
 
 
 @given(st.integers(0, 1 << 40), st.sampled_from([None, None, 0.5, 60.0, 1000.0]))
+@example(7100, None)  # An idle member that was never seen at work was planned for, and given none.
 @settings(max_examples=200, deadline=None)
 def test_whatever_is_recalled_each_shot_counts_once(seed, stop_at):
     """Confirmed, refused, hung, late, stopped: nothing is lost, doubled, or left reserved."""

@@ -232,6 +232,18 @@ def test_jobs_in_flight_bridge_the_queue_where_nobody_says_how_many(profile, que
     assert estimator.free_slots("a", now=0.0) == free
 
 
+@given(st.floats(0, 1e6), st.floats(0, 1e6))
+def test_an_idle_member_may_have_a_job(queue_seconds, job_seconds):
+    """Also one that was never seen at work, whatever the others take: its plan would never be met."""
+    profiles = {name: MemberProfile(name=name, order=0) for name in ("seen", "unseen")}
+    states = {"seen": MemberState(), "unseen": MemberState(queue_seconds=queue_seconds)}
+    states["seen"].speed.observe(1, 10, job_seconds)
+    estimator = Estimator(profiles=profiles, states=states)
+    estimator.refresh()
+
+    assert all(estimator.free_slots(name, now=0.0) > 0 for name in profiles)
+
+
 @given(st.floats(0, 1e6), st.integers(1, 5))
 def test_a_slot_of_the_minute_is_free_when_it_was_said_to_be(now, per_minute):
     """At the time for which the alarm is set there is room, however the sum was rounded."""
