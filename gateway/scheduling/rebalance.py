@@ -146,10 +146,14 @@ def surplus(
         rules: Say what is much.
     """
     taken = list(accumulate((circuits for _, circuits in ends), initial=waiting))[1:]
+    first, rate = float(base.min()), float((1 / np.maximum(slope, _LEAST_SECONDS)).sum())
 
     def stays(position: int) -> bool:
-        level = level_seconds(base, slope, taken[position])
-        return not rules.is_much_sooner(level, ends[position][0] - ROUNDING_SECONDS)
+        end = ends[position][0] - ROUNDING_SECONDS
+        # If all could begin as soon as the first; while much waits, that is late enough.
+        if not rules.is_much_sooner(first + taken[position] / rate, end):
+            return True
+        return not rules.is_much_sooner(level_seconds(base, slope, taken[position]), end)
 
     return bisect_left(range(len(ends)), x=True, key=stays)
 
@@ -161,8 +165,7 @@ def _may_leave(state: RunState, flight: Flight) -> bool:
     rests = bool(barred.tried) and member not in state.health.unhealthy
     if rests or not covers(state.policy.recall.idle, fee):
         return False
-    elsewhere = may_go(state, replace(barred, tried=barred.tried | {member}))
-    return elsewhere and is_free_to_move(state, flight)
+    return may_go(state, barred, besides=member) and is_free_to_move(state, flight)
 
 
 def _foresee(state: RunState, names: Sequence[str], now: float) -> list[Foreseen]:

@@ -71,19 +71,19 @@ def duplicate_of(state: RunState, flight: Flight) -> Flight | None:
     return None if pair is None else state.flights.get(pair.other(flight.shard.index))
 
 
-def may_go(state: RunState, barred: Barred) -> bool:
-    """A member may take such work, now or when it is healthy again."""
+def may_go(state: RunState, barred: Barred, *, besides: str = "") -> bool:
+    """A member may take such work, besides one, now or when it is healthy again."""
     lost = state.health.lost
-    return any(name not in barred and name not in lost for name in state.states)
+    return any(name not in barred and name not in lost and name != besides for name in state.states)
 
 
 def is_last(state: RunState, flight: Flight, failure: Failure) -> bool:
     """Nobody else could take what a shard carries if it failed so, nor would it be halved."""
     moves = state.policy.retry.max_moves
     barred = flight.group.barred
-    others = replace(barred, tried=frozenset(), never=barred.never | {flight.member})
     settles = moves is not None and len(barred.failed | {flight.member}) > moves
-    last = settles or not may_go(state, others)
+    untried = replace(barred, tried=frozenset())
+    last = settles or not may_go(state, untried, besides=flight.member)
     return last and not (flight.group.isolating or _may_hide_poison(state, flight, failure))
 
 
