@@ -33,6 +33,11 @@ class Barred:
         """True if the work must not go to the member now."""
         return member in self.never or member in self.tried
 
+    @property
+    def untried(self) -> "Barred":
+        """The same, once members that failed by accident are asked again: nobody else is left."""
+        return replace(self, tried=frozenset())
+
     def plus(self, other: "Barred") -> "Barred":
         """Add the exclusions of the same work that are known from elsewhere."""
         return replace(

@@ -1,7 +1,6 @@
 """Moves of shards in flight: which may go elsewhere, and on what terms."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from qiskit_gateway.policies.offer import Offer
 from qiskit_gateway.scheduling.flight import Flight
@@ -56,7 +55,7 @@ def others(state: RunState, flight: Flight, now: float) -> list[str]:
     """
     barred, unhealthy = flight.group.barred, state.health.unhealthy
     if flight.times_kept:
-        barred = replace(barred, tried=frozenset())
+        barred = barred.untried
     return [
         name
         for name in state.health.usable(now)

@@ -4,7 +4,7 @@ A piece that did not arrive waits again, barred from the members that failed at 
 left who may take it, it is given up.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from qiskit_gateway.policies.failure import Failure
@@ -82,8 +82,7 @@ def is_last(state: RunState, flight: Flight, failure: Failure) -> bool:
     moves = state.policy.retry.max_moves
     barred = flight.group.barred
     settles = moves is not None and len(barred.failed | {flight.member}) > moves
-    untried = replace(barred, tried=frozenset())
-    last = settles or not may_go(state, untried, besides=flight.member)
+    last = settles or not may_go(state, barred.untried, besides=flight.member)
     return last and not (flight.group.isolating or _may_hide_poison(state, flight, failure))
 
 
@@ -250,11 +249,25 @@ def queue_left(state: RunState, left: Left) -> None:
         never=frozenset(state.tasks[left.piece.task].refusals) | left.paid,
         tried=frozenset({**left.failed, **left.unknown}) - left.paid,
     )
-    may_move = not left.unknown or state.policy.retry.repeats_unknown
-    if may_move and may_go(state, replace(barred, tried=frozenset())):
-        state.dealer.backlog.put(left.piece, barred)
+    if not left.unknown or state.policy.retry.repeats_unknown:
+        _queue(state, [left.piece], barred)
     else:
         _give_up(state, left.piece)
+
+
+def _queue(state: RunState, pieces: Collection[Piece], barred: Barred) -> bool:
+    """Queue pieces, or give them up where nobody may take them, now or as a last resort.
+
+    Returns:
+        Whether any waits now.
+    """
+    goes_on = may_go(state, barred.untried)
+    for piece in pieces:
+        if goes_on:
+            state.dealer.backlog.put(piece, barred)
+        else:
+            _give_up(state, piece)
+    return goes_on and bool(pieces)
 
 
 def _requeue_undelivered(
@@ -329,7 +342,7 @@ def _refuse_repeat(state: RunState, barred: Barred, failure: Failure) -> str | N
     moves = state.policy.retry.max_moves
     if moves is not None and len(barred.failed) > moves:
         return f"it may move {moves} times"
-    return None if may_go(state, replace(barred, tried=frozenset())) else ""
+    return None if may_go(state, barred.untried) else ""
 
 
 def _exclude_after(policy: Policy, flight: Flight, failure: Failure) -> Barred:
@@ -386,16 +399,10 @@ def requeue_unaffordable(state: RunState, member: str, group: Group, verdict: Ve
 
 
 def _move(state: RunState, member: str, group: Group, reason: str) -> bool:
-    barred, moved = replace(group.barred, never=group.barred.never | {member}), False
     for piece in group.pieces:
         state.causes.append((piece, member, reason))
-        # Members that failed by accident are asked again where nobody else is left.
-        if may_go(state, replace(barred, tried=frozenset())):
-            state.dealer.backlog.put(piece, barred)
-            moved = True
-        else:
-            _give_up(state, piece)
-    return moved
+    barred = replace(group.barred, never=group.barred.never | {member})
+    return _queue(state, group.pieces, barred)
 
 
 def sweep(state: RunState) -> bool:
@@ -404,13 +411,7 @@ def sweep(state: RunState) -> bool:
     goes_on = False
     for barred in [key for key in classes if key != NOBODY and not _may_wait(state, key)]:
         # Members that may have failed by accident are asked again when nobody else is left.
-        again = replace(barred, tried=frozenset())
-        for piece in classes.pop(barred):
-            if may_go(state, again):
-                state.dealer.backlog.put(piece, again)
-                goes_on = True
-            else:
-                _give_up(state, piece)
+        goes_on |= _queue(state, list(classes.pop(barred)), barred.untried)
     return goes_on
 
 
@@ -432,7 +433,7 @@ def _may_wait(state: RunState, barred: Barred) -> bool:
         return True
     if any(name not in unhealthy for name in _candidates(state, barred)):
         return True
-    again = _candidates(state, replace(barred, tried=frozenset()))
+    again = _candidates(state, barred.untried)
     return all(name in unhealthy for name in again)
 
 
@@ -453,16 +454,12 @@ def _requeue_refused(state: RunState, barred: Barred, verdicts: dict[str, Verdic
     candidates = _candidates(state, barred)
     if any(name not in verdicts or verdicts[name].waits for name in candidates):
         return False
-    again = replace(barred, never=barred.never.union(candidates), tried=frozenset())
+    again = replace(barred.untried, never=barred.never.union(candidates))
     pieces = list(state.dealer.backlog.classes.pop(barred, ()))
     for piece in pieces:
         for name in candidates:
             state.causes.append((piece, name, verdicts[name].reason))
-        if may_go(state, again):
-            state.dealer.backlog.put(piece, again)
-        else:
-            _give_up(state, piece)
-    return bool(pieces) and may_go(state, again)
+    return _queue(state, pieces, again)
 
 
 def _single_out(pieces: Sequence[Piece]) -> Iterator[tuple[Piece, ...]]:
