@@ -110,7 +110,7 @@ def _requeue_whole(state: RunState, flight: Flight, event: ShardFailed) -> None:
         _requeue_failed(state, flight, failed)
         return
     for piece, _, reason in failed:
-        state.causes.append((piece, flight.member, reason))
+        state.note_cause(piece, flight.member, reason)
 
 
 def _requeue_unfit(state: RunState, flight: Flight, event: ShardRefused) -> None:
@@ -118,7 +118,7 @@ def _requeue_unfit(state: RunState, flight: Flight, event: ShardRefused) -> None
         reason = event.reasons.get(position)
         if reason is not None:
             whole = Piece(piece.task, 0, state.tasks[piece.task].rows, 0, piece.shot_stop)
-            state.causes.append((whole, flight.member, reason))
+            state.note_cause(whole, flight.member, reason)
             state.dealer.backlog.refuse(piece.task, flight.member)
     if not _hand_over(state, flight, flight.group.barred):
         for piece in flight.shard.pieces:
@@ -244,7 +244,7 @@ def queue_new(state: RunState, pieces: Iterable[Piece]) -> None:
 def queue_left(state: RunState, left: Left) -> None:
     """Queue a piece whose submission may or may not have reached its member, or give it up."""
     for member, reason in {**left.failed, **left.unknown}.items():
-        state.causes.append((left.piece, member, reason))
+        state.note_cause(left.piece, member, reason)
     barred = Barred(
         never=frozenset(state.tasks[left.piece.task].refusals) | left.paid,
         tried=frozenset({**left.failed, **left.unknown}) - left.paid,
@@ -322,7 +322,7 @@ def _requeue_failed(
     exempt = flight.probing or flight.phase is Phase.CANCELLING or never_taken
     allowed: bool | None = True if exempt else None
     for piece, failure, reason in failed:
-        state.causes.append((piece, flight.member, reason))
+        state.note_cause(piece, flight.member, reason)
         barred = _exclude_after(state.policy, flight, failure)
         refusal = _refuse_repeat(state, barred, failure)
         if refusal is None and allowed is None:
@@ -400,7 +400,7 @@ def requeue_unaffordable(state: RunState, member: str, group: Group, verdict: Ve
 
 def _move(state: RunState, member: str, group: Group, reason: str) -> bool:
     for piece in group.pieces:
-        state.causes.append((piece, member, reason))
+        state.note_cause(piece, member, reason)
     barred = replace(group.barred, never=group.barred.never | {member})
     return _queue(state, group.pieces, barred)
 
@@ -458,7 +458,7 @@ def _requeue_refused(state: RunState, barred: Barred, verdicts: dict[str, Verdic
     pieces = list(state.dealer.backlog.classes.pop(barred, ()))
     for piece in pieces:
         for name in candidates:
-            state.causes.append((piece, name, verdicts[name].reason))
+            state.note_cause(piece, name, verdicts[name].reason)
     return _queue(state, pieces, again)
 
 
@@ -490,9 +490,8 @@ def _give_up(state: RunState, piece: Piece, why: str = "") -> None:
     task = state.tasks[piece.task]
     why = why or state.stopped
     reasons = dict(state.health.lost) | dict(task.refusals)
-    for failed, member, reason in state.causes:
-        same = failed.task == piece.task
-        if same and failed.row_start < piece.row_stop and piece.row_start < failed.row_stop:
+    for failed, member, reason in state.causes.get(piece.task, ()):
+        if failed.row_start < piece.row_stop and piece.row_start < failed.row_stop:
             reasons[member] = reason
     if why:
         reasons[""] = why

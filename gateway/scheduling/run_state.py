@@ -104,7 +104,7 @@ class RunState:
         next_shard: The number of the next shard.
         flights: What is in flight, by number.
         lookout: When to look at what flies.
-        causes: Where pieces failed or were refused, and why.
+        causes: Where pieces failed or were refused, and why, by task.
         top_ups: The pieces that a member came short of and is asked for again.
         given_up: What will not be done.
         first_tries: Attempts that were the first of their shard.
@@ -136,7 +136,7 @@ class RunState:
     next_shard: int = 0
     flights: dict[int, Flight] = field(default_factory=dict)
     lookout: Lookout = field(default_factory=Lookout)
-    causes: list[tuple[Piece, str, str]] = field(default_factory=list)
+    causes: dict[int, list[tuple[Piece, str, str]]] = field(default_factory=dict)
     top_ups: dict[Piece, TopUp] = field(default_factory=dict)
     given_up: list[GivenUp] = field(default_factory=list)
     first_tries: int = 0
@@ -164,17 +164,24 @@ class RunState:
     def reasons_against(self) -> dict[str, tuple[str, ...]]:
         """Collect the reasons why members could not take some of the work, by member."""
         found: dict[str, dict[str, None]] = {}
-        for task in self.tasks:
-            for member, reason in task.refusals.items():
-                found.setdefault(member, {})[reason] = None
-        for verdicts in self.planner.verdicts.values():
-            for member, verdict in verdicts.items():
-                found.setdefault(member, {})[verdict.reason] = None
-        for member, reason in [*((m, r) for _, m, r in self.causes), *self.health.lost.items()]:
+        for member, reason in self._reasons():
             found.setdefault(member, {})[reason] = None
-        for member in self.health.ejected:
-            found.setdefault(member, {})["is left alone for a while, after failures"] = None
         return {member: tuple(reasons) for member, reasons in found.items()}
+
+    def _reasons(self) -> Iterator[tuple[str, str]]:
+        for task in self.tasks:
+            yield from task.refusals.items()
+        for verdicts in self.planner.verdicts.values():
+            yield from ((member, verdict.reason) for member, verdict in verdicts.items())
+        for causes in self.causes.values():
+            yield from ((member, reason) for _, member, reason in causes)
+        yield from self.health.lost.items()
+        for member in self.health.ejected:
+            yield member, "is left alone for a while, after failures"
+
+    def note_cause(self, piece: Piece, member: str, reason: str) -> None:
+        """Note why a piece did not come from a member."""
+        self.causes.setdefault(piece.task, []).append((piece, member, reason))
 
     def key(self, shard: int) -> tuple[int, int]:
         """Name a shard as no shard of another run is named."""
