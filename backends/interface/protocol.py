@@ -117,13 +117,15 @@ def able(member: object, ability: type[Ability]) -> TypeGuard[Ability]:
 
     As ``isinstance`` does, but that no property is read to find out, which may take its time.
     """
-    return all(_has(member, name) for name in _names_of(ability))  # type: ignore[arg-type]
-
-
-def _has(member: object, name: str) -> bool:
     kind = type(member)
-    # A class takes a verb back by None.
-    return getattr(kind, name) is not None if hasattr(kind, name) else hasattr(member, name)
+    # Runs ask this of each member again and again, so in the plainest way.
+    for name in _names_of(ability):  # type: ignore[arg-type]
+        if not hasattr(kind, name):
+            if not hasattr(member, name):
+                return False
+        elif getattr(kind, name) is None:  # A class takes a verb back by None.
+            return False
+    return True
 
 
 @cache

@@ -261,7 +261,7 @@ async def foretell(
     left = [program for program in programs if id(program) not in answers]
     silent = await _ask_target(member, seconds) if left else None
     # What remains is computing, which takes what it takes.
-    limit = math.inf if isinstance(member, ReadsTarget) else seconds
+    limit = math.inf if able(member, ReadsTarget) else seconds
     for program in left:
         if silent is None and id(program) not in answers:
             silent = _silent(member, seconds)
