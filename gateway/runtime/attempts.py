@@ -167,7 +167,7 @@ class Attempts:
             out.answered.set()
         if out.reply.confirmed:
             # What has come until now counts; only the waiting for it ends here.
-            out.scope.cancel()
+            out.patience.stop(TakenBackError())
             self.notifier.tell(happened.ShardRecalled, shard=shard, member=out.member.name)
             return None
         return RecallFailed(shard=shard, reason=out.reply.reason, failure=out.reply.failure)
@@ -438,4 +438,4 @@ class Attempts:
         )
 
     def _now(self) -> float:
-        return anyio.current_time() - self.began
+        return self.alarms.now() - self.began

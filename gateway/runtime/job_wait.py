@@ -9,7 +9,7 @@ import anyio
 from qiskit_gateway.backends.failures.errors import BackendError, amend
 from qiskit_gateway.backends.interface.protocol import FleetMember, Handle
 from qiskit_gateway.backends.readout.outcomes import Outcome
-from qiskit_gateway.runtime.provider_calls import Calls, Reply, lost_connection
+from qiskit_gateway.runtime.provider_calls import Calls, Patience, Reply, lost_connection
 from qiskit_gateway.work.attempt import Attempt
 
 # Credentials expire while a job runs, and are renewed: nothing is wrong with the job.
@@ -30,7 +30,7 @@ class Out:
     Attributes:
         member: Where.
         handle: The job.
-        scope: What to cancel when nothing more is to come.
+        patience: What ends the wait early.
         answered: Set when the provider has answered, or not, to being asked for it back; ``None``
             while it was not asked.
         reply: What it answered last.
@@ -39,7 +39,7 @@ class Out:
 
     member: FleetMember
     handle: Handle
-    scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
+    patience: Patience = field(default_factory=Patience)
     answered: anyio.Event | None = None
     reply: Reply = field(default_factory=Reply)
     queued: bool = False
@@ -73,10 +73,9 @@ class Waiting:
             BackendError: If it failed.
         """
         try:
-            with out.scope:
-                return await self.calls.collect(
-                    out.member, out.handle, partial(self.heard, attempt.shard)
-                )
+            return await self.calls.collect(
+                out.member, out.handle, partial(self.heard, attempt.shard), out.patience
+            )
         except BackendError as error:
             if await self._was_taken_back(out):
                 raise TakenBackError from error
@@ -93,7 +92,6 @@ class Waiting:
             else:
                 await self._cancel(out, attempt)
             raise
-        raise TakenBackError
 
     async def _cancel(self, out: Out, attempt: Attempt) -> None:
         """Ask the provider to cancel a job that nobody will wait for."""

@@ -33,6 +33,7 @@ from qiskit_gateway.backends.interface.protocol import (
     able,
 )
 from qiskit_gateway.backends.pricing.charge import Charge
+from qiskit_gateway.backends.pricing.rates import FREE
 from qiskit_gateway.backends.readout.outcomes import Outcome
 from qiskit_gateway.policies.failure import Failure
 from qiskit_gateway.policies.policy import Policy
@@ -54,24 +55,47 @@ class OverdueError(BackendError):
     """Our own deadline for a job has passed: enough time was lost on that member."""
 
 
-class _Patience:
-    """The longest wait for a job, and the message when that is over."""
+class Patience:
+    """How long a job is waited for, and what is raised when that is over.
+
+    Attributes:
+        scope: That in which it is waited for.
+        failure: What was found out, while waiting, to be wrong with the job.
+        surplus: What is raised in any case where somebody has ended the wait from outside.
+    """
 
     def __init__(self) -> None:
         self.scope = anyio.CancelScope()
-        self.reason = ""
         self.failure: BackendError | None = None
+        self.surplus: Exception | None = None
+        self._said: tuple[str, float] = "", 0.0
 
-    def limit(self, seconds: float | None, reason: str) -> None:
-        """Wait no longer than so many seconds from now; ``None`` changes nothing."""
-        if seconds is not None and anyio.current_time() + seconds < self.scope.deadline:
-            self.scope.deadline = anyio.current_time() + seconds
-            self.reason = f"{reason} within {seconds:g} s"
+    def limit(self, until: float, seconds: float, job: str) -> None:
+        """Wait no longer than until a time of the loop's clock, which is so many seconds from now."""
+        if until < self.scope.deadline:
+            self.scope.deadline = until
+            self._said = job, seconds
 
     def end(self, failure: BackendError) -> None:
         """Wait no longer, because of a failure."""
         self.failure = failure
         self.scope.cancel()
+
+    def stop(self, error: Exception) -> None:
+        """Wait no longer, whatever comes; have the one who waits raise an error."""
+        self.surplus = error
+        self.scope.cancel()
+
+    def over(self) -> Exception:
+        """Return what there is to raise once the wait is over."""
+        job, seconds = self._said
+        return (
+            self.surplus
+            or self.failure
+            or OverdueError(
+                f"{job} within {seconds:g} s", transient=True, fault="network", submitted=True
+            )
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,7 +144,7 @@ class Calls:
         part of it is kept for that.
         """
         seconds = self.policy.submit_seconds
-        deadline = anyio.current_time() + seconds
+        deadline = self.alarms.now() + seconds
         if finder_of(member) is not None:
             seconds *= 1 - _SEEKING_SHARE
         try:
@@ -156,6 +180,7 @@ class Calls:
         member: FleetMember,
         handle: Handle,
         heard: Callable[[bool], None] = lambda _: None,
+        patience: Patience | None = None,
     ) -> Sequence[Outcome]:
         """Wait for a job; a lost connection loses the wait, not the job, so wait again.
 
@@ -163,14 +188,18 @@ class Calls:
             member: Where.
             handle: The job.
             heard: Told whether it has begun to run, each time that its provider says so.
+            patience: Ends the wait early.
         """
-        patience, job = _Patience(), f"{member.name} delivered no result of job {handle.job_id!r}"
-        patience.limit(self.policy.collect_seconds, job)
+        patience = patience or Patience()
+        job = f"{member.name} delivered no result of job {handle.job_id!r}"
+        if (seconds := self.policy.collect_seconds) is not None:
+            patience.limit(self.alarms.now() + seconds, seconds, job)
 
         def told(started: bool) -> None:  # noqa: FBT001  It is an answer.
             heard(started)
-            if started:
-                patience.limit(self.policy.run_seconds, f"{job}, once it had begun it,")
+            if started and (seconds := self.policy.run_seconds) is not None:
+                begun = f"{job}, once it had begun it,"
+                patience.limit(self.alarms.now() + seconds, seconds, begun)
 
         teller: object = member
         if able(teller, AnnouncesStart):
@@ -183,9 +212,7 @@ class Calls:
         finally:
             for watch in watches:
                 watch.cancel()
-        raise patience.failure or OverdueError(
-            patience.reason, transient=True, fault="network", submitted=True
-        )
+        raise patience.over()
 
     def _watches(
         self,
@@ -193,10 +220,10 @@ class Calls:
         handle: Handle,
         told: Callable[[bool], None],
         heard: Callable[[bool], None],
-        patience: _Patience,
+        patience: Patience,
     ) -> Iterator[Alarm]:
         """Look, while a job is waited for, how far it is: its result may never come."""
-        began = anyio.current_time()
+        began = self.alarms.now()
         first = began + look_seconds(0.0, self.policy.probe_seconds)
         if self.policy.run_seconds is not None:
             yield self.alarms.run_at(
@@ -218,11 +245,11 @@ class Calls:
             yield self.alarms.run_at(first, look_for_its_end)
 
     async def _ask_for(self, member: FleetMember, handle: Handle) -> Sequence[Outcome]:
-        began, lost = anyio.current_time(), count(1)
+        began, lost = self.alarms.now(), count(1)
 
         def wait_seconds(error: BackendError, _: int) -> float | None:
             if error.unfinished:  # The provider's own wait is over, and the job is not.
-                waited = anyio.current_time() - began
+                waited = self.alarms.now() - began
                 return look_seconds(waited, self.policy.probe_seconds)
             return self._wait_to_ask(error, next(lost))
 
@@ -252,15 +279,15 @@ class Calls:
             ended = stage.name or "" if stage.name != "done" or unfinished else ""
             ended = ended if ended in _GRACE_SECONDS else ""
             if ended != over:
-                over_at, over = anyio.current_time(), ended
-            elif over and anyio.current_time() >= over_at + _GRACE_SECONDS[over]:
+                over_at, over = self.alarms.now(), ended
+            elif over and self.alarms.now() >= over_at + _GRACE_SECONDS[over]:
                 return BackendError(
                     f"{name} says {stage.said!r} of job {handle.job_id!r}, and brought no result of "
                     f"it for {_GRACE_SECONDS[over]:g} s",
                     transient=None,
                     submitted=True,
                 )
-            now = anyio.current_time()
+            now = self.alarms.now()
             look = look_seconds(now - began, self.policy.probe_seconds)
             if over:  # Some take it back: it must be so at every look.
                 rest = over_at + _GRACE_SECONDS[over] - now
@@ -292,7 +319,8 @@ class Calls:
 
     async def charge(self, member: FleetMember, handle: Handle) -> Charge | None:
         """Ask what was charged for a job that is done; ``None`` if that is not said, or not in time."""
-        if not able(member, TellsCharge):
+        # By default nothing is counted.
+        if member.pricing is FREE or not able(member, TellsCharge):
             return None
         # Shielded: what has arrived by then is not to be lost over what it costs.
         with anyio.move_on_after(self.policy.cancel_seconds, shield=True):
@@ -358,7 +386,7 @@ class Calls:
         return None if last or not lost_connection(error) else self.wait_seconds(error, tries)
 
     async def _hand_over(self, batch: Batch, member: FleetMember, seconds: float) -> Handle:
-        with anyio.move_on_after(seconds), _Facts("submit"):
+        with anyio.CancelScope(deadline=self.alarms.now() + seconds), _Facts("submit"):
             handle: object = await member.submit(batch)
             if isinstance(handle, Handle):
                 return handle
@@ -417,10 +445,11 @@ async def read_target(member: FleetMember, seconds: float) -> None:
     Raises:
         BackendError: If the provider did not say so in time, or could not be asked.
     """
-    if not isinstance(member, ReadsTarget):
+    teller: object = member
+    if not able(teller, ReadsTarget):
         return None
     with anyio.move_on_after(seconds), _Facts("submit"):
-        return await member.read_target()
+        return await teller.read_target()
     raise OverdueError(
         f"{member.name} did not say within {seconds:g} s what it can do",
         transient=True,

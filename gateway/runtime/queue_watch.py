@@ -6,13 +6,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import anyio
-from anyio.abc import TaskGroup
 
 from qiskit_gateway.backends.adapter.queues import QueueWatch, ask, can_be_read
 from qiskit_gateway.backends.fleet import Fleet
 from qiskit_gateway.backends.interface.protocol import FleetMember, ProbesQueue, TellsQueue, able
 from qiskit_gateway.backends.interface.queue_reading import QueueReading
 from qiskit_gateway.runtime.notify import Notifier
+from qiskit_gateway.runtime.onlookers import Onlookers
 from qiskit_gateway.scheduling.members.state import FleetState
 from qiskit_gateway.work import run_events as happened
 
@@ -55,7 +55,7 @@ class Queues:
             known.note_queue(wait_seconds, pending_jobs, read_at)
             self._heard_at[member] = read_at
 
-    def watch(self, group: TaskGroup) -> None:
+    def watch(self, group: Onlookers) -> None:
         """Keep the readings fresh, in the background."""
         for member in self.fleet:
             if not can_be_read(member):
@@ -66,6 +66,11 @@ class Queues:
             elif self._is_due(self.fleet_state.of(member.name).asked_at):
                 self._asked[member.name] = anyio.Event()
             group.start_soon(self._watch, member)
+
+    @property
+    def due(self) -> bool:
+        """True if a queue is being asked whose reading was too old as the watch began."""
+        return bool(self._asked)
 
     async def first_readings(self, until: float) -> None:
         """Wait until each queue whose reading was too old as the watch began has been asked.

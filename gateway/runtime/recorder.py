@@ -9,12 +9,12 @@ from functools import partial
 from typing import Any
 
 import anyio
-from anyio.abc import TaskGroup
 
 from qiskit_gateway.backends.adapter.threads import call_in_thread
 from qiskit_gateway.backends.readout.outcomes import Outcome
 from qiskit_gateway.errors import JournalError
 from qiskit_gateway.runtime.notify import Notifier
+from qiskit_gateway.runtime.onlookers import Onlookers
 from qiskit_gateway.scheduling.members.shared import JournalDown
 from qiskit_gateway.work import run_events as happened
 from qiskit_gateway.work.attempt import Attempt, AttemptOutcome
@@ -98,7 +98,7 @@ class Recorder:
     _failing_since: float | None = None
     _is_taken: bool = False
 
-    def start(self, group: TaskGroup) -> None:
+    def start(self, group: Onlookers) -> None:
         """Write down what there is to write, as long as the run goes on."""
         if self.run_log.lasting:
             group.start_soon(self._keep)
@@ -124,7 +124,7 @@ class Recorder:
         if asked.claims_nothing and not attempt.price_usd:
             await self._note_intent(attempt, seed, asked)
             return
-        write = self._add(self.run_log.intended, replace(attempt), seed, asked, done=anyio.Event())
+        write = self._add(self.run_log.intended, attempt, seed, asked, done=anyio.Event())
         if write is None or write.done is None:
             return
         write.claims = attempt
@@ -144,7 +144,7 @@ class Recorder:
         Should the process end meanwhile, its job ends with it, and is done anew.
         """
         done = None if self._failing_since is not None else anyio.Event()
-        self._add(self.run_log.intended, replace(attempt), seed, terms, done=done)
+        self._add(self.run_log.intended, attempt, seed, terms, done=done)
         if done is not None:
             with anyio.move_on_after(_GRACE_SECONDS):
                 await done.wait()
@@ -199,19 +199,19 @@ class Recorder:
 
     def accept(self, attempt: Attempt) -> None:
         """Write down that a provider has taken an attempt."""
-        self._add(self.run_log.accepted, replace(attempt))
+        self._add(self.run_log.accepted, attempt)
 
     def note_start(self, attempt: Attempt) -> None:
         """Write down when an attempt began to run."""
-        self._add(self.run_log.started, replace(attempt))
+        self._add(self.run_log.started, attempt)
 
     def end(self, attempt: Attempt) -> None:
         """Write down how an attempt ended that brought nothing."""
-        self._add(self.run_log.ended, replace(attempt))
+        self._add(self.run_log.ended, attempt)
 
     async def receive(self, shard: Shard, attempt: Attempt, outcomes: Sequence[Outcome]) -> Receipt:
         """Write down what an attempt brought, and return what that was."""
-        self._add(self.run_log.arrived, replace(attempt), outcomes, self.seconds())
+        self._add(self.run_log.arrived, attempt, outcomes, self.seconds())
         if shard.circuit_shots <= self.inline_shots:
             return self.merge(shard, outcomes)
         receipt = Receipt()
@@ -246,7 +246,9 @@ class Recorder:
     ) -> _Write | None:
         if not self.run_log.lasting or self._is_taken:
             return None
-        added = _Write(perform=partial(write, *arguments), done=done)
+        # An attempt is written down as it stands now.
+        now = [replace(one) if isinstance(one, Attempt) else one for one in arguments]
+        added = _Write(perform=partial(write, *now), done=done)
         self._writes.append(added)
         self._added.set()
         return added

@@ -8,11 +8,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import anyio
-from anyio.abc import TaskGroup
 
 from qiskit_gateway.backends.fleet import Fleet
 from qiskit_gateway.errors import JournalError
 from qiskit_gateway.runtime.event_loop import contain
+from qiskit_gateway.runtime.onlookers import Onlookers
 from qiskit_gateway.runtime.provider_calls import Calls
 from qiskit_gateway.scheduling.members.state import FleetState
 from qiskit_gateway.work.run_log import SILENT_BEATS, LeftJob, RunLog
@@ -69,7 +69,7 @@ class Rivals:
     offer: Callable[[str], object]
     _watches: bool = False
 
-    def watch(self, group: TaskGroup) -> None:
+    def watch(self, group: Onlookers) -> None:
         """Look after them, as long as work waits and they have what it waits for."""
         if not self._watches and self._is_needed:
             self._watches = True

@@ -19,16 +19,17 @@ from qiskit_gateway.backends.interface.batch import Batch
 from qiskit_gateway.backends.interface.protocol import FleetMember, TellsIfLocal, able
 from qiskit_gateway.policies.policy import Policy
 from qiskit_gateway.reporting.progress import Progress, Standing, progress_of
-from qiskit_gateway.runtime.alarms import Alarm, Alarms
+from qiskit_gateway.runtime.alarms import Alarm, Alarms, clock_here
 from qiskit_gateway.runtime.attempts import Attempts
 from qiskit_gateway.runtime.event_loop import contain
 from qiskit_gateway.runtime.logs import Log, logger_for
 from qiskit_gateway.runtime.notify import Notifier, Posting
+from qiskit_gateway.runtime.onlookers import Onlookers
 from qiskit_gateway.runtime.queue_watch import Queues, look_seconds, watch_job
 from qiskit_gateway.runtime.recorder import Loss, Recorder
 from qiskit_gateway.runtime.rivals import Rivals
 from qiskit_gateway.runtime.sightings import Found, Sightings
-from qiskit_gateway.runtime.survey import allotment_of, profile_of, surveyed
+from qiskit_gateway.runtime.survey import allotment_of, asked_of, profile_of, surveyed
 from qiskit_gateway.scheduling.events import (
     Cancel,
     Close,
@@ -103,6 +104,7 @@ class Run:
         self.record: list[Attempt] = list(run_log.past.attempts)
         self.ended: Done | None = None
         self.cancelled = False  # By way of the run log.
+        self._now: Callable[[], float] = anyio.current_time
         self._began = math.inf  # Of the loop's clock, once it does.
         self._ended_at: float | None = None
         self._fleet = fleet
@@ -110,7 +112,7 @@ class Run:
         self._fleet_state = fleet.keep(FleetState)
         self._notifier = Notifier(
             job_id=job_id,
-            seconds=lambda: anyio.current_time() - self._began,
+            seconds=lambda: self._now() - self._began,
             log=logger_for(job_id) if log is None else log,
             mailboxes=[*fleet.mailboxes],
         )
@@ -126,7 +128,6 @@ class Run:
             queues=self._queues if work.seed is None else None,
             tell=lambda event: self.tell(event, freed=event.member),
         )
-        self._found: list[Found] = []
         self._scheduler: Scheduler | None = None
         self._surveying: anyio.CancelScope | None = None
         self._stop_reason = ""
@@ -142,12 +143,12 @@ class Run:
         self._recorder = Recorder(
             run_log=run_log,
             merge=work.write,
-            seconds=lambda: anyio.current_time() - self._began,
+            seconds=lambda: self._now() - self._began,
             notifier=self._notifier,
             inline_shots=inline_shots,
             in_flight=lambda: len(self._scopes),
             lose=self._lose,
-            goes_on=any(self._terms(one).claims_nothing for one in fleet),
+            goes_on=run_log.lasting and any(self._terms(one).claims_nothing for one in fleet),
         )
         if run_log.lasting:
             self._notifier.mailboxes.append(self._recorder)
@@ -157,23 +158,25 @@ class Run:
 
     async def execute(self) -> Done:
         """Do the work, and return what was given up."""
-        entered = self._entered = anyio.current_time()
+        self._now = clock_here()
+        entered = self._entered = self._now()
         self._began = entered - self._run_log.past.seconds
         self._over = anyio.Event()
         try:
             async with anyio.create_task_group() as group:
                 self._group: TaskGroup = group
-                self._alarms = Alarms(group)
-                self._recorder.start(group)
-                self._found = await self._sightings.look()
-                self._queues.watch(group)
+                self._onlookers = Onlookers(group)
+                self._alarms = Alarms(self._onlookers)
+                self._recorder.start(self._onlookers)
+                self._found: list[Found] = await self._sightings.look()
+                self._queues.watch(self._onlookers)
                 await self._survey(entered)
                 self._start(entered)
                 await self._alarms.ring_until(self._over)
-                group.cancel_scope.cancel()  # What is left in the group only looks on.
+                self._onlookers.dismiss()
         finally:
             self.tell(Close())
-            self._ended_at = anyio.current_time()
+            self._ended_at = self._now()
             await self._close()
         assert self.ended is not None  # noqa: S101
         self._summarise(self.ended)
@@ -181,14 +184,17 @@ class Run:
 
     async def _survey(self, entered: float) -> None:
         """Find out what the circuits are on each member, and how long queues are, where asked."""
+        # With a seed nothing that depends on the time is looked at.
+        reads = self._policy.looks_at_queues and self.work.seed is None and self._queues.due
+        if not reads and not any(asked_of(member, self._policy) for member in self._fleet):
+            return
         patience = self._policy.deadline_seconds
         with anyio.CancelScope() as self._surveying:
             if patience is not None:
                 self._surveying.deadline = entered + patience
             tasks = await surveyed(self.work, self._fleet, self._policy)
             self.work = replace(self.work, tasks=tasks)
-            # With a seed nothing that depends on the time is looked at.
-            if self._policy.looks_at_queues and self.work.seed is None:
+            if reads:
                 await self._queues.first_readings(entered + self._policy.first_reading_seconds)
         if self._surveying.cancelled_caught and not self._stop_reason:
             self._stop_reason = f"the deadline of {patience:g} s is over"
@@ -233,14 +239,14 @@ class Run:
         )
         # What an earlier process has sent must be taken over to be cancelled.
         if not self._stop_reason or past.unfinished is not None:
-            now = anyio.current_time()
+            now = self._now()
             self._perform(
                 self._scheduler.start(
                     now, epoch=now - self._clock(), began=entered, found=self._found
                 )
             )
             self._listen()
-            self._sightings.watch(self._group)
+            self._sightings.watch(self._onlookers)
         self._tell_budget()
         if self._stop_reason:
             self.tell(Stop(reason=self._stop_reason))
@@ -255,7 +261,7 @@ class Run:
     @property
     def seconds(self) -> float:
         """Duration of the run, or its time so far; read it in the event loop while the run goes on."""
-        until = anyio.current_time() if self._ended_at is None else self._ended_at
+        until = self._now() if self._ended_at is None else self._ended_at
         return max(self._run_log.past.seconds, until - self._began)
 
     @property
@@ -270,7 +276,7 @@ class Run:
 
     def progress(self) -> Progress:
         """Return the progress of the run."""
-        now, scheduler = anyio.current_time(), self._scheduler
+        now, scheduler = self._now(), self._scheduler
         return progress_of(
             self.work.tasks,
             self._fleet.names,
@@ -300,7 +306,7 @@ class Run:
         # Before it has begun there is nothing that an event could change.
         if self._scheduler is None:
             return ()
-        commands = self._scheduler.handle(event, anyio.current_time())
+        commands = self._scheduler.handle(event, self._now())
         self._perform(commands)
         self._listen()
         held = self._scheduler.take_held()
@@ -321,7 +327,7 @@ class Run:
             queue.leave(scheduler.flow)
         self._listens = scheduler.waits
         if scheduler.waits and self._run_log.lasting:
-            self._rivals.watch(self._group)
+            self._rivals.watch(self._onlookers)
 
     def _offer(self, member: str) -> bool:
         """Look whether a slot is of use that became free on a member; tell if it was taken."""
@@ -370,9 +376,9 @@ class Run:
 
     def _look_after(self, command: Recall | Watch) -> None:
         if isinstance(command, Recall):
-            self._group.start_soon(contain, self._recall, command)
+            self._onlookers.start_soon(contain, self._recall, command)
         else:
-            began = anyio.current_time()
+            began = self._now()
             self._alarms.run_at(
                 began + look_seconds(0.0, self._policy.probe_seconds),
                 lambda: self._watch(command.shard, began),
@@ -388,13 +394,13 @@ class Run:
         self._notifier.tell(
             happened.MemberEjected,
             member=change.member,
-            wait_seconds=change.until - anyio.current_time(),
+            wait_seconds=change.until - self._now(),
             reason=change.reason,
             elsewhere=change.elsewhere,
         )
 
     def _tell_budget(self) -> None:
-        left = self._scheduler.left_usd(anyio.current_time()) if self._scheduler else None
+        left = self._scheduler.left_usd(self._now()) if self._scheduler else None
         if left is not None:
             self._notifier.tell(happened.BudgetRead, left_usd=left)
 
@@ -477,9 +483,7 @@ class Run:
         seconds = 0.0
         if self.ended is not None and not (self._stop_reason or self._lost):
             deadline = self._policy.deadline_seconds
-            seconds = (
-                math.inf if deadline is None else self._entered + deadline - anyio.current_time()
-            )
+            seconds = math.inf if deadline is None else self._entered + deadline - self._now()
         if self._run_log.lasting:
             speeds = {name: self._fleet_state.of(name).speed for name in self._fleet.names}
             fresh = {name: speed.take_fresh() for name, speed in speeds.items() if speed.fresh.jobs}

@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import anyio
-from anyio.abc import TaskGroup
 
 from qiskit_gateway.backends.fleet import Fleet
 from qiskit_gateway.errors import JournalError
 from qiskit_gateway.runtime.event_loop import contain
+from qiskit_gateway.runtime.onlookers import Onlookers
 from qiskit_gateway.runtime.queue_watch import Queues
 from qiskit_gateway.scheduling.events import EjectedElsewhere, RecoveredElsewhere
 from qiskit_gateway.work.run_log import RunLog, Sighting
@@ -50,7 +50,7 @@ class Sightings:
     queues: Queues | None
     tell: Callable[[Found], object]
 
-    def watch(self, group: TaskGroup) -> None:
+    def watch(self, group: Onlookers) -> None:
         """Look from time to time, as long as the run goes on."""
         if self.run_log.lasting:
             group.start_soon(contain, self._watch)
