@@ -7,7 +7,7 @@ import re
 import reprlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import accumulate
 from typing import Literal
 
@@ -200,3 +200,10 @@ class Codec:
                 f"outcome {reprlib.repr(name)} is divided unlike the registers {layout.parts}"
             )
         return layout, None if "-" in digits else int(digits, 2)
+
+
+# The same circuits are read again and again; so many of them are remembered.
+@lru_cache(maxsize=1024)
+def codec_of(wiring: Wiring) -> Codec:
+    """Return the reader for a wiring."""
+    return Codec(wiring)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from qiskit_gateway.backends.failures.errors import BackendError
 from qiskit_gateway.backends.readout.outcomes import Outcome
-from qiskit_gateway.backends.readout.packed_bits import Rows, Selection, words
+from qiskit_gateway.backends.readout.packed_bits import Rows, Selection, selection_of, words
 
 
 def decode(
@@ -36,7 +36,7 @@ def decode(
     for position, outcome in enumerate(outcomes):
         size = outcome.num_bits
         if size not in selections and outcome.error is None:
-            selections[size] = [Selection(bits, size) for bits in registers]
+            selections[size] = [selection_of(tuple(bits), size) for bits in registers]
         rows, order = outcome.memory, None
         if rows is None and outcome.patterns is not None:
             rows = outcome.patterns

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qiskit_gateway.backends.failures.errors import BackendError, Fault
-from qiskit_gateway.backends.readout.bit_mapping import UNREAD, Codec, Wiring
+from qiskit_gateway.backends.readout.bit_mapping import UNREAD, Codec, Wiring, codec_of
 from qiskit_gateway.backends.readout.formats import (
     Content,
     ContradictionError,
@@ -180,11 +180,10 @@ def _tells_failure(status: object) -> bool:
 def _look_at_all(
     experiments: Sequence[object], wirings: Sequence[Wiring], shots: int
 ) -> Iterator[Raw | Outcome]:
-    codecs: dict[Wiring, Codec] = {}
     last = None
     for experiment, wiring in zip(experiments, wirings, strict=True):
         if wiring is not last:
-            last, codec = wiring, codecs.setdefault(wiring, Codec(wiring))
+            last, codec = wiring, codec_of(wiring)
         yield _guarded(_look, experiment, codec, shots)
 
 

@@ -5,6 +5,7 @@ bit 0 is the least significant bit of the last byte, bits beyond the width are 0
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -190,6 +191,13 @@ class Selection:
         there = np.flatnonzero(self._sources >= 0)
         chosen[:, chosen.shape[1] - 1 - there] = bits[:, bits.shape[1] - 1 - self._sources[there]]
         return np.packbits(chosen, axis=1)
+
+
+# The registers of a circuit that runs again and again; so many of them are remembered.
+@lru_cache(maxsize=1024)
+def selection_of(sources: tuple[int, ...], size: int) -> Selection:
+    """Return the choice of some bits of a row; see :class:`Selection`."""
+    return Selection(sources, size)
 
 
 def words(rows: Rows) -> NDArray[np.uint64]:
