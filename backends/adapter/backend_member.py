@@ -15,7 +15,7 @@ from qiskit.transpiler import PassManager
 from qiskit_gateway.backends.adapter.bare_circuits import is_about_lists, one_at_a_time
 from qiskit_gateway.backends.adapter.compiling_member import CompilingMember, Said
 from qiskit_gateway.backends.adapter.discovery import told_by
-from qiskit_gateway.backends.adapter.job_lookup import can_fetch, fetch, find, label_of
+from qiskit_gateway.backends.adapter.job_lookup import can_fetch, fetch, find, label_of, labels_of
 from qiskit_gateway.backends.adapter.jobs import result_of
 from qiskit_gateway.backends.adapter.payload import Pairs, options_of, payload_of
 from qiskit_gateway.backends.adapter.serial import Errand
@@ -130,6 +130,8 @@ class Member(CompilingMember):
 
     @property
     def _label(self) -> Label | None:
+        if not labels_of(self.backend):
+            return None  # Whatever options it knows, which takes longer to find out.
         return label_of(self.backend, self.known_options.union(self.run_options))
 
     def _objection(self, options: Mapping[str, Any]) -> str:

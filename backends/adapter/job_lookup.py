@@ -93,11 +93,13 @@ def label_of(backend: Any, options: frozenset[str]) -> Label | None:
         backend: The backend.
         options: The options that it says it knows, or that are given to it.
     """
-    labels: list[Label] = [one.label for one in profiles_of(backend) if one.label is not None]
-    for label in labels:
-        if label.option in options:
-            return label
-    return _TAGS if _TAGS.option in options and _lister(backend) is not None else None
+    return next((label for label in labels_of(backend) if label.option in options), None)
+
+
+def labels_of(backend: Any) -> list[Label]:
+    """List how the jobs of a backend may be labelled, if it knows the option that this takes."""
+    labels = [one.label for one in profiles_of(backend) if one.label is not None]
+    return labels if _lister(backend) is None else [*labels, _TAGS]
 
 
 def find(backend: Any, label: Label, key: str) -> Any:
