@@ -31,7 +31,7 @@ from qiskit_gateway.backends.adapter.jobs import (
 from qiskit_gateway.backends.adapter.payload import Pairs
 from qiskit_gateway.backends.adapter.queues import probe_for
 from qiskit_gateway.backends.adapter.serial import Errand, on_errand, turns_of
-from qiskit_gateway.backends.adapter.threads import Call, call_in_thread, start_in_thread
+from qiskit_gateway.backends.adapter.threads import Call, call_in_thread, soon_here, start_in_thread
 from qiskit_gateway.backends.compilation.cache import Estimate, IsaCache, Prepared
 from qiskit_gateway.backends.failures.errors import BackendError, Refused, amend
 from qiskit_gateway.backends.failures.translate import translated
@@ -266,9 +266,12 @@ class CompilingMember(ABC):
             BackendError: If the provider did not take the job.
         """
         errand = Errand()
-        taking = Call(lambda: self._submit(batch, errand), late=lambda found: found.job.cancel())
+        soon = soon_here()
+        taking = Call(
+            lambda: self._submit(batch, errand), late=lambda found: found.job.cancel(), soon=soon
+        )
         # In the same thread, which spares the way to the event loop and back.
-        result = Call(lambda: self._collect(taking.value))
+        result = Call(lambda: self._collect(taking.value), soon=soon)
         start_in_thread(taking, result)
         try:
             return Awaited.of(await taking.outcome(), result)

@@ -95,6 +95,7 @@ class Call(Generic[T]):
     Args:
         function: The function.
         late: Told, in a thread, what the function returned after the caller had left.
+        soon: What :func:`soon_here` returns there, where that is known.
 
     Attributes:
         value: What the function returned.
@@ -103,15 +104,20 @@ class Call(Generic[T]):
     """
 
     def __init__(
-        self, function: Callable[[], T], *, late: Callable[[T], object] | None = None
+        self,
+        function: Callable[[], T],
+        *,
+        late: Callable[[T], object] | None = None,
+        soon: Soon | None = None,
     ) -> None:
         self.value: Any = None
         self.error: BaseException | None = None
         self.asked = False
         self._function = function
         self._late = late
-        self._soon = soon_here()
-        self._done = anyio.Event()
+        self._soon = soon or soon_here()
+        self._is_told = False  # In the event loop, that it is done.
+        self._told: anyio.Event | None = None
         self._lock = threading.Lock()
         self._abandoned = False
         self._finished = False
@@ -122,15 +128,22 @@ class Call(Generic[T]):
         Who is cancelled meanwhile leaves the thread behind, where the function ends on its own.
         """
         self.asked = True
-        try:
-            await self._done.wait()
-        except BaseException:
-            self._abandon()
-            raise
+        if not self._is_told:
+            self._told = anyio.Event()
+            try:
+                await self._told.wait()
+            except BaseException:
+                self._abandon()
+                raise
         if self.error is not None:
             raise self.error
         value: T = self.value
         return value
+
+    def _note(self) -> None:
+        self._is_told = True
+        if self._told is not None:
+            self._told.set()
 
     def _abandon(self) -> None:
         with self._lock:
@@ -159,7 +172,7 @@ class Call(Generic[T]):
         """Wake the caller."""
         # The loop may be gone by now; then nobody is left to be told.
         with contextlib.suppress(RuntimeError):
-            self._soon(self._done.set)
+            self._soon(self._note)
 
     def tell_late(self) -> None:
         """Hand over the value where the caller has left."""

@@ -60,7 +60,7 @@ class Alarms:
     """
 
     def __init__(self, group: Onlookers) -> None:
-        self.now = clock_here()
+        self.now = _clock_here()
         self._group = group
         self._waiting: list[tuple[float, int, Alarm]] = []
         self._numbers = count()
@@ -96,7 +96,7 @@ class Alarms:
             heapq.heappop(self._waiting)[2].ring()
 
 
-def clock_here() -> Callable[[], float]:
+def _clock_here() -> Callable[[], float]:
     """Return the clock of the event loop that runs here.
 
     anyio would find out anew each time which loop that is, which takes ten times as long as to read it.

@@ -19,7 +19,7 @@ from qiskit_gateway.backends.interface.batch import Batch
 from qiskit_gateway.backends.interface.protocol import FleetMember, TellsIfLocal, able
 from qiskit_gateway.policies.policy import Policy
 from qiskit_gateway.reporting.progress import Progress, Standing, progress_of
-from qiskit_gateway.runtime.alarms import Alarm, Alarms, clock_here
+from qiskit_gateway.runtime.alarms import Alarm, Alarms
 from qiskit_gateway.runtime.attempts import Attempts
 from qiskit_gateway.runtime.event_loop import contain
 from qiskit_gateway.runtime.logs import Log, logger_for
@@ -158,7 +158,6 @@ class Run:
 
     async def execute(self) -> Done:
         """Do the work, and return what was given up."""
-        self._now = clock_here()
         entered = self._entered = self._now()
         self._began = entered - self._run_log.past.seconds
         self._over = anyio.Event()
@@ -167,6 +166,7 @@ class Run:
                 self._group: TaskGroup = group
                 self._onlookers = Onlookers(group)
                 self._alarms = Alarms(self._onlookers)
+                self._now = self._alarms.now
                 self._recorder.start(self._onlookers)
                 self._found: list[Found] = await self._sightings.look()
                 self._queues.watch(self._onlookers)

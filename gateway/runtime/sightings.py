@@ -57,6 +57,8 @@ class Sightings:
 
     async def look(self) -> list[Found]:
         """Take in what is new, and return what it is of members' health."""
+        if not self.run_log.lasting:
+            return []
         self._seen.next_look = anyio.current_time() + self.run_log.look_seconds
         try:
             found = await self.run_log.list_sightings()
