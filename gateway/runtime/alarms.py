@@ -79,6 +79,12 @@ class Alarms:
         alarm = self.call_at(seconds, lambda: alarm.begin(self._group, function))
         return alarm
 
+    def clear(self) -> None:
+        """Let nothing happen that is not due yet."""
+        for _, _, alarm in self._waiting:
+            alarm.cancel()
+        self._waiting.clear()
+
     async def ring_until(self, over: anyio.Event) -> None:
         """Sleep, and let happen what is due, until an event is set."""
         while not over.is_set():

@@ -103,7 +103,7 @@ class Attempts:
 
     def __post_init__(self) -> None:
         self.calls = Calls(policy=self.policy, draw=self.draw, alarms=self.alarms)
-        self._waiting = Waiting(calls=self.calls, leaves=self.door.leaves, heard=self.note_stage)
+        self._waiting = Waiting(calls=self.calls, leaves=self.door.leaves)
 
     @property
     def queued(self) -> frozenset[int]:
@@ -292,7 +292,7 @@ class Attempts:
     ) -> ShardFinished:
         out = self._out[shard.index] = Out(member=member, handle=handle)
         try:
-            given = await self._waiting.waited_for(out, attempt)
+            given = await self._waiting.waited_for(out, attempt, self.note_stage)
         except Refused as verdict:
             # Its provider has it: that it would be refused now does not make it unsent.
             raise BackendError(str(verdict), transient=False, submitted=True) from verdict

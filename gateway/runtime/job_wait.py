@@ -58,15 +58,20 @@ class Waiting:
         calls: The calls to members.
         leaves: Whether the job of a cancelled shard is left with its provider, for another process
             to fetch.
-        heard: Told whether a shard has begun to run, each time that its provider says so.
     """
 
     calls: Calls
     leaves: Callable[[int], bool]
-    heard: Callable[[int, bool], None]
 
-    async def waited_for(self, out: Out, attempt: Attempt) -> Sequence[Outcome]:
+    async def waited_for(
+        self, out: Out, attempt: Attempt, heard: Callable[[int, bool], None]
+    ) -> Sequence[Outcome]:
         """Wait for a job; cancel it if nobody waits any longer.
+
+        Args:
+            out: The job.
+            attempt: Its attempt.
+            heard: Told whether a shard has begun to run, each time that its provider says so.
 
         Raises:
             TakenBackError: If it was asked back, and its provider confirmed that.
@@ -74,7 +79,7 @@ class Waiting:
         """
         try:
             return await self.calls.collect(
-                out.member, out.handle, partial(self.heard, attempt.shard), out.patience
+                out.member, out.handle, partial(heard, attempt.shard), out.patience
             )
         except BackendError as error:
             if await self._was_taken_back(out):

@@ -104,15 +104,14 @@ class Run:
         self.record: list[Attempt] = list(run_log.past.attempts)
         self.ended: Done | None = None
         self.cancelled = False  # By way of the run log.
-        self._now: Callable[[], float] = anyio.current_time
-        self._began = math.inf  # Of the loop's clock, once it does.
+        self._time = _Stopwatch()
         self._ended_at: float | None = None
         self._fleet = fleet
         self._policy = policy
         self._fleet_state = fleet.keep(FleetState)
         self._notifier = Notifier(
             job_id=job_id,
-            seconds=lambda: self._now() - self._began,
+            seconds=self._time.seconds,
             log=logger_for(job_id) if log is None else log,
             mailboxes=[*fleet.mailboxes],
         )
@@ -143,10 +142,10 @@ class Run:
         self._recorder = Recorder(
             run_log=run_log,
             merge=work.write,
-            seconds=lambda: self._now() - self._began,
+            seconds=self._time.seconds,
             notifier=self._notifier,
             inline_shots=inline_shots,
-            in_flight=lambda: len(self._scopes),
+            in_flight=self._scopes.__len__,
             lose=self._lose,
             goes_on=run_log.lasting and any(self._terms(one).claims_nothing for one in fleet),
         )
@@ -157,16 +156,22 @@ class Run:
         }
 
     async def execute(self) -> Done:
-        """Do the work, and return what was given up."""
-        entered = self._entered = self._now()
-        self._began = entered - self._run_log.past.seconds
+        """Do the work, and return what was given up. Once only."""
+        try:
+            return await self._execute()
+        finally:
+            self._part()
+
+    async def _execute(self) -> Done:
+        entered = self._entered = self._time.now()
+        self._time.began = entered - self._run_log.past.seconds
         self._over = anyio.Event()
         try:
             async with anyio.create_task_group() as group:
                 self._group: TaskGroup = group
                 self._onlookers = Onlookers(group)
                 self._alarms = Alarms(self._onlookers)
-                self._now = self._alarms.now
+                self._time.now = self._alarms.now
                 self._recorder.start(self._onlookers)
                 self._found: list[Found] = await self._sightings.look()
                 self._queues.watch(self._onlookers)
@@ -176,11 +181,22 @@ class Run:
                 self._onlookers.dismiss()
         finally:
             self.tell(Close())
-            self._ended_at = self._now()
+            self._ended_at = self._time.now()
             await self._close()
         assert self.ended is not None  # noqa: S101
         self._summarise(self.ended)
         return self.ended
+
+    def _part(self) -> None:
+        """Let go of all that knows the run, and is of no use once it is over.
+
+        So it goes with its job, and its arrays with it, not when Python next looks for cycles.
+        """
+        self._notifier.mailboxes.clear()
+        self._recorder.lose = _take_no_notice
+        self._alarms.clear()
+        for helper in ("_sightings", "_alarms", "_alarm", "_attempts", "_rivals"):
+            vars(self).pop(helper, None)
 
     async def _survey(self, entered: float) -> None:
         """Find out what the circuits are on each member, and how long queues are, where asked."""
@@ -227,7 +243,7 @@ class Run:
             notifier=self._notifier,
             alarms=self._alarms,
             record=self.record,
-            began=self._began,
+            began=self._time.began,
         )
         self._rivals = Rivals(
             fleet=self._fleet,
@@ -239,7 +255,7 @@ class Run:
         )
         # What an earlier process has sent must be taken over to be cancelled.
         if not self._stop_reason or past.unfinished is not None:
-            now = self._now()
+            now = self._time.now()
             self._perform(
                 self._scheduler.start(
                     now, epoch=now - self._clock(), began=entered, found=self._found
@@ -259,10 +275,14 @@ class Run:
         self.tell(Stop(reason=reason))
 
     @property
+    def _is_on(self) -> bool:
+        return self._scheduler is not None and self._ended_at is None
+
+    @property
     def seconds(self) -> float:
         """Duration of the run, or its time so far; read it in the event loop while the run goes on."""
-        until = self._now() if self._ended_at is None else self._ended_at
-        return max(self._run_log.past.seconds, until - self._began)
+        until = self._time.now() if self._ended_at is None else self._ended_at
+        return max(self._run_log.past.seconds, until - self._time.began)
 
     @property
     def view(self) -> RunView:
@@ -276,15 +296,15 @@ class Run:
 
     def progress(self) -> Progress:
         """Return the progress of the run."""
-        now, scheduler = self._now(), self._scheduler
+        now, scheduler = self._time.now(), self._scheduler
         return progress_of(
             self.work.tasks,
             self._fleet.names,
             self._shots_done,
             self.view.in_flight,
             Standing(
-                seconds=self.seconds if self.ended else max(0.0, now - self._began),
-                queued=frozenset() if scheduler is None else self._attempts.queued,
+                seconds=self.seconds if self.ended else max(0.0, now - self._time.began),
+                queued=self._attempts.queued if self._is_on else frozenset(),
                 attempts=self.record,
                 outlook=None if scheduler is None else scheduler.outlook(now),
             ),
@@ -303,10 +323,10 @@ class Run:
             event: What happened.
             freed: The member that has a slot less in use thereby, if one has.
         """
-        # Before it has begun there is nothing that an event could change.
-        if self._scheduler is None:
+        # Before it has begun, and once it is over, there is nothing that an event could change.
+        if self._scheduler is None or not self._is_on:
             return ()
-        commands = self._scheduler.handle(event, self._now())
+        commands = self._scheduler.handle(event, self._time.now())
         self._perform(commands)
         self._listen()
         held = self._scheduler.take_held()
@@ -378,7 +398,7 @@ class Run:
         if isinstance(command, Recall):
             self._onlookers.start_soon(contain, self._recall, command)
         else:
-            began = self._now()
+            began = self._time.now()
             self._alarms.run_at(
                 began + look_seconds(0.0, self._policy.probe_seconds),
                 lambda: self._watch(command.shard, began),
@@ -394,13 +414,13 @@ class Run:
         self._notifier.tell(
             happened.MemberEjected,
             member=change.member,
-            wait_seconds=change.until - self._now(),
+            wait_seconds=change.until - self._time.now(),
             reason=change.reason,
             elsewhere=change.elsewhere,
         )
 
     def _tell_budget(self) -> None:
-        left = self._scheduler.left_usd(self._now()) if self._scheduler else None
+        left = self._scheduler.left_usd(self._time.now()) if self._scheduler else None
         if left is not None:
             self._notifier.tell(happened.BudgetRead, left_usd=left)
 
@@ -483,7 +503,7 @@ class Run:
         seconds = 0.0
         if self.ended is not None and not (self._stop_reason or self._lost):
             deadline = self._policy.deadline_seconds
-            seconds = math.inf if deadline is None else self._entered + deadline - self._now()
+            seconds = math.inf if deadline is None else self._entered + deadline - self._time.now()
         if self._run_log.lasting:
             speeds = {name: self._fleet_state.of(name).speed for name in self._fleet.names}
             fresh = {name: speed.take_fresh() for name, speed in speeds.items() if speed.fresh.jobs}
@@ -572,6 +592,27 @@ class Run:
             reason=_most_common(shots),
             quiet=self._was_stopped,
         )
+
+
+class _Stopwatch:
+    """The time since a run began, on the clock of its event loop.
+
+    Attributes:
+        now: Tells the time.
+        began: When it began; never, before it does.
+    """
+
+    def __init__(self) -> None:
+        self.now: Callable[[], float] = anyio.current_time
+        self.began = math.inf
+
+    def seconds(self) -> float:
+        """Seconds since then."""
+        return self.now() - self.began
+
+
+def _take_no_notice(_: Loss) -> None:
+    """Do nothing more about a run that is over."""
 
 
 def _most_common(reasons: Counter[str]) -> str:

@@ -1,12 +1,14 @@
 """The handle of a run: asking, waiting, cancelling, and what is left when it is over."""
 
 import asyncio
+import gc
 import os
 import pickle
 import subprocess
 import sys
 import threading
 import time
+import weakref
 from dataclasses import dataclass
 from threading import Event, Thread
 
@@ -27,6 +29,7 @@ from qiskit_gateway.backends.scripted import Fails, Hangs, Poison, ScriptedBacke
 from qiskit_gateway.backends.scripted.steps import Call, Moment, Runs, Step
 from qiskit_gateway.policies import BreakerPolicy, RetryPolicy, failover, fastest, round_robin
 from qiskit_gateway.primitives.sampler import SamplerOptions, _state
+from qiskit_gateway.runtime.event_loop import ENGINE
 from qiskit_gateway.runtime.run import Run
 
 # Longer than anything here takes on a slow machine; only what hangs for ever reaches it.
@@ -884,3 +887,21 @@ def test_the_end_is_waited_for_however_it_comes():
     job.wait_for_final_state(timeout=60)
     assert job.cancelled()
     job.wait_for_final_state()
+
+
+def test_what_is_done_goes_with_its_job():
+    """Arrays are freed with the last handle of their run, not when Python next looks for cycles."""
+    sampler = RouterSampler(scripted())
+    gc.collect()
+    gc.disable()
+    try:
+        job = sampler.run([bell()])
+        job.result()
+        run = weakref.ref(job._run)
+        del job
+        until = time.monotonic() + PATIENCE
+        while run() is not None and time.monotonic() < until:
+            ENGINE.call(lambda: None)  # Its task is about to end.
+        assert run() is None
+    finally:
+        gc.enable()
