@@ -230,12 +230,12 @@ def show(
 def spend(
     journal: JournalPath,
     by: Annotated[
-        str, typer.Option("--by", metavar="member|day|run", help="What to add up by.")
+        str, typer.Option("--by", metavar="member|day|run|user", help="What to add up by.")
     ] = "member",
     json: Json = False,
 ) -> None:
     """Add up what runs are expected to have cost."""
-    _one_of("--by", by, ("member", "day", "run"))
+    _one_of("--by", by, ("member", "day", "run", "user"))
     from qiskit_gateway.command_line.journal_commands import By, show_spending
 
     _end(show_spending(journal, By(by), json=json))

@@ -1,7 +1,7 @@
 """Budgets of a fleet: money, shots and attempts are reserved before they are spent."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal, get_args
 
 from qiskit_gateway.display.cards import card
@@ -23,6 +23,10 @@ class Budget:
         per_day_usd: On any one day, in USD; days begin at midnight UTC.
         per_run_usd: In any one run, in USD.
         per_run_shots: In any one run, shots summed over circuits.
+        per_user_usd: By name of the user or project on whose behalf a run is, in USD. A project has
+            what all users have whose names begin with its own and ``/``: what ``"chem/ana"`` spends
+            counts for ``"chem"`` too. Users not named have no limit of their own.
+        per_user_day_usd: Likewise, on any one day.
         on_exhausted: What to do with work that does not fit: ``"move"`` looks for a member where
             it does; ``"wait"`` keeps it until there is room, when other jobs turn out not to cost
             or the next day begins, and stops where none can come; ``"stop"`` ends the run.
@@ -35,6 +39,8 @@ class Budget:
     per_day_usd: float | None = None
     per_run_usd: float | None = None
     per_run_shots: int | None = None
+    per_user_usd: Mapping[str, float] | None = field(default=None, hash=False)
+    per_user_day_usd: Mapping[str, float] | None = field(default=None, hash=False)
     on_exhausted: OnExhausted = "stop"
 
     def __post_init__(self) -> None:
@@ -44,10 +50,12 @@ class Budget:
         for name in ("shots", "attempts", "per_run_shots"):
             if getattr(self, name) is not None:
                 check_count(name, getattr(self, name))
-        if self.per_member_usd is not None:
-            for member, usd in self.per_member_usd.items():
-                check_number(f"per_member_usd of {member!r}", usd)
-            object.__setattr__(self, "per_member_usd", dict(self.per_member_usd))
+        for name in ("per_member_usd", "per_user_usd", "per_user_day_usd"):
+            limits = getattr(self, name)
+            if limits is not None:
+                for whose, usd in limits.items():
+                    check_number(f"{name} of {whose!r}", usd)
+                object.__setattr__(self, name, dict(limits))
         check_choice("on_exhausted", self.on_exhausted, get_args(OnExhausted))
 
     def __str__(self) -> str:
@@ -68,10 +76,20 @@ class Budget:
         ]
 
     @property
-    def limits_usd_of_runs(self) -> bool:
-        """It limits the money that several runs spend together, and not each by itself alone."""
-        limits = (self.usd, self.per_member_usd, self.per_day_usd)
-        return any(limit is not None for limit in limits)
+    def of_all_runs(self) -> "Budget | None":
+        """The limits on what several runs spend together; ``None`` if there are none."""
+        limits = replace(self, per_run_usd=None, per_run_shots=None)
+        return limits if limits._limits() else None  # noqa: SLF001
+
+    @property
+    def counts_free_jobs(self) -> bool:
+        """Jobs that cost nothing use it up, too."""
+        return self.shots is not None or self.attempts is not None
+
+    @property
+    def names_users(self) -> bool:
+        """It limits what is spent on somebody's behalf."""
+        return bool(self.per_user_usd or self.per_user_day_usd)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,7 +116,8 @@ class Reservation:
         member: Name of the member that is to be paid.
         amount: The most that the attempt is expected to cost.
         day: The day to which it counts, in any numbering of days that the caller keeps to.
-        run: The run to which it counts.
+        run: The run to which it counts; ``""`` where no run has a limit of its own.
+        user: On whose behalf that is; ``""`` for nobody's.
     """
 
     key: str
@@ -106,6 +125,28 @@ class Reservation:
     amount: Amount
     day: int = 0
     run: str = ""
+    user: str = ""
+
+    def postings(self, amount: Amount) -> dict[str, float]:
+        """Return what an amount adds to each account to which the reservation counts."""
+        by_account: dict[str, float] = {
+            "usd": amount.usd,
+            "shots": amount.shots,
+            "attempts": amount.attempts,
+            f"usd of {self.member}": amount.usd,
+            f"usd on day {self.day}": amount.usd,
+        }
+        if self.run:
+            by_account |= {
+                f"usd in run {self.run}": amount.usd,
+                f"shots in run {self.run}": amount.shots,
+            }
+        for name in users_of(self.user):
+            by_account |= {
+                f"usd for {name!r}": amount.usd,
+                f"usd on day {self.day} for {name!r}": amount.usd,
+            }
+        return by_account
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,13 +156,18 @@ class Ledger:
     Attributes:
         reserved: The open reservations, by key.
         held: Their sums, by account as below, kept so that nobody need add them up again.
-        spent: Sums by account: ``"usd"``, ``"shots"``, ``"attempts"``, ``"usd of <member>"``,
-            ``"usd on day <day>"``, ``"usd in run <run>"``, ``"shots in run <run>"``.
+        spent: Sums by account, see :meth:`Reservation.postings`.
     """
 
     reserved: Mapping[str, Reservation] = field(default_factory=dict)
     held: Mapping[str, float] = field(default_factory=dict)
     spent: Mapping[str, float] = field(default_factory=dict)
+
+
+def users_of(user: str) -> tuple[str, ...]:
+    """List for whom something counts that is on behalf of a user: the projects, and the user."""
+    ends = [at for at, letter in enumerate(user) if letter == "/"]
+    return tuple(user[:end] for end in [*ends, len(user)] if end)
 
 
 def reserve(ledger: Ledger, budget: Budget, reservation: Reservation) -> Ledger | Verdict:
@@ -131,7 +177,7 @@ def reserve(ledger: Ledger, budget: Budget, reservation: Reservation) -> Ledger 
     answer is a refusal that says what was spent and what is left. It waits where room may come
     back: where only what is reserved stands in the way, or only what was spent on one day.
     """
-    postings = _postings(reservation, reservation.amount)
+    postings = reservation.postings(reservation.amount)
     for account, limit in _limits(budget, reservation):
         verdict = _refusal(ledger, account, limit, postings[account])
         if verdict is not None:
@@ -143,7 +189,7 @@ def owe(ledger: Ledger, reservation: Reservation) -> Ledger:
     """Set an amount aside that is owed already, whether it fits or not."""
     assert reservation.key not in ledger.reserved, reservation.key  # noqa: S101
     held = dict(ledger.held)
-    for account, value in _postings(reservation, reservation.amount).items():
+    for account, value in reservation.postings(reservation.amount).items():
         held[account] = held.get(account, 0) + value
     reserved = {**ledger.reserved, reservation.key: reservation}
     return Ledger(reserved=reserved, held=held, spent=ledger.spent)
@@ -157,7 +203,7 @@ def settle(ledger: Ledger, reservation: Reservation, actual: Amount) -> Ledger:
     if reservation.key not in ledger.reserved:
         return ledger
     spent = dict(ledger.spent)
-    for account, value in _postings(reservation, actual).items():
+    for account, value in reservation.postings(actual).items():
         spent[account] = spent.get(account, 0) + value
     left = release(ledger, reservation)
     return Ledger(reserved=left.reserved, held=left.held, spent=spent)
@@ -174,25 +220,21 @@ def release(ledger: Ledger, reservation: Reservation) -> Ledger:
     del reserved[reservation.key]
     # Exactly none when it is empty, whatever rounding has added up to.
     held = dict(ledger.held) if reserved else {}
-    for account, value in _postings(reservation, reservation.amount).items() if reserved else ():
+    for account, value in reservation.postings(reservation.amount).items() if reserved else ():
         held[account] -= value
     return Ledger(reserved=reserved, held=held, spent=ledger.spent)
 
 
-def left_usd(ledger: Ledger, budget: Budget, *, day: int, run: str) -> float | None:
+def left_usd(ledger: Ledger, budget: Budget, *, day: int, run: str, user: str = "") -> float | None:
     """Return the money that may still be spent on any member, in USD, by the tightest limit.
 
     What is reserved is not left. ``None`` where no such limit is set.
     """
-    limits = {
-        "usd": budget.usd,
-        f"usd on day {day}": budget.per_day_usd,
-        f"usd in run {run}": budget.per_run_usd,
-    }
+    asked = Reservation(key="", member="", amount=Amount(), day=day, run=run, user=user)
     left = [
         limit - ledger.spent.get(account, 0) - max(0, ledger.held.get(account, 0))
-        for account, limit in limits.items()
-        if limit is not None
+        for account, limit in _limits(replace(budget, per_member_usd=None), asked)
+        if account.startswith("usd")
     ]
     return max(0.0, min(left)) if left else None
 
@@ -204,29 +246,22 @@ def _amount(limit: Any) -> str:
 
 
 def _limits(budget: Budget, reservation: Reservation) -> list[tuple[str, float]]:
-    per_member = budget.per_member_usd or {}
+    day, per_member = reservation.day, budget.per_member_usd or {}
     limits = {
         "usd": budget.usd,
         "shots": budget.shots,
         "attempts": budget.attempts,
         f"usd of {reservation.member}": per_member.get(reservation.member),
-        f"usd in run {reservation.run}": budget.per_run_usd,
-        f"shots in run {reservation.run}": budget.per_run_shots,
-        f"usd on day {reservation.day}": budget.per_day_usd,
+        f"usd on day {day}": budget.per_day_usd,
     }
+    if reservation.run:
+        limits[f"usd in run {reservation.run}"] = budget.per_run_usd
+        limits[f"shots in run {reservation.run}"] = budget.per_run_shots
+    in_all, on_a_day = budget.per_user_usd or {}, budget.per_user_day_usd or {}
+    for name in users_of(reservation.user):
+        limits[f"usd for {name!r}"] = in_all.get(name)
+        limits[f"usd on day {day} for {name!r}"] = on_a_day.get(name)
     return [(account, limit) for account, limit in limits.items() if limit is not None]
-
-
-def _postings(reservation: Reservation, amount: Amount) -> dict[str, float]:
-    return {
-        "usd": amount.usd,
-        "shots": amount.shots,
-        "attempts": amount.attempts,
-        f"usd of {reservation.member}": amount.usd,
-        f"usd on day {reservation.day}": amount.usd,
-        f"usd in run {reservation.run}": amount.usd,
-        f"shots in run {reservation.run}": amount.shots,
-    }
 
 
 def _refusal(ledger: Ledger, account: str, limit: float, asked: float) -> Verdict | None:

@@ -166,14 +166,20 @@ class Policy:
         return self.where.names | self.minimize.names
 
     def check_names(self, members: Collection[str]) -> None:
-        """Check that the members that the policy looks for are there.
+        """Check that the members that the policy looks for are there, and that limited users have a name.
 
         Args:
             members: The names of those that are.
 
         Raises:
-            ValueError: If one is not: misspelt, a rule for it would be ignored without a word.
+            ValueError: If one is not: misspelt or left out, a rule for it would be ignored without
+                a word.
         """
+        if self.budget is not None and self.budget.names_users and not self.share.user:
+            raise ValueError(
+                "the budget limits what is spent for each user, and the policy names none: say on "
+                "whose behalf runs are, share=Share(user='chem/ana')"
+            )
         for name in sorted(self.names.difference(members)):
             near = get_close_matches(name, members, n=1)
             hint = f", did you mean {near[0]!r}?" if near else ";"

@@ -32,12 +32,14 @@ class By(StrEnum):
     MEMBER = "member"
     DAY = "day"
     RUN = "run"
+    USER = "user"
 
 
 _KEYS: dict[By, Callable[[Spending], str]] = {
     By.MEMBER: lambda one: one.member,
     By.DAY: lambda one: datetime.fromtimestamp(one.when, UTC).strftime("%Y-%m-%d"),
     By.RUN: lambda one: one.job_id,
+    By.USER: lambda one: one.user,
 }
 
 
@@ -131,7 +133,7 @@ def show_spending(where: str, by: By, *, json: bool) -> ExitCode:
         rows = [_sum_facts(row) | {by.value: key} for key, row in sums.items()]
         show_json({"by": by.value, "rows": rows, "total": _sum_facts(total)})
         return ExitCode.DONE
-    rows_said = [[key, *_sum_cells(row)] for key, row in sums.items()]
+    rows_said = [[key or "-", *_sum_cells(row)] for key, row in sums.items()]
     show_table(
         [by.value, "jobs", "shots", "USD"], [*rows_said, ["total", *_sum_cells(total)]], numbers=3
     )

@@ -91,7 +91,7 @@ def read_settings(
         except ValueError as error:  # Members that share something do not agree on it.
             problems = [Problem(path=("members",), text=str(error))]
         else:
-            problems = _strangers(document, fleet.names)
+            problems = [*_strangers(document, fleet.names), *_nobody(form.policy)]
     if problems:
         raise ConfigError(listed(file.name, problems, text))
     journal = resolved(form.journal, variables)
@@ -215,6 +215,16 @@ def _strangers(document: Mapping[str, Any], names: Sequence[str]) -> list[Proble
             text = f"there is no member {name!r}{did_you_mean(name, names)}"
             problems.append(Problem(path=path, text=f"{text} (there are {', '.join(names)})"))
     return problems
+
+
+def _nobody(policy: Policy) -> list[Problem]:
+    """Find limits for users in a policy that does not say on whose behalf runs are."""
+    if policy.budget is None or not policy.budget.names_users or policy.share.user:
+        return []
+    text = (
+        "limits what is spent for each user, and policy.share.user does not say for whom runs are"
+    )
+    return [Problem(path=("policy", "budget"), text=text)]
 
 
 def _place(journal: str, folder: Path) -> str:

@@ -1,7 +1,7 @@
 """The data behind the dashboard, read from a journal and, if there is one, from a configuration."""
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from qiskit_gateway.journal.accounts import as_reported
@@ -243,6 +243,12 @@ class Reader:
         yield Meter(name="today (UTC)", spent=day, limit=budget.get("per_day_usd"))
         for name, limit in (budget.get("per_member_usd") or {}).items():
             yield Meter(name=f"at {name}", spent=by_member.get(name, 0.0), limit=limit)
+        by_user = self._spent("usd for ")
+        for name, limit in (budget.get("per_user_usd") or {}).items():
+            yield Meter(name=f"for {name}", spent=by_user.get(repr(name), 0.0), limit=limit)
+        for name, limit in (budget.get("per_user_day_usd") or {}).items():
+            spent = days.get(f"{int(self.journal.now // _DAY)} for {name!r}", 0.0)
+            yield Meter(name=f"today (UTC) for {name}", spent=spent, limit=limit)
         if (limit := budget.get("per_run_usd")) is not None:
             for run in runs:
                 if run.state is RunStatus.RUNNING:
@@ -263,8 +269,7 @@ class Reader:
         """The budget of the configuration, else that of the latest run."""
         if self.config is not None:
             budget = self.config.policy.budget
-            names = ("usd", "per_day_usd", "per_member_usd", "per_run_usd")
-            return {} if budget is None else {name: getattr(budget, name) for name in names}
+            return {} if budget is None else asdict(budget)
         plans = self.journal.standing("plan")
         return (plans[-1].facts.get("budget") if plans else None) or {}
 

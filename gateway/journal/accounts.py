@@ -27,6 +27,7 @@ class Spending:
         job_id: The run.
         member: Where.
         when: When it was submitted, in seconds since 1970.
+        user: On whose behalf; ``""`` where nobody was named.
         shots: Its shots, summed over circuits.
         usd: What it is expected to cost, in USD.
         free_units: What it used of its member's allowance, in units of that.
@@ -35,6 +36,7 @@ class Spending:
     job_id: str
     member: str
     when: float
+    user: str
     shots: int
     usd: float
     free_units: float
@@ -72,8 +74,8 @@ def spending_of(database: Database) -> tuple[Spending, ...]:
         JournalError: If the record cannot be read.
     """
     rows = database.query(
-        "SELECT job_id, member, created + submitted, circuits * attempts.shots, price_usd, "
-        "free_units FROM attempts JOIN runs USING (job_id) "
+        "SELECT job_id, member, created + submitted, for_user, circuits * attempts.shots, "
+        "price_usd, free_units FROM attempts JOIN runs USING (job_id) "
         "WHERE attempts.state != 'refused' ORDER BY created + submitted, attempts.id"
     )
     try:
@@ -85,11 +87,12 @@ def spending_of(database: Database) -> tuple[Spending, ...]:
 
 
 def _spending(row: Sequence[Any]) -> Spending:
-    job_id, member, when, shots, usd, units = row
+    job_id, member, when, user, shots, usd, units = row
     return Spending(
         job_id=str(job_id),
         member=str(member),
         when=float(when),
+        user=str(user),
         shots=int(shots),
         usd=float(usd),
         free_units=float(units),

@@ -6,7 +6,8 @@ a sum for each account, so that a claim costs the same however much was done bef
 """
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import operator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -43,7 +44,9 @@ class Claim:
         member: Where.
         when: When, in seconds since 1970.
         usd: Its price.
+        shots: Its shots, summed over circuits.
         units: What it takes of its member's allotment.
+        user: On whose behalf it is.
     """
 
     key: Key
@@ -51,12 +54,15 @@ class Claim:
     member: str
     when: float
     usd: float
+    shots: int
     units: float
+    user: str = ""
 
     @property
-    def day(self) -> int:
-        """The day to which its price counts."""
-        return math.floor(self.when / _DAY_SECONDS)
+    def reservation(self) -> Reservation:
+        """What it takes of budgets."""
+        day = math.floor(self.when / _DAY_SECONDS)
+        return _posted(self.member, day, self.user, Amount(usd=self.usd, shots=self.shots))
 
 
 class Claims:
@@ -79,31 +85,38 @@ class Claims:
             self._check_slots(claim, terms.max_in_flight)
         if terms.submissions_per_minute is not None:
             self._check_rate(claim.member, terms.submissions_per_minute)
-        if terms.budget is not None and terms.budget.limits_usd_of_runs:
-            self._check_money(claim, terms.budget)
+        if terms.budget is not None and (limits := terms.budget.of_all_runs) is not None:
+            self._check_budget(claim, limits)
         pot, step = None, 0
         if terms.allotment is not None:
             pot, step = self._use_allotment(claim, terms, terms.allotment)
         self._database.execute(
-            "INSERT INTO reservations VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (*claim.key, claim.member, claim.party, claim.day, claim.usd, pot, step, claim.units),
+            "INSERT INTO reservations VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                *(*claim.key, claim.member, claim.party, claim.reservation.day, claim.usd),
+                *(pot, step, claim.units, claim.shots, claim.user),
+            ),
         )
 
-    def settle(self, key: Key, usd: float, units: float) -> None:
+    def settle(self, key: Key, spent: Amount, units: float) -> None:
         """Turn what an attempt has claimed into what it did take; before that is written down.
 
         Settling once more posts the difference.
         """
         held = self._held("job_id = ? AND shard = ? AND number = ?", key)
         if held:
-            self._end(held[0], usd, units)
+            self._end(held[0], spent, units)
             return
-        for member, when, before in self._database.query(
-            "SELECT member, created + submitted, price_usd FROM attempts JOIN runs USING (job_id) "
+        for member, when, user, usd, shots, attempts in self._database.query(
+            "SELECT member, created + submitted, for_user, price_usd, counted_shots, "
+            "counted_attempts FROM attempts JOIN runs USING (job_id) "
             "WHERE job_id = ? AND shard = ? AND number = ?",
             key,
         ):
-            self._post(str(member), math.floor(when / _DAY_SECONDS), usd - before)
+            more = Amount(
+                usd=spent.usd - usd, shots=spent.shots - shots, attempts=spent.attempts - attempts
+            )
+            self._post(_posted(member, math.floor(when / _DAY_SECONDS), user, more))
 
     def end_run(self, job_id: str, *, besides: Sequence[tuple[int, int]] = ()) -> None:
         """Count as spent what attempts of a run still hold, since nobody will know better.
@@ -114,7 +127,7 @@ class Claims:
         """
         for one in self._held("job_id = ?", (job_id,)):
             if one.key[1:] not in besides:
-                self._end(one, one.usd, one.units)
+                self._end(one, one.posted.amount, one.units)
 
     def move(self, job_id: str, party: str) -> None:
         """Move the claims of a run to the process that has taken it over."""
@@ -154,7 +167,7 @@ class Claims:
         """
         which = "job_id = ? AND shard = ? AND number = ? AND party = ?"
         for one in self._held(which, (*job.key, job.party)):
-            self._end(one, one.usd, one.units)
+            self._end(one, one.posted.amount, one.units)
 
     # -- room ------------------------------------------------------------------------------------
 
@@ -202,12 +215,9 @@ class Claims:
             )
         self._database.execute("INSERT INTO submissions VALUES (?, ?, ?)", (member, place, now))
 
-    def _check_money(self, claim: Claim, budget: Budget) -> None:
-        asked = Reservation(
-            key="", member=claim.member, amount=Amount(usd=claim.usd), day=claim.day
-        )
-        limits = _of_all_runs(budget)
-        ledger = self._ledger(claim.member, claim.day)
+    def _check_budget(self, claim: Claim, limits: Budget) -> None:
+        asked = claim.reservation
+        ledger = self._ledger(asked.postings(asked.amount))
         refusal = reserve(ledger, limits, asked)
         if not isinstance(refusal, Verdict):
             return
@@ -215,31 +225,29 @@ class Claims:
             refusal = HeldByOthers(allowed=False, reason=refusal.reason, waits=True)
         raise DeniedError(refusal)
 
-    def _ledger(self, member: str, day: int) -> Ledger:
-        """Sum up what is set aside, and read what was spent, where it counts for a price."""
-        names = _accounts(member, day)
+    def _ledger(self, accounts: Collection[str]) -> Ledger:
+        """Sum up what is set aside, and read what was spent, of some accounts."""
         spent = self._database.query(
-            "SELECT account, usd FROM balances WHERE account IN (?, ?, ?)", names
+            f"SELECT account, amount FROM balances "  # noqa: S608  Marks of values.
+            f"WHERE account IN ({', '.join('?' * len(accounts))})",
+            [*accounts],
         )
-        ((in_all, of_member, on_day),) = self._database.query(
-            "SELECT coalesce(sum(usd), 0.0), "
-            "coalesce(sum(CASE WHEN member = ? THEN usd ELSE 0.0 END), 0.0), "
-            "coalesce(sum(CASE WHEN day = ? THEN usd ELSE 0.0 END), 0.0) FROM reservations",
-            (member, day),
-        )
-        held = dict(zip(names, (in_all, of_member, on_day), strict=True))
-        return Ledger(held=held, spent=dict(spent))
+        return Ledger(held=self._sum_held(), spent=dict(spent))
 
     def ledger(self) -> Ledger:
         """Read all accounts: what was spent, and what is set aside."""
-        spent = dict(self._database.query("SELECT account, usd FROM balances"))
+        return Ledger(held=self._sum_held(), spent=balances_of(self._database))
+
+    def _sum_held(self) -> dict[str, float]:
         held: dict[str, float] = {}
-        for member, day, usd in self._database.query(
-            "SELECT member, day, sum(usd) FROM reservations GROUP BY member, day"
+        for member, day, user, usd, shots, attempts in self._database.query(
+            "SELECT member, day, for_user, sum(usd), sum(shots), count(*) FROM reservations "
+            "GROUP BY member, day, for_user"
         ):
-            for account in _accounts(member, day):
-                held[account] = held.get(account, 0.0) + usd
-        return Ledger(held=held, spent=spent)
+            amount = Amount(usd=usd, shots=int(shots), attempts=attempts)
+            for account, value in _posted(member, day, user, amount).postings(amount).items():
+                held[account] = held.get(account, 0.0) + value
+        return held
 
     def _use_allotment(self, claim: Claim, terms: Terms, allotment: Allotment) -> tuple[str, int]:
         # The same name with another period is another matter: it numbers its steps otherwise.
@@ -274,26 +282,34 @@ class Claims:
 
     def _held(self, which: str, values: Sequence[Any]) -> list["_Held"]:
         rows = self._database.query(
-            "SELECT job_id, shard, number, member, day, usd, pot, step, units "  # noqa: S608
-            f"FROM reservations WHERE {which}",
+            "SELECT job_id, shard, number, member, day, for_user, usd, shots, "  # noqa: S608
+            f"pot, step, units FROM reservations WHERE {which}",
             values,
         )
-        return [_Held((job_id, shard, number), *row) for job_id, shard, number, *row in rows]
+        return [
+            _Held(
+                (job_id, shard, number),
+                _posted(member, day, user, Amount(usd=usd, shots=shots)),
+                *pot,
+            )
+            for job_id, shard, number, member, day, user, usd, shots, *pot in rows
+        ]
 
-    def _end(self, held: "_Held", usd: float, units: float) -> None:
+    def _end(self, held: "_Held", spent: Amount, units: float) -> None:
         self._database.execute(
             "DELETE FROM reservations WHERE job_id = ? AND shard = ? AND number = ?", held.key
         )
-        self._post(held.member, held.day, usd)
+        self._post(replace(held.posted, amount=spent))
         if held.pot is not None:
             self._use(held.pot, held.step, units - held.units)
 
-    def _post(self, member: str, day: int, usd: float) -> None:
-        for account in _accounts(member, day) if usd else ():
-            self._database.execute(
+    def _post(self, spent: Reservation) -> None:
+        postings = [*filter(operator.itemgetter(1), spent.postings(spent.amount).items())]
+        with self._database.transaction() as connection:
+            connection.executemany(
                 "INSERT INTO balances VALUES (?, ?) "
-                "ON CONFLICT (account) DO UPDATE SET usd = balances.usd + excluded.usd",
-                (account, usd),
+                "ON CONFLICT (account) DO UPDATE SET amount = balances.amount + excluded.amount",
+                postings,
             )
 
     def _use(self, pot: str, step: int, units: float) -> None:
@@ -311,18 +327,14 @@ class _Held:
 
     Attributes:
         key: The attempt.
-        member: Where.
-        day: The day to which its price counts.
-        usd: Its price.
+        posted: What of it counts to which accounts.
         pot: The allotment from which it takes, if it does.
         step: At which step of that.
         units: How much.
     """
 
     key: Key
-    member: str
-    day: int
-    usd: float
+    posted: Reservation
     pot: str | None
     step: int
     units: float
@@ -339,9 +351,9 @@ def _left_job(key: Key, member: str, party: str, provider_job_id: str, lease: Le
     )
 
 
-def balances_of(database: Database) -> Mapping[str, float]:
-    """Read what was spent, in USD, by account."""
-    return dict(database.query("SELECT account, usd FROM balances"))
+def balances_of(database: Database) -> dict[str, float]:
+    """Read what was spent, by account."""
+    return dict(database.query("SELECT account, amount FROM balances"))
 
 
 def reservations_of(database: Database) -> Iterator[tuple[Key, str, float]]:
@@ -352,11 +364,6 @@ def reservations_of(database: Database) -> Iterator[tuple[Key, str, float]]:
         yield (job_id, shard, number), member, usd
 
 
-def _accounts(member: str, day: int) -> tuple[str, str, str]:
-    """Name the accounts to which a price counts, as the ledger of a budget does."""
-    return "usd", f"usd of {member}", f"usd on day {day}"
-
-
-def _of_all_runs(budget: Budget) -> Budget:
-    """Leave of a budget what limits the money of all runs together."""
-    return replace(budget, shots=None, attempts=None, per_run_usd=None, per_run_shots=None)
+def _posted(member: str, day: int, user: str, amount: Amount) -> Reservation:
+    """Say to which accounts of a journal an amount counts, as the ledger of a budget does."""
+    return Reservation(key="", member=member, day=day, user=user, amount=amount)

@@ -17,6 +17,7 @@ from qiskit_gateway.journal.lease import let_go
 from qiskit_gateway.journal.sightings import sightings_of, write_sighting
 from qiskit_gateway.journal.speeds import add_speeds
 from qiskit_gateway.journal.write_queue import WriteQueue
+from qiskit_gateway.policies.budget import Amount
 from qiskit_gateway.work.attempt import Attempt, AttemptOutcome
 from qiskit_gateway.work.remaining import Past
 from qiskit_gateway.work.run_log import (
@@ -187,18 +188,20 @@ class KeptRunLog:
             if not self._is_ours():
                 raise self._taken_over()
             return
+        asked = terms or Terms()
         with self._database.transaction():
-            self._claims.take(self._claim(attempt), terms or Terms())
+            self._claims.take(self._claim(attempt, asked.user), asked)
             written = self._database.execute(
                 "INSERT INTO attempts "
                 "(job_id, state, seed, shard, number, member, pieces, circuits, shots, price_usd, "
-                "free_units, submitted) "
-                "SELECT job_id, 'intended', ?, ?, ?, ?, ?, ?, ?, ?, ?, ? "
+                "free_units, submitted, for_user, counted_shots, counted_attempts) "
+                "SELECT job_id, 'intended', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1 "
                 "FROM runs WHERE job_id = ? AND holder = ?",
                 (
                     *(seed, attempt.shard, attempt.number, attempt.member),
                     *(_pieces_text(attempt.pieces), attempt.circuits, attempt.shots),
                     *(attempt.price_usd, attempt.free_units, attempt.submitted_seconds),
+                    *(asked.user, attempt.circuits * attempt.shots),
                     *(self._job_id, self.token),
                 ),
             )
@@ -206,7 +209,7 @@ class KeptRunLog:
                 raise self._taken_over()
         self._database.wrote(0)
 
-    def _claim(self, attempt: Attempt) -> Claim:
+    def _claim(self, attempt: Attempt, user: str) -> Claim:
         if self._created is None:
             asked = "SELECT created FROM runs WHERE job_id = ?"
             found = self._database.query(asked, (self._job_id,))
@@ -219,7 +222,9 @@ class KeptRunLog:
             member=attempt.member,
             when=self._created + attempt.submitted_seconds,
             usd=attempt.price_usd,
+            shots=attempt.circuits * attempt.shots,
             units=attempt.free_units,
+            user=user,
         )
 
     def accepted(self, attempt: Attempt) -> None:
@@ -249,8 +254,9 @@ class KeptRunLog:
         """
         content = pack_outcomes(outcomes)
         delivered = sum(outcome.shots for outcome in outcomes)
+        spent = Amount(usd=attempt.price_usd, shots=attempt.circuit_shots)
         with self._database.transaction() as connection:
-            self._claims.settle(self._key(attempt), attempt.price_usd, attempt.free_units)
+            self._claims.settle(self._key(attempt), spent, attempt.free_units)
             found = connection.execute(
                 "INSERT INTO outcomes SELECT id, ? FROM attempts "
                 "WHERE job_id = ? AND shard = ? AND number = ? "
@@ -261,8 +267,8 @@ class KeptRunLog:
                 raise UnwritableError(f"{self._database.name} does not know of attempt {attempt}")
             connection.execute(
                 "UPDATE attempts SET state = 'arrived', finished = ?, delivered = ?, "
-                "price_usd = ?, free_units = ?, charged = ? "
-                "WHERE job_id = ? AND shard = ? AND number = ?",
+                "price_usd = ?, free_units = ?, charged = ?, counted_shots = ?, "
+                "counted_attempts = 1 WHERE job_id = ? AND shard = ? AND number = ?",
                 (
                     *(
                         seconds,
@@ -270,14 +276,23 @@ class KeptRunLog:
                         attempt.price_usd,
                         attempt.free_units,
                         int(attempt.charged),
+                        attempt.circuit_shots,
                     ),
                     *self._key(attempt),
                 ),
             )
         self._database.wrote(len(content))
 
-    def ended(self, attempt: Attempt) -> None:
-        """Write down how an attempt ended that brought nothing."""
+    def ended(self, attempt: Attempt, *, taken: bool = True) -> None:
+        """Write down how an attempt ended that brought nothing.
+
+        Args:
+            attempt: The attempt.
+            taken: Whether its provider took it, for all that is known, and it counts.
+        """
+        spent = Amount(usd=attempt.price_usd, shots=attempt.circuit_shots)
+        if not taken:
+            spent = Amount(usd=attempt.price_usd, attempts=0)
         with self._database.transaction() as connection:
             arrived = connection.execute(
                 "SELECT 1 FROM attempts WHERE job_id = ? AND shard = ? AND number = ? "
@@ -286,13 +301,15 @@ class KeptRunLog:
             ).fetchone()
             if arrived:
                 return
-            self._claims.settle(self._key(attempt), attempt.price_usd, attempt.free_units)
+            self._claims.settle(self._key(attempt), spent, attempt.free_units)
             connection.execute(
                 "UPDATE attempts SET state = ?, finished = ?, failure = ?, price_usd = ?, "
-                "free_units = ? WHERE job_id = ? AND shard = ? AND number = ?",
+                "free_units = ?, counted_shots = ?, counted_attempts = ? "
+                "WHERE job_id = ? AND shard = ? AND number = ?",
                 (
                     *(attempt.outcome, attempt.finished_seconds, redact(attempt.failure)),
-                    *(attempt.price_usd, attempt.free_units, *self._key(attempt)),
+                    *(attempt.price_usd, attempt.free_units, spent.shots, spent.attempts),
+                    *self._key(attempt),
                 ),
             )
 

@@ -160,4 +160,30 @@ CREATE TABLE sightings (
     PRIMARY KEY (kind, member)
 ) WITHOUT ROWID
 """,
+    # Budgets count shots, attempts, and on whose behalf they are.
+    """
+ALTER TABLE balances RENAME COLUMN usd TO amount;
+ALTER TABLE reservations ADD COLUMN shots INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE reservations ADD COLUMN for_user TEXT NOT NULL DEFAULT '';
+ALTER TABLE attempts ADD COLUMN for_user TEXT NOT NULL DEFAULT '';
+ALTER TABLE attempts ADD COLUMN counted_shots INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE attempts ADD COLUMN counted_attempts INTEGER NOT NULL DEFAULT 0;
+UPDATE attempts SET counted_shots = circuits * shots, counted_attempts = 1
+    WHERE state <> 'refused';
+UPDATE reservations SET shots = coalesce((
+    SELECT counted_shots FROM attempts WHERE attempts.job_id = reservations.job_id
+        AND attempts.shard = reservations.shard AND attempts.number = reservations.number
+), 0);
+INSERT INTO balances
+    SELECT account, sum(amount) FROM (
+        SELECT 'shots' AS account, job_id, shard, number, counted_shots AS amount FROM attempts
+        UNION ALL
+        SELECT 'attempts' AS account, job_id, shard, number, counted_attempts FROM attempts
+    ) AS counted
+    WHERE amount > 0 AND NOT EXISTS (
+        SELECT 1 FROM reservations WHERE reservations.job_id = counted.job_id
+            AND reservations.shard = counted.shard AND reservations.number = counted.number
+    )
+    GROUP BY account
+""",
 )

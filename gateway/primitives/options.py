@@ -1,6 +1,5 @@
 """Options of both primitives, and the base class that holds them beside a router."""
 
-import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from difflib import get_close_matches
@@ -72,12 +71,6 @@ _IBM_OPTIONS = {
     "update": "set each option by its name: options.seed_simulator = 5",
 }
 
-_BUDGET_OF_A_PROCESS = (
-    "the shots and attempts of the budget are those of the runs of this process: what other "
-    "processes have used by the same journal is not counted. Limit money, usd or per_day_usd, which "
-    "holds for all of them, or each run: per_run_shots"
-)
-
 
 class PrimitiveOptions:
     """Base class of the options: an unknown name is an error, and ``None`` means the default.
@@ -140,10 +133,6 @@ class Routed(Generic[Options]):
     ) -> None:
         self._router = Router(_one_of(backends, backend), policy, journal)
         self._options = options
-        budget = self._router.policy.budget
-        counted = budget is not None and (budget.shots, budget.attempts) != (None, None)
-        if journal is not None and counted:
-            warnings.warn(_BUDGET_OF_A_PROCESS, UserWarning, stacklevel=3)
 
     def _repr_html_(self) -> str:
         """Its fleet, policy and options, for a notebook.
@@ -182,7 +171,7 @@ class Routed(Generic[Options]):
     def budget_status(self) -> BudgetStatus | None:
         """Return the spent and remaining parts of the policy's budget; ``None`` without a budget.
 
-        With a journal, its money is that of all runs in the journal, as the budget counts it.
+        With a journal, it is that of all runs in the journal, as the budget counts it.
 
         Raises:
             JournalError: If the journal cannot be read.

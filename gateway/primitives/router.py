@@ -310,7 +310,7 @@ class Router:
     def budget_status(self) -> BudgetStatus | None:
         """Return the spent and remaining parts of the policy's budget; ``None`` without a budget.
 
-        With a journal, money is what all runs in it have spent, as the budget counts it.
+        With a journal, it is what all runs in it have spent, as the budget counts it.
 
         Raises:
             JournalError: If the journal cannot be read.
@@ -323,9 +323,7 @@ class Router:
             return budget_status(budget, ledger)
         told = self.journal.ledger()
         held, spent = {**ledger.held, **told.held}, {**ledger.spent, **told.spent}
-        scope = (
-            f"money of all runs of {PurePath(self.journal.name).name}; else runs in this process"
-        )
+        scope = f"all runs of {PurePath(self.journal.name).name}"
         return budget_status(budget, replace(ledger, held=held, spent=spent), scope)
 
     def quote(self, work: Work, *, exact: bool = False) -> Quote:

@@ -421,7 +421,7 @@ class Attempts:
             reason=failure,
         )
         if noted and not outcome.delivered:
-            self.recorder.end(attempt)
+            self.recorder.end(attempt, taken=paid)
 
     def _last_of(self, shard: int) -> Attempt:
         return next(one for one in reversed(self.record) if one.shard == shard)

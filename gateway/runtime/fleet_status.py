@@ -66,6 +66,10 @@ def _limits(budget: Budget, ledger: Ledger) -> Iterator[LimitStatus]:
     ]
     for member, most in (budget.per_member_usd or {}).items():
         limits.append((f"USD at {member}", f"usd of {member}", most))
+    for user, most in (budget.per_user_usd or {}).items():
+        limits.append((f"USD for {user}", f"usd for {user!r}", most))
+    for user, most in (budget.per_user_day_usd or {}).items():
+        limits.append((f"USD today (UTC) for {user}", f"usd on day {day} for {user!r}", most))
     runs = sorted(
         {name for sums in (ledger.held, ledger.spent) for name in sums if " in run " in name}
     )

@@ -122,7 +122,8 @@ class Recorder:
             return
         asked = terms()
         if asked.claims_nothing and not attempt.price_usd:
-            await self._note_intent(attempt, seed, asked)
+            # No budget either: it is not waited for what would be said.
+            await self._note_intent(attempt, seed, replace(asked, budget=None))
             return
         write = self._add(self.run_log.intended, attempt, seed, asked, done=anyio.Event())
         if write is None or write.done is None:
@@ -161,7 +162,7 @@ class Recorder:
         assert write.claims is not None  # noqa: S101
         self._writes.remove(write)
         self._add(
-            self.run_log.ended,
+            partial(self.run_log.ended, taken=False),
             replace(write.claims, outcome=AttemptOutcome.REFUSED, price_usd=0.0, free_units=0.0),
         )
         reason = "the journal cannot be written now"
@@ -205,9 +206,9 @@ class Recorder:
         """Write down when an attempt began to run."""
         self._add(self.run_log.started, attempt)
 
-    def end(self, attempt: Attempt) -> None:
-        """Write down how an attempt ended that brought nothing."""
-        self._add(self.run_log.ended, attempt)
+    def end(self, attempt: Attempt, *, taken: bool) -> None:
+        """Write down how an attempt ended that brought nothing, and whether its provider took it."""
+        self._add(partial(self.run_log.ended, taken=taken), attempt)
 
     async def receive(self, shard: Shard, attempt: Attempt, outcomes: Sequence[Outcome]) -> Receipt:
         """Write down what an attempt brought, and return what that was."""

@@ -539,6 +539,7 @@ class Run:
             submissions_per_minute=member.limits.submissions_per_minute,
             allotment=allotment_of(member),
             budget=self._policy.budget,
+            user=self._policy.share.user,
             is_local=able(member, TellsIfLocal) and member.is_local,
         )
 

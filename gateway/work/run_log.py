@@ -46,6 +46,7 @@ class Terms:
         sharers: The members that share the allotment.
         used_otherwise: Units of it that were used by others than the runs of the journal.
         budget: What may be spent.
+        user: On whose behalf it is.
         is_local: Whether its member's jobs end with the process that sent them.
     """
 
@@ -56,6 +57,7 @@ class Terms:
     used_otherwise: float = 0.0
     budget: Budget | None = None
     is_local: bool = False
+    user: str = ""
 
     @property
     def claims_nothing(self) -> bool:
@@ -64,6 +66,7 @@ class Terms:
             self.max_in_flight is None
             and self.submissions_per_minute is None
             and self.allotment is None
+            and not (self.budget is not None and self.budget.counts_free_jobs)
         )
 
 
@@ -201,8 +204,8 @@ class RunLog(Protocol):
         """Write down what an attempt brought, and when, in seconds from the start of the run."""
         ...
 
-    def ended(self, attempt: Attempt) -> None:
-        """Write down how an attempt ended that brought nothing."""
+    def ended(self, attempt: Attempt, *, taken: bool = True) -> None:
+        """Write down how an attempt ended that brought nothing, and whether its provider took it."""
         ...
 
     def stands(self, kind: str, member: str, seconds: float, facts: Mapping[str, Any]) -> None:
@@ -275,7 +278,7 @@ class NoRunLog:
     def arrived(self, attempt: Attempt, outcomes: Sequence[Outcome], seconds: float) -> None:
         """Do nothing."""
 
-    def ended(self, attempt: Attempt) -> None:
+    def ended(self, attempt: Attempt, *, taken: bool = True) -> None:
         """Do nothing."""
 
     def stands(self, kind: str, member: str, seconds: float, facts: Mapping[str, Any]) -> None:

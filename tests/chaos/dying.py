@@ -93,10 +93,10 @@ class Dying:
         if name not in {"intended", "accepted", "arrived", "ended", "beat", "closed"}:
             return told
 
-        def write(*arguments):
+        def write(*arguments, **facts):
             if self.scope.cancel_called:
                 return
-            told(*arguments)
+            told(*arguments, **facts)
             if name not in {"beat", "closed"}:
                 self.writes += 1
                 if self.writes == self.lives:

@@ -15,13 +15,28 @@ from qiskit_gateway.policies.budget import (
     settle,
 )
 
-BUDGET = Budget(usd=10.0, shots=5000, attempts=20, per_member_usd={"ada": 4.0}, per_day_usd=6.0)
-LIMITS = {"usd": 10.0, "shots": 5000, "attempts": 20, "usd of ada": 4.0}
+BUDGET = Budget(
+    usd=10.0,
+    shots=5000,
+    attempts=20,
+    per_member_usd={"ada": 4.0},
+    per_day_usd=6.0,
+    per_user_usd={"chem": 7.0, "chem/ana": 5.0},
+    per_user_day_usd={"chem": 4.5},
+)
+LIMITS = {
+    "usd": 10.0,
+    "shots": 5000,
+    "attempts": 20,
+    "usd of ada": 4.0,
+    "usd for 'chem'": 7.0,
+    "usd for 'chem/ana'": 5.0,
+}
 amounts = st.builds(Amount, usd=st.floats(0, 3), shots=st.integers(0, 2000))
 
 
-def reservation(key="a", member="ada", day=0, run="", **amount):
-    return Reservation(key=key, member=member, day=day, run=run, amount=Amount(**amount))
+def reservation(key="a", member="ada", day=0, run="", user="", **amount):
+    return Reservation(key=key, member=member, day=day, run=run, user=user, amount=Amount(**amount))
 
 
 class Ledgers(RuleBasedStateMachine):
@@ -37,12 +52,16 @@ class Ledgers(RuleBasedStateMachine):
         self.spent = Amount(attempts=0)
 
     @rule(
-        target=opened, member=st.sampled_from(["ada", "bea"]), day=st.integers(0, 2), amount=amounts
+        target=opened,
+        member=st.sampled_from(["ada", "bea"]),
+        day=st.integers(0, 2),
+        user=st.sampled_from(["", "chem/ana", "chem/ben", "chem", "chemist"]),
+        amount=amounts,
     )
-    def ask(self, member, day, amount):
+    def ask(self, member, day, user, amount):
         """A reservation is taken whole or refused with a reason, and a refusal changes nothing."""
         self.made += 1
-        asked = Reservation(key=str(self.made), member=member, day=day, amount=amount)
+        asked = Reservation(key=str(self.made), member=member, day=day, user=user, amount=amount)
         answer = reserve(self.ledger, BUDGET, asked)
         if isinstance(answer, Verdict):
             assert not answer
@@ -101,9 +120,17 @@ class Ledgers(RuleBasedStateMachine):
                 ("attempts", one.amount.attempts),
                 (f"usd of {one.member}", one.amount.usd),
                 (f"usd on day {one.day}", one.amount.usd),
+                *(
+                    (f"{account} for {name!r}", one.amount.usd)
+                    for name in {"chem": ["chem"], "chem/ana": ["chem", "chem/ana"]}.get(
+                        one.user.removesuffix("/ben"), []
+                    )
+                    for account in ("usd", f"usd on day {one.day}")
+                ),
             ):
                 used[account] = used.get(account, 0) + value
         days = {f"usd on day {day}": 6.0 for day in range(3)}
+        days |= {f"usd on day {day} for 'chem'": 4.5 for day in range(3)}
         for account, limit in (LIMITS | days).items():
             assert used.get(account, 0) <= limit * (1 + 1e-6)
 
@@ -138,20 +165,25 @@ def test_a_refusal_says_what_was_spent_and_what_is_left():
         (Budget(per_day_usd=1), "1 usd on day 7 has"),
         (Budget(per_run_usd=1), "1 usd in run r has"),
         (Budget(per_run_shots=9), "9 shots in run r has"),
+        (Budget(per_user_usd={"chem/ana": 1}), "1 usd for 'chem/ana' has"),
+        (Budget(per_user_usd={"chem": 1}), "1 usd for 'chem' has"),
+        (Budget(per_user_day_usd={"chem": 1}), "1 usd on day 7 for 'chem' has"),
     ],
 )
 def test_each_limit_holds(budget, account):
     """Every limit refuses by itself what does not fit."""
-    verdict = reserve(Ledger(), budget, reservation(day=7, run="r", usd=2, shots=10))
+    verdict = reserve(
+        Ledger(), budget, reservation(day=7, run="r", user="chem/ana", usd=2, shots=10)
+    )
     assert account in verdict.reason
 
 
 def test_limits_bind_only_their_own():
-    """A member's limit does not bind another, nor a day's the next."""
-    budget = Budget(per_member_usd={"ada": 1}, per_day_usd=2)
+    """A member's limit does not bind another, nor a day's the next, nor a user's a namesake."""
+    budget = Budget(per_member_usd={"ada": 1}, per_day_usd=2, per_user_usd={"chem": 0})
     ledger = reserve(Ledger(), budget, reservation("a", usd=1))
     ledger = reserve(ledger, budget, reservation("b", member="bea", usd=1))
-    ledger = reserve(ledger, budget, reservation("c", member="bea", day=1, usd=2))
+    ledger = reserve(ledger, budget, reservation("c", member="bea", day=1, user="chemist", usd=2))
     assert set(ledger.reserved) == {"a", "b", "c"}
 
 
@@ -164,6 +196,10 @@ def test_refused_work_waits_only_if_room_may_come_back():
     daily = settle(held, reservation("a", usd=1), Amount(usd=1))
     assert reserve(daily, Budget(per_day_usd=1), reservation("b", usd=1)).waits
     assert not reserve(daily, Budget(per_day_usd=1), reservation("b", usd=1.1)).waits
+    asked = reservation("b", user="ana", usd=1)
+    held = settle(owe(Ledger(), asked), asked, Amount(usd=1))
+    assert reserve(held, Budget(per_user_day_usd={"ana": 1}), asked).waits
+    assert not reserve(held, Budget(per_user_usd={"ana": 1}), asked).waits
 
 
 def test_rounding_refuses_nothing():
@@ -190,6 +226,8 @@ def test_a_dearer_bill_than_reserved_is_booked():
         {"shots": -1},
         {"attempts": -1},
         {"per_member_usd": {"ada": -1}},
+        {"per_user_usd": {"ana": -1}},
+        {"per_user_day_usd": {"ana": -1}},
         {"per_day_usd": -1},
         {"per_run_usd": -1},
         {"per_run_shots": -1},

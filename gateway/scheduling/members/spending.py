@@ -61,6 +61,7 @@ class Spending:
         accounts: The fleet's accounts, by identity of the budget: all runs under one share one.
         allowances: What the members do for nothing; by default, that is not limited.
         spent_usd: Where what each member is paid is added up, under a budget or not.
+        user: On whose behalf the run is.
 
     Attributes:
         allowances: What the members do for nothing.
@@ -72,12 +73,14 @@ class Spending:
         accounts: dict[int, Account],
         allowances: Allowances | None = None,
         spent_usd: dict[str, float] | None = None,
+        user: str = "",
     ) -> None:
         self.allowances = allowances or Allowances()
         self._spent_usd = {} if spent_usd is None else spent_usd
         self._due: dict[object, tuple[str, float]] = {}
         self._account: Account | None = None
         self._closed: Ledger | None = None
+        self._user = user
         if budget is not None:
             self._account = accounts.setdefault(id(budget), Account(budget))
             self._run = f"{next(self._account.numbers)}"
@@ -103,7 +106,7 @@ class Spending:
         if account is None:
             return None
         ledger = self._closed or account.ledger  # Of a run that is over the fleet's knows nothing.
-        return left_usd(ledger, account.budget, day=self._day(now), run=self._run)
+        return left_usd(ledger, account.budget, day=self._day(now), run=self._run, user=self._user)
 
     def buy(
         self, key: object, member: str, asked: float, shots: int, now: float
@@ -240,6 +243,7 @@ class Spending:
             amount=amount,
             day=self._day(now),
             run=self._run,
+            user=self._user,
         )
 
     def _day(self, now: float) -> int:

@@ -454,7 +454,7 @@ def test_circuits_that_cannot_be_run_are_told(shell, name, said):
         (["runs", "bell.qasm"], 3, "bell.qasm"),
         (["runs", "fleet.toml"], 3, "names no journal"),
         (["show", "none.sqlite", "abc"], 3, "there is no journal"),
-        (["spend", "none.sqlite", "--by", "week"], 2, "member, day, run"),
+        (["spend", "none.sqlite", "--by", "week"], 2, "member, day, run, user"),
         (["resume", "fleet.toml", "abc"], 3, "names no journal"),
         (["tariffs", "no-such-thing"], 3, "no-such-thing"),
         (["dashboard"], 2, "--journal FILE"),
@@ -536,12 +536,14 @@ def test_a_run_outlives_its_process(shell):
     (over,) = shell.read("runs", "sqlite:///runs.sqlite")
     assert (over["state"], over["shots_done"]) == ("done", 100)
     assert "done: 100 of 100 shots have arrived" in shell.call("show", file, begin).stdout
-    for by in ("member", "day", "run"):
+    for by in ("member", "day", "run", "user"):
         told = shell.read("spend", file, "--by", by)
         assert told["total"]["usd"] == pytest.approx(over["spent_usd"]) == pytest.approx(1.4)
     paid = {one["member"]: one["usd"] for one in shell.read("spend", file)["rows"]}
     assert paid == pytest.approx({"local": 1.0, "paid": 0.4})
     assert "total" in shell.call("spend", file).stdout
+    (nobody,) = shell.read("spend", file, "--by", "user")["rows"]
+    assert nobody["user"] == ""
 
 
 def test_an_interrupted_run_without_a_journal_is_cancelled(shell):

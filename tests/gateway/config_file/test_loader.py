@@ -802,6 +802,7 @@ def test_a_member_that_is_wrong(problems, text, said):
             "weights.c: there is no member",
         ),
         ("budget = { per_member_usd = { 'x y' = 1 } }", "per_member_usd.'x y': there is no member"),
+        ("budget = { per_user_day_usd = { ana = 1 } }", "policy.share.user does not say for whom"),
         ("minimize = [{ order_of = ['c'] }]", "order_of[0]: there is no member 'c'"),
     ],
 )

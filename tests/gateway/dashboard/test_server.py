@@ -14,7 +14,7 @@ from qiskit_gateway.backends import BackendError, Fleet, Limits, Pricing, Simula
 from qiskit_gateway.config import Config
 from qiskit_gateway.dashboard import application, serve
 from qiskit_gateway.dashboard.overview import Reader
-from qiskit_gateway.policies import BreakerPolicy, Budget, Policy, fastest
+from qiskit_gateway.policies import BreakerPolicy, Budget, Policy, Share, fastest
 
 SECRET = "sk-live-0123456789abcdef0123456789abcdef"  # noqa: S105
 NASTY = '<script>alert("x")</script><img src=x onerror=alert(1)>'
@@ -55,7 +55,9 @@ def client(path, config=None, token="abc", host="127.0.0.1"):  # noqa: S107
 def test_the_first_page_shows_runs_fleet_money_and_failures(path):
     """Each run, each member, each cause of failure, and what is spent of the budget."""
     member = SimulatedMember("well", pricing=Pricing(per_job=0.5), limits=Limits(max_circuits=3))
-    policy = Policy(budget=Budget(usd=7.0), breaker=BreakerPolicy(submit_errors=1))
+    budget = Budget(usd=7.0, per_user_usd={"chem": 6.0}, per_user_day_usd={"chem/ana": 5.0})
+    share = Share(user="chem/ana")
+    policy = Policy(budget=budget, share=share, breaker=BreakerPolicy(submit_errors=1))
     done = run(path, [member], policy=policy)
     failed = run(path, [Failing("broken")], policy=policy)
 
@@ -66,7 +68,8 @@ def test_the_first_page_shows_runs_fleet_money_and_failures(path):
     assert re.search(r'class="state failed"', page)
     assert "the calibration is bad" in page
     paid = sum(run.spent_usd for run in Journal(path).runs())
-    assert f"{paid:.4f} USD of 7.0000 USD" in page
+    for limit in (7, 6, 5):
+        assert f"{paid:.4f} USD of {limit}.0000 USD" in page
     assert ">well<" in page
     assert ">broken<" in page
 

@@ -212,6 +212,40 @@ def test_money_that_may_come_back_is_told_from_money_that_is_spent(journal):
     other.intended(attempt(1, usd=4, seconds=DAY), None, Terms(budget=budget))
 
 
+@pytest.mark.parametrize(
+    ("limit", "binds_others"),
+    [
+        ({"shots": 10}, True),
+        ({"attempts": 2}, True),
+        ({"per_user_usd": {"chem": 2}}, True),
+        ({"per_user_day_usd": {"chem": 2}}, True),
+        ({"per_user_usd": {"chem/ana": 2}}, False),
+        ({"per_user_day_usd": {"chem/ana": 2}}, False),
+    ],
+)
+def test_all_parties_share_what_a_budget_counts(journal, limit, binds_others):
+    """Shots, attempts, and what users and projects spend; what nobody took is given back."""
+    one, other = (journal.begin(name, SPEC, 5) for name in ("one", "other"))
+    ana, ben = (
+        {"budget": Budget(**limit), "user": name, "max_in_flight": None}
+        for name in ("chem/ana", "chem/ben")
+    )
+    for shard in range(2):
+        one.intended(attempt(shard), None, Terms(**ana))
+    assert isinstance(denial(other, attempt(0), **ana), HeldByOthers)
+    if binds_others:
+        assert isinstance(denial(other, attempt(0), **ben), HeldByOthers)
+    else:
+        other.intended(attempt(7), None, Terms(**ben))
+    one.ended(attempt(0, usd=0), taken=False)
+    other.intended(attempt(1), None, Terms(**ana))
+    for run_log in (one, other):
+        run_log.arrived(attempt(1), outcome(), 1.0)
+    refused = denial(other, attempt(0), **ana)
+    assert "2 spent" in refused.reason or "10 spent" in refused.reason
+    assert not isinstance(refused, HeldByOthers)
+
+
 def test_what_a_run_has_cost_outlives_it(journal):
     """A forgotten run is spent, its jobs in flight at their price; and they hold no slot."""
     budget = Budget(usd=10)
@@ -262,6 +296,7 @@ ENDS = st.sampled_from(["arrived", "failed", "unpaid", "unknown", "unknown, then
             st.sampled_from(["m", "n"]),
             st.integers(0, 300).map(lambda cents: cents / 64),
             st.integers(0, 3 * DAY),
+            st.sampled_from(["", "chem", "chem/ana"]),
             ENDS,
         ),
         max_size=12,
@@ -274,37 +309,48 @@ def test_the_books_are_those_of_the_attempts(tmp_path_factory, sent, closed, for
     """Balances are what is written down of attempts that are over, added up; the rest is held."""
     journal = Journal(tmp_path_factory.mktemp("books") / "journal", clock=lambda: 10.0 * DAY)
     runs = [journal.begin(f"run {number}", SPEC, 5) for number in range(3)]
-    expected, held = Counter(), Counter()
-    for shard, (run, member, usd, seconds, end) in enumerate(sent):
-        made = attempt(shard, member, usd, seconds=seconds)
-        runs[run].intended(made, None)
-        made.outcome = AttemptOutcome.UNKNOWN if "unknown" in end else AttemptOutcome.FAILED
-        paid = 0.0 if end == "unpaid" else usd
-        if end in {"failed", "unpaid", "unknown", "unknown, then arrived"}:
-            made.price_usd = paid
-            runs[run].ended(made)
-        if "arrived" in end:
-            made.price_usd = paid = usd / 2
-            runs[run].arrived(made, outcome(), seconds)
-            runs[run].ended(made)  # Too late to count.
+    expected, held = Counter(), {}
+    for shard, (run, member, price, seconds, user, end) in enumerate(sent):
+        made = attempt(shard, member, price, seconds=seconds)
+        runs[run].intended(made, None, Terms(user=user))
+        usd, shots, attempts = written(runs[run], made, end)
         if end == "open" and run not in closed | forgotten:
-            held[run, shard] = usd
+            held[f"run {run}", shard] = usd
             continue
-        accounts = (
-            "usd",
-            f"usd of {member}",
-            f"usd on day {math.floor((10.0 * DAY + seconds) / DAY)}",
-        )
-        for account in accounts if paid else ():
-            expected[account] += paid
+        day = math.floor((10.0 * DAY + seconds) / DAY)
+        expected.update({"usd": usd, "shots": shots, "attempts": attempts})
+        expected.update({f"usd of {member}": usd, f"usd on day {day}": usd})
+        for name in {"": [], "chem": ["chem"], "chem/ana": ["chem", "chem/ana"]}[user]:
+            expected.update({f"usd for {name!r}": usd, f"usd on day {day} for {name!r}": usd})
     for run in closed | forgotten:
         runs[run].closed("cancelled")
     for run in forgotten:
         journal.forget(f"run {run}")
 
-    assert balances_of(journal._database) == pytest.approx(dict(expected))
-    found = {key[:2]: usd for key, _, usd in reservations_of(journal._database)}
-    assert found == {(f"run {run}", shard): usd for (run, shard), usd in held.items()}
+    ledger = journal.ledger()
+    books = {account: amount for account, amount in ledger.spent.items() if amount}
+    assert books == pytest.approx({account: sum_ for account, sum_ in expected.items() if sum_})
+    assert {key[:2]: usd for key, _, usd in reservations_of(journal._database)} == held
+    set_aside = [ledger.held.get(account, 0) for account in ("usd", "shots", "attempts")]
+    assert set_aside == pytest.approx([sum(held.values()), 5 * len(held), len(held)])
+
+
+def written(run_log, made, end):
+    """Write down how an attempt ended; return the money, shots and attempts that count."""
+    made.outcome = AttemptOutcome.UNKNOWN if "unknown" in end else AttemptOutcome.FAILED
+    usd = made.price_usd
+    if end == "unpaid":
+        made.price_usd = 0.0
+        run_log.ended(made, taken=False)
+        return 0.0, 0, 0
+    if end in {"failed", "unknown", "unknown, then arrived"}:
+        run_log.ended(made)
+    if "arrived" in end:
+        made.price_usd, made.ran_shots = usd / 2, 3
+        run_log.arrived(made, outcome(), made.submitted_seconds)
+        run_log.ended(made)  # Too late to count.
+        return usd / 2, 3, 1
+    return usd, 5, 1
 
 
 def test_a_journal_of_an_earlier_version_brings_its_books(tmp_path):
@@ -333,7 +379,14 @@ def test_a_journal_of_an_earlier_version_brings_its_books(tmp_path):
 
     journal = Journal(path)
 
-    assert balances_of(journal._database) == {"usd": 4, "usd of m": 4, "usd on day 11": 4}
+    assert balances_of(journal._database) == {
+        "usd": 4,
+        "usd of m": 4,
+        "usd on day 11": 4,
+        "shots": 15,
+        "attempts": 3,
+    }
+    assert journal.ledger().held["shots"] == 5
     assert list(reservations_of(journal._database)) == [(("left", 1, 1), "m", 2.0)]
     run_log = journal.begin("new", SPEC, 5)
     pot = Allotment(name="pot", amount=10.0)

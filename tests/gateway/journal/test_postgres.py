@@ -128,7 +128,7 @@ def test_a_transaction_waits_for_the_one_before(place):
         one.execute("INSERT INTO balances VALUES ('a', 1)")
         with pytest.raises(JournalError, match="cannot be used"):
             impatient.__enter__()
-    assert other.query("SELECT usd FROM balances") == [(1.0,)]
+    assert other.query("SELECT amount FROM balances") == [(1.0,)]
 
 
 # -- faults ----------------------------------------------------------------------------------------

@@ -1,7 +1,6 @@
 """What a run has cost: in reports, in budgets, in journals."""
 
 import pickle
-import warnings
 from threading import Event
 
 import pytest
@@ -9,9 +8,9 @@ from made_up import Delivered, MadeUp, bell
 from qiskit.providers import JobError, JobStatus
 from qiskit.providers.fake_provider import GenericBackendV2
 
-from qiskit_gateway import Journal, RouterEstimator, RouterSampler, RunError
+from qiskit_gateway import Journal, PlanError, RouterEstimator, RouterSampler, RunError
 from qiskit_gateway.backends import Allowance, Fleet, Limits, Member, Pricing
-from qiskit_gateway.policies import Budget, Policy, fastest
+from qiskit_gateway.policies import Budget, Policy, Share, fastest
 
 SECONDS = 60.0
 
@@ -51,8 +50,7 @@ def test_a_short_job_is_booked_by_what_it_ran(tmp_path, cap, pubs, remembers):
     backend = Capped(cap, remembers=remembers)
     member = Member(backend, pricing=Pricing(per_job=1.0, per_shot=0.01))
     policy = fastest(budget=Budget(usd=34.0 * pubs, shots=3005 * pubs))
-    with pytest.warns(UserWarning, match="of this process"):
-        sampler = RouterSampler(member, policy=policy, journal=tmp_path / "journal")
+    sampler = RouterSampler(member, policy=policy, journal=tmp_path / "journal")
     job = sampler.run([bell()] * pubs, shots=3000)
 
     found = [pub.data.meas.get_counts() for pub in job.result(SECONDS)]
@@ -63,6 +61,8 @@ def test_a_short_job_is_booked_by_what_it_ran(tmp_path, cap, pubs, remembers):
     assert job.report().members["capped"]["shots"] == backend.shots
     (run,) = Journal(tmp_path / "journal").runs()
     assert run.spent_usd == pytest.approx(billed)
+    books = Journal(tmp_path / "journal").ledger().spent
+    assert (books["shots"], books["attempts"]) == (backend.shots, len(backend.ran))
 
 
 def test_a_member_that_runs_so_many_shots_at_most_is_asked_for_what_lacks():
@@ -225,30 +225,38 @@ def test_what_costs_nothing_is_not_said_to_have_cost_something():
     assert raised.value.spent_usd == 0.0
 
 
-@pytest.mark.parametrize(
-    ("limit", "warned"),
-    [
-        ({"per_day_usd": 20}, False),
-        ({"usd": 20}, False),
-        ({"shots": 100}, True),
-        ({"attempts": 3}, True),
-        ({"per_member_usd": {"capped": 2}}, False),
-        ({"per_run_usd": 20}, False),
-        ({"per_run_shots": 20}, False),
-    ],
-)
-@pytest.mark.parametrize("primitive", [RouterSampler, RouterEstimator])
-def test_counts_of_a_budget_beside_a_journal_are_said_to_be_of_the_process(
-    tmp_path, primitive, limit, warned
-):
-    """Its processes share what a budget says of money, and may be thought to share its counts."""
-    policy = fastest(budget=Budget(**limit))
-    with warnings.catch_warnings(record=True) as found:
-        warnings.simplefilter("default")
-        for _ in range(3):
-            primitive(Capped(1), policy=policy, journal=tmp_path / "journal")
-        primitive(Capped(1), policy=policy)
-    assert [one.category for one in found] == [UserWarning] * warned
-    for one in found:
-        assert "of this process" in str(one.message)
-        assert one.filename == __file__
+@pytest.mark.parametrize("journaled", [True, False])
+def test_a_budget_has_limits_for_users_and_projects(tmp_path, journaled):
+    """Runs of one budget share them, in a journal or without: none is sent beyond, and it is said."""
+    budget = Budget(usd=100, per_user_usd={"chem": 3, "chem/ana": 2}, per_user_day_usd={"chem": 5})
+    fleet = Fleet([Member(Capped(1), pricing=Pricing(per_job=1.0), limits=Limits(max_circuits=1))])
+    journal = Journal(tmp_path / "journal") if journaled else None
+
+    def spend(user, circuits):
+        sampler = RouterSampler(
+            fleet, policy=fastest(budget=budget, share=Share(user=user)), journal=journal
+        )
+        try:
+            sampler.run([bell()] * circuits, shots=1).result(SECONDS)
+        except (RunError, PlanError) as error:
+            return str(error), sampler.budget_status()
+        return "", sampler.budget_status()
+
+    assert "2 usd for 'chem/ana' has 0 left" in spend("chem/ana", 3)[0]
+    assert "3 usd for 'chem' has 0 left" in spend("chem/ben", 2)[0]
+    said, status = spend("physics", 2)
+    assert not said
+    assert {one.name: one.spent for one in status.limits} == {
+        "USD": 5,
+        "USD for chem": 3,
+        "USD for chem/ana": 2,
+        "USD today (UTC) for chem": 3,
+    }
+
+
+def test_a_limit_for_users_needs_a_user():
+    """A run on nobody's behalf would pass it by, without a word."""
+    budget = Budget(per_user_usd={"ana": 1})
+    with pytest.raises(ValueError, match=r"names none: say.*share=Share\(user="):
+        RouterSampler(Capped(1), policy=fastest(budget=budget))
+    RouterSampler(Capped(1), policy=fastest(budget=budget, share=Share(user="ben")))
