@@ -5,6 +5,7 @@ import os
 import pytest
 import structlog
 from hypothesis import HealthCheck, settings
+from journals import journal_place  # noqa: F401  A fixture.
 from postgres import postgres  # noqa: F401  A fixture.
 from trio._core import _run as trio_run
 from trio.testing import MockClock

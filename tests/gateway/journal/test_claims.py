@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from journals import SPEC
 from killing import BITS, DiskBackend
 from made_up import bell
 from qiskit import QuantumCircuit
@@ -23,7 +24,6 @@ from qiskit_gateway.backends import Fleet, Limits, Member
 from qiskit_gateway.backends.readout.outcomes import Outcome
 from qiskit_gateway.backends.scripted import Hangs, ScriptedBackend
 from qiskit_gateway.journal.claims import balances_of, reservations_of
-from qiskit_gateway.journal.run_spec import PubSpec, RunSpec
 from qiskit_gateway.journal.schema import MIGRATIONS
 from qiskit_gateway.policies import Budget
 from qiskit_gateway.scheduling.members.shared import (
@@ -39,11 +39,6 @@ from qiskit_gateway.work.run_log import DeniedError, Terms
 from qiskit_gateway.work.tasks import Piece
 
 DAY = 86_400
-SPEC = RunSpec(
-    kind="sampler",
-    pubs=(PubSpec(circuit=QuantumCircuit(1), rows=np.zeros((1, 0)), shape=(), amount=5),),
-    options={},
-)
 
 
 def attempt(shard=0, member="m", usd=1.0, units=0.0, *, seconds=0.0):
@@ -64,13 +59,9 @@ def outcome():
     return [Outcome(shots=5, num_bits=1, memory=np.ones((5, 1), np.uint8))]
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
-def journal(request, tmp_path):
-    if request.param == "postgres":
-        place = request.getfixturevalue("postgres").new_database()
-    else:
-        place = tmp_path / "journal"
-    opened = Journal(place, clock=lambda: 10.0 * DAY)
+@pytest.fixture
+def journal(journal_place):
+    opened = Journal(journal_place, clock=lambda: 10.0 * DAY)
     yield opened
     opened.close()
 

@@ -1,27 +1,15 @@
 """What one process found of a member is told to the others, with its age by a clock that nobody sets."""
 
-import numpy as np
 import pytest
-from qiskit import QuantumCircuit
+from journals import SPEC
 
 from qiskit_gateway import Journal, JournalError
-from qiskit_gateway.journal.run_spec import PubSpec, RunSpec
 from qiskit_gateway.journal.sightings import sightings_of
 
-SPEC = RunSpec(
-    kind="sampler",
-    pubs=(PubSpec(circuit=QuantumCircuit(1), rows=np.zeros((1, 0)), shape=(), amount=5),),
-    options={},
-)
 
-
-@pytest.fixture(params=["sqlite", "postgres"])
-def journal(request, tmp_path):
-    if request.param == "postgres":
-        place = request.getfixturevalue("postgres").new_database()
-    else:
-        place = tmp_path / "journal"
-    opened = Journal(place)
+@pytest.fixture
+def journal(journal_place):
+    opened = Journal(journal_place)
     yield opened
     opened.close()
 

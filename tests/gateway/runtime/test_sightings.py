@@ -3,41 +3,25 @@
 import math
 
 import anyio
-import numpy as np
 import pytest
 from chaos.dying import Dying
-from qiskit import QuantumCircuit
-from qiskit.primitives.containers.sampler_pub import SamplerPub
+from journals import SPEC, small_work
 
 from qiskit_gateway import Journal
 from qiskit_gateway.backends import Fleet, Limits, SimulatedMember
-from qiskit_gateway.backends.interface.batch import Program
 from qiskit_gateway.backends.interface.queue_reading import QueueReading
-from qiskit_gateway.journal.run_spec import PubSpec, RunSpec
 from qiskit_gateway.policies import fastest, round_robin
-from qiskit_gateway.results.sampler_store import SamplerStore
 from qiskit_gateway.runtime.run import Run
 from qiskit_gateway.scheduling.members.state import FleetState
 from qiskit_gateway.work import run_events
-from qiskit_gateway.work.tasks import Task
-from qiskit_gateway.work.workload import Work
 
 pytestmark = pytest.mark.anyio
 ONE = Limits(max_circuits=1, max_in_flight=1)
-SPEC = RunSpec(
-    kind="sampler",
-    pubs=(PubSpec(circuit=QuantumCircuit(1), rows=np.zeros((1, 0)), shape=(), amount=5),),
-    options={},
-)
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
-def journal(request, tmp_path):
-    if request.param == "postgres":
-        place = request.getfixturevalue("postgres").new_database()
-    else:
-        place = tmp_path / "journal"
-    opened = Journal(place)
+@pytest.fixture
+def journal(journal_place):
+    opened = Journal(journal_place)
     # The machine's clock is the one that jumps.
     opened._database.uptime = lambda: ("here", anyio.current_time())
     yield opened
@@ -54,22 +38,10 @@ class Events(list):
         return [event for event in self if isinstance(event, kind)]
 
 
-def work(circuits):
-    circuit = QuantumCircuit(1, 1)
-    circuit.measure(0, 0)
-    pubs = [SamplerPub(circuit, shots=100) for _ in range(circuits)]
-    return Work(
-        tasks=tuple(Task(index=i, group=i, rows=1, shots=100) for i in range(circuits)),
-        programs=(Program(circuit=circuit),) * circuits,
-        rows=(np.zeros((1, 0)),) * circuits,
-        stores=tuple(SamplerStore(pub) for pub in pubs),
-    )
-
-
 def started(journal, name, fleet, circuits, policy):
     """Make a run of a process of its own."""
     run_log = Dying(journal.begin(name, SPEC, 100 * circuits, party=name), math.inf)
-    run, events = Run(name, fleet, policy, work(circuits), run_log=run_log), Events()
+    run, events = Run(name, fleet, policy, small_work(circuits), run_log=run_log), Events()
     run.observe(events)
     return run, events
 

@@ -2,19 +2,13 @@
 
 from itertools import pairwise
 
-import numpy as np
 import pytest
-from qiskit import QuantumCircuit
-from qiskit.primitives.containers.sampler_pub import SamplerPub
+from journals import small_work
 
 from qiskit_gateway.backends import Fleet, SimulatedMember
-from qiskit_gateway.backends.interface.batch import Program
 from qiskit_gateway.policies import MaxWait, fastest, round_robin
-from qiskit_gateway.results.sampler_store import SamplerStore
 from qiskit_gateway.runtime.run import Run
 from qiskit_gateway.scheduling.members.state import FleetState
-from qiskit_gateway.work.tasks import Task
-from qiskit_gateway.work.workload import Work
 
 pytestmark = pytest.mark.anyio
 
@@ -32,20 +26,8 @@ class Mute(Secretive):
         return None
 
 
-def work(circuits: int) -> Work:
-    circuit = QuantumCircuit(1, 1)
-    circuit.measure(0, 0)
-    pubs = [SamplerPub(circuit, shots=100) for _ in range(circuits)]
-    return Work(
-        tasks=tuple(Task(index=i, group=i, rows=1, shots=100) for i in range(circuits)),
-        programs=(Program(circuit=circuit),) * circuits,
-        rows=(np.zeros((1, 0)),) * circuits,
-        stores=tuple(SamplerStore(pub) for pub in pubs),
-    )
-
-
 async def run(fleet, circuits, policy) -> Run:
-    run = Run("job", fleet, policy, work(circuits))
+    run = Run("job", fleet, policy, small_work(circuits))
     await run.execute()
     return run
 

@@ -5,32 +5,15 @@ import math
 import anyio
 import numpy as np
 import pytest
-from qiskit import QuantumCircuit
-from qiskit.primitives.containers.sampler_pub import SamplerPub
+from journals import small_work
 
 from qiskit_gateway.backends import Fleet, Limits, Pricing, SimulatedMember
-from qiskit_gateway.backends.interface.batch import Program
 from qiskit_gateway.policies import Policy, cheapest, fastest
-from qiskit_gateway.results.sampler_store import SamplerStore
 from qiskit_gateway.runtime.run import Run
 from qiskit_gateway.scheduling.members.state import FleetState
 from qiskit_gateway.work import run_events
-from qiskit_gateway.work.tasks import Task
-from qiskit_gateway.work.workload import Work
 
 pytestmark = pytest.mark.anyio
-
-
-def work(circuits):
-    circuit = QuantumCircuit(1, 1)
-    circuit.measure(0, 0)
-    pubs = [SamplerPub(circuit, shots=100) for _ in range(circuits)]
-    return Work(
-        tasks=tuple(Task(index=i, group=i, rows=1, shots=100) for i in range(circuits)),
-        programs=(Program(circuit=circuit),) * circuits,
-        rows=(np.zeros((1, 0)),) * circuits,
-        stores=tuple(SamplerStore(pub) for pub in pubs),
-    )
 
 
 class Listener:
@@ -48,7 +31,7 @@ async def looked_at(members, circuits, policy: Policy, *, known=()):
     fleet = Fleet(members)
     for name, seconds in known:
         fleet.keep(FleetState).of(name).speed.observe(10, 1000, 10 * seconds)
-    run = Run("job", fleet, policy, work(circuits))
+    run = Run("job", fleet, policy, small_work(circuits))
     listener = Listener(run)
     run.observe(listener)
     await run.execute()
@@ -106,7 +89,7 @@ async def test_two_runs_in_three_end_within_the_span():
 
 async def test_a_member_never_seen_makes_unsure():
     """Before anything has come back, the end may be four times as far."""
-    run = Run("job", Fleet([SimulatedMember("a", queue_seconds=50.0)]), fastest(), work(1))
+    run = Run("job", Fleet([SimulatedMember("a", queue_seconds=50.0)]), fastest(), small_work(1))
     asked = []
 
     class Submitted:
@@ -125,7 +108,7 @@ async def test_a_member_never_seen_makes_unsure():
 async def test_progress_counts_what_waits_in_a_queue_and_what_it_costs():
     """While a job waits in its provider's queue it runs nowhere."""
     dear = SimulatedMember("a", queue_seconds=30.0, job_seconds=30.0, pricing=Pricing(per_job=0.25))
-    run = Run("job", Fleet([dear]), fastest(), work(3))
+    run = Run("job", Fleet([dear]), fastest(), small_work(3))
     seen = []
 
     async def look():
