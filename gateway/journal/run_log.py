@@ -329,15 +329,19 @@ class KeptRunLog:
         )
         self._database.wrote(0)
 
-    def found(self, kind: str, member: str, facts: Mapping[str, Any]) -> None:
-        """Write down for other processes what was found of a member just now.
+    def found(
+        self, kind: str, member: str, facts: Mapping[str, Any], *, age_seconds: float = 0.0
+    ) -> None:
+        """Write down for other processes what was found of a member.
 
         Args:
             kind: What it is about.
             member: The member.
             facts: Plain data, fit for JSON.
+            age_seconds: How long ago it was found.
         """
-        write_sighting(self._database, self.party, kind, member, facts)
+        found = Sighting(kind=kind, member=member, age_seconds=age_seconds, facts=facts)
+        write_sighting(self._database, self.party, found)
 
     def learned(self, speeds: Mapping[str, SpeedEvidence]) -> None:
         """Write down what jobs taught of members' speeds, beside what other processes have learned.

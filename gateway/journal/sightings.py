@@ -5,8 +5,6 @@ sets, as the database knows it.
 """
 
 import json
-from collections.abc import Mapping
-from typing import Any
 
 from qiskit_gateway.backends.failures.redaction import redact
 from qiskit_gateway.errors import JournalError
@@ -14,15 +12,20 @@ from qiskit_gateway.journal.database import Database
 from qiskit_gateway.work.run_log import Sighting
 
 
-def write_sighting(
-    database: Database, party: str, kind: str, member: str, facts: Mapping[str, Any]
-) -> None:
-    """Write down what was found of a member just now, in place of what was found before."""
+def write_sighting(database: Database, party: str, sighting: Sighting) -> None:
+    """Write down what was found of a member, in place of what was found before.
+
+    What was found later stays: it may take long until something can be written.
+    """
     place, now = database.uptime()
     database.execute(
         "INSERT INTO sightings VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (kind, member) DO UPDATE SET "
-        "party = excluded.party, place = excluded.place, at = excluded.at, facts = excluded.facts",
-        (kind, member, party, place, now, redact(json.dumps(facts))),
+        "party = excluded.party, place = excluded.place, at = excluded.at, facts = excluded.facts "
+        "WHERE sightings.place <> excluded.place OR sightings.at <= excluded.at",
+        (
+            *(sighting.kind, sighting.member, party),
+            *(place, now - sighting.age_seconds, redact(json.dumps(sighting.facts))),
+        ),
     )
 
 

@@ -56,12 +56,21 @@ class _Write:
         done: Set when it was written or denied, where somebody waits for that.
         denied: Why it was not, if there was no room for it.
         claims: The attempt that it claims something for, and that waits for that.
+        seen: When that was seen which it is about, in seconds of the loop's clock, if its age is
+            written down.
     """
 
-    perform: Callable[[], object]
+    perform: Callable[..., object]
     done: anyio.Event | None = None
     denied: DeniedError | None = None
     claims: Attempt | None = None
+    seen: float | None = None
+
+    def made(self, now: float) -> Callable[[], object]:
+        """Return what does it now."""
+        if self.seen is None:
+            return self.perform
+        return partial(self.perform, age_seconds=now - self.seen)
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -180,14 +189,20 @@ class Recorder:
                 self.stand("health", event.member, facts)
                 # Credentials are of one process, and so is what it can read.
                 if wait is not None and not event.elsewhere:
-                    self._add(self.run_log.found, "health", event.member, facts)
+                    self._find("health", event.member, facts)
             case happened.MemberRecovered():
                 self.stand("health", event.member, {"ejected": False})
-                self._add(self.run_log.found, "health", event.member, {"ejected": False})
+                self._find("health", event.member, {"ejected": False})
             case happened.QueueRead():
                 facts = {"wait_seconds": event.wait_seconds, "pending_jobs": event.pending_jobs}
                 self.stand("queue", event.member, facts)
-                self._add(self.run_log.found, "queue", event.member, facts)
+                self._find("queue", event.member, facts)
+
+    def _find(self, kind: str, member: str, facts: Mapping[str, Any]) -> None:
+        """Write down for other processes what was found of a member."""
+        write = self._add(self.run_log.found, kind, member, facts)
+        if write is not None:
+            write.seen = anyio.current_time()
 
     def stand(self, kind: str, member: str, facts: Mapping[str, Any]) -> None:
         """Write down how something stands now."""
@@ -239,7 +254,8 @@ class Recorder:
             while self._writes and not await self._write() and anyio.current_time() < until:  # noqa: ASYNC110  No event tells of a lock.
                 await anyio.sleep(_AGAIN_SECONDS)
         if self._writes:
-            self.run_log.leave([write.perform for write in self._writes])
+            # By the time that these are written, what was found of members is no news.
+            self.run_log.leave([one.perform for one in self._writes if one.seen is None])
         self.run_log.abandon()
 
     def _add(
@@ -275,7 +291,7 @@ class Recorder:
         """Write what there is; return whether that was possible."""
         writes, began = tuple(self._writes), anyio.current_time()
         try:
-            errors = await self.run_log.perform([write.perform for write in writes])
+            errors = await self.run_log.perform([write.made(began) for write in writes])
         except TakenOverError as error:
             self._is_taken = True
             self._writes.clear()

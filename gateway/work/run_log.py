@@ -93,21 +93,21 @@ class LeftJob:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sighting:
-    """The last that other processes have found of a member.
+    """The last that a process has found of a member.
 
     Attributes:
         kind: What it is about: ``"health"`` or ``"queue"``.
         member: The member.
         age_seconds: How long ago that was.
         facts: Plain data.
-        mark: What no other sighting has.
+        mark: What no other sighting in the journal has.
     """
 
     kind: str
     member: str
     age_seconds: float
     facts: Mapping[str, Any]
-    mark: tuple[object, ...]
+    mark: tuple[object, ...] = ()
 
 
 class RunLog(Protocol):
@@ -212,8 +212,10 @@ class RunLog(Protocol):
         """Write down how something stands now, in place of how it stood before."""
         ...
 
-    def found(self, kind: str, member: str, facts: Mapping[str, Any]) -> None:
-        """Write down for other processes what was found of a member just now."""
+    def found(
+        self, kind: str, member: str, facts: Mapping[str, Any], *, age_seconds: float = 0.0
+    ) -> None:
+        """Write down for other processes what was found of a member so long ago."""
         ...
 
     def learned(self, speeds: Mapping[str, SpeedEvidence]) -> None:
@@ -284,7 +286,9 @@ class NoRunLog:
     def stands(self, kind: str, member: str, seconds: float, facts: Mapping[str, Any]) -> None:
         """Do nothing."""
 
-    def found(self, kind: str, member: str, facts: Mapping[str, Any]) -> None:
+    def found(
+        self, kind: str, member: str, facts: Mapping[str, Any], *, age_seconds: float = 0.0
+    ) -> None:
         """Do nothing."""
 
     def learned(self, speeds: Mapping[str, SpeedEvidence]) -> None:

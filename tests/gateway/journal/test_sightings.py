@@ -38,6 +38,20 @@ def test_others_are_told_the_last_that_was_found(journal):
     assert again["health"].mark == found["health"].mark
 
 
+def test_what_is_written_late_is_as_old_as_it_is(journal):
+    """It stands in nobody's place who has found something since."""
+    uptime = ["boot", 100.0]
+    journal._database.uptime = lambda: tuple(uptime)
+    theirs, others = (journal.begin(name, SPEC, 5, party=name) for name in ("theirs", "others"))
+    others.found("queue", "a", {"wait_seconds": 1.0})
+    uptime[1] = 200.0
+    theirs.found("queue", "a", {"wait_seconds": 2.0}, age_seconds=150.0)
+    theirs.found("queue", "b", {"wait_seconds": 3.0}, age_seconds=150.0)
+    found = {one.member: one for one in sightings_of(journal._database, "ours")}
+    assert (found["a"].facts["wait_seconds"], found["a"].age_seconds) == (1.0, 100.0)
+    assert found["b"].age_seconds == 150.0
+
+
 def test_what_an_earlier_boot_found_is_of_no_known_age(journal):
     """Nor is what is later than now."""
     journal._database.uptime = lambda: ("boot", 100.0)

@@ -4,12 +4,13 @@ import math
 
 import anyio
 import pytest
-from chaos.dying import Dying
+from chaos.dying import Dying, Outage
 from journals import SPEC, small_work
 
 from qiskit_gateway import Journal
 from qiskit_gateway.backends import Fleet, Limits, SimulatedMember
 from qiskit_gateway.backends.interface.queue_reading import QueueReading
+from qiskit_gateway.journal.sightings import sightings_of
 from qiskit_gateway.policies import fastest, round_robin
 from qiskit_gateway.runtime.run import Run
 from qiskit_gateway.scheduling.members.state import FleetState
@@ -38,9 +39,9 @@ class Events(list):
         return [event for event in self if isinstance(event, kind)]
 
 
-def started(journal, name, fleet, circuits, policy):
+def started(journal, name, fleet, circuits, policy, *, outage=None):
     """Make a run of a process of its own."""
-    run_log = Dying(journal.begin(name, SPEC, 100 * circuits, party=name), math.inf)
+    run_log = Dying(journal.begin(name, SPEC, 100 * circuits, party=name), math.inf, outage)
     run, events = Run(name, fleet, policy, small_work(circuits), run_log=run_log), Events()
     run.observe(events)
     return run, events
@@ -132,3 +133,16 @@ async def test_a_queue_is_read_once_for_all(journal):
         assert second.asked == []
     assert second.asked[0] == pytest.approx(first.asked[-1] + 60.0)
     assert second.asked[0] > began
+
+
+async def test_what_is_written_late_is_dated_when_it_was_seen(journal):
+    """The journal is away meanwhile: others are told how old it is."""
+    member = Queue("a", 7.0)
+    outage = Outage(begins=anyio.current_time(), seconds=20.0)
+    one, told = started(journal, "one", Fleet([member]), 1, fastest(), outage=outage)
+    await one.execute()
+    assert len(told.of(run_events.JournalFailed)) == 1
+    (found,) = sightings_of(journal._database, "another")
+    (asked,) = member.asked
+    assert found.age_seconds == pytest.approx(anyio.current_time() - asked)
+    assert found.age_seconds > 50.0
