@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -42,6 +43,23 @@ class Held(BasicSimulator):
         except FileExistsError:
             return False
         return True
+
+
+class Gated(BasicSimulator):
+    """A simulator whose results come once a gate is open.
+
+    Attributes:
+        gate: Of all of them in this process.
+    """
+
+    gate = threading.Event()
+
+    def run(self, run_input, **options):
+        """Run as the simulator does; the job tells its result later."""
+        job = super().run(run_input, **options)
+        asked = job.result
+        job.result = lambda *args, **others: self.gate.wait(60.0) and asked(*args, **others)
+        return job
 
 
 class Counted(BasicSimulator):

@@ -25,7 +25,7 @@ from qiskit_gateway.backends.failures.errors import BackendError
 from qiskit_gateway.backends.interface.adaptation import Adaptation
 from qiskit_gateway.backends.interface.batch import Batch
 from qiskit_gateway.backends.interface.limits import Limits
-from qiskit_gateway.backends.interface.provider_profile import Label
+from qiskit_gateway.backends.interface.provider_profile import Label, is_local
 from qiskit_gateway.backends.interface.run_options import known_options, objection
 from qiskit_gateway.backends.interface.speed import Speed
 from qiskit_gateway.backends.pricing.rates import Tariff
@@ -125,8 +125,8 @@ class Member(CompilingMember):
 
     @cached_property
     def is_local(self) -> bool:
-        """True if the backend looks up no jobs: they end with the process."""
-        return not can_fetch(self.backend) and not self.finds
+        """True if jobs of the backend are known to run in this process, and to end with it."""
+        return is_local(self.backend) and not can_fetch(self.backend) and not self.finds
 
     @property
     def _label(self) -> Label | None:

@@ -116,6 +116,11 @@ class ExecutorMember(Member):
         """It is always known whether there is a job: see :meth:`find`."""
         return True
 
+    @cached_property
+    def is_local(self) -> bool:
+        """True: its jobs end with this process, and workers that several use take turns themselves."""
+        return True
+
     async def find(self, key: str) -> Handle | None:
         """Find no job: none outlives the process that sent it."""
         return None

@@ -241,11 +241,14 @@ class CanPrepare(Protocol):
 
 @runtime_checkable
 class TellsIfLocal(Protocol):
-    """A member of which it is known whether its jobs end with the process that sent them."""
+    """A member of which it is known whether it belongs to the process that uses it."""
 
     @property
     def is_local(self) -> bool:
-        """True if no other process can ever find or fetch its jobs, and nobody bills them."""
+        """True if its jobs run here, or on workers of this process, and end with it.
+
+        Other processes have such members of their own: nothing of it is shared but its price.
+        """
         ...
 
 

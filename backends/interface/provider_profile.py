@@ -27,6 +27,9 @@ from qiskit_gateway.backends.registry import profiles_of
 LABEL = "qiskit_gateway"
 """The name of our label, where the labels of a provider have names."""
 
+# Simulators that come with Qiskit itself.
+_OF_QISKIT = ("qiskit.providers.basic_provider", "qiskit.providers.fake_provider")
+
 MAX_PAGES = 200
 """A provider that goes on for longer than this is not listing jobs in any order that helps."""
 
@@ -73,6 +76,8 @@ class ProviderProfile:
     Attributes:
         name: The provider, unique.
         packages: The packages whose classes are its backends: ``"iqm"``, ``"azure.quantum"``.
+        is_local: Tells of a backend that its jobs run in the process that calls it, or in processes of
+            that: what it can take is no concern of other processes.
         jobs_overlap: Whether several jobs of one backend object are known to be safe: it is a remote
             service, or keeps the state of a run in the job. All others get one job at a time.
         adaptation: How to talk to a backend so that its answers are right, from the backend and the
@@ -104,6 +109,7 @@ class ProviderProfile:
 
     name: str
     packages: tuple[str, ...] = ()
+    is_local: Callable[[Any], bool] = lambda _: False
     jobs_overlap: bool = False
     adaptation: Callable[[Any, Mapping[str, Any]], Adaptation | None] | None = None
     label: Label | None = None
@@ -192,6 +198,13 @@ def adaptation_for(backend: Any, options: Mapping[str, Any] = NO_OPTIONS) -> Ada
         if found is not None:
             return found
     return FAITHFUL
+
+
+def is_local(backend: Any) -> bool:
+    """Check whether the jobs of a backend are known to run in the process that calls it."""
+    if any(profile.is_local(backend) for profile in profiles_of(backend)):
+        return True
+    return any(kind.__module__.startswith(_OF_QISKIT) for kind in type(backend).__mro__)
 
 
 def jobs_overlap(backend: Any) -> bool:

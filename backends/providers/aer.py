@@ -67,6 +67,7 @@ def _estimator_stds(_: Any, backend: Any, told: Spread, __: float) -> Spread:
 PROFILE = ProviderProfile(
     name="aer",
     packages=("qiskit_aer",),
+    is_local=lambda _: True,
     jobs_overlap=True,
     num_qubits=("MAX_QUBITS_STATEVECTOR",),
     any_width=_any_width,

@@ -166,6 +166,7 @@ _MODES = ExecutionModes(
 PROFILE = ProviderProfile(
     name="ibm",
     packages=("qiskit_ibm_runtime",),
+    is_local=_is_local,
     charge=_charge,
     adaptation=_without_run,
     primitive=NativePrimitive(

@@ -23,6 +23,7 @@ def _target_of(_: Any) -> Any:
 PROFILE = ProviderProfile(
     name="menos",
     packages=("menos",),
+    is_local=lambda _: True,
     adaptation=by_class({"menos.qiskit.backend.MENOSBackend": _FINAL_STATES}),
     primitive=NativePrimitive(adaptation=lambda *_: _SORTED, backend=_target_of),
     # It binds no parameters. Its values are exact, and so is the standard error of 0 that it tells.

@@ -6,6 +6,7 @@ from qiskit_gateway.backends.interface.provider_profile import ProviderProfile
 PROFILE = ProviderProfile(
     name="qrack",
     packages=("qiskit_qrack_provider",),
+    is_local=lambda _: True,
     failures={
         "pyqrack": (CALLER, "QrackError"),
         "qiskit_qrack_provider": (CALLER, "QrackError"),

@@ -55,6 +55,7 @@ class Rivals:
     Attributes:
         fleet: The members.
         fleet_state: What is known of them.
+        shared: Names of the members whose slots are those of all processes.
         run_log: Where it stands what others have in flight.
         calls: Calls to providers.
         waits: Tells whether work waits.
@@ -63,6 +64,7 @@ class Rivals:
 
     fleet: Fleet
     fleet_state: FleetState
+    shared: tuple[str, ...]
     run_log: RunLog
     calls: Calls
     waits: Callable[[], bool]
@@ -77,7 +79,7 @@ class Rivals:
 
     @property
     def _is_needed(self) -> bool:
-        return self.waits() and any(self.fleet_state.of(one).elsewhere for one in self.fleet.names)
+        return self.waits() and any(self.fleet_state.of(one).elsewhere for one in self.shared)
 
     async def _watch(self) -> None:
         try:
@@ -104,7 +106,7 @@ class Rivals:
     def _note(self, counts: dict[str, int]) -> bool:
         """Note how many jobs others have; return whether they have fewer than before."""
         freed = []
-        for name in self.fleet.names:
+        for name in self.shared:
             known, now = self.fleet_state.of(name), counts.get(name, 0)
             if now < known.elsewhere:
                 freed.append(name)

@@ -248,6 +248,7 @@ class Run:
         self._rivals = Rivals(
             fleet=self._fleet,
             fleet_state=self._fleet_state,
+            shared=tuple(one.name for one in self._fleet if not _is_local(one)),
             run_log=self._run_log,
             calls=self._attempts.calls,
             waits=lambda: self._scheduler is not None and self._scheduler.waits,
@@ -534,13 +535,19 @@ class Run:
 
     def _terms(self, member: FleetMember) -> Terms:
         """Return the limits that do not change."""
-        return Terms(
-            max_in_flight=member.limits.max_in_flight,
-            submissions_per_minute=member.limits.submissions_per_minute,
+        terms = Terms(
             allotment=allotment_of(member),
             budget=self._policy.budget,
             user=self._policy.share.user,
-            is_local=able(member, TellsIfLocal) and member.is_local,
+            is_local=_is_local(member),
+        )
+        if terms.is_local:
+            return terms  # What it can take is a matter of this process, and is counted here.
+        limits = member.limits
+        return replace(
+            terms,
+            max_in_flight=limits.max_in_flight,
+            submissions_per_minute=limits.submissions_per_minute,
         )
 
     def _note(self, shard: Shard, name: str, event: Event) -> None:
@@ -623,6 +630,10 @@ def _most_common(reasons: Counter[str]) -> str:
     ((reason, _),) = reasons.most_common(1)
     others = len(reasons) - 1
     return f"{reason} (and {others} other reasons)" if others else reason
+
+
+def _is_local(member: FleetMember) -> bool:
+    return able(member, TellsIfLocal) and member.is_local
 
 
 def _takes(commands: Sequence[Command], member: str) -> bool:

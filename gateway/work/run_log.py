@@ -47,7 +47,7 @@ class Terms:
         used_otherwise: Units of it that were used by others than the runs of the journal.
         budget: What may be spent.
         user: On whose behalf it is.
-        is_local: Whether its member's jobs end with the process that sent them.
+        is_local: Whether its member belongs to this process, and its jobs end with that.
     """
 
     max_in_flight: int | None = None
@@ -56,18 +56,14 @@ class Terms:
     sharers: frozenset[str] = frozenset()
     used_otherwise: float = 0.0
     budget: Budget | None = None
-    is_local: bool = False
     user: str = ""
+    is_local: bool = False
 
     @property
     def claims_nothing(self) -> bool:
         """A job that costs nothing takes nothing that anybody else could miss."""
-        return self.is_local and (
-            self.max_in_flight is None
-            and self.submissions_per_minute is None
-            and self.allotment is None
-            and not (self.budget is not None and self.budget.counts_free_jobs)
-        )
+        counted = self.budget is not None and self.budget.counts_free_jobs
+        return self.is_local and self.allotment is None and not counted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,6 +11,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
+from executor_backends import Gated
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from journals import SPEC
@@ -417,6 +418,24 @@ def test_fleets_that_share_a_journal_share_a_slot(tmp_path):
     (attempt_made,) = rival.report().attempts
     assert attempt_made.outcome == "done"
     assert not list(reservations_of(books))
+
+
+def test_slots_of_local_members_are_those_of_each_process(tmp_path, monkeypatch):
+    """Each fleet has a simulator of its own: one that is busy keeps none of another's waiting."""
+    monkeypatch.setattr(Gated, "gate", threading.Event())
+    busy, idle = (
+        RouterSampler(
+            Member(one, name="local", limits=Limits(max_in_flight=1)), journal=tmp_path / "j"
+        )
+        for one in (Gated(), BasicSimulator())
+    )
+    job = busy.run([bell()], shots=10)
+    while not [one for one in job.report().attempts if one.job_id]:
+        assert not job.in_final_state()
+    assert idle.run([bell()], shots=10).result(60)[0].data.meas.num_shots == 10
+    assert not job.in_final_state()
+    Gated.gate.set()
+    assert job.result(60)[0].data.meas.num_shots == 10
 
 
 HOLD_AND_DIE = """

@@ -2,13 +2,15 @@
 
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from executor_backends import Gated
 from made_up import bell
 from qiskit.providers.basic_provider import BasicSimulator
 
 from qiskit_gateway import Journal, RouterSampler
-from qiskit_gateway.backends import Fleet, Limits, Member, Pricing
+from qiskit_gateway.backends import ExecutorMember, Fleet, Limits, Member, Pricing
 from qiskit_gateway.backends.scripted import Hangs, ScriptedBackend
 from qiskit_gateway.journal import write_queue
 from qiskit_gateway.journal.claims import balances_of, reservations_of
@@ -18,21 +20,7 @@ from qiskit_gateway.work.run_events import JournalFailed, ShardFinished
 SECONDS = 60.0
 # Of which a result is some pages of a file.
 SHOTS = 20_000
-ONE = Limits(max_circuits=1, max_in_flight=1)
-
-
-class Local(BasicSimulator):
-    """A simulator whose results come once they may; its jobs end with the process."""
-
-    def __init__(self):
-        super().__init__()
-        self.may = threading.Event()
-
-    def run(self, run_input, **options):
-        job = super().run(run_input, **options)
-        asked = job.result
-        job.result = lambda *args, **others: self.may.wait(SECONDS) and asked(*args, **others)
-        return job
+ONE, TWO = Limits(max_circuits=1, max_in_flight=1), Limits(max_circuits=1, max_in_flight=2)
 
 
 class Heard:
@@ -101,6 +89,7 @@ class Postgres(Sqlite):
 @pytest.fixture(params=["sqlite", "postgres"])
 def database(request, tmp_path, monkeypatch):
     monkeypatch.setattr(write_queue, "_BUSY_SECONDS", 0.2)
+    monkeypatch.setattr(Gated, "gate", threading.Event())
     if request.param == "sqlite":
         return Sqlite(tmp_path)
     return Postgres(request.getfixturevalue("postgres"))
@@ -117,14 +106,14 @@ def test_local_members_go_on(database, how):
     journal, heard = Journal(database.place), Heard()
     shared_backend = ScriptedBackend(BasicSimulator(), [Hangs("result")])
     shared = Member(shared_backend, name="shared", limits=ONE, pricing=Pricing(per_job=1.0))
-    local = Member(Local(), name="local", limits=Limits(max_circuits=1))
+    local = Member(Gated(), name="local", limits=TWO)
     job = local_sampler([shared, local], journal, heard).run([bell()] * 12, shots=SHOTS)
     while len([one for one in job.report().attempts if one.job_id]) < 2:
         assert not job.in_final_state()
     back = getattr(database, how)(journal)
     try:
         shared_backend.release()
-        local.backend.may.set()
+        Gated.gate.set()
         assert heard.failed.wait(SECONDS)
         assert heard.went_on.wait(SECONDS)
     finally:
@@ -138,17 +127,21 @@ def test_local_members_go_on(database, how):
     assert balances_of(journal._database)["usd"] == paid == len(shared_backend.calls)
 
 
-def test_a_run_of_local_members_alone_needs_no_journal_to_go_on(database):
+@pytest.mark.parametrize("kind", ["simulator", "workers"])
+def test_a_run_of_local_members_alone_needs_no_journal_to_go_on(database, kind):
     """All of it is done while nothing can be written, and is written when that is possible."""
     journal, heard = Journal(database.place), Heard()
-    backend = Local()
-    local = Member(backend, name="local", limits=Limits(max_circuits=1))
+    local = Member(Gated(), name="local", limits=TWO)
+    if kind == "workers":
+        local = ExecutorMember(
+            lambda: ThreadPoolExecutor(2), "executor_backends:Gated", name="local", limits=TWO
+        )
     job = local_sampler([local], journal, heard).run([bell()] * 6, shots=SHOTS)
-    while not [one for one in job.report().attempts if one.job_id]:
+    while not any(one.accepted_seconds for one in job.report().attempts):
         assert not job.in_final_state()
     back = database.fill(journal)
     try:
-        backend.may.set()
+        Gated.gate.set()
         assert heard.went_on.wait(SECONDS)
         until = time.monotonic() + SECONDS
         while sum(one.outcome == "done" for one in job.report().attempts) < 6:
