@@ -59,6 +59,7 @@ class Rivals:
         run_log: Where it stands what others have in flight.
         calls: Calls to providers.
         waits: Tells whether work waits.
+        was_denied: Tells whether it was denied something, which may be other than a slot.
         offer: Told of a member at which others have fewer jobs than before.
     """
 
@@ -68,6 +69,7 @@ class Rivals:
     run_log: RunLog
     calls: Calls
     waits: Callable[[], bool]
+    was_denied: Callable[[], bool]
     offer: Callable[[str], object]
     _watches: bool = False
 
@@ -79,7 +81,8 @@ class Rivals:
 
     @property
     def _is_needed(self) -> bool:
-        return self.waits() and any(self.fleet_state.of(one).elsewhere for one in self.shared)
+        slots = any(self.fleet_state.of(one).elsewhere for one in self.shared)
+        return self.waits() and (slots or self.was_denied())
 
     async def _watch(self) -> None:
         try:

@@ -252,6 +252,7 @@ class Run:
             run_log=self._run_log,
             calls=self._attempts.calls,
             waits=lambda: self._scheduler is not None and self._scheduler.waits,
+            was_denied=lambda: self._scheduler is not None and self._scheduler.was_denied,
             offer=lambda name: self.tell(Tick(), freed=name),
         )
         # What an earlier process has sent must be taken over to be cancelled.

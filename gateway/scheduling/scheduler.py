@@ -166,6 +166,11 @@ class Scheduler:
         return not self.done and not self._state.dealer.empty
 
     @property
+    def was_denied(self) -> bool:
+        """True if members were denied what other processes may have, and it is not known to be back."""
+        return bool(self._state.denials)
+
+    @property
     def flow(self) -> Flow:
         """The run among those that share the fleet."""
         return self._state.flow

@@ -1,12 +1,8 @@
 """What all processes of a journal share is claimed in one transaction, and never more than there is."""
 
-import json
 import math
 import sqlite3
-import subprocess
-import sys
 import threading
-import time
 from collections import Counter
 
 import numpy as np
@@ -15,9 +11,7 @@ from executor_backends import Gated
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from journals import SPEC
-from killing import BITS, DiskBackend
 from made_up import bell
-from qiskit import QuantumCircuit
 from qiskit.providers.basic_provider import BasicSimulator
 
 from qiskit_gateway import Journal, RouterSampler
@@ -436,62 +430,3 @@ def test_slots_of_local_members_are_those_of_each_process(tmp_path, monkeypatch)
     assert not job.in_final_state()
     Gated.gate.set()
     assert job.result(60)[0].data.meas.num_shots == 10
-
-
-HOLD_AND_DIE = """
-import os, sys
-import numpy as np
-from qiskit import QuantumCircuit
-from qiskit_gateway.journal.journal import Journal
-from qiskit_gateway.journal.run_spec import PubSpec, RunSpec
-from qiskit_gateway.work.attempt import Attempt
-from qiskit_gateway.work.tasks import Piece
-pub = PubSpec(circuit=QuantumCircuit(1), rows=np.zeros((1, 0)), shape=(), amount=5)
-log = Journal(sys.argv[1]).begin("dead", RunSpec(kind="sampler", pubs=(pub,), options={}), 5)
-made = Attempt(
-    shard=0, member="one", number=1, pieces=(Piece(0, 0, 1, 0, 5),), circuits=1, shots=5,
-    price_usd=1.0,
-)
-log.intended(made, None)
-if sys.argv[2]:
-    made.job_id, made.accepted_seconds = sys.argv[2], 1.0
-    log.accepted(made)
-os._exit(9)
-"""
-
-
-@pytest.mark.parametrize("known", [True, False])
-@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
-def test_a_slot_of_a_dead_process_is_free_once_its_job_is_over(request, tmp_path, kind, known):
-    """The job is asked after by its id, or by our own name for it; until then others wait."""
-    place = tmp_path / "j"
-    if kind == "postgres":
-        place = request.getfixturevalue("postgres").new_database()
-    backend = DiskBackend(tmp_path / "one", tags=True)
-    job_file = backend.folder / "left.json"
-    told = {"shots": 5, "values": [0], "tags": ["dead-0-1"], "ready": time.time() + 1e6}
-    job_file.write_text(json.dumps(told))
-    command = [sys.executable, "-c", HOLD_AND_DIE, place, "left" if known else ""]
-    assert subprocess.run(command, check=False).returncode == 9  # noqa: S603
-    denied = threading.Event()
-
-    class Watch:
-        def on_event(self, event):
-            if isinstance(event, ShardDenied):
-                denied.set()
-
-    member = Member(backend, name="one", limits=Limits(max_in_flight=1))
-    circuit = QuantumCircuit(BITS)
-    circuit.measure_all()
-    job = RouterSampler(Fleet([member], observers=[Watch()]), journal=place).run([circuit], shots=5)
-    assert denied.wait(60)
-    books = Journal(place)
-    with pytest.raises(TimeoutError):
-        job.result(timeout=0.5)
-    assert books.report("dead").attempts[0].outcome == "unknown"
-    draft = backend.folder / "left.draft"
-    draft.write_text(json.dumps(told | {"ready": 0.0}))
-    draft.rename(job_file)
-    assert job.result(100)[0].data.meas.num_shots == 5
-    assert balances_of(books._database)["usd"] == 1.0
-    assert not list(reservations_of(books._database))
