@@ -23,7 +23,7 @@ from qiskit.circuit import ParameterVector
 from qiskit_gateway import GatewayError, Journal, JournalError, RouterSampler
 from qiskit_gateway.backends import Fleet, Limits, Member, Pricing
 from qiskit_gateway.journal.claims import balances_of, reservations_of
-from qiskit_gateway.policies import Budget, Policy
+from qiskit_gateway.policies import Budget, Policy, Share
 
 PROCESSES, ROWS, SHOTS, PRICE = 4, 4, 10, 0.125
 DAY = 86_400
@@ -59,10 +59,22 @@ def drawn(rng):
     return {
         "limits": {name: rng.randint(1, 3) for name in "ab"},
         "circuits": rng.randint(1, 3),
-        "budget": rng.choice([None, None, PRICE * rng.randint(3, rows // 2)]),
+        "budget": drawn_budget(rng, rng.randint(3, rows // 2)),
         "kills": sorted(rng.uniform(0.1, 4.0) for _ in range(rng.randint(0, 3))),
         "resumers": rng.randint(2, 3),
     }
+
+
+def drawn_budget(rng, jobs):
+    """Draw a limit of so many jobs in all, of one circuit each, if any."""
+    limits = {
+        "usd": PRICE * jobs,
+        "per_user_usd": {"team": PRICE * jobs},
+        "attempts": jobs,
+        "shots": SHOTS * jobs,
+    }
+    name = rng.choice([None, None, *limits])
+    return None if name is None else {name: limits[name]}
 
 
 def sampler(folder, address, history, seed, *, budget):
@@ -74,9 +86,10 @@ def sampler(folder, address, history, seed, *, budget):
         )
         for name, limit in history["limits"].items()
     ]
-    usd = {} if budget is None else {"budget": Budget(usd=budget, on_exhausted="stop")}
+    limits = None if budget is None else Budget(**budget, on_exhausted="stop")
+    policy = Policy(budget=limits, share=Share(user=f"team/{seed}"))
     journal = Journal(address, clock=Clock(random.Random(seed)))
-    return RouterSampler(Fleet(members), policy=Policy(**usd), journal=journal)
+    return RouterSampler(Fleet(members), policy=policy, journal=journal)
 
 
 def work(folder, address, history, seed):
@@ -124,15 +137,26 @@ def lived(folder, address, history, rng):
         status = os.waitpid(pid, 0)[1]
         if status and not (os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL):
             broken.append(f"a process ended with {status}")
-    if history["budget"] is not None:
-        usd = PRICE * len(jobs_of(folder))
-        if usd > history["budget"] + 1e-9:
-            broken.append(f"{usd} USD were spent of {history['budget']}")
+    broken += list(overspent(history["budget"] or {}, jobs_of(folder)))
     pids = [
         forked(resume, folder, address, history, rng.random()) for _ in range(history["resumers"])
     ]
     broken += [f"taking up ended with {end}" for pid in pids if (end := os.waitpid(pid, 0)[1])]
     return broken + list(broken_in_the_end(folder, address, history))
+
+
+def overspent(budget, jobs):
+    """Tell of a budget that was not kept."""
+    used = {
+        "usd": PRICE * len(jobs),
+        "per_user_usd": PRICE * len(jobs),
+        "attempts": len(jobs),
+        "shots": sum(SHOTS * len(one["values"]) for one in jobs),
+    }
+    for name, limit in budget.items():
+        most = limit["team"] if isinstance(limit, dict) else limit
+        if used[name] > most + 1e-9:
+            yield f"{used[name]} of {most} {name} were used"
 
 
 def broken_in_the_end(folder, address, history):
@@ -149,9 +173,12 @@ def broken_in_the_end(folder, address, history):
     if len(sent) != ROWS * len(journal.runs()):
         yield f"{len(sent)} rows were sent of {ROWS * len(journal.runs())}"
     yield from (f"{one} is left reserved" for one in reservations_of(journal._database))
-    spent = balances_of(journal._database).get("usd", 0.0)
-    if abs(spent - PRICE * len(jobs)) > 1e-9:
-        yield f"the books say {spent} USD, and {PRICE * len(jobs)} were paid"
+    paid = {"usd": PRICE * len(jobs), "usd for 'team'": PRICE * len(jobs)}
+    paid |= {"attempts": len(jobs), "shots": sum(SHOTS * len(one["values"]) for one in jobs)}
+    books = balances_of(journal._database)
+    for account, amount in paid.items():
+        if abs(books.get(account, 0.0) - amount) > 1e-9:
+            yield f"the books say {books.get(account, 0.0)} {account}, and {amount} were paid"
     journal.close()
 
 
