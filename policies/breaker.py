@@ -15,8 +15,7 @@ Rule 2.  Three counts, each with its own threshold: jobs that failed, results th
 Rule 3.  What is the caller's fault is no sign of illness and counts nowhere. A probe that ends so
          has shown nothing, and another may be sent.
 Rule 4.  The n-th ejection lasts ``eject_seconds * 2 ** (n - 1)``, at most
-         ``eject_max_seconds``. Ten successes in a row take one ejection off the
-         count.
+         an hour, or as long as the first. Ten successes in a row take one ejection off the count.
 Rule 5.  Only time ends an ejection. What jobs report that were sent before it, good or bad,
          changes nothing: one outage with many jobs in flight is one ejection.
 Rule 6.  Refused credentials do not heal by waiting: that ejection has no end.
@@ -47,41 +46,41 @@ Admission = Literal["all", "one", "none"]
 # Successes in a row that take one ejection off the count. A member that fails every few jobs keeps
 # its count; one that was down for once loses it within the first jobs after that.
 _FORGIVING_SUCCESSES = 10
+# One result that cannot be true may be chance, and costs more than a failed job: it was paid for.
+_BAD_RESULTS = 2
+# A member that is down for a day costs a probe an hour, and is missed for at most an hour after.
+_LONGEST_EJECTION_SECONDS = 3600.0
 
 
 @refuse_removed(
-    eject_multiplier="ejections double in length; set eject_seconds and eject_max_seconds",
-    forgive_after="ten successes in a row take one ejection off; set eject_max_seconds to bound "
-    "what past ejections add",
+    eject_multiplier="ejections double in length; set eject_seconds",
+    eject_max_seconds="ejections double in length up to an hour; set eject_seconds",
+    forgive_after="ten successes in a row take one ejection off; set eject_seconds",
+    bad_results="two untrue results in a row eject a member; set max_ejected_share=0 to eject none",
 )
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BreakerPolicy:
     """The rules of ejecting a member.
 
     Attributes:
-        failures: Jobs failed without a success between that eject a member.
-        bad_results: Untrue results without a success between that do.
+        failures: Jobs failed without a success between that eject a member. Of results that cannot
+            be true, two do.
         submit_errors: Failed or throttled submissions without a success between that do.
         eject_seconds: How long the first ejection lasts, in seconds. Each further one lasts twice
-            as long.
-        eject_max_seconds: The longest ejection, in seconds.
+            as long, up to an hour.
         max_ejected_share: Share of the fleet that may be ejected at once, in [0, 1]; 0 ejects
             nobody, anything else at least one.
     """
 
     failures: int = 3
-    bad_results: int = 2
     submit_errors: int = 5
     eject_seconds: float = 60.0
-    eject_max_seconds: float = 3600.0
     max_ejected_share: float = 0.5
 
     def __post_init__(self) -> None:
         check_count("failures", self.failures, low=1)
-        check_count("bad_results", self.bad_results, low=1)
         check_count("submit_errors", self.submit_errors, low=1)
         check_number("eject_seconds", self.eject_seconds)
-        check_number("eject_max_seconds", self.eject_max_seconds)
         check_number("max_ejected_share", self.max_ejected_share, high=1.0)
 
 
@@ -182,7 +181,7 @@ def record_failure(
     if state.phase == "open":
         return state
     counted = _counted(state, failure)
-    if failure.unreadable and not state.proven and counted.bad_results >= policy.bad_results:
+    if failure.unreadable and not state.proven and counted.bad_results >= _BAD_RESULTS:
         return replace(counted, phase="open", until=math.inf, probing=False)
     if state.phase == "half-open" or failure.hung or _is_ill(counted, policy):
         return _eject(counted, policy, now)
@@ -222,7 +221,7 @@ def _counted(state: BreakerState, failure: Failure) -> BreakerState:
 def _is_ill(state: BreakerState, policy: BreakerPolicy) -> bool:
     return (
         state.failures >= policy.failures
-        or state.bad_results >= policy.bad_results
+        or state.bad_results >= _BAD_RESULTS
         or state.submit_errors >= policy.submit_errors
     )
 
@@ -232,7 +231,7 @@ def _eject(state: BreakerState, policy: BreakerPolicy, now: float) -> BreakerSta
         policy.eject_seconds,
         multiplier=DOUBLING,
         times=state.ejections,
-        maximum=policy.eject_max_seconds,
+        maximum=max(_LONGEST_EJECTION_SECONDS, policy.eject_seconds),
     )
     ejections = state.ejections + 1
     return replace(state, phase="open", ejections=ejections, until=now + seconds, probing=False)

@@ -7,13 +7,14 @@ from typing import Any, Literal, get_args
 
 from qiskit_gateway.display.cards import Fold, card
 from qiskit_gateway.policies.answers import PolicyError, verdict_of
-from qiskit_gateway.policies.arguments import check_choice, check_number, check_positive
+from qiskit_gateway.policies.arguments import check_choice, check_positive
 from qiskit_gateway.policies.breaker import BreakerPolicy
 from qiskit_gateway.policies.budget import Budget
 from qiskit_gateway.policies.filters import Anything, Filter
 from qiskit_gateway.policies.objectives import Finish, Objective, Then, WorkShare
 from qiskit_gateway.policies.offer import Offer
 from qiskit_gateway.policies.recall import RecallPolicy
+from qiskit_gateway.policies.removed import refuse_removed
 from qiskit_gateway.policies.retry import RetryPolicy
 from qiskit_gateway.policies.share import Share
 from qiskit_gateway.policies.spread import SPLIT_RULES, SplitRule, Spread
@@ -38,6 +39,10 @@ def _finish_then_share() -> Objective:
     return Then(Finish(), WorkShare())
 
 
+@refuse_removed(
+    first_reading_seconds="a run whose policy looks at queues waits up to five seconds for readings of "
+    "them; set queue_seconds to say how old a reading may become",
+)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
     """The rules by which a router decides. Every part has a default; presets are policies by name.
@@ -63,9 +68,8 @@ class Policy:
             included, in seconds, a day by default; ``None`` for no limit.
         cancel_seconds: How long a provider may take to cancel a job, in seconds.
         queue_seconds: How old a reading of a member's queue may become, in seconds. A refresh every
-            five minutes keeps almost all of its worth.
-        first_reading_seconds: How long a run whose policy looks at queues waits, before it plans,
-            for readings in place of those that are older than that, in seconds; 0 for not at all.
+            five minutes keeps almost all of its worth. A run whose policy looks at queues waits up to
+            five seconds for readings in place of older ones before it plans.
         probe_seconds: How long between two looks where work waits for something other than time,
             such as a shorter queue, in seconds.
         patience_seconds: How long a run without a deadline waits while no member is usable, in
@@ -89,7 +93,6 @@ class Policy:
     collect_seconds: float | None = 86_400.0
     cancel_seconds: float = 10.0
     queue_seconds: float = 300.0
-    first_reading_seconds: float = 5.0
     probe_seconds: float = 30.0
     patience_seconds: float | None = 300.0
     on_failure: OnFailure = "raise"
@@ -107,7 +110,6 @@ class Policy:
         check_choice("on_failure", self.on_failure, get_args(OnFailure))
         for name in ("submit_seconds", "cancel_seconds", "probe_seconds", "queue_seconds"):
             check_positive(name, getattr(self, name))
-        check_number("first_reading_seconds", self.first_reading_seconds)
         for name in _MAY_BE_NONE:
             if getattr(self, name) is not None:
                 check_positive(name, getattr(self, name))

@@ -51,7 +51,6 @@ class PolicyOptions(TypedDict, total=False):
     cancel_seconds: float
     probe_seconds: float
     queue_seconds: float
-    first_reading_seconds: float
     patience_seconds: float | None
     on_failure: OnFailure
 

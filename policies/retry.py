@@ -10,9 +10,19 @@ from qiskit_gateway.policies.removed import refuse_removed
 
 OnUnknown = Literal["move", "wait", "fail"]
 
+# Waits longer than a minute are no matter of retries: by then a member that goes on failing is ejected.
+LONGEST_WAIT_SECONDS = 60.0
+# One more retry for every five first tries, the retry budget that Finagle and linkerd have, too:
+# members that fail because of load get at most a fifth more of it.
+RETRIES_PER_FIRST_TRY = 0.2
+
 
 @refuse_removed(
-    wait_multiplier="waits double with each attempt; set wait_initial_seconds and wait_max_seconds"
+    wait_multiplier="waits double with each attempt; set wait_initial_seconds",
+    wait_max_seconds="waits double up to a minute; set wait_initial_seconds",
+    jitter="a wait is a random part of the longest, so that clients that failed together do not come "
+    "back together; set wait_initial_seconds",
+    budget_ratio="a run has one more retry for every five first tries; set budget_floor",
 )
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryPolicy:
@@ -25,11 +35,9 @@ class RetryPolicy:
             ``None`` for all.
         max_failures_per_run: Failed attempts after which a run gives up; ``None`` for no limit.
         wait_initial_seconds: Longest wait before the second attempt, in seconds. It doubles with
-            each attempt.
-        wait_max_seconds: Cap of the wait, in seconds. A member that asks for more gets it.
-        jitter: Share of the wait that is random, in [0, 1]; 1 is full jitter.
-        budget_floor: Retries that a run may always make.
-        budget_ratio: Further retries for each attempt that was a first try.
+            each attempt, up to a minute; the wait is a random part of it. A member that asks for
+            more gets it.
+        budget_floor: Retries that a run may always make. It has one more for every five first tries.
         on_unknown: What to do if it is unknown whether the provider took the job: ``"move"``
             runs it elsewhere, or again there where nobody else could take it, and may pay twice. ``"wait"`` keeps looking for the
             job: in a run until ``submit_seconds`` are over, when the work is given up, and after a
@@ -41,10 +49,7 @@ class RetryPolicy:
     max_moves: int | None = None
     max_failures_per_run: int | None = None
     wait_initial_seconds: float = 1.0
-    wait_max_seconds: float = 60.0
-    jitter: float = 1.0
     budget_floor: int = 20
-    budget_ratio: float = 0.2
     on_unknown: OnUnknown = "move"
 
     def __post_init__(self) -> None:
@@ -54,10 +59,7 @@ class RetryPolicy:
         if self.max_failures_per_run is not None:
             check_count("max_failures_per_run", self.max_failures_per_run)
         check_number("wait_initial_seconds", self.wait_initial_seconds)
-        check_number("wait_max_seconds", self.wait_max_seconds)
-        check_number("jitter", self.jitter, high=1.0)
         check_count("budget_floor", self.budget_floor)
-        check_number("budget_ratio", self.budget_ratio)
         check_choice("on_unknown", self.on_unknown, get_args(OnUnknown))
 
     @property
@@ -114,9 +116,9 @@ class RetryPolicy:
             self.wait_initial_seconds,
             multiplier=DOUBLING,
             times=attempt - 1,
-            maximum=self.wait_max_seconds,
+            maximum=max(LONGEST_WAIT_SECONDS, self.wait_initial_seconds),
         )
-        return max(longest * (1.0 - self.jitter * u), retry_after_seconds or 0.0)
+        return max(longest * (1.0 - u), retry_after_seconds or 0.0)
 
     def allows_retry(self, *, first_tries: int, retries: int) -> bool:
         """Check that a run has a retry left.
@@ -127,7 +129,7 @@ class RetryPolicy:
             first_tries: Attempts so far that were the first of their shard.
             retries: Attempts so far that were not.
         """
-        return retries < self.budget_floor + self.budget_ratio * first_tries
+        return retries < self.budget_floor + RETRIES_PER_FIRST_TRY * first_tries
 
     def _useful_attempts(self, failure: Failure) -> int:
         if failure.authentication:

@@ -16,6 +16,9 @@ from qiskit_gateway.runtime.onlookers import Onlookers
 from qiskit_gateway.scheduling.members.state import FleetState
 from qiskit_gateway.work import run_events as happened
 
+# How long a run whose policy looks at queues waits, before it plans, for readings in place of old ones.
+# Providers answer within a second or two; one that does not must not hold a run up for long.
+FIRST_READING_SECONDS = 5.0
 # When a job that waits in a queue is first looked at, and how much longer it may wait unseen.
 _FIRST_LOOK_SECONDS = 1.0
 _LOOK_SHARE = 0.1

@@ -25,7 +25,12 @@ from qiskit_gateway.runtime.event_loop import contain
 from qiskit_gateway.runtime.logs import Log, logger_for
 from qiskit_gateway.runtime.notify import Notifier, Posting
 from qiskit_gateway.runtime.onlookers import Onlookers
-from qiskit_gateway.runtime.queue_watch import Queues, look_seconds, watch_job
+from qiskit_gateway.runtime.queue_watch import (
+    FIRST_READING_SECONDS,
+    Queues,
+    look_seconds,
+    watch_job,
+)
 from qiskit_gateway.runtime.recorder import Loss, Recorder
 from qiskit_gateway.runtime.rivals import Rivals
 from qiskit_gateway.runtime.sightings import Found, Sightings
@@ -211,7 +216,7 @@ class Run:
             tasks = await surveyed(self.work, self._fleet, self._policy)
             self.work = replace(self.work, tasks=tasks)
             if reads:
-                await self._queues.first_readings(entered + self._policy.first_reading_seconds)
+                await self._queues.first_readings(entered + FIRST_READING_SECONDS)
         if self._surveying.cancelled_caught and not self._stop_reason:
             self._stop_reason = f"the deadline of {patience:g} s is over"
 

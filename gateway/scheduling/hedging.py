@@ -9,6 +9,7 @@ from bisect import bisect_left, insort
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from qiskit_gateway.policies.recall import GAIN_SECONDS, gain_from
 from qiskit_gateway.scheduling.decisions import Hedge
 from qiskit_gateway.scheduling.flight import Flight
 from qiskit_gateway.scheduling.moves import allowed_offers, finishes_first, is_free_to_move
@@ -84,7 +85,7 @@ def _matters(state: RunState, risks: Sequence[Risk], left_seconds: float, last: 
     """Failures among the last shards would noticeably delay the run."""
     failures = sum(state.states[risk.flight.member].failure_rate for risk in risks)
     late = max((risk.again - last for risk in risks), default=0.0)
-    return min(1.0, failures) * late > state.policy.recall.gain_from(left_seconds)
+    return min(1.0, failures) * late > gain_from(left_seconds)
 
 
 def _place(
@@ -114,7 +115,7 @@ def _best(
 ) -> tuple[float, str] | None:
     """Choose the turn of a hedge: the first to end of the turns that begin late enough."""
     load, found = _load(risk.flight), None
-    best = risk.again - state.policy.recall.gain_seconds
+    best = risk.again - GAIN_SECONDS
     for turn in turns[bisect_left(turns, (risk.ends, "")) :]:
         begins, name = turn
         if begins >= best:

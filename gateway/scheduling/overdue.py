@@ -2,7 +2,7 @@
 
 import math
 
-from qiskit_gateway.policies.recall import covers
+from qiskit_gateway.policies.recall import UNSEEN_SECONDS, covers, overdue_seconds
 from qiskit_gateway.scheduling.flight import Flight
 from qiskit_gateway.scheduling.run_state import RunState
 
@@ -15,21 +15,21 @@ _UNHEALTHY_UNSEEN_SECONDS = 300.0
 
 def watch(state: RunState, flight: Flight) -> None:
     """Settle when a shard that was sent is overdue, and look at it then."""
-    policy, rules = state.policy, state.policy.recall
+    policy = state.policy
     expected, sent = flight.expected_end - flight.submitted, flight.submitted
     seen = state.states[flight.member].speed.jobs > 0
     if flight.adopted:
         # How long it has taken is not known, nor how long it should.
         giveup = policy.patience_seconds or math.inf
-        late = rules.unseen_seconds
+        late = UNSEEN_SECONDS
     else:
-        late = rules.overdue_times * expected + rules.grace_seconds(seen=seen)
+        late = overdue_seconds(expected, seen=seen)
         least = _UNHEALTHY_SECONDS if seen else _UNHEALTHY_UNSEEN_SECONDS
         # For a probe there is all the time.
         giveup = math.inf if flight.probing else _UNHEALTHY_TIMES * expected + least
     fee = state.estimator.profiles[flight.member].job_fee_usd
     # Where time is worth nothing, what is slow may stay where it is cheapest.
-    if state.planner.timeless or not covers(rules.overdue, fee):
+    if state.planner.timeless or not covers(policy.recall.overdue, fee):
         late = math.inf
     if policy.start_seconds is not None:
         late = min(late, policy.start_seconds)

@@ -8,7 +8,7 @@ from itertools import accumulate
 import numpy as np
 from numpy.typing import NDArray
 
-from qiskit_gateway.policies.recall import RecallPolicy, covers
+from qiskit_gateway.policies.recall import covers, is_much_sooner
 from qiskit_gateway.scheduling.allocation.water_filling import fill
 from qiskit_gateway.scheduling.decisions import AskBack, Decision, Expect
 from qiskit_gateway.scheduling.flight import Flight, Phase, Reason
@@ -107,7 +107,7 @@ def _is_better_shared(state: RunState, flight: Flight, names: Sequence[str], now
     here = float(wait[0] + each[0] * _units(state, load))
     base, slope = _pace(state, names, whole, now)
     level = level_seconds(base, slope, _units(state, whole))
-    return state.policy.recall.is_much_sooner(level, here)
+    return is_much_sooner(level, here)
 
 
 def level_seconds(base: Floats, slope: Floats, circuits: float) -> float:
@@ -127,11 +127,7 @@ def level_seconds(base: Floats, slope: Floats, circuits: float) -> float:
 
 
 def surplus(
-    ends: Sequence[tuple[float, float]],
-    base: Floats,
-    slope: Floats,
-    waiting: float,
-    rules: RecallPolicy,
+    ends: Sequence[tuple[float, float]], base: Floats, slope: Floats, waiting: float
 ) -> int:
     """Count the last-ending jobs that should be taken back.
 
@@ -143,7 +139,6 @@ def surplus(
         base: When each member could begin with what is taken back, in seconds from now.
         slope: What a circuit takes there, in seconds.
         waiting: The number of circuits that wait for any member.
-        rules: Say what is much.
     """
     taken = list(accumulate((circuits for _, circuits in ends), initial=waiting))[1:]
     first, rate = float(base.min()), float((1 / np.maximum(slope, _LEAST_SECONDS)).sum())
@@ -151,9 +146,9 @@ def surplus(
     def stays(position: int) -> bool:
         end = ends[position][0] - ROUNDING_SECONDS
         # If all could begin as soon as the first; while much waits, that is late enough.
-        if not rules.is_much_sooner(first + taken[position] / rate, end):
+        if not is_much_sooner(first + taken[position] / rate, end):
             return True
-        return not rules.is_much_sooner(level_seconds(base, slope, taken[position]), end)
+        return not is_much_sooner(level_seconds(base, slope, taken[position]), end)
 
     return bisect_left(range(len(ends)), x=True, key=stays)
 
@@ -214,7 +209,7 @@ def _take_back(
     base, slope = _pace(state, free, whole, now)
     waiting.sort(key=lambda one: -one.end)
     ends = [(one.end - now, _units(state, one.flight.load)) for one in waiting]
-    many = surplus(ends, base, slope, _units(state, before), state.policy.recall)
+    many = surplus(ends, base, slope, _units(state, before))
     for one in waiting[:many]:
         yield AskBack(one.flight.shard.index, Reason.SOONER_ELSEWHERE)
 

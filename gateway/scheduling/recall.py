@@ -6,7 +6,7 @@ from itertools import chain
 
 from qiskit_gateway.policies.failure import Failure
 from qiskit_gateway.policies.offer import Offer
-from qiskit_gateway.policies.recall import covers
+from qiskit_gateway.policies.recall import covers, is_much_sooner
 from qiskit_gateway.scheduling.decisions import AskBack, Blame, Decision, Expect, Postpone
 from qiskit_gateway.scheduling.events import Unless
 from qiskit_gateway.scheduling.flight import Flight, Phase, Reason
@@ -125,7 +125,7 @@ def _relieves(state: RunState, flight: Flight, member: str, now: float) -> bool:
     # What is late may well take as long again as it is late by now.
     left = abs(flight.expected_end - now)
     here = replace(here, wait_seconds=max(0.0, left - here.run_seconds))
-    rules, key = state.policy.recall, state.policy.minimize.key
+    key = state.policy.minimize.key
     if state.planner.trade is not None:
         # Sooner than what else flies is not worth any money.
         others = (one.expected_end for one in state.flights.values() if one is not flight)
@@ -135,4 +135,4 @@ def _relieves(state: RunState, flight: Flight, member: str, now: float) -> bool:
             for one in (there, here)
         )
     seconds = there.wait_seconds + there.run_seconds
-    return rules.is_much_sooner(seconds, left) and key(there) < key(here)
+    return is_much_sooner(seconds, left) and key(there) < key(here)

@@ -2,6 +2,7 @@
 
 import math
 
+from qiskit_gateway.policies.retry import RETRIES_PER_FIRST_TRY
 from qiskit_gateway.work.rectangles import intersection
 
 _OUTCOMES = {"done", "short", "failed", "refused", "unknown", "cancelled"}
@@ -33,7 +34,7 @@ def _assert_retries(world, life):
     rules = world.scenario.policy.retry
     own = _own(life)
     retries = sum(one.number > 1 for one in own)
-    most = rules.budget_floor + rules.budget_ratio * (len(own) - retries)
+    most = rules.budget_floor + RETRIES_PER_FIRST_TRY * (len(own) - retries)
     assert retries < most + 1, (retries, most)
     assert retries <= (
         math.inf if rules.max_failures_per_run is None else rules.max_failures_per_run

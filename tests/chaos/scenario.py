@@ -391,7 +391,7 @@ def _policy(rng, scenario):
         [
             BreakerPolicy(),
             BreakerPolicy(max_ejected_share=0),
-            BreakerPolicy(failures=1, bad_results=1, submit_errors=1, max_ejected_share=1.0),
+            BreakerPolicy(failures=1, submit_errors=1, max_ejected_share=1.0),
         ]
     )
     return rng.choice(PRESETS)(
@@ -405,25 +405,21 @@ def _policy(rng, scenario):
         collect_seconds=rng.choice([5000.0 if lenient else 100.0, 5000.0]),
         cancel_seconds=rng.choice([1.0, 10.0]),
         patience_seconds=300.0,
-        recall=_recall(rng, scenario),
+        recall=_recall(rng),
         on_failure=rng.choice(["raise", "partial"]),
-        # The one that can be relied on may have a long queue, and be slow.
-        start_seconds=None if lenient else rng.choice([None, None, 10.0]),
+        # The one that can be relied on may have a long queue, and be slow. So impatient a rule may
+        # take all work back from it.
+        start_seconds=None if lenient else rng.choice([None, None, 1.0, 10.0]),
         run_seconds=None if lenient else rng.choice([None, None, 8.0]),
     )
 
 
-def _recall(rng, scenario):
+def _recall(rng):
     where = ("never", "free", "always")
     return RecallPolicy(
         overdue=rng.choice(where),
         idle=rng.choice(where),
-        overdue_times=rng.choice([1.0, 3.0]),
-        # So impatient a rule may take all work back from the one that can be relied on.
-        overdue_seconds=rng.choice([300.0 if scenario.lenient else 1.0, 300.0]),
-        unseen_seconds=rng.choice([3600.0 if scenario.lenient else 5.0, 3600.0]),
         spare=rng.choice(["never", "free", "free"]),
-        gain_seconds=rng.choice([0.0, 0.0, 5.0]),
     )
 
 

@@ -2,12 +2,12 @@ from dataclasses import replace
 
 import pytest
 
-from qiskit_gateway.policies import BreakerPolicy, RecallPolicy, RetryPolicy
+from qiskit_gateway.policies import BreakerPolicy, Policy, RecallPolicy, RetryPolicy
 from qiskit_gateway.policies.removed import removed_keywords
 
 REMOVED = [
     (kind, name, advice)
-    for kind in (RetryPolicy, BreakerPolicy, RecallPolicy)
+    for kind in (Policy, RetryPolicy, BreakerPolicy, RecallPolicy)
     for name, advice in removed_keywords(kind).items()
 ]
 
@@ -15,11 +15,21 @@ REMOVED = [
 def test_the_removed_keywords_are_known():
     """What was taken away is listed here, so that no error is lost unseen."""
     assert {(kind, name) for kind, name, _ in REMOVED} == {
+        (Policy, "first_reading_seconds"),
+        (RetryPolicy, "budget_ratio"),
+        (RetryPolicy, "jitter"),
+        (RetryPolicy, "wait_max_seconds"),
         (RetryPolicy, "wait_multiplier"),
+        (BreakerPolicy, "bad_results"),
+        (BreakerPolicy, "eject_max_seconds"),
         (BreakerPolicy, "eject_multiplier"),
         (BreakerPolicy, "forgive_after"),
+        (RecallPolicy, "gain_seconds"),
         (RecallPolicy, "gain_times"),
+        (RecallPolicy, "overdue_seconds"),
+        (RecallPolicy, "overdue_times"),
         (RecallPolicy, "tied"),
+        (RecallPolicy, "unseen_seconds"),
     }
 
 

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from qiskit_gateway.policies import RetryPolicy
 from qiskit_gateway.policies.failure import Failure
+from qiskit_gateway.policies.retry import LONGEST_WAIT_SECONDS, RETRIES_PER_FIRST_TRY
 
 failures = st.from_type(Failure)
 randoms = st.floats(0, 1, exclude_max=True)
@@ -14,16 +15,15 @@ policies = st.builds(
     RetryPolicy,
     max_attempts=st.integers(1, 10),
     wait_initial_seconds=st.floats(0, 100),
-    wait_max_seconds=st.floats(0, 1000),
-    jitter=st.floats(0, 1),
     on_unknown=st.sampled_from(["move", "wait", "fail"]),
 )
 
 
 @given(policies, attempts, randoms)
 def test_backoff_is_bounded(policy, attempt, u):
-    """A wait is never negative and never above its cap."""
-    assert 0 <= policy.backoff_seconds(attempt, u) <= policy.wait_max_seconds
+    """A wait is never negative, and never above a minute or the first."""
+    longest = max(LONGEST_WAIT_SECONDS, policy.wait_initial_seconds)
+    assert 0 <= policy.backoff_seconds(attempt, u) <= longest
 
 
 @given(policies, attempts, randoms)
@@ -33,11 +33,10 @@ def test_backoff_grows(policy, attempt, u):
 
 
 @given(policies, attempts, randoms)
-def test_jitter_is_the_random_share(policy, attempt, u):
-    """Luck takes off at most the share that is jitter; without jitter there is no luck."""
+def test_a_wait_is_a_random_part_of_the_longest(policy, attempt, u):
+    """Clients that failed together come back spread over all of the wait."""
     longest = policy.backoff_seconds(attempt, 0.0)
-    assert policy.backoff_seconds(attempt, u) >= longest * (1 - policy.jitter)
-    assert replace(policy, jitter=0.0).backoff_seconds(attempt, u) == longest
+    assert policy.backoff_seconds(attempt, u) == pytest.approx(longest * (1 - u))
 
 
 @given(policies, attempts, randoms, st.floats(0, 1e5))
@@ -85,27 +84,27 @@ def test_at_last_only_doubts_are_tried_more_often(policy, failure, attempt):
 )
 def test_facts_bound_the_attempts(failure, useful):
     """What may pass is tried to the end, what is unknown or untrue once more, the rest not at all."""
-    policy = RetryPolicy(max_attempts=5, jitter=0.0)
+    policy = RetryPolicy(max_attempts=5)
     for attempt in range(1, useful):
         assert policy.may_repeat(failure, attempt)
-        assert policy.backoff_seconds(attempt, 0.5) == 2.0 ** (attempt - 1)
+        assert policy.backoff_seconds(attempt, 0.0) == 2.0 ** (attempt - 1)
     assert not policy.may_repeat(failure, useful)
 
 
 @given(
-    st.builds(RetryPolicy, budget_floor=st.integers(0, 20), budget_ratio=st.floats(0, 1)),
+    st.builds(RetryPolicy, budget_floor=st.integers(0, 20)),
     st.lists(st.booleans(), max_size=200),
 )
 def test_retries_stay_within_their_budget(policy, wishes):
-    """However first tries and wishes to retry mix, retries stay below floor + ratio * first tries."""
+    """However first tries and wishes to retry mix, retries stay below what first tries allow."""
     first_tries = retries = 0
     for retry in wishes:
         if not retry:
             first_tries += 1
         elif policy.allows_retry(first_tries=first_tries, retries=retries):
             retries += 1
-    assert retries <= policy.budget_floor + policy.budget_ratio * first_tries + 1
-    if policy.budget_floor == policy.budget_ratio == 0:
+    assert retries <= policy.budget_floor + RETRIES_PER_FIRST_TRY * first_tries + 1
+    if first_tries == policy.budget_floor == 0:
         assert retries == 0
 
 
@@ -116,10 +115,7 @@ def test_retries_stay_within_their_budget(policy, wishes):
         {"max_moves": -1},
         {"max_failures_per_run": -1},
         {"wait_initial_seconds": -1},
-        {"wait_max_seconds": -1},
-        {"jitter": 2},
         {"budget_floor": -1},
-        {"budget_ratio": -1},
         {"on_unknown": "hope"},
     ],
 )

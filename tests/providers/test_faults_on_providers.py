@@ -63,7 +63,7 @@ def test_real_backends_with_random_faults_give_exact_results(seed, provider_memb
     ]
     limits = Limits(max_circuits=3, max_shots=rng.choice([None, 15]))
     fleet = Fleet([Member(backend, limits=limits) for backend in backends])
-    quick = RetryPolicy(wait_initial_seconds=0.01, wait_max_seconds=0.02, budget_floor=10_000)
+    quick = RetryPolicy(wait_initial_seconds=0.01, budget_floor=10_000)
     policy = rng.choice([round_robin, fastest])(
         retry=quick,
         breaker=BreakerPolicy(max_ejected_share=0),

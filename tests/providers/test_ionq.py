@@ -18,7 +18,7 @@ from qiskit_gateway.policies import Budget, RetryPolicy, fastest
 # Third parties warn about their own dependencies; which of them do changes with every release.
 pytestmark = [pytest.mark.providers, pytest.mark.filterwarnings("ignore")]
 
-QUICK = fastest(retry=RetryPolicy(wait_initial_seconds=0.001, wait_max_seconds=0.002))
+QUICK = fastest(retry=RetryPolicy(wait_initial_seconds=0.001))
 
 
 @pytest.fixture

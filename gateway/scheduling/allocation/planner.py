@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from qiskit_gateway.policies.objectives import Finish, Hours, Then, Trade
 from qiskit_gateway.policies.policy import Policy
+from qiskit_gateway.policies.recall import is_much_sooner
 from qiskit_gateway.policies.verdict import Verdict
 from qiskit_gateway.scheduling.allocation.divide import divide, earliest_seconds
 from qiskit_gateway.scheduling.backlog import Backlog, Barred
@@ -195,7 +196,7 @@ class Planner:
             if quota <= ROUNDING:
                 continue
             end = self._end(member, quota, Load(1, plan.shots), now) - now
-            if self.policy.recall.is_much_sooner(left, end):
+            if is_much_sooner(left, end):
                 plan.quotas[member] = quota * left / end
                 plan.late += quota - plan.quotas[member]
         return plan.late > _SMALL * plan.circuits

@@ -547,7 +547,7 @@ def test_what_may_have_been_sent_is_not_sent_again(error):
             seen.append(circuits)
             raise error
 
-    policy = fastest(retry=RetryPolicy(max_attempts=1, budget_floor=0, budget_ratio=0))
+    policy = fastest(retry=RetryPolicy(max_attempts=1, budget_floor=0))
     with pytest.raises((RunError, PlanError)):
         RouterSampler(Answered(), policy=policy).run([ones()], shots=10).result(timeout=120)
     assert all(isinstance(one, list) for one in seen)

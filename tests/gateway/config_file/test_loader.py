@@ -522,14 +522,19 @@ def test_every_field_is_a_key(load, kind, table):
 
 @pytest.mark.parametrize(
     ("table", "kind"),
-    [("retry", RetryPolicy), ("breaker", BreakerPolicy), ("recall", RecallPolicy)],
+    [
+        ("policy", Policy),
+        ("policy.retry", RetryPolicy),
+        ("policy.breaker", BreakerPolicy),
+        ("policy.recall", RecallPolicy),
+    ],
 )
 def test_a_removed_key_says_what_to_do_instead(load, table, kind):
     """A file gets the advice that Python gives, at the table where the key stands."""
     for name, advice in removed_keywords(kind).items():
         with pytest.raises(ConfigError) as caught:
-            load(f"{TWO}\n[policy.{table}]\n{name} = 1")
-        assert f"policy.{table}: no longer takes {name}: {advice}" in str(caught.value)
+            load(f"{TWO}\n[{table}]\n{name} = 1")
+        assert f"{table}: no longer takes {name}: {advice}" in str(caught.value)
 
 
 # -- journal, sampler, schema ----------------------------------------------------------------

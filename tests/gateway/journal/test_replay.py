@@ -161,7 +161,8 @@ class World:
         """Run until it is done, or dies after so many writes or seconds."""
         router, work, self.result, run_log = begun
         run_log = Dying(run_log, lives, outage)
-        self.run = Run("run", router.fleet, self.policy, work, run_log=run_log)
+        longest = {"draw": lambda: 0.0}
+        self.run = Run("run", router.fleet, self.policy, work, run_log=run_log, **longest)
         with run_log.scope:
             if seconds is not None:
                 run_log.scope.deadline = anyio.current_time() + seconds
@@ -310,7 +311,7 @@ async def test_of_the_tries_of_one_shard_one_is_taken_up(tmp_path, steps):
     gone = BackendError("no such gate", transient=False, fault="caller")
     script = iter([gone if step == "no such gate" else step for step in steps])
     member = Keeper("a", script=lambda _: next(script, ""))
-    policy = Policy(retry=RetryPolicy(max_attempts=3, jitter=0))
+    policy = Policy(retry=RetryPolicy(max_attempts=3))
     world = World(tmp_path / "j", [member], policy=policy, sizes=((1, 6),))
     await world.execute(world.begin(), seconds=3.0)
     await world.execute(world.take())
@@ -728,7 +729,7 @@ async def test_what_becomes_of_an_answer_that_stays_lost(tmp_path, on_unknown):
     """It runs elsewhere and may be paid twice, is waited for, or is given up, as the policy says."""
     lost = iter(["lost answer"])
     members = [Late("a", script=lambda _: next(lost, "")), Keeper("b")]
-    policy = round_robin(retry=RetryPolicy(on_unknown=on_unknown, jitter=0))
+    policy = round_robin(retry=RetryPolicy(on_unknown=on_unknown))
     world = World(tmp_path / "j", members, policy=policy)
     await world.execute(world.begin())
     outcomes = Counter(one.outcome for one in world.run.record)

@@ -38,7 +38,7 @@ from qiskit_gateway.backends.scripted import Fails, Hangs, ScriptedBackend, Shor
 from qiskit_gateway.policies import BreakerPolicy, Budget, Policy, RetryPolicy, failover
 
 ONE = Limits(max_circuits=1, max_in_flight=1)
-QUICK = RetryPolicy(wait_initial_seconds=0.001, wait_max_seconds=0.002)
+QUICK = RetryPolicy(wait_initial_seconds=0.001)
 
 
 def circuit():
@@ -194,7 +194,7 @@ def test_a_retry_is_another_attempt_of_the_shard(bench):
 def test_a_run_that_fails_is_an_error_with_its_reason(bench):
     """Work that is given up makes the run's span an error, and all spans end."""
     dead = Member(ScriptedBackend(BasicSimulator(), then=Fails()), name="dead")
-    few = RetryPolicy(wait_initial_seconds=0.001, wait_max_seconds=0.002, max_attempts=2)
+    few = RetryPolicy(wait_initial_seconds=0.001, max_attempts=2)
 
     bench.run([dead], circuits=1, policy=Policy(retry=few, deadline_seconds=0.5))
 

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.anyio
 BATCH = Batch(entries=(), shots=1, kept_shots=1, key="ours")
 JOB = Handle(job_id="theirs", batch=BATCH)
 LOST = BackendError("reset by peer", transient=True, fault="network", submitted=None)
-PATIENT = RetryPolicy(on_unknown="wait", jitter=0)
+PATIENT = RetryPolicy(on_unknown="wait")
 HANGS = "hangs"
 
 
@@ -100,7 +100,7 @@ async def timed(doing):
     return seconds, answer
 
 
-@pytest.mark.parametrize("retry", [RetryPolicy(jitter=0), PATIENT], ids=["move", "wait"])
+@pytest.mark.parametrize("retry", [RetryPolicy(), PATIENT], ids=["move", "wait"])
 @pytest.mark.parametrize("submit", [(0, HANGS), (30, LOST), (74, LOST)])
 @pytest.mark.parametrize("find", [(0, HANGS), (0, None), (0, LOST), (26, JOB)])
 async def test_a_submission_and_the_search_for_it_have_one_deadline(retry, submit, find):

@@ -497,9 +497,9 @@ async def test_what_is_unknown_is_no_verdict_where_nobody_else_can_take_the_work
     """It is tried again as often as max_attempts says, with waits that grow, then given up."""
     answers = iter([error] * failing)
     work, stores = make_work([(1, 10)])
-    retry = RetryPolicy(max_attempts=4, jitter=0)
+    retry = RetryPolicy(max_attempts=4)
     member = Echo("a", script=lambda _: next(answers, ""))
-    run = Run("job", Fleet([member]), Policy(retry=retry), work)
+    run = Run("job", Fleet([member]), Policy(retry=retry), work, draw=lambda: 0.0)
 
     done = await run.execute()
 
@@ -624,7 +624,7 @@ async def test_a_full_member_that_asks_to_be_left_alone_is_left_alone(quiet_seco
     member = Few("a", Limits(max_circuits=1, max_in_flight=8), seconds=50)
     member.quiet_seconds = quiet_seconds
     work, stores = make_work([(16, 10)])
-    retry = RetryPolicy(max_attempts=2, budget_floor=3, budget_ratio=0)
+    retry = RetryPolicy(max_attempts=2, budget_floor=0)
 
     done = await Run("job", Fleet([member]), Policy(retry=retry), work).execute()
 

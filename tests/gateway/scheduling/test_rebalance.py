@@ -20,6 +20,7 @@ from qiskit_gateway.policies import (
     fastest,
     round_robin,
 )
+from qiskit_gateway.policies.recall import GAIN_SECONDS
 from qiskit_gateway.scheduling.events import Recall, ShardCancelled, ShardFinished
 from qiskit_gateway.scheduling.members.state import FleetState, MemberState
 from qiskit_gateway.scheduling.moves import is_worth
@@ -29,7 +30,6 @@ from qiskit_gateway.work.price import FREE, Price
 from qiskit_gateway.work.tasks import Load, Task
 
 NAMES = ("a", "b", "c")
-RULES = RecallPolicy()
 members = st.lists(st.tuples(st.floats(0, 100), st.floats(0.01, 10)), min_size=1, max_size=6).map(
     lambda found: tuple(np.array(column) for column in zip(*found, strict=True))
 )
@@ -53,11 +53,11 @@ def test_what_stays_ends_not_much_later_than_what_is_taken_would(found, waiting,
     base, slope = found
     ends = sorted(waiting, reverse=True)
 
-    many = surplus(ends, base, slope, circuits, RULES)
+    many = surplus(ends, base, slope, circuits)
 
     def much_later(count):
         level = level_seconds(base, slope, circuits + sum(size for _, size in ends[:count]))
-        return ends[count - 1][0] > 1.1 * level + RULES.gain_seconds
+        return ends[count - 1][0] > 1.1 * level + GAIN_SECONDS
 
     assert all(much_later(count) for count in range(1, many + 1))
     assert many == len(ends) or not much_later(many + 1)

@@ -174,12 +174,7 @@ def chaos(seed: int) -> Chaos:
         for n in range(dice.randint(1, 4))
     ]
     where = ["never", "free", "always"]
-    recall = RecallPolicy(
-        overdue=dice.choice(where),
-        idle=dice.choice(where),
-        overdue_seconds=dice.choice([0.0, 300.0]),
-        unseen_seconds=dice.choice([0.0, 3600.0]),
-    )
+    recall = RecallPolicy(overdue=dice.choice(where), idle=dice.choice(where))
     retry = RetryPolicy(
         on_unknown=dice.choice(["move", "wait", "fail"]), budget_floor=dice.choice([0, 20])
     )
@@ -187,6 +182,7 @@ def chaos(seed: int) -> Chaos:
     policy = preset(
         recall=recall,
         retry=retry,
+        start_seconds=dice.choice([None, None, 1.0]),
         spread=dice.choice(get_args(Spread)),
         budget=dice.choice([None, Budget(shots=3000), Budget(shots=3000, on_exhausted="move")]),
         breaker=BreakerPolicy(failures=dice.randint(1, 4), eject_seconds=5.0),
@@ -483,7 +479,7 @@ def test_a_job_is_asked_back_that_waits_longer_than_it_may(overdue):
         SimulatedMember("slow", queue_seconds=lambda now, _: 1e5, circuit_seconds=1.0, fidelity=1),
         SimulatedMember("fast", circuit_seconds=1.0, pricing=Pricing(per_circuit=1.0)),
     ]
-    recall = RecallPolicy(overdue=overdue, unseen_seconds=1e6)
+    recall = RecallPolicy(overdue=overdue)
 
     found = simulate(
         fleet, work(10), seed=1, policy=failover("slow", "fast", start_seconds=600, recall=recall)
@@ -536,7 +532,7 @@ def test_running_work_is_not_called_back_for_an_idle_member():
         SimulatedMember("slow", circuit_seconds=100.0, limits=Limits(max_in_flight=1)),
         SimulatedMember("fast", circuit_seconds=0.1, outages=[(0, 10)]),
     ]
-    policy = fastest(recall=RecallPolicy(idle="always", gain_seconds=0.0))
+    policy = fastest(recall=RecallPolicy(idle="always"))
 
     found = simulate(fleet, work(5), seed=1, policy=policy)
 
