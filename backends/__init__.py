@@ -6,6 +6,7 @@ from qiskit_gateway.late_names import late_names
 
 if TYPE_CHECKING:
     from qiskit_gateway.backends.adapter.backend_member import Member
+    from qiskit_gateway.backends.adapter.compiling_member import MemberSettings
     from qiskit_gateway.backends.circuits.estimates import Estimate, GateCounts
     from qiskit_gateway.backends.conformance import (
         Conformance,
@@ -65,6 +66,7 @@ __all__ = [
     "Limits",
     "Mailbox",
     "Member",
+    "MemberSettings",
     "MemberStatus",
     "Observer",
     "Outcome",
@@ -91,6 +93,7 @@ __all__ = [
 # A name is imported when it is first used, so that importing the package stays cheap.
 _HOMES = {
     "adapter.backend_member": ("Member",),
+    "adapter.compiling_member": ("MemberSettings",),
     "circuits.estimates": ("Estimate", "GateCounts"),
     "conformance": ("Conformance", "Finding", "check_backend", "check_member"),
     "executors.executor_member": ("ExecutorMember",),

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, TypedDict
 
 from qiskit.transpiler import PassManager
 
@@ -100,6 +100,35 @@ class Said:
             raise TypeError(f"compile_tries must be a whole number, got {tries!r}")
         if tries < 1:
             raise ValueError(f"compile_tries must be at least 1, got {tries!r}")
+
+
+class MemberSettings(TypedDict, total=False):
+    """The keywords by which a user says a :class:`Said`."""
+
+    name: str | None
+    limits: Limits | None
+    pricing: Tariff | None
+    weight: float
+    fidelity: float | None
+    queue: Callable[[], float] | None
+    speed: Speed | None
+    pass_manager: PassManager | None
+    compile_tries: int
+    tags: Iterable[str]
+    adaptation: Adaptation | None
+
+
+def check_settings(kind: type, settings: MemberSettings) -> Said:
+    """Check the keywords of a kind of member.
+
+    Raises:
+        TypeError: If one is unknown, or a value is of the wrong kind.
+        ValueError: If a number is out of range.
+    """
+    for name in settings:
+        if name not in MemberSettings.__annotations__:
+            raise TypeError(f"{kind.__name__}() got an unexpected keyword argument {name!r}")
+    return Said(**settings)
 
 
 class CompilingMember(ABC):

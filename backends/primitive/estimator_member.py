@@ -1,26 +1,23 @@
 """A provider's native ``EstimatorV2`` as a member of a fleet."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from math import sqrt
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 from qiskit.primitives import BackendEstimatorV2, BaseEstimatorV2
 from qiskit.providers import BackendV2
-from qiskit.transpiler import PassManager, Target
+from qiskit.transpiler import Target
 
-from qiskit_gateway.backends.adapter.compiling_member import Said
+from qiskit_gateway.backends.adapter.compiling_member import MemberSettings, check_settings
 from qiskit_gateway.backends.adapter.payload import Pairs
 from qiskit_gateway.backends.circuits.normalize import is_dynamic
 from qiskit_gateway.backends.compilation.cache import Prepared
 from qiskit_gateway.backends.failures.errors import Refused
 from qiskit_gateway.backends.interface.adaptation import Adaptation
 from qiskit_gateway.backends.interface.batch import Batch, Program
-from qiskit_gateway.backends.interface.limits import Limits
 from qiskit_gateway.backends.interface.native_primitive import ModeKind, NativePrimitive, Spread
-from qiskit_gateway.backends.interface.speed import Speed
-from qiskit_gateway.backends.pricing.rates import Tariff
 from qiskit_gateway.backends.primitive.estimates import blocks_of, read_estimates, require_wanted
 from qiskit_gateway.backends.primitive.native_member import PLAIN, ModeTerms, NativeMember
 from qiskit_gateway.backends.readout.outcomes import ReadOutcomes
@@ -39,20 +36,12 @@ class EstimatorMember(NativeMember):
             precision that it has by default, are not used: both are those of the run.
         backend: What circuits are compiled for, a ``BackendV2`` or a ``Target``; by default the
             primitive's own.
-        mode: As for :class:`~qiskit_gateway.backends.PrimitiveMember`, like all that follows.
+        mode: As for :class:`~qiskit_gateway.backends.PrimitiveMember`, like all that follows. One
+            circuit of a price is a row of one basis.
         mode_seconds: How long a batch or session may last.
         idle_seconds: How long it is left open with no job in flight. A session is billed meanwhile.
-        name: Its label; by default the backend's own name. A fleet makes it unique.
-        limits: What a job may be; whatever is given wins over what is known.
-        pricing: What a job costs, in circuits and shots: one circuit for each row and basis.
-        weight: Share of the work under policies that weigh.
-        fidelity: Expected fidelity of its circuits in [0, 1].
-        queue: Returns how long a job waits behind those of others, in seconds.
-        speed: How long its jobs run.
-        pass_manager: What to compile circuits with.
-        compile_tries: How often to compile each circuit, to send the best.
-        tags: Free labels.
-        adaptation: What the primitive gets wrong; by default what is known of it.
+        **settings: As for a :class:`~qiskit_gateway.backends.Member`: ``name``, ``limits``, ``pricing``
+            and so on. ``adaptation`` is what the primitive gets wrong.
 
     Raises:
         TypeError: If ``estimator`` is no ``EstimatorV2``, or one whose backend is a better member.
@@ -62,7 +51,7 @@ class EstimatorMember(NativeMember):
 
     _measures = False  # The estimator does that by itself.
 
-    def __init__(  # noqa: PLR0913  All that a user may say of a primitive.
+    def __init__(
         self,
         estimator: BaseEstimatorV2,
         *,
@@ -70,34 +59,11 @@ class EstimatorMember(NativeMember):
         mode: ModeKind = "job",
         mode_seconds: int | None = None,
         idle_seconds: float = 10.0,
-        name: str | None = None,
-        limits: Limits | None = None,
-        pricing: Tariff | None = None,
-        weight: float = 1.0,
-        fidelity: float | None = None,
-        queue: Callable[[], float] | None = None,
-        speed: Speed | None = None,
-        pass_manager: PassManager | None = None,
-        compile_tries: int = 1,
-        tags: Iterable[str] = (),
-        adaptation: Adaptation | None = None,
+        **settings: Unpack[MemberSettings],
     ) -> None:
         _require_estimator(estimator)
-        said = Said(
-            name=name,
-            limits=limits,
-            pricing=pricing,
-            weight=weight,
-            fidelity=fidelity,
-            queue=queue,
-            speed=speed,
-            pass_manager=pass_manager,
-            compile_tries=compile_tries,
-            tags=tags,
-            adaptation=adaptation,
-        )
         held = ModeTerms(kind=mode, seconds=mode_seconds, idle_seconds=idle_seconds)
-        super().__init__(estimator, backend, said, held)
+        super().__init__(estimator, backend, check_settings(type(self), settings), held)
 
     @property
     def estimator(self) -> BaseEstimatorV2:

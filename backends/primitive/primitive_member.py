@@ -1,21 +1,17 @@
 """A provider's native ``SamplerV2`` as a member of a fleet."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, Unpack
 
 from qiskit.primitives import BackendSamplerV2, BaseSamplerV2
 from qiskit.providers import BackendV2
-from qiskit.transpiler import PassManager, Target
+from qiskit.transpiler import Target
 
-from qiskit_gateway.backends.adapter.compiling_member import Said
+from qiskit_gateway.backends.adapter.compiling_member import MemberSettings, check_settings
 from qiskit_gateway.backends.adapter.payload import Pairs
-from qiskit_gateway.backends.interface.adaptation import Adaptation
 from qiskit_gateway.backends.interface.batch import Batch
-from qiskit_gateway.backends.interface.limits import Limits
 from qiskit_gateway.backends.interface.native_primitive import ModeKind, NativePrimitive
-from qiskit_gateway.backends.interface.speed import Speed
-from qiskit_gateway.backends.pricing.rates import Tariff
 from qiskit_gateway.backends.primitive.native_member import PLAIN, ModeTerms, NativeMember
 from qiskit_gateway.backends.primitive.pubs import pubs_of, read_pubs
 from qiskit_gateway.backends.readout.outcomes import ReadOutcomes
@@ -39,17 +35,8 @@ class PrimitiveMember(NativeMember):
             one already stays there, and closing that is its owner's business.
         mode_seconds: How long the batch or session may last.
         idle_seconds: How long it is left open with no job in flight. A session is billed meanwhile.
-        name: Its label; by default the backend's own name. A fleet makes it unique.
-        limits: What a job may be; whatever is given wins over what is known.
-        pricing: As for a :class:`~qiskit_gateway.backends.Member`, like all that follows.
-        weight: Share of the work under policies that weigh.
-        fidelity: Expected fidelity of its circuits in [0, 1].
-        queue: Returns how long a job waits behind those of others, in seconds.
-        speed: How long its jobs run.
-        pass_manager: What to compile circuits with.
-        compile_tries: How often to compile each circuit, to send the best.
-        tags: Free labels.
-        adaptation: What the primitive gets wrong; by default what is known of it.
+        **settings: As for a :class:`~qiskit_gateway.backends.Member`: ``name``, ``limits``, ``pricing``
+            and so on. ``adaptation`` is what the primitive gets wrong.
 
     Raises:
         TypeError: If ``sampler`` is no ``SamplerV2``, or one whose backend is a better member.
@@ -57,7 +44,7 @@ class PrimitiveMember(NativeMember):
             provider has no such mode.
     """
 
-    def __init__(  # noqa: PLR0913  All that a user may say of a primitive.
+    def __init__(
         self,
         sampler: BaseSamplerV2,
         *,
@@ -65,34 +52,11 @@ class PrimitiveMember(NativeMember):
         mode: ModeKind = "job",
         mode_seconds: int | None = None,
         idle_seconds: float = 10.0,
-        name: str | None = None,
-        limits: Limits | None = None,
-        pricing: Tariff | None = None,
-        weight: float = 1.0,
-        fidelity: float | None = None,
-        queue: Callable[[], float] | None = None,
-        speed: Speed | None = None,
-        pass_manager: PassManager | None = None,
-        compile_tries: int = 1,
-        tags: Iterable[str] = (),
-        adaptation: Adaptation | None = None,
+        **settings: Unpack[MemberSettings],
     ) -> None:
         _require_sampler(sampler)
-        said = Said(
-            name=name,
-            limits=limits,
-            pricing=pricing,
-            weight=weight,
-            fidelity=fidelity,
-            queue=queue,
-            speed=speed,
-            pass_manager=pass_manager,
-            compile_tries=compile_tries,
-            tags=tags,
-            adaptation=adaptation,
-        )
         held = ModeTerms(kind=mode, seconds=mode_seconds, idle_seconds=idle_seconds)
-        super().__init__(sampler, backend, said, held)
+        super().__init__(sampler, backend, check_settings(type(self), settings), held)
 
     @property
     def sampler(self) -> BaseSamplerV2:

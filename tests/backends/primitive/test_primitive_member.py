@@ -1,7 +1,9 @@
 """What may be a native primitive, and what is said of all else; over Qiskit's own sampler."""
 
 import copy
+import inspect
 import pickle
+from dataclasses import fields
 
 import numpy as np
 import pytest
@@ -12,7 +14,15 @@ from qiskit.providers.basic_provider import BasicSimulator
 from qiskit.transpiler import Target
 
 from qiskit_gateway import PlanError, RouterEstimator, RouterSampler
-from qiskit_gateway.backends import Fleet, Limits, Member, PrimitiveMember, check_member
+from qiskit_gateway.backends import (
+    EstimatorMember,
+    Fleet,
+    Limits,
+    Member,
+    PrimitiveMember,
+    check_member,
+)
+from qiskit_gateway.backends.adapter.compiling_member import MemberSettings, Said
 
 pytestmark = pytest.mark.anyio
 
@@ -55,6 +65,25 @@ async def test_the_verbs_are_as_the_router_expects():
     """The check for authors of members finds nothing wrong."""
     found = await check_member(PrimitiveMember(StatevectorSampler()))
     assert found.ok, str(found)
+
+
+def test_members_that_compile_have_the_same_keywords():
+    """What a backend may be told, a primitive may; a keyword that is none is told by its name."""
+    shared = set(MemberSettings.__annotations__)
+    assert shared == {field.name for field in fields(Said)}
+    assert set(inspect.signature(Member).parameters) == {
+        *shared,
+        "backend",
+        "run_options",
+        "unknown",
+    }
+    for kind, primitive in (
+        (PrimitiveMember, StatevectorSampler()),
+        (EstimatorMember, StatevectorEstimator()),
+    ):
+        assert kind(primitive, name="it", weight=2.0).weight == 2.0
+        with pytest.raises(TypeError, match=rf"^{kind.__name__}\(\) got an unexpected .* 'wieght'"):
+            kind(primitive, wieght=2.0)
 
 
 @pytest.mark.parametrize("place", [small_target, BasicSimulator])
