@@ -21,13 +21,13 @@ def verdict_of(filter_: Callable[[Offer], object], offer: Offer) -> Verdict:
     except KeyboardInterrupt:
         raise  # It may be the user's.
     except BaseException as error:  # noqa: BLE001  It refuses, and the run goes on.
-        return refuse(f"the filter {name} {_raised(error)}")
+        return refuse(f"the filter {name} {_describe_error(error)}")
     if isinstance(answer, Verdict):
         return answer
     # By name, because NumPy's bools are none of Python's.
     if type(answer).__name__ in {"bool", "bool_"}:
         return ALLOWED if answer else refuse(f"the filter {name} refuses it")
-    return refuse(f"the filter {name} answered {_shown(answer)}; it must be a Verdict or a bool")
+    return refuse(f"the filter {name} answered {_show(answer)}; it must be a Verdict or a bool")
 
 
 def value_of(objective: Callable[[Offer], object], offer: Offer) -> float:
@@ -41,12 +41,14 @@ def value_of(objective: Callable[[Offer], object], offer: Offer) -> float:
     except (PolicyError, KeyboardInterrupt):
         raise  # An interrupt may be the user's.
     except BaseException as error:
-        raise PolicyError(f"the objective {type(objective).__name__} {_raised(error)}") from error
+        raise PolicyError(
+            f"the objective {type(objective).__name__} {_describe_error(error)}"
+        ) from error
     if type(answer) is float and answer == answer:  # noqa: PLR0124  NaN alone is not itself.
         return answer
     if not isinstance(answer, Real) or answer != answer:  # noqa: PLR0124
         name = type(objective).__name__
-        raise PolicyError(f"the objective {name} answered {_shown(answer)}; it must be a number")
+        raise PolicyError(f"the objective {name} answered {_show(answer)}; it must be a number")
     try:
         return float(answer)
     except OverflowError as error:
@@ -54,12 +56,12 @@ def value_of(objective: Callable[[Offer], object], offer: Offer) -> float:
         raise PolicyError(f"the objective {name} answered a number too large to compare") from error
 
 
-def _raised(error: BaseException) -> str:
-    text = _shown(error, str)
+def _describe_error(error: BaseException) -> str:
+    text = _show(error, str)
     return f"raised {type(error).__name__}" + (f": {text}" if text else "")
 
 
-def _shown(value: object, show: Callable[[object], str] = repr) -> str:
+def _show(value: object, show: Callable[[object], str] = repr) -> str:
     try:
         return show(value)[:_LONGEST]
     except (Exception, SystemExit):  # noqa: BLE001  A text that cannot be made says nothing.

@@ -175,12 +175,12 @@ def record_failure(
     :func:`spare` it if that says no.
     """
     if failure.authentication:
-        return replace(_counted(state, failure), phase="open", until=math.inf, probing=False)
+        return replace(_count(state, failure), phase="open", until=math.inf, probing=False)
     if failure.fault == "caller":
         return drop_probe(state)
     if state.phase == "open":
         return state
-    counted = _counted(state, failure)
+    counted = _count(state, failure)
     if failure.unreadable and not state.proven and counted.bad_results >= _BAD_RESULTS:
         return replace(counted, phase="open", until=math.inf, probing=False)
     if state.phase == "half-open" or failure.hung or _is_ill(counted, policy):
@@ -210,7 +210,7 @@ def _half_open(state: BreakerState) -> BreakerState:
     return replace(state, phase="half-open", probing=False)
 
 
-def _counted(state: BreakerState, failure: Failure) -> BreakerState:
+def _count(state: BreakerState, failure: Failure) -> BreakerState:
     if failure.bad_result:
         return replace(state, bad_results=state.bad_results + 1, successes=0)
     if failure.submitted and not failure.throttled:

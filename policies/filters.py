@@ -291,7 +291,7 @@ class Tagged(Filter):
         """Return the verdict on ``offer``."""
         if not offer.tags.isdisjoint(self.tags):
             return ALLOWED
-        return refuse(f"tags {_listed(offer.tags)} hold none of {_listed(self.tags)}")
+        return refuse(f"tags {_list_names(offer.tags)} hold none of {_list_names(self.tags)}")
 
 
 @FILTERS.register("not_tagged")
@@ -311,7 +311,7 @@ class NotTagged(Filter):
         """Return the verdict on ``offer``."""
         if offer.tags.isdisjoint(self.tags):
             return ALLOWED
-        return refuse(f"tags hold {_listed(offer.tags.intersection(self.tags))}")
+        return refuse(f"tags hold {_list_names(offer.tags.intersection(self.tags))}")
 
 
 @FILTERS.register("named")
@@ -336,7 +336,7 @@ class Named(Filter):
         """Return the verdict on ``offer``."""
         if offer.member in self.members:
             return ALLOWED
-        return refuse(f"only {_listed(self.members)} may be used")
+        return refuse(f"only {_list_names(self.members)} may be used")
 
 
 def _flat(kind: type[Every] | type[Some], filters: tuple[Filter, ...]) -> tuple[Filter, ...]:
@@ -355,5 +355,5 @@ def _reasons(refusals: list[Verdict], separator: str) -> str:
     return separator.join(dict.fromkeys(verdict.reason for verdict in refusals))
 
 
-def _listed(names: frozenset[str] | tuple[str, ...]) -> str:
+def _list_names(names: frozenset[str] | tuple[str, ...]) -> str:
     return ", ".join(map(repr, sorted(names))) or "(none)"

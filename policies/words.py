@@ -15,7 +15,7 @@ def write_objective(objective: Any) -> str:
         return " + ".join(map(write_objective, terms))
     if isinstance(objective, Scaled):
         return f"{objective.factor:g} * {write_objective(objective.objective)}"
-    return _named(objective)
+    return _write_name(objective)
 
 
 def write_filter(rule: Any) -> str:
@@ -25,10 +25,10 @@ def write_filter(rule: Any) -> str:
         return " and ".join(map(write_filter, rules or rule.filters[:1]))
     if isinstance(rule, Some):
         return f"({' or '.join(map(write_filter, rule.filters))})"
-    return _named(rule)
+    return _write_name(rule)
 
 
-def _named(rule: Any) -> str:
+def _write_name(rule: Any) -> str:
     """Write a filter or an objective as its name, without what it says of nothing."""
     text = repr(rule)
     return text.removesuffix("()").replace("(weights={})", "")
