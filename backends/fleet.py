@@ -21,7 +21,7 @@ from qiskit_gateway.backends.pricing.allowance import Allowance, allowance_of
 from qiskit_gateway.backends.primitive.estimator_member import EstimatorMember
 from qiskit_gateway.backends.primitive.primitive_member import PrimitiveMember, sampler_over
 from qiskit_gateway.backends.status import FleetStatus, MemberStatus
-from qiskit_gateway.display.cards import Fold, folded
+from qiskit_gateway.display.cards import Fold, render_folds
 
 T = TypeVar("T")
 
@@ -124,7 +124,7 @@ class Fleet:
     def _repr_html_(self) -> str:
         """Render the members, with their status folded, for a notebook."""
         status = Fold("how they stand", self.status()._repr_html_())
-        return members_html(self) + folded([status])
+        return members_html(self) + render_folds([status])
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from qiskit_gateway.backends.pricing.allowance import Allowance, allowance_of
 from qiskit_gateway.backends.pricing.published import PublishedTariff
 from qiskit_gateway.backends.pricing.rates import FREE, Hqc, Pricing, Tariff
 from qiskit_gateway.display.cards import card
-from qiskit_gateway.display.tables import shown_as_html
+from qiskit_gateway.display.tables import render_html
 
 _LIMITS = (
     ("max_circuits", "{:,} circuits"),
@@ -69,7 +69,7 @@ def members_html(members: Iterable[FleetMember]) -> str:
         for one in members
     ]
     head = ("member", "backend", "qubits", "a job", "price", "tags")
-    return shown_as_html([head, *rows], (), footed=False, words=len(head))
+    return render_html([head, *rows], (), footed=False, words=len(head))
 
 
 def class_of(member: FleetMember) -> str:

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, field
 from math import inf
 from typing import Any, Literal
 
-from qiskit_gateway.display.tables import Remark, shown_as_html, shown_as_text
+from qiskit_gateway.display.tables import Remark, render_html, render_text
 from qiskit_gateway.display.units import number, span, usd
 
 Health = Literal["not used yet", "well", "failing", "on trial", "ejected"]
@@ -174,11 +174,11 @@ class BudgetStatus:
 
     def __str__(self) -> str:
         """A table of the limits."""
-        return shown_as_text(self._rows(), self._remarks())
+        return render_text(self._rows(), self._remarks())
 
     def _repr_html_(self) -> str:
         """The same for a notebook."""
-        return shown_as_html(self._rows(), self._remarks(), footed=False)
+        return render_html(self._rows(), self._remarks(), footed=False)
 
     def _rows(self) -> list[tuple[str, ...]]:
         rows: list[tuple[str, ...]] = [("limit", "at most", "spent", "set aside", "left")]
@@ -222,11 +222,11 @@ class FleetStatus:
 
     def __str__(self) -> str:
         """A table of the members, and below it what is wrong with them and what budgets leave."""
-        return shown_as_text(self._rows(), self._remarks(), words=2)
+        return render_text(self._rows(), self._remarks(), words=2)
 
     def _repr_html_(self) -> str:
         """The same for a notebook."""
-        return shown_as_html(self._rows(), self._remarks(), footed=False, words=2)
+        return render_html(self._rows(), self._remarks(), footed=False, words=2)
 
     def _rows(self) -> list[tuple[str, ...]]:
         return [_HEAD, *(one._row() for one in self.members.values())]  # noqa: SLF001

@@ -48,7 +48,7 @@ def check_file(
         EndingError: If a member is not there, or nobody said that jobs may cost something.
     """
     config = load_config(file)
-    chosen = _chosen(config.fleet, only)
+    chosen = _choose_members(config.fleet, only)
     if backends:
         _ask_for_money(chosen, sure=sure)
     reach = reach_members(config.fleet)
@@ -190,7 +190,7 @@ def _list_below(lines: Iterable[tuple[str, str]], head: str = "") -> None:
 # -- the examination of bits -----------------------------------------------------------------
 
 
-def _chosen(fleet: Fleet, only: Sequence[str]) -> list[FleetMember]:
+def _choose_members(fleet: Fleet, only: Sequence[str]) -> list[FleetMember]:
     strangers = [name for name in only if name not in fleet]
     if strangers:
         raise EndingError(

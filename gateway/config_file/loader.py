@@ -20,16 +20,16 @@ from qiskit_gateway.backends.failures.redaction import printable
 from qiskit_gateway.backends.fleet import Fleet
 from qiskit_gateway.config_file.member_tables import (
     MemberTable,
+    find_repeated_names,
     make_members,
-    repeated_names,
-    resolved,
+    resolve,
 )
 from qiskit_gateway.config_file.policy_tables import POLICY, REGISTRY
 from qiskit_gateway.config_file.problems import (
     Problem,
     did_you_mean,
     keep_secrets,
-    listed,
+    list_problems,
     problems_of,
     secret_problems,
     variable_of,
@@ -93,8 +93,8 @@ def read_settings(
         else:
             problems = [*_strangers(document, fleet.names), *_nobody(form.policy)]
     if problems:
-        raise ConfigError(listed(file.name, problems, text))
-    journal = resolved(form.journal, variables)
+        raise ConfigError(list_problems(file.name, problems, text))
+    journal = resolve(form.journal, variables)
     return Settings(
         fleet=fleet, policy=form.policy, journal=journal and _place(journal, file.parent)
     )
@@ -120,12 +120,12 @@ def journal_in(
     said = {key: document[key] for key in ("journal",) if key in document}
     problems = secret_problems(said, variables)
     if problems:
-        raise ConfigError(listed(file.name, problems, text))
+        raise ConfigError(list_problems(file.name, problems, text))
     try:
-        journal = resolved(_journal(said["journal"]), variables) if said else None
+        journal = resolve(_journal(said["journal"]), variables) if said else None
     except ValueError as error:
         problem = Problem(path=("journal",), text=str(error))
-        raise ConfigError(listed(file.name, [problem], text)) from None
+        raise ConfigError(list_problems(file.name, [problem], text)) from None
     return journal and _place(journal, file.parent)
 
 
@@ -193,11 +193,11 @@ def _validate(
     problems = secret_problems(document, environ)
     try:
         form = ConfigTable.model_validate(document)
-        problems += repeated_names(form.members)
+        problems += find_repeated_names(form.members)
     except ValidationError as error:
         problems += problems_of(error.errors(), config_schema())
     if problems:
-        raise ConfigError(listed(name, problems, text)) from None
+        raise ConfigError(list_problems(name, problems, text)) from None
     return form
 
 

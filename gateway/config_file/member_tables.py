@@ -37,9 +37,9 @@ from qiskit_gateway.config_file.problems import Path, Problem, did_you_mean, var
 from qiskit_gateway.config_file.table_models import (
     Made,
     Table,
-    checked,
     checked_by,
     made_of,
+    make_checked,
     new_table,
     wrong,
 )
@@ -286,7 +286,7 @@ class MemberTable(Table):
     ] = None
     speed: Annotated[
         Any,
-        Made(SpeedTable, lambda table: checked(lambda: Speed(**table.given()))),
+        Made(SpeedTable, lambda table: make_checked(lambda: Speed(**table.given()))),
         Key(description="How long its jobs run; by default that is learned."),
     ] = None
 
@@ -344,7 +344,7 @@ class _UnmadeError(Exception):
         self.text = text
 
 
-def repeated_names(tables: Iterable[MemberTable]) -> list[Problem]:
+def find_repeated_names(tables: Iterable[MemberTable]) -> list[Problem]:
     """Return the members that have the name of an earlier one."""
     first: dict[str, int] = {}
     problems = []
@@ -375,13 +375,13 @@ def make_members(
     return members, problems
 
 
-def resolved(value: Any, environ: Mapping[str, str]) -> Any:
+def resolve(value: Any, environ: Mapping[str, str]) -> Any:
     """Return a value of the file with environment variables in place of their names."""
     if variable := variable_of(value):
         return environ[variable]
     if isinstance(value, dict):
-        return {key: resolved(part, environ) for key, part in value.items()}
-    return [resolved(part, environ) for part in value] if isinstance(value, list) else value
+        return {key: resolve(part, environ) for key, part in value.items()}
+    return [resolve(part, environ) for part in value] if isinstance(value, list) else value
 
 
 def _member(table: MemberTable, index: int, environ: Mapping[str, str]) -> FleetMember:
@@ -531,4 +531,4 @@ def _call(
 
 
 def _resolve_all(arguments: dict[str, Any], environ: Mapping[str, str]) -> dict[str, Any]:
-    return {key: resolved(value, environ) for key, value in arguments.items()}
+    return {key: resolve(value, environ) for key, value in arguments.items()}

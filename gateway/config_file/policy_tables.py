@@ -161,11 +161,13 @@ def _terms(table: Table) -> list[Objective]:
 
 
 def _every(tables: list[Any]) -> Filter:
-    filters = [_said(name, value) for table in tables for name, value in table.given().items()]
+    filters = [
+        _read_filter(name, value) for table in tables for name, value in table.given().items()
+    ]
     return filters[0] if len(filters) == 1 else Every(*filters)
 
 
-def _said(name: str, value: Any) -> Filter:
+def _read_filter(name: str, value: Any) -> Filter:
     if name == "any":
         return Some(*[_every([table]) for table in value])
     return _every(value) if name == "all" else _filter(FILTERS[name], value)

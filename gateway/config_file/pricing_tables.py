@@ -18,9 +18,9 @@ from qiskit_gateway.backends.pricing.rates import FREE, Pricing, Tariff
 from qiskit_gateway.config_file.table_models import (
     Made,
     Table,
-    checked,
     checked_by,
     keys_of,
+    make_checked,
     new_table,
     written_as,
     wrong,
@@ -35,7 +35,7 @@ _NO_ALLOWANCE = Allowance(meter=FREE, amount=0)
 def _period(value: Any) -> Any:
     if type(value) not in {int, float, str}:
         raise wrong(f"must be 'day', 'month' or a number of days, got {value!r}")
-    checked(lambda: replace(_NO_ALLOWANCE, period=value))
+    make_checked(lambda: replace(_NO_ALLOWANCE, period=value))
     return value
 
 
@@ -92,11 +92,11 @@ def _with_allowance(rates: Tariff, said: Mapping[str, Any]) -> Tariff:
     own = allowance_of(rates)
     if own is None and "amount" not in said:
         raise wrong("has an allowance that does not say its amount")
-    made: Tariff = checked(lambda: _allowed(rates, own, said))
+    made: Tariff = make_checked(lambda: _set_allowance(rates, own, said))
     return made
 
 
-def _allowed(rates: Tariff, own: Allowance | None, said: Mapping[str, Any]) -> Tariff:
+def _set_allowance(rates: Tariff, own: Allowance | None, said: Mapping[str, Any]) -> Tariff:
     if own is None:
         return Allowance(meter=rates, **said)
     other = replace(own, **said)
@@ -106,7 +106,7 @@ def _allowed(rates: Tariff, own: Allowance | None, said: Mapping[str, Any]) -> T
 def _rates(given: dict[str, Any]) -> Tariff:
     name = given.pop("tariff", None)
     if name is not None:
-        published: Tariff = checked(lambda: tariff(name, **given))
+        published: Tariff = make_checked(lambda: tariff(name, **given))
         return published
     for argument in ARGUMENTS:
         if argument in given:

@@ -68,7 +68,7 @@ def secret_problems(document: object, environ: Mapping[str, str]) -> list[Proble
         elif _is_secret(path) and value and type(value) in {str, int, float}:
             text = (
                 "a secret must not be written here: set an environment variable and name it, "
-                f"{_name(path)} = {{ env = {_suggested(path)!r} }}"
+                f"{_name(path)} = {{ env = {_suggest_variable(path)!r} }}"
             )
             problems.append(Problem(path=path, text=text))
         elif isinstance(value, str) and _URL_SECRET.search(value):
@@ -97,7 +97,7 @@ def did_you_mean(word: object, words: Iterable[str]) -> str:
     return f"; did you mean {close[0]!r}?" if close else ""
 
 
-def listed(name: str, problems: Sequence[Problem], text: str) -> str:
+def list_problems(name: str, problems: Sequence[Problem], text: str) -> str:
     """Return the message that lists problems, by line where that is known.
 
     Args:
@@ -107,7 +107,10 @@ def listed(name: str, problems: Sequence[Problem], text: str) -> str:
     """
     lines = _line_numbers(text)
     found = sorted(
-        {(_line(problem.path, lines), written(problem.path), problem.text) for problem in problems}
+        {
+            (_line(problem.path, lines), write_path(problem.path), problem.text)
+            for problem in problems
+        }
     )
     many = f"{len(found)} problems" if len(found) > 1 else "1 problem"
     lines_said = [
@@ -117,7 +120,7 @@ def listed(name: str, problems: Sequence[Problem], text: str) -> str:
     return printable("\n".join([f"{name} has {many}:", *lines_said]))
 
 
-def written(path: Path) -> str:
+def write_path(path: Path) -> str:
     """Return a path as TOML would be spoken of: ``members[1].limits.max_circuits``."""
     text = ""
     for step in path:
@@ -162,7 +165,7 @@ def _text(error: Mapping[str, Any], schema: Mapping[str, Any]) -> str:
             said = f"must be {_WANTED[kind]}"
         case _:
             said = str(error["msg"]).replace("Input should be", "must be")
-    return f"{said}, got {_seen(path, value)}"
+    return f"{said}, got {_describe_value(path, value)}"
 
 
 def _unknown(path: Path, schema: Mapping[str, Any]) -> str:
@@ -177,11 +180,13 @@ def _unknown(path: Path, schema: Mapping[str, Any]) -> str:
 def _choice(path: Path, value: object, choices: Sequence[str]) -> str:
     hint = did_you_mean(value, choices)
     if hint and len(choices) > _MOST_LISTED:
-        return f"{_seen(path, value)} is not one of the {len(choices)} known{hint}"
-    return f"must be one of {', '.join(map(repr, choices))}; got {_seen(path, value)}{hint}"
+        return f"{_describe_value(path, value)} is not one of the {len(choices)} known{hint}"
+    return (
+        f"must be one of {', '.join(map(repr, choices))}; got {_describe_value(path, value)}{hint}"
+    )
 
 
-def _seen(path: Path, value: object) -> str:
+def _describe_value(path: Path, value: object) -> str:
     if isinstance(value, dict):
         return "a table"
     if isinstance(value, list):
@@ -220,7 +225,7 @@ def _name(path: Path) -> str:
     return next((step for step in reversed(path) if isinstance(step, str)), "")
 
 
-def _suggested(path: Path) -> str:
+def _suggest_variable(path: Path) -> str:
     return re.sub(r"\W", "_", _name(path)).upper()
 
 

@@ -70,7 +70,7 @@ class Made:
 
 def made_of(kind: Any) -> Made:
     """Return the annotation of a dataclass that is written as a table of its fields."""
-    return Made(table_of(kind), lambda table: checked(lambda: kind(**table.given())))
+    return Made(table_of(kind), lambda table: make_checked(lambda: kind(**table.given())))
 
 
 @cache
@@ -117,7 +117,7 @@ def _field_check(kind: Any, field: "Field[Any]") -> AfterValidator:
         # TOML has no null: where there may be no limit, that is written `inf`.
         if optional and value == math.inf:
             value = None
-        checked(lambda: kind(**{field.name: value}))
+        make_checked(lambda: kind(**{field.name: value}))
         return value
 
     return AfterValidator(check)
@@ -143,13 +143,13 @@ def checked_by(make: Callable[[Any], Any]) -> AfterValidator:
     """Return the check of a key that a value can be made from what it holds."""
 
     def check(value: Any) -> Any:
-        checked(lambda: make(value))
+        make_checked(lambda: make(value))
         return value
 
     return AfterValidator(check)
 
 
-def checked(make: Callable[[], Any]) -> Any:
+def make_checked(make: Callable[[], Any]) -> Any:
     """Make a value, and let what the value says against it be a problem of the file."""
     try:
         return make()

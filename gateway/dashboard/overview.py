@@ -215,7 +215,7 @@ class Reader:
                 speed.recall(evidence)
                 found[name].speed_seconds = speed.seconds(1, _SAMPLE_SHOTS)
                 found[name].speed_jobs = evidence.jobs
-        for name, spent in self._spent("usd of ").items():
+        for name, spent in self._read_spent("usd of ").items():
             found.setdefault(name, MemberView(name=name)).spent_usd = spent
         return found.values()
 
@@ -237,13 +237,13 @@ class Reader:
 
     def _meters(self, runs: Iterable[RunView]) -> Iterable[Meter]:
         budget = self._budget()
-        by_member, days = self._spent("usd of "), self._spent("usd on day ")
+        by_member, days = self._read_spent("usd of "), self._read_spent("usd on day ")
         day = days.get(f"{int(self.journal.now // _DAY)}", 0.0)
         yield Meter(name="in all", spent=sum(by_member.values()), limit=budget.get("usd"))
         yield Meter(name="today (UTC)", spent=day, limit=budget.get("per_day_usd"))
         for name, limit in (budget.get("per_member_usd") or {}).items():
             yield Meter(name=f"at {name}", spent=by_member.get(name, 0.0), limit=limit)
-        by_user = self._spent("usd for ")
+        by_user = self._read_spent("usd for ")
         for name, limit in (budget.get("per_user_usd") or {}).items():
             yield Meter(name=f"for {name}", spent=by_user.get(repr(name), 0.0), limit=limit)
         for name, limit in (budget.get("per_user_day_usd") or {}).items():
@@ -255,7 +255,7 @@ class Reader:
                     name = f"in run {run.record.job_id[:8]}"
                     yield Meter(name=name, spent=run.record.spent_usd, limit=limit)
 
-    def _spent(self, accounts: str) -> dict[str, float]:
+    def _read_spent(self, accounts: str) -> dict[str, float]:
         """Read what was spent and is set aside on accounts whose names begin so, in USD."""
         ledger, found = self.journal.ledger(), dict[str, float]()
         for sums in (ledger.spent, ledger.held):

@@ -125,7 +125,7 @@ def application(
         environment = _environment()
     except ImportError as error:
         raise _missing(error) from error
-    opened = _opened(journal)
+    opened = _open_journal(journal)
     known = config if config is None or isinstance(config, Config) else load_config(config)
     pages = Pages(
         reader=Reader(journal=opened, config=known),
@@ -340,7 +340,7 @@ def _environment() -> "Environment":
     return environment
 
 
-def _opened(journal: str | os.PathLike[str] | Journal) -> Journal:
+def _open_journal(journal: str | os.PathLike[str] | Journal) -> Journal:
     if isinstance(journal, Journal):
         return journal
     text = os.fspath(journal)

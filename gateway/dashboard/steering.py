@@ -43,7 +43,7 @@ class Steering:
         if record.held:
             self._do(lambda: self.journal.ask_to_cancel(job_id))
             return "the process that works on the run was asked to cancel it"
-        job = self._taken_up(record)
+        job = self._take_up(record)
         job.cancel()
         return "the run is cancelled, and its providers are asked to cancel their jobs"
 
@@ -58,7 +58,7 @@ class Steering:
             raise SteeringError("the run is done already")
         if record.held:
             raise SteeringError("a process works on the run: cancel it, or wait until it has ended")
-        self._taken_up(record)
+        self._take_up(record)
         return "the run goes on in the process of this dashboard"
 
     def _record(self, job_id: str) -> RunRecord:
@@ -67,7 +67,7 @@ class Steering:
             return record
         raise SteeringError("there is no such run in the journal")
 
-    def _taken_up(self, record: RunRecord) -> RouterJob:
+    def _take_up(self, record: RunRecord) -> RouterJob:
         config = self.config
         if config is None:
             raise SteeringError(

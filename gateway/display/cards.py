@@ -41,10 +41,10 @@ def card(title: str, facts: Iterable[tuple[str, str]], folds: Iterable[Fold] = (
     table = (
         f'<div style="overflow-x:auto"><table style="{style}">{rows}</table></div>' if rows else ""
     )
-    return f"<div><strong>{escape(title)}</strong>{table}{folded(folds)}</div>"
+    return f"<div><strong>{escape(title)}</strong>{table}{render_folds(folds)}</div>"
 
 
-def folded(folds: Iterable[Fold]) -> str:
+def render_folds(folds: Iterable[Fold]) -> str:
     """Write what is folded, one below the other; what is empty is left out."""
     return "".join(
         f'<details><summary style="cursor:pointer">{escape(one.summary)}</summary>{one.html}</details>'

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
 
-from qiskit_gateway.display.cards import Fold, folded
+from qiskit_gateway.display.cards import Fold, render_folds
 
 # The text is that wide at most, but that names of so many letters are not shortened.
 _WIDTH = 80
@@ -34,9 +34,7 @@ class Remark:
     parts: tuple["Remark", ...] = ()
 
 
-def shown_as_text(
-    rows: Sequence[Sequence[str]], remarks: Iterable[Remark], *, words: int = 1
-) -> str:
+def render_text(rows: Sequence[Sequence[str]], remarks: Iterable[Remark], *, words: int = 1) -> str:
     """Return a table and its remarks as text, each remark and each part of it on a line.
 
     Args:
@@ -46,11 +44,11 @@ def shown_as_text(
     """
     others = len(table([("", *cells) for _, *cells in rows]).partition("\n")[0])
     longest = max(_LONG_NAME, _WIDTH - others)
-    cells = [(_shortened(first, longest), *others) for first, *others in rows]
+    cells = [(_shorten(first, longest), *others) for first, *others in rows]
     return "\n".join([table(cells, words=words), *_lines(remarks, "")])
 
 
-def shown_as_html(
+def render_html(
     rows: Sequence[Sequence[str]], remarks: Iterable[Remark], *, footed: bool = True, words: int = 1
 ) -> str:
     """Return the same as HTML; what does not fit a screen is folded.
@@ -69,12 +67,12 @@ def shown_as_html(
     rest = _table(head, more, words) if more else ""
     return (
         _table(head, shown, words, foot)
-        + folded([Fold(f"{len(more)} more", rest)])
+        + render_folds([Fold(f"{len(more)} more", rest)])
         + _list(list(remarks))
     )
 
 
-def _shortened(name: str, longest: int) -> str:
+def _shorten(name: str, longest: int) -> str:
     if len(name) <= longest:
         return name
     # Both ends tell names apart: a provider's first, a device's last.
@@ -103,7 +101,7 @@ def _list(remarks: Sequence[Remark]) -> str:
         return ""
     more = items[_MOST_REMARKS:]
     rest = f"<ul>{''.join(more)}</ul>" if more else ""
-    return f"<ul>{''.join(items[:_MOST_REMARKS])}</ul>{folded([Fold(f'{len(more)} more', rest)])}"
+    return f"<ul>{''.join(items[:_MOST_REMARKS])}</ul>{render_folds([Fold(f'{len(more)} more', rest)])}"
 
 
 def _row(tag: str, cells: Sequence[str], words: int, style: str = "") -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from qiskit.primitives.containers import SamplerPubLike
 
 from qiskit_gateway.backends.fleet import Backends, Fleet
-from qiskit_gateway.display.tables import Remark, shown_as_html, shown_as_text
+from qiskit_gateway.display.tables import Remark, render_html, render_text
 from qiskit_gateway.display.units import span
 from qiskit_gateway.forecast.simulation import Simulation, simulate
 from qiskit_gateway.policies.policy import Policy
@@ -54,7 +54,7 @@ class Comparison:
             name: {
                 "cost_usd": one.cost_usd,
                 "makespan_seconds": one.makespan_seconds,
-                "shots_not_done": _lost(one),
+                "shots_not_done": _count_lost_shots(one),
                 "members": {member: asdict(use) for member, use in one.members.items()},
             }
             for name, one in self.simulations.items()
@@ -62,11 +62,11 @@ class Comparison:
 
     def __str__(self) -> str:
         """A table, a line for each policy."""
-        return shown_as_text(self._rows(), self._remarks())
+        return render_text(self._rows(), self._remarks())
 
     def _repr_html_(self) -> str:
         """The same for a notebook."""
-        return shown_as_html(self._rows(), self._remarks(), footed=False)
+        return render_html(self._rows(), self._remarks(), footed=False)
 
     def draw(self) -> "Figure":
         """Draw price against time, a point for each policy.
@@ -135,7 +135,7 @@ def _place(one: Simulation) -> tuple[float, float]:
     return one.makespan_seconds, one.cost_usd
 
 
-def _lost(one: Simulation) -> int:
+def _count_lost_shots(one: Simulation) -> int:
     return sum(given_up.piece.circuit_shots for given_up in one.given_up)
 
 
@@ -148,5 +148,5 @@ def _row(name: str, one: Simulation) -> tuple[str, ...]:
         str(sum(use.jobs for use in uses)),
         str(sum(use.failures for use in uses)),
         str(sum(use.jobs > 0 for use in uses)),
-        f"{_lost(one)} shots" if one.given_up else "-",
+        f"{_count_lost_shots(one)} shots" if one.given_up else "-",
     )

@@ -17,7 +17,7 @@ from qiskit.primitives.containers.sampler_pub import SamplerPub
 
 from qiskit_gateway.backends.fleet import Backends, Fleet
 from qiskit_gateway.backends.interface.batch import Program
-from qiskit_gateway.display.tables import Remark, shown_as_html, table
+from qiskit_gateway.display.tables import Remark, render_html, table
 from qiskit_gateway.display.units import span, usd
 from qiskit_gateway.policies.policy import Policy
 from qiskit_gateway.reporting.pictures import draw_timeline
@@ -130,7 +130,7 @@ class Simulation:
         """Return the same for a notebook."""
         lost = tuple(Remark(str(one)) for one in self.given_up)
         remarks = [Remark("not done", lost)] if lost else []
-        members = shown_as_html(self._rows(), remarks, footed=False)
+        members = render_html(self._rows(), remarks, footed=False)
         return f"<div><strong>simulated: {escape(self._head())}</strong>{members}</div>"
 
     def _head(self) -> str:

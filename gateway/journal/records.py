@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from qiskit_gateway.display.tables import Remark, shown_as_html
+from qiskit_gateway.display.tables import Remark, render_html
 from qiskit_gateway.display.units import number, span, usd
 from qiskit_gateway.work.run_status import RunStatus
 
@@ -60,7 +60,7 @@ class RunList(tuple[RunRecord, ...]):
         head = ("run", "kind", "state", "began", "shots done", "of", "USD")
         earlier = len(self) - len(rows)
         remarks = [Remark(f"{number(earlier)} earlier ones")] if earlier else []
-        return shown_as_html([head, *rows], remarks, footed=False, words=4)
+        return render_html([head, *rows], remarks, footed=False, words=4)
 
 
 def _row_of(run: RunRecord) -> tuple[str, ...]:

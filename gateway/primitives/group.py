@@ -8,7 +8,7 @@ from qiskit.primitives import PrimitiveResult
 from qiskit.providers import JobStatus
 
 from qiskit_gateway.backends.interface.observer import Mailbox
-from qiskit_gateway.display.cards import Fold, card, few, folded
+from qiskit_gateway.display.cards import Fold, card, few, render_folds
 from qiskit_gateway.primitives.job import FINAL, SHOWN_SECONDS, RouterJob, StatusChecks
 from qiskit_gateway.reporting.progress import Progress, join_progress
 from qiskit_gateway.reporting.report import Report, join_reports
@@ -178,7 +178,11 @@ class GroupJob(StatusChecks):
         ends = (f"{name} {job.status().name}" for name, job in self.jobs.items())
         facts = [("id", self._group_id), ("runs", few(ends))]
         report = Fold("report", self.report()._repr_html_())
-        return card(type(self).__name__, facts) + progress_html(self.progress()) + folded([report])
+        return (
+            card(type(self).__name__, facts)
+            + progress_html(self.progress())
+            + render_folds([report])
+        )
 
     def watch(self, *, file: TextIO | None = None) -> None:
         """Show the progress of all members until the last is over; see :meth:`RouterJob.watch`.

@@ -18,7 +18,7 @@ from qiskit.providers import JobStatus
 from qiskit_gateway.backends.adapter.threads import soon_here
 from qiskit_gateway.backends.forks import renew_in_children
 from qiskit_gateway.backends.interface.observer import Mailbox
-from qiskit_gateway.display.cards import Fold, card, folded
+from qiskit_gateway.display.cards import Fold, card, render_folds
 from qiskit_gateway.display.units import ranges
 from qiskit_gateway.errors import GatewayError, PlanError, RunError
 from qiskit_gateway.reporting.progress import Progress
@@ -138,7 +138,7 @@ class RouterJob(StatusChecks, BasePrimitiveJob[PrimitiveResult[Any], JobStatus])
         if self._on_failure == "partial":
             return self._make_result()
         first = f". The first: {done.given_up[0]}. What was done is in the error's partial_result"
-        return self._failure(_lost(done.given_up), done.given_up, first)
+        return self._failure(_describe_lost(done.given_up), done.given_up, first)
 
     def _failure(self, message: str, given_up: tuple[GivenUp, ...], rest: str = "") -> RunError:
         attempts = _as_of_now(self._run.record) if self._run else ()
@@ -323,7 +323,11 @@ class RouterJob(StatusChecks, BasePrimitiveJob[PrimitiveResult[Any], JobStatus])
         error = self.error_message() or ""
         facts = [("id", self.job_id()), ("status", self.status().name), ("error", error)]
         report = Fold("report", self.report()._repr_html_())
-        return card(type(self).__name__, facts) + progress_html(self.progress()) + folded([report])
+        return (
+            card(type(self).__name__, facts)
+            + progress_html(self.progress())
+            + render_folds([report])
+        )
 
     def usage(self) -> RunUsage:
         """Sum up what the run has used so far: jobs, shots, machine time, money."""
@@ -416,7 +420,7 @@ def _fate(attempt: Attempt) -> str:
     return "may still run"
 
 
-def _lost(given_up: tuple[GivenUp, ...]) -> str:
+def _describe_lost(given_up: tuple[GivenUp, ...]) -> str:
     shots = sum(one.piece.circuit_shots for one in given_up)
     pubs = {one.pub for one in given_up}
     return f"{shots} shots were not done, of pub{'s' * (len(pubs) > 1)} {ranges(pubs)}"

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from qiskit_gateway.display.tables import Remark, shown_as_html, shown_as_text
+from qiskit_gateway.display.tables import Remark, render_html, render_text
 from qiskit_gateway.display.units import span, usd
 from qiskit_gateway.work.plan_record import Considered, PlanRecord
 
@@ -105,11 +105,11 @@ class Explanation:
 
     def __str__(self) -> str:
         """Return a table of the members, and below it why each got what it got."""
-        return shown_as_text([_HEAD, *self._rows()], self._remarks())
+        return render_text([_HEAD, *self._rows()], self._remarks())
 
     def _repr_html_(self) -> str:
         """Return the same for a notebook."""
-        return shown_as_html([_HEAD, *self._rows()], self._remarks(), footed=False)
+        return render_html([_HEAD, *self._rows()], self._remarks(), footed=False)
 
     def _rows(self) -> Iterator[tuple[str, ...]]:
         for one in self.plan.members:

@@ -6,8 +6,8 @@ from dataclasses import asdict, dataclass, field
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from qiskit_gateway.display.cards import Fold, card, folded
-from qiskit_gateway.display.tables import Remark, shown_as_html, table
+from qiskit_gateway.display.cards import Fold, card, render_folds
+from qiskit_gateway.display.tables import Remark, render_html, table
 from qiskit_gateway.display.units import number, span, usd
 from qiskit_gateway.reporting.explanation import Explanation
 from qiskit_gateway.reporting.pictures import draw_timeline
@@ -140,12 +140,12 @@ class Report:
         remarks += map(Remark, self.notes)
         attempts = len(self.attempts)
         title = f"{span(self.seconds)}, {usd(self.price_usd)}, {number(attempts)} attempts"
-        members = shown_as_html(self._rows(), remarks, footed=False)
+        members = render_html(self._rows(), remarks, footed=False)
         folds = [
             Fold(f"all {number(attempts)} attempts", self._attempts_html()),
             Fold("how fast members are", self._speeds_html()),
         ]
-        return f"<div><strong>{escape(title)}</strong>{members}{folded(folds)}</div>"
+        return f"<div><strong>{escape(title)}</strong>{members}{render_folds(folds)}</div>"
 
     def _running(self) -> list[str]:
         running = sum(attempt.outcome is AttemptOutcome.RUNNING for attempt in self.attempts)
@@ -169,7 +169,7 @@ class Report:
         remarks = (
             [Remark(f"the last of them; to_dict() has {number(earlier)} more")] if earlier else []
         )
-        return shown_as_html([_ATTEMPT, *rows], remarks, footed=False, words=4) if rows else ""
+        return render_html([_ATTEMPT, *rows], remarks, footed=False, words=4) if rows else ""
 
     def _rows(self) -> list[list[str]]:
         rows = [["member", "jobs", "circuits", "shots", "failures", "USD"]]

@@ -382,7 +382,7 @@ class _Metrics:
         match event:
             case happened.ShardSubmitted():
                 self._jobs[of] = _Job(event.seconds)
-                self._in_flight.add(1, _named(where))
+                self._in_flight.add(1, _qualify(where))
             case happened.ShardAccepted() if of in self._jobs:
                 self._jobs[of].accepted = event.seconds
             case happened.ShardStarted() if of in self._jobs:
@@ -398,7 +398,7 @@ class _Metrics:
         job = self._jobs.pop((event.job_id, event.shard), None)
         if job is None:  # An earlier process has sent it.
             return
-        where = _named({"member": event.member})
+        where = _qualify({"member": event.member})
         self._in_flight.add(-1, where)
         self._durations["job"].record(event.seconds - job.submitted, where)
         if job.started is not None and job.accepted is not None:
@@ -406,10 +406,10 @@ class _Metrics:
             self._durations["job.run"].record(event.seconds - job.started, where)
 
     def _count(self, name: str, amount: float, where: Mapping[str, str]) -> None:
-        self._counters[name].add(amount, _named(where))
+        self._counters[name].add(amount, _qualify(where))
 
 
-def _named(where: Mapping[str, str]) -> dict[str, str]:
+def _qualify(where: Mapping[str, str]) -> dict[str, str]:
     return {f"{_SCOPE}.{name}": value for name, value in where.items()}
 
 

@@ -74,13 +74,13 @@ class BasisStore:
     ) -> Iterator[Callable[[], None]]:
         patterns, counts, ends = pooled(outcomes, rng)
         histogram = Histogram(np.ascontiguousarray(patterns.T), counts, ends)
-        for section, start, stop in self._met(piece):
+        for section, start, stop in self._overlaps(piece):
             here = histogram.rows(start - piece.row_start, stop - piece.row_start)
             sums = section.sums.sum_shots(here)
             yield partial(section.sums.add, start - section.start, sums)
 
     def _estimates(self, piece: Piece, outcomes: Sequence[Outcome]) -> Iterator[Callable[[], None]]:
-        for section, start, stop in self._met(piece):
+        for section, start, stop in self._overlaps(piece):
             here = outcomes[start - piece.row_start : stop - piece.row_start]
             scales = section.sums.part.weights
             none = np.zeros(len(scales))
@@ -93,7 +93,7 @@ class BasisStore:
             )
             yield partial(section.sums.add_estimates, estimates)
 
-    def _met(self, piece: Piece) -> Iterator[tuple[Section, int, int]]:
+    def _overlaps(self, piece: Piece) -> Iterator[tuple[Section, int, int]]:
         """Go through the sections that a piece has rows in, and the task's rows that these are."""
         for section in self.sections:
             start = max(section.start, piece.row_start)

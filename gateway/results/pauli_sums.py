@@ -192,7 +192,7 @@ class BlockSums:
         """
         if not self._estimates:
             return self._means(shots)
-        return self._pooled(shots, self._means, lambda one: one.shots * one.evs) / shots
+        return self._pool(shots, self._means, lambda one: one.shots * one.evs) / shots
 
     def variances(self, shots: NDArray[np.int64]) -> NDArray[np.float64]:
         """Compute the variance of the basis's part of each expectation value."""
@@ -210,7 +210,7 @@ class BlockSums:
         return np.sqrt(self._spread(shots, lambda own: self._bounds(own) ** 2))
 
     def _spread(self, shots: NDArray[np.int64], own: _OfShots) -> NDArray[np.float64]:
-        spread = self._pooled(
+        spread = self._pool(
             shots,
             own,
             lambda one: (one.shots * one.stds) ** 2,
@@ -219,7 +219,7 @@ class BlockSums:
         variances: NDArray[np.float64] = spread / shots.astype(float) ** 2
         return variances
 
-    def _pooled(
+    def _pool(
         self,
         shots: NDArray[np.int64],
         own: _OfShots,

@@ -20,7 +20,7 @@ def prepare(work: Work, fleet: Fleet, snapshots: Snapshots) -> Work:
     Its circuits are copies from here on.
     """
     work = replace(work, programs=snapshots.of(work.programs))
-    judged = _judged(work.options, fleet)
+    judged = _choosing_options(work.options, fleet)
     weighs = any(member.limits.max_payload_bytes for member in fleet)
     known: dict[tuple[int, int], tuple[dict[str, str], int]] = {}
     tasks = []
@@ -34,7 +34,7 @@ def prepare(work: Work, fleet: Fleet, snapshots: Snapshots) -> Work:
     return replace(work, tasks=tuple(tasks))
 
 
-def _judged(options: Mapping[str, Any], fleet: Fleet) -> dict[str, Any]:
+def _choosing_options(options: Mapping[str, Any], fleet: Fleet) -> dict[str, Any]:
     """Return the options of a run that choose members: the options that some member knows.
 
     Of one that nobody lists each backend is the judge itself, as it is where there is no other

@@ -14,7 +14,7 @@ from qiskit_gateway.backends.failures.errors import Refused
 from qiskit_gateway.backends.fleet import Fleet
 from qiskit_gateway.backends.interface.protocol import FleetMember
 from qiskit_gateway.backends.simulation.simulated_member import SimulatedMember
-from qiskit_gateway.display.tables import Remark, shown_as_html, shown_as_text
+from qiskit_gateway.display.tables import Remark, render_html, render_text
 from qiskit_gateway.display.units import number, span, usd
 from qiskit_gateway.policies.policy import Policy
 from qiskit_gateway.reporting.explanation import Explanation
@@ -218,11 +218,11 @@ class Quote:
 
     def __str__(self) -> str:
         """Return a table of the members, the total, and below it what stands against the run."""
-        return shown_as_text([_HEAD, *self._rows()], self._remarks())
+        return render_text([_HEAD, *self._rows()], self._remarks())
 
     def _repr_html_(self) -> str:
         """Return the same for a notebook."""
-        return shown_as_html([_HEAD, *self._rows()], self._remarks())
+        return render_html([_HEAD, *self._rows()], self._remarks())
 
     def _rows(self) -> Iterator[tuple[str, ...]]:
         for one in self.members:
