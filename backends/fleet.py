@@ -61,7 +61,7 @@ class Fleet:
         made = [_as_member(member) for member in members]
         if not made:
             raise ValueError("a fleet needs at least one backend, got none")
-        self._members = _named(made)
+        self._members = _name_uniquely(made)
         _check_shared(self)
         self._kept: dict[type, object] = {}
         renew_in_children(self)
@@ -221,7 +221,7 @@ def _as_observer(given: object) -> Observer:
     raise TypeError(f"an observer has a method on_event(event), got {given!r}")
 
 
-def _named(members: list[FleetMember]) -> dict[str, FleetMember]:
+def _name_uniquely(members: list[FleetMember]) -> dict[str, FleetMember]:
     """Return members by unique name: the second of a name gets ``-2``, and so on."""
     named: dict[str, FleetMember] = {}
     for given in members:

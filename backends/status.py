@@ -95,7 +95,7 @@ class MemberStatus:
             self._queue(),
             "-" if self.speed is None else _speed(self.speed),
             usd(self.spent_usd),
-            self._left(),
+            self._describe_left(),
         )
 
     def _queue(self) -> str:
@@ -108,7 +108,7 @@ class MemberStatus:
             return ", ".join(parts) or "not read"
         return f"{', '.join(parts)} ({span(self.queue_age_seconds)} ago)"
 
-    def _left(self) -> str:
+    def _describe_left(self) -> str:
         left = []
         if self.left_usd is not None:
             left.append(usd(self.left_usd))

@@ -14,7 +14,7 @@ from qiskit.transpiler import PassManager
 
 from qiskit_gateway.backends.adapter.bare_circuits import is_about_lists, one_at_a_time
 from qiskit_gateway.backends.adapter.compiling_member import CompilingMember, Said
-from qiskit_gateway.backends.adapter.discovery import told_by
+from qiskit_gateway.backends.adapter.discovery import read_properties
 from qiskit_gateway.backends.adapter.job_lookup import can_fetch, fetch, find, label_of, labels_of
 from qiskit_gateway.backends.adapter.jobs import result_of
 from qiskit_gateway.backends.adapter.payload import Pairs, options_of, payload_of
@@ -29,7 +29,7 @@ from qiskit_gateway.backends.interface.provider_profile import Label, is_local
 from qiskit_gateway.backends.interface.run_options import known_options, objection
 from qiskit_gateway.backends.interface.speed import Speed
 from qiskit_gateway.backends.pricing.rates import Tariff
-from qiskit_gateway.backends.readout.outcomes import Outcome, ReadOutcomes, joined, read
+from qiskit_gateway.backends.readout.outcomes import Outcome, ReadOutcomes, join_results, read
 
 
 class Member(CompilingMember):
@@ -108,7 +108,7 @@ class Member(CompilingMember):
             adaptation=adaptation,
             compile_tries=compile_tries,
         )
-        super().__init__(backend, told_by(backend, self.run_options), said)
+        super().__init__(backend, read_properties(backend, self.run_options), said)
         self._takes_lists = False
 
     # -- what can be told at once ------------------------------------------------------------
@@ -156,7 +156,7 @@ class Member(CompilingMember):
             Refused: If some entries cannot run here; then nothing was sent.
             BackendError: If the job failed.
         """
-        prepared = self._prepared(batch, Adaptation(flatten=flatten))
+        prepared = self._prepare_all(batch, Adaptation(flatten=flatten))
         pairs = zip(batch.entries, prepared, strict=True)
         return Answer(
             self.result_of_prepared(batch, prepared),
@@ -165,7 +165,7 @@ class Member(CompilingMember):
 
     def result_of_prepared(self, batch: Batch, prepared: Sequence[Prepared]) -> Any:
         """Run a batch as :meth:`run_prepared` does, and return the provider's own result. Blocks."""
-        return joined(result_of(self._run(batch, prepared, Errand())))
+        return join_results(result_of(self._run(batch, prepared, Errand())))
 
     def run_prepared(self, batch: Batch, prepared: Sequence[Prepared]) -> Sequence[Outcome]:
         """Run a batch whose programs were prepared elsewhere, and read the result. Blocks.

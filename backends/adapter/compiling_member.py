@@ -17,7 +17,7 @@ from typing import Any, ClassVar, Self, TypedDict
 
 from qiskit.transpiler import PassManager
 
-from qiskit_gateway.backends.adapter.copies import once, pickled, require_copied
+from qiskit_gateway.backends.adapter.copies import dump, once, require_copied
 from qiskit_gateway.backends.adapter.discovery import Told
 from qiskit_gateway.backends.adapter.jobs import (
     has_started,
@@ -211,7 +211,7 @@ class CompilingMember(ABC):
         """
         with once(self) as first:
             if first:
-                require_copied(self.name, self._given, pickled)
+                require_copied(self.name, self._given, dump)
         return self._lasting()
 
     @property
@@ -285,7 +285,7 @@ class CompilingMember(ABC):
             for entry in batch.entries
         )
         if not all(known):
-            await call_in_thread(lambda: self._prepared(batch, adaptation))
+            await call_in_thread(lambda: self._prepare_all(batch, adaptation))
 
     async def submit(self, batch: Batch) -> Handle:
         """Hand a batch to the provider as one job.
@@ -379,7 +379,7 @@ class CompilingMember(ABC):
     # -- in a thread -------------------------------------------------------------------------
 
     def _submit(self, batch: Batch, errand: Errand) -> Handle:
-        job = self._run(batch, self._prepared(batch, self.adaptation), errand)
+        job = self._run(batch, self._prepare_all(batch, self.adaptation), errand)
         return self._handle_of(job, batch)
 
     def _run(self, batch: Batch, prepared: Sequence[Prepared], errand: Errand) -> Any:
@@ -392,7 +392,7 @@ class CompilingMember(ABC):
         with _before_sending():
             _ = self._isa.site
 
-    def _prepared(self, batch: Batch, adaptation: Adaptation) -> list[Prepared]:
+    def _prepare_all(self, batch: Batch, adaptation: Adaptation) -> list[Prepared]:
         """Prepare the programs for the backend, or say which of them it cannot run."""
         prepared: list[Prepared] = []
         reasons: dict[int, str] = {}
@@ -454,7 +454,7 @@ class CompilingMember(ABC):
             return charge_of(self.backend, job)
 
     def _quote(self, batch: Batch, ask: Quoting) -> Charge | None:
-        prepared = self._prepared(batch, self.adaptation)
+        prepared = self._prepare_all(batch, self.adaptation)
         pairs = zip(batch.entries, prepared, strict=True)
         circuits = [ready.specimen for entry, ready in pairs for _ in range(entry.circuits)]
         with translated("cancel"):

@@ -69,7 +69,7 @@ def once(owner: object) -> Iterator[bool]:
         _TRIED.reset(token)
 
 
-def pickled(thing: object) -> bytes:
+def dump(thing: object) -> bytes:
     """Pickle an object with the pickler in use."""
     frame = currentframe()
     while frame is not None:

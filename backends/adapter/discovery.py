@@ -34,7 +34,7 @@ class Told:
     adaptation: Adaptation
 
 
-def told_by(backend: BackendV2, run_options: Mapping[str, Any]) -> Told:
+def read_properties(backend: BackendV2, run_options: Mapping[str, Any]) -> Told:
     """Read a backend's properties.
 
     Args:
@@ -53,10 +53,10 @@ def told_by(backend: BackendV2, run_options: Mapping[str, Any]) -> Told:
             adaptation_for(backend, run_options),
         )
 
-    return told_in_time(read, type(backend).__name__)
+    return read_in_time(read, type(backend).__name__)
 
 
-def told_in_time(read: Callable[[], Told], whose: str) -> Told:
+def read_in_time(read: Callable[[], Told], whose: str) -> Told:
     """Read properties, but not for ever.
 
     Args:

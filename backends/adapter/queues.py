@@ -63,7 +63,7 @@ def ask(queue: Callable[[], Any]) -> QueueReading:
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # noqa: BLE001  Of a provider; a reading is not worth a run.
-        return QueueReading(error=_said(error), answered=False)
+        return QueueReading(error=_describe_error(error), answered=False)
 
 
 class QueueWatch:
@@ -167,10 +167,10 @@ class _Threaded:
             )
         self._idle.clear()
         with anyio.move_on_after(self._timeout_seconds):
-            return await call_in_thread(self._asked)
+            return await call_in_thread(self._ask)
         return QueueReading(error=f"no answer within {self._timeout_seconds:g} s", answered=False)
 
-    def _asked(self) -> QueueReading:
+    def _ask(self) -> QueueReading:
         try:
             # Asked once more for a meaning: a probe of the user's may be any callable.
             return ask(self._probe)
@@ -211,7 +211,7 @@ def _as_reading(answer: object) -> QueueReading:
     return QueueReading(wait_seconds=seconds)
 
 
-def _said(error: BaseException) -> str:
+def _describe_error(error: BaseException) -> str:
     name = type(error).__name__
     try:
         text = redact(str(error))

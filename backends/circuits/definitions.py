@@ -97,7 +97,7 @@ def _meaning(instruction: CircuitInstruction, names: Mapping[str, type]) -> Any:
         same = all(new is old for new, old in zip(blocks, operation.blocks, strict=True))
         return None if same else operation.replace_blocks(blocks)
     if isinstance(operation, AnnotatedOperation):
-        named = _named(operation, names)
+        named = _rename(operation, names)
         return None if named is operation else named
     return _definition(operation, names)
 
@@ -106,10 +106,10 @@ def _definition(operation: Any, names: Mapping[str, type]) -> QuantumCircuit | N
     """Return the definition of an operation that is needed to know what it does."""
     kind = _class_of(operation)
     if kind in (ControlledGate, MCMTGate):
-        return _controlled(operation, names)
+        return _define_controlled(operation, names)
     if not issubclass(kind, Instruction) or _is_what_it_is_called(kind, operation.name, names):
         return None
-    given = _bound_definition(operation)
+    given = _bind_definition(operation)
     if given is None:  # Then there is only the name.
         return None
     expanded = expand_misnamed(given, names)
@@ -117,11 +117,11 @@ def _definition(operation: Any, names: Mapping[str, type]) -> QuantumCircuit | N
     return expanded if hides or expanded is not given else None
 
 
-def _controlled(
+def _define_controlled(
     gate: ControlledGate | MCMTGate, names: Mapping[str, type]
 ) -> QuantumCircuit | None:
     """Return the definition of a controlled gate, made anew if names in its base misled Qiskit."""
-    base = _named(gate.base_gate, names)
+    base = _rename(gate.base_gate, names)
     if base is gate.base_gate and (isinstance(gate, MCMTGate) or gate.name not in names):
         return None
     if base is not gate.base_gate:
@@ -133,10 +133,10 @@ def _controlled(
     return expand_misnamed(gate.definition, names)
 
 
-def _named(operation: Any, names: Mapping[str, type]) -> Any:
+def _rename(operation: Any, names: Mapping[str, type]) -> Any:
     """Return an operation under a name that means nothing, if its own would mislead."""
     if isinstance(operation, AnnotatedOperation):
-        base = _named(operation.base_op, names)
+        base = _rename(operation.base_op, names)
         if base is operation.base_op:
             return operation
         return AnnotatedOperation(base, operation.modifiers)
@@ -151,7 +151,7 @@ def _named(operation: Any, names: Mapping[str, type]) -> Any:
     return named
 
 
-def _bound_definition(operation: Instruction) -> QuantumCircuit | None:
+def _bind_definition(operation: Instruction) -> QuantumCircuit | None:
     """Return the definition of an operation with its parameters as they are now."""
     definition: QuantumCircuit | None = operation.definition
     free = () if definition is None else definition.parameters

@@ -70,7 +70,7 @@ def gate_counts(circuit: QuantumCircuit) -> GateCounts:
     return GateCounts(num_1q=one, num_2q=two, num_measure=measure, num_prepare=len(used) + resets)
 
 
-def estimated_fidelity(circuit: QuantumCircuit, target: Target | None) -> float | None:
+def estimate_fidelity(circuit: QuantumCircuit, target: Target | None) -> float | None:
     """Return the chance that nothing goes wrong, as far as a target tells.
 
     The product of one minus the error of every operation, readout included, and of what qubits
@@ -97,11 +97,11 @@ def estimated_fidelity(circuit: QuantumCircuit, target: Target | None) -> float 
     for error in errors:
         fidelity *= 1.0 - min(1.0, max(0.0, error))
     for qubit, seconds in _waits(circuit, target).items():
-        fidelity *= _kept(target, qubit, seconds)
+        fidelity *= _relaxation_fidelity(target, qubit, seconds)
     return fidelity
 
 
-def estimated_seconds(circuit: QuantumCircuit, target: Target | None) -> float | None:
+def estimate_seconds(circuit: QuantumCircuit, target: Target | None) -> float | None:
     """Estimate the time of one shot, in seconds, from the durations that a target tells.
 
     Args:
@@ -166,7 +166,7 @@ def _seconds(target: Target, instruction: Any, qubits: tuple[int, ...]) -> float
         return 0.0
     if instruction.name == "delay":
         return _delay_seconds(instruction.operation, target.dt)
-    return _told(target, instruction.name, qubits, "duration")
+    return _read_property(target, instruction.name, qubits, "duration")
 
 
 def _delay_seconds(delay: Any, dt: float | None) -> float | None:
@@ -178,7 +178,7 @@ def _delay_seconds(delay: Any, dt: float | None) -> float | None:
         return None
 
 
-def _kept(target: Target, qubit: int, seconds: float) -> float:
+def _relaxation_fidelity(target: Target, qubit: int, seconds: float) -> float:
     """Return the average fidelity of a qubit that relaxes and dephases for so long."""
     properties = target.qubit_properties
     known = properties[qubit] if properties and qubit < len(properties) else None
@@ -189,10 +189,10 @@ def _kept(target: Target, qubit: int, seconds: float) -> float:
 
 
 def _error(target: Target, name: str, qubits: tuple[int, ...]) -> float | None:
-    return _told(target, name, qubits, "error")
+    return _read_property(target, name, qubits, "error")
 
 
-def _told(target: Target, name: str, qubits: tuple[int, ...], what: str) -> float | None:
+def _read_property(target: Target, name: str, qubits: tuple[int, ...], what: str) -> float | None:
     """Look up what a target says of an operation on some qubits, if it does."""
     if name not in target.operation_names:
         return None

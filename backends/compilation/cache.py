@@ -14,8 +14,8 @@ from qiskit.transpiler import PassManager
 
 from qiskit_gateway.backends.circuits.estimates import (
     Estimate,
-    estimated_fidelity,
-    estimated_seconds,
+    estimate_fidelity,
+    estimate_seconds,
 )
 from qiskit_gateway.backends.compilation.prepare import (
     Base,
@@ -24,7 +24,7 @@ from qiskit_gateway.backends.compilation.prepare import (
     bind,
     parameter_binds,
     prepare,
-    prepared_from,
+    prepare_from,
     read_as_it_stands,
     values_of,
 )
@@ -39,8 +39,8 @@ __all__ = [
     "IsaCache",
     "Prepared",
     "bind",
-    "estimated_fidelity",
-    "estimated_seconds",
+    "estimate_fidelity",
+    "estimate_seconds",
     "fits",
     "misfit",
     "parameter_binds",
@@ -144,8 +144,8 @@ class IsaCache:
             with self._compiling:
                 found = self._programs.get(key)
                 if found is None:
-                    wanted = program if measured else _unmeasured(program)
-                    found = (program, self._made(wanted, flatten=flatten))
+                    wanted = program if measured else _measure_nothing(program)
+                    found = (program, self._prepare(wanted, flatten=flatten))
                     self._programs.put(key, found)
         if isinstance(found[1], str):
             raise Refused({0: found[1]})
@@ -158,7 +158,7 @@ class IsaCache:
         try:
             return self.prepare(program, flatten=flatten, measured=measured)
         except Refused:
-            wanted = program if measured else _unmeasured(program)
+            wanted = program if measured else _measure_nothing(program)
             return read_as_it_stands(wanted, self.site, flatten=flatten)
 
     def knows(self, program: Program, *, flatten: bool = False, measured: bool = True) -> bool:
@@ -173,30 +173,30 @@ class IsaCache:
     def estimate(self, program: Program, *, flatten: bool = False) -> Estimate:
         """Estimate a program, compiling it; raise what :meth:`prepare` raises."""
         ready, site = self.prepare(program, flatten=flatten), self.site
-        target, seconds = site.target, estimated_seconds(ready.specimen, site.target)
+        target, seconds = site.target, estimate_seconds(ready.specimen, site.target)
         made = Estimate(
             gates=ready.gates,
-            fidelity=estimated_fidelity(ready.specimen, target),
+            fidelity=estimate_fidelity(ready.specimen, target),
             shot_seconds=None if seconds is None else seconds + site.pause_seconds,
         )
         self._estimates.put((id(program), flatten), (program, made))
         return made
 
-    def _made(self, program: Program, *, flatten: bool) -> Prepared | str:
-        known = self._known(program, flatten=flatten)
+    def _prepare(self, program: Program, *, flatten: bool) -> Prepared | str:
+        known = self._look_up(program, flatten=flatten)
         if program.basis not in known.prepared:
-            known.prepared[program.basis] = self._based(program, known.base)
+            known.prepared[program.basis] = self._prepare_on(program, known.base)
         return known.prepared[program.basis]
 
-    def _based(self, program: Program, base: "Base | str") -> Prepared | str:
+    def _prepare_on(self, program: Program, base: "Base | str") -> Prepared | str:
         if isinstance(base, str):
             return base
         try:
-            return prepared_from(program, base, self.site)
+            return prepare_from(program, base, self.site)
         except Refused as refused:
             return refused.reasons[0]
 
-    def _known(self, program: Program, *, flatten: bool) -> "_Known":
+    def _look_up(self, program: Program, *, flatten: bool) -> "_Known":
         circuit = program.circuit
         # Which measurements can be left out depends on whether a basis is measured at the end.
         key = (id(circuit), flatten, program.reads_circuit)
@@ -215,7 +215,7 @@ class IsaCache:
         return known
 
 
-def _unmeasured(program: Program) -> Program:
+def _measure_nothing(program: Program) -> Program:
     return replace(program, basis="I" * program.circuit.num_qubits)
 
 

@@ -93,7 +93,7 @@ def prepare(
         Refused: If it cannot run there, with the reason under entry 0.
     """
     site = Site(backend, pass_manager)
-    return prepared_from(program, base_of(program, site, flatten=flatten), site)
+    return prepare_from(program, base_of(program, site, flatten=flatten), site)
 
 
 def bind(prepared: Prepared, rows: NDArray[np.float64], *, first: int = 0) -> list[QuantumCircuit]:
@@ -209,7 +209,7 @@ def read_as_it_stands(program: Program, site: Site, *, flatten: bool) -> Prepare
     if reads and is_dynamic(plain):
         plain, to_user = _closed(plain, to_user)
     base = Base(plain=plain, to_user=to_user, source=plain, compiled=plain)
-    return prepared_from(program, base, site)
+    return prepare_from(program, base, site)
 
 
 def _closed(
@@ -263,7 +263,7 @@ def _compile(plain: QuantumCircuit, site: Site) -> tuple[QuantumCircuit, Quantum
         raise
 
 
-def prepared_from(program: Program, base: Base, site: Site) -> Prepared:
+def prepare_from(program: Program, base: Base, site: Site) -> Prepared:
     """Return a program over the circuit of a base, or raise :class:`Refused`."""
     as_it_stands = base.compiled is base.source
     if program.basis is None:

@@ -22,7 +22,7 @@ from qiskit.circuit.library import (
 from qiskit.transpiler import PassManager, StagedPassManager, Target, generate_preset_pass_manager
 
 from qiskit_gateway.backends.circuits.definitions import expand_misnamed, named_operations
-from qiskit_gateway.backends.circuits.estimates import estimated_fidelity, gate_counts
+from qiskit_gateway.backends.circuits.estimates import estimate_fidelity, gate_counts
 from qiskit_gateway.backends.failures.errors import Refused
 from qiskit_gateway.backends.failures.translate import text_of, translate
 from qiskit_gateway.backends.forks import ProcessLock
@@ -149,7 +149,7 @@ class Site:
 
     def _loss(self, circuit: QuantumCircuit) -> tuple[float, int, int]:
         """Rate a compiled circuit: what is expected to go wrong, or by gates where nobody tells errors."""
-        fidelity = estimated_fidelity(circuit, self.target)
+        fidelity = estimate_fidelity(circuit, self.target)
         gates = gate_counts(circuit)
         return 0.0 if fidelity is None else -fidelity, gates.num_2q, gates.num_1q
 
@@ -291,11 +291,11 @@ def _is_uniform(target: Target) -> bool:
 
 def _own_target(backend: Any) -> Target | None:
     names = [profile.target for profile in profiles_around(backend) if profile.target]
-    told = (_told(backend, name) for name in [*names, "target"])
+    told = (_read_target(backend, name) for name in [*names, "target"])
     return next((target for target in told if target is not None), None)
 
 
-def _told(backend: Any, name: str) -> Target | None:
+def _read_target(backend: Any, name: str) -> Target | None:
     """Read a target; ``None`` where there is none, or nothing is said in it."""
     try:
         found: Target | None = getattr(backend, name)
@@ -353,7 +353,7 @@ def misfit(circuit: QuantumCircuit, target: Target | None) -> str | None:
         return None
     if target.num_qubits is not None and circuit.num_qubits > target.num_qubits:
         return f"{circuit.num_qubits} qubits, only {target.num_qubits}"
-    return _unsupported(circuit, target, range(circuit.num_qubits))
+    return _find_unsupported(circuit, target, range(circuit.num_qubits))
 
 
 def _stores(target: Target) -> bool:
@@ -362,7 +362,7 @@ def _stores(target: Target) -> bool:
     return any(isinstance(kind, type) and issubclass(kind, ControlFlowOp | Store) for kind in kinds)
 
 
-def _unsupported(circuit: QuantumCircuit, target: Target, places: Iterable[int]) -> str | None:
+def _find_unsupported(circuit: QuantumCircuit, target: Target, places: Iterable[int]) -> str | None:
     place_of = dict(zip(circuit.qubits, places, strict=True))
     for instruction in circuit.data:
         qubits = tuple(place_of[qubit] for qubit in instruction.qubits)
@@ -373,7 +373,7 @@ def _unsupported(circuit: QuantumCircuit, target: Target, places: Iterable[int])
         if not target.instruction_supported(name, qubits, parameters=parameters):
             return f"{name} on qubits {qubits}"
         for block in instruction.operation.blocks if flows else ():
-            reason = _unsupported(block, target, qubits)
+            reason = _find_unsupported(block, target, qubits)
             if reason is not None:
                 return reason
     return None

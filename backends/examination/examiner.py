@@ -183,7 +183,7 @@ class Session(NamedTuple):
             Entry(
                 program=Program(circuit=question.circuit, basis=question.basis),
                 rows=question.rows,
-                wanted=_wanted(question),
+                wanted=_expect(question),
             )
             for question in questions
         )
@@ -236,14 +236,14 @@ def _adaptation(session: Session, known: Adaptation) -> tuple[Adaptation, list[_
     jobs: list[_Job] = []
     for flatten in dict.fromkeys((known.flatten, True)):
         jobs = session.put(questions(), flatten=flatten)
-        reason = _unanswered(jobs)
+        reason = _explain_silence(jobs)
         if reason:
             break
         readings = [replace(known, flatten=flatten, refusal="", **order) for order in _orders()]
         readings.sort(key=lambda reading: _complexity(reading, known))
         wrong = [_wrong(jobs, reading, session.shots) for reading in readings]
         right = [reading for reading, said in zip(readings, wrong, strict=True) if not said]
-        if right and not _tied(right, known):
+        if right and not _is_tied(right, known):
             return right[0], jobs
         if right:
             reason = "its answers can be read in several ways that all seem right"
@@ -252,7 +252,7 @@ def _adaptation(session: Session, known: Adaptation) -> tuple[Adaptation, list[_
     return replace(known, refusal=reason), jobs
 
 
-def _tied(readings: Sequence[Adaptation], known: Adaptation) -> bool:
+def _is_tied(readings: Sequence[Adaptation], known: Adaptation) -> bool:
     first, *others = (_complexity(reading, known) for reading in readings)
     return first in others
 
@@ -273,7 +273,7 @@ def _complexity(adaptation: Adaptation, known: Adaptation) -> int:
     return 1 + (adaptation.register_order != "qiskit") + (adaptation.bit_order != "qiskit")
 
 
-def _unanswered(jobs: Sequence[_Job]) -> str:
+def _explain_silence(jobs: Sequence[_Job]) -> str:
     """Give the reason why not one circuit can run on the backend, or ``""`` where one could.
 
     Raises:
@@ -327,7 +327,7 @@ def _judge_job(job: _Job, adaptation: Adaptation, shots: int) -> Iterator[Findin
         yield Finding(name=question.name, ok=right, seen="; ".join(seen for _, seen in answers))
 
 
-def _wanted(question: Question) -> tuple[Wanted, ...]:
+def _expect(question: Question) -> tuple[Wanted, ...]:
     """Want the product of all that a basis measures."""
     basis = question.basis
     if basis is None:

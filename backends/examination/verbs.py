@@ -61,12 +61,12 @@ async def examine_verbs(member: FleetMember, shots: int) -> list[Finding]:
     """
     try:
         asked = [*questions(), measured()]
-        taken = [one for one in asked if not _refused(member, one, shots)]
+        taken = [one for one in asked if not _ask_refusal(member, one, shots)]
         session = Session(_asks_nobody, member.limits, shots)
         findings: list[Finding] = []
         for part in session.parts(taken) if taken else ():
             findings += await _answers(member, session, part)
-        if any(one.ok for one in findings) and not _refused(member, alone(), shots):
+        if any(one.ok for one in findings) and not _ask_refusal(member, alone(), shots):
             findings += await _answers(member, session, [alone()])
             findings.append(await _fewer_kept(member, session))
             findings += await _about_a_job(member, session)
@@ -81,7 +81,7 @@ def _asks_nobody(batch: Batch, *, flatten: bool) -> Any:
     raise NotImplementedError  # The verbs are asynchronous: they are asked here, not by a session.
 
 
-def _refused(member: FleetMember, question: Question, shots: int) -> str:
+def _ask_refusal(member: FleetMember, question: Question, shots: int) -> str:
     program = Program(circuit=question.circuit, basis=question.basis)
     try:
         reason = member.refusal(program, shots, {})

@@ -24,8 +24,8 @@ from qiskit_gateway.backends.executors.work import (
     BackendSpec,
     Work,
     outcomes_of,
-    packed_work,
-    told_of,
+    pack_work,
+    read_told,
 )
 from qiskit_gateway.backends.executors.worker import build_backend
 from qiskit_gateway.backends.failures.errors import BackendError
@@ -88,7 +88,7 @@ class ExecutorMember(Member):
         called_with = _pickle("arguments", arguments)
         run_options = _pickle("run_options", others.get("run_options"))
         self._pool = Pool(executor)
-        super().__init__(_compiled_for(path, called_with, target), limits=limits, **others)
+        super().__init__(_backend_for(path, called_with, target), limits=limits, **others)
         self.executor = executor
         self.overlaps = True
         self.costs_nothing = others.get("pricing") is None or others["pricing"] == FREE
@@ -154,7 +154,7 @@ class ExecutorMember(Member):
     def result_of_prepared(self, batch: Batch, prepared: Sequence[Prepared]) -> Any:
         """Run a batch likewise, and return what the backend on the worker says itself. Blocks."""
         work = replace(self._work_for(batch, prepared), as_told=True)
-        return told_of(self._pool.submit(work).answer())
+        return read_told(self._pool.submit(work).answer())
 
     def _run(self, batch: Batch, prepared: Sequence[Prepared], errand: Errand) -> WorkerJob:
         if batch.circuits > 1:
@@ -166,7 +166,7 @@ class ExecutorMember(Member):
     def _work_for(self, batch: Batch, prepared: Sequence[Prepared]) -> Work:
         # Dask would give a second job of the same name the result of the first.
         token = f"{batch.key}-{uuid4().hex[:12]}"
-        return packed_work(batch, prepared, self._spec, token)
+        return pack_work(batch, prepared, self._spec, token)
 
     def _collect(self, handle: Handle) -> Sequence[Outcome]:
         return outcomes_of(handle.job.answer())
@@ -195,7 +195,7 @@ class _Blueprint(BackendV2):
         raise NotImplementedError("this only says what circuits are compiled for")
 
 
-def _compiled_for(path: str, arguments: bytes, target: object) -> BackendV2:
+def _backend_for(path: str, arguments: bytes, target: object) -> BackendV2:
     if isinstance(target, BackendV2):
         return target
     if isinstance(target, Target):

@@ -13,7 +13,7 @@ from typing import Any
 from qiskit_gateway.backends.executors.work import Answer, Work
 from qiskit_gateway.backends.executors.worker import run
 from qiskit_gateway.backends.failures.errors import BackendError
-from qiskit_gateway.backends.failures.workers import lost_worker, worker_failure
+from qiskit_gateway.backends.failures.workers import is_worker_lost, worker_failure
 from qiskit_gateway.backends.forks import ProcessLock, renew_in_children
 from qiskit_gateway.backends.interface.limits import read_property
 
@@ -161,7 +161,7 @@ class WorkerJob:
         try:
             return self.future.result()
         except BaseException as error:
-            if lost_worker(error) and not self.future.cancelled():
+            if is_worker_lost(error) and not self.future.cancelled():
                 self.pool.discard(self.executor)
             raise worker_failure(error, sent=True) from error
 

@@ -95,9 +95,7 @@ Answer = dict[str, Any]
 # -- to the worker -----------------------------------------------------------------------------
 
 
-def packed_work(
-    batch: Batch, prepared: Sequence[Prepared], backend: BackendSpec, token: str
-) -> Work:
+def pack_work(batch: Batch, prepared: Sequence[Prepared], backend: BackendSpec, token: str) -> Work:
     """Pack a batch of prepared programs for a worker.
 
     Args:
@@ -115,7 +113,7 @@ def packed_work(
     reasons: dict[int, str] = {}
     for index, (entry, ready) in enumerate(zip(batch.entries, prepared, strict=True)):
         try:
-            for circuit, rows, columns in _sent(entry, ready):
+            for circuit, rows, columns in _split(entry, ready):
                 circuits.append(circuit)
                 owners.append(index)
                 parts.append(
@@ -143,7 +141,7 @@ def packed_work(
     )
 
 
-def _sent(
+def _split(
     entry: Entry, ready: Prepared
 ) -> list[tuple[QuantumCircuit, NDArray[np.float64], tuple[int, ...]]]:
     if ready.finish is None:
@@ -180,7 +178,7 @@ def _qpy(circuits: list[QuantumCircuit]) -> bytes:
 # -- on the worker -----------------------------------------------------------------------------
 
 
-def unpacked(work: Work) -> tuple[Batch, list[Prepared]]:
+def unpack_work(work: Work) -> tuple[Batch, list[Prepared]]:
     """Make of some work the batch, and its programs as the backend gets them."""
     circuits: list[QuantumCircuit] = qpy.load(BytesIO(work.circuits))
     prepared = [_prepare(*pair) for pair in zip(circuits, work.parts, strict=True)]
@@ -212,10 +210,10 @@ def _prepare(circuit: QuantumCircuit, part: Part) -> Prepared:
 
 def answer_of(outcomes: Sequence[Outcome]) -> Answer:
     """Write outcomes down as plain data."""
-    return {"outcomes": [_told(outcome) for outcome in outcomes]}
+    return {"outcomes": [_write_outcome(outcome) for outcome in outcomes]}
 
 
-def told_answer(result: Any) -> Answer:
+def write_told(result: Any) -> Answer:
     """Write down as plain data what a backend itself says, as far as anybody reads it."""
     with translated("collect"):
         told = _parts(result, ("success", "status", "job_id"))
@@ -245,7 +243,7 @@ def _field(thing: Any, name: str) -> Any:
     return thing.get(name) if isinstance(thing, Mapping) else getattr(thing, name, None)
 
 
-def failed_answer(error: BackendError) -> Answer:
+def write_failure(error: BackendError) -> Answer:
     """Write a failure down as plain data."""
     return {"error": _facts(error)}
 
@@ -254,7 +252,7 @@ _ARRAYS = ("memory", "patterns", "counts", "iq")
 _FACTS = tuple(BackendError.__annotations__)
 
 
-def _told(outcome: Outcome) -> Answer:
+def _write_outcome(outcome: Outcome) -> Answer:
     arrays = {name: getattr(outcome, name) for name in _ARRAYS}
     told = {name: array for name, array in arrays.items() if array is not None}
     if outcome.error is not None:
@@ -279,7 +277,7 @@ def outcomes_of(answer: Answer) -> tuple[Outcome, ...]:
     return tuple(_outcome(told) for told in _content(answer, "outcomes"))
 
 
-def told_of(answer: Answer) -> Any:
+def read_told(answer: Answer) -> Any:
     """Read what a worker's backend itself said, or raise as :func:`outcomes_of` does."""
     return _content(answer, "told")
 

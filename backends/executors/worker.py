@@ -14,9 +14,9 @@ from qiskit_gateway.backends.executors.work import (
     BackendSpec,
     Work,
     answer_of,
-    failed_answer,
-    told_answer,
-    unpacked,
+    unpack_work,
+    write_failure,
+    write_told,
 )
 from qiskit_gateway.backends.failures.errors import BackendError
 from qiskit_gateway.backends.failures.translate import text_of, translated
@@ -64,13 +64,13 @@ def run(work: Work) -> Answer:
     try:
         member, turn = _BACKENDS.member(work.backend)
         with translated("collect"):
-            batch, prepared = unpacked(work)
+            batch, prepared = unpack_work(work)
         with turn:
             if work.as_told:
-                return told_answer(member.result_of_prepared(batch, prepared))
+                return write_told(member.result_of_prepared(batch, prepared))
             return answer_of(member.run_prepared(batch, prepared))
     except BackendError as error:
-        return failed_answer(error)
+        return write_failure(error)
 
 
 def build_backend(path: str, arguments: bytes) -> BackendV2:

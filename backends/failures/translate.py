@@ -116,7 +116,7 @@ def _verdict(links: tuple[BaseException, ...]) -> tuple[Kind, BaseException]:
     # What a wrapper says itself outweighs a cause of which only the class is known.
     if told is None or not (kinds[told].transient or _status(links[told])):
         for link in links[:told]:
-            kind = kind_of_text(_said(link))
+            kind = kind_of_text(_read_text(link))
             if kind is not None:
                 return kind, link
     if told is None:
@@ -156,7 +156,7 @@ def _kind(exc: BaseException) -> Kind:
     status = _status(exc)
     kind = (_row(type(exc)) or UNKNOWN) if status is None else kind_of_status(status)
     # Some servers call it a bad request. It is none: the same is taken once a job has ended.
-    if kind.fault == "caller" and asks_for_fewer(f"{_said(exc)} {_body(exc)}"):
+    if kind.fault == "caller" and asks_for_fewer(f"{_read_text(exc)} {_body(exc)}"):
         return THROTTLED
     return kind
 
@@ -258,7 +258,7 @@ def text_of(exc: BaseException) -> str:
 
     Where its server refused the request, what that answered is a part of it.
     """
-    text, name = _said(exc), _class_name(type(exc))
+    text, name = _read_text(exc), _class_name(type(exc))
     status = _status(exc)
     body = " ".join(_body(exc).split()) if status is not None and status < 500 else ""
     if body and body not in text:
@@ -267,7 +267,7 @@ def text_of(exc: BaseException) -> str:
     return f"{name}: {redact(text)}" if text else name
 
 
-def _said(exc: BaseException) -> str:
+def _read_text(exc: BaseException) -> str:
     """Read the text of an exception; ``""`` if it has none, or cannot be read."""
     # IonQ's str() shows headers and body of the answer, Qiskit's shows quotes.
     return _text(_read(exc, "message")) or _quietly(lambda: _text(str(exc)), "")

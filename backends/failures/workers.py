@@ -19,7 +19,7 @@ _LOST = frozenset(
 )
 
 
-def lost_worker(error: BaseException) -> bool:
+def is_worker_lost(error: BaseException) -> bool:
     """Check whether an exception means that the worker is gone, not that the job failed."""
     return any(kind.__name__ in _LOST for kind in type.mro(type(error)))
 
@@ -31,7 +31,7 @@ def worker_failure(error: BaseException, *, sent: bool) -> BackendError:
         error: What the executor raised, or its future.
         sent: Whether the executor had taken the job.
     """
-    if lost_worker(error):
+    if is_worker_lost(error):
         # Nobody bills for it, and nothing is left of it that could still bring a result.
         return BackendError(
             f"the workers lost the job: {text_of(error)}",

@@ -47,7 +47,7 @@ class Limits:
     submissions_per_minute: int | None = None
 
     def __post_init__(self) -> None:
-        for name, value in self._given():
+        for name, value in self._known_items():
             object.__setattr__(self, name, _check(name, value))
         for name in ("max_shots", "max_executions"):
             most = getattr(self, name)
@@ -60,10 +60,10 @@ class Limits:
         """Return these limits with every limit that ``explicit`` gives in place of ours."""
         if explicit is None:
             return self
-        merged = dict(self._given()) | dict(explicit._given())  # noqa: SLF001 - same class
+        merged = dict(self._known_items()) | dict(explicit._known_items())  # noqa: SLF001 - same class
         return type(self)(**merged)
 
-    def _given(self) -> Iterator[tuple[str, int]]:
+    def _known_items(self) -> Iterator[tuple[str, int]]:
         """Yield the limits that are known."""
         for field in fields(self):
             value = getattr(self, field.name)

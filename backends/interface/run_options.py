@@ -21,7 +21,7 @@ def known_options(backend: object) -> frozenset[str]:
     Those that its ``options`` list, and the parameters of ``run``. What is listed and no parameter
     is one only where ``run`` takes any keyword.
     """
-    listed = _listed(_options(backend))
+    listed = _list_names(_options(backend))
     try:
         named, any_keyword = _keywords_of(backend.run)  # type: ignore[attr-defined]
     except Exception:  # noqa: BLE001  Whatever a wrapper of run() does; then it tells nothing.
@@ -96,7 +96,7 @@ def shots_taken(backend: object) -> tuple[object, object]:
     return None, None
 
 
-def _listed(options: object) -> frozenset[str]:
+def _list_names(options: object) -> frozenset[str]:
     try:
         fields = _fields(options)
         if fields is None:

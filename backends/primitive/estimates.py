@@ -21,7 +21,7 @@ from qiskit_gateway.backends.adapter.payload import Pairs
 from qiskit_gateway.backends.compilation.cache import Prepared, bind, values_of
 from qiskit_gateway.backends.failures.errors import BackendError, Refused
 from qiskit_gateway.backends.interface.batch import Wanted
-from qiskit_gateway.backends.primitive.pubs import as_bad, bad, in_one, listed, rename
+from qiskit_gateway.backends.primitive.pubs import as_bad, bad, in_one, list_parts, rename
 from qiskit_gateway.backends.readout.outcomes import Outcome, ReadOutcomes
 
 Pub = tuple[Any, ...]
@@ -63,12 +63,12 @@ class Block:
         if in_one(self.ready):
             circuit, parameters = rename(self.ready.circuit)
             values = BindingsArray({tuple(parameters): values_of(self.ready, self.rows)})
-            yield circuit, [[one] for one in self._laid_out(observables, circuit)], values
+            yield circuit, [[one] for one in self._lay_out(observables, circuit)], values
             return
         for circuit in bind(self.ready, self.rows):
-            yield circuit, self._laid_out(observables, circuit)
+            yield circuit, self._lay_out(observables, circuit)
 
-    def _laid_out(
+    def _lay_out(
         self, observables: Sequence[SparseObservable], circuit: QuantumCircuit
     ) -> list[SparsePauliOp]:
         places = list(self.ready.places(circuit))
@@ -144,7 +144,7 @@ def read_estimates(
     widths = [entry.program.num_bits for entry, _ in pairs for _ in range(entry.circuits)]
     outcomes: list[Outcome | None] = [None] * len(widths)
     try:
-        parts = iter(listed(result, sum(len(block.shapes) for block in blocks)))
+        parts = iter(list_parts(result, sum(len(block.shapes) for block in blocks)))
     except Exception as error:  # noqa: BLE001  Looking at a foreign object runs foreign code.
         return ReadOutcomes([Outcome(shots=0, error=as_bad(error))] * len(widths))
     for block in blocks:

@@ -100,7 +100,7 @@ class EstimatorMember(NativeMember):
         pubs = [pub for block in blocks_of(pairs) for pub in block.pubs()]
         precision = _precision(batch)
         estimator = self._for_job(batch, len(pubs))
-        return partial(self._sent, estimator, lambda one: one.run(pubs, precision=precision))
+        return partial(self._send, estimator, lambda one: one.run(pubs, precision=precision))
 
     def _read(self, result: Any, batch: Batch, pairs: Pairs) -> ReadOutcomes:
         return read_estimates(

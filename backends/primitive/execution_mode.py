@@ -89,7 +89,7 @@ class ModeKeeper:
     def close(self) -> None:
         """Close what is open, if anything is. May block, and raises whatever the provider does."""
         with self._lock:
-            gone = self._taken()
+            gone = self._take()
         if gone is not None:
             _close(gone.mode)
 
@@ -98,7 +98,7 @@ class ModeKeeper:
         if self._held.mode is None or self._jobs or self._sending:
             return None
         if not self._idle_seconds:
-            return self._taken()
+            return self._take()
         self._stop_timer()
         self._timer = threading.Timer(self._idle_seconds, self._close_idle)
         self._timer.daemon = True
@@ -108,10 +108,10 @@ class ModeKeeper:
     def _close_idle(self) -> None:
         with self._lock:
             # A job may have been sent since the time was up.
-            gone = None if self._jobs or self._sending else self._taken()
+            gone = None if self._jobs or self._sending else self._take()
         _close_quietly(gone)
 
-    def _taken(self) -> "_Held | None":
+    def _take(self) -> "_Held | None":
         self._stop_timer()
         gone, self._held.mode = self._held.mode, None
         return None if gone is None else _Held(gone)

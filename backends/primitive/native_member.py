@@ -12,7 +12,7 @@ from qiskit.providers import BackendV2
 from qiskit.transpiler import Target
 
 from qiskit_gateway.backends.adapter.compiling_member import CompilingMember, Said
-from qiskit_gateway.backends.adapter.discovery import Told, told_in_time
+from qiskit_gateway.backends.adapter.discovery import Told, read_in_time
 from qiskit_gateway.backends.adapter.job_lookup import fetch, only_one
 from qiskit_gateway.backends.failures.errors import BackendError, Refused
 from qiskit_gateway.backends.failures.redaction import redact_name
@@ -116,12 +116,14 @@ class NativeMember(CompilingMember):
         place = _place_of(primitive, backend, native)
         super().__init__(
             place,
-            told_in_time(partial(_told, primitive, place, native), type(primitive).__name__),
+            read_in_time(
+                partial(_read_properties, primitive, place, native), type(primitive).__name__
+            ),
             said,
             binds=_binds_of(primitive, place, native),
         )
         self.mode = mode.kind
-        self._keeper = self._kept(mode)
+        self._keeper = self._make_keeper(mode)
 
     @property
     @abstractmethod
@@ -153,7 +155,7 @@ class NativeMember(CompilingMember):
             return f"takes no options of backend.run, such as {name!r}: set those of its primitive"
         return ""
 
-    def _kept(self, mode: ModeTerms) -> ModeKeeper | None:
+    def _make_keeper(self, mode: ModeTerms) -> ModeKeeper | None:
         if mode.kind == "job":
             return None
         modes = self._native.modes
@@ -183,17 +185,17 @@ class NativeMember(CompilingMember):
         terms = JobTerms(seed=batch.seed, key=batch.key, pubs=pubs, shots=int(batch.shots))
         return self._native.for_job(self.primitive, terms)
 
-    def _sent(self, primitive: Any, run: Callable[[Any], Any]) -> Any:
+    def _send(self, primitive: Any, run: Callable[[Any], Any]) -> Any:
         """Have a primitive run something, in the batch or session that its jobs are in."""
         if self._keeper is None:
             return self._run_in(self._mode_of(primitive), primitive, run)
         try:
-            return self._sent_in_mode(self._keeper, primitive, run)
+            return self._send_in_mode(self._keeper, primitive, run)
         except _ClosedError:
             # It has lasted for as long as it may. Nothing was sent, and the next one is new.
-            return self._sent_in_mode(self._keeper, primitive, run)
+            return self._send_in_mode(self._keeper, primitive, run)
 
-    def _sent_in_mode(self, keeper: ModeKeeper, primitive: Any, run: Callable[[Any], Any]) -> Any:
+    def _send_in_mode(self, keeper: ModeKeeper, primitive: Any, run: Callable[[Any], Any]) -> Any:
         assert self._native.modes is not None  # noqa: S101
         mode, job = keeper.enter(), None
         try:
@@ -292,7 +294,7 @@ def _binds_of(primitive: Primitive, place: Any, native: NativePrimitive) -> Any:
     return bound_gates(place) or ALL_GATES if native is PLAIN else native.binds(primitive, place)
 
 
-def _told(primitive: Primitive, place: Any, native: NativePrimitive) -> Told:
+def _read_properties(primitive: Primitive, place: Any, native: NativePrimitive) -> Told:
     # A number of circuits is told of backend.run: a PUB has as many rows as it likes.
     limits = native.limits(primitive, place, replace(discover(place), max_circuits=None))
     return Told(

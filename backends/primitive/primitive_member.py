@@ -72,7 +72,7 @@ class PrimitiveMember(NativeMember):
     def _pack(self, batch: Batch, pairs: Pairs) -> Callable[[], Any]:
         pubs, shots = pubs_of(pairs), int(batch.shots)
         sampler = self._for_job(batch, len(pubs))
-        return partial(self._sent, sampler, lambda one: one.run(pubs, shots=shots))
+        return partial(self._send, sampler, lambda one: one.run(pubs, shots=shots))
 
     def _read(self, result: Any, batch: Batch, pairs: Pairs) -> ReadOutcomes:
         return read_pubs(result, pairs, batch.kept_shots)

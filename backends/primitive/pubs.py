@@ -57,7 +57,7 @@ def read_pubs(result: Any, pairs: Pairs, shots: int) -> ReadOutcomes:
     sizes = [size for entry, ready in pairs for size in _sizes(entry, ready)]
     layouts: dict[int, _Layout] = {}
     try:
-        found = listed(result, len(sizes))
+        found = list_parts(result, len(sizes))
     except Exception as error:  # noqa: BLE001  Looking at a foreign object runs foreign code.
         failed = Outcome(shots=0, error=as_bad(error))
         return ReadOutcomes(failed for size in sizes for _ in range(size or 1))
@@ -188,7 +188,7 @@ class _Layout:
             # Nothing can have written a bit that is read.
             rows = np.zeros((circuits, shots, num_bytes(self._num_user)), np.uint8)
         else:
-            found = self._joined(result.data, () if size is None else (size,), most_shots(shots))
+            found = self._join(result.data, () if size is None else (size,), most_shots(shots))
             if (found & self._unwritten).any():
                 raise bad("The result has bits that the circuit never writes.")
             flat = self._selection.of(found.reshape(-1, found.shape[-1]))
@@ -197,7 +197,7 @@ class _Layout:
             Outcome(shots=rows.shape[1], num_bits=self._num_user, memory=memory) for memory in rows
         ]
 
-    def _joined(self, data: Any, shape: tuple[int, ...], most: int) -> Rows:
+    def _join(self, data: Any, shape: tuple[int, ...], most: int) -> Rows:
         """Join all registers side by side, in shape ``(circuits, shots, bytes)``."""
         parts = [_array_of(data, register, shape, most) for register in self._registers]
         if len({part.shape[1] for part in parts}) > 1:
@@ -233,7 +233,7 @@ def _array_of(
     return array.reshape(-1, number, width)
 
 
-def listed(result: Any, expected: int) -> list[Any]:
+def list_parts(result: Any, expected: int) -> list[Any]:
     """List the parts of a result, one for each PUB.
 
     Raises:

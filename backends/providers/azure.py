@@ -30,10 +30,10 @@ def _read_queue(backend: Any) -> QueueReading:
 
 def _charge(_backend: Any, job: Any) -> Charge | None:
     """Read the cost that a finished job of a workspace tells."""
-    return _told(job._azure_job.details.cost_estimate)  # noqa: SLF001  There is no public way.
+    return _read_cost(job._azure_job.details.cost_estimate)  # noqa: SLF001  There is no public way.
 
 
-def _told(cost: Any) -> Charge | None:
+def _read_cost(cost: Any) -> Charge | None:
     total = amount_of(getattr(cost, "estimated_total", None))
     dollars = getattr(cost, "currency_code", None) == "USD"
     return Charge(usd=total) if total is not None and dollars else None
@@ -55,7 +55,7 @@ def _ionq(
 _FORTE = _ionq(gate_1q=0.0001645, gate_2q=0.001121, floor=25.7899, mitigated_floor=168.195)
 
 
-def _subscribed(amount: float, unit: str = "HQC") -> Callable[..., Rates]:
+def _subscription(amount: float, unit: str = "HQC") -> Callable[..., Rates]:
     meter = Hqc(usd_per_hqc=1)
     return fixed(Allowance(meter=meter, amount=amount, period="month", unit=unit, usd_per_unit=inf))
 
@@ -92,10 +92,10 @@ PROFILE = ProviderProfile(
         _SOURCE,
         _AS_OF,
         {
-            "azure:quantinuum_standard": _subscribed(10_000),
-            "azure:quantinuum_standard_emulator": _subscribed(100_000, "eHQC"),
-            "azure:quantinuum_premium": _subscribed(17_000),
-            "azure:quantinuum_premium_emulator": _subscribed(170_000, "eHQC"),
+            "azure:quantinuum_standard": _subscription(10_000),
+            "azure:quantinuum_standard_emulator": _subscription(100_000, "eHQC"),
+            "azure:quantinuum_premium": _subscription(17_000),
+            "azure:quantinuum_premium_emulator": _subscription(170_000, "eHQC"),
         },
         "the credits of a subscription of 125 000 USD a month (standard) or 175 000 (premium), which "
         "are not in the price; taken as those of a calendar month, and none are sold beyond them",

@@ -35,11 +35,13 @@ from qiskit_gateway.backends.providers.aer import BINDS
 _OVERHEAD_SECONDS = 2.0
 
 
-def _metered(per_second: float) -> Pricing:
+def _by_the_second(per_second: float) -> Pricing:
     return Pricing(per_second=per_second, job_overhead_seconds=_OVERHEAD_SECONDS)
 
 
-_FREE_MINUTES = Allowance(meter=_metered(1.0), amount=600, period=28.0, unit="s", usd_per_unit=inf)
+_FREE_MINUTES = Allowance(
+    meter=_by_the_second(1.0), amount=600, period=28.0, unit="s", usd_per_unit=inf
+)
 
 
 def _charge(_backend: Any, job: Any) -> Charge | None:
@@ -221,9 +223,9 @@ PROFILE = ProviderProfile(
         "2026-05-25",
         {
             "ibm:open": fixed(_FREE_MINUTES),
-            "ibm:pay_as_you_go": fixed(_metered(1.60)),
-            "ibm:flex": fixed(_metered(72 / 60)),
-            "ibm:premium": fixed(_metered(48 / 60)),
+            "ibm:pay_as_you_go": fixed(_by_the_second(1.60)),
+            "ibm:flex": fixed(_by_the_second(72 / 60)),
+            "ibm:premium": fixed(_by_the_second(48 / 60)),
         },
         "of machine time, 2 s a job included, of which the open plan has 10 minutes in any 28 days and sells no more; "
         "the 30 000 USD that flex asks for are not counted",

@@ -40,7 +40,7 @@ def decode(
         rows, order = outcome.memory, None
         if rows is None and outcome.patterns is not None:
             rows = outcome.patterns
-            order = np.repeat(np.arange(len(rows)), _drawn(outcome, rng))
+            order = np.repeat(np.arange(len(rows)), _draw_counts(outcome, rng))
             if len(rows) > 1:
                 rng.shuffle(order)
         if rows is None:
@@ -64,11 +64,11 @@ def tally(
         For each outcome the distinct patterns, shape ``(distinct, words)``, as 64-bit words over
         the user's bits, least significant word first, and how often each was seen.
     """
-    patterns, counts, ends = pooled(outcomes, rng)
+    patterns, counts, ends = pool(outcomes, rng)
     return tuple((patterns[a:b], counts[a:b]) for a, b in pairwise([0, *ends.tolist()]))
 
 
-def pooled(
+def pool(
     outcomes: Sequence[Outcome], rng: np.random.Generator
 ) -> tuple[NDArray[np.uint64], NDArray[np.int64], NDArray[np.int64]]:
     """Tally outcomes one after the other, and mark where the part of each ends."""
@@ -79,7 +79,7 @@ def pooled(
     ends = np.cumsum([len(seen) for _, seen in found])
     wanted = [outcome.shots for outcome in outcomes]
     for number in np.flatnonzero(_sums(counts, ends) != wanted).tolist():
-        drawn = _drawn(outcomes[number], rng)
+        drawn = _draw_counts(outcomes[number], rng)
         counts[ends[number] - len(drawn) : ends[number]] = drawn
     if not counts.all():
         seen = counts > 0
@@ -129,7 +129,7 @@ def _join(parts: Sequence[Rows]) -> Rows:
     )
 
 
-def _drawn(outcome: Outcome, rng: np.random.Generator) -> NDArray[np.int64]:
+def _draw_counts(outcome: Outcome, rng: np.random.Generator) -> NDArray[np.int64]:
     """Return the counts, or as many of them as were asked for, drawn without replacement."""
     counts = outcome.counts
     assert counts is not None  # noqa: S101

@@ -96,12 +96,12 @@ def read(
         meas_level: 2 for bits, 1 for kerneled data.
     """
     asked = shots if asked is None else asked
-    experiments = _experiments(joined(result), len(wirings))
+    experiments = _experiments(join_results(result), len(wirings))
     if isinstance(experiments, BackendError):
-        return ReadOutcomes(_failed(experiments) for _ in wirings)
+        return ReadOutcomes(_fail(experiments) for _ in wirings)
     if meas_level == 1:
         return ReadOutcomes(
-            _guarded(_read_kerneled, experiment, wiring, shots)
+            _guard(_read_kerneled, experiment, wiring, shots)
             for experiment, wiring in zip(experiments, wirings, strict=True)
         )
     outcomes: list[Outcome] = []
@@ -113,7 +113,7 @@ def read(
 # What a result says about itself.
 
 
-def joined(result: object) -> object:
+def join_results(result: object) -> object:
     """Make one result of a list of results, which some providers return; all else is left as it is."""
     if not isinstance(result, list | tuple) or not result:
         return result
@@ -159,7 +159,7 @@ def _experiments(result: object, expected: int) -> Sequence[object] | BackendErr
             "which cannot be known."
         )
     except Exception as error:  # noqa: BLE001
-        return _bad(f"The result cannot be read: {_said(error)}")
+        return _bad(f"The result cannot be read: {_read_text(error)}")
 
 
 def _reason(result: object, *, whole: bool) -> str:
@@ -169,7 +169,7 @@ def _reason(result: object, *, whole: bool) -> str:
     failed = not whole and _tells_failure(status)
     if (success is None or success) and not failed:
         return ""
-    return "it gives no reason" if status is None else _said(status)
+    return "it gives no reason" if status is None else _read_text(status)
 
 
 def _tells_failure(status: object) -> bool:
@@ -184,7 +184,7 @@ def _look_at_all(
     for experiment, wiring in zip(experiments, wirings, strict=True):
         if wiring is not last:
             last, codec = wiring, codec_of(wiring)
-        yield _guarded(_look, experiment, codec, shots)
+        yield _guard(_look, experiment, codec, shots)
 
 
 def _look(experiment: object, codec: Codec, shots: int) -> Raw | Outcome:
@@ -205,7 +205,7 @@ def _look(experiment: object, codec: Codec, shots: int) -> Raw | Outcome:
         reported = _field(experiment, "shots")
         if not memory:
             raise _bad(
-                f"The result has neither counts nor memory; it reports {_said(reported)} shots.",
+                f"The result has neither counts nor memory; it reports {_read_text(reported)} shots.",
                 unreadable=not _is_read(counted) and not _is_read(remembered),
             )
         if len(memory) not in (shots, reported):
@@ -261,7 +261,7 @@ def _require_success(experiment: object) -> None:
     success, status = _field(experiment, "success"), _field(experiment, "status")
     if _tells_failure(status) or not (success is None or success):
         raise BackendError(
-            f"The provider says that the circuit failed: {_said(status)}",
+            f"The provider says that the circuit failed: {_read_text(status)}",
             submitted=True,
             fault="caller",
         )
@@ -310,7 +310,7 @@ def _read_block(block: Sequence[Raw], shots: int, asked: int) -> list[Outcome]:
         contents = read_hex(block)
     except Exception:  # noqa: BLE001
         # Something in it is not written as Aer does: take them one by one, name by name.
-        return [_guarded(_read_one, raw, shots, asked) for raw in block]
+        return [_guard(_read_one, raw, shots, asked) for raw in block]
     return [_outcome(content, size, shots) for content in contents]
 
 
@@ -332,7 +332,7 @@ def _outcome(content: Content, num_bits: int, shots: int) -> Outcome:
         found = Outcome(shots=usable, num_bits=num_bits, memory=content[:shots])
     if usable:
         return found
-    return _failed(BackendError("Every shot was lost.", transient=True, submitted=True))
+    return _fail(BackendError("Every shot was lost.", transient=True, submitted=True))
 
 
 # Kerneled data.
@@ -388,20 +388,20 @@ def _array(memory: Any, most: int) -> NDArray[Any]:
 # Errors.
 
 
-def _guarded(function: Callable[..., _T], *arguments: object) -> _T | Outcome:
+def _guard(function: Callable[..., _T], *arguments: object) -> _T | Outcome:
     """Call the function; where it raises, make an outcome that says why."""
     try:
         return function(*arguments)
     except BackendError as error:
-        return _failed(error)
+        return _fail(error)
     except Exception as error:  # noqa: BLE001
         # Content of a foreign object: whatever goes wrong over it is wrong with it. What is of the wrong
         # type is so the next time.
-        said = f"The result cannot be read: {_said(error)}"
-        return _failed(_bad(said, unreadable=isinstance(error, TypeError)))
+        said = f"The result cannot be read: {_read_text(error)}"
+        return _fail(_bad(said, unreadable=isinstance(error, TypeError)))
 
 
-def _failed(error: BackendError) -> Outcome:
+def _fail(error: BackendError) -> Outcome:
     return Outcome(shots=0, error=error)
 
 
@@ -409,7 +409,7 @@ def _bad(message: str, *, unreadable: bool = False) -> BackendError:
     return BackendError(message, submitted=True, bad_result=True, unreadable=unreadable)
 
 
-def _said(thing: object) -> str:
+def _read_text(thing: object) -> str:
     try:
         return str(thing)[:200]
     except Exception:  # noqa: BLE001

@@ -42,7 +42,7 @@ def require_outcomes(  # noqa: PLR0913  All that is known of what must come.
     Raises:
         BackendError: If it is not one thing for each circuit.
     """
-    found = _listed(given, len(widths), verb)
+    found = _list_outcomes(given, len(widths), verb)
     # What was read from a provider's result was checked there, but may be of another job.
     trusted = isinstance(given, ReadOutcomes)
     checked: list[Outcome] = []
@@ -65,11 +65,11 @@ def require_outcomes(  # noqa: PLR0913  All that is known of what must come.
     return tuple(checked)
 
 
-def _listed(given: object, number: int, verb: str) -> tuple[Outcome, ...]:
+def _list_outcomes(given: object, number: int, verb: str) -> tuple[Outcome, ...]:
     going_through = _iterator(given)
     if going_through is None:
         raise _bad(
-            f"{verb} returned {_shown(given)}, not a sequence of outcomes, one for each circuit",
+            f"{verb} returned {_show(given)}, not a sequence of outcomes, one for each circuit",
             unreadable=True,
         )
     try:
@@ -96,18 +96,18 @@ def _problems(
 ) -> Iterator[str]:
     """Go through what is wrong with an outcome; each is looked at only if those before are right."""
     if not isinstance(outcome, Outcome):
-        yield f"{_shown(outcome)}, which is no Outcome"
+        yield f"{_show(outcome)}, which is no Outcome"
     elif outcome.error is not None:
         if not isinstance(outcome.error, BackendError):
-            yield f"an error that is no BackendError: {_shown(outcome.error)}"
+            yield f"an error that is no BackendError: {_show(outcome.error)}"
     else:
         number = outcome.shots
         if not isinstance(number, int | np.integer) or isinstance(number, bool) or number < 1:
-            yield f"{_shown(number)} shots and no error"
+            yield f"{_show(number)} shots and no error"
         if number > shots:
             yield f"{number} shots where {shots} are wanted"
         if outcome.num_bits != width:
-            yield f"{_shown(outcome.num_bits)} bits where the circuit has {width}"
+            yield f"{_show(outcome.num_bits)} bits where the circuit has {width}"
         yield from of_data(outcome)
 
 
@@ -126,13 +126,13 @@ def _problems_of_values(outcome: Outcome, observables: int) -> Iterator[str]:
         if not observables:
             yield "expectation values where bits are wanted"
         if not isinstance(values, np.ndarray) or values.dtype.kind != "f":
-            yield f"{name} that are no array of numbers: {_shown(values)}"
+            yield f"{name} that are no array of numbers: {_show(values)}"
         elif values.shape != (observables,):
             yield f"{name} of shape {values.shape} for {observables} observables"
         elif not np.isfinite(values).all():
-            yield f"{name} that are not finite: {_shown(values)}"
+            yield f"{name} that are not finite: {_show(values)}"
     if outcome.stds is not None and (outcome.stds < 0).any():
-        yield f"a standard error that cannot be: {_shown(outcome.stds)}"
+        yield f"a standard error that cannot be: {_show(outcome.stds)}"
 
 
 def _problems_of_iq(outcome: Outcome) -> Iterator[str]:
@@ -162,7 +162,7 @@ def _problems_of_bits(outcome: Outcome) -> Iterator[str]:
 def _problems_of_rows(name: str, rows: object, num_bits: int) -> Iterator[str]:
     width = num_bytes(num_bits)
     if not isinstance(rows, np.ndarray) or rows.dtype != np.uint8 or rows.ndim != 2:
-        yield f"{name} that is no array of two dimensions of uint8: {_shown(rows)}"
+        yield f"{name} that is no array of two dimensions of uint8: {_show(rows)}"
     elif rows.shape[1] != width:
         yield f"{name} with {rows.shape[1]} bytes a row, where {num_bits} bits are {width}"
     elif num_bits % 8 and (rows[:, 0] >> num_bits % 8).any():
@@ -171,11 +171,11 @@ def _problems_of_rows(name: str, rows: object, num_bits: int) -> Iterator[str]:
 
 def _problems_of_counts(counts: object, patterns: int, shots: int) -> Iterator[str]:
     if not isinstance(counts, np.ndarray) or counts.dtype.kind not in "iu" or counts.ndim != 1:
-        yield f"counts that are no array of integers: {_shown(counts)}"
+        yield f"counts that are no array of integers: {_show(counts)}"
     elif len(counts) != patterns or not patterns:
         yield f"{len(counts)} counts for {patterns} patterns"
     elif counts.min() < 0 or counts.max() > most_shots(shots):
-        yield f"a count that cannot be: {_shown(counts)}"
+        yield f"a count that cannot be: {_show(counts)}"
     elif not shots <= (total := int(counts.sum())) <= most_shots(shots):
         yield f"counts that add up to {total}, and {shots} shots"
 
@@ -184,7 +184,7 @@ def _without_data(outcome: Outcome) -> Outcome:
     return Outcome(shots=0, error=outcome.error)
 
 
-def _shown(thing: object) -> str:
+def _show(thing: object) -> str:
     try:
         return reprlib.repr(thing)
     except Exception:  # noqa: BLE001

@@ -108,7 +108,7 @@ class ScriptedBackend(BackendV2):
         self, run_input: QuantumCircuit | Sequence[QuantumCircuit], **options: Any
     ) -> "ScriptedJob":
         """Do what the script says, over the backend's own ``run``."""
-        call = self._begun(run_input, options)
+        call = self._begin(run_input, options)
         call.step.before("run", call)
         job = ScriptedJob(self, self.wrapped.run(run_input, **options), call)
         call.job, call.taken_at = job, monotonic()
@@ -154,7 +154,7 @@ class ScriptedBackend(BackendV2):
     def _default_options(cls) -> Options:
         return Options()
 
-    def _begun(
+    def _begin(
         self, run_input: QuantumCircuit | Sequence[QuantumCircuit], options: dict[str, Any]
     ) -> Call:
         circuits = (run_input,) if isinstance(run_input, QuantumCircuit) else tuple(run_input)

@@ -89,7 +89,7 @@ class FailsExperiments(Step):
 
     def edit(self, result: Any, call: Call) -> Any:
         """Return a result of which some failed."""
-        return _failed(result, self.indices)
+        return _fail(result, self.indices)
 
 
 @dataclass(frozen=True, slots=True, init=False)
@@ -113,7 +113,7 @@ class Malforms(Step):
 
     def edit(self, result: Any, call: Call) -> Any:
         """Return nonsense."""
-        return _malformed(result, self.kind, self.indices, call.num_clbits)
+        return _malform(result, self.kind, self.indices, call.num_clbits)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +137,7 @@ class CountsOnly(Step):
         return _without_memory(result)
 
 
-def _malformed(
+def _malform(
     result: _Result, kind: Malformation, indices: Collection[int], num_clbits: int
 ) -> _Result:
     """Return a result with some experiments, or all if none is named, malformed."""
@@ -162,7 +162,7 @@ def _shorten(result: _Result, amount: float, rng: np.random.Generator) -> _Resul
     return _edit(result, lambda experiment: _first_shots(experiment, amount, rng))
 
 
-def _failed(result: _Result, indices: Collection[int]) -> _Result:
+def _fail(result: _Result, indices: Collection[int]) -> _Result:
     """Return a result some experiments of which, or all if none is named, failed."""
     edited = _edit(
         result,

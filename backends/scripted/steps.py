@@ -275,14 +275,14 @@ class Hangs(Step):
     def before(self, moment: Moment, call: Call) -> None:
         """Wait, if this is the call."""
         if moment == self.at:
-            call.released.wait(self._left(call))
+            call.released.wait(self._seconds_left(call))
 
     def status(self, call: Call) -> JobStatus | None:
         """Return RUNNING while the result is held up."""
-        held = self.at == "result" and not call.released.is_set() and self._left(call) != 0
+        held = self.at == "result" and not call.released.is_set() and self._seconds_left(call) != 0
         return JobStatus.RUNNING if held else None
 
-    def _left(self, call: Call) -> float | None:
+    def _seconds_left(self, call: Call) -> float | None:
         if self.seconds is None or self.at != "result":
             return self.seconds
         return max(0.0, call.taken_at + self.seconds - monotonic())

@@ -121,7 +121,7 @@ class SimulatedMember:
         self._failure_rate = failure_rate
         self._outages = _windows(outages)
         self._parallel_jobs = parallel_jobs
-        self.speed = self._told_speed() if told else None
+        self.speed = self._average_speed() if told else None
         self._token: EventLoopToken | None = None
         self.reseed(seed)
         self.start_clock(None)
@@ -138,7 +138,7 @@ class SimulatedMember:
         unused = dict.fromkeys(("_token", "_origin", "_machine"))
         return {**self.__dict__, **unused, "_jobs": {}, "_numbers": count(1)}
 
-    def _told_speed(self) -> Speed | None:
+    def _average_speed(self) -> Speed | None:
         """Average the times of its jobs; ``None`` where they take none."""
         draw = np.random.default_rng(0)
         means = {
@@ -178,7 +178,7 @@ class SimulatedMember:
         """
         if not callable(self._durations["queue_seconds"]):
             return self._durations["queue_seconds"]
-        return self._drawn("queue_seconds", self._time()[0], self._readings)
+        return self._draw("queue_seconds", self._time()[0], self._readings)
 
     def refusal(self, program: Program, shots: int, options: Mapping[str, Any]) -> str:
         """Give the reason why a program cannot run here, or ``""``; it takes any options."""
@@ -297,7 +297,7 @@ class SimulatedMember:
 
     def _job(self, batch: Batch, now: float) -> SimulatedJob:
         rng = np.random.default_rng(self._seeds.spawn(1)[0])
-        wait, job, circuit, shot = (self._drawn(what, now, rng) for what in self._durations)
+        wait, job, circuit, shot = (self._draw(what, now, rng) for what in self._durations)
         return SimulatedJob(
             job_id=f"{self.name}-{next(self._numbers)}",
             shape=tuple((entry.program.num_bits, entry.circuits) for entry in batch.entries),
@@ -307,7 +307,7 @@ class SimulatedMember:
             fails=bool(rng.random() < self._failure_rate),
         )
 
-    def _drawn(self, what: str, now: float, rng: np.random.Generator) -> float:
+    def _draw(self, what: str, now: float, rng: np.random.Generator) -> float:
         given = self._durations[what]
         if not callable(given):
             return given

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from qiskit.primitives import DataBin, PubResult
 from qiskit.primitives.containers.estimator_pub import EstimatorPub
 
-from qiskit_gateway.backends.readout.decode import pooled
+from qiskit_gateway.backends.readout.decode import pool
 from qiskit_gateway.backends.readout.outcomes import Outcome
 from qiskit_gateway.results.coverage import Coverage, book_outcomes
 from qiskit_gateway.results.observables import RowGroup
@@ -72,7 +72,7 @@ class BasisStore:
     def _sums(
         self, piece: Piece, outcomes: Sequence[Outcome], rng: np.random.Generator
     ) -> Iterator[Callable[[], None]]:
-        patterns, counts, ends = pooled(outcomes, rng)
+        patterns, counts, ends = pool(outcomes, rng)
         histogram = Histogram(np.ascontiguousarray(patterns.T), counts, ends)
         for section, start, stop in self._overlaps(piece):
             here = histogram.rows(start - piece.row_start, stop - piece.row_start)

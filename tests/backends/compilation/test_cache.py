@@ -28,8 +28,8 @@ from qiskit_gateway.backends.adapter.backend_member import Member
 from qiskit_gateway.backends.compilation.cache import (
     IsaCache,
     bind,
-    estimated_fidelity,
-    estimated_seconds,
+    estimate_fidelity,
+    estimate_seconds,
     fits,
     misfit,
     parameter_binds,
@@ -987,9 +987,9 @@ def test_fidelity_is_the_product_over_operations():
     circuit.cx(0, 1)
     circuit.measure(1, 0)
     errors = [target["sx"][0,].error, target["cx"][0, 1].error, target["measure"][1,].error]
-    assert estimated_fidelity(circuit, target) == pytest.approx(np.prod(1 - np.array(errors)))
-    assert estimated_fidelity(circuit, BasicSimulator().target) is None
-    assert estimated_fidelity(circuit, None) is None
+    assert estimate_fidelity(circuit, target) == pytest.approx(np.prod(1 - np.array(errors)))
+    assert estimate_fidelity(circuit, BasicSimulator().target) is None
+    assert estimate_fidelity(circuit, None) is None
 
 
 def test_waiting_costs_fidelity_where_the_target_tells_how_much():
@@ -1013,11 +1013,11 @@ def test_waiting_costs_fidelity_where_the_target_tells_how_much():
     for qubit, seconds in waits.items():
         known = target.qubit_properties[qubit]
         product *= 1 / 2 + np.exp(-seconds / known.t1) / 6 + np.exp(-seconds / known.t2) / 3
-    assert estimated_fidelity(circuit, target) == pytest.approx(product, rel=1e-12)
+    assert estimate_fidelity(circuit, target) == pytest.approx(product, rel=1e-12)
     late = QuantumCircuit(3)
     late.delay(1, 0, unit="s")
     late.sx(0)
-    assert estimated_fidelity(late, target) == pytest.approx(1 - sx[0,].error)
+    assert estimate_fidelity(late, target) == pytest.approx(1 - sx[0,].error)
 
 
 def test_seconds_follow_the_longest_chain():
@@ -1028,11 +1028,11 @@ def test_seconds_follow_the_longest_chain():
     circuit.sx(2)
     circuit.cx(0, 1)
     chain = target["sx"][0,].duration + target["cx"][0, 1].duration
-    assert estimated_seconds(circuit, target) == pytest.approx(chain, rel=1e-6)
+    assert estimate_seconds(circuit, target) == pytest.approx(chain, rel=1e-6)
     circuit.h(0)
-    assert estimated_seconds(circuit, target) is None
-    assert estimated_seconds(circuit, BasicSimulator().target) is None
-    assert estimated_seconds(circuit, None) is None
+    assert estimate_seconds(circuit, target) is None
+    assert estimate_seconds(circuit, BasicSimulator().target) is None
+    assert estimate_seconds(circuit, None) is None
 
 
 # Real providers

@@ -9,7 +9,7 @@ from qiskit.transpiler import CouplingMap, PassManager
 
 from qiskit_gateway import load_config
 from qiskit_gateway.backends import ExecutorMember, Member, SimulatedMember
-from qiskit_gateway.backends.circuits.estimates import estimated_fidelity
+from qiskit_gateway.backends.circuits.estimates import estimate_fidelity
 from qiskit_gateway.backends.compilation.cache import IsaCache
 from qiskit_gateway.backends.interface.batch import Program
 
@@ -30,7 +30,7 @@ def tangled(seed, *, free=False):
 
 def fidelity(circuit, tries, **others):
     ready = IsaCache(BACKEND, tries=tries, **others).prepare(Program(circuit=circuit))
-    return estimated_fidelity(ready.specimen, BACKEND.target)
+    return estimate_fidelity(ready.specimen, BACKEND.target)
 
 
 @pytest.mark.parametrize("free", [False, True])

@@ -163,14 +163,14 @@ def test_a_waiting_job_is_called_off_and_a_running_one_is_not(executor, tmp_path
 
 def works(member, number):
     """Make jobs that no two workers run at once: their backend takes one at a time."""
-    from qiskit_gateway.backends.executors.work import packed_work
+    from qiskit_gateway.backends.executors.work import pack_work
     from qiskit_gateway.backends.interface.batch import Batch, Entry, Program
 
     program = Program(circuit=ones())
     batch = Batch(entries=(Entry(program=program, rows=np.empty((1, 0))),), shots=10, kept_shots=10)
     prepared = [member._isa.prepare(program)]
     return [
-        packed_work(batch, prepared, member._spec, f"job-{n}-{id(member)}") for n in range(number)
+        pack_work(batch, prepared, member._spec, f"job-{n}-{id(member)}") for n in range(number)
     ]
 
 
@@ -208,7 +208,7 @@ def test_nothing_of_qiskit_is_pickled():
 def test_rows_travel_as_numbers():
     """A job of many rows of one circuit is hardly larger than one of a few."""
     member = ExecutorMember(ThreadPoolExecutor, "qiskit_aer:AerSimulator")
-    from qiskit_gateway.backends.executors.work import packed_work
+    from qiskit_gateway.backends.executors.work import pack_work
     from qiskit_gateway.backends.interface.batch import Batch, Entry, Program
 
     circuit = QuantumCircuit(5)
@@ -220,7 +220,7 @@ def test_rows_travel_as_numbers():
     def size(rows):
         entry = Entry(program=program, rows=np.zeros((rows, 5)))
         batch = Batch(entries=(entry,), shots=10, kept_shots=10)
-        work = packed_work(batch, [member._isa.prepare(program)], member._spec, "a")
+        work = pack_work(batch, [member._isa.prepare(program)], member._spec, "a")
         return len(pickle.dumps(work))
 
     assert size(1001) - size(1) == pytest.approx(1000 * 5 * 8, rel=0.02)
