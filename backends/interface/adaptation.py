@@ -24,9 +24,12 @@ class Adaptation:
 
     Attributes:
         flatten: Send a single classical register, because the order of several gets lost.
-        register_order: As in :class:`~qiskit_gateway.backends.readout.bit_mapping.Wiring`.
-        bit_order: As there.
-        numbers: As there.
+        register_order: ``"reversed"`` where bit strings end with the last register; Qiskit's end
+            with the first.
+        bit_order: ``"reversed"`` where the last bit of a register's text is its last; in Qiskit's it
+            is the first.
+        numbers: ``"measured"`` where hexadecimal texts and integers have places for measured bits
+            alone; Qiskit's have one for every bit that was sent.
         unsound: Traits of circuits that come back wrong without an error: ``"mid-circuit"``, a
             gate after a measurement of the same qubit; ``"overwritten"``, a bit that more than one
             measurement writes; ``"repeated"``, a qubit measured again with nothing in between;

@@ -1,7 +1,7 @@
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import Phase, find, given, settings
 from hypothesis import strategies as st
 
 from qiskit_gateway.policies import (
@@ -23,6 +23,7 @@ from qiskit_gateway.policies import (
     Verdict,
     refuse,
 )
+from qiskit_gateway.policies.filters import FILTERS
 from qiskit_gateway.policies.offer import OFFER_FIELDS
 
 OFFER = Offer(
@@ -74,6 +75,13 @@ def test_a_verdict_is_true_when_allowed():
     assert ALLOWED
     assert not refuse("no")
     assert refuse("no", waits=True) == Verdict(allowed=False, reason="no", waits=True)
+
+
+@pytest.mark.parametrize("kind", FILTERS.values())
+def test_the_laws_are_tried_on_every_filter(kind):
+    """What a file may name is among what is drawn here."""
+    quick = settings(phases=[Phase.generate])
+    assert find(filters, lambda drawn: isinstance(drawn, kind), settings=quick)
 
 
 @given(offers, st.lists(filters, min_size=1))

@@ -2,7 +2,7 @@ from dataclasses import replace
 from math import inf, isclose
 
 import pytest
-from hypothesis import given
+from hypothesis import Phase, find, given, settings
 from hypothesis import strategies as st
 
 from qiskit_gateway.policies import (
@@ -24,7 +24,7 @@ from qiskit_gateway.policies import (
     Work,
     WorkShare,
 )
-from qiskit_gateway.policies.objectives import Sum
+from qiskit_gateway.policies.objectives import OBJECTIVES, Sum
 from qiskit_gateway.policies.offer import OFFER_FIELDS
 
 OFFER = Offer(
@@ -83,6 +83,13 @@ def test_the_unknown_is_the_worst():
     """A member of unknown fidelity, or of weight 0, comes after every other."""
     assert Infidelity()(replace(OFFER, fidelity=None)) == 1.0
     assert InFlight()(replace(OFFER, weight=0.0)) == inf
+
+
+@pytest.mark.parametrize("kind", OBJECTIVES.values())
+def test_the_laws_are_tried_on_every_objective(kind):
+    """What a file may name is among what is drawn here."""
+    quick = settings(phases=[Phase.generate])
+    assert find(scalars, lambda drawn: isinstance(drawn, kind), settings=quick)
 
 
 @given(offers, scalars, scalars, factors)

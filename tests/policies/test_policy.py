@@ -1,4 +1,5 @@
 import pickle
+from typing import get_args
 
 import pytest
 
@@ -15,6 +16,9 @@ from qiskit_gateway.policies import (
     balanced,
     weighted,
 )
+from qiskit_gateway.policies.spread import Spread
+
+SPREADS = ", ".join(map(repr, get_args(Spread)))
 
 
 def test_the_default_finishes_first_and_shares():
@@ -70,7 +74,7 @@ def test_parts_of_the_wrong_kind_are_refused(wrong, message):
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"spread": "cols"}, "spread must be one of 'rows', 'shots', 'pubs'; got 'cols'"),
+        ({"spread": "cols"}, f"spread must be one of {SPREADS}; got 'cols'"),
         ({"on_failure": "ignore"}, "on_failure must be one of 'raise', 'partial'"),
         ({"deadline_seconds": 0}, "deadline_seconds must be above 0"),
         ({"submit_seconds": -1}, "submit_seconds must be a finite number"),

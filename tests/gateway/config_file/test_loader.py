@@ -9,6 +9,7 @@ import time
 import tomllib
 from dataclasses import fields
 from pathlib import Path
+from typing import get_args
 from urllib.parse import quote, quote_plus
 
 import pytest
@@ -57,7 +58,9 @@ from qiskit_gateway.policies import (
     fastest,
     weighted,
 )
+from qiskit_gateway.policies.presets import PRESETS
 from qiskit_gateway.policies.removed import removed_keywords
+from qiskit_gateway.policies.spread import SPLIT_RULES, Spread
 
 ROOT = Path(__file__).parents[3]
 # That of a lab needs packages of providers, and has a test of its own among theirs.
@@ -73,6 +76,10 @@ simulated = {}
 name = "b"
 simulated = {}
 """
+
+
+def quoted(names):
+    return ", ".join(map(repr, names))
 
 
 @pytest.fixture
@@ -758,7 +765,7 @@ def test_a_member_that_is_wrong(problems, text, said):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("preset = 'chepest'", "preset: must be one of 'balanced', 'cheapest'"),
+        ("preset = 'chepest'", f"preset: must be one of {quoted(PRESETS)}"),
         ("preset = 'chepest'", "got 'chepest'; did you mean 'cheapest'?"),
         (
             "preset = 'cheapest'\nminimize = [{ price = 1 }]",
@@ -789,7 +796,7 @@ def test_a_member_that_is_wrong(problems, text, said):
         ("where = [{ tagged = [] }]", "Tagged needs at least one name"),
         ("where = [{ min_fidelity = 2 }]", "must be a finite number, from 0 to 1; got 2"),
         ("where = [{ any = [] }]", "any: must hold 1 or more"),
-        ("spread = 'row'", "policy.spread: must be one of 'rows', 'shots', 'pubs'; got 'row'"),
+        ("spread = 'row'", f"policy.spread: must be one of {quoted(get_args(Spread))}; got 'row'"),
         ("deadline_seconds = 0", "deadline_seconds must be above 0, got 0"),
         ("deadline_seconds = '1 h'", "deadline_seconds: must be a number, got '1 h'"),
         ("submit_seconds = inf", "submit_seconds must be a finite number"),
@@ -1056,11 +1063,11 @@ def test_inf_is_no_limit_only_where_there_may_be_none(problems, load):
 
 
 def test_the_page_names_every_key():
-    """Whoever has read the one page has seen every key that there is, and no other."""
+    """Whoever has read the one page has seen every key, every preset and every rule of cutting."""
     page = (ROOT / "docs" / "configuration.md").read_text()
     table = page[page.index("## Every key") : page.index("For completion")]
     said = {word for code in re.findall(r"`([^`]*)`", table) for word in re.findall(r"\w+", code)}
-    assert keys_in_schema() <= said
+    assert keys_in_schema() | set(PRESETS) | set(SPLIT_RULES) <= said
 
 
 @pytest.mark.parametrize("secret", ["plain-words-only", 'a1/b+c=d&e f"g', "pass-7"])
