@@ -58,9 +58,9 @@ def test_links_lead_somewhere(page):
     assert not missing
 
 
-def test_the_first_screen_of_the_readme_runs(tmp_path, monkeypatch):
+def test_the_first_run_of_the_command_line_runs(tmp_path, monkeypatch):
     """Its files and commands, word for word, do what it shows: a failover, with price and report."""
-    text = (ROOT / "README.md").read_text()
+    text = (ROOT / "docs" / "command-line.md").read_text()
     for name, language in (("fleet.toml", "toml"), ("bell.qasm", "qasm")):
         (block,) = re.findall(rf"^```{language}\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
         (tmp_path / name).write_text(block)
