@@ -96,7 +96,7 @@ def test_an_unknown_benchmark_is_named(suite, capsys):
 
 def test_two_checkouts_are_compared():
     """The benchmarks run in both trees, and the table has the ratio of each case."""
-    command = [sys.executable, "-m", "benchmarks", "pool", "--quick"]
+    command = [sys.executable, "-m", "benchmarks", "scheduler", "--quick"]
     done = subprocess.run(  # noqa: S603
         [*command, "--compare", ROOT, "--turns", "1"],
         cwd=ROOT,

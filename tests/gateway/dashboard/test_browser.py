@@ -35,12 +35,12 @@ FLAGS = (
 CONFIG = """
 [[members]]
 name = "north"
-simulated = { job_seconds = 0.4 }
+simulated = { job_seconds = %(seconds)g }
 limits = { max_circuits = 2, max_in_flight = 2 }
 
 [[members]]
 name = "spare"
-simulated = { job_seconds = 0.4 }
+simulated = { job_seconds = %(seconds)g }
 limits = { max_circuits = 2, max_in_flight = 2 }
 
 [policy.budget]
@@ -99,17 +99,30 @@ def processes():
         one.stdout.close()
 
 
-@pytest.fixture
-def browser(tmp_path):
-    """A browser that has never been anywhere."""
+@pytest.fixture(scope="module")
+def chromium(tmp_path_factory):
+    """One browser for all tests, as starting it takes seconds."""
     options = webdriver.ChromeOptions()
     options.binary_location = shutil.which("chromium")
-    for flag in (*FLAGS, f"--user-data-dir={tmp_path / 'profile'}"):
+    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
         options.add_argument(flag)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     service = webdriver.ChromeService(shutil.which("chromedriver"))
     with webdriver.Chrome(options=options, service=service) as made:
         yield made
+
+
+@pytest.fixture
+def browser(chromium):
+    """A window that has never been anywhere, and an empty console."""
+    old = chromium.current_window_handle
+    chromium.switch_to.new_window("window")
+    new = chromium.current_window_handle
+    chromium.switch_to.window(old)
+    chromium.close()
+    chromium.switch_to.window(new)
+    chromium.get_log("browser")
+    return chromium
 
 
 def until(browser, ready):
@@ -141,9 +154,10 @@ def press(browser, name):
     confirm(browser)
 
 
-def open_dashboard(browser, processes, tmp_path, journal):
+def open_dashboard(browser, processes, tmp_path, journal, seconds=0.4):
+    """Start a dashboard whose members take so long for a job, and go to it; return its address."""
     config = tmp_path / "fleet.toml"
-    config.write_text(CONFIG)
+    config.write_text(CONFIG % {"seconds": seconds})
     _, address = processes(*SERVE, "--journal", journal, "--config", config)
     browser.get(address)
     until(browser, lambda: text(browser, "#live") == "live")
@@ -247,6 +261,9 @@ def test_a_killed_run_is_resumed_from_its_page(browser, processes, tmp_path):
     until(browser, lambda: "was asked to cancel" in text(browser, "#told"))
     until(browser, lambda: "cancelled" in text(browser, "#facts .state"))
     assert "taken back" in text(browser, "#timeline") or "cancelled" in text(browser, "#attempts")
+    # By members that are quick, in a dashboard of its own.
+    home = open_dashboard(browser, processes, tmp_path, journal, seconds=0.01)
+    browser.get(f"{home}runs/{job_id}")
     press(browser, f"resume-{job_id}")
     until(browser, lambda: "done" in text(browser, "#facts .state"))
     assert "100%" in text(browser, "#facts")
@@ -277,7 +294,7 @@ def test_without_the_token_the_page_asks_for_it(browser, processes, tmp_path):
     journal = tmp_path / "journal.db"
     _, job_id = processes("-c", RUN, journal, 0.5, "north", LONG)
     config = tmp_path / "fleet.toml"
-    config.write_text(CONFIG)
+    config.write_text(CONFIG % {"seconds": 0.4})
     _, address = processes(*SERVE, "--journal", journal, "--config", config)
     home, _, token = address.partition("#token=")
     browser.get(home)
