@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from qiskit.providers.basic_provider import BasicSimulator
-from workers import ones
+from small_circuits import ones
 
 from qiskit_gateway import Journal, RouterSampler
 from qiskit_gateway.backends import ExecutorMember

@@ -1,19 +1,9 @@
-"""Circuits, backends and jobs that tests make up, in the form in which providers write theirs."""
+"""Backends and jobs that tests make up, in the form in which providers write theirs."""
 
 from typing import ClassVar
 
-from qiskit import QuantumCircuit
 from qiskit.providers import BackendV2, JobStatus, JobV1, Options
 from qiskit.result import Result
-
-
-def bell():
-    """Return a Bell pair, measured."""
-    circuit = QuantumCircuit(2)
-    circuit.h(0)
-    circuit.cx(0, 1)
-    circuit.measure_all()
-    return circuit
 
 
 class MadeUp(BackendV2):

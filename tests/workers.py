@@ -2,15 +2,7 @@
 
 import os
 
-from qiskit import QuantumCircuit
-
-
-def ones(width=1):
-    """Return a circuit whose answer is all ones."""
-    circuit = QuantumCircuit(width)
-    circuit.x(range(width))
-    circuit.measure_all()
-    return circuit
+from small_circuits import ones
 
 
 def work(sampler, estimator=None, widths=(1, 2)):

@@ -5,8 +5,8 @@ import re
 from html.parser import HTMLParser
 
 import pytest
-from qiskit import QuantumCircuit
 from qiskit.providers.basic_provider import BasicSimulator
+from small_circuits import ones
 
 from qiskit_gateway import Journal, RouterEstimator, RouterSampler, RunError, compare, simulate
 from qiskit_gateway.backends import (
@@ -66,13 +66,6 @@ def read(thing):
     return re.sub(r"<[^>]*>", " ", html)
 
 
-def circuit():
-    made = QuantumCircuit(1)
-    made.x(0)
-    made.measure_all()
-    return made
-
-
 def evil_fleet(steps=()):
     """A fleet whose names, tags and failures would be scripts if they could."""
     ill = ScriptedBackend(BasicSimulator(), list(steps))
@@ -103,7 +96,7 @@ def broken(tmp_path_factory):
     )
     journal = tmp_path_factory.mktemp("runs") / "runs.sqlite"
     sampler = RouterSampler(fleet, policy=policy, journal=journal)
-    job = sampler.run([circuit()] * 2, shots=10)
+    job = sampler.run([ones()] * 2, shots=10)
     with contextlib.suppress(Exception):
         job.result(60)
     return sampler, job
@@ -140,7 +133,7 @@ def test_a_job_shows_how_it_ended_and_why(broken):
 
 def test_a_job_that_is_done_shows_its_report():
     """The report is folded below."""
-    job = RouterSampler(BasicSimulator()).run([circuit()] * 2, shots=10)
+    job = RouterSampler(BasicSimulator()).run([ones()] * 2, shots=10)
     job.result(60)
     text = read(job)
     assert "DONE" in text
@@ -150,7 +143,7 @@ def test_a_job_that_is_done_shows_its_report():
 
 def test_a_group_of_jobs_shows_each_run():
     """How each ended, and a report of all."""
-    job = RouterSampler(evil_fleet()).run_on_each([circuit()], shots=10)
+    job = RouterSampler(evil_fleet()).run_on_each([ones()], shots=10)
     job.result(60)
     text = read(job)
     assert "plain DONE" in text
@@ -205,9 +198,9 @@ def test_a_policy_and_a_budget_show_their_rules():
 def test_quotes_simulations_and_comparisons_show_themselves():
     """What has not happened yet is shown as what has."""
     fleet = Fleet([SimulatedMember(EVIL, job_seconds=1), SimulatedMember("b", job_seconds=1)])
-    assert "total" in read(RouterSampler(fleet).quote([circuit()] * 3, shots=10))
-    assert "simulated" in read(simulate(fleet, [circuit()] * 3, shots=10, seed=1))
-    assert "soon" in read(compare(fleet, [circuit()], {"soon": fastest()}, shots=10))
+    assert "total" in read(RouterSampler(fleet).quote([ones()] * 3, shots=10))
+    assert "simulated" in read(simulate(fleet, [ones()] * 3, shots=10, seed=1))
+    assert "soon" in read(compare(fleet, [ones()], {"soon": fastest()}, shots=10))
 
 
 def test_runs_of_a_journal_are_a_table_and_a_tuple(broken, tmp_path):
@@ -229,13 +222,13 @@ def test_large_ones_fit_a_screen(tmp_path):
         ]
     )
     sampler = RouterSampler(fleet, journal=tmp_path / "j")
-    read(sampler.quote([circuit()] * 100, shots=10))
-    job = sampler.run([circuit()] * 100, shots=10)
+    read(sampler.quote([ones()] * 100, shots=10))
+    job = sampler.run([ones()] * 100, shots=10)
     with contextlib.suppress(RunError):
         job.result(60)
     for thing in (sampler, fleet, fleet.status(), job, job.report()):
         read(thing)
-    read(simulate(fleet, [circuit()] * 100, shots=10, seed=1))
+    read(simulate(fleet, [ones()] * 100, shots=10, seed=1))
     for _ in range(30):
-        sampler.run([circuit()], shots=1).result(60)
+        sampler.run([ones()], shots=1).result(60)
     read(sampler._router.journal.runs())

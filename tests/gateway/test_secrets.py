@@ -4,9 +4,9 @@ import pickle
 from types import SimpleNamespace
 
 import pytest
-from qiskit import QuantumCircuit
 from qiskit.providers import BackendV2, JobStatus, Options
 from qiskit.transpiler import Target
+from small_circuits import zero
 from structlog.testing import capture_logs
 
 from qiskit_gateway import (
@@ -127,12 +127,6 @@ class Talking(BackendV2):
         return self._speak(self._text)
 
 
-def bare():
-    circuit = QuantumCircuit(1)
-    circuit.measure_all()
-    return circuit
-
-
 @pytest.mark.parametrize("speaker", SPEAKERS)
 @pytest.mark.parametrize("text", [*TEXTS, LONG])
 def test_what_a_provider_says_is_kept_nowhere(tmp_path, speaker, text):
@@ -144,7 +138,7 @@ def test_what_a_provider_says_is_kept_nowhere(tmp_path, speaker, text):
     backend._target = None
     sampler = RouterSampler(backend, policy=RETRY, journal=path)
     with capture_logs() as logs:
-        run = sampler.run([bare()], shots=4)
+        run = sampler.run([zero()], shots=4)
         with pytest.raises(GatewayError) as caught:
             run.result(timeout=60)
     error, report = caught.value, run.report()
@@ -177,7 +171,7 @@ def test_strange_ids_and_texts_do_no_harm(tmp_path, text):
     """Whatever an id or a message is made of, the run ends as it would, and the journal reads."""
     for speak in (SPEAKERS["id"], SPEAKERS["submit"]):
         sampler = RouterSampler(Talking(speak, text), policy=RETRY, journal=tmp_path / "j")
-        run = sampler.run([bare()], shots=4)
+        run = sampler.run([zero()], shots=4)
         with pytest.raises(GatewayError):
             run.result(timeout=60)
         entries = list(Journal(tmp_path / "j").entries(run.job_id()))
@@ -207,7 +201,7 @@ def test_secrets_anywhere_in_run_options_are_refused(tmp_path, options):
         Talking(raises, ""), options={"run_options": options}, journal=tmp_path / "j"
     )
     with pytest.raises(JournalError, match="secret") as caught:
-        sampler.run([bare()])
+        sampler.run([zero()])
     assert HIDDEN not in str(caught.value)
     assert Journal(tmp_path / "j").runs() == ()
 

@@ -6,7 +6,7 @@ import re
 
 import numpy as np
 import pytest
-from made_up import bell
+from small_circuits import bell
 
 from qiskit_gateway import RouterSampler, simulate
 from qiskit_gateway.backends import SimulatedMember

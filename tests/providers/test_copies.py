@@ -4,7 +4,7 @@ import copy
 import pickle
 
 import pytest
-from workers import ones
+from small_circuits import ones
 
 from qiskit_gateway import RouterSampler
 

@@ -8,6 +8,7 @@ import anyio
 import numpy as np
 import pytest
 from qiskit.circuit import QuantumCircuit
+from small_circuits import bell
 
 from qiskit_gateway import GatewayError, Journal, PlanError, RouterSampler
 from qiskit_gateway.backends import Member, Pricing
@@ -35,14 +36,6 @@ def server(ionq_server):
 @pytest.fixture
 def qpu(server, provider_members):
     return provider_members("ionq qpu")
-
-
-def bell():
-    circuit = QuantumCircuit(2)
-    circuit.h(0)
-    circuit.cx(0, 1)
-    circuit.measure_all()
-    return circuit
 
 
 def flipped():

@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
-from qiskit.circuit import Parameter, QuantumCircuit
+from qiskit.circuit import QuantumCircuit
 from qiskit.quantum_info import SparsePauliOp
+from small_circuits import bell, rotated
 
 from qiskit_gateway import PlanError, RouterEstimator, RouterSampler
 from qiskit_gateway.backends import EstimatorMember, Member, PrimitiveMember
@@ -12,21 +13,6 @@ from qiskit_gateway.policies import RetryPolicy, round_robin
 
 # Third parties warn about their own dependencies; which of them do changes with every release.
 pytestmark = [pytest.mark.providers, pytest.mark.filterwarnings("ignore")]
-
-
-def bell():
-    circuit = QuantumCircuit(2)
-    circuit.h(0)
-    circuit.cx(0, 1)
-    circuit.measure_all()
-    return circuit
-
-
-def turned():
-    circuit = QuantumCircuit(2)
-    circuit.ry(Parameter("angle"), 0)
-    circuit.cx(0, 1)
-    return circuit
 
 
 APART = ("alice bob", "menos", "mimiq", "qdd", "qdmi 4", "iqm adonis")
@@ -74,7 +60,7 @@ def test_the_estimator_of_menos_is_exact():
     angles = np.linspace(0, 3, 5)[:, np.newaxis]
     observables = [[SparsePauliOp("ZI")], [SparsePauliOp(["XX", "YY"], [1.0, 0.5])]]
     router = RouterEstimator(EstimatorMember(menos.MENOSEstimator()))
-    (pub,) = router.run([(turned(), observables, angles, 0.05)]).result()
+    (pub,) = router.run([(rotated(), observables, angles, 0.05)]).result()
     assert pub.data.evs[0] == pytest.approx(np.cos(angles[:, 0]))
     assert pub.data.evs[1] == pytest.approx(0.5 * np.sin(angles[:, 0]))
     assert not pub.data.stds.any()
@@ -85,7 +71,7 @@ def test_the_estimator_of_mimiq(provider_members):
     mimiq = pytest.importorskip("mimiq_qiskit")
     member = EstimatorMember(mimiq.MimiqEstimatorV2(provider_members("mimiq").backend))
     angles = np.linspace(0, 3, 5)[:, np.newaxis]
-    (pub,) = RouterEstimator(member).run([(turned(), SparsePauliOp("XX"), angles, 0.05)]).result()
+    (pub,) = RouterEstimator(member).run([(rotated(), SparsePauliOp("XX"), angles, 0.05)]).result()
     assert np.abs(pub.data.evs - np.sin(angles[:, 0])).max() < 0.3
 
 

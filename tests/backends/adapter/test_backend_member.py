@@ -12,6 +12,7 @@ from qiskit.providers import BackendV2, Options
 from qiskit.providers.basic_provider import BasicSimulator
 from qiskit.providers.fake_provider import GenericBackendV2
 from qiskit.transpiler import Target
+from small_circuits import ones
 
 from qiskit_gateway import PlanError, RouterEstimator, RouterSampler, RunError
 from qiskit_gateway.backends import Adaptation, BackendError, Limits, Member, Pricing, check_backend
@@ -20,14 +21,6 @@ from qiskit_gateway.policies import RetryPolicy, fastest, round_robin
 TARGET = GenericBackendV2(3, seed=1).target
 # Whose jobs are, since the backends here may not tell their name.
 HOST = BasicSimulator()
-
-
-def ones(width=1):
-    """Return a circuit whose answer is all ones."""
-    circuit = QuantumCircuit(width)
-    circuit.x(range(width))
-    circuit.measure_all()
-    return circuit
 
 
 def counts(job):

@@ -25,7 +25,7 @@ from qiskit.primitives import StatevectorEstimator
 from qiskit.providers.basic_provider import BasicSimulator
 from qiskit.quantum_info import SparsePauliOp
 from qiskit.transpiler import Target
-from workers import ones
+from small_circuits import ones
 
 from qiskit_gateway import PlanError, RouterEstimator, RouterSampler, RunError
 from qiskit_gateway.backends import (

@@ -6,9 +6,9 @@ from concurrent.futures import Executor, Future
 from copy import copy, deepcopy
 
 import pytest
-from made_up import bell
 from qiskit.circuit import Gate
 from qiskit.providers.basic_provider import BasicSimulator
+from small_circuits import bell
 
 from qiskit_gateway import GatewayError, RouterSampler
 from qiskit_gateway.backends import ExecutorMember, Member

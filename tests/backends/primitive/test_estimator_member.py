@@ -16,6 +16,7 @@ from qiskit.primitives import (
 from qiskit.providers.basic_provider import BasicSimulator
 from qiskit.quantum_info import SparseObservable, SparsePauliOp
 from qiskit.transpiler import Target
+from small_circuits import rotated
 
 from qiskit_gateway import PlanError, RouterEstimator, RouterSampler
 from qiskit_gateway.backends import EstimatorMember, Fleet, Limits, Member, check_member
@@ -39,13 +40,6 @@ class Plain(BaseEstimatorV2):
 def anyio_backend():
     """On a real clock: the estimator works in a thread of its own."""
     return "asyncio"
-
-
-def turned():
-    circuit = QuantumCircuit(2)
-    circuit.ry(Parameter("angle"), 0)
-    circuit.cx(0, 1)
-    return circuit
 
 
 def bell():
@@ -77,7 +71,7 @@ def test_observables_follow_the_layout():
     member = EstimatorMember(estimator, backend=line_of_four())
     observables = [[SparsePauliOp("IZ")], [SparsePauliOp("XX")], [SparseObservable("1I")]]
     angles = np.array([[0.4], [2.2]])
-    (found,) = RouterEstimator(member).run([(turned(), observables, angles, 0.01)]).result()
+    (found,) = RouterEstimator(member).run([(rotated(), observables, angles, 0.01)]).result()
     exact = [np.cos(angles[:, 0]), np.sin(angles[:, 0]), (1 - np.cos(angles[:, 0])) / 2]
     assert np.abs(found.data.evs - np.array(exact)).max() < 0.05
     (sent,) = {pub[0].num_qubits for pub in estimator.seen}
@@ -179,6 +173,6 @@ def test_members_are_copied(way):
     )
     made = way(member)
     assert (made.name, made.limits, made.tags) == ("exact", member.limits, {"free"})
-    job = RouterEstimator(made).run([(turned(), SparsePauliOp("XX"), [[0.1]] * 7, 0.1)])
+    job = RouterEstimator(made).run([(rotated(), SparsePauliOp("XX"), [[0.1]] * 7, 0.1)])
     assert job.result()[0].data.evs.shape == (7,)
     assert all(one.circuits * one.shots <= 500 for one in job.report().attempts)

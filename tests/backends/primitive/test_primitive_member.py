@@ -12,6 +12,7 @@ from qiskit.circuit.library import CXGate, Measure, RZGate, SXGate
 from qiskit.primitives import BaseSamplerV2, StatevectorEstimator, StatevectorSampler
 from qiskit.providers.basic_provider import BasicSimulator
 from qiskit.transpiler import Target
+from small_circuits import bell
 
 from qiskit_gateway import PlanError, RouterEstimator, RouterSampler
 from qiskit_gateway.backends import (
@@ -43,14 +44,6 @@ class Plain(BaseSamplerV2):
 def anyio_backend():
     """On a real clock: the sampler works in a thread of its own."""
     return "asyncio"
-
-
-def bell():
-    circuit = QuantumCircuit(2)
-    circuit.h(0)
-    circuit.cx(0, 1)
-    circuit.measure_all()
-    return circuit
 
 
 def small_target():

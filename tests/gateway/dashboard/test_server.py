@@ -6,7 +6,7 @@ import re
 from html.parser import HTMLParser
 
 import pytest
-from qiskit import QuantumCircuit
+from small_circuits import zero
 from starlette.testclient import TestClient
 
 from qiskit_gateway import ConfigError, GatewayError, Journal, JournalError, RouterSampler
@@ -29,15 +29,9 @@ class Failing(SimulatedMember):
         raise BackendError(self.words, transient=False, submitted=True)
 
 
-def circuit():
-    made = QuantumCircuit(1)
-    made.measure_all()
-    return made
-
-
 def run(journal, members, *, policy=None, circuits=3):
     """Run to the end, whatever that is, and return the id."""
-    job = RouterSampler(members, policy=policy, journal=journal).run([circuit()] * circuits)
+    job = RouterSampler(members, policy=policy, journal=journal).run([zero()] * circuits)
     with contextlib.suppress(GatewayError):
         job.result(timeout=60)
     return job.job_id()
@@ -194,7 +188,7 @@ def test_a_run_is_not_acted_on_by_a_link(path):
 
 def test_a_run_of_a_dead_process_is_resumed_with_a_configuration_alone(path):
     """Without one the answer says what is missing; with it the run is done in this process."""
-    job = RouterSampler(SimulatedMember("a", queue_seconds=3600.0), journal=path).run([circuit()])
+    job = RouterSampler(SimulatedMember("a", queue_seconds=3600.0), journal=path).run([zero()])
     while not job.report().attempts:
         pass
     # As after a crash: nobody holds it any more.
@@ -225,7 +219,7 @@ def test_health_and_queues_are_those_that_runs_wrote_down(path):
     """A member that a run left alone is told so while that run goes on, with the reason."""
     policy = Policy(breaker=BreakerPolicy(failures=1, max_ejected_share=1.0))
     members = [Failing("broken"), SimulatedMember("slow", queue_seconds=3600.0)]
-    job = RouterSampler(members, policy=policy, journal=path).run([circuit()] * 2)
+    job = RouterSampler(members, policy=policy, journal=path).run([zero()] * 2)
     journal = Journal(path)
     while not journal.standing("health"):
         pass
@@ -304,7 +298,7 @@ def test_pages_of_many_runs_are_not_kept_for_ever(path):
 
 def test_a_run_hears_from_its_journal_that_it_is_to_be_cancelled(path):
     """Whoever opens the journal elsewhere can ask for that; the job ends as cancelled."""
-    job = RouterSampler(SimulatedMember("a", queue_seconds=3600.0), journal=path).run([circuit()])
+    job = RouterSampler(SimulatedMember("a", queue_seconds=3600.0), journal=path).run([zero()])
     answer = client(path).post(
         f"/runs/{job.job_id()}/cancel", headers={"authorization": "Bearer abc"}
     )

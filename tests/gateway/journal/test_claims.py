@@ -11,8 +11,8 @@ from executor_backends import Gated
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from journals import SPEC
-from made_up import bell
 from qiskit.providers.basic_provider import BasicSimulator
+from small_circuits import bell
 
 from qiskit_gateway import Journal, RouterSampler
 from qiskit_gateway.backends import Fleet, Limits, Member

@@ -6,8 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from executor_backends import Gated
-from made_up import bell
 from qiskit.providers.basic_provider import BasicSimulator
+from small_circuits import bell
 
 from qiskit_gateway import Journal, RouterSampler
 from qiskit_gateway.backends import ExecutorMember, Fleet, Limits, Member, Pricing

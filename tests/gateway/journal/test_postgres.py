@@ -7,8 +7,8 @@ import textwrap
 import threading
 
 import pytest
-from made_up import bell
 from qiskit.providers.basic_provider import BasicSimulator
+from small_circuits import bell
 
 from qiskit_gateway import Journal, JournalError, RouterEstimator, RouterSampler
 from qiskit_gateway.backends import Fleet, Limits, Member, Pricing

@@ -18,6 +18,7 @@ from qiskit.circuit import Parameter
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 from qiskit.providers import JobStatus
 from qiskit.providers.basic_provider import BasicSimulator
+from small_circuits import rotated
 from structlog.testing import capture_logs
 
 from qiskit_gateway import Journal, RouterEstimator, RouterSampler, RunError
@@ -769,13 +770,6 @@ def test_a_second_job_for_the_same_shots_is_ignored():
 
 
 # -- the whole way, with real backends ---------------------------------------------------------------
-
-
-def rotated():
-    circuit = QuantumCircuit(2)
-    circuit.ry(Parameter("angle"), 0)
-    circuit.cx(0, 1)
-    return circuit
 
 
 def down(backend):

@@ -3,7 +3,7 @@
 import sqlite3
 
 import pytest
-from qiskit import QuantumCircuit
+from small_circuits import zero
 
 from benchmarks.planner import draw_load
 from qiskit_gateway import Journal, RouterSampler, simulate
@@ -16,12 +16,6 @@ from qiskit_gateway.scheduling.members.state import FleetState
 from qiskit_gateway.work.speed_evidence import SpeedEvidence
 
 WEEK = 7 * 86_400.0
-
-
-def circuit():
-    made = QuantumCircuit(1)
-    made.measure_all()
-    return made
 
 
 def fleet():
@@ -46,11 +40,11 @@ def written(path, learned, *, now=0.0):
 def test_a_new_fleet_knows_what_the_runs_of_a_journal_have_learned(tmp_path):
     """It is read before the first run, and before a quote, which says where it comes from."""
     first = RouterSampler(fleet(), journal=tmp_path / "j")
-    first.run([circuit()] * 20, shots=10).result()
+    first.run([zero()] * 20, shots=10).result()
     learned = Journal(tmp_path / "j").speeds()
 
     second = RouterSampler(fleet(), journal=tmp_path / "j")
-    quote = second.quote([circuit()] * 20)
+    quote = second.quote([zero()] * 20)
 
     assert learned.keys() == {"x", "y"}
     assert [quote[name].estimate.source for name in "xy"] == ["journal", "journal"]
@@ -59,7 +53,7 @@ def test_a_new_fleet_knows_what_the_runs_of_a_journal_have_learned(tmp_path):
         seen = first.fleet.keep(FleetState).of(name).speed
         assert known.seconds(5, 50) == pytest.approx(seen.seconds(5, 50), rel=1e-3)
     other = RouterSampler(fleet(), journal=tmp_path / "other")
-    assert other.quote([circuit()])["x"].estimate.source == "guess"
+    assert other.quote([zero()])["x"].estimate.source == "guess"
 
 
 def test_what_several_processes_have_learned_is_added_up(tmp_path):
@@ -67,7 +61,7 @@ def test_what_several_processes_have_learned_is_added_up(tmp_path):
     samplers = [RouterSampler(fleet(), journal=tmp_path / "j") for _ in range(2)]
     jobs = 0
     for sampler in samplers * 2:
-        job = sampler.run([circuit()] * 10, shots=10)
+        job = sampler.run([zero()] * 10, shots=10)
         job.result()
         jobs += sum(row["jobs"] for row in job.report().members.values())
 
@@ -108,21 +102,21 @@ def test_a_journal_of_an_earlier_version_learns_too(tmp_path):
     SqliteFile(tmp_path / "j", application=APPLICATION, migrations=without).close()
 
     assert Journal(tmp_path / "j").speeds() == {}
-    RouterSampler(fleet(), journal=tmp_path / "j").run([circuit()], shots=9).result()
+    RouterSampler(fleet(), journal=tmp_path / "j").run([zero()], shots=9).result()
     assert Journal(tmp_path / "j").speeds()
 
 
 def test_what_cannot_be_read_is_told_and_written_over(tmp_path):
     """A damaged record is an error for whoever reads it, and does not keep a run from its end."""
     sampler = RouterSampler(fleet(), journal=tmp_path / "j")
-    sampler.run([circuit()], shots=9).result()
+    sampler.run([zero()], shots=9).result()
     with sqlite3.connect(tmp_path / "j") as connection:
         connection.execute("UPDATE speeds SET sums = '[1, 2]'")
     connection.close()
 
     with pytest.raises(Exception, match="speeds cannot be read"):
-        RouterSampler(fleet(), journal=tmp_path / "j").run([circuit()])
-    sampler.run([circuit()] * 9, shots=9).result()
+        RouterSampler(fleet(), journal=tmp_path / "j").run([zero()])
+    sampler.run([zero()] * 9, shots=9).result()
     assert Journal(tmp_path / "j").speeds()
 
 
@@ -148,7 +142,7 @@ def test_a_second_process_is_as_fast_as_one_that_saw_the_jobs_itself(tmp_path, k
     states = warm.keep(FleetState).members
     written(tmp_path / "j", {name: one.speed.take_fresh() for name, one in states.items()}).close()
     journal = Journal(tmp_path / "j", clock=lambda: 0.0)
-    RouterSampler(anew, journal=journal).quote([circuit()])  # Reads it.
+    RouterSampler(anew, journal=journal).quote([zero()])  # Reads it.
 
     assert simulated(anew).makespan_seconds <= 1.3 * known
     assert known <= 1.1 * load.bound()

@@ -9,8 +9,8 @@ from threading import current_thread
 import anyio
 import numpy as np
 import pytest
-from made_up import bell
 from qiskit.providers.basic_provider import BasicSimulator
+from small_circuits import bell
 
 from qiskit_gateway import Journal, JournalError, RouterSampler
 from qiskit_gateway.backends.readout.outcomes import Outcome

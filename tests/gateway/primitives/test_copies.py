@@ -15,7 +15,8 @@ from qiskit.providers.basic_provider import BasicSimulator
 from qiskit.providers.fake_provider import GenericBackendV2
 from qiskit.transpiler import PassManager, Target, generate_preset_pass_manager
 from qiskit.transpiler.passes import RemoveBarriers
-from workers import Events, ones, wait, work
+from small_circuits import ones
+from workers import Events, wait, work
 
 from qiskit_gateway import Journal, RouterEstimator, RouterSampler
 from qiskit_gateway.backends import (

@@ -17,12 +17,12 @@ import pytest
 import trio
 from group_runs import NAMES, is_right, sampler_over
 from killing import ROWS, jobs_in
-from made_up import bell
 from qiskit import QuantumCircuit
 from qiskit.circuit import Parameter
 from qiskit.providers import JobStatus
 from qiskit.providers.basic_provider import BasicSimulator
 from qiskit.providers.fake_provider import GenericBackendV2
+from small_circuits import bell
 
 from qiskit_gateway import (
     GroupResult,

@@ -15,13 +15,13 @@ from threading import Event, Thread
 import anyio
 import pytest
 import trio
-from made_up import bell
 from qiskit import QuantumCircuit
 from qiskit.circuit import Parameter
 from qiskit.primitives import BasePrimitiveJob
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 from qiskit.providers import JobError, JobStatus
 from qiskit.providers.basic_provider import BasicSimulator
+from small_circuits import bell
 
 from qiskit_gateway import GatewayError, PlanError, RouterJob, RouterSampler, RunError
 from qiskit_gateway.backends import Fleet, Limits, Member, SimulatedMember

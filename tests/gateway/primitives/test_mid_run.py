@@ -4,8 +4,9 @@ import itertools
 from threading import Event
 
 import pytest
-from made_up import Delivered, MadeUp, bell
+from made_up import Delivered, MadeUp
 from qiskit.providers.fake_provider import GenericBackendV2
+from small_circuits import bell
 
 from qiskit_gateway import RouterSampler
 from qiskit_gateway.backends import Fleet

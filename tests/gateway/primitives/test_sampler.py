@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from made_up import Delivered, MadeUp, bell
+from made_up import Delivered, MadeUp
 from qiskit.circuit import (
     ClassicalRegister,
     Clbit,
@@ -39,6 +39,7 @@ from qiskit.providers.basic_provider import BasicSimulator
 from qiskit.providers.fake_provider import GenericBackendV2
 from qiskit.result import MeasReturnType
 from qiskit.transpiler import Target
+from small_circuits import bell
 
 from qiskit_gateway import PlanError, RouterEstimator, RouterSampler
 from qiskit_gateway.backends import Fleet, Limits, Member

@@ -4,9 +4,10 @@ import pickle
 from threading import Event
 
 import pytest
-from made_up import Delivered, MadeUp, bell
+from made_up import Delivered, MadeUp
 from qiskit.providers import JobError, JobStatus
 from qiskit.providers.fake_provider import GenericBackendV2
+from small_circuits import bell
 
 from qiskit_gateway import Journal, PlanError, RouterEstimator, RouterSampler, RunError
 from qiskit_gateway.backends import Allowance, Fleet, Limits, Member, Pricing

@@ -28,8 +28,8 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import SpanKind, StatusCode
 from prometheus_client import REGISTRY, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
-from qiskit import QuantumCircuit
 from qiskit.providers.basic_provider import BasicSimulator
+from small_circuits import ones
 
 from qiskit_gateway import GatewayError, Journal, RouterSampler, RunError, TelemetryObserver
 from qiskit_gateway.backends import Fleet, Limits, Member, Pricing, SimulatedMember
@@ -39,13 +39,6 @@ from qiskit_gateway.policies import BreakerPolicy, Budget, Policy, RetryPolicy, 
 
 ONE = Limits(max_circuits=1, max_in_flight=1)
 QUICK = RetryPolicy(wait_initial_seconds=0.001)
-
-
-def circuit():
-    made = QuantumCircuit(1)
-    made.x(0)
-    made.measure_all()
-    return made
 
 
 class Bench:
@@ -60,7 +53,7 @@ class Bench:
 
     def run(self, members, *, circuits=3, policy=None):
         fleet = Fleet(members, observers=[self.observer])
-        job = RouterSampler(fleet, policy=policy).run([circuit()] * circuits, shots=10)
+        job = RouterSampler(fleet, policy=policy).run([ones()] * circuits, shots=10)
         with contextlib.suppress(GatewayError):
             job.result(timeout=60)
         assert fleet.flush_observers()
@@ -209,7 +202,7 @@ def test_a_cancelled_run_ends_its_spans_without_error(bench):
     """What the user has cancelled is no failure, and nothing stays open."""
     hangs = Member(ScriptedBackend(BasicSimulator(), then=Hangs()), name="a", limits=ONE)
     fleet = Fleet([hangs], observers=[bench.observer])
-    job = RouterSampler(fleet).run([circuit()] * 2, shots=10)
+    job = RouterSampler(fleet).run([ones()] * 2, shots=10)
     while not job.report().attempts:
         pass
     job.cancel()
@@ -232,7 +225,7 @@ def test_work_that_a_budget_denies_is_counted_as_that(bench, tmp_path):
         # A budget of its own each time, as in another process: only the journal knows of both.
         policy = Policy(budget=Budget(usd=0.5))
         fleet = Fleet([member], observers=observers)
-        job = RouterSampler(fleet, policy=policy, journal=journal).run([circuit()], shots=10)
+        job = RouterSampler(fleet, policy=policy, journal=journal).run([ones()], shots=10)
         try:
             job.result(timeout=60)
         except GatewayError:
@@ -315,13 +308,13 @@ def test_a_budget_that_several_runs_share_is_told_as_what_is_left_of_it(bench):
     shared = RouterSampler(fleet, policy=Policy(budget=Budget(usd=4)))
     left = []
     for _ in range(3):
-        shared.run([circuit()], shots=10).result(timeout=60)
+        shared.run([ones()], shots=10).result(timeout=60)
         assert fleet.flush_observers()
         left.append(bench.values("budget.left")[()])
     assert left == pytest.approx([3.5, 3.0, 2.5])
     own = RouterSampler(fleet, policy=Policy(budget=Budget(per_run_usd=4)))
     for _ in range(2):
-        own.run([circuit()], shots=10).result(timeout=60)
+        own.run([ones()], shots=10).result(timeout=60)
     assert fleet.flush_observers()
     assert bench.values("budget.left")[()] == pytest.approx(3.5)
 
@@ -343,7 +336,7 @@ def test_time_in_queues_is_told_apart_from_running(bench):
 def test_without_an_sdk_nothing_is_made():
     """The API alone does nothing, and costs no run anything."""
     fleet = Fleet([BasicSimulator()], observers=[TelemetryObserver()])
-    RouterSampler(fleet).run([circuit()], shots=10).result(timeout=60)
+    RouterSampler(fleet).run([ones()], shots=10).result(timeout=60)
     assert fleet.flush_observers()
 
 
@@ -354,7 +347,7 @@ def test_without_an_sdk_nothing_is_made():
 def test_fleets_with_it_can_be_copied_and_pickled(bench, again, told):
     """A copy tells the same providers; another process those of its own application."""
     fleet = again(Fleet([BasicSimulator()], observers=[bench.observer]))
-    RouterSampler(fleet).run([circuit()], shots=10).result(timeout=60)
+    RouterSampler(fleet).run([ones()], shots=10).result(timeout=60)
     assert fleet.flush_observers()
     assert bool(bench.spans("run")) is told
 
@@ -377,7 +370,7 @@ def test_prometheus_gets_what_its_pages_say():
         member = Member(BasicSimulator(), name="a", limits=ONE, pricing=Pricing(per_job=0.5))
         fleet = Fleet([member], observers=[TelemetryObserver(meter_provider=meters)])
         policy = Policy(budget=Budget(usd=4))
-        RouterSampler(fleet, policy=policy).run([circuit()] * 3, shots=10).result(timeout=60)
+        RouterSampler(fleet, policy=policy).run([ones()] * 3, shots=10).result(timeout=60)
         assert fleet.flush_observers()
         text = generate_latest(REGISTRY).decode()
     finally:
@@ -417,7 +410,7 @@ def test_a_collector_gets_spans_and_metrics():
     observer = TelemetryObserver(tracer_provider=tracers, meter_provider=meters)
     try:
         fleet = Fleet([BasicSimulator()], observers=[observer])
-        RouterSampler(fleet).run([circuit()], shots=10).result(timeout=60)
+        RouterSampler(fleet).run([ones()], shots=10).result(timeout=60)
         assert fleet.flush_observers()
     finally:
         tracers.shutdown()

@@ -10,6 +10,7 @@ import threading
 
 import pytest
 from qiskit import QuantumCircuit
+from small_circuits import ones
 
 from qiskit_gateway import MemberProgress, Progress, RouterEstimator, RouterSampler, RunEvent
 from qiskit_gateway.backends import Limits, Pricing, SimulatedMember
@@ -43,13 +44,6 @@ def progress(done=1, seconds=0.0, name="a"):
         seconds=seconds,
         outlook=Outlook(seconds=120.0, least_seconds=80.0, most_seconds=180.0),
     )
-
-
-def circuit():
-    made = QuantumCircuit(1)
-    made.x(0)
-    made.measure_all()
-    return made
 
 
 def sampler():
@@ -139,7 +133,7 @@ def test_names_cannot_act_as_html(name):
 
 def test_no_bar_where_nobody_looks(capfd):
     """Neither stdout nor stderr gets a byte, where they are no terminal."""
-    job = sampler().run([circuit()] * 6, shots=10, progress=True)
+    job = sampler().run([ones()] * 6, shots=10, progress=True)
     job.watch()
     job.result(timeout=60)
 
@@ -150,7 +144,7 @@ def test_no_bar_where_nobody_looks(capfd):
 def test_watching_into_a_file_ends_with_the_run():
     """Who asks for lines gets them, the last one with all of it."""
     file = io.StringIO()
-    job = sampler().run([circuit()] * 6, shots=10)
+    job = sampler().run([ones()] * 6, shots=10)
     job.watch(file=file)
 
     assert job.done()
@@ -198,7 +192,7 @@ def test_a_terminal_gets_a_bar_with_a_line_for_each_member():
     reader.start()
     with os.fdopen(theirs, "w") as terminal:
         assert isinstance(find_screen(terminal), TerminalScreen)
-        job = sampler().run([circuit()] * 6, shots=10)
+        job = sampler().run([ones()] * 6, shots=10)
         job.watch(file=terminal)
     reader.join(30)
     os.close(ours)

@@ -6,8 +6,8 @@ import pickle
 
 import anyio
 import pytest
-from qiskit import QuantumCircuit
 from qiskit.providers.basic_provider import BasicSimulator
+from small_circuits import ones
 
 from qiskit_gateway import PlanError, RouterEstimator, RouterSampler, RunError
 from qiskit_gateway.backends import (
@@ -30,13 +30,6 @@ from qiskit_gateway.scheduling.members.state import FleetState
 from qiskit_gateway.work.tasks import Load
 
 ONE = Limits(max_circuits=1, max_in_flight=1)
-
-
-def circuit():
-    made = QuantumCircuit(1)
-    made.x(0)
-    made.measure_all()
-    return made
 
 
 def read_at(fleet, now, monkeypatch):
@@ -68,7 +61,7 @@ def test_a_run_teaches_speed_and_costs_money():
             Member(BasicSimulator(), name="idle"),
         ]
     )
-    RouterSampler(fleet, policy=failover("a", "idle")).run([circuit()] * 3, shots=10).result(60)
+    RouterSampler(fleet, policy=failover("a", "idle")).run([ones()] * 3, shots=10).result(60)
 
     one = fleet.status()["a"]
     assert one.health == "well"
@@ -93,7 +86,7 @@ def test_an_ejected_member_is_told_with_why_and_until_when(monkeypatch):
     )
     ill = ScriptedBackend(BasicSimulator(), [Fails(RuntimeError("the <b>cryostat</b> is warm"))])
     fleet = Fleet([Member(ill, name="ill"), Member(BasicSimulator(), name="well")])
-    RouterSampler(fleet, policy=policy).run([circuit()] * 2, shots=10).result(60)
+    RouterSampler(fleet, policy=policy).run([ones()] * 2, shots=10).result(60)
 
     one = fleet.status()["ill"]
     assert one.health == "ejected"
@@ -130,7 +123,7 @@ def test_a_speed_of_earlier_processes_is_from_the_journal(tmp_path):
         fleet = Fleet([Member(BasicSimulator(), name="a"), Member(BasicSimulator(), name="b")])
         policy = failover("a", "b")
         sampler = RouterSampler(fleet, policy=policy, journal=tmp_path / "j")
-        sampler.run([circuit()], shots=10).result(60)
+        sampler.run([ones()], shots=10).result(60)
         return fleet.status()["a"].speed
 
     assert run().source == "seen"
@@ -144,7 +137,7 @@ def test_a_success_ends_the_trouble():
     policy = Policy(retry=RetryPolicy(wait_initial_seconds=0.001))
     shaky = ScriptedBackend(BasicSimulator(), [Fails()])
     fleet = Fleet([Member(shaky, name="a")])
-    RouterSampler(fleet, policy=policy).run([circuit()], shots=10).result(60)
+    RouterSampler(fleet, policy=policy).run([ones()], shots=10).result(60)
 
     assert fleet.status()["a"].health == "well"
     assert fleet.status()["a"].why == ""
@@ -163,7 +156,7 @@ def test_an_endless_ejection_is_for_the_rest_of_the_run():
         ]
     )
     with pytest.raises(PlanError):
-        RouterSampler(fleet, policy=policy).run([circuit()], shots=10).result(60)
+        RouterSampler(fleet, policy=policy).run([ones()], shots=10).result(60)
     (one,) = fleet.status().members.values()
     assert one.health == "ejected"
     assert one.until_seconds == math.inf
@@ -204,7 +197,7 @@ def test_budgets_and_allowances_say_what_is_left():
     )
     sampler = RouterSampler(fleet, policy=failover("a", "b", budget=budget))
     assert sampler.budget_status()["USD"].left == 10
-    sampler.run([circuit()] * 3, shots=10).result(60)
+    sampler.run([ones()] * 3, shots=10).result(60)
 
     status = sampler.budget_status()
     assert {one.name: (one.spent, one.left) for one in status.limits} == {
@@ -237,7 +230,7 @@ def test_with_a_journal_the_budget_is_that_of_all_runs(tmp_path):
         member = Member(BasicSimulator(), name="a", pricing=Pricing(per_job=0.5))
         return RouterSampler([member], policy=Policy(budget=budget), journal=tmp_path / "j")
 
-    sampler().run([circuit()], shots=10).result(60)
+    sampler().run([ones()], shots=10).result(60)
     second = sampler()
     assert second.fleet.status()["a"].spent_usd == 0
     status = second.budget_status()
@@ -249,7 +242,7 @@ def test_with_a_journal_the_budget_is_that_of_all_runs(tmp_path):
 def test_a_copy_of_a_fleet_has_no_status_of_the_first():
     """What was learned stays with the fleet that learned it."""
     fleet = Fleet([Member(BasicSimulator(), name="a")])
-    RouterSampler(fleet).run([circuit()], shots=10).result(60)
+    RouterSampler(fleet).run([ones()], shots=10).result(60)
 
     copied = pickle.loads(pickle.dumps(fleet))  # noqa: S301  Our own.
 
@@ -263,7 +256,7 @@ def test_what_a_failed_run_spent_is_counted():
     taken = ScriptedBackend(BasicSimulator(), [Fails(at="result")] * 9)
     fleet = Fleet([Member(taken, name="a", pricing=Pricing(per_job=2))])
     with pytest.raises(RunError) as caught:
-        RouterSampler(fleet, policy=policy).run([circuit()], shots=10).result(60)
+        RouterSampler(fleet, policy=policy).run([ones()], shots=10).result(60)
     paid = sum(one.price_usd for one in caught.value.attempts)
     assert paid > 0
     assert fleet.status()["a"].spent_usd == pytest.approx(paid)

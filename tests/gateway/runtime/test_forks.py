@@ -5,8 +5,8 @@ import threading
 
 import pytest
 from forked import SECONDS, in_child
-from qiskit import QuantumCircuit
 from qiskit.providers.basic_provider import BasicSimulator
+from small_circuits import ones
 
 from qiskit_gateway import GatewayError, PlanError, RouterSampler
 from qiskit_gateway.backends import Fleet, Limits, Member, Pricing
@@ -28,13 +28,6 @@ class Gated(BasicSimulator):
             self.entered.set()
             self.gate.wait(SECONDS)
         return super().run(run_input, **options)
-
-
-def ones():
-    circuit = QuantumCircuit(1)
-    circuit.x(0)
-    circuit.measure_all()
-    return circuit
 
 
 def counts_of(job):

@@ -4,9 +4,9 @@ import contextlib
 import logging
 
 import pytest
-from made_up import bell
 from qiskit import QuantumCircuit
 from qiskit.providers.basic_provider import BasicSimulator
+from small_circuits import bell
 
 from qiskit_gateway import PlanError, RouterSampler, RunError
 from qiskit_gateway.backends import Limits, Member, Pricing

@@ -8,8 +8,8 @@ import threading
 import warnings
 
 import pytest
-from qiskit import QuantumCircuit
 from qiskit.providers.basic_provider import BasicSimulator
+from small_circuits import ones
 
 from qiskit_gateway import RouterSampler, run_events, simulate
 from qiskit_gateway.backends import Fleet, Limits, Mailbox, Member, Pricing, SimulatedMember
@@ -33,17 +33,10 @@ class Recorder:
         return [event for event in self.events if isinstance(event, kind)]
 
 
-def circuit():
-    made = QuantumCircuit(1)
-    made.x(0)
-    made.measure_all()
-    return made
-
-
 def run(members, recorder, *, circuits=3, policy=None, observers=()):
     """Run circuits over members, and wait until observers were told."""
     fleet = Fleet(members, observers=[recorder, *observers])
-    job = RouterSampler(fleet, policy=policy).run([circuit()] * circuits, shots=10)
+    job = RouterSampler(fleet, policy=policy).run([ones()] * circuits, shots=10)
     job.result(timeout=60)
     assert fleet.mailboxes[0].flush(10)
     return job
@@ -146,7 +139,7 @@ def test_an_observer_that_raises_is_reported_once_and_goes_on_being_told(error, 
     recorder, broken = Recorder(), Broken(error)
     with caplog.at_level(logging.WARNING, logger="qiskit_gateway"):
         fleet = Fleet([BasicSimulator()], observers=[broken, recorder])
-        RouterSampler(fleet).run([circuit()], shots=10).result(timeout=60)
+        RouterSampler(fleet).run([ones()], shots=10).result(timeout=60)
         assert fleet.flush_observers()
 
     assert broken.told == len(recorder.events) > 1
@@ -164,7 +157,7 @@ def test_an_observer_that_hangs_holds_up_nobody():
 
     slow = Hangs()
     fleet = Fleet([BasicSimulator()], observers=[slow, recorder])
-    RouterSampler(fleet).run([circuit()], shots=10).result(timeout=60)
+    RouterSampler(fleet).run([ones()], shots=10).result(timeout=60)
 
     assert fleet.mailboxes[1].flush(10)
     assert recorder.of(run_events.RunFinished)
@@ -222,8 +215,8 @@ def test_quotes_and_simulations_tell_nobody():
     """What is only tried out is no event."""
     recorder = Recorder()
     fleet = Fleet([SimulatedMember("a")], observers=[recorder])
-    RouterSampler(fleet).quote([circuit()])
-    simulate(fleet, [circuit()])
+    RouterSampler(fleet).quote([ones()])
+    simulate(fleet, [ones()])
 
     assert fleet.flush_observers()
     assert recorder.events == []

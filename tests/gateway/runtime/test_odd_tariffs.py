@@ -5,8 +5,8 @@ import math
 from decimal import Decimal
 
 import pytest
-from made_up import bell
 from qiskit.providers.basic_provider import BasicSimulator
+from small_circuits import bell
 
 from qiskit_gateway import PlanError, RouterSampler, simulate
 from qiskit_gateway.backends import Allowance, Member, SimulatedMember

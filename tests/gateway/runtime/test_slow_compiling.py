@@ -4,11 +4,11 @@ import threading
 import time
 
 import pytest
-from made_up import bell
 from qiskit.providers.basic_provider import BasicSimulator
 from qiskit.providers.fake_provider import GenericBackendV2
 from qiskit.transpiler import PassManager
 from qiskit.transpiler.basepasses import TransformationPass
+from small_circuits import bell
 
 from qiskit_gateway import RouterSampler
 from qiskit_gateway.backends import Fleet, Member, Pricing

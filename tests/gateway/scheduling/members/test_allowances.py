@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import invariant, precondition, rule
-from made_up import bell
 from qiskit.providers.basic_provider import BasicSimulator
 from side_by_side import DAY, SIZES, SideBySide
+from small_circuits import bell
 
 from qiskit_gateway import RouterSampler, simulate
 from qiskit_gateway.backends import Allowance, Fleet, Limits, Member, Pricing, SimulatedMember
