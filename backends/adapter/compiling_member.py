@@ -463,7 +463,7 @@ class CompilingMember(ABC):
     def _find(self, key: str, errand: Errand) -> Handle | None:
         if not self.finds:
             raise BackendError(
-                f"{self.name} lists no jobs by a name of ours", transient=False, submitted=None
+                f"{self.name} cannot look up jobs by our label", transient=False, submitted=None
             )
         with self._turns.taken(errand), translated("reattach"):
             job = self._look_up(key)

@@ -70,8 +70,8 @@ def read_in_time(read: Callable[[], Told], whose: str) -> Told:
         return call_within(read, _PROPERTY_SECONDS)
     except TimeoutError as error:
         raise BackendError(
-            f"the properties of {whose} were not told within "
-            f"{_PROPERTY_SECONDS:g} s; ask its provider, or leave it out of the fleet",
+            f"{whose} did not return its properties within {_PROPERTY_SECONDS:g} s; ask its "
+            "provider, or leave it out of the fleet",
             transient=True,
             fault="network",
             submitted=False,

@@ -290,8 +290,8 @@ def _content(answer: Answer, name: str) -> Any:
         return answer[name]
     except (AttributeError, KeyError, TypeError) as error:
         raise BackendError(
-            f"the worker answered what this version does not read ({error}); the same version of "
-            "qiskit-gateway is needed on the workers",
+            f"the worker's answer cannot be read ({error}): workers need the same version of "
+            "qiskit-gateway",
             submitted=True,
             bad_result=True,
             unreadable=True,

@@ -45,7 +45,7 @@ class EstimatorMember(NativeMember):
 
     Raises:
         TypeError: If ``estimator`` is no ``EstimatorV2``, or one whose backend is a better member.
-        ValueError: If a number is out of range, there is no telling what to compile for, or the
+        ValueError: If a number is out of range, it is not known what to compile for, or the
             provider has no such mode.
     """
 

@@ -99,7 +99,7 @@ class NativeMember(CompilingMember):
 
     Raises:
         TypeError: If ``backend`` is none.
-        ValueError: If there is no telling what to compile for, or the provider has no such mode.
+        ValueError: If it is not known what to compile for, or the provider has no such mode.
     """
 
     _copied = (*CompilingMember._copied, "primitive")  # noqa: SLF001  Its own base.
@@ -284,8 +284,7 @@ def _place_of(
         known = native.backend(primitive)
         return TargetOnly(name=name) if known is None else known
     raise ValueError(
-        f"{name} tells no backend, so that there is no telling what to compile for: give "
-        "backend=, a BackendV2 or a Target"
+        f"{name} names no backend to compile for: give one, backend=..., a BackendV2 or a Target"
     )
 
 

@@ -79,7 +79,7 @@ def _import_path(text: str) -> str:
     if _is_of_python(module):
         raise wrong(f"names {module}, a part of Python, which has no backends")
     if _is_private(names):
-        raise wrong(f"must name what is meant for others, got {text!r}")
+        raise wrong(f"must not be private, beginning with an underscore; got {text!r}")
     return text
 
 
@@ -97,7 +97,7 @@ def _method(names: str | None) -> str | None:
             f"must be the name of a method such as 'device' or 'offline.ideal', got {names!r}"
         )
     if names is not None and _is_private(names):
-        raise wrong(f"must name what is meant for others, got {names!r}")
+        raise wrong(f"must not be private, beginning with an underscore; got {names!r}")
     return names
 
 

@@ -86,7 +86,7 @@ def serve(
     except ImportError as error:
         raise _missing(error) from error
     if not 0 <= port <= _LAST_PORT:
-        raise GatewayError(f"port {port} cannot be: give one from 1 to {_LAST_PORT}, or 0 for any")
+        raise GatewayError(f"port must be from 1 to {_LAST_PORT}, or 0 for any; got {port}")
     try:
         listening = socket.create_server(("127.0.0.1", port))
     except OSError as error:

@@ -238,8 +238,8 @@ def _one_of(backends: Backends | None, backend: BackendV2 | None) -> Backends:
     given = [one for one in (backends, backend) if one is not None]
     if len(given) != 1:
         raise TypeError(
-            "give what to run on once: backends, a fleet or an iterable of backends, or backend, "
-            "as Qiskit's own primitives call it"
+            "give either backends, a fleet or an iterable of backends, or backend, as Qiskit's own "
+            f"primitives call it; got {'both' if given else 'neither'}"
         )
     return given[0]
 

@@ -238,7 +238,7 @@ class Router:
         except BaseException as error:
             run_log.closed(RunStatus.RUNNING)
             if isinstance(error, TypeError | ValueError | MemoryError):
-                raise JournalError(f"run {job_id} cannot be stated anew: {error}") from error
+                raise JournalError(f"run {job_id} cannot be prepared again: {error}") from error
             raise
         known = self.fleet.keep(_RunsBegun)
         if job_id in known and run_log.past.unfinished is not None:

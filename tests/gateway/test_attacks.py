@@ -71,7 +71,7 @@ def test_nothing_of_python_itself_is_called(config, tmp_path, key, path):
 )
 def test_nothing_private_is_reached(config, path):
     """What begins with an underscore is nobody's backend, and leads everywhere."""
-    with pytest.raises(ConfigError, match="meant for others"):
+    with pytest.raises(ConfigError, match="must not be private"):
         config(f'[[members]]\nbackend = "{path}"')
 
 
@@ -79,7 +79,7 @@ def test_nothing_private_is_reached(config, path):
 def test_methods_of_a_provider_are_public(config, names):
     """So it is with the method that gives a backend."""
     text = f'[[members]]\nprovider = "{BASIC}"\nmethod = "{names}"'
-    with pytest.raises(ConfigError, match="meant for others"):
+    with pytest.raises(ConfigError, match="must not be private"):
         config(text)
 
 

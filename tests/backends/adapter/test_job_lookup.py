@@ -65,7 +65,7 @@ def test_nothing_is_sent_where_nothing_is_listed(backend):
 async def test_a_member_that_cannot_list_says_so():
     """Not to be able to look is an error, and no proof that there is no job."""
     member = Member(BasicSimulator())
-    with pytest.raises(BackendError, match="lists no jobs by a name of ours"):
+    with pytest.raises(BackendError, match="cannot look up jobs by our label"):
         await member.find("k")
     with pytest.raises(BackendError, match="cannot look up jobs"):
         await member.reattach("7")

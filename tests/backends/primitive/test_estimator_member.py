@@ -138,7 +138,7 @@ def test_a_backend_estimator_is_its_backend():
 
 def test_a_primitive_without_a_backend_says_what_it_needs():
     """Nobody can tell what to compile for."""
-    with pytest.raises(ValueError, match=r"Plain tells no backend.*a BackendV2 or a Target"):
+    with pytest.raises(ValueError, match=r"Plain names no backend.*a BackendV2 or a Target"):
         EstimatorMember(Plain())
     with pytest.raises(ValueError, match="StatevectorEstimator has no mode 'batch'"):
         EstimatorMember(StatevectorEstimator(), mode="batch")

@@ -92,7 +92,7 @@ def test_circuits_are_compiled_for_what_is_given(place):
 
 def test_a_primitive_without_a_backend_says_what_it_needs():
     """Nobody can tell what to compile for."""
-    with pytest.raises(ValueError, match=r"Plain tells no backend.*a BackendV2 or a Target"):
+    with pytest.raises(ValueError, match=r"Plain names no backend.*a BackendV2 or a Target"):
         PrimitiveMember(Plain())
     with pytest.raises(TypeError, match="a BackendV2 or a Target, got 'fake_manila'"):
         PrimitiveMember(Plain(), backend="fake_manila")

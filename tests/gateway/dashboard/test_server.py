@@ -352,5 +352,5 @@ def test_what_cannot_be_served_is_told(path, tmp_path):
     bad.write_text("members = 3")
     with pytest.raises(ConfigError):
         application(path, bad, token="abc")  # noqa: S106
-    with pytest.raises(GatewayError, match="port 70000"):
+    with pytest.raises(GatewayError, match="got 70000"):
         serve(path, port=70_000, tell=lambda _: None)

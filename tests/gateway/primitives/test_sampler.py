@@ -339,7 +339,7 @@ def test_one_backend():
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        (None, "give what to run on"),
+        (None, "give either backends, .* or backend, .* got neither"),
         ("aer", "got 'aer'"),
         ([], "at least one"),
         ([1], "got 1"),

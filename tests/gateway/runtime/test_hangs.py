@@ -208,7 +208,7 @@ def test_hung_properties_are_an_error_after_their_deadline(monkeypatch):
     """A backend that does not tell what it is, is told to the user, and makes no member."""
     monkeypatch.setattr(properties_module, "_PROPERTY_SECONDS", 0.1)
     try:
-        with pytest.raises(BackendError, match="properties of Shy were not told"):
+        with pytest.raises(BackendError, match="Shy did not return its properties"):
             Member(Shy())
     finally:
         Shy.gate.set()
