@@ -7,7 +7,7 @@ from qiskit.exceptions import QiskitError
 
 
 class GatewayError(QiskitError):
-    """Be the root of all errors that this package raises on its own account."""
+    """Base class of the errors that qiskit-gateway raises by itself."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message)  # type: ignore[no-untyped-call]
@@ -18,15 +18,15 @@ class GatewayError(QiskitError):
 
 
 class ConfigError(GatewayError):
-    """Report a configuration that cannot be used; nothing was built from it."""
+    """The configuration cannot be used; nothing was built from it."""
 
 
 class JournalError(GatewayError):
-    """Report a journal that cannot be used, or a run that it cannot hold or does not have."""
+    """The journal cannot be used, cannot hold a run, or does not have it."""
 
 
 class PlanError(GatewayError):
-    """Report that nothing was sent, because no member could take some of the work.
+    """Nothing was sent, because no member could take some of the work.
 
     Attributes:
         reasons: Why, by member name.
@@ -42,11 +42,11 @@ class PlanError(GatewayError):
 
 
 class RunError(GatewayError):
-    """Report that something was sent and not everything came back.
+    """Something was sent, and not everything came back.
 
     Attributes:
         partial_result: What is complete, as ``job.partial_result()`` gives it.
-        failures: The pieces that failed for good, each with its causes.
+        failures: The pieces that were given up, each with its causes.
         attempts: Every attempt of the run, in order.
     """
 

@@ -10,7 +10,7 @@ _LONGEST = 200
 
 
 class PolicyError(ValueError):
-    """Report an objective that raised, or whose answer is no number."""
+    """An objective raised, or its answer is no number."""
 
 
 def verdict_of(filter_: Callable[[Offer], object], offer: Offer) -> Verdict:

@@ -18,7 +18,7 @@ Fault = Literal["caller", "backend", "network"]
 
 
 class BackendError(QiskitError):
-    """Report one failure of one backend as facts.
+    """One failure of one backend, told as facts.
 
     Args:
         message: What was wrong, what was seen, and what to do. Secrets in it are left out.

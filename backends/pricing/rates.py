@@ -96,7 +96,7 @@ def _reads(tariff: Tariff, names: Collection[str]) -> bool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pricing:
-    """Price a job by a list of rates, in USD.
+    """A tariff of fixed rates, in USD.
 
     Called with the usage of one job it returns what that job costs: the sum of the rates times
     the amounts, and never less than the floor.
@@ -165,7 +165,7 @@ class Pricing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hqc:
-    """Price a job in Quantinuum's credits.
+    """A tariff in Quantinuum's credits.
 
     A circuit of ``C`` shots costs ``5 + C (N1q + 10 N2q + 5 Nm) / 5000`` HQC, where ``Nm`` counts
     measurements and preparations, that of each qubit at the beginning and resets.

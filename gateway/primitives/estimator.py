@@ -77,7 +77,7 @@ class EstimatorOptions(PrimitiveOptions):
 
 
 class RouterEstimator(Routed[EstimatorOptions], BaseEstimatorV2):
-    """Estimate expectation values on a fleet of backends as if it were one.
+    """An ``EstimatorV2`` over a fleet of backends, used as if it were one.
 
     Observables are grouped into bases, the measurements of a basis are added once to the
     circuit as compiled for each member, and the work is cut, sent out, tried again or moved as

@@ -55,7 +55,7 @@ class SamplerOptions(PrimitiveOptions):
 
 
 class RouterSampler(Routed[SamplerOptions], BaseSamplerV2):
-    """Sample circuits on a fleet of backends as if it were one.
+    """A ``SamplerV2`` over a fleet of backends, used as if it were one.
 
     PUBs are cut by what each member can take, sent out side by side, tried again or moved when
     something fails, and put together as one :class:`~qiskit.primitives.PrimitiveResult`, equal in

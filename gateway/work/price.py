@@ -44,4 +44,4 @@ FREE = Price()
 
 
 class PriceError(ValueError):
-    """Report that a tariff has no price for a job: it raised, or what it answered is no price."""
+    """A tariff has no price for a job: it raised, or what it answered is no price."""
