@@ -22,7 +22,7 @@ from qiskit_gateway.backends.compilation.cache import Prepared
 from qiskit_gateway.backends.executors.pool import Pool, WorkerJob
 from qiskit_gateway.backends.executors.work import (
     BackendSpec,
-    Work,
+    WorkOrder,
     outcomes_of,
     pack_work,
     read_told,
@@ -163,7 +163,7 @@ class ExecutorMember(Member):
         errand.begin()
         return self._pool.submit(work)
 
-    def _work_for(self, batch: Batch, prepared: Sequence[Prepared]) -> Work:
+    def _work_for(self, batch: Batch, prepared: Sequence[Prepared]) -> WorkOrder:
         # Dask would give a second job of the same name the result of the first.
         token = f"{batch.key}-{uuid4().hex[:12]}"
         return pack_work(batch, prepared, self._spec, token)

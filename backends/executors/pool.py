@@ -10,7 +10,7 @@ from importlib import import_module
 from multiprocessing import get_context
 from typing import Any
 
-from qiskit_gateway.backends.executors.work import Answer, Work
+from qiskit_gateway.backends.executors.work import Answer, WorkOrder
 from qiskit_gateway.backends.executors.worker import run
 from qiskit_gateway.backends.failures.errors import BackendError
 from qiskit_gateway.backends.failures.workers import is_worker_lost, worker_failure
@@ -72,7 +72,7 @@ class Pool:
         numbers = (one for one in found if isinstance(one, int) and not isinstance(one, bool))
         return next((one for one in numbers if one > 0), None)
 
-    def submit(self, work: Work) -> "WorkerJob":
+    def submit(self, work: WorkOrder) -> "WorkerJob":
         """Hand a job to the executor.
 
         Raises:
@@ -95,7 +95,7 @@ class Pool:
         with suppress(Exception):  # It is broken.
             executor.shutdown(wait=False, cancel_futures=True)
 
-    def _submit(self, work: Work, executor: Executor) -> "WorkerJob":
+    def _submit(self, work: WorkOrder, executor: Executor) -> "WorkerJob":
         client = _client_of(executor)
         # Dask names jobs by what they are; a name of ours is what it can be asked about.
         named = {} if client is None else {"key": f"qiskit-gateway-{work.token}"}

@@ -62,7 +62,7 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Work:
+class WorkOrder:
     """One job for a worker.
 
     Attributes:
@@ -95,7 +95,9 @@ Answer = dict[str, Any]
 # -- to the worker -----------------------------------------------------------------------------
 
 
-def pack_work(batch: Batch, prepared: Sequence[Prepared], backend: BackendSpec, token: str) -> Work:
+def pack_work(
+    batch: Batch, prepared: Sequence[Prepared], backend: BackendSpec, token: str
+) -> WorkOrder:
     """Pack a batch of prepared programs for a worker.
 
     Args:
@@ -129,7 +131,7 @@ def pack_work(batch: Batch, prepared: Sequence[Prepared], backend: BackendSpec, 
             reasons[index] = refused.reasons[0]
     if reasons:
         raise Refused(reasons)
-    return Work(
+    return WorkOrder(
         token=token,
         backend=backend,
         circuits=_write(circuits, owners),
@@ -178,7 +180,7 @@ def _qpy(circuits: list[QuantumCircuit]) -> bytes:
 # -- on the worker -----------------------------------------------------------------------------
 
 
-def unpack_work(work: Work) -> tuple[Batch, list[Prepared]]:
+def unpack_work(work: WorkOrder) -> tuple[Batch, list[Prepared]]:
     """Make of some work the batch, and its programs as the backend gets them."""
     circuits: list[QuantumCircuit] = qpy.load(BytesIO(work.circuits))
     prepared = [_prepare(*pair) for pair in zip(circuits, work.parts, strict=True)]

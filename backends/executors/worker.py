@@ -12,7 +12,7 @@ from qiskit_gateway.backends.adapter.backend_member import Member
 from qiskit_gateway.backends.executors.work import (
     Answer,
     BackendSpec,
-    Work,
+    WorkOrder,
     answer_of,
     unpack_work,
     write_failure,
@@ -56,7 +56,7 @@ class _Backends:
 _BACKENDS = _Backends()
 
 
-def run(work: Work) -> Answer:
+def run(work: WorkOrder) -> Answer:
     """Run a job in a worker.
 
     Never raises over the job: an exception of somebody's package might not survive the way back.

@@ -12,7 +12,7 @@ from qiskit_gateway.backends.circuits.normalize import is_dynamic
 from qiskit_gateway.backends.readout.bit_mapping import Wiring
 
 Trait = Literal["mid-circuit", "overwritten", "repeated", "reset"]
-Order = Literal["qiskit", "reversed"]
+Direction = Literal["qiskit", "reversed"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -43,8 +43,8 @@ class Adaptation:
     """
 
     flatten: bool = False
-    register_order: Order = "qiskit"
-    bit_order: Order = "qiskit"
+    register_order: Direction = "qiskit"
+    bit_order: Direction = "qiskit"
     numbers: Literal["sent", "measured"] = "sent"
     unsound: frozenset[Trait] = frozenset()
     unanswered: frozenset[Trait] = frozenset()
@@ -119,8 +119,8 @@ _CALLED: dict[Trait, str] = {
 _SETS_OF_TRAITS = ("unsound", "unanswered", "alone")
 _SETS = (*_SETS_OF_TRAITS, "gates")
 _CHOICES: dict[str, tuple[str, ...]] = {
-    "register_order": get_args(Order),
-    "bit_order": get_args(Order),
+    "register_order": get_args(Direction),
+    "bit_order": get_args(Direction),
     "numbers": ("sent", "measured"),
 }
 _KINDS = {"flatten": bool, "bare": bool, "refusal": str, "options": Mapping}

@@ -62,10 +62,10 @@ def _same(primitive: Any, _: JobTerms) -> Any:
     return primitive
 
 
-Spread = NDArray[np.float64]
+Stds = NDArray[np.float64]
 
 
-def _as_told(_primitive: Any, _backend: Any, told: Spread, _precision: float) -> Spread:
+def _as_told(_primitive: Any, _backend: Any, told: Stds, _precision: float) -> Stds:
     return told
 
 
@@ -98,4 +98,4 @@ class NativePrimitive:
     jobs: Callable[[Any, str], Iterable[Any]] | None = None
     modes: ExecutionModes | None = None
     over: Callable[[Any], Any] = lambda _: None
-    stds: Callable[[Any, Any, Spread, float], Spread] = _as_told
+    stds: Callable[[Any, Any, Stds, float], Stds] = _as_told

@@ -17,7 +17,7 @@ from qiskit_gateway.backends.compilation.cache import Prepared
 from qiskit_gateway.backends.failures.errors import Refused
 from qiskit_gateway.backends.interface.adaptation import Adaptation
 from qiskit_gateway.backends.interface.batch import Batch, Program
-from qiskit_gateway.backends.interface.native_primitive import ModeKind, NativePrimitive, Spread
+from qiskit_gateway.backends.interface.native_primitive import ModeKind, NativePrimitive, Stds
 from qiskit_gateway.backends.primitive.estimates import blocks_of, read_estimates, require_wanted
 from qiskit_gateway.backends.primitive.native_member import PLAIN, ModeTerms, NativeMember
 from qiskit_gateway.backends.readout.outcomes import ReadOutcomes
@@ -107,7 +107,7 @@ class EstimatorMember(NativeMember):
             result, pairs, batch.kept_shots, lambda told: self._stds(told, _precision(batch))
         )
 
-    def _stds(self, told: Spread, precision: float) -> Spread:
+    def _stds(self, told: Stds, precision: float) -> Stds:
         stds = self._native.stds(self.primitive, self.backend, told, precision)
         # No error can be larger than that of so many shots, which is the precision.
         return np.where(np.isfinite(stds) & (stds >= 0), stds, precision)

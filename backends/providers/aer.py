@@ -11,7 +11,7 @@ from numpy.random import default_rng
 from qiskit_gateway.backends.failures.table import CALLER
 from qiskit_gateway.backends.interface.adaptation import Adaptation
 from qiskit_gateway.backends.interface.limits import Limits, read_property
-from qiskit_gateway.backends.interface.native_primitive import JobTerms, NativePrimitive, Spread
+from qiskit_gateway.backends.interface.native_primitive import JobTerms, NativePrimitive, Stds
 from qiskit_gateway.backends.interface.provider_profile import ProviderProfile
 
 # Gates whose angles Aer binds rightly by itself; checked against bound circuits by the tests. The
@@ -60,7 +60,7 @@ def _is_noisy(backend: Any) -> bool:
     return read_property(backend, "options", "noise_model") is not None
 
 
-def _estimator_stds(_: Any, backend: Any, told: Spread, __: float) -> Spread:
+def _estimator_stds(_: Any, backend: Any, told: Stds, __: float) -> Stds:
     return told * sqrt(2) if _is_noisy(backend) else told
 
 

@@ -8,7 +8,7 @@ from numpy.random import default_rng
 
 from qiskit_gateway.backends.interface.adaptation import Adaptation
 from qiskit_gateway.backends.interface.limits import Limits
-from qiskit_gateway.backends.interface.native_primitive import JobTerms, NativePrimitive, Spread
+from qiskit_gateway.backends.interface.native_primitive import JobTerms, NativePrimitive, Stds
 from qiskit_gateway.backends.interface.provider_profile import ProviderProfile
 
 # It samples one final state: a reset collapses it once for all shots, and what is measured must come
@@ -27,7 +27,7 @@ def _seeded(primitive: Any, job: JobTerms) -> Any:
     return made
 
 
-def _noise(_primitive: Any, _backend: Any, told: Spread, precision: float) -> Spread:
+def _noise(_primitive: Any, _backend: Any, told: Stds, precision: float) -> Stds:
     # It adds noise as large as the precision to exact values, and tells a standard error of 0.
     return np.full_like(told, precision)
 

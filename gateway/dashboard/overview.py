@@ -27,7 +27,7 @@ _NO_TIMELINE = Timeline(rows=(), seconds=0.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RunView:
+class ShownRun:
     """A run.
 
     Attributes:
@@ -104,7 +104,7 @@ class Meter:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Failure:
+class FailureGroup:
     """Attempts that failed for the same reason.
 
     Attributes:
@@ -135,15 +135,15 @@ class Overview:
         now: When it was read, in seconds since 1970.
     """
 
-    runs: tuple[RunView, ...]
+    runs: tuple[ShownRun, ...]
     total: int
     members: tuple[MemberView, ...]
     meters: tuple[Meter, ...]
-    failures: tuple[Failure, ...]
+    failures: tuple[FailureGroup, ...]
     now: float
 
     @property
-    def running(self) -> tuple[RunView, ...]:
+    def running(self) -> tuple[ShownRun, ...]:
         """The runs that go on, and those whose process died, as far as they are drawn."""
         going = [run for run in self.runs if run.record.state is RunStatus.RUNNING]
         return tuple(going[:MOST_RUNNING])
@@ -166,7 +166,7 @@ class Reader:
         records = list(reversed(self.journal.runs(most=MOST_RUNS)))
         recent = self.journal.attempts(most=_RECENT)
         held = {record.job_id for record in records if record.held}
-        shown = [RunView(record=record) for record in records[: MOST_RUNS + MOST_RUNNING]]
+        shown = [ShownRun(record=record) for record in records[: MOST_RUNS + MOST_RUNNING]]
         drawn = 0
         for place, run in enumerate(shown):
             if run.record.state is RunStatus.RUNNING and drawn < MOST_RUNNING:
@@ -181,18 +181,18 @@ class Reader:
             now=self.journal.now,
         )
 
-    def run(self, job_id: str) -> RunView | None:
+    def run(self, job_id: str) -> ShownRun | None:
         """Read one run; ``None`` if there is none of that id."""
         record = self.journal.find_run(job_id)
         return None if record is None else self._with_attempts(record)
 
-    def _with_attempts(self, record: RunRecord) -> RunView:
+    def _with_attempts(self, record: RunRecord) -> ShownRun:
         attempts = self.journal.report(record.job_id).attempts
         ended = [one.finished_seconds or one.submitted_seconds for one in attempts]
         goes_on = record.status is RunStatus.RUNNING
         # What still runs is drawn until now, or until the process died, as far as that is known.
         seconds = record.age_seconds if goes_on else max(ended, default=0.0)
-        return RunView(record=record, attempts=attempts, timeline=timeline_of(attempts, seconds))
+        return ShownRun(record=record, attempts=attempts, timeline=timeline_of(attempts, seconds))
 
     def _members(
         self, recent: Iterable[LoggedAttempt], held: Collection[str]
@@ -235,7 +235,7 @@ class Reader:
                 member.health, member.why = "ejected", str(one.facts.get("reason", ""))
                 member.until = None if wait is None else one.since + wait
 
-    def _meters(self, runs: Iterable[RunView]) -> Iterable[Meter]:
+    def _meters(self, runs: Iterable[ShownRun]) -> Iterable[Meter]:
         budget = self._budget()
         by_member, days = self._read_spent("usd of "), self._read_spent("usd on day ")
         day = days.get(f"{int(self.journal.now // _DAY)}", 0.0)
@@ -297,9 +297,9 @@ def _judge(
         member.why = latest[-1].failure if failing else ""
 
 
-def _failures(recent: Iterable[LoggedAttempt]) -> list[Failure]:
+def _failures(recent: Iterable[LoggedAttempt]) -> list[FailureGroup]:
     """Gather failures of one cause, the newest first."""
-    found: dict[tuple[str, str], Failure] = {}
+    found: dict[tuple[str, str], FailureGroup] = {}
     for one in recent:
         attempt = one.attempt
         if one.state not in {"failed", "unknown", "refused"}:
@@ -307,7 +307,7 @@ def _failures(recent: Iterable[LoggedAttempt]) -> list[Failure]:
         key = (attempt.member, attempt.failure)
         count = found.pop(key).count if key in found else 0
         ended = attempt.finished_seconds or attempt.submitted_seconds
-        found[key] = Failure(
+        found[key] = FailureGroup(
             member=attempt.member,
             cause=attempt.failure or one.state,
             count=count + 1,

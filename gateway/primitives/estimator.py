@@ -29,10 +29,10 @@ from qiskit_gateway.primitives.options import (
     parse_seed,
     record_options,
 )
-from qiskit_gateway.primitives.router import Plan
+from qiskit_gateway.primitives.router import RunPlan
 from qiskit_gateway.reporting.watch import find_screen
 from qiskit_gateway.results.coverage import Coverage
-from qiskit_gateway.results.estimator_store import BasisStore, EstimatorStore, Section, Share
+from qiskit_gateway.results.estimator_store import BasisShare, BasisStore, EstimatorStore, Section
 from qiskit_gateway.results.known_parts import KnownParts
 from qiskit_gateway.results.observables import Observables, Part
 from qiskit_gateway.results.pauli_sums import BlockSums
@@ -43,7 +43,7 @@ from qiskit_gateway.work.tasks import Task
 from qiskit_gateway.work.workload import Work
 
 ShotAllocation = Literal["per_basis", "by_weight"]
-Spread = Literal["standard_error", "upper_bound"]
+StdsKind = Literal["standard_error", "upper_bound"]
 
 
 @dataclass
@@ -73,7 +73,7 @@ class EstimatorOptions(PrimitiveOptions):
     seed_simulator: int | None = None
     run_options: dict[str, Any] | None = None
     shot_allocation: ShotAllocation = "per_basis"
-    stds: Spread = "standard_error"
+    stds: StdsKind = "standard_error"
 
 
 class RouterEstimator(Routed[EstimatorOptions], BaseEstimatorV2):
@@ -224,7 +224,7 @@ class RouterEstimator(Routed[EstimatorOptions], BaseEstimatorV2):
         return self._router.quote(work, exact=exact)
 
     @staticmethod
-    def _plan_again(spec: RunSpec) -> Plan:
+    def _plan_again(spec: RunSpec) -> RunPlan:
         pubs = [
             EstimatorPub(
                 pub.circuit, ObservablesArray(pub.observables), bindings_of(pub), float(pub.amount)
@@ -243,7 +243,7 @@ class RouterEstimator(Routed[EstimatorOptions], BaseEstimatorV2):
 
 def _plan(
     pubs: list[EstimatorPub], options: EstimatorOptions, known: KnownParts | None = None
-) -> Plan:
+) -> RunPlan:
     plan = _Plan(options, KnownParts() if known is None else known)
     stores = [plan.add(index, pub) for index, pub in enumerate(pubs)]
 
@@ -275,7 +275,7 @@ class _Plan:
     def __init__(self, options: EstimatorOptions, known: KnownParts) -> None:
         self._known_parts = known
         _check_choice("shot_allocation", options.shot_allocation, get_args(ShotAllocation))
-        _check_choice("stds", options.stds, get_args(Spread))
+        _check_choice("stds", options.stds, get_args(StdsKind))
         self._abelian = bool(options.abelian_grouping)
         self._by_weight = options.shot_allocation == "by_weight"
         self._upper_bound = options.stds == "upper_bound"
@@ -369,7 +369,7 @@ class _Plan:
             )
         )
         for (number, _), section in zip(users, sections, strict=True):
-            store.groups[number][1].append(Share(basis_store, section))
+            store.groups[number][1].append(BasisShare(basis_store, section))
         return np.concatenate([store.groups[number][0].rows for number, _ in users])
 
     def _program(self, circuit: QuantumCircuit, basis: str) -> Program:

@@ -18,7 +18,7 @@ from qiskit_gateway.journal.run_spec import RunSpec
 from qiskit_gateway.policies.policy import Policy
 from qiskit_gateway.primitives.group import GroupJob
 from qiskit_gateway.primitives.job import RouterJob
-from qiskit_gateway.primitives.router import Plan, Router
+from qiskit_gateway.primitives.router import Router, RunPlan
 
 Options = TypeVar("Options", bound="PrimitiveOptions")
 
@@ -112,7 +112,7 @@ class Routed(Generic[Options]):
     _kind: ClassVar[str]
 
     @staticmethod
-    def _plan_again(spec: RunSpec) -> Plan:
+    def _plan_again(spec: RunSpec) -> RunPlan:
         """Make work and result anew of what a run of the journal is to do."""
         raise NotImplementedError
 

@@ -33,7 +33,7 @@ from qiskit_gateway.work.snapshots import Snapshots
 from qiskit_gateway.work.workload import Work
 
 # The work of a run, and what makes the result of it.
-Plan = tuple[Work, Callable[[], PrimitiveResult[Any]]]
+RunPlan = tuple[Work, Callable[[], PrimitiveResult[Any]]]
 
 
 class _RunsBegun(set[str]):
@@ -119,7 +119,7 @@ class Router:
                 return backend
         raise AttributeError("no member of the fleet is a qiskit BackendV2")
 
-    def start(self, plan: Plan, spec: Callable[[], RunSpec]) -> RouterJob:
+    def start(self, plan: RunPlan, spec: Callable[[], RunSpec]) -> RouterJob:
         """Begin a run and return its handle at once.
 
         Args:
@@ -137,7 +137,7 @@ class Router:
             self.fleet.keep(_RunsBegun).add(begun.job_id)
         return self._launch(begun)
 
-    def start_on_each(self, plan: Callable[[], Plan], spec: Callable[[], RunSpec]) -> GroupJob:
+    def start_on_each(self, plan: Callable[[], RunPlan], spec: Callable[[], RunSpec]) -> GroupJob:
         """Begin a run for each member, which may use that member alone, and return at once.
 
         Args:
@@ -162,7 +162,7 @@ class Router:
                 begun[name] = replace(begun[name], run_log=run_log)
         return GroupJob(group_id, {name: self._launch(one) for name, one in begun.items()})
 
-    def resume(self, job_id: str, kind: str, plan: Callable[[RunSpec], Plan]) -> RouterJob:
+    def resume(self, job_id: str, kind: str, plan: Callable[[RunSpec], RunPlan]) -> RouterJob:
         """Continue a run of the journal and return its handle.
 
         Args:
@@ -176,7 +176,9 @@ class Router:
         """
         return self._launch(self.claim(job_id, kind, plan))
 
-    def resume_on_each(self, group_id: str, kind: str, plan: Callable[[RunSpec], Plan]) -> GroupJob:
+    def resume_on_each(
+        self, group_id: str, kind: str, plan: Callable[[RunSpec], RunPlan]
+    ) -> GroupJob:
         """Continue the runs of a group and return their handle: all of them, or none.
 
         Args:
@@ -210,7 +212,7 @@ class Router:
         self.read_journal()
         return self.journal
 
-    def begin(self, job_id: str, fleet: Fleet, plan: Plan) -> Begun:
+    def begin(self, job_id: str, fleet: Fleet, plan: RunPlan) -> Begun:
         """Make a run ready to go on: what is known of its tasks beforehand is found out."""
         work, result = plan
         return Begun(
@@ -220,7 +222,7 @@ class Router:
             result=result,
         )
 
-    def claim(self, job_id: str, kind: str, plan: Callable[[RunSpec], Plan]) -> Begun:
+    def claim(self, job_id: str, kind: str, plan: Callable[[RunSpec], RunPlan]) -> Begun:
         """Take a run of the journal, and put what has arrived of it into its place; see :meth:`resume`."""
         journal = self._open_journal()
         run_log = journal.take(job_id, kind, party=self._party)

@@ -29,7 +29,7 @@ from qiskit_gateway.primitives.options import (
     parse_seed,
     record_options,
 )
-from qiskit_gateway.primitives.router import Plan
+from qiskit_gateway.primitives.router import RunPlan
 from qiskit_gateway.reporting.watch import find_screen
 from qiskit_gateway.results.sampler_store import SamplerStore
 from qiskit_gateway.runtime.preview.quote import Quote
@@ -187,7 +187,7 @@ class RouterSampler(Routed[SamplerOptions], BaseSamplerV2):
         return self._router.quote(work, exact=exact)
 
     @staticmethod
-    def _plan_again(spec: RunSpec) -> Plan:
+    def _plan_again(spec: RunSpec) -> RunPlan:
         pubs = [SamplerPub(pub.circuit, bindings_of(pub), int(pub.amount)) for pub in spec.pubs]
         return _plan(pubs, parse_options(SamplerOptions, spec.options))
 
@@ -200,7 +200,7 @@ class RouterSampler(Routed[SamplerOptions], BaseSamplerV2):
         return coerced
 
 
-def _plan(pubs: list[SamplerPub], options: SamplerOptions) -> Plan:
+def _plan(pubs: list[SamplerPub], options: SamplerOptions) -> RunPlan:
     work, stores = _state(pubs, options)
 
     def result() -> PrimitiveResult[SamplerPubResult]:

@@ -102,7 +102,7 @@ class BasisStore:
                 yield section, start, stop
 
 
-class Share(NamedTuple):
+class BasisShare(NamedTuple):
     """The share of one basis in the rows of one group."""
 
     store: BasisStore
@@ -131,7 +131,7 @@ class EstimatorStore:
     shots: int
     constants: NDArray[np.float64]
     upper_bound: bool = False
-    groups: list[tuple[RowGroup, list[Share]]] = field(default_factory=list)
+    groups: list[tuple[RowGroup, list[BasisShare]]] = field(default_factory=list)
     lock: Lock = field(default_factory=Lock)
 
     def result(self) -> PubResult:
@@ -162,7 +162,7 @@ class EstimatorStore:
         return PubResult(data, metadata=metadata)
 
     def _of_group(
-        self, group: RowGroup, shares: Sequence[Share]
+        self, group: RowGroup, shares: Sequence[BasisShare]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
         """Return values, standard errors and shots received, shape ``(observables, rows)``."""
         shape = (len(group.observables), len(group.rows))
