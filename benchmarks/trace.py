@@ -112,7 +112,7 @@ def dividing(
             uses=policy.uses,
             now=0.0,
         )
-        shares = divide(offers, list(known), policy.minimize)
+        shares = divide(offers, list(known), policy.minimize).circuits
         for name, circuits in shares.items():
             assigned[name] = (
                 assigned.get(name, 0.0) + work.part(circuits / work.circuits).circuit_shots

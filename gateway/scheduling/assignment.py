@@ -159,9 +159,7 @@ class Dealer:
                 break  # Until something of what it has comes back.
             group = self._cut(member, plan, part)
             if group is not None:
-                taken = self._circuits(group, plan.shots)
-                plan.quotas[member] -= taken
-                plan.left -= taken
+                plan.take(member, self._circuits(group, plan.shots))
                 yield group
             if not self.planner.load(plan.lot).circuits:
                 break
@@ -182,7 +180,7 @@ class Dealer:
             self.planner.cut_seconds(member, plan, now) if self._hurries(plan) else math.inf
         )
         if dear_seconds == math.inf:
-            return self._equal_part(member, quota, plan.shots)
+            return self._planned_part(member, quota, plan)
         seconds = estimator.seconds(member, Load(quota, quota * plan.shots))
         each = seconds / quota
         doubt = self._doubt(member)
@@ -229,12 +227,14 @@ class Dealer:
             return len(plan.usable) > 1 and self.planner.policy.minimize.grows
         return len(plan.usable) > 1 and not self.planner.timeless
 
-    def _equal_part(self, member: str, quota: float, shots: float) -> float:
-        """Return the size of as few and as equal jobs as a quota can go in.
+    def _planned_part(self, member: str, quota: float, plan: Plan) -> float:
+        """Return the size of the next job as planned; else of as few and as equal ones as can be.
 
         A last small job would pay a floor that larger ones do not notice.
         """
-        most = self.planner.estimator.profiles[member].most_circuits(shots)
+        if jobs := plan.jobs.get(member):
+            return min(jobs[0], quota)
+        most = self.planner.estimator.profiles[member].most_circuits(plan.shots)
         return quota if most is None or quota <= most else quota / math.ceil(quota / most)
 
     def _cut(self, member: str, plan: Plan, circuits: float) -> Group | None:
@@ -307,11 +307,12 @@ class Dealer:
         quota = plan.quotas[member]
         while quota > ROUNDING and self.planner.load(plan.lot).circuits:
             # Anew for what is left: 10 in jobs of 3 are 3, 3, 2, 2.
-            part = self._equal_part(member, quota, plan.shots) if self.planner.trade else quota
+            part = self._planned_part(member, quota, plan) if self.planner.trade else quota
             group = self._cut(member, plan, part)
             if group is None:
                 break
-            quota -= self._circuits(group, plan.shots)
+            plan.take(member, self._circuits(group, plan.shots))
+            quota = plan.quotas[member]
             self.line_up(member, group)
             # The other shots of these rows, at once: a job as large as this one.
             self._settle_kept(member)

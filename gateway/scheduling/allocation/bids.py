@@ -1,98 +1,111 @@
-"""Bids of members for circuits of one class: the price of a job by its size, and the time."""
+"""Bids of members for work of one class: the price of a job by its size, and the time."""
 
+import heapq
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
-
-# Up to so many circuits of a job, a price that is no maximum of two lines is asked for each.
-_TABLE = 512
+# A price is taken as so many lines where it bends everywhere, as a square root does, and as more, up to
+# so many, only where one is off by more than this part: each line is two variables of the program.
+_FEW_LINES, _MOST_LINES, _OFF = 8, 64, 1 / 100
+# The golden section.
+_PART = (3 - math.sqrt(5)) / 2
 _TIE = 1e-9
+
+Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
-class JobPrice:
-    """The price of one job by its circuits: a maximum of two lines, or a table.
+class Line:
+    """What a job between two sizes costs at most: ``fee + each * size``.
+
+    Its price is that of the least of the lines for its size.
 
     Attributes:
-        most: Most circuits of a job.
-        first: The price of one circuit.
-        rise: What a further one costs at first.
-        last: The price of a job of most circuits.
-        slope: What a further one costs at last.
-        table: The prices of 0 to ``most`` circuits, where they are no maximum of two lines.
+        smallest: The smallest size.
+        largest: The largest.
+        fee: In USD; in units of the credit where the member has one.
+        each: For each unit of work in the job, likewise.
     """
 
-    most: int
-    first: float
-    rise: float
-    last: float
-    slope: float
-    table: tuple[float, ...] | None = None
+    smallest: int
+    largest: int
+    fee: float = 0.0
+    each: float = 0.0
 
     @classmethod
-    def of(cls, price: Callable[[int], float], most: int) -> "JobPrice":
-        """Learn a price by asking for a few sizes."""
-        first, last = price(1), price(most)
-        rise, slope = (price(2) - first, last - price(most - 1)) if most > 1 else (first, first)
-        lines = cls(most, first, rise, last, slope)
-        middle, kink = (1 + most) // 2, lines.kink
-        if all(_near(price(k), lines(k)) for k in {middle, max(1, kink), min(kink + 1, most)}):
-            return lines
-        if most <= _TABLE:
-            table = (0.0, *(price(k) for k in range(1, most + 1)))
-            return cls(most, first, rise, last, slope, table)
-        return lines
+    def between(cls, low: int, low_price: float, high: int, high_price: float) -> "Line":
+        """Return the line through the prices of two sizes."""
+        each = (high_price - low_price) / (high - low) if high > low else low_price / low
+        return cls(low, high, low_price - each * low, each)
 
-    @property
-    def kink(self) -> int:
-        """The largest size up to which the first line holds."""
-        if self.slope <= self.rise:
-            return self.most
-        gap = self.first + self.rise * (self.most - 1) - self.last
-        return max(1, min(self.most, math.floor(self.most + gap / (self.slope - self.rise) + _TIE)))
+    def __call__(self, size: float) -> float:
+        """Return the price of a job."""
+        return self.fee + self.each * size
 
-    @property
-    def linear(self) -> bool:
-        """Whether a circuit costs the same in any job."""
-        return self.table is None and all(
-            _near(one, self.first) for one in (self.rise, self.slope, self.last / self.most)
-        )
 
-    def __call__(self, circuits: int) -> float:
-        """Return the price of a job; nothing for none."""
-        if self.table is not None:
-            return self.table[circuits]
-        low = self.first + self.rise * (circuits - 1)
-        return max(low, self.last - self.slope * (self.most - circuits)) if circuits else 0.0
+def lines_of(price: Callable[[int], float], most: int) -> tuple[Line, ...]:
+    """Learn the price of jobs of 1 to ``most`` units by asking for some sizes.
 
-    def all(self, circuits: NDArray[np.int64]) -> Floats:
-        """Return the prices of jobs of these sizes."""
-        if self.table is not None:
-            return np.array(self.table)[circuits]
-        low = self.first + self.rise * (circuits - 1)
-        high = self.last - self.slope * (self.most - circuits)
-        return np.where(circuits > 0, np.maximum(low, high), 0.0)
+    How a price is written makes no difference.
+    """
+    asked = cache(price)
 
-    def whole(self, circuits: NDArray[np.int64]) -> Floats:
-        """Return the prices of so many circuits each, in as few and as equal jobs as can be."""
-        jobs = np.maximum(1, -(-circuits // self.most))
-        small = circuits // jobs
-        large = circuits - small * jobs
-        more = np.where(large > 0, small + 1, small)
-        prices: Floats = (jobs - large) * self.all(small) + large * self.all(more)
-        return prices
+    def line(low: int, high: int) -> Line:
+        return Line.between(low, asked(low), high, asked(high))
 
-    def sizes(self) -> Iterator[int]:
-        """Yield the sizes that all jobs but one have in a cheapest division."""
-        if self.table is not None:
-            yield from range(1, self.most + 1)
+    def gap(low: int, high: int) -> tuple[float, int, int]:
+        """Return a stretch of sizes after how far the price is off its line, as a negative number."""
+        # No even parts: a price in steps lies on its line at these.
+        straight, part = line(low, high), round((high - low) * _PART)
+        inner = {low + 1, low + part, (low + high) // 2, high - part, high - 1}
+        return -max(abs(asked(n) - straight(n)) for n in inner if low <= n <= high), low, high
+
+    gaps = [gap(1, most)] if most > 1 else [(0.0, 1, 1)]
+    while len(gaps) < _MOST_LINES:
+        off, low, high = gaps[0]
+        if -off <= (_TIE if len(gaps) < _FEW_LINES else _OFF) * abs(asked(high)):
+            break
+        middle = _bend(asked, low, high)
+        heapq.heapreplace(gaps, gap(low, middle))
+        heapq.heappush(gaps, gap(middle, high))
+    lines: list[Line] = []
+    for _, low, high in sorted(gaps, key=lambda one: one[1]):
+        before = line(lines[-1].smallest, high) if lines else None
+        if before is not None and _near(before(low), asked(low)):
+            lines[-1] = before
         else:
-            yield from {self.most, self.kink, min(self.kink + 1, self.most)}
+            lines.append(line(low, high))
+    return tuple(_reaching(lines))
+
+
+def _reaching(lines: Sequence[Line]) -> Iterator[Line]:
+    """Let each line reach down to smaller sizes as far as it is no lower than the price."""
+    for place, line in enumerate(lines):
+        smallest = line.smallest
+        for before in reversed(lines[:place]):
+            if line(before.smallest) < before(before.smallest) - _TIE:
+                break
+            smallest = before.smallest
+        yield replace(line, smallest=smallest)
+
+
+def _bend(price: Callable[[int], float], low: int, high: int) -> int:
+    """Guess where a price bends: where the lines meet that it follows at both ends, or in the middle."""
+    first, last = price(low + 1) - price(low), price(high) - price(high - 1)
+    middle = (low + high) // 2
+    if not _near(first, last):
+        meet = low + (price(high) - price(low) - last * (high - low)) / (first - last)
+        middle = math.floor(meet + _TIE) if low + 1 <= meet + _TIE < high else middle
+    return middle
+
+
+def _near(one: float, other: float) -> bool:
+    return abs(one - other) <= _TIE * max(1.0, abs(one), abs(other))
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +115,7 @@ class Credit:
     Attributes:
         pot: From which it comes; members may share one.
         left: How much is left, in the unit of the member's price.
-        usd_per_unit: What a unit beyond counts.
+        usd_per_unit: What a unit beyond costs; infinite where none is sold.
     """
 
     pot: str
@@ -112,86 +125,110 @@ class Credit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bid:
-    """A member's price and time for circuits of one class.
+    """A member's price and time for work of one class, in units that are alike.
 
     Attributes:
         member: Its name.
-        price: Of a job, in USD; in units of the credit, where it has one.
-        wait_seconds: Until it begins with them.
-        circuit_seconds: For each.
-        job_seconds: For each job, beside its circuits.
+        lines: The price of a job, in order of its size.
+        wait_seconds: Until it begins.
+        unit_seconds: For each unit.
+        job_seconds: For each job, beside its units.
         credit: What it does for nothing.
-        other_usd: What else counts for each circuit, where it has a credit.
+        other_usd: What else counts for each unit.
     """
 
     member: str
-    price: JobPrice
+    lines: tuple[Line, ...]
     wait_seconds: float = 0.0
-    circuit_seconds: float = 0.0
+    unit_seconds: float = 0.0
     job_seconds: float = 0.0
     credit: Credit | None = None
     other_usd: float = 0.0
 
     @property
-    def linear(self) -> bool:
-        """Whether a circuit costs the same in any job, and after any other."""
-        return self.credit is None and self.price.linear
-
-    def usd(self, units: Floats, circuits: NDArray[np.int64]) -> Floats:
-        """Price a number of circuits that use a given number of units."""
-        if self.credit is None:
-            return units
-        beyond = units - self.credit.left
-        beyond = np.where(beyond > _TIE * units, beyond, 0.0)
-        usd: Floats = beyond * self.credit.usd_per_unit + circuits * self.other_usd
-        return usd
-
-    def for_nothing(self) -> "Bid":
-        """Return the bid if its credit were without end."""
-        each, most = self.other_usd, self.price.most
-        return replace(self, credit=None, price=JobPrice(most, each, each, most * each, each))
+    def most(self) -> int:
+        """The most units of a job."""
+        return self.lines[-1].largest
 
     @property
-    def full_usd(self) -> float:
-        """Price a job of the largest size."""
-        return float(self.whole(np.array([self.price.most]))[0])
+    def linear(self) -> bool:
+        """Whether a unit costs the same in any job, and after any other."""
+        return self.credit is None and len(self.lines) == 1 and _near(self.lines[0].fee, 0.0)
 
-    def whole(self, circuits: NDArray[np.int64]) -> Floats:
-        """Price each number of circuits, in the fewest jobs of nearly equal sizes."""
-        return self.usd(self.price.whole(circuits), circuits)
+    @property
+    def plain(self) -> bool:
+        """Whether fewer jobs never cost more, as with fees, floors and discounts."""
+        few = self.credit is None and len(self.lines) <= 2
+        return few and all(line.fee >= -_TIE for line in self.lines)
 
-    def seconds(self, circuits: int) -> float:
-        """Return the time at which a number of circuits would be done; 0 for none."""
-        if not circuits:
+    @property
+    def free(self) -> bool:
+        """Whether nothing counts but time."""
+        return self.linear and _near(self.lines[0].each + self.other_usd, 0.0)
+
+    def price(self, size: float) -> float:
+        """Return the price of a job, of one that nothing is left of the credit for."""
+        return min(line(size) for line in self.lines if line.smallest <= size <= line.largest)
+
+    def seconds(self, units: int, jobs: int = 0) -> float:
+        """Return the time at which some units in jobs, or as few as can be, would be done; 0 for none."""
+        if not units:
             return 0.0
-        jobs = -(-circuits // self.price.most)
-        return self.wait_seconds + circuits * self.circuit_seconds + jobs * self.job_seconds
+        jobs = max(jobs, -(-units // self.most))
+        return self.wait_seconds + units * self.unit_seconds + jobs * self.job_seconds
 
-    def capacity(self, seconds: float, most: int) -> int:
-        """Count the circuits that would be done by a time, at most ``most``."""
-        times = (self.wait_seconds, self.circuit_seconds, self.job_seconds, self.price.most)
-        return int(capacities(np.array(times)[:, None], seconds, most)[0])
+    def is_as_cheap(self, other: "Bid", size: int) -> bool:
+        """Whether a job of some size costs as much as at another member, and is paid likewise."""
+        pots = [one.credit and one.credit.pot for one in (self, other)]
+        return (
+            pots[0] == pots[1]
+            and size <= self.most
+            and _near(self.price(size), other.price(size))
+            and _near(self.other_usd, other.other_usd)
+        )
+
+    def cut(self, units: int, *, most: int = 0, jobs: int = 0) -> list[int]:
+        """Cut units into jobs, the largest first: equal ones, or full ones and the rest.
+
+        Args:
+            units: How many.
+            most: The most of a job; what the member takes, if not given.
+            jobs: How many; as few as can be, if not given.
+        """
+        most = most or self.most
+        jobs = max(jobs, -(-units // most))
+        size, larger = divmod(units, jobs) if jobs else (0, 0)
+        equal = [size + 1] * larger + [size] * (jobs - larger)
+        full, rest = divmod(units, most)
+        packed = [most] * full + [rest] * bool(rest)
+        if len(packed) > jobs or sum(map(self.price, equal)) <= sum(map(self.price, packed)) + _TIE:
+            return equal
+        return packed
 
 
-def capacities(times: Floats, seconds: float, most: int) -> NDArray[np.int64]:
-    """Count the circuits that members would have done by a time, at most ``most`` each.
-
-    Args:
-        times: A column for each member: wait, seconds of a circuit and of a job, circuits of a job.
-        seconds: By when, from now.
-        most: How many there are.
-    """
-    wait, circuit, job, size = times
+def capacities(bids: Sequence[Bid], seconds: float, most: int) -> NDArray[np.int64]:
+    """Count the units that members would have done by a time, at most ``most`` each."""
+    if seconds == math.inf:
+        return np.full(len(bids), most)
+    wait, unit, job, size = np.array(
+        [(bid.wait_seconds, bid.unit_seconds, bid.job_seconds, bid.most) for bid in bids]
+    ).T
     # What ends at the horizon is in time.
     left = seconds * (1 + _TIE) + _TIE - wait
-    full = size * circuit + job
+    full = size * unit + job
     with np.errstate(divide="ignore", invalid="ignore"):
         jobs = np.where(full > 0, np.minimum(left // full, most), most)
         rest = left - jobs * full - job
-        part = np.where(circuit > 0, np.minimum(rest // circuit, size), size)
+        part = np.where(unit > 0, np.minimum(rest // unit, size), size)
     done = jobs * size + np.where(rest >= 0, part, 0)
     return np.where(left > 0, np.minimum(done, most), 0).astype(np.int64)
 
 
-def _near(one: float, other: float) -> bool:
-    return abs(one - other) <= _TIE * max(1.0, abs(one), abs(other))
+def level_seconds(bids: Sequence[Bid], units: int) -> float:
+    """Return the least time by which members can do so many units together."""
+    low, high = 0.0, min(bid.seconds(units) for bid in bids)
+    while high - low > _TIE * high:
+        middle = (low + high) / 2
+        enough = capacities(bids, middle, units).sum() >= units
+        low, high = (low, middle) if enough else (middle, high)
+    return high

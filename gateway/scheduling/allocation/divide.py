@@ -1,23 +1,33 @@
 """Divide the waiting work among members, by the objective and the deadline of a policy."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from math import ceil, inf
 
-import numpy as np
-
 from qiskit_gateway.policies.objectives import Objective, Then, Trade
-from qiskit_gateway.scheduling.allocation.bids import Bid, Credit, JobPrice
-from qiskit_gateway.scheduling.allocation.cost_frontier import Frontier
+from qiskit_gateway.scheduling.allocation.bids import (
+    Bid,
+    Credit,
+    Line,
+    capacities,
+    level_seconds,
+    lines_of,
+)
+from qiskit_gateway.scheduling.allocation.integer_program import Worth, best_division
 from qiskit_gateway.scheduling.allocation.water_filling import allocate
+from qiskit_gateway.scheduling.members.estimator import UNPRICED_USD
 from qiskit_gateway.scheduling.members.offers import Offers
-from qiskit_gateway.work.allotment import Allotment
 from qiskit_gateway.work.tasks import Load
 
-# Where shots may be divided, the work is dealt out in so many parts at least.
-_PARTS = 64
-_NEVER_USD = 1e9
 _NO_TRADE = Trade(0.0, (), 0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Shares:
+    """Circuits by member; and by member the circuits of its jobs, where these have prices."""
+
+    circuits: dict[str, float]
+    jobs: dict[str, list[float]] = field(default_factory=dict)
 
 
 def divide(
@@ -27,7 +37,7 @@ def divide(
     *,
     divisible: bool = False,
     horizon: float = inf,
-) -> dict[str, float]:
+) -> Shares:
     """Divide the waiting work among members.
 
     Args:
@@ -37,108 +47,121 @@ def divide(
         divisible: Whether a circuit may be divided, by its shots.
         horizon: When all should be done, in seconds from now. Members of unknown speed are trusted
             to be in time; if all together cannot be, it is as if there were none.
-
-    Returns:
-        Circuits by member, as :func:`~qiskit_gateway.allocate.allocate` does.
     """
     work, trade = offers.waiting, Trade.of(objective)
-    if trade is None or len(members) == 1:
-        return _levelled(offers, members, objective, horizon, divisible=divisible)
-    parts = max(1, ceil(_PARTS / work.circuits)) if divisible else 1
-    bids = _without_ample([bid_of(offers, member, trade, parts) for member in members], work, parts)
+    if trade is None:
+        return Shares(_levelled(offers, members, objective, horizon, divisible=divisible))
+    bids = [bid_of(offers, member, trade, divisible=divisible) for member in members]
     if trade.usd_per_hour == 0 and horizon == inf and all(bid.linear for bid in bids):
-        return allocate(work, members, offers, objective, divisible=divisible)
+        return Shares(allocate(work, members, offers, objective, divisible=divisible))
+    units = _units(work, divisible=divisible)
+    bids = _without_ample(bids, units)
 
     def prefer(member: str, held: int, size: int) -> tuple[float, ...]:
-        share = size / (parts * work.circuits)
-        offer = offers(member, work.part(share), work.part(held / (parts * work.circuits)))
+        offer = offers(member, work.part(size / units), work.part(held / units))
         return objective.key(offer)[1:] if isinstance(objective, Then) else ()
 
-    frontier = Frontier(bids, max(1, round(work.circuits * parts)), prefer)
-    found = frontier.best(trade.usd_per_hour, horizon, offers.busy_seconds)
-    return {member: count / parts for member, count in found.circuits.items()}
+    worth = Worth(
+        usd_per_second=trade.usd_per_hour / 3600,
+        horizon=horizon,
+        busy_seconds=offers.busy_seconds,
+    )
+    found = best_division(bids, units, worth, prefer)
+    each = work.circuits / units
+    jobs = {member: [size * each for size in sizes] for member, sizes in found.jobs.items()}
+    return Shares({member: sum(sizes) * each for member, sizes in found.jobs.items()}, jobs)
 
 
-def bid_of(offers: Offers, member: str, trade: Trade = _NO_TRADE, parts: int = 1) -> Bid:
+def _without_ample(bids: Sequence[Bid], units: int) -> list[Bid]:
+    """Ignore allowances that are large enough for all the work."""
+    scarce = {
+        bid.credit.pot
+        for bid in bids
+        if bid.credit and sum(map(bid.price, bid.cut(units))) > bid.credit.left
+    }
+    return [
+        bid
+        if bid.credit is None or bid.credit.pot in scarce
+        else replace(bid, credit=None, lines=(Line(1, bid.most),))
+        for bid in bids
+    ]
+
+
+def _units(work: Load, *, divisible: bool) -> int:
+    """Count what can be given to a member: circuits, or shots where a circuit may be divided."""
+    return max(1, round(work.circuit_shots if divisible else work.circuits))
+
+
+def bid_of(
+    offers: Offers, member: str, trade: Trade = _NO_TRADE, *, divisible: bool = False
+) -> Bid:
     """Return a member's bid for the waiting circuits, treated as if all were alike.
 
     Args:
         offers: What is known.
         member: Its name.
         trade: What is to be traded.
-        parts: In how many parts each circuit is divided; the bid is for parts.
+        divisible: Whether circuits may be divided: the bid is for shots.
     """
     estimator, work = offers.estimator, offers.waiting
-    profile = estimator.profiles[member]
-    waiting = max(1, round(work.circuits * parts))
+    profile, compiled = estimator.profiles[member], offers.mix.get(member)
     shots = work.circuit_shots / work.circuits
     # The shots of a circuit that are too many for one job go in several.
     times = 1 if profile.most_shots is None else ceil(shots / profile.most_shots)
-    each = max(shots / times, profile.min_shots)
-    allowed = profile.most_circuits(each)
-    most = waiting if allowed is None else min(waiting, int(allowed) * parts)
-    offer, compiled = offers(member, Load(1.0, shots)), offers.mix.get(member)
-    other = trade.other_usd(offer) / parts if trade.others else 0.0
-
-    rate = _usd_per_unit(profile.allotment) * trade.price_factor
-    left = offers.left.get(member, 0.0)
+    in_job = shots / times
+    if divisible:
+        times, in_job = 1, min(shots, profile.most_shots or shots)
+    in_job = max(in_job, profile.min_shots)
+    units, allowed = _units(work, divisible=divisible), profile.most_circuits(in_job)
+    circuits = work.circuits if allowed is None else min(work.circuits, allowed)
+    each = 1 if divisible else in_job
+    most = min(units, max(1, int(circuits * in_job / each)))
+    offer = offers(member, Load(1.0, shots))
+    other = trade.other_usd(offer) * work.circuits / units if trade.others else 0.0
+    rate, left = trade.price_factor, offers.left.get(member, 0.0)
     # Where nothing is left, a member is like any other.
-    credit = Credit(profile.allotment.name, left, rate) if profile.allotment and left else None
+    credit = None
+    if profile.allotment is not None:
+        rate *= profile.allotment.usd_per_unit
+        credit = Credit(profile.allotment.name, left, rate) if left else None
+
+    def load(size: int) -> Load:
+        return Load(max(1.0, size * each / in_job), max(size * each, profile.min_shots))
 
     def seconds(size: int) -> float:
-        circuits = size / parts
-        return estimator.seconds(member, Load(circuits, circuits * each), compiled)
+        return estimator.jobs_seconds(member, load(size), 1, compiled)
 
     def price(size: int) -> float:
-        circuits = size / parts
-        load = Load(ceil(circuits), circuits * each)
-        asked = estimator.price(member, load, compiled, seconds=seconds(size))
-        return times * asked if credit else rate * times * asked + size * other
+        asked = estimator.price(member, load(size), compiled, seconds=seconds(size))
+        return times * asked if credit else rate * times * asked
 
+    lines: tuple[Line, ...] = (Line(1, most),)
+    if trade.price_factor:
+        priced = [line for line in lines_of(price, most) if line(line.largest) < UNPRICED_USD]
+        lines = tuple(priced) or lines
     first, last = seconds(1), seconds(most)
     slope = max(0.0, (last - first) / (most - 1)) if most > 1 else first
     return Bid(
         member=member,
-        price=JobPrice.of(price, most) if trade.price_factor else JobPrice(most, 0, 0, 0, 0),
+        lines=lines,
         wait_seconds=offer.wait_seconds,
-        circuit_seconds=times * slope,
+        unit_seconds=times * slope,
         job_seconds=times * max(0.0, first - slope),
         credit=credit,
         other_usd=other,
     )
 
 
-def _usd_per_unit(allotment: Allotment | None) -> float:
-    if allotment is None:
-        return 1.0
-    # Where no more is sold, all else is to be done first.
-    return allotment.usd_per_unit if allotment.sells_more else _NEVER_USD
-
-
-def _without_ample(bids: Sequence[Bid], work: Load, parts: int) -> list[Bid]:
-    """Ignore allowances large enough to cover all waiting work."""
-    waiting = np.array([max(1, round(work.circuits * parts))])
-    scarce = {
-        bid.credit.pot
-        for bid in bids
-        if bid.credit and bid.price.whole(waiting)[0] > bid.credit.left
-    }
-    return [
-        bid if bid.credit is None or bid.credit.pot in scarce else bid.for_nothing() for bid in bids
-    ]
-
-
-def capacities(offers: Offers, members: Sequence[str], horizon: float) -> dict[str, float]:
+def _capacities(offers: Offers, members: Sequence[str], horizon: float) -> dict[str, int]:
     """Count the waiting circuits that each member would have done by a horizon.
 
     All, where its speed is not known.
     """
-    most = max(1, round(offers.waiting.circuits))
+    most = _units(offers.waiting, divisible=False)
+    able = capacities([bid_of(offers, member) for member in members], horizon, most)
     return {
-        member: bid_of(offers, member).capacity(horizon, most)
-        if offers.estimator.states[member].speed.jobs
-        else most
-        for member in members
+        member: int(count) if offers.estimator.states[member].speed.jobs else most
+        for member, count in zip(members, able, strict=True)
     }
 
 
@@ -154,7 +177,7 @@ def earliest_seconds(offers: Offers, members: Sequence[str]) -> float:
     # By waits that were told or learned: nothing is refused for what jobs of others may take.
     now, waits = offers.now, offers.estimator.wait_seconds
     bids = [replace(bid_of(offers, name), wait_seconds=waits(name, now)) for name in members]
-    return Frontier(bids, max(1, round(offers.waiting.circuits))).level_seconds() if bids else 0.0
+    return level_seconds(bids, _units(offers.waiting, divisible=False)) if bids else 0.0
 
 
 def _levelled(
@@ -174,7 +197,7 @@ def _levelled(
     shares = allocate(work, members, offers, objective, divisible=divisible)
     if horizon == inf:
         return shares
-    most = capacities(offers, members, horizon)
+    most = _capacities(offers, members, horizon)
     full: dict[str, float] = {}
     if sum(most.values()) < work.circuits:
         return shares

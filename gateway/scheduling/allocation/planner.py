@@ -8,7 +8,7 @@ from qiskit_gateway.policies.objectives import Finish, Hours, Then, Trade
 from qiskit_gateway.policies.policy import Policy
 from qiskit_gateway.policies.recall import is_much_sooner
 from qiskit_gateway.policies.verdict import Verdict
-from qiskit_gateway.scheduling.allocation.divide import divide, earliest_seconds
+from qiskit_gateway.scheduling.allocation.divide import Shares, divide, earliest_seconds
 from qiskit_gateway.scheduling.backlog import Backlog, Barred
 from qiskit_gateway.scheduling.members.allowances import Allowances
 from qiskit_gateway.scheduling.members.estimator import UNPRICED_USD, Estimator
@@ -40,12 +40,23 @@ class Lot:
 class Plan:
     """The planned number of circuits of a lot for each member, as of some moment."""
 
-    __slots__ = ("circuits", "deals", "ends", "late", "left", "lot", "quotas", "shots", "usable")
+    __slots__ = (
+        "circuits",
+        "deals",
+        "ends",
+        "jobs",
+        "late",
+        "left",
+        "lot",
+        "quotas",
+        "shots",
+        "usable",
+    )
 
     def __init__(
         self,
         lot: Lot,
-        quotas: dict[str, float],
+        shares: Shares,
         load: Load,
         usable: tuple[str, ...],
         ends: float = math.inf,
@@ -53,11 +64,18 @@ class Plan:
         self.lot = lot
         self.ends = ends
         self.late = 0.0
-        self.quotas = quotas
+        self.quotas, self.jobs = shares.circuits, shares.jobs
         self.circuits = self.left = load.circuits
         self.shots = load.circuit_shots / load.circuits if load.circuits else 0.0
         self.usable = usable
         self.deals = 0
+
+    def take(self, member: str, circuits: float) -> None:
+        """Note that a member was given some circuits of its quota, in one job."""
+        self.quotas[member] -= circuits
+        self.left -= circuits
+        if jobs := self.jobs.get(member):
+            jobs.pop(0)
 
 
 @dataclass(slots=True)
@@ -176,12 +194,13 @@ class Planner:
         ):
             plan.deals += 1
             return plan, False
-        quotas = self._divide(lot, eligible, now) if load.circuits else {}
-        self._note_first(lot, quotas, now)
+        shares = self._divide(lot, eligible, now) if load.circuits else Shares({})
+        self._note_first(lot, shares.circuits, now)
         ends = math.inf
         if self.finishes_first:
-            ends = max((self._end(*one, load, now) for one in quotas.items()), default=math.inf)
-        plan = Plan(lot, quotas, load, eligible, ends)
+            given = shares.circuits.items()
+            ends = max((self._end(*one, load, now) for one in given), default=math.inf)
+        plan = Plan(lot, shares, load, eligible, ends)
         self._plans[lot] = plan
         return plan, True
 
@@ -225,9 +244,9 @@ class Planner:
 
     def settled(self, lot: Lot, eligible: tuple[str, ...], now: float) -> Plan:
         """Return a plan for a lot that looks at nothing that depends on time."""
-        quotas = self._divide(lot, eligible, now, blank=True)
-        self._note_first(lot, quotas, now)
-        return Plan(lot, quotas, self.load(lot), eligible)
+        shares = self._divide(lot, eligible, now, blank=True)
+        self._note_first(lot, shares.circuits, now)
+        return Plan(lot, shares, self.load(lot), eligible)
 
     @property
     def record(self) -> PlanRecord:
@@ -365,7 +384,7 @@ class Planner:
 
     def _divide(
         self, lot: Lot, eligible: Sequence[str], now: float, *, blank: bool = False
-    ) -> dict[str, float]:
+    ) -> Shares:
         """Divide the circuits of a lot among the members."""
         load = whole = self.load(lot)
         if self.trade is None and not blank and len(self.backlog.classes) > 1:
@@ -382,18 +401,19 @@ class Planner:
         }
         allowed = [member for member in eligible if verdicts[member]]
         if not allowed:
-            return {}
+            return Shares({})
         divisible = self.policy.split_rule.divides_rows
         horizon = math.inf if blank else max(0.0, self.deadline - now)
         objective = self.policy.minimize
         shares = divide(offers, allowed, objective, divisible=divisible, horizon=horizon)
         if self.finishes_first and not blank and horizon == math.inf:
-            large = self._with_much(shares, whole, now)
-            if len(large) < len(shares):
+            large = self._with_much(shares.circuits, whole, now)
+            if len(large) < len(shares.circuits):
                 shares = divide(offers, large, objective, divisible=divisible, horizon=horizon)
+        circuits = shares.circuits
         if whole is not load:
-            shares = self._cut_out(shares, lot.barred, now)
-        return in_whole_shots(shares, load) if divisible else shares
+            circuits = self._cut_out(circuits, lot.barred, now)
+        return Shares(in_whole_shots(circuits, load) if divisible else circuits, shares.jobs)
 
     def _cut_out(self, shares: Mapping[str, float], barred: Barred, now: float) -> dict[str, float]:
         """Cut the shares of one class out of those of all that waits.

@@ -23,7 +23,7 @@ from qiskit_gateway.policies import (
     weighted,
 )
 from qiskit_gateway.policies.objectives import Trade
-from qiskit_gateway.scheduling.allocation.cost_frontier import Frontier
+from qiskit_gateway.scheduling.allocation.bids import capacities, level_seconds
 from qiskit_gateway.scheduling.allocation.divide import bid_of, divide
 from qiskit_gateway.scheduling.events import Done, ShardFinished, Submit
 from qiskit_gateway.scheduling.members.estimator import Estimator
@@ -246,9 +246,9 @@ def test_a_deadline_takes_work_from_members_that_would_be_late(
         now=0.0,
     )
     bids = [bid_of(offers, name) for name in names]
-    horizon = slack * Frontier(bids, 200).level_seconds()
+    horizon = slack * level_seconds(bids, 200)
 
-    shares = divide(offers, names, preset().minimize, horizon=horizon)
+    shares = divide(offers, names, preset().minimize, horizon=horizon).circuits
 
     assert sum(shares.values()) == pytest.approx(200)
     for bid in bids:
@@ -263,10 +263,10 @@ def test_what_is_late_at_the_best_member_goes_to_the_next_best(seconds, slack):
     fleet_state = learned(FleetState(), dict(zip(names, seconds, strict=True)))
     members = [profile(name, order) for order, name in enumerate(names)]
     offers = offers_of(members, 200, fleet_state)
-    horizon = slack * Frontier([bid_of(offers, name) for name in names], 200).level_seconds()
-    able = [bid_of(offers, name).capacity(horizon, 200) for name in names]
+    horizon = slack * level_seconds([bid_of(offers, name) for name in names], 200)
+    able = capacities([bid_of(offers, name) for name in names], horizon, 200)
 
-    shares = divide(offers, names, failover().minimize, horizon=horizon)
+    shares = divide(offers, names, failover().minimize, horizon=horizon).circuits
 
     left = 200
     for name, most in zip(names, able, strict=True):
@@ -296,7 +296,7 @@ def test_no_time_is_worth_nothing():
     for circuits in (1, 2, 3, 50):
         offers = offers_of(members, circuits)
         one, other = (
-            divide(offers, ["a", "b"], policy.minimize)
+            divide(offers, ["a", "b"], policy.minimize).circuits
             for policy in (cheapest(), balanced(usd_per_hour=0))
         )
         assert one == other == ({"b": circuits} if circuits == 1 else one)
@@ -309,14 +309,14 @@ def test_the_time_of_a_run_is_told_from_the_time_of_a_circuit():
     members = [profile("slow"), profile("fast", 1, price=tariff(each=0.1))]
     offers = offers_of(members, 100, fleet_state)
 
-    whole = divide(offers, ["slow", "fast"], Price() + 40 * RunHours())
-    each = divide(offers, ["slow", "fast"], Price() + 40 * Hours())
+    whole = divide(offers, ["slow", "fast"], Price() + 40 * RunHours()).circuits
+    each = divide(offers, ["slow", "fast"], Price() + 40 * Hours()).circuits
 
     # A circuit costs 1 USD there. Moved there it makes the run 0.01 hours shorter, worth 0.4 USD,
     # as long as the other has more.
     assert whole == {"slow": 100}
     assert each == pytest.approx({"slow": 51.25, "fast": 48.75}, abs=1)
-    assert divide(offers, ["slow", "fast"], Price() + 110 * RunHours())["fast"] == 50
+    assert divide(offers, ["slow", "fast"], Price() + 110 * RunHours()).circuits["fast"] == 50
 
 
 def test_an_objective_makes_a_trade_if_only_the_time_of_the_run_grows():
@@ -338,7 +338,7 @@ def test_quality_counts_for_every_circuit():
     offers = offers_of(members, 10)
     for worth, member in ((1.0, "rough"), (3.0, "fine")):
         policy = balanced(usd_per_hour=0, usd_per_infidelity=worth)
-        assert divide(offers, ["rough", "fine"], policy.minimize) == {member: 10}
+        assert divide(offers, ["rough", "fine"], policy.minimize).circuits == {member: 10}
 
 
 def test_shots_may_be_divided():
@@ -346,6 +346,6 @@ def test_shots_may_be_divided():
     fleet_state = learned(FleetState(), {"a": 1.0, "b": 1.0})
     offers = offers_of([profile("a"), profile("b", 1)], 1, fleet_state)
 
-    shares = divide(offers, ["a", "b"], balanced().minimize, divisible=True)
+    shares = divide(offers, ["a", "b"], balanced().minimize, divisible=True).circuits
 
     assert shares == pytest.approx({"a": 0.5, "b": 0.5})

@@ -3,7 +3,6 @@
 import re
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from qiskit_gateway import load_config, policies
@@ -75,13 +74,10 @@ def divided(call):
     known = page_offers(policy)
     horizon = policy.deadline_seconds or float("inf")
     allowed = [name for name in NAMES if policy.where(known(name, Load(1, SHOTS)))]
-    shares = divide(known, allowed, policy.minimize, horizon=horizon)
+    shares = divide(known, allowed, policy.minimize, horizon=horizon).circuits
     bids = [bid_of(known, name, Trade(1.0, (), 0.0)) for name in NAMES]
     counts = [round(shares.get(name, 0)) for name in NAMES]
-    usd = sum(
-        float(bid.price.whole(np.array([n]))[0]) if n else 0.0
-        for bid, n in zip(bids, counts, strict=True)
-    )
+    usd = sum(sum(map(bid.price, bid.cut(n))) for bid, n in zip(bids, counts, strict=True))
     end = max(bid.seconds(n) for bid, n in zip(bids, counts, strict=True))
     return [*map(str, counts), f"{usd:.2f}", f"{end:.0f}"]
 

@@ -17,8 +17,8 @@ from qiskit_gateway import RouterSampler, simulate
 from qiskit_gateway.backends import Allowance, Fleet, Limits, Member, Pricing, SimulatedMember
 from qiskit_gateway.policies import Budget, RetryPolicy, balanced, cheapest, fastest, round_robin
 from qiskit_gateway.policies.failure import Failure
-from qiskit_gateway.scheduling.allocation.bids import Bid, Credit, JobPrice
-from qiskit_gateway.scheduling.allocation.cost_frontier import Frontier
+from qiskit_gateway.scheduling.allocation.bids import Bid, Credit, lines_of
+from qiskit_gateway.scheduling.allocation.integer_program import Worth, best_division
 from qiskit_gateway.scheduling.events import Retry, TryFailed
 from qiskit_gateway.scheduling.members.allowances import Pot
 from qiskit_gateway.scheduling.members.profile import MemberProfile
@@ -218,11 +218,11 @@ def bids_of(fleet, circuits):
         credit = None if pot is None else Credit(*agreed.setdefault(pot[0], pot))
         yield Bid(
             member=f"m{index}",
-            price=JobPrice.of(
+            lines=lines_of(
                 lambda n, fee=fee, each=each, floor=floor: max(fee + each * n, floor),
                 min(most or circuits, circuits),
             ),
-            circuit_seconds=1.0,
+            unit_seconds=1.0,
             credit=credit,
         )
 
@@ -232,7 +232,7 @@ def least_price(bids, circuits):
     least = math.inf
     for sizes in partitions(circuits, circuits):
         for takers in itertools.product(bids, repeat=len(sizes)):
-            if any(size > bid.price.most for size, bid in zip(sizes, takers, strict=True)):
+            if any(size > bid.most for size, bid in zip(sizes, takers, strict=True)):
                 continue
             usd, units, rates = 0.0, Counter(), {}
             for size, bid in zip(sizes, takers, strict=True):
@@ -264,9 +264,9 @@ def test_the_cheapest_division_uses_allowances_exactly(fleet, circuits):
     """Whatever is left of them, shared or not, no division costs less."""
     bids = list(bids_of(fleet, circuits))
 
-    found = Frontier(bids, circuits).cheapest()
+    found = best_division(bids, circuits, Worth())
 
-    assert sum(found.circuits.values()) == circuits
+    assert sum(map(sum, found.jobs.values())) == circuits
     assert found.usd == pytest.approx(least_price(bids, circuits), abs=1e-9)
 
 
