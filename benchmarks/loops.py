@@ -3,8 +3,10 @@
 Processor time is that of the whole process, all threads of it; both sides take turns.
 """
 
+import gc
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
@@ -15,7 +17,7 @@ from qiskit.quantum_info import SparsePauliOp
 from qiskit_aer import AerSimulator
 
 from benchmarks.canned import CannedBackend
-from benchmarks.measure import Row, seconds, sweep, timed
+from benchmarks.measure import Row, sweep, timed
 from qiskit_gateway import RouterEstimator, RouterSampler
 
 SHOTS = 1000
@@ -29,50 +31,69 @@ Call = Callable[[np.ndarray], Any]
 
 def rows(*, quick: bool) -> Iterator[Row]:
     """Time evaluations of small circuits, over Aer and over a backend that costs nothing."""
-    calls, turns = (5, 2) if quick else (30, 11)
-    for name, sides, size in _cases():
-        for side in sides:
+    calls, turns = (5, 2) if quick else (20, 17)
+    for case in _cases():
+        for side in case.sides:
             for _ in range(3):
-                side(np.zeros(size))
-        target = None if quick else 1.05
-        for clock, what, most in (
-            (time.process_time, "CPU", target),
-            (time.perf_counter, "wall", None),
-        ):
-            theirs, ours = _per_call(sides, size, calls, turns, clock)
+                side(np.zeros(case.size))
+        theirs, ours = _per_call(case, calls, turns)
+        for number, (what, most) in enumerate((("CPU", case.most_cpu), ("wall", case.most_wall))):
+            stock, router = ([one[number] for one in side] for side in (theirs, ours))
             yield Row(
-                case=f"{name}, in a loop, {what} of a call",
-                against=f"stock {timed(median(theirs))}",
-                router=timed(median(ours)),
-                figure=median(mine / stock for stock, mine in zip(theirs, ours, strict=True)),
+                case=f"{case.name}, in a loop, {what} of a call",
+                against=f"stock {timed(median(stock))}",
+                router=timed(median(router)),
+                figure=median(mine / other for other, mine in zip(stock, router, strict=True)),
                 unit="x",
-                at_most=most,
+                at_most=None if quick else most,
             )
 
 
-def _cases() -> Iterator[tuple[str, Sequence[Call], int]]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Case:
+    """A circuit that is evaluated again and again.
+
+    Attributes:
+        name: What it is.
+        sides: An evaluation by stock Qiskit, and one by the router.
+        size: How many parameters it has.
+        most_cpu: How many times stock's processor time the router may take.
+        most_wall: The same for the time that passes.
+    """
+
+    name: str
+    sides: Sequence[Call]
+    size: int
+    most_cpu: float | None = None
+    most_wall: float | None = None
+
+
+def _cases() -> Iterator[_Case]:
     aer = AerSimulator(max_parallel_threads=1)
     circuit, _ = sweep(3, 1)
-    yield (
-        "sampler, 3 qubits over Aer",
-        [_sampled(kind(backend=aer), circuit) for kind in (BackendSamplerV2, RouterSampler)],
-        circuit.num_parameters,
+    yield _Case(
+        name="sampler, 3 qubits over Aer",
+        sides=[_sampled(kind(backend=aer), circuit) for kind in (BackendSamplerV2, RouterSampler)],
+        size=circuit.num_parameters,
+        most_cpu=1.3,
     )
     estimators = (BackendEstimatorV2, RouterEstimator)
     for name, observable in (("H2", H2), ("TFIM of 8 qubits", TFIM)):
         circuit, _ = sweep(observable.num_qubits, 1)
         circuit.remove_final_measurements()
-        yield (
-            f"estimator, {name} over Aer",
-            [_estimated(kind(backend=aer), circuit, observable) for kind in estimators],
-            circuit.num_parameters,
+        yield _Case(
+            name=f"estimator, {name} over Aer",
+            sides=[_estimated(kind(backend=aer), circuit, observable) for kind in estimators],
+            size=circuit.num_parameters,
+            most_cpu=1.05,
         )
     circuit, _ = sweep(5, 1)
-    canned = CannedBackend(5)
-    yield (
-        "sampler, zero-cost backend",
-        [_sampled(kind(backend=canned), circuit) for kind in (BackendSamplerV2, RouterSampler)],
-        circuit.num_parameters,
+    samplers = (BackendSamplerV2, RouterSampler)
+    yield _Case(
+        name="sampler, zero-cost backend",
+        sides=[_sampled(kind(backend=CannedBackend(5)), circuit) for kind in samplers],
+        size=circuit.num_parameters,
+        most_wall=1.5,
     )
 
 
@@ -87,17 +108,21 @@ def _estimated(primitive: Any, circuit: QuantumCircuit, observable: SparsePauliO
     ).result()
 
 
-def _per_call(
-    sides: Sequence[Call], size: int, calls: int, turns: int, clock: Callable[[], float]
-) -> list[list[float]]:
-    """Return for each side the seconds of a call, turn by turn; each call has values of its own."""
+def _per_call(case: _Case, calls: int, turns: int) -> list[list[tuple[float, float]]]:
+    """Return for each side, turn by turn, the seconds of a call: processor time, and wall time.
+
+    Short turns, so that whatever else the machine does meets both sides alike. Each call has values
+    of its own.
+    """
     rng = np.random.default_rng(1)
 
-    def loop(side: Call) -> None:
-        for values in rng.uniform(-3, 3, (calls, size)):
-            side(values)
+    def turn(side: Call) -> tuple[float, float]:
+        values = rng.uniform(-3, 3, (calls, case.size))
+        gc.collect()
+        cpu, wall = time.process_time(), time.perf_counter()
+        for one in values:
+            side(one)
+        return (time.process_time() - cpu) / calls, (time.perf_counter() - wall) / calls
 
-    found = [
-        [seconds(lambda one=one: loop(one), clock) / calls for one in sides] for _ in range(turns)
-    ]
+    found = [[turn(side) for side in case.sides] for _ in range(turns)]
     return [list(times) for times in zip(*found, strict=True)]
