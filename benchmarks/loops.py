@@ -31,7 +31,7 @@ Call = Callable[[np.ndarray], Any]
 
 def rows(*, quick: bool) -> Iterator[Row]:
     """Time evaluations of small circuits, over Aer and over a backend that costs nothing."""
-    calls, turns = (5, 2) if quick else (20, 17)
+    calls, turns = (10, 5) if quick else (20, 17)
     for case in _cases():
         for side in case.sides:
             for _ in range(3):
