@@ -161,6 +161,11 @@ class RunState:
         return self.planner.estimator
 
     @property
+    def is_through(self) -> bool:
+        """Nothing waits or flies: the run is to end."""
+        return not self.flights and self.dealer.empty
+
+    @property
     def reasons_against(self) -> dict[str, tuple[str, ...]]:
         """Collect the reasons why members could not take some of the work, by member."""
         found: dict[str, dict[str, None]] = {}

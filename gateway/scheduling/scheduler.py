@@ -150,9 +150,10 @@ class Scheduler:
     def _proceed(self, now: float) -> Iterator[Command]:
         """Give out work, have second thoughts, and find the end or the time to look again."""
         state = self._state
-        yield from assign(state, now)
-        if not state.stopped:
-            yield from carry_out(state, review(state, now), now)
+        if not state.is_through:
+            yield from assign(state, now)
+            if not state.stopped:
+                yield from carry_out(state, review(state, now), now)
         yield from _conclude(state, now)
 
     @property
@@ -286,7 +287,7 @@ def _conclude(state: RunState, now: float) -> Iterator[Command]:
         yield from assign(state, now)
     if _idles(state):
         _give_up_hopeless(state, now)
-    if not state.flights and state.dealer.empty:
+    if state.is_through:
         state.close(now)
         yield Done(given_up=tuple(state.given_up), sent=state.sent)
         return
