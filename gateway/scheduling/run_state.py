@@ -194,16 +194,16 @@ class RunState:
 
     def slots(self, member: str, now: float) -> int:
         """Count the further shards that a member may be sent now; none where it is the turn of others."""
+        # Most often it is full, which is quickly found out.
+        free = self.estimator.free_slots(member, now)
+        if free <= 0 or member in self.broke or now < self.denied.get(member, now):
+            return 0
         admission = self.health.admits(member, now)
-        closed = member in self.broke or now < self.denied.get(member, now)
-        if admission == "none" or closed:
+        if admission == "none":
             return 0
         per_minute = self.estimator.profiles[member].submissions_per_minute
-        free = min(
-            self.estimator.free_slots(member, now),
-            self.states[member].submissions_left(per_minute, now),
-            self.states[member].jobs_left(now),
-        )
+        known = self.states[member]
+        free = min(free, known.submissions_left(per_minute, now), known.jobs_left(now))
         if free > 0 and self.fleet.queue.steps_back(self.flow, member):
             self.held.add(member)
             return 0
