@@ -242,7 +242,6 @@ def _complete(state: RunState, event: ShardEnd, now: float) -> Iterator[Command]
             ending = yield from _fail(state, flight, event, now)
         case ShardRefused():
             _take_off_books(state, flight)
-            state.first_tries -= 1
         case ShardDenied():
             ending = _deny(state, flight, event, now)
         case ShardCancelled():
@@ -315,7 +314,6 @@ def _fail(
     failure, key = event.failure, state.key(event.shard)
     if _waits_for_slot(state, flight, failure):
         _take_off_books(state, flight)
-        state.first_tries -= 1
         state.fleet.note_full(flight.member, failure.retry_after_seconds or 0.0, now)
         return NotSent()
     state.sent |= failure.submitted is not False
@@ -344,8 +342,6 @@ def _deny(state: RunState, flight: Flight, event: ShardDenied, now: float) -> Sh
     """Treat a shard as if there had been no room for it here; its member is not to blame."""
     member, verdict = flight.member, event.verdict
     _take_off_books(state, flight)
-    if not flight.retried:
-        state.first_tries -= 1
     state.denials[member] = state.denials.get(member, 0) + 1
     known = state.states[member]
     if flight.submitted in known.submissions:
@@ -394,7 +390,11 @@ def _take_off_books(state: RunState, flight: Flight) -> None:
     """Count a shard that was not sent as if it had never been taken out."""
     state.spending.release(state.key(flight.shard.index))
     _end_probe(state, flight)
+    if flight.adopted:
+        return  # An earlier process took it out.
     state.planner.assigned[flight.member] -= flight.shard.circuit_shots
+    if not flight.retried:
+        state.first_tries -= 1
 
 
 def _end_probe(state: RunState, flight: Flight) -> None:

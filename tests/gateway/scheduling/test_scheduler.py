@@ -35,6 +35,7 @@ from qiskit_gateway.policies.spread import Spread
 from qiskit_gateway.policies.verdict import refuse
 from qiskit_gateway.scheduling.events import (
     Cancel,
+    Done,
     FleetDown,
     MemberEjected,
     ShardDenied,
@@ -53,7 +54,8 @@ from qiskit_gateway.scheduling.members.shared import RateReached
 from qiskit_gateway.scheduling.members.state import FleetState
 from qiskit_gateway.scheduling.scheduler import Scheduler
 from qiskit_gateway.work.allotment import Allotment
-from qiskit_gateway.work.tasks import NO_LOAD, Piece, Task
+from qiskit_gateway.work.remaining import Flying, Unfinished
+from qiskit_gateway.work.tasks import NO_LOAD, Piece, Shard, Task
 
 POLICIES = (fastest, round_robin, least_busy, cheapest, failover, weighted)
 
@@ -678,6 +680,47 @@ def test_work_that_fails_moves_to_as_many_other_members_as_it_may_and_no_fewer(d
 
     stayed = [one.piece for one in end.given_up if "move" in one.reasons.get("", "")]
     assert all(len(failed[place]) == moves + 1 for place in places(stayed))
+
+
+FULL = replace(TRANSIENT, throttled=True, submitted=False)
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        ShardFinished(shard=1),
+        ShardFailed(shard=1, failure=FULL, reason="full"),
+        ShardFailed(shard=1, failure=TRANSIENT, reason="failed"),
+        ShardRefused(shard=1, reasons={0: "no"}),
+    ],
+)
+def test_a_job_of_an_earlier_process_may_end_in_any_way(end):
+    """It was never taken out here, so nothing of it is put back."""
+    tasks = (Task(index=0, rows=4, shots=10),)
+    whole = Piece(0, 0, 4, 0, 10)
+    halves = [
+        Shard(index=n, pieces=(half,), shots=10) for n, half in enumerate(whole.split_rows(2))
+    ]
+    flights = tuple(Flying(shard=half, member="a", job_id=f"job-{half.index}") for half in halves)
+    state = FleetState()
+    scheduler = Scheduler(
+        tasks,
+        [profile("a"), profile("b", 1)],
+        Policy(),
+        fleet_state=state,
+        unfinished=Unfinished(flights=flights, next_shard=2),
+    )
+    commands = [*scheduler.start(0.0), *scheduler.handle(end, 1.0)]
+    for turn in range(2, 9):
+        sent = [one.shard.index for one in commands if isinstance(one, Submit)]
+        ends = [ShardFinished(shard=index) for index in ([0] if turn == 2 else []) + sent]
+        commands = [one for event in ends for one in scheduler.handle(event, float(turn))]
+        if any(isinstance(one, Done) for one in commands):
+            break
+
+    (done,) = (one for one in commands if isinstance(one, Done))
+    assert not done.given_up
+    assert all(not one.in_flight for one in (state.of("a"), state.of("b")))
 
 
 def places(pieces):
