@@ -1,4 +1,8 @@
-"""Every command as a user calls it: a process, over real backends of a configuration file."""
+"""Every command as a user calls it: a process, over real backends of a configuration file.
+
+Most are forks of one process that has imported Qiskit. Those that are watched, killed or give help
+are processes of their own.
+"""
 
 import contextlib
 import json
@@ -15,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from command_server import Commands
 from qiskit import QuantumCircuit, qpy
 from qiskit.circuit import Parameter
 from qiskit.primitives import BitArray
@@ -74,8 +79,9 @@ c = measure q;
 class Shell:
     """A folder with files, and commands that are called in it."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, commands):
         self.folder = folder
+        self.commands = commands
         self.seen = folder / "seen"
 
     def write(self, name, text):
@@ -91,14 +97,8 @@ class Shell:
 
     def call(self, *words, **variables):
         """Call a command and return what became of it."""
-        return subprocess.run(  # noqa: S603
-            [sys.executable, "-W", "error", "-m", "qiskit_gateway", *map(str, words)],
-            cwd=self.folder,
-            env=self.environment(**variables),
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        environment = self.environment(**variables)
+        return self.commands.call([*map(str, words)], self.folder, environment)
 
     def read(self, *words, code=0, **variables):
         """Call a command with --json and return what it printed."""
@@ -112,10 +112,18 @@ class Shell:
         return self.seen.read_text().split() if self.seen.exists() else []
 
 
+@pytest.fixture(scope="module")
+def commands():
+    """Return what calls commands."""
+    made = Commands({**os.environ, "PYTHONPATH": str(TESTS)})
+    yield made
+    made.close()
+
+
 @pytest.fixture
-def shell(tmp_path):
+def shell(tmp_path, commands):
     """Return a folder with a circuit in each language."""
-    made = Shell(tmp_path)
+    made = Shell(tmp_path, commands)
     made.write("bell.qasm", BELL)
     made.write("ghz.qasm", GHZ)
     circuits = []
