@@ -4,6 +4,7 @@ No event tells what another process does. One that died leaves its jobs, which m
 are asked after, and hold their slots until they are over.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -19,7 +20,7 @@ from qiskit_gateway.work.run_log import SILENT_BEATS, LeftJob, RunLog
 
 # How soon a slot is noticed that another process gave back, at best and at worst.
 _LOOK_SECONDS = 0.02
-_MOST_LOOK_SECONDS = 0.32
+_MOST_LOOK_SECONDS = 0.16
 # How often it is asked whether those that hold slots live, and what became of their jobs.
 _INQUIRY_SECONDS = 5.0
 
@@ -29,10 +30,14 @@ class Heard:
     """When others were last looked at, by the runs of a fleet in one process.
 
     Attributes:
+        next_look: When to look next, in seconds of the loop's clock: one run looks for all.
+        seconds: How long after that to look again.
         next_inquiry: When to ask next whether they live, in seconds of the loop's clock.
         silent: By run, what was last heard of whoever works on it, and when.
     """
 
+    next_look: float = -math.inf
+    seconds: float = _LOOK_SECONDS
     next_inquiry: float = 0.0
     silent: dict[str, tuple[tuple[object, ...], float]] = field(default_factory=dict)
 
@@ -91,15 +96,21 @@ class Rivals:
             self._watches = False
 
     async def _watch_while_needed(self) -> None:
-        heard, seconds = self.fleet.keep(Heard), _LOOK_SECONDS
-        heard.next_inquiry = max(heard.next_inquiry, anyio.current_time() + _LOOK_SECONDS)
+        heard = self.fleet.keep(Heard)
+        now = anyio.current_time()
+        heard.next_inquiry = max(heard.next_inquiry, now + _LOOK_SECONDS)
+        if now > heard.next_look:  # Nobody looks.
+            heard.seconds = _LOOK_SECONDS
         while self._is_needed:
+            await anyio.sleep(heard.seconds)
+            if anyio.current_time() < heard.next_look:
+                continue
             # The less often, the longer nothing changes.
-            await anyio.sleep(seconds)
+            heard.seconds = min(2 * heard.seconds, _MOST_LOOK_SECONDS)
+            heard.next_look = anyio.current_time() + heard.seconds
             try:
-                seconds = min(2 * seconds, _MOST_LOOK_SECONDS)
                 if self._note(await self.run_log.count_elsewhere()):
-                    seconds = _LOOK_SECONDS
+                    heard.seconds, heard.next_look = _LOOK_SECONDS, -math.inf
                 if anyio.current_time() >= heard.next_inquiry:
                     heard.next_inquiry = anyio.current_time() + _INQUIRY_SECONDS
                     await self._inquire(heard)
