@@ -72,7 +72,7 @@ class KeptRunLog:
 
     Attributes:
         past: What was done of the run before.
-        cancel_asked: Whether somebody has asked for the run to be cancelled, as of the last write.
+        cancel_asked: Whether somebody has asked for the run to be cancelled, as of the last look or write.
         token: By which it is known who has taken the run.
         party: Whose its jobs in flight are.
     """
@@ -120,6 +120,10 @@ class KeptRunLog:
         """List what other processes have found of members."""
         return await call_in_thread(lambda: sightings_of(self._database, self.party))
 
+    async def look(self) -> None:
+        """See whether somebody has asked for something, without waiting for those who write."""
+        await call_in_thread(self._check)
+
     async def free(self, job: LeftJob) -> None:
         """Give back the slot of a job of a process that died, which is over."""
         await self._queue.put(lambda: self._claims.free(job))
@@ -133,12 +137,15 @@ class KeptRunLog:
         let_go(self.token)
 
     def _write(self, writes: Sequence[Write]) -> tuple[JournalError | None, ...]:
+        self._check()
+        return tuple(map(self._write_one, writes))
+
+    def _check(self) -> None:
         asked = "SELECT cancel_asked FROM runs WHERE job_id = ? AND holder = ?"
         rows = self._database.query(asked, (self._job_id, self.token))
         if not rows:
             raise self._taken_over()
         self.cancel_asked = bool(rows[0][0])
-        return tuple(map(self._write_one, writes))
 
     def _write_one(self, write: Write) -> JournalError | None:
         try:
@@ -349,9 +356,6 @@ class KeptRunLog:
         Should it be written twice, these jobs count twice, which a forecast can bear.
         """
         add_speeds(self._database, speeds, self._clock())
-
-    def look(self) -> None:
-        """Write nothing, only see whether somebody has asked for something."""
 
     def beat(self) -> None:
         """Write down that the run goes on.

@@ -111,8 +111,8 @@ class Recorder:
         """Write down what there is to write, as long as the run goes on."""
         if self.run_log.lasting:
             group.start_soon(self._keep)
-            group.start_soon(self._repeat, self.run_log.beat_seconds, self.run_log.beat)
-            group.start_soon(self._repeat, self.run_log.look_seconds, self.run_log.look)
+            group.start_soon(self._beat)
+            group.start_soon(self._look)
 
     # -- what happened ---------------------------------------------------------------------------
 
@@ -279,13 +279,30 @@ class Recorder:
             while self._writes and not await self._write():  # noqa: ASYNC110  No event tells of a lock.
                 await anyio.sleep(_AGAIN_SECONDS)
 
-    async def _repeat(self, seconds: float, write: Callable[[], object]) -> None:
-        """Record from time to time that the run is alive, or look for requests to it."""
+    async def _beat(self) -> None:
+        """Record from time to time that the run is alive."""
         while True:
-            await anyio.sleep(seconds)
+            await anyio.sleep(self.run_log.beat_seconds)
             # One that could not be written yet says it too.
             if self._failing_since is None:
-                self._add(write)
+                self._add(self.run_log.beat)
+
+    async def _look(self) -> None:
+        """Look from time to time for requests to the run."""
+        while True:
+            await anyio.sleep(self.run_log.look_seconds)
+            try:
+                await self.run_log.look()
+            except TakenOverError:
+                self._add(self.run_log.beat)  # Which finds that out, and ends the run.
+            except JournalError:
+                continue  # Whoever writes says so.
+            self._heed()
+
+    def _heed(self) -> None:
+        """Do what somebody has asked for."""
+        if self.run_log.cancel_asked:
+            self.lose(Loss(reason="the job was cancelled", cancelled=True))
 
     async def _write(self) -> bool:
         """Write what there is; return whether that was possible."""
@@ -305,8 +322,7 @@ class Recorder:
         for write, why in zip(writes, errors, strict=True):
             self._writes.popleft()
             self._settle(write, why)
-        if self.run_log.cancel_asked:
-            self.lose(Loss(reason="the job was cancelled", cancelled=True))
+        self._heed()
         return True
 
     def _settle(self, write: _Write, error: JournalError | None) -> None:

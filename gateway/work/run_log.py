@@ -122,7 +122,8 @@ class RunLog(Protocol):
         beat_seconds: How often :meth:`beat` is to be called.
         look_seconds: How often :meth:`look` is to be called.
         past: What was done before.
-        cancel_asked: Whether the run is to be cancelled, as of the last :meth:`perform`.
+        cancel_asked: Whether the run is to be cancelled, as of the last :meth:`perform` or
+            :meth:`look`.
     """
 
     lasting: bool
@@ -218,8 +219,13 @@ class RunLog(Protocol):
         """Write down what jobs taught of members' speeds."""
         ...
 
-    def look(self) -> None:
-        """See whether somebody has asked for something."""
+    async def look(self) -> None:
+        """See whether somebody has asked for something, without waiting for those who write.
+
+        Raises:
+            TakenOverError: If another process works on the run.
+            JournalError: If that cannot be read now.
+        """
         ...
 
     def beat(self) -> None:
@@ -290,7 +296,7 @@ class NoRunLog:
     def learned(self, speeds: Mapping[str, SpeedEvidence]) -> None:
         """Do nothing."""
 
-    def look(self) -> None:
+    async def look(self) -> None:
         """Do nothing."""
 
     def beat(self) -> None:

@@ -77,6 +77,12 @@ class Dying:
         """List in the event loop, too."""
         return self._run_log._claims.left_behind(self._run_log.party, members)
 
+    async def look(self):
+        """Look in the event loop, too."""
+        if self._outage.is_on:
+            raise JournalError("the journal cannot be read")
+        self._run_log._check()
+
     async def list_sightings(self):
         """List in the event loop, too."""
         return sightings_of(self._run_log._database, self._run_log.party)

@@ -4,8 +4,10 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+import anyio
 import pytest
 from executor_backends import Gated
+from journals import SPEC
 from qiskit.providers.basic_provider import BasicSimulator
 from small_circuits import bell
 
@@ -125,6 +127,18 @@ def test_local_members_go_on(database, how):
     assert not list(reservations_of(journal._database))
     paid = len([one for one in job.report().attempts if one.member == "shared"])
     assert balances_of(journal._database)["usd"] == paid == len(shared_backend.calls)
+
+
+def test_a_look_waits_for_nobody(database):
+    """Somebody writes all the while: a run hears even so that it is to be cancelled."""
+    journal, other = Journal(database.place), Journal(database.place)
+    run_log = journal.begin("run", SPEC, 5)
+    other.ask_to_cancel("run")
+    assert not run_log.cancel_asked
+    with other._database.transaction():
+        other._database.execute("UPDATE runs SET beats = beats + 1")
+        anyio.run(run_log.look)
+    assert run_log.cancel_asked
 
 
 @pytest.mark.parametrize("kind", ["simulator", "workers"])
