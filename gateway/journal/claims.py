@@ -5,6 +5,7 @@ claims is a row, which outlives its process: the job may still run, and be bille
 a sum for each account, so that a claim costs the same however much was done before.
 """
 
+import itertools
 import math
 import operator
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -305,11 +306,11 @@ class Claims:
 
     def _post(self, spent: Reservation) -> None:
         postings = [*filter(operator.itemgetter(1), spent.postings(spent.amount).items())]
-        with self._database.transaction() as connection:
-            connection.executemany(
-                "INSERT INTO balances VALUES (?, ?) "
+        if postings:
+            self._database.execute(
+                f"INSERT INTO balances VALUES {', '.join(['(?, ?)'] * len(postings))} "  # noqa: S608
                 "ON CONFLICT (account) DO UPDATE SET amount = balances.amount + excluded.amount",
-                postings,
+                [*itertools.chain(*postings)],
             )
 
     def _use(self, pot: str, step: int, units: float) -> None:
