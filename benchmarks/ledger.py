@@ -2,16 +2,19 @@
 
 A claim is timed with few and with many attempts in the journal: it must not grow. Then 8 processes
 with 25 runs each share one member with 4 slots: its slots are to be in use nearly all the time, and
-never more than there are.
+never more than there are. Both in a file, and where PostgreSQL is installed in a server of the tests.
 """
 
+import importlib.util
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from qiskit import QuantumCircuit
@@ -34,6 +37,7 @@ PROCESSES, RUNS, SLOTS, JOB_SECONDS = 8, 25, 4, 1.5
 _FEW, _MANY = 100, 10_000
 # While the first and the last jobs run, processes begin or have nothing left to do.
 _MARGIN = 0.1
+_SERVERS = Path(__file__).parents[1] / "tests" / "postgres.py"
 
 
 class Device(BackendV2):
@@ -86,10 +90,10 @@ class Done(JobV1):
         return Result.from_dict({**facts, "results": [one]})
 
 
-def share(folder: Path) -> None:
+def share(folder: Path, journal: str) -> None:
     """Do the runs of one process."""
     device = Member(Device(folder), limits=Limits(max_in_flight=SLOTS))
-    router = RouterSampler(device, journal=folder.parent / "journal.db")
+    router = RouterSampler(device, journal=journal)
     circuit = QuantumCircuit(1)
     circuit.x(0)
     circuit.measure_all()
@@ -99,35 +103,39 @@ def share(folder: Path) -> None:
 
 def rows(*, quick: bool) -> Iterator[Row]:
     """Time claims, and let processes share a member."""
-    yield from _claims(quick=quick)
-    if not quick:
-        yield from _sharing()
-
-
-def _claims(*, quick: bool) -> Iterator[Row]:
-    many = 10 * _FEW if quick else _MANY
     with tempfile.TemporaryDirectory() as folder:
-        journal = Journal(Path(folder) / "journal.db")
-        pub = PubSpec(circuit=QuantumCircuit(1), rows=np.zeros((1, 0)), shape=(), amount=1)
-        run_log = journal.begin("run", RunSpec(kind="sampler", pubs=(pub,), options={}), 1)
-        terms = Terms(max_in_flight=SLOTS, budget=Budget(usd=1e9, per_day_usd=1e9))
-        seconds: list[float] = []
-        for shard in range(many):
-            attempt = Attempt(
-                shard=shard,
-                member="device",
-                number=1,
-                pieces=(Piece(0, 0, 1, 0, 1),),
-                circuits=1,
-                shots=1,
-                price_usd=1.0,
-            )
-            began = time.perf_counter()
-            run_log.intended(attempt, None, terms)
-            attempt.outcome = AttemptOutcome.FAILED
-            run_log.ended(attempt)
-            seconds.append(time.perf_counter() - began)
-        journal.close()
+        yield from _growth(Path(folder) / "journal.db", quick=quick)
+        if not quick:
+            yield from _sharing("SQLite", str(Path(folder) / "shared.db"))
+    if quick:
+        return
+    with _server() as server:
+        if server is not None:
+            seconds = statistics.median(_claim_seconds(server.new_database(), _FEW))
+            yield _share_of_a_job("PostgreSQL", seconds)
+            yield from _sharing("PostgreSQL", server.new_database())
+
+
+@contextmanager
+def _server() -> Iterator[Any]:
+    """Start a server; ``None`` where PostgreSQL is not installed."""
+    spec = importlib.util.spec_from_file_location("postgres", _SERVERS)
+    assert spec is not None
+    assert spec.loader is not None
+    servers = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(servers)
+    programs = servers.find_programs()
+    server = programs and servers.Server(programs)
+    try:
+        yield server
+    finally:
+        if server:
+            server.remove()
+
+
+def _growth(place: Path, *, quick: bool) -> Iterator[Row]:
+    many = 10 * _FEW if quick else _MANY
+    seconds = _claim_seconds(place, many)
     few, last = (statistics.median(part) for part in (seconds[:_FEW], seconds[-_FEW:]))
     yield Row(
         case=f"claim and settle, {many:,} attempts in the journal",
@@ -137,20 +145,48 @@ def _claims(*, quick: bool) -> Iterator[Row]:
         unit="x as long",
         at_most=None if quick else 1.5,
     )
-    yield Row(
-        case="the same, as a share of a job of a second",
-        router=timed(last),
-        figure=last * 100,
+    yield _share_of_a_job("SQLite", last)
+
+
+def _share_of_a_job(kind: str, seconds: float) -> Row:
+    return Row(
+        case=f"claim and settle in {kind}, as a share of a job of a second",
+        router=timed(seconds),
+        figure=seconds * 100,
         unit="%",
         at_most=5.0,
     )
 
 
-def _sharing() -> Iterator[Row]:
+def _claim_seconds(place: Path | str, many: int) -> list[float]:
+    journal = Journal(place)
+    pub = PubSpec(circuit=QuantumCircuit(1), rows=np.zeros((1, 0)), shape=(), amount=1)
+    run_log = journal.begin("run", RunSpec(kind="sampler", pubs=(pub,), options={}), 1)
+    terms = Terms(max_in_flight=SLOTS, budget=Budget(usd=1e9, per_day_usd=1e9))
+    seconds: list[float] = []
+    for shard in range(many):
+        attempt = Attempt(
+            shard=shard,
+            member="device",
+            number=1,
+            pieces=(Piece(0, 0, 1, 0, 1),),
+            circuits=1,
+            shots=1,
+            price_usd=1.0,
+        )
+        began = time.perf_counter()
+        run_log.intended(attempt, None, terms)
+        attempt.outcome = AttemptOutcome.FAILED
+        run_log.ended(attempt)
+        seconds.append(time.perf_counter() - began)
+    journal.close()
+    return seconds
+
+
+def _sharing(kind: str, journal: str) -> Iterator[Row]:
     with tempfile.TemporaryDirectory() as place:
-        folder = Path(place) / "jobs"
-        folder.mkdir()
-        command = [sys.executable, "-m", "benchmarks.ledger", str(folder)]
+        folder = Path(place)
+        command = [sys.executable, "-m", "benchmarks.ledger", str(folder), journal]
         running = [subprocess.Popen(command) for _ in range(PROCESSES)]  # noqa: S603
         assert [one.wait() for one in running] == [0] * PROCESSES
         jobs = [tuple(map(float, file.read_text().split())) for file in folder.iterdir()]
@@ -161,7 +197,7 @@ def _sharing() -> Iterator[Row]:
     changes = sorted((at, by) for begin, end in jobs for at, by in ((begin, 1), (end, -1)))
     at_once = np.cumsum([by for _, by in changes]).max()
     yield Row(
-        case=f"{PROCESSES} processes, {RUNS} runs each, {SLOTS} slots: slots in use",
+        case=f"{PROCESSES} processes, {RUNS} runs each, {SLOTS} slots, {kind}: slots in use",
         against=f"{SLOTS} slots",
         router=f"{at_once} at once at most",
         figure=busy / (SLOTS * (last - first)) * 100,
@@ -179,4 +215,4 @@ def _sharing() -> Iterator[Row]:
 
 
 if __name__ == "__main__":
-    share(Path(sys.argv[1]))
+    share(Path(sys.argv[1]), sys.argv[2])
