@@ -13,6 +13,10 @@ tell their times beforehand. In *failing* runs the first member dies at 30 % of 
 The bound is the least time in which all members together could have done the work if everything were
 known beforehand: a job handed in at once begins after the queue, and one member's jobs run one at a time.
 Fewest jobs is how many would do that end within 1.05 of the time that the run took, if none failed.
+
+*Value* is USD + v x hours under ``balanced(usd_per_hour=v)``, v of 0, 40, 400 and 4000, against the least of
+any division, which an integer program of its own finds or bounds. *Curves* are 4096 shots of one circuit over five
+members whose price of a job is a power of its shots, at 3600 USD an hour, against the best division in parts of 32.
 """
 
 import argparse
@@ -22,18 +26,22 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
+from scipy.optimize import Bounds, LinearConstraint, milp
 
 from benchmarks.measure import Row, sweep
 from qiskit_gateway import simulate
 from qiskit_gateway.backends import Fleet, Limits, Pricing, SimulatedMember
-from qiskit_gateway.policies import fastest
+from qiskit_gateway.backends.pricing.rates import Usage
+from qiskit_gateway.policies import balanced, fastest
 
 FAILURE_RATE = 0.05
 DIES_AT = 0.3
 _ROUNDING = 1e-9
 LOADS = ("rows", "pubs", "shots")
+USD_PER_HOUR = (0.0, 40.0, 400.0, 4000.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,6 +138,36 @@ class Load:
             for one in self.models[failing:]
         )
 
+    def least_value(self, usd_per_hour: float) -> float:
+        """Return the least USD + worth of time of any division, or a little less."""
+        count = len(self.models)
+        # Of each member its jobs, its units and whether it takes part; and the end of all.
+        costs = np.zeros(3 * count + 1)
+        costs[-1] = usd_per_hour / 3600
+        rows, most = np.zeros((3 * count, len(costs))), np.zeros(3 * count)
+        for index, one in enumerate(self.models):
+            jobs, units, used = index, count + index, 2 * count + index
+            costs[jobs], costs[units] = one.fee_usd, one.unit_usd if one.fee_usd else 0.0
+            rows[jobs, [jobs, units]] = -one.most_units, 1
+            rows[units, [units, used]] = 1, -self.units
+            rows[used, [jobs, units, used]] = one.job_seconds, one.unit_seconds, one.queue_seconds
+            rows[used, -1] = -1
+        whole = np.zeros((1, len(costs)))
+        whole[0, count : 2 * count] = 1
+        lower, upper = np.zeros(len(costs)), np.full(len(costs), np.inf)
+        lower[-1], upper[2 * count : 3 * count] = self.bound() if usd_per_hour else 0.0, 1
+        found = milp(
+            costs,
+            integrality=np.array([1] * 3 * count + [0]),
+            bounds=Bounds(lower, upper),
+            constraints=[
+                LinearConstraint(rows, -np.inf, most),
+                LinearConstraint(whole, self.units, self.units),
+            ],
+            options={"mip_rel_gap": 1e-4, "node_limit": 20_000},
+        )
+        return float(found.mip_dual_bound)
+
     def fewest_jobs(self, seconds: float, *, dies_at: float = math.inf) -> int:
         """Return how many jobs do all within some time, at least, if none fails."""
         items: list[int] = []
@@ -203,6 +241,99 @@ def draw_load(seed: int, kind: str = "") -> Load:
 
 
 @dataclass(frozen=True, slots=True)
+class Curve:
+    """A member whose price of a job is a power of its shots."""
+
+    job_seconds: float
+    shot_seconds: float
+    queue_seconds: float
+    usd: float
+    power: float
+
+    def __call__(self, usage: Usage) -> float:
+        """Price a job."""
+        return float(self.usd * usage.shots**self.power)
+
+
+_CURVE_SHOTS, _CURVE_PART, _CURVE_USD_PER_HOUR = 4096, 32, 3600.0
+
+
+def draw_curves(seed: int) -> list[Curve]:
+    """Draw five members whose price grows less than their work."""
+    draw = random.Random(seed)  # noqa: S311
+
+    def between(low: float, high: float) -> float:
+        return float(low * (high / low) ** draw.random())
+
+    return [
+        Curve(
+            job_seconds=between(1, 10),
+            shot_seconds=between(0.05, 0.5),
+            queue_seconds=between(5, 100) if draw.random() < 0.6 else 0.0,
+            usd=between(0.5, 5),
+            power=draw.uniform(0.4, 0.9),
+        )
+        for _ in range(5)
+    ]
+
+
+def least_value_of_curves(curves: Sequence[Curve]) -> float:
+    """Return the least USD + worth of time of one job a member, looking at all ends and divisions."""
+    shots = np.arange(0, _CURVE_SHOTS + 1, _CURVE_PART)
+    prices = [one.usd * shots**one.power for one in curves]
+    ends = [one.queue_seconds + one.job_seconds + one.shot_seconds * shots for one in curves]
+    best = math.inf
+    for end in np.unique(np.concatenate([one[1:] for one in ends])):
+        worth = end * _CURVE_USD_PER_HOUR / 3600
+        if worth >= best:
+            break
+        costs = np.where(shots == 0, 0.0, np.inf)
+        for price, done in zip(prices, ends, strict=True):
+            after = costs.copy()
+            for part in range(1, int(np.searchsorted(done, end, side="right"))):
+                after[part:] = np.minimum(after[part:], costs[:-part] + price[part])
+            costs = after
+        best = min(best, float(costs[-1] + worth))
+    return best
+
+
+def measure_curves(seed: int) -> float:
+    """Return USD + worth of time of a simulated run against the least."""
+    curves = draw_curves(seed)
+    members = [
+        SimulatedMember(
+            f"m{index}",
+            job_seconds=one.job_seconds,
+            shot_seconds=one.shot_seconds,
+            queue_seconds=one.queue_seconds,
+            pricing=one,
+            told=True,
+        )
+        for index, one in enumerate(curves)
+    ]
+    policy = balanced(usd_per_hour=_CURVE_USD_PER_HOUR, spread="shots")
+    found = simulate(Fleet(members), [sweep(1, 1)], policy=policy, shots=_CURVE_SHOTS, seed=seed)
+    value = found.cost_usd + found.makespan_seconds * _CURVE_USD_PER_HOUR / 3600
+    return value / least_value_of_curves(curves)
+
+
+def measure_value(seed: int, usd_per_hour: float, *, kind: str = "", told: bool = False) -> float:
+    """Return USD + worth of time of a simulated run against the least."""
+    load = draw_load(seed, kind)
+    policy = balanced(usd_per_hour=usd_per_hour, spread=_spread(load))
+    members = load.members(told=told, failing=False)
+    found = simulate(Fleet(members), load.pubs(), policy=policy, shots=load.shots, seed=seed)
+    least = load.least_value(usd_per_hour)
+    value = found.cost_usd + found.makespan_seconds * usd_per_hour / 3600
+    # Where some members are free nothing has to be paid.
+    return value / least if least > _ROUNDING else 1.0 + value
+
+
+def _spread(load: Load) -> str:
+    return "shots" if load.kind == "shots" else "rows"
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """What a simulated run came to."""
 
@@ -223,7 +354,7 @@ def measure(seed: int, *, kind: str = "", told: bool = False, failing: bool = Fa
     found = simulate(
         Fleet(load.members(told=told, failing=failing)),
         load.pubs(),
-        policy=fastest(spread="shots" if load.kind == "shots" else "rows"),
+        policy=fastest(spread=_spread(load)),
         shots=load.shots,
         seed=seed,
     )
@@ -242,7 +373,9 @@ def measure(seed: int, *, kind: str = "", told: bool = False, failing: bool = Fa
 
 def rows(*, quick: bool) -> Iterator[Row]:
     """Measure a few fleets for the table of all benchmarks."""
-    yield from report(range(5) if quick else range(1000, 1030), targets=not quick)
+    seeds = range(5) if quick else range(1000, 1030)
+    yield from report(seeds, targets=not quick)
+    yield from report_values(range(1) if quick else seeds, LOADS[:1] if quick else LOADS)
 
 
 def report(
@@ -276,16 +409,46 @@ def report(
             )
 
 
+def report_values(seeds: Sequence[int], kinds: Sequence[str] = LOADS) -> Iterator[Row]:
+    """Measure price and time together."""
+    cases: dict[str, tuple[list[float], float]] = {
+        "curves": ([measure_curves(seed) for seed in seeds], 1.026)
+    }
+    for kind in kinds:
+        for told, target in ((True, 1.05), (False, 1.25)):
+            ratios = [
+                measure_value(seed, worth, kind=kind, told=told)
+                for seed in seeds
+                for worth in USD_PER_HOUR
+            ]
+            cases[f"{kind}, {'told' if told else 'cold'}"] = ratios, target
+    for case, (ratios, target) in cases.items():
+        worst = seeds[int(np.argmax(ratios)) * len(seeds) // len(ratios)]
+        yield Row(
+            case=f"USD + v x hours / least: {case}, {len(seeds)} fleets",
+            router=(
+                f"median {np.median(ratios):.3f}, 95 % {np.percentile(ratios, 95):.3f}, "
+                f"worst at seed {worst}"
+            ),
+            figure=max(ratios),
+            unit="x",
+            at_most=target,
+        )
+
+
 def main() -> int:
     """Measure what is asked for."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.planner", description=__doc__)
     parser.add_argument("--seeds", default="1000..1029", help="FROM..TO, both included")
     parser.add_argument("--kind", choices=LOADS, help="only this load")
+    parser.add_argument("--values", action="store_true", help="only price and time together")
     given = parser.parse_args()
     first, last = (int(one) for one in given.seeds.split(".."))
     print(f"seeds {first} to {last}")
     met = True
-    for row in report(range(first, last + 1), (given.kind,) if given.kind else LOADS):
+    seeds, kinds = range(first, last + 1), (given.kind,) if given.kind else LOADS
+    measured = () if given.values else report(seeds, kinds)
+    for row in chain(measured, report_values(seeds, kinds)):
         print(
             f"{row.case}: {row.figure:.3f} ({'met' if row.met else 'MISSED'}); {row.router}",
             flush=True,

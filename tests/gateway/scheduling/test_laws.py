@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmarks.planner import LOADS, draw_load, measure
+from benchmarks.planner import LOADS, draw_load, measure, measure_curves, measure_value
 from qiskit_gateway import simulate
 from qiskit_gateway.backends import Fleet
-from qiskit_gateway.policies import fastest
+from qiskit_gateway.policies import balanced, cheapest, fastest
 
 seeds = st.integers(0, 1 << 20)
 
@@ -65,3 +65,87 @@ def test_how_a_price_is_written_changes_no_plan(seed):
 
     jobs = [[(shard.member, shard.circuits) for shard in run.shards] for run in runs]
     assert jobs[0] == jobs[1]
+
+
+def run(load, preset, *, told=True, **policy):
+    """Simulate the work of a load under a policy."""
+    spread = "shots" if load.kind == "shots" else "rows"
+    return simulate(
+        Fleet(load.members(told=told, failing=False)),
+        load.pubs(),
+        policy=preset(spread=spread, **policy),
+        shots=load.shots,
+        seed=1,
+    )
+
+
+def without_last(load):
+    return replace(load, models=load.models[:-1], callables=load.callables[:-1])
+
+
+@pytest.mark.parametrize(("told", "slower"), [(True, 1.02), (False, 1.25)])
+@given(seed=seeds)
+@settings(max_examples=2, deadline=None)
+def test_one_member_more_makes_no_run_slower(told, slower, seed):
+    """What a fleet does in some time it does with one more member in hardly more, known or not."""
+    load = draw_load(seed)
+
+    few, more = (run(one, fastest, told=told) for one in (without_last(load), load))
+
+    assert more.makespan_seconds <= slower * few.makespan_seconds
+
+
+@given(seed=seeds)
+@settings(max_examples=2, deadline=None)
+def test_one_member_more_makes_no_run_dearer(seed):
+    """What is cheapest in a fleet is there with one more member, too."""
+    load = draw_load(seed)
+
+    few, more = (run(one, cheapest) for one in (without_last(load), load))
+
+    assert more.cost_usd <= few.cost_usd + 1e-9
+
+
+@given(seed=seeds)
+@settings(max_examples=2, deadline=None)
+def test_a_fee_changes_ties_alone_where_only_the_end_counts(seed):
+    """A fleet is as fast with fees as without."""
+    load = draw_load(seed)
+    free = replace(load, models=tuple(replace(one, fee_usd=0.0) for one in load.models))
+
+    paid, unpaid = (run(one, fastest).makespan_seconds for one in (load, free))
+
+    assert paid == pytest.approx(unpaid, rel=0.02)
+
+
+@pytest.mark.parametrize("kind", ["rows", "shots"])
+@given(seed=seeds, worth=st.sampled_from([4.0, 40.0, 400.0, 4000.0]))
+@settings(max_examples=2, deadline=None)
+def test_price_and_worth_of_time_are_the_least_together(kind, seed, worth):
+    """No division is better than a run of told members by more than 5 %, of which a plan is given 2."""
+    assert measure_value(seed, worth, kind=kind, told=True) <= 1.05
+
+
+@given(seed=seeds, worth=st.floats(4.0, 4000.0))
+@settings(max_examples=2, deadline=None)
+def test_price_and_time_follow_the_worth_of_time_and_the_fees(seed, worth):
+    """Where an hour, or a job, is worth a little more, the run that was best before is hardly beaten by it."""
+    load = draw_load(seed, "rows")
+    dearer = replace(
+        load, models=tuple(replace(one, fee_usd=1.01 * one.fee_usd) for one in load.models)
+    )
+
+    def value(found):
+        return found.cost_usd + worth * found.makespan_seconds / 3600
+
+    before = value(run(load, balanced, usd_per_hour=worth))
+
+    for changed, more in ((load, 1.01), (dearer, 1.0)):
+        after = value(run(changed, balanced, usd_per_hour=more * worth))
+        assert after == pytest.approx(before, rel=0.03)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_prices_that_bend_are_traded_against_time(seed):
+    """The shots of one circuit are divided as looking at all divisions would, and into one job a member."""
+    assert measure_curves(seed) <= 1.026
