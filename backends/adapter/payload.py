@@ -24,8 +24,10 @@ def payload_of(
     Raises:
         Refused: If some entries cannot be bound.
     """
-    unbound = [ready.binds for _, ready in pairs if ready.columns]
-    if unbound and all(unbound):
+    free = [(entry, ready) for entry, ready in pairs if ready.columns]
+    # Of a single row a backend makes more work than it is to bind it here.
+    repeated = any(entry.circuits > 1 for entry, _ in free)
+    if repeated and all(ready.binds for _, ready in free):
         return _unbound(pairs)
     circuits: list[QuantumCircuit] = []
     reasons: dict[int, str] = {}
