@@ -98,7 +98,13 @@ def best_division(
     earliest = max(program.level, worth.busy_seconds)
     # Whatever ends later is worse than the fastest.
     latest = min(horizon, earliest + fastest.usd / usd_per_second)
-    return program.division(program.best(earliest, latest) or fastest.jobs)
+    found = program.best(earliest, latest)
+    # What is found is the least but for a gap, in which the fastest may be.
+    return min(
+        fastest,
+        *([] if found is None else [program.division(found)]),
+        key=lambda one: one.usd + usd_per_second * max(one.seconds, worth.busy_seconds),
+    )
 
 
 def filled(bids: Sequence[Bid], units: int, seconds: float) -> dict[str, list[int]]:
