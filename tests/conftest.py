@@ -1,6 +1,7 @@
 """Clocks that jump, so that hours of queue take milliseconds, on both event loops."""
 
 import os
+import signal
 
 import pytest
 import structlog
@@ -11,6 +12,11 @@ from trio._core import _run as trio_run
 from trio.testing import MockClock
 
 from qiskit_gateway.runtime.preview.virtual_clock import JumpingLoop
+
+# A shell starts what runs in the background deaf to Ctrl-C; so would be the programs that tests
+# start, and interrupt.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 settings.register_profile(
     "default", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
