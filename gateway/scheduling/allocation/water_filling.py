@@ -9,11 +9,13 @@ next divides the work among those that tie on it.
 
 import heapq
 from collections.abc import Callable, Sequence
+from itertools import compress
 
 import numpy as np
 from numpy.typing import NDArray
 
-from qiskit_gateway.policies.objectives import Objective
+from qiskit_gateway.policies.answers import value_of
+from qiskit_gateway.policies.objectives import Objective, Then
 from qiskit_gateway.policies.offer import Offer
 from qiskit_gateway.work.tasks import NO_LOAD, Load
 
@@ -67,16 +69,16 @@ def _one_by_one(
     """Give each circuit to the member that values it best, given what it has by then."""
     one = work.part(1 / work.circuits)
 
-    def value(member: str, before: float) -> tuple[float, ...]:
-        return objective.key(offer_of(member, one, one.part(before)))
+    def value(member: str, before: Load) -> tuple[float, ...]:
+        return objective.key(offer_of(member, one, before))
 
-    heap = [(value(member, 0), order, member) for order, member in enumerate(members)]
+    heap = [(value(member, NO_LOAD), order, member) for order, member in enumerate(members)]
     heapq.heapify(heap)
     taken: dict[str, float] = {}
     for _ in range(round(work.circuits)):
         _, order, member = heap[0]
         taken[member] = taken.get(member, 0.0) + 1
-        heapq.heapreplace(heap, (value(member, taken[member]), order, member))
+        heapq.heapreplace(heap, (value(member, one.part(taken[member])), order, member))
     return taken
 
 
@@ -84,28 +86,24 @@ def _level(
     work: Load, one: Load, members: Sequence[str], offer_of: OfferOf, objective: Objective
 ) -> dict[str, float]:
     """Fill all members to one level of the objective, read as linear in the load."""
-    low, high = (
-        np.array([objective.key(offer_of(member, one, before)) for member in members], dtype=float)
-        for before in (NO_LOAD, work)
-    )
-    chosen = np.arange(len(members))
-    for part in range(low.shape[1]):
-        if np.isinf(low[chosen, part]).all():
+    chosen = list(members)
+    # What comes later is asked for only where nothing before it decides.
+    for part in objective.objectives if isinstance(objective, Then) else (objective,):
+        base = np.array([value_of(part, offer_of(member, one, NO_LOAD)) for member in chosen])
+        finite = np.isfinite(base)
+        if not finite.any():
             continue
         # Infinity is for members that are taken only where no other may be.
-        chosen = chosen[np.isfinite(low[chosen, part])]
-        base = low[chosen, part]
-        slope = (high[chosen, part] - base) / work.circuits
+        chosen, base = list(compress(chosen, finite)), base[finite]
+        high = np.array([value_of(part, offer_of(member, one, work)) for member in chosen])
+        slope = (high - base) / work.circuits
         if slope.max(initial=0.0) > _TIE * max(1.0, float(np.abs(base).max())):
-            shares = fill(base, slope, work.circuits)
+            shares = fill(base, slope, work.circuits).tolist()
             return {
-                members[int(index)]: float(share)
-                for index, share in zip(chosen, shares, strict=True)
-                if share > 0
+                member: share for member, share in zip(chosen, shares, strict=True) if share > 0
             }
-        chosen = chosen[base <= base.min() + _TIE * max(1.0, abs(float(base.min())))]
-    even = work.circuits / len(chosen)
-    return {members[int(index)]: even for index in chosen}
+        chosen = list(compress(chosen, base <= base.min() + _TIE * max(1.0, abs(base.min()))))
+    return dict.fromkeys(chosen, work.circuits / len(chosen))
 
 
 def fill(
