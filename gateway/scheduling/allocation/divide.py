@@ -175,8 +175,8 @@ def earliest_seconds(offers: Offers, members: Sequence[str]) -> float:
     if not all(state.speed.jobs for state in states):
         return min(state.queue_seconds for state in states)
     # By waits that were told or learned: nothing is refused for what jobs of others may take.
-    now, waits = offers.now, offers.estimator.wait_seconds
-    bids = [replace(bid_of(offers, name), wait_seconds=waits(name, now)) for name in members]
+    waits = offers.wait_seconds
+    bids = [replace(bid_of(offers, name), wait_seconds=waits(name)) for name in members]
     return level_seconds(bids, _units(offers.waiting, divisible=False)) if bids else 0.0
 
 

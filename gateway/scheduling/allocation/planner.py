@@ -194,12 +194,13 @@ class Planner:
         ):
             plan.deals += 1
             return plan, False
-        shares = self._divide(lot, eligible, now) if load.circuits else Shares({})
+        shares, ends = Shares({}), math.inf
+        if load.circuits:
+            offers = self._lot_offers(lot, load, now)
+            shares = self._divide(lot, load, eligible, offers)
+            if self.finishes_first:
+                ends = max(self._ends(shares.circuits, load, offers), default=math.inf)
         self._note_first(lot, shares.circuits, now)
-        ends = math.inf
-        if self.finishes_first:
-            given = shares.circuits.items()
-            ends = max((self._end(*one, load, now) for one in given), default=math.inf)
         plan = Plan(lot, shares, load, eligible, ends)
         self._plans[lot] = plan
         return plan, True
@@ -214,15 +215,18 @@ class Planner:
             quota = plan.quotas.get(member, 0.0)
             if quota <= ROUNDING:
                 continue
-            end = self._end(member, quota, Load(1, plan.shots), now) - now
+            seconds = self.estimator.seconds(member, Load(1, plan.shots).part(quota))
+            end = now + self.estimator.wait_seconds(member, now) + seconds - now
             if is_much_sooner(left, end):
                 plan.quotas[member] = quota * left / end
                 plan.late += quota - plan.quotas[member]
         return plan.late > _SMALL * plan.circuits
 
-    def _end(self, member: str, quota: float, load: Load, now: float) -> float:
-        seconds = self.estimator.seconds(member, load.part(quota / load.circuits))
-        return now + self.estimator.wait_seconds(member, now) + seconds
+    def _ends(self, quotas: Mapping[str, float], load: Load, offers: Offers) -> Iterator[float]:
+        """Yield when each member is done with its quota, in seconds of the loop's clock."""
+        for member, quota in quotas.items():
+            seconds = self.estimator.seconds(member, load.part(quota / load.circuits))
+            yield offers.now + offers.wait_seconds(member) + seconds
 
     @property
     def is_planned(self) -> bool:
@@ -244,9 +248,11 @@ class Planner:
 
     def settled(self, lot: Lot, eligible: tuple[str, ...], now: float) -> Plan:
         """Return a plan for a lot that looks at nothing that depends on time."""
-        shares = self._divide(lot, eligible, now, blank=True)
+        load = self.load(lot)
+        offers = self.offers(load, now, lot.barred, blank=True, height=lot.height)
+        shares = self._divide(lot, load, eligible, offers, blank=True)
         self._note_first(lot, shares.circuits, now)
-        return Plan(lot, shares, self.load(lot), eligible)
+        return Plan(lot, shares, load, eligible)
 
     @property
     def record(self) -> PlanRecord:
@@ -382,15 +388,25 @@ class Planner:
             earliest = max(earliest, earliest_seconds(offers, list(anybody)))
         return earliest
 
-    def _divide(
-        self, lot: Lot, eligible: Sequence[str], now: float, *, blank: bool = False
-    ) -> Shares:
-        """Divide the circuits of a lot among the members."""
-        load = whole = self.load(lot)
-        if self.trade is None and not blank and len(self.backlog.classes) > 1:
+    def _lot_offers(self, lot: Lot, load: Load, now: float) -> Offers:
+        """Make the offers by which a lot of some size is divided."""
+        whole = load
+        if self.trade is None and len(self.backlog.classes) > 1:
             # What else waits keeps members busy too.
             whole = self.backlog.load
-        offers = self.offers(whole, now, lot.barred, blank=blank, height=lot.height)
+        return self.offers(whole, now, lot.barred, height=lot.height)
+
+    def _divide(
+        self,
+        lot: Lot,
+        load: Load,
+        eligible: Sequence[str],
+        offers: Offers,
+        *,
+        blank: bool = False,
+    ) -> Shares:
+        """Divide the circuits of a lot among the members."""
+        whole = offers.waiting
         one = load.part(1 / load.circuits)
         verdicts = {
             member: offers.payable(member) and self.policy.judge(offers(member, one))
@@ -403,19 +419,21 @@ class Planner:
         if not allowed:
             return Shares({})
         divisible = self.policy.split_rule.divides_rows
-        horizon = math.inf if blank else max(0.0, self.deadline - now)
+        horizon = math.inf if blank else max(0.0, self.deadline - offers.now)
         objective = self.policy.minimize
         shares = divide(offers, allowed, objective, divisible=divisible, horizon=horizon)
         if self.finishes_first and not blank and horizon == math.inf:
-            large = self._with_much(shares.circuits, whole, now)
+            large = self._with_much(shares.circuits, offers)
             if len(large) < len(shares.circuits):
                 shares = divide(offers, large, objective, divisible=divisible, horizon=horizon)
         circuits = shares.circuits
         if whole is not load:
-            circuits = self._cut_out(circuits, lot.barred, now)
+            circuits = self._cut_out(circuits, lot.barred, offers)
         return Shares(in_whole_shots(circuits, load) if divisible else circuits, shares.jobs)
 
-    def _cut_out(self, shares: Mapping[str, float], barred: Barred, now: float) -> dict[str, float]:
+    def _cut_out(
+        self, shares: Mapping[str, float], barred: Barred, offers: Offers
+    ) -> dict[str, float]:
         """Cut the shares of one class out of those of all that waits.
 
         The members lie in a row, each as long as its share, and the classes lie beside them, so that a small
@@ -428,26 +446,26 @@ class Planner:
                 break
             begin += waiting.circuits
         cut, at = {}, 0.0
-        waits = {member: self.estimator.wait_seconds(member, now) for member in shares}
-        for member in sorted(shares, key=waits.__getitem__, reverse=True):
+        for member in sorted(shares, key=offers.wait_seconds, reverse=True):
             inside = min(end, at + shares[member]) - max(begin, at)
             if inside > ROUNDING:
                 cut[member] = inside
             at += shares[member]
         return cut
 
-    def _with_much(self, shares: Mapping[str, float], load: Load, now: float) -> list[str]:
+    def _with_much(self, shares: Mapping[str, float], offers: Offers) -> list[str]:
         """List the members but those with little to do without whom the run is hardly longer.
 
         Whoever can begin first is none of those: others may be busy for longer than is known.
         """
-        estimator = self.estimator
-        waits = {member: estimator.wait_seconds(member, now) for member in shares}
+        estimator, load = self.estimator, offers.waiting
+        waits = {member: offers.wait_seconds(member) for member in shares}
         seconds = {
             member: estimator.seconds(member, load.part(share / load.circuits))
             for member, share in shares.items()
         }
-        whole = now - self.began + max(waits[member] + seconds[member] for member in shares)
+        longest = max(waits[member] + seconds[member] for member in shares)
+        whole = offers.now - self.began + longest
         rates = {one: shares[one] / each if each else math.inf for one, each in seconds.items()}
         first = min(shares, key=waits.__getitem__)
         later = [member for member in shares if member != first]

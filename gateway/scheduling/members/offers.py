@@ -38,7 +38,7 @@ class Offers:
     left: Mapping[str, float] = field(default_factory=dict)
     busy_seconds: float = 0.0
     _made: dict[tuple[str, bool], tuple[Load, Load, Offer]] = field(default_factory=dict)
-    _waits: dict[str, float] = field(default_factory=dict)
+    _waits: dict[str, tuple[float, float]] = field(default_factory=dict)
     _typical: list[float] = field(default_factory=list)
 
     def __call__(self, member: str, load: Load, before: Load = NO_LOAD) -> Offer:
@@ -54,12 +54,14 @@ class Offers:
     def _make(self, member: str, load: Load, before: Load) -> Offer:
         profile, state = self.estimator.profiles[member], self.estimator.states[member]
         compiled = self.mix.get(member)
-        wait = self._wait_seconds(member)
-        run = self.estimator.seconds(member, before.plus(load), compiled)
+        wait, _ = self._waits_of(member)
         if before.circuits:
             # What comes after it in the same jobs adds no job's overhead, but for what needs more.
             earlier = self.estimator.seconds(member, before, compiled)
-            wait, run = wait + earlier, run - earlier
+            run = self.estimator.seconds(member, before.plus(load), compiled) - earlier
+            wait += earlier
+        else:
+            run = self.estimator.seconds(member, load, compiled)
         known_at = max(state.read_at, state.learned_at)
         fidelity = profile.fidelity
         if fidelity is None and compiled is not None:
@@ -82,19 +84,30 @@ class Offers:
             data_age_seconds=self.now - known_at if isfinite(known_at) else 0.0,
         )
 
-    def _wait_seconds(self, member: str) -> float:
+    def wait_seconds(self, member: str) -> float:
+        """Estimate how long a job sent now waits, by what was told in seconds or learned alone."""
+        return self._waits_of(member)[1]
+
+    def _waits_of(self, member: str) -> tuple[float, float]:
+        """Estimate the same by all that is known, and by that alone."""
         found = self._waits.get(member)
         if found is None:
-            found = self._waits[member] = max(
-                self.estimator.queue_seconds(member, self.waiting),
-                self.estimator.busy_seconds(member, self.now),
+            estimator = self.estimator
+            busy = estimator.busy_seconds(member, self.now)
+            queues = (
+                estimator.queue_seconds(member, self.waiting),
+                estimator.states[member].queue_seconds,
             )
+            found = self._waits[member] = max(queues[0], busy), max(queues[1], busy)
         return found
 
     def payable(self, member: str) -> Verdict:
         """Check whether a member has a price, or enough of its allotment, for any of the work."""
+        profile = self.estimator.profiles[member]
+        allotment = profile.allotment
+        if profile.free and allotment is None:
+            return ALLOWED
         one = self.waiting.part(1 / self.waiting.circuits)
-        allotment = self.estimator.profiles[member].allotment
         verdict = self.estimator.price_refusal(member, one, self.mix.get(member))
         if not verdict or allotment is None or allotment.sells_more:
             return verdict
