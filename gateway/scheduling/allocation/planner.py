@@ -276,12 +276,15 @@ class Planner:
             compiled = mix.get(member)
             given = load.part(quotas.get(member, 0.0) / load.circuits) if load.circuits else NO_LOAD
             wait = estimator.wait_seconds(member, now)
+            times = [estimator.seconds(member, work, compiled) for work in (given, load)]
             usd = [
                 profile.usd(
-                    estimator.price(member, work, compiled, jobs=profile.jobs(work)),
+                    estimator.price(
+                        member, work, compiled, jobs=profile.jobs(work), seconds=seconds
+                    ),
                     left.get(member, 0.0),
                 )
-                for work in (given, load)
+                for work, seconds in zip((given, load), times, strict=True)
                 if work.circuits
             ]
             found.append(
@@ -289,9 +292,9 @@ class Planner:
                     member=member,
                     given=given,
                     wait_seconds=wait,
-                    run_seconds=estimator.seconds(member, given, compiled),
+                    run_seconds=times[0],
                     price_usd=usd[0] if given.circuits else 0.0,
-                    alone_seconds=wait + estimator.seconds(member, load, compiled),
+                    alone_seconds=wait + times[1],
                     alone_usd=usd[-1] if usd and usd[-1] < UNPRICED_USD else math.inf,
                     source=estimator.source(member, compiled),
                     reason=refusals[member].reason if member in refusals else "",

@@ -118,6 +118,8 @@ class FairQueue:
         Whoever steps back must have the member offered to all, see :meth:`offer`: those others may have no
         use for it.
         """
+        if not self.listeners:
+            return False
         users, runs = self._clock_of_users(member), self._clock_of_runs(member, flow.share.user)
         mine, own = users.start_tag(flow.share.user), runs.start_tag(flow)
         if mine <= users.now and own <= runs.now:

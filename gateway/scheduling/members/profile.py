@@ -95,9 +95,13 @@ class MemberProfile:
 
     def jobs(self, load: Load) -> float:
         """Count the jobs in a load; less than one circuit is a circuit of fewer shots."""
-        jobs, shots = 1.0, load.circuit_shots / max(1.0, load.circuits)
-        if most := self.most_circuits(shots):
-            jobs = max(jobs, load.circuits / most)
-        if self.most_shots is not None:
-            jobs *= max(1.0, shots / self.most_shots)
+        # With no call for what a member does not limit: this is asked all the time.
+        circuits, jobs = load.circuits, 1.0
+        shots = load.circuit_shots / circuits if circuits > 1 else load.circuit_shots
+        most = self.max_circuits if self.max_executions is None else self.most_circuits(shots)
+        if most and circuits > most:
+            jobs = circuits / most
+        most_shots = self.most_shots
+        if most_shots is not None and shots > most_shots:
+            jobs *= shots / most_shots
         return jobs
