@@ -4,7 +4,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qiskit_gateway.policies.objectives import Finish, Order, Price, Then, Work, WorkShare
+from qiskit_gateway.policies.objectives import (
+    Finish,
+    Objective,
+    Order,
+    Price,
+    Then,
+    Work,
+    WorkShare,
+)
 from qiskit_gateway.policies.offer import Offer
 from qiskit_gateway.scheduling.allocation.water_filling import allocate
 from qiskit_gateway.work.tasks import Load
@@ -82,6 +90,26 @@ def test_members_that_tie_share_by_the_next_objective():
     shares = allocate(Load(100, 100), ["0", "1", "2"], quote, Then(Price(), Finish()))
 
     assert shares == pytest.approx({"0": 50, "1": 50})
+
+
+class Unasked(Objective):
+    """An objective that nobody should ask."""
+
+    def __call__(self, offer):
+        """Raise."""
+        raise AssertionError(offer)
+
+
+@given(times, st.integers(100, 10_000))
+@settings(max_examples=60, deadline=None)
+def test_nobody_asks_for_what_decides_nothing(seconds, circuits):
+    """Where the first objective divides much work, those behind it are not worked out."""
+    members = [str(index) for index in range(len(seconds))]
+    work, quote = Load(circuits, circuits), quoting(seconds)
+
+    shares = allocate(work, members, quote, Then(Finish(), Unasked()))
+
+    assert shares == allocate(work, members, quote, Finish())
 
 
 def test_weights_are_shares():
