@@ -48,8 +48,9 @@ def rebalance(state: RunState, now: float) -> Iterator[Decision]:
     if not free:
         return
     for flight in list(state.flights.values()):
-        others = any(name not in flight.group.barred for name in free)
-        if flight.member in stuck and others and _may_leave(state, flight):
+        if flight.member not in stuck or not _may_leave(state, flight):
+            continue
+        if any(name not in flight.group.barred for name in free):
             yield AskBack(flight.shard.index, Reason.SOONER_ELSEWHERE)
     waiting = [
         one
@@ -179,9 +180,10 @@ def _foresee_member(
     waits = len(known.in_flight) > 1 or known.queue_seconds or ill
     if not (waits and (known.speed.jobs or estimator.guess or state.planner.backlog.empty)):
         return
-    worked, late = known.worked_seconds(now), estimator.late_seconds(member, now)
+    late = estimator.late_seconds(member, now)
     times = 1.0
     if not (known.speed.jobs or ill):
+        worked = known.worked_seconds(now)
         # It may be fast, as long as it has not taken longer over its first job.
         times = max(1 / HOPE, worked / (worked - late) if worked > late else 0.0)
     # Of one that is ill nothing is thought to be done before it is tried again.
