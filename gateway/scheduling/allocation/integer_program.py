@@ -100,10 +100,9 @@ def best_division(
     latest = min(horizon, earliest + fastest.usd / usd_per_second)
     found = program.best(earliest, latest)
     # What is found is the least but for a gap, in which the fastest may be.
+    ways = [fastest] if found is None else [fastest, program.division(found)]
     return min(
-        fastest,
-        *([] if found is None else [program.division(found)]),
-        key=lambda one: one.usd + usd_per_second * max(one.seconds, worth.busy_seconds),
+        ways, key=lambda one: one.usd + usd_per_second * max(one.seconds, worth.busy_seconds)
     )
 
 

@@ -4,7 +4,7 @@ import math
 import re
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from qiskit_gateway.policies import (
@@ -222,6 +222,12 @@ PRESETS = [cheapest, least_busy, round_robin, weighted, failover, balanced]
     waits=st.lists(st.sampled_from([0.0, 20.0]), min_size=5, max_size=5),
     prices=st.lists(st.sampled_from([0.0, 0.1, 1.0]), min_size=5, max_size=5),
     slack=st.floats(1.05, 4.0),
+)
+@example(  # To be done so soon is worth more than any price, and the solver finds nothing.
+    seconds=[1.0, 2.0, 0.109375, 1.0],
+    waits=[0.0, 0.0, 0.0, 20.0, 0.0],
+    prices=[0.0, 0.0, 0.0, 0.1, 0.0],
+    slack=2.0,
 )
 @settings(max_examples=20, deadline=None)
 def test_a_deadline_takes_work_from_members_that_would_be_late(
