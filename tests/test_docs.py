@@ -61,7 +61,7 @@ def test_links_lead_somewhere(page):
 def test_the_first_run_of_the_command_line_runs(tmp_path, monkeypatch):
     """Its files and commands, word for word, do what it shows: a failover, with price and report."""
     text = (ROOT / "docs" / "command-line.md").read_text()
-    for name, language in (("fleet.toml", "toml"), ("bell.qasm", "qasm")):
+    for name, language in (("fleet.toml", "toml"), ("bell.qasm", "text")):
         (block,) = re.findall(rf"^```{language}\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
         (tmp_path / name).write_text(block)
     commands = re.findall(
