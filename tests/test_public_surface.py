@@ -198,6 +198,33 @@ def test_faces_import_no_module_before_it_is_used():
     assert len({*loaded} - {*started}) <= 40
 
 
+@pytest.mark.parametrize(
+    ("policy", "fee", "needed"),
+    [
+        ("fastest()", 1, False),
+        ("balanced(usd_per_hour=40)", 0, False),
+        ("balanced(usd_per_hour=40)", 1, True),
+    ],
+)
+def test_the_solver_is_loaded_only_where_prices_decide(policy, fee, needed):
+    """It takes half a second to import."""
+    program = "\n".join(
+        [
+            "import sys",
+            "from qiskit import QuantumCircuit",
+            "from qiskit_gateway import simulate",
+            "from qiskit_gateway.backends import Pricing, SimulatedMember",
+            "from qiskit_gateway.policies import balanced, fastest",
+            "made = QuantumCircuit(1); made.measure_all()",
+            f"facts = dict(told=True, circuit_seconds=1.0, pricing=Pricing(per_job={fee}))",
+            "fleet = [SimulatedMember('a', **facts), SimulatedMember('b', **facts)]",
+            f"simulate(fleet, [made] * 9, policy={policy})",
+            "print('scipy.optimize' in sys.modules)",
+        ]
+    )
+    assert run_python(program).split() == [str(needed)]
+
+
 def run_python(program):
     """Run a program in a fresh interpreter, and return what it prints."""
     command = [sys.executable, "-c", program]

@@ -61,13 +61,13 @@ class Patience:
     Attributes:
         scope: That in which it is waited for.
         failure: What was found out, while waiting, to be wrong with the job.
-        surplus: What is raised in any case where somebody has ended the wait from outside.
+        stopped_by: What to raise, whatever came, where somebody else has ended the wait.
     """
 
     def __init__(self) -> None:
         self.scope = anyio.CancelScope()
         self.failure: BackendError | None = None
-        self.surplus: Exception | None = None
+        self.stopped_by: Exception | None = None
         self._said: tuple[str, float] = "", 0.0
 
     def limit(self, until: float, seconds: float, job: str) -> None:
@@ -83,14 +83,14 @@ class Patience:
 
     def stop(self, error: Exception) -> None:
         """Wait no longer, whatever comes; have the one who waits raise an error."""
-        self.surplus = error
+        self.stopped_by = error
         self.scope.cancel()
 
     def over(self) -> Exception:
         """Return what there is to raise once the wait is over."""
         job, seconds = self._said
         return (
-            self.surplus
+            self.stopped_by
             or self.failure
             or OverdueError(
                 f"{job} within {seconds:g} s", transient=True, fault="network", submitted=True

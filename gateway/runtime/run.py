@@ -220,26 +220,31 @@ class Run:
         if self._surveying.cancelled_caught and not self._stop_reason:
             self._stop_reason = f"the deadline of {patience:g} s is over"
 
-    def _start(self, entered: float) -> None:
-        """Plan, and begin."""
+    def _plan(self) -> Scheduler:
+        """Say what there is to do, and make the one that decides."""
+        settled = self.work.seed is not None
         self._notifier.tell(
             happened.RunPlanned,
             circuits=sum(task.rows for task in self.work.tasks),
             shots=sum(task.rows * task.shots for task in self.work.tasks),
             members=len(self._fleet),
-            settled=self.work.seed is not None,
+            settled=settled,
         )
-        past, budget = self._run_log.past, self._policy.budget
+        budget = self._policy.budget
         facts = {"members": self._fleet.names, "budget": None if budget is None else asdict(budget)}
         self._recorder.stand("plan", "", facts)
-        self._scheduler = Scheduler(
+        return Scheduler(
             self.work.tasks,
             [profile_of(member, order) for order, member in enumerate(self._fleet)],
             self._policy,
             fleet_state=self._fleet_state,
-            settled=self.work.seed is not None,
-            unfinished=past.unfinished,
+            settled=settled,
+            unfinished=self._run_log.past.unfinished,
         )
+
+    def _start(self, entered: float) -> None:
+        """Plan, and begin."""
+        self._scheduler = self._plan()
         self._attempts = Attempts(
             policy=self._policy,
             door=self,
@@ -261,7 +266,7 @@ class Run:
             offer=lambda name: self.tell(Tick(), freed=name),
         )
         # What an earlier process has sent must be taken over to be cancelled.
-        if not self._stop_reason or past.unfinished is not None:
+        if not self._stop_reason or self._run_log.past.unfinished is not None:
             now = self._time.now()
             self._perform(
                 self._scheduler.start(

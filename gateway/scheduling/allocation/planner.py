@@ -216,7 +216,7 @@ class Planner:
             if quota <= ROUNDING:
                 continue
             seconds = self.estimator.seconds(member, Load(1, plan.shots).part(quota))
-            end = now + self.estimator.wait_seconds(member, now) + seconds - now
+            end = self.estimator.wait_seconds(member, now) + seconds
             if is_much_sooner(left, end):
                 plan.quotas[member] = quota * left / end
                 plan.late += quota - plan.quotas[member]
