@@ -99,7 +99,7 @@ class Call(Generic[T]):
 
     Attributes:
         value: What the function returned.
-        error: What it raised, if it did.
+        error: What it raised, if it did, until that is raised to the caller.
         asked: Whether anybody has waited for it.
     """
 
@@ -136,7 +136,12 @@ class Call(Generic[T]):
                 self._abandon()
                 raise
         if self.error is not None:
-            raise self.error
+            # The thread holds this call a moment longer, and by the frames of the error what it was given.
+            error, self.error = self.error, None
+            try:
+                raise error
+            finally:
+                del error  # Or it would hold itself, by this frame.
         value: T = self.value
         return value
 

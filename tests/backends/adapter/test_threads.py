@@ -3,6 +3,8 @@
 import gc
 import threading
 import weakref
+from contextlib import suppress
+from functools import partial
 
 import anyio
 import numpy as np
@@ -12,7 +14,12 @@ from qiskit.providers import JobStatus, JobV1
 from qiskit.providers.basic_provider import BasicSimulator
 
 from qiskit_gateway.backends import BackendError, Member
-from qiskit_gateway.backends.adapter.threads import Call, call_in_thread, start_in_thread
+from qiskit_gateway.backends.adapter.threads import (
+    Call,
+    call_in_thread,
+    soon_here,
+    start_in_thread,
+)
 from qiskit_gateway.backends.interface.batch import Batch, Entry, Program
 
 pytestmark = pytest.mark.anyio
@@ -116,12 +123,12 @@ async def test_a_thread_whose_caller_has_left_gets_no_call_before_it_is_done():
     gate.set()
 
 
+class Large:
+    """Something that one would not keep."""
+
+
 async def test_a_call_lets_go_of_what_it_was_made_of():
     """A value that is kept does not keep alive what made it."""
-
-    class Large:
-        pass
-
     large = Large()
     seen = weakref.ref(large)
     call = Call(lambda large=large: 1 if large else 2)
@@ -131,6 +138,29 @@ async def test_a_call_lets_go_of_what_it_was_made_of():
     gc.collect()
     assert seen() is None
     assert call.value == 1
+
+
+async def test_a_call_that_failed_lets_go_of_its_frames():
+    """Once the caller has the error, neither the call nor its thread holds what it was given."""
+    large, told = Large(), threading.Event()
+    seen, soon = weakref.ref(large), soon_here()
+
+    def fail(large):
+        raise ValueError(str(large))
+
+    def tell(function):
+        soon(function)
+        assert told.wait(30)
+
+    call = Call(partial(fail, large), soon=tell)
+    del large
+    start_in_thread(call)
+    with suppress(ValueError):
+        await call.outcome()
+    gc.collect()
+    held = seen()
+    told.set()
+    assert held is None
 
 
 async def test_the_thread_that_submits_a_job_waits_for_its_result():
