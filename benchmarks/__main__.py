@@ -17,6 +17,7 @@ SUITE = (
     "aer",
     "latency",
     "loops",
+    "vqe",
     "crowd",
     "binding",
     "fanout",

@@ -98,6 +98,22 @@ def seconds(run: Callable[[], Any], clock: Callable[[], float] = time.perf_count
     return clock() - began
 
 
+def slowness(passes: int = 20) -> float:
+    """Return how many times longer this machine takes now than the one that absolute targets are for.
+
+    There, a pass of a loop over what this project's own code does most, calls, look-ups and small
+    objects, takes a millisecond of the processor.
+    """
+    return min(seconds(_calibrate, time.process_time) for _ in range(passes)) / 1e-3
+
+
+def _calibrate() -> None:
+    seen: dict[int, tuple[int, float]] = {}
+    for number in range(5_000):
+        order, total = seen.get(number % 97, (0, 0.0))
+        seen[number % 97] = max(order, number), total + number * 0.5
+
+
 def paired(runs: Sequence[Callable[[], Any]], repeats: int) -> list[float]:
     """Return the shortest time of each, taken in turn.
 
