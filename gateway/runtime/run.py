@@ -9,7 +9,7 @@ import random
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 
 import anyio
 from anyio.abc import TaskGroup
@@ -71,8 +71,29 @@ from qiskit_gateway.work.speed_estimate import SpeedEstimate
 from qiskit_gateway.work.tasks import Shard
 from qiskit_gateway.work.workload import Work
 
-# Decoding fewer shots than this takes less time than asking a thread to do it.
-_INLINE_SHOTS = 20_000
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Environment:
+    """The dice, the log, the time of day and the threads of a run.
+
+    Attributes:
+        draw: Draws the jitter of retries: numbers in [0, 1).
+        log: Where events are written; by default where the application's are.
+        inline_shots: Shards of up to so many shots are written into the results in the event loop,
+            larger ones in a thread. A clock that jumps must have no threads: it would run away
+            meanwhile.
+        clock: Tells the time in seconds since a midnight in UTC that is the same for all runs.
+    """
+
+    draw: Callable[[], float] = random.random
+    log: Log | None = None
+    # Decoding fewer shots takes less time than asking a thread to do it.
+    inline_shots: float = 20_000
+    clock: Callable[[], float] = time.time
+
+
+REAL = Environment()
+"""For runs that are no simulations."""
 
 
 class Run:
@@ -83,26 +104,19 @@ class Run:
         fleet: Where.
         policy: The rules.
         work: What to do.
-        draw: Where the jitter of retries comes from: numbers in [0, 1).
-        log: Where events are written; by default where the application's are.
         run_log: Where it is written down, and what was done of it before.
-        inline_shots: Shards of so many shots are written into the results in the event loop, larger
-            ones in a thread. A clock that jumps must have no threads: it would run away meanwhile.
-        clock: What time it is, in seconds since a midnight in UTC that is the same for all runs.
+        environment: What it takes from outside; a simulation brings its own.
     """
 
-    def __init__(  # noqa: PLR0913  Four of them are for simulations.
+    def __init__(  # noqa: PLR0913  What, where, by which rules, and the world outside.
         self,
         job_id: str,
         fleet: Fleet,
         policy: Policy,
         work: Work,
         *,
-        draw: Callable[[], float] = random.random,
-        log: Log | None = None,
         run_log: RunLog = NO_RUN_LOG,
-        inline_shots: float = _INLINE_SHOTS,
-        clock: Callable[[], float] = time.time,
+        environment: Environment = REAL,
     ) -> None:
         self.job_id = job_id
         self.work = work
@@ -117,7 +131,7 @@ class Run:
         self._notifier = Notifier(
             job_id=job_id,
             seconds=self._time.seconds,
-            log=logger_for(job_id) if log is None else log,
+            log=environment.log or logger_for(job_id),
             mailboxes=[*fleet.mailboxes],
         )
         self._queues = Queues(
@@ -136,8 +150,7 @@ class Run:
         self._surveying: anyio.CancelScope | None = None
         self._stop_reason = ""
         self._was_stopped = False
-        self._draw = draw
-        self._clock = clock
+        self._environment = environment
         self._scopes: dict[int, anyio.CancelScope] = {}
         self._alarm: Alarm | None = None
         self._listens = False
@@ -149,7 +162,7 @@ class Run:
             merge=work.write,
             seconds=self._time.seconds,
             notifier=self._notifier,
-            inline_shots=inline_shots,
+            inline_shots=environment.inline_shots,
             in_flight=self._scopes.__len__,
             lose=self._lose,
             goes_on=run_log.lasting and any(self._terms(one).claims_nothing for one in fleet),
@@ -249,7 +262,7 @@ class Run:
             policy=self._policy,
             door=self,
             recorder=self._recorder,
-            draw=self._draw,
+            draw=self._environment.draw,
             notifier=self._notifier,
             alarms=self._alarms,
             record=self.record,
@@ -270,7 +283,7 @@ class Run:
             now = self._time.now()
             self._perform(
                 self._scheduler.start(
-                    now, epoch=now - self._clock(), began=entered, found=self._found
+                    now, epoch=now - self._environment.clock(), began=entered, found=self._found
                 )
             )
             self._listen()
@@ -542,7 +555,9 @@ class Run:
             return terms
         pot = self._fleet_state.pots[allotment.name]
         names = (one.name for one in self._fleet if allotment_of(one) == allotment)
-        return replace(terms, sharers=frozenset(names), used_otherwise=pot.otherwise(self._clock()))
+        return replace(
+            terms, sharers=frozenset(names), used_otherwise=pot.otherwise(self._environment.clock())
+        )
 
     def _terms(self, member: FleetMember) -> Terms:
         """Return the limits that do not change."""

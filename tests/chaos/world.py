@@ -23,7 +23,7 @@ from qiskit_gateway.primitives.job import RouterJob
 from qiskit_gateway.primitives.router import Router
 from qiskit_gateway.runtime.logs import silent_logger
 from qiskit_gateway.runtime.preview.virtual_clock import JumpingLoop
-from qiskit_gateway.runtime.run import Run
+from qiskit_gateway.runtime.run import Environment, Run
 from qiskit_gateway.work.run_log import NO_RUN_LOG
 
 # A run that is not over after so long never will be.
@@ -151,9 +151,8 @@ def _run_of(begun, scenario, run_log):
         begun.fleet,
         scenario.policy,
         begun.work,
-        log=_LOG,
         run_log=run_log,
-        draw=dice,
+        environment=Environment(log=_LOG, draw=dice),
     )
 
 

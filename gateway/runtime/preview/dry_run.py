@@ -32,7 +32,7 @@ from qiskit_gateway.policies.policy import Policy
 from qiskit_gateway.results.coverage import Coverage, book_outcomes
 from qiskit_gateway.runtime.logs import silent_logger
 from qiskit_gateway.runtime.preview.virtual_clock import JumpingLoop
-from qiskit_gateway.runtime.run import Run
+from qiskit_gateway.runtime.run import Environment, Run
 from qiskit_gateway.runtime.survey import (
     Answer,
     foretell,
@@ -152,10 +152,12 @@ def rehearse(
         stand_ins,
         policy,
         replace(work, stores=stores),
-        draw=Random(seeds[-1]).random,  # noqa: S311  Jitter.
-        log=silent_logger(),
-        inline_shots=math.inf,
-        clock=lambda: prospect.wall,
+        environment=Environment(
+            draw=Random(seeds[-1]).random,  # noqa: S311  Jitter.
+            log=silent_logger(),
+            inline_shots=math.inf,
+            clock=lambda: prospect.wall,
+        ),
     )
     options = {"loop_factory": partial(JumpingLoop, prospect.now)}
     _in_a_thread(lambda: anyio.run(_execute, run, backend_options=options))

@@ -40,7 +40,7 @@ from qiskit_gateway.policies import (
 )
 from qiskit_gateway.primitives.router import Router
 from qiskit_gateway.primitives.sampler import SamplerOptions, _plan, _spec_of
-from qiskit_gateway.runtime.run import Run
+from qiskit_gateway.runtime.run import Environment, Run
 from qiskit_gateway.scheduling.members.state import FleetState
 from qiskit_gateway.work.attempt import Attempt
 from qiskit_gateway.work.tasks import Piece
@@ -162,8 +162,8 @@ class World:
         """Run until it is done, or dies after so many writes or seconds."""
         router, work, self.result, run_log = begun
         run_log = Dying(run_log, lives, outage)
-        longest = {"draw": lambda: 0.0}
-        self.run = Run("run", router.fleet, self.policy, work, run_log=run_log, **longest)
+        longest = Environment(draw=lambda: 0.0)
+        self.run = Run("run", router.fleet, self.policy, work, run_log=run_log, environment=longest)
         with run_log.scope:
             if seconds is not None:
                 run_log.scope.deadline = anyio.current_time() + seconds

@@ -31,7 +31,7 @@ from qiskit_gateway.policies import (
 )
 from qiskit_gateway.results.sampler_store import SamplerStore
 from qiskit_gateway.runtime import logs
-from qiskit_gateway.runtime.run import Run
+from qiskit_gateway.runtime.run import Environment, Run
 from qiskit_gateway.scheduling.members.state import FleetState
 from qiskit_gateway.work.tasks import Task
 from qiskit_gateway.work.workload import Work
@@ -499,7 +499,9 @@ async def test_what_is_unknown_is_no_verdict_where_nobody_else_can_take_the_work
     work, stores = make_work([(1, 10)])
     retry = RetryPolicy(max_attempts=4)
     member = Echo("a", script=lambda _: next(answers, ""))
-    run = Run("job", Fleet([member]), Policy(retry=retry), work, draw=lambda: 0.0)
+    run = Run(
+        "job", Fleet([member]), Policy(retry=retry), work, environment=Environment(draw=lambda: 0.0)
+    )
 
     done = await run.execute()
 
