@@ -18,6 +18,7 @@ from qiskit_gateway.backends.interface.protocol import FleetMember, Handle
 from qiskit_gateway.backends.readout.validation import require_outcomes
 from qiskit_gateway.policies.policy import Policy
 from qiskit_gateway.runtime.alarms import Alarms
+from qiskit_gateway.runtime.job_terms import JobTerms
 from qiskit_gateway.runtime.job_wait import Out, TakenBackError, Waiting, may_run
 from qiskit_gateway.runtime.notify import Notifier
 from qiskit_gateway.runtime.provider_calls import Calls, OverdueError, facts
@@ -45,7 +46,7 @@ from qiskit_gateway.work import run_events as happened
 from qiskit_gateway.work.attempt import SURPLUS, Attempt, AttemptOutcome
 from qiskit_gateway.work.price import Price
 from qiskit_gateway.work.receipt import Receipt, count_ran_shots
-from qiskit_gateway.work.run_log import DeniedError, Terms
+from qiskit_gateway.work.run_log import DeniedError
 from qiskit_gateway.work.tasks import Shard
 
 T = TypeVar("T")
@@ -64,9 +65,6 @@ class RunDoor(Protocol):
     def make_batch(self, shard: Shard, number: int) -> Batch:
         """Make the batch of a shard, for one of its tries on a member."""
 
-    def terms_of(self, member: FleetMember) -> Terms:
-        """Return the limits of jobs on a member, over all recorded runs."""
-
     def leaves(self, shard: int) -> bool:
         """Decide whether the job of a cancelled shard is left for another process to fetch."""
 
@@ -79,6 +77,7 @@ class Attempts:
         policy: The rules.
         door: The way to their run.
         recorder: Where attempts, and what they bring, are written down.
+        terms: The limits of jobs on members.
         draw: Where the jitter of waits comes from: numbers in [0, 1).
         notifier: Tells observers what happens.
         record: Every attempt, in order.
@@ -90,6 +89,7 @@ class Attempts:
     policy: Policy
     door: RunDoor
     recorder: Recorder
+    terms: JobTerms
     draw: Callable[[], float]
     notifier: Notifier
     alarms: Alarms
@@ -258,7 +258,7 @@ class Attempts:
     async def _hand_over(self, batch: Batch, member: FleetMember, attempt: Attempt) -> Handle:
         try:
             await self.calls.prepare(batch, member)
-            await self.recorder.intend(attempt, batch.seed, lambda: self.door.terms_of(member))
+            await self.recorder.intend(attempt, batch.seed, lambda: self.terms.of(member))
         except DeniedError:
             self.record.remove(attempt)
             self._tries[attempt.shard] -= 1

@@ -16,12 +16,12 @@ from anyio.abc import TaskGroup
 
 from qiskit_gateway.backends.fleet import Fleet
 from qiskit_gateway.backends.interface.batch import Batch
-from qiskit_gateway.backends.interface.protocol import FleetMember, TellsIfLocal, able
 from qiskit_gateway.policies.policy import Policy
 from qiskit_gateway.reporting.progress import Progress, Standing, progress_of
 from qiskit_gateway.runtime.alarms import Alarm, Alarms
 from qiskit_gateway.runtime.attempts import Attempts
 from qiskit_gateway.runtime.event_loop import contain
+from qiskit_gateway.runtime.job_terms import JobTerms, is_local
 from qiskit_gateway.runtime.logs import Log, logger_for
 from qiskit_gateway.runtime.notify import Notifier, Posting
 from qiskit_gateway.runtime.onlookers import Onlookers
@@ -34,7 +34,7 @@ from qiskit_gateway.runtime.queue_watch import (
 from qiskit_gateway.runtime.recorder import Loss, Recorder
 from qiskit_gateway.runtime.rivals import Rivals
 from qiskit_gateway.runtime.sightings import Found, Sightings
-from qiskit_gateway.runtime.survey import allotment_of, asked_of, profile_of, surveyed
+from qiskit_gateway.runtime.survey import asked_of, profile_of, surveyed
 from qiskit_gateway.scheduling.events import (
     Cancel,
     Close,
@@ -65,7 +65,7 @@ from qiskit_gateway.scheduling.run_state import RunView
 from qiskit_gateway.scheduling.scheduler import Scheduler
 from qiskit_gateway.work import run_events as happened
 from qiskit_gateway.work.attempt import Attempt
-from qiskit_gateway.work.run_log import NO_RUN_LOG, RunLog, Terms
+from qiskit_gateway.work.run_log import NO_RUN_LOG, RunLog
 from qiskit_gateway.work.run_status import RunStatus
 from qiskit_gateway.work.speed_estimate import SpeedEstimate
 from qiskit_gateway.work.tasks import Shard
@@ -134,6 +134,9 @@ class Run:
             log=environment.log or logger_for(job_id),
             mailboxes=[*fleet.mailboxes],
         )
+        self._terms = JobTerms(
+            fleet=fleet, policy=policy, fleet_state=self._fleet_state, clock=environment.clock
+        )
         self._queues = Queues(
             fleet=fleet,
             fleet_state=self._fleet_state,
@@ -165,7 +168,8 @@ class Run:
             inline_shots=environment.inline_shots,
             in_flight=self._scopes.__len__,
             lose=self._lose,
-            goes_on=run_log.lasting and any(self._terms(one).claims_nothing for one in fleet),
+            goes_on=run_log.lasting
+            and any(self._terms.lasting(one).claims_nothing for one in fleet),
         )
         if run_log.lasting:
             self._notifier.mailboxes.append(self._recorder)
@@ -262,6 +266,7 @@ class Run:
             policy=self._policy,
             door=self,
             recorder=self._recorder,
+            terms=self._terms,
             draw=self._environment.draw,
             notifier=self._notifier,
             alarms=self._alarms,
@@ -271,7 +276,7 @@ class Run:
         self._rivals = Rivals(
             fleet=self._fleet,
             fleet_state=self._fleet_state,
-            shared=tuple(one.name for one in self._fleet if not _is_local(one)),
+            shared=tuple(one.name for one in self._fleet if not is_local(one)),
             run_log=self._run_log,
             calls=self._attempts.calls,
             waits=lambda: self._scheduler is not None and self._scheduler.waits,
@@ -548,34 +553,6 @@ class Run:
         """Make the batch of a shard, for one of its tries on a member."""
         return self.work.batch_of(shard, f"{self.job_id}-{shard.index}-{number}")
 
-    def terms_of(self, member: FleetMember) -> Terms:
-        """Return the limits of jobs on a member, over all recorded runs."""
-        terms, allotment = self._terms(member), allotment_of(member)
-        if allotment is None:
-            return terms
-        pot = self._fleet_state.pots[allotment.name]
-        names = (one.name for one in self._fleet if allotment_of(one) == allotment)
-        return replace(
-            terms, sharers=frozenset(names), used_otherwise=pot.otherwise(self._environment.clock())
-        )
-
-    def _terms(self, member: FleetMember) -> Terms:
-        """Return the limits that do not change."""
-        terms = Terms(
-            allotment=allotment_of(member),
-            budget=self._policy.budget,
-            user=self._policy.share.user,
-            is_local=_is_local(member),
-        )
-        if terms.is_local:
-            return terms  # What it can take is a matter of this process, and is counted here.
-        limits = member.limits
-        return replace(
-            terms,
-            max_in_flight=limits.max_in_flight,
-            submissions_per_minute=limits.submissions_per_minute,
-        )
-
     def _note(self, shard: Shard, name: str, event: Event) -> None:
         match event:
             case ShardFinished():
@@ -656,10 +633,6 @@ def _most_common(reasons: Counter[str]) -> str:
     ((reason, _),) = reasons.most_common(1)
     others = len(reasons) - 1
     return f"{reason} (and {others} other reasons)" if others else reason
-
-
-def _is_local(member: FleetMember) -> bool:
-    return able(member, TellsIfLocal) and member.is_local
 
 
 def _takes(commands: Sequence[Command], member: str) -> bool:
