@@ -7,7 +7,6 @@ keeping time, and noting what happened. Works on asyncio and trio, and on a virt
 import math
 import random
 import time
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 
@@ -19,6 +18,15 @@ from qiskit_gateway.backends.interface.batch import Batch
 from qiskit_gateway.policies.policy import Policy
 from qiskit_gateway.reporting.progress import Progress, Standing, progress_of
 from qiskit_gateway.runtime.alarms import Alarm, Alarms
+from qiskit_gateway.runtime.announcements import (
+    announce_failed_recall,
+    announce_health,
+    announce_move,
+    announce_plan,
+    announce_run_end,
+    announce_shard_end,
+    count_delivered,
+)
 from qiskit_gateway.runtime.attempts import Attempts
 from qiskit_gateway.runtime.event_loop import contain
 from qiskit_gateway.runtime.job_terms import JobTerms, is_local
@@ -46,12 +54,8 @@ from qiskit_gateway.scheduling.events import (
     MemberEjected,
     MemberRecovered,
     Recall,
-    ShardDenied,
-    ShardFailed,
     ShardFinished,
-    ShardLost,
     ShardQueued,
-    ShardRefused,
     ShardStarted,
     Stop,
     Submit,
@@ -206,7 +210,13 @@ class Run:
             self._ended_at = self._time.now()
             await self._close()
         assert self.ended is not None  # noqa: S101
-        self._summarise(self.ended)
+        announce_run_end(
+            self._notifier,
+            self.ended,
+            self.record,
+            stopped=bool(self._stop_reason),
+            quiet=self._was_stopped,
+        )
         return self.ended
 
     def _part(self) -> None:
@@ -239,14 +249,7 @@ class Run:
 
     def _plan(self) -> Scheduler:
         """Say what there is to do, and make the one that decides."""
-        settled = self.work.seed is not None
-        self._notifier.tell(
-            happened.RunPlanned,
-            circuits=sum(task.rows for task in self.work.tasks),
-            shots=sum(task.rows * task.shots for task in self.work.tasks),
-            members=len(self._fleet),
-            settled=settled,
-        )
+        announce_plan(self._notifier, self.work, len(self._fleet))
         budget = self._policy.budget
         facts = {"members": self._fleet.names, "budget": None if budget is None else asdict(budget)}
         self._recorder.stand("plan", "", facts)
@@ -255,7 +258,7 @@ class Run:
             [profile_of(member, order) for order, member in enumerate(self._fleet)],
             self._policy,
             fleet_state=self._fleet_state,
-            settled=settled,
+            settled=self.work.seed is not None,
             unfinished=self._run_log.past.unfinished,
         )
 
@@ -407,7 +410,7 @@ class Run:
                 case WakeAt():
                     self._set_alarm(command.seconds)
                 case MemberEjected() | MemberRecovered() | FleetDown():
-                    self._tell_health(command)
+                    announce_health(self._notifier, command, self._time.now())
                 case Done():
                     self.ended = command
                     self._over.set()
@@ -415,13 +418,8 @@ class Run:
     def _take_off(self, command: Submit | Fetch) -> None:
         # Made here, so that a cancellation finds it before the task has begun.
         self._scopes[command.shard.index] = anyio.CancelScope()
-        if isinstance(command, Submit) and command.moved_from:
-            self._notifier.tell(
-                happened.ShardMoved,
-                shard=command.shard.index,
-                member=command.member,
-                from_members=command.moved_from,
-            )
+        if isinstance(command, Submit):
+            announce_move(self._notifier, command)
         self._group.start_soon(contain, self._see_through, command)
 
     def _look_after(self, command: Recall | Watch) -> None:
@@ -433,21 +431,6 @@ class Run:
                 began + look_seconds(0.0, self._policy.probe_seconds),
                 lambda: self._watch(command.shard, began),
             )
-
-    def _tell_health(self, change: MemberEjected | MemberRecovered | FleetDown) -> None:
-        if isinstance(change, FleetDown):
-            self._notifier.tell(happened.FleetDown, reason=change.reason)
-            return
-        if isinstance(change, MemberRecovered):
-            self._notifier.tell(happened.MemberRecovered, member=change.member)
-            return
-        self._notifier.tell(
-            happened.MemberEjected,
-            member=change.member,
-            wait_seconds=change.until - self._time.now(),
-            reason=change.reason,
-            elsewhere=change.elsewhere,
-        )
 
     def _tell_budget(self) -> None:
         left = self._scheduler.left_usd(self._time.now()) if self._scheduler else None
@@ -471,13 +454,7 @@ class Run:
         failed = await self._attempts.recall(recall.shard, recall.unless)
         if failed is None:
             return
-        self._notifier.tell(
-            happened.RecallFailed,
-            shard=failed.shard,
-            member=recall.member,
-            answered=failed.failure is None,
-            reason=failed.reason,
-        )
+        announce_failed_recall(self._notifier, failed, recall.member)
         self.tell(failed)
 
     async def _watch(self, shard: int, began: float) -> None:
@@ -508,7 +485,9 @@ class Run:
         del self._scopes[shard.index]
         if event is None:
             event = self._attempts.cancelled(shard.index)
-        self._note(shard, name, event)
+        if isinstance(event, ShardFinished):
+            self._count(shard, name, event)
+        announce_shard_end(self._notifier, shard, name, event)
         self.tell(event, freed=name)
         self._tell_budget()
 
@@ -547,62 +526,14 @@ class Run:
         going_on = shard in self._scopes and not self._scopes[shard].cancel_called
         return self._run_log.lasting and going_on
 
-    # -- noting what happened ----------------------------------------------------------------
-
     def make_batch(self, shard: Shard, number: int) -> Batch:
         """Make the batch of a shard, for one of its tries on a member."""
         return self.work.batch_of(shard, f"{self.job_id}-{shard.index}-{number}")
 
-    def _note(self, shard: Shard, name: str, event: Event) -> None:
-        match event:
-            case ShardFinished():
-                failed = [piece for piece, _, _ in event.failed]
-                lost = [*event.missing, *failed]
-                done = self._shots_done.setdefault(name, [0, 0])
-                done[0] += shard.circuits - sum(piece.rows for piece in failed)
-                done[1] += shard.circuit_shots - sum(piece.circuit_shots for piece in lost)
-                self._notifier.tell(
-                    happened.ShardFinished,
-                    shard=shard.index,
-                    member=name,
-                    circuits=shard.circuits - sum(piece.rows for piece in failed),
-                    circuit_shots=shard.circuit_shots - sum(piece.circuit_shots for piece in lost),
-                )
-            case ShardFailed() | ShardLost():
-                self._notifier.tell(
-                    happened.ShardFailed, shard=shard.index, member=name, reason=event.reason
-                )
-            case ShardDenied():
-                self._notifier.tell(
-                    happened.ShardDenied,
-                    shard=shard.index,
-                    member=name,
-                    reason=event.verdict.reason,
-                )
-            case ShardRefused():
-                reasons = "; ".join(dict.fromkeys(event.reasons.values()))
-                self._notifier.tell(
-                    happened.ShardRefused, shard=shard.index, member=name, reason=reasons
-                )
-
-    def _summarise(self, ended: Done) -> None:
-        shots: Counter[str] = Counter()
-        for given_up in ended.given_up:
-            shots[given_up.why] += given_up.piece.circuit_shots
-        # What the user has cancelled, or is told by an error at once, is not worth a warning.
-        quiet = not ended.sent or bool(self._stop_reason)
-        for reason, lost in shots.items():
-            self._notifier.tell(happened.ShotsDropped, shots=lost, reason=reason, quiet=quiet)
-        self._notifier.tell(
-            happened.RunFinished,
-            attempts=len(self.record),
-            members=len({attempt.member for attempt in self.record}),
-            price_usd=sum(attempt.price_usd for attempt in self.record),
-            given_up=len(ended.given_up),
-            shots_dropped=shots.total(),
-            reason=_most_common(shots),
-            quiet=self._was_stopped,
-        )
+    def _count(self, shard: Shard, member: str, finished: ShardFinished) -> None:
+        done = self._shots_done.setdefault(member, [0, 0])
+        for number, more in enumerate(count_delivered(shard, finished)):
+            done[number] += more
 
 
 class _Stopwatch:
@@ -624,15 +555,6 @@ class _Stopwatch:
 
 def _take_no_notice(_: Loss) -> None:
     """Do nothing more about a run that is over."""
-
-
-def _most_common(reasons: Counter[str]) -> str:
-    """Return the first reason by weight, and how many others there are."""
-    if not reasons:
-        return ""
-    ((reason, _),) = reasons.most_common(1)
-    others = len(reasons) - 1
-    return f"{reason} (and {others} other reasons)" if others else reason
 
 
 def _takes(commands: Sequence[Command], member: str) -> bool:
