@@ -112,7 +112,7 @@ def _habits(member: Member, adaptation: Adaptation, shots: int) -> list[Finding]
     except BackendError as error:
         return [Finding(name="superposition", ok=None, seen=f"not answered: {error}")]
     outcomes = [
-        read(result, list(map(adaptation.applied, wirings)), shots)[0]
+        read(result, list(map(adaptation.adapt_wiring, wirings)), shots)[0]
         for result, wirings in results
     ]
     data = _field(_field(results[0][0], "results")[0], "data")

@@ -121,14 +121,14 @@ def source_of(tariff: Tariff) -> str:
     return f"{said}; {tariff.note}" if tariff.note else said
 
 
-def facts_of(member: FleetMember) -> dict[str, Any]:
+def collect_facts(member: FleetMember) -> dict[str, Any]:
     """Collect what is known of a member, for JSON."""
     kind = type(getattr(member, "backend", member))
     return {
         "name": member.name,
         "class": f"{kind.__module__}.{kind.__qualname__}",
         "limits": asdict(member.limits),
-        "tariff": {"text": price_of(member), **_tariff_facts(member.pricing)},
+        "tariff": {"text": price_of(member), **_collect_tariff_facts(member.pricing)},
         "weight": member.weight,
         "fidelity": member.fidelity,
         "tags": sorted(member.tags),
@@ -154,7 +154,7 @@ def _date(as_of: str) -> str:
     return as_of if as_of.startswith("undated") else f"as of {as_of}"
 
 
-def _tariff_facts(tariff: Tariff) -> dict[str, Any]:
+def _collect_tariff_facts(tariff: Tariff) -> dict[str, Any]:
     allowance = allowance_of(tariff)
     facts: dict[str, Any] = {}
     if isinstance(tariff, PublishedTariff):

@@ -25,7 +25,7 @@ FACES = [
 ]
 # Python shows these, and the package alone calls them.
 OURS_ALONE = {
-    "Adaptation.applied",
+    "Adaptation.adapt_wiring",
     "GroupJob.__init__",
     "GroupJob.show_progress",
     "Journal.begin",

@@ -242,7 +242,7 @@ class Member(CompilingMember):
         wirings = [
             wiring
             for entry, ready in pairs
-            for wiring in [self.adaptation.applied(ready.wiring)]
+            for wiring in [self.adaptation.adapt_wiring(ready.wiring)]
             for _ in range(entry.circuits)
         ]
         level = {**batch.options, **self.run_options}.get("meas_level", 2)

@@ -256,7 +256,7 @@ class CompilingMember(ABC):
             Refused: If it cannot run here.
             BackendError: If the backend could not be asked what it can do.
         """
-        known = self._isa.estimated(program, flatten=self.adaptation.flatten)
+        known = self._isa.look_up_estimate(program, flatten=self.adaptation.flatten)
         if known is not None:
             return known
         return await call_in_thread(lambda: self._estimate(program))

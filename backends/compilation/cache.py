@@ -165,7 +165,7 @@ class IsaCache:
         """Check whether a program has been prepared before; never blocks."""
         return self._programs.get((id(program), flatten, measured)) is not None
 
-    def estimated(self, program: Program, *, flatten: bool = False) -> Estimate | None:
+    def look_up_estimate(self, program: Program, *, flatten: bool = False) -> Estimate | None:
         """Look up an estimate made before, or ``None``; never blocks."""
         found = self._estimates.get((id(program), flatten))
         return found and found[1]

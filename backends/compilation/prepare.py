@@ -66,7 +66,7 @@ class Prepared:
 
     def places(self, sent: QuantumCircuit) -> Sequence[int]:
         """Find the backend's qubit of each of the user's, in a circuit of this program that is sent."""
-        return range(sent.num_qubits) if self.as_it_stands else _places(sent)
+        return range(sent.num_qubits) if self.as_it_stands else _locate_qubits(sent)
 
 
 def prepare(
@@ -173,7 +173,7 @@ def base_of(program: Program, site: Site, *, flatten: bool) -> Base:
     circuit, reads = site.expand(program.circuit), program.reads_circuit
     plain, to_user = plain_form(circuit, flatten=flatten, measured_after=not reads)
     if reads and is_dynamic(plain):
-        plain, to_user = _closed(plain, to_user)
+        plain, to_user = _close_control_flow(plain, to_user)
     misfits = site.misfit(circuit)
     laid_out = circuit.layout is not None
     if misfits is not None and laid_out and circuit is not program.circuit:
@@ -207,36 +207,38 @@ def read_as_it_stands(program: Program, site: Site, *, flatten: bool) -> Prepare
     circuit, reads = program.circuit, program.reads_circuit
     plain, to_user = plain_form(circuit, flatten=flatten, measured_after=not reads)
     if reads and is_dynamic(plain):
-        plain, to_user = _closed(plain, to_user)
+        plain, to_user = _close_control_flow(plain, to_user)
     base = Base(plain=plain, to_user=to_user, source=plain, compiled=plain)
     return prepare_from(program, base, site)
 
 
-def _closed(
+def _close_control_flow(
     circuit: QuantumCircuit, to_user: tuple[int, ...]
 ) -> tuple[QuantumCircuit, tuple[int, ...]]:
-    """Return a circuit with control flow that has an end, and its user's bits."""
+    """Measure what only control flow would; return the circuit and its user's bits."""
     closed = circuit.copy()
-    _close(closed)
+    _measure_leftovers(closed)
     added = closed.num_clbits - circuit.num_clbits
     return (closed, (*to_user, *[UNREAD] * added)) if added else (circuit, to_user)
 
 
-def _close(circuit: QuantumCircuit, measured_next: frozenset[Qubit] = frozenset()) -> None:
+def _measure_leftovers(
+    circuit: QuantumCircuit, measured_next: frozenset[Qubit] = frozenset()
+) -> None:
     """Measure at the end, into bits that nobody reads, what else only control flow would measure.
 
     Aer keeps what the measurements outside of control flow need. Without them it fails to load a
     circuit, or has no result.
     """
-    unmeasured = [qubit for qubit in _unmeasured(circuit) if qubit not in measured_next]
+    unmeasured = [qubit for qubit in _find_unmeasured(circuit) if qubit not in measured_next]
     if unmeasured:
         register = ClassicalRegister(len(unmeasured), unused_name("unread", circuit.cregs))
         circuit.add_register(register)
         circuit.measure(unmeasured, register)
 
 
-def _unmeasured(circuit: QuantumCircuit) -> list[Qubit]:
-    """Return the qubits that control flow acts on, and no measurement outside of it afterwards."""
+def _find_unmeasured(circuit: QuantumCircuit) -> list[Qubit]:
+    """Find the qubits that control flow acts on, and no measurement outside of it afterwards."""
     found: dict[Qubit, None] = {}
     measured = False
     for instruction in circuit.data:
@@ -269,36 +271,38 @@ def prepare_from(program: Program, base: Base, site: Site) -> Prepared:
     if program.basis is None:
         sent = base.compiled
     elif as_it_stands or site.target_is_enough:
-        places = range(base.source.num_qubits) if as_it_stands else _places(base.compiled)
+        places = range(base.source.num_qubits) if as_it_stands else _locate_qubits(base.compiled)
         sent = _measure(base.compiled, places, program.basis, site.basis_change)
     else:
-        sent = _made(base.source, program.basis, site)
+        sent = _compile_with_basis(base.source, program.basis, site)
     circuit = base.plain if base.bind_first else sent
     column = {p.name: number for number, p in enumerate(program.circuit.parameters)}
     return Prepared(
         circuit=circuit,
-        wiring=_wiring(program, base, sent),
+        wiring=_make_wiring(program, base, sent),
         bind_first=base.bind_first,
         binds=not base.bind_first and _can_be_bound(sent, site.bound_gates),
         specimen=sent,
         gates=gate_counts(sent),
         columns=tuple(column[parameter.name] for parameter in circuit.parameters),
-        finish=partial(_made, basis=program.basis, site=site) if base.bind_first else None,
+        finish=partial(_compile_with_basis, basis=program.basis, site=site)
+        if base.bind_first
+        else None,
         as_it_stands=as_it_stands,
     )
 
 
-def _made(plain: QuantumCircuit, basis: str | None, site: Site) -> QuantumCircuit:
-    """Return a circuit compiled, with the measurement of a basis at its end."""
+def _compile_with_basis(plain: QuantumCircuit, basis: str | None, site: Site) -> QuantumCircuit:
+    """Compile a circuit, and measure a basis at its end if one is given."""
     if basis is None:
         return site.compile(plain)
     if site.target_is_enough:
         compiled = site.compile(plain)
-        return _measure(compiled, _places(compiled), basis, site.basis_change)
+        return _measure(compiled, _locate_qubits(compiled), basis, site.basis_change)
     return site.compile(_measure(plain, range(plain.num_qubits), basis, plain_change))
 
 
-def _places(compiled: QuantumCircuit) -> Sequence[int]:
+def _locate_qubits(compiled: QuantumCircuit) -> Sequence[int]:
     """Return the backend's qubit of each qubit of the circuit that was compiled."""
     if compiled.layout is None:
         return range(compiled.num_qubits)
@@ -318,7 +322,7 @@ def _measure(
     ]
     measured = circuit.copy()
     if is_dynamic(circuit):
-        _close(measured, frozenset(circuit.qubits[place] for _, place in letters))
+        _measure_leftovers(measured, frozenset(circuit.qubits[place] for _, place in letters))
     if not letters:
         return measured
     register = ClassicalRegister(len(letters), unused_name("basis", circuit.cregs))
@@ -331,10 +335,10 @@ def _measure(
     return measured
 
 
-def _wiring(program: Program, base: Base, sent: QuantumCircuit) -> Wiring:
+def _make_wiring(program: Program, base: Base, sent: QuantumCircuit) -> Wiring:
     to_user = [UNREAD] * sent.num_clbits
     if program.basis is None:
-        for bit, user in zip(_bits_found(base.plain, sent), base.to_user, strict=True):
+        for bit, user in zip(_locate_bits(base.plain, sent), base.to_user, strict=True):
             to_user[bit] = user
     else:
         first = sent.num_clbits - program.num_bits
@@ -348,7 +352,7 @@ def _wiring(program: Program, base: Base, sent: QuantumCircuit) -> Wiring:
     )
 
 
-def _bits_found(plain: QuantumCircuit, sent: QuantumCircuit) -> list[int]:
+def _locate_bits(plain: QuantumCircuit, sent: QuantumCircuit) -> list[int]:
     """Map each classical bit of the plain form to its place in the compiled circuit.
 
     Raises:

@@ -21,9 +21,9 @@ from qiskit.quantum_info import SparseObservable
 from qiskit_gateway.backends.examination.probes import (
     TRAITS,
     Question,
-    alone,
-    questions,
-    traits,
+    make_lone_probe,
+    make_required_probes,
+    make_trait_probes,
 )
 from qiskit_gateway.backends.failures.errors import BackendError, Refused
 from qiskit_gateway.backends.interface.adaptation import Adaptation, Trait
@@ -138,12 +138,12 @@ def examine(ask: Ask, known: Adaptation, limits: Limits, *, shots: int = SHOTS) 
     judged = _judge(jobs, adaptation, session.shots)
     findings = [*judged, _several(jobs)]
     if not adaptation.refusal and findings[-1].ok:
-        found = _ask(session, [alone()], adaptation)
+        found = _ask(session, [make_lone_probe()], adaptation)
         findings += found
         if found[0].ok is False:
             adaptation = replace(known, refusal=_TWO_WAYS)
     if not adaptation.refusal:
-        found = _ask(session, traits(), adaptation)
+        found = _ask(session, make_trait_probes(), adaptation)
         findings += found
         adaptation = replace(adaptation, unsound=known.unsound | _unsound(found))
     return Conformance(adaptation=adaptation, findings=tuple(findings))
@@ -235,7 +235,7 @@ def _adaptation(session: Session, known: Adaptation) -> tuple[Adaptation, list[_
     reason = ""
     jobs: list[_Job] = []
     for flatten in dict.fromkeys((known.flatten, True)):
-        jobs = session.put(questions(), flatten=flatten)
+        jobs = session.put(make_required_probes(), flatten=flatten)
         reason = _explain_silence(jobs)
         if reason:
             break
@@ -316,7 +316,7 @@ def _judge_job(job: _Job, adaptation: Adaptation, shots: int) -> Iterator[Findin
         (question,) = job.questions
         yield Finding(name=question.name, ok=None, seen=f"not answered: {job.error}")
         return
-    outcomes = iter(read(job.result, list(map(adaptation.applied, job.wirings)), shots))
+    outcomes = iter(read(job.result, list(map(adaptation.adapt_wiring, job.wirings)), shots))
     for question in job.questions:
         own = list(islice(outcomes, len(question.expected)))
         answers = [

@@ -41,40 +41,42 @@ TRAITS: tuple[Trait, ...] = ("repeated", "mid-circuit", "overwritten")
 """What backends may get wrong without being wrong about all the rest."""
 
 
-def questions() -> list[Question]:
+def make_required_probes() -> list[Question]:
     """Make the probes that every backend has to get right.
 
     Together they tell apart every order of registers and of bits, registers sorted by name, and
     backends that report qubits instead of bits.
     """
     return [
-        _flip("bit order", {"c": 3}, {0: 0, 1: 1, 2: 2}, flip=0),
-        _flip("measured bits", {"c": 3}, {0: 2, 1: 0, 2: 1}, flip=0),
-        _flip("register order", {"a": 1, "b": 2}, {0: 0, 1: 1, 2: 2}, flip=2),
-        _flip("register names", {"z": 1, "y": 2}, {0: 0, 1: 1, 2: 2}, flip=2),
-        _flip("three registers", {"m": 1, "n": 1, "l": 1}, {0: 2, 1: 0, 2: 1}, flip=1),
-        _flip("unmeasured bits", {"c": 3}, {2: 0}, flip=0),
-        _flip("unmeasured register", {"low": 2, "high": 1}, {2: 0}, flip=0),
-        _flip("empty register", {"none": 0, "one": 1}, {0: 0}, flip=0),
-        _loose(),
-        _turn(),
+        _probe_flipped_qubit("bit order", {"c": 3}, {0: 0, 1: 1, 2: 2}, flip=0),
+        _probe_flipped_qubit("measured bits", {"c": 3}, {0: 2, 1: 0, 2: 1}, flip=0),
+        _probe_flipped_qubit("register order", {"a": 1, "b": 2}, {0: 0, 1: 1, 2: 2}, flip=2),
+        _probe_flipped_qubit("register names", {"z": 1, "y": 2}, {0: 0, 1: 1, 2: 2}, flip=2),
+        _probe_flipped_qubit(
+            "three registers", {"m": 1, "n": 1, "l": 1}, {0: 2, 1: 0, 2: 1}, flip=1
+        ),
+        _probe_flipped_qubit("unmeasured bits", {"c": 3}, {2: 0}, flip=0),
+        _probe_flipped_qubit("unmeasured register", {"low": 2, "high": 1}, {2: 0}, flip=0),
+        _probe_flipped_qubit("empty register", {"none": 0, "one": 1}, {0: 0}, flip=0),
+        _probe_loose_bits(),
+        _probe_parameters(),
     ]
 
 
-def measured() -> Question:
-    """Return a circuit that measures nothing, to be measured in a basis."""
+def make_basis_probe() -> Question:
+    """Make the probe that measures nothing itself, and is measured in a basis."""
     circuit = QuantumCircuit(3)
     circuit.x(2)
     circuit.h(0)
     return Question(name="basis", circuit=circuit, expected=(0b10,), basis="ZIX")
 
 
-def alone() -> Question:
-    """Make the probe of a job of its own: it tells apart all that :func:`questions` do."""
-    return _flip("job of one circuit", {"m": 1, "n": 2}, {0: 2, 1: 0, 2: 1}, flip=1)
+def make_lone_probe() -> Question:
+    """Make the probe of a job of its own: it tells apart all that :func:`make_required_probes` do."""
+    return _probe_flipped_qubit("job of one circuit", {"m": 1, "n": 2}, {0: 2, 1: 0, 2: 1}, flip=1)
 
 
-def traits() -> list[Question]:
+def make_trait_probes() -> list[Question]:
     """Make the probes that backends may refuse, but must not get wrong."""
     repeated, middle = QuantumCircuit(1, 2), QuantumCircuit(1, 2)
     repeated.x(0)
@@ -87,14 +89,14 @@ def traits() -> list[Question]:
         Question(name="repeated", circuit=repeated, expected=(0b11,)),
         Question(name="mid-circuit", circuit=middle, expected=(0b01,)),
         # Told apart: the first one counts, the lower or the higher qubit, 1 before 0 or 0 before 1.
-        _overwritten(first=1, last=0, flip=0, expected=1),
-        _overwritten(first=0, last=1, flip=0, expected=0),
-        _overwritten(first=1, last=0, flip=1, expected=0),
-        _watched(),
+        _probe_overwritten_bit(first=1, last=0, flip=0, expected=1),
+        _probe_overwritten_bit(first=0, last=1, flip=0, expected=0),
+        _probe_overwritten_bit(first=1, last=0, flip=1, expected=0),
+        _probe_watched_qubit(),
     ]
 
 
-def _overwritten(*, first: int, last: int, flip: int, expected: int) -> Question:
+def _probe_overwritten_bit(*, first: int, last: int, flip: int, expected: int) -> Question:
     circuit = QuantumCircuit(2, 1)
     circuit.x(flip)
     circuit.measure(first, 0)
@@ -103,8 +105,8 @@ def _overwritten(*, first: int, last: int, flip: int, expected: int) -> Question
     return Question(name="overwritten", circuit=circuit, expected=(expected,))
 
 
-def _watched() -> Question:
-    """Return a qubit that stays where it is because it is measured on the way (Zeno's effect).
+def _probe_watched_qubit() -> Question:
+    """Probe a qubit that stays where it is because it is measured on the way (Zeno's effect).
 
     Nothing reads these measurements: other qubits write the same bits. Where they are made, the
     outcome is seen in 74 % of the shots, and in 7 % where they are left out.
@@ -120,10 +122,10 @@ def _watched() -> Question:
     return Question(name="overwritten", circuit=circuit, expected=(0,))
 
 
-def _flip(
+def _probe_flipped_qubit(
     name: str, registers: Mapping[str, int], measured: Mapping[int, int], *, flip: int
 ) -> Question:
-    """Return a circuit that flips one qubit and measures some, given by classical bit."""
+    """Probe the order of bits: flip one qubit and measure some, given by classical bit."""
     circuit = QuantumCircuit(
         QuantumRegister(1 + max(measured.values()), "q"),
         *(ClassicalRegister(size, name) for name, size in registers.items()),
@@ -135,14 +137,14 @@ def _flip(
     return Question(name=name, circuit=circuit, expected=(1 << written,))
 
 
-def _loose() -> Question:
+def _probe_loose_bits() -> Question:
     circuit = QuantumCircuit([Qubit(), Qubit()], [Clbit(), Clbit()])
     circuit.x(1)
     circuit.measure([0, 1], [0, 1])
     return Question(name="loose bits", circuit=circuit, expected=(0b10,))
 
 
-def _turn() -> Question:
+def _probe_parameters() -> Question:
     # The names are not in the order of use: rows follow circuit.parameters, which is sorted.
     circuit = QuantumCircuit(2, 2)
     circuit.rx(Parameter("b"), 0)

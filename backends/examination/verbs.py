@@ -11,7 +11,12 @@ from numbers import Real
 from typing import Any, TypeVar
 
 from qiskit_gateway.backends.examination.examiner import Finding, Session, compare
-from qiskit_gateway.backends.examination.probes import Question, alone, measured, questions
+from qiskit_gateway.backends.examination.probes import (
+    Question,
+    make_basis_probe,
+    make_lone_probe,
+    make_required_probes,
+)
 from qiskit_gateway.backends.failures.errors import BackendError, Refused
 from qiskit_gateway.backends.failures.translate import text_of
 from qiskit_gateway.backends.interface.batch import Batch, Program
@@ -60,16 +65,16 @@ async def examine_verbs(member: FleetMember, shots: int) -> list[Finding]:
         BackendError: If the member could not be asked, for an outage say.
     """
     try:
-        asked = [*questions(), measured()]
+        asked = [*make_required_probes(), make_basis_probe()]
         taken = [one for one in asked if not _ask_refusal(member, one, shots)]
-        session = Session(_asks_nobody, member.limits, shots)
+        session = Session(_ask_nobody, member.limits, shots)
         findings: list[Finding] = []
         for part in session.parts(taken) if taken else ():
-            findings += await _answers(member, session, part)
-        if any(one.ok for one in findings) and not _ask_refusal(member, alone(), shots):
-            findings += await _answers(member, session, [alone()])
-            findings.append(await _fewer_kept(member, session))
-            findings += await _about_a_job(member, session)
+            findings += await _examine_questions(member, session, part)
+        if any(one.ok for one in findings) and not _ask_refusal(member, make_lone_probe(), shots):
+            findings += await _examine_questions(member, session, [make_lone_probe()])
+            findings.append(await _examine_kept_shots(member, session))
+            findings += await _examine_job_control(member, session)
     except _MistakeError as mistake:
         return [Finding(name=str(mistake.args[0]), ok=False, seen=str(mistake.args[1]))]
     if not findings:
@@ -77,7 +82,7 @@ async def examine_verbs(member: FleetMember, shots: int) -> list[Finding]:
     return findings
 
 
-def _asks_nobody(batch: Batch, *, flatten: bool) -> Any:
+def _ask_nobody(batch: Batch, *, flatten: bool) -> Any:
     raise NotImplementedError  # The verbs are asynchronous: they are asked here, not by a session.
 
 
@@ -128,7 +133,7 @@ async def _collect(member: FleetMember, handle: Handle, batch: Batch) -> Sequenc
         raise _MistakeError("collect", str(error)) from error
 
 
-async def _answers(
+async def _examine_questions(
     member: FleetMember, session: Session, part: Sequence[Question]
 ) -> list[Finding]:
     """Ask questions in one job; where that fails, each alone."""
@@ -143,7 +148,7 @@ async def _answers(
             return [Finding(name=part[0].name, ok=None, seen=f"not answered: {error}")]
         if isinstance(error, Refused):
             _require_places(error, len(part))
-        return [found for one in part for found in await _answers(member, session, [one])]
+        return [found for one in part for found in await _examine_questions(member, session, [one])]
     findings = []
     for question in part:
         own = islice(outcomes, len(question.expected))
@@ -163,10 +168,10 @@ def _require_places(refused: Refused, entries: int) -> None:
         raise _MistakeError("submit", f"{said}; they are counted from 0")
 
 
-async def _fewer_kept(member: FleetMember, session: Session) -> Finding:
+async def _examine_kept_shots(member: FleetMember, session: Session) -> Finding:
     """Ask for more shots than are wanted, as where a member has a minimum."""
     kept = max(1, session.shots // 2)
-    batch = replace(session.batch([alone()]), kept_shots=kept)
+    batch = replace(session.batch([make_lone_probe()]), kept_shots=kept)
     try:
         (outcome,) = await _collect(member, await _submit(member, batch), batch)
     except BackendError as error:
@@ -177,9 +182,9 @@ async def _fewer_kept(member: FleetMember, session: Session) -> Finding:
     return Finding(name="kept shots", ok=outcome.shots == kept, seen=seen)
 
 
-async def _about_a_job(member: FleetMember, session: Session) -> list[Finding]:
+async def _examine_job_control(member: FleetMember, session: Session) -> list[Finding]:
     """Ask for a job by its id, and to cancel one that may be over."""
-    batch = session.batch([alone()])
+    batch = session.batch([make_lone_probe()])
     handle = await _submit(member, batch)
     findings = [await _find_again(member, handle, batch)]
     try:
@@ -202,7 +207,7 @@ async def _find_again(member: FleetMember, handle: Handle, batch: Batch) -> Find
         (outcome,) = await _collect(member, replace(found, batch=batch), batch)
     except BackendError as error:
         return Finding(name="reattach", ok=None, seen=f"does not find a job again: {error}")
-    (expected,) = alone().expected
+    (expected,) = make_lone_probe().expected
     ok, seen = compare(outcome, expected, outcome.num_bits)
     return Finding(name="reattach", ok=ok, seen=seen)
 

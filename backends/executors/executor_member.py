@@ -23,8 +23,8 @@ from qiskit_gateway.backends.executors.pool import Pool, WorkerJob
 from qiskit_gateway.backends.executors.work import (
     BackendSpec,
     WorkOrder,
-    outcomes_of,
     pack_work,
+    read_outcomes,
     read_told,
 )
 from qiskit_gateway.backends.executors.worker import build_backend
@@ -149,7 +149,7 @@ class ExecutorMember(Member):
 
     def run_prepared(self, batch: Batch, prepared: Sequence[Prepared]) -> Sequence[Outcome]:
         """Run a batch whose programs were prepared elsewhere, and read the result. Blocks."""
-        return outcomes_of(self._run(batch, prepared, Errand()).answer())
+        return read_outcomes(self._run(batch, prepared, Errand()).answer())
 
     def result_of_prepared(self, batch: Batch, prepared: Sequence[Prepared]) -> Any:
         """Run a batch likewise, and return what the backend on the worker says itself. Blocks."""
@@ -169,7 +169,7 @@ class ExecutorMember(Member):
         return pack_work(batch, prepared, self._spec, token)
 
     def _collect(self, handle: Handle) -> Sequence[Outcome]:
-        return outcomes_of(handle.job.answer())
+        return read_outcomes(handle.job.answer())
 
 
 class _Blueprint(BackendV2):

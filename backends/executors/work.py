@@ -218,25 +218,25 @@ def answer_of(outcomes: Sequence[Outcome]) -> Answer:
 def write_told(result: Any) -> Answer:
     """Write down as plain data what a backend itself says, as far as anybody reads it."""
     with translated("collect"):
-        told = _parts(result, ("success", "status", "job_id"))
+        told = _read_parts(result, ("success", "status", "job_id"))
         told["results"] = [
-            _parts(one, ("success", "status", "shots"))
-            | {"data": _parts(_field(one, "data"), ("counts", "memory"))}
+            _read_parts(one, ("success", "status", "shots"))
+            | {"data": _read_parts(_field(one, "data"), ("counts", "memory"))}
             for one in _field(result, "results")
         ]
     return {"told": told}
 
 
-def _parts(thing: Any, names: Sequence[str]) -> Answer:
+def _read_parts(thing: Any, names: Sequence[str]) -> Answer:
     found = {name: _field(thing, name) for name in names}
-    return {name: _plain(value) for name, value in found.items() if value is not None}
+    return {name: _write_plain(value) for name, value in found.items() if value is not None}
 
 
-def _plain(value: Any) -> Any:
+def _write_plain(value: Any) -> Any:
     if isinstance(value, Mapping):
-        return {_plain(key): _plain(part) for key, part in value.items()}
+        return {_write_plain(key): _write_plain(part) for key, part in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(part) for part in value]
+        return [_write_plain(part) for part in value]
     known = isinstance(value, bool | int | float | str | np.ndarray | np.generic)
     return value if known else getattr(value, "name", str(value))
 
@@ -247,7 +247,7 @@ def _field(thing: Any, name: str) -> Any:
 
 def write_failure(error: BackendError) -> Answer:
     """Write a failure down as plain data."""
-    return {"error": _facts(error)}
+    return {"error": _write_facts(error)}
 
 
 _ARRAYS = ("memory", "patterns", "counts", "iq")
@@ -258,11 +258,11 @@ def _write_outcome(outcome: Outcome) -> Answer:
     arrays = {name: getattr(outcome, name) for name in _ARRAYS}
     told = {name: array for name, array in arrays.items() if array is not None}
     if outcome.error is not None:
-        told["error"] = _facts(outcome.error)
+        told["error"] = _write_facts(outcome.error)
     return {"shots": outcome.shots, "num_bits": outcome.num_bits, **told}
 
 
-def _facts(error: BackendError) -> Answer:
+def _write_facts(error: BackendError) -> Answer:
     facts = {name: getattr(error, name) for name in _FACTS}
     return {**facts, "reasons": error.reasons} if isinstance(error, Refused) else facts
 
@@ -270,25 +270,25 @@ def _facts(error: BackendError) -> Answer:
 # -- back here ---------------------------------------------------------------------------------
 
 
-def outcomes_of(answer: Answer) -> tuple[Outcome, ...]:
+def read_outcomes(answer: Answer) -> tuple[Outcome, ...]:
     """Read what a worker answered.
 
     Raises:
         BackendError: If that is a failure of the whole job, or no answer of ours.
     """
-    return tuple(_outcome(told) for told in _content(answer, "outcomes"))
+    return tuple(_read_outcome(told) for told in _read_content(answer, "outcomes"))
 
 
 def read_told(answer: Answer) -> Any:
-    """Read what a worker's backend itself said, or raise as :func:`outcomes_of` does."""
-    return _content(answer, "told")
+    """Read what a worker's backend itself said, or raise as :func:`read_outcomes` does."""
+    return _read_content(answer, "told")
 
 
-def _content(answer: Answer, name: str) -> Any:
+def _read_content(answer: Answer, name: str) -> Any:
     try:
         error = answer.get("error")
         if error is not None:
-            raise _error_of(error)
+            raise _read_error(error)
         return answer[name]
     except (AttributeError, KeyError, TypeError) as error:
         raise BackendError(
@@ -300,12 +300,12 @@ def _content(answer: Answer, name: str) -> Any:
         ) from error
 
 
-def _outcome(told: Answer) -> Outcome:
+def _read_outcome(told: Answer) -> Outcome:
     error = told.get("error")
-    return Outcome(**{**told, "error": None if error is None else _error_of(error)})
+    return Outcome(**{**told, "error": None if error is None else _read_error(error)})
 
 
-def _error_of(facts: Answer) -> BackendError:
+def _read_error(facts: Answer) -> BackendError:
     if "reasons" in facts:
         return Refused(facts["reasons"])
     return BackendError(**facts)

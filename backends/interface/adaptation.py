@@ -97,8 +97,8 @@ class Adaptation:
             return f"takes circuits with {_CALLED[trait]} only one in a job"
         return ""
 
-    def applied(self, wiring: Wiring) -> Wiring:
-        """Return a wiring as it is for this backend."""
+    def adapt_wiring(self, wiring: Wiring) -> Wiring:
+        """Adapt a wiring to the order of registers and bits of this backend."""
         if (self.register_order, self.bit_order, self.numbers) == ("qiskit", "qiskit", "sent"):
             return wiring
         return replace(

@@ -10,7 +10,11 @@ from functools import partial
 from operator import index
 from typing import Any, Self
 
-from qiskit_gateway.backends.interface.run_options import NO_OPTIONS, shots_taken, takes_one_circuit
+from qiskit_gateway.backends.interface.run_options import (
+    NO_OPTIONS,
+    read_shots_range,
+    takes_one_circuit,
+)
 from qiskit_gateway.backends.registry import profiles_around, profiles_of
 
 # A cap of one shot is how some providers say that they do not know (IonQ's simulator, Azure).
@@ -47,7 +51,7 @@ class Limits:
     submissions_per_minute: int | None = None
 
     def __post_init__(self) -> None:
-        for name, value in self._known_items():
+        for name, value in self._list_known():
             object.__setattr__(self, name, _check(name, value))
         for name in ("max_shots", "max_executions"):
             most = getattr(self, name)
@@ -60,10 +64,10 @@ class Limits:
         """Return these limits with every limit that ``explicit`` gives in place of ours."""
         if explicit is None:
             return self
-        merged = dict(self._known_items()) | dict(explicit._known_items())  # noqa: SLF001 - same class
+        merged = dict(self._list_known()) | dict(explicit._list_known())  # noqa: SLF001 - same class
         return type(self)(**merged)
 
-    def _known_items(self) -> Iterator[tuple[str, int]]:
+    def _list_known(self) -> Iterator[tuple[str, int]]:
         """Yield the limits that are known."""
         for field in fields(self):
             value = getattr(self, field.name)
@@ -86,7 +90,7 @@ def discover(backend: object, options: Mapping[str, Any] = NO_OPTIONS) -> Limits
         The limits found; ``None`` for each that is not told.
     """
     legacy = _call(read_property(backend, "configuration"))
-    told, allowed = _shots_range(backend), [_number(one) for one in shots_taken(backend)]
+    told, allowed = _read_shots_range(backend), [_number(one) for one in read_shots_range(backend)]
     fewest = max((one for one in (told[0], allowed[0]) if one), default=None)
     caps = (
         _number(read_property(backend, "max_shots"), at_least=_SMALLEST_SHOT_CAP),
@@ -104,11 +108,11 @@ def discover(backend: object, options: Mapping[str, Any] = NO_OPTIONS) -> Limits
         or (1 if takes_one_circuit(backend) else None),
         max_shots=max_shots,
         min_shots=fewest if fewest and fewest <= (max_shots or fewest) else None,
-        num_qubits=_width(backend, options),
+        num_qubits=_read_width(backend, options),
     )
 
 
-def _width(backend: object, options: Mapping[str, Any]) -> int | None:
+def _read_width(backend: object, options: Mapping[str, Any]) -> int | None:
     if any(profile.any_width(backend, options) for profile in profiles_of(backend)):
         return None
     return (
@@ -124,7 +128,7 @@ def _width(backend: object, options: Mapping[str, Any]) -> int | None:
     )
 
 
-def _shots_range(backend: object) -> tuple[int | None, int | None]:
+def _read_shots_range(backend: object) -> tuple[int | None, int | None]:
     """Read the fewest and the most shots of a backend, where its provider tells both in one place."""
     for path in _paths(backend, "shots_range"):
         found = read_property(backend, *path)

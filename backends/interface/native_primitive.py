@@ -58,14 +58,14 @@ class ExecutionModes:
     is_closed: Callable[[Any], bool]
 
 
-def _same(primitive: Any, _: JobTerms) -> Any:
+def _keep_primitive(primitive: Any, _: JobTerms) -> Any:
     return primitive
 
 
 Stds = NDArray[np.float64]
 
 
-def _as_told(_primitive: Any, _backend: Any, told: Stds, _precision: float) -> Stds:
+def _keep_told(_primitive: Any, _backend: Any, told: Stds, _precision: float) -> Stds:
     return told
 
 
@@ -94,8 +94,8 @@ class NativePrimitive:
     limits: Callable[[Any, Any, Limits], Limits] = lambda _sampler, _backend, told: told
     overlaps: Callable[[Any, Any], bool] = lambda *_: False
     binds: Callable[[Any, Any], Container[str]] = lambda *_: ALL_GATES
-    for_job: Callable[[Any, JobTerms], Any] = _same
+    for_job: Callable[[Any, JobTerms], Any] = _keep_primitive
     jobs: Callable[[Any, str], Iterable[Any]] | None = None
     modes: ExecutionModes | None = None
     over: Callable[[Any], Any] = lambda _: None
-    stds: Callable[[Any, Any, Stds, float], Stds] = _as_told
+    stds: Callable[[Any, Any, Stds, float], Stds] = _keep_told

@@ -76,7 +76,7 @@ def objection(backend: object, name: str, value: object) -> str:
     return ""
 
 
-def shots_taken(backend: object) -> tuple[object, object]:
+def read_shots_range(backend: object) -> tuple[object, object]:
     """Read the fewest and the most shots that the validator of a backend's options allows.
 
     Of choices that have gaps it is the smallest one, of which any larger number is made.

@@ -39,7 +39,7 @@ class Charge:
                 check_number(name, value)
 
 
-def charged_units(tariff: Tariff, usage: Usage, charge: Charge) -> float | None:
+def count_charged_units(tariff: Tariff, usage: Usage, charge: Charge) -> float | None:
     """Work out what a job took, in units of the tariff's allowance, or in USD without one.
 
     Args:

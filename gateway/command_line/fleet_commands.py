@@ -15,7 +15,7 @@ from qiskit_gateway.backends.fleet import Fleet
 from qiskit_gateway.backends.interface.protocol import FleetMember
 from qiskit_gateway.backends.member_facts import (
     class_of,
-    facts_of,
+    collect_facts,
     limits_of,
     price_of,
     qubits_of,
@@ -161,7 +161,7 @@ def _check_facts(
 
 
 def _member_facts(member: FleetMember, reach: dict[str, Reach]) -> dict[str, Any]:
-    facts = facts_of(member)
+    facts = collect_facts(member)
     if member.name in reach:
         found = reach[member.name]
         facts |= {

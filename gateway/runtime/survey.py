@@ -28,7 +28,7 @@ from qiskit_gateway.backends.interface.protocol import (
 from qiskit_gateway.backends.interface.speed import Speed
 from qiskit_gateway.backends.member_facts import costs_nothing
 from qiskit_gateway.backends.pricing.allowance import allowance_of
-from qiskit_gateway.backends.pricing.charge import Charge, charged_units
+from qiskit_gateway.backends.pricing.charge import Charge, count_charged_units
 from qiskit_gateway.backends.pricing.rates import (
     FREE,
     Tariff,
@@ -146,7 +146,7 @@ def units_of(charge: Charge, member: FleetMember, *, circuits: int, shots: int) 
     """
     usage = Usage(circuits=circuits, shots=circuits * shots)
     try:
-        units = charged_units(member.pricing, usage, charge)
+        units = count_charged_units(member.pricing, usage, charge)
     except BaseException as error:
         if isinstance(error, KeyboardInterrupt) and is_interrupt(error):
             raise

@@ -22,7 +22,7 @@ from qiskit_gateway.backends import (
     Usage,
     tariff,
 )
-from qiskit_gateway.backends.pricing.charge import charged_units
+from qiskit_gateway.backends.pricing.charge import count_charged_units
 from qiskit_gateway.policies import Budget, fastest
 from qiskit_gateway.scheduling.members.allowances import Allowances
 from qiskit_gateway.scheduling.members.state import FleetState
@@ -154,7 +154,7 @@ USAGE = Usage(circuits=2, shots=200)
 )
 def test_what_is_said_is_priced_by_the_tariff(rates, charge, units):
     """Dollars are dollars; seconds and shots are worth what the tariff says."""
-    found = charged_units(rates, USAGE, charge)
+    found = count_charged_units(rates, USAGE, charge)
     assert found == (units if units is None else pytest.approx(units))
 
 
