@@ -9,7 +9,7 @@ from qiskit_gateway.display.tables import Remark, render_html, render_text
 from qiskit_gateway.display.units import number, span, usd
 
 Health = Literal["not used yet", "well", "failing", "on trial", "ejected"]
-SpeedSource = Literal["told", "journal", "seen", "guess"]
+SpeedSource = Literal["told", "journal", "seen", "peers", "guess"]
 
 _HEAD = ("member", "health", "in flight", "queue", "speed", "spent", "left")
 # What speeds are told for, since one number can be compared and three cannot.
@@ -27,7 +27,8 @@ class SpeedStatus:
         jobs: How many jobs that is learned from.
         times_off: A job may well take so many times as long, or as short.
         source: Where it is from: ``"seen"`` in jobs of this fleet, read from a ``"journal"``,
-            ``"told"`` by the user, or a ``"guess"`` by what the other members take.
+            ``"told"`` by the user, what its ``"peers"`` of the same provider take, or a ``"guess"``
+            by what all others take.
     """
 
     job_seconds: float = 0.0

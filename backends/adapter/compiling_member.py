@@ -39,13 +39,19 @@ from qiskit_gateway.backends.interface.adaptation import Adaptation
 from qiskit_gateway.backends.interface.batch import Batch, Program
 from qiskit_gateway.backends.interface.limits import Limits
 from qiskit_gateway.backends.interface.protocol import Handle, JobStage
-from qiskit_gateway.backends.interface.provider_profile import Quoting, charge_of, quote_of
+from qiskit_gateway.backends.interface.provider_profile import (
+    Quoting,
+    charge_of,
+    is_local,
+    quote_of,
+)
 from qiskit_gateway.backends.interface.queue_reading import Probe
 from qiskit_gateway.backends.interface.speed import Speed
 from qiskit_gateway.backends.member_facts import member_html
 from qiskit_gateway.backends.pricing.charge import Charge
 from qiskit_gateway.backends.pricing.rates import FREE, Pricing, Tariff
 from qiskit_gateway.backends.readout.outcomes import Outcome, ReadOutcomes
+from qiskit_gateway.backends.registry import profiles_of
 
 # How many submissions are remembered of which it is certain that nothing was sent.
 _REMEMBERED = 1024
@@ -241,6 +247,13 @@ class CompilingMember(ABC):
         if fewest is not None and shots < fewest:
             return f"needs at least {fewest} shots in a job, {shots} are asked for"
         return self._objection(options) or self.adaptation.refusal
+
+    @cached_property
+    def provider(self) -> str:
+        """The provider of its backend, ``""`` where nobody knows; what runs in this process is apart."""
+        names = [profile.name for profile in profiles_of(self.backend)]
+        where = ", local" if is_local(self.backend) else ""
+        return names[0] + where if names else ""
 
     @cached_property
     def queue_probe(self) -> Probe | None:

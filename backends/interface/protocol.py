@@ -13,7 +13,8 @@ Implementing:
     combination: :class:`CanEstimate`, :class:`CanFind`, :class:`CanPrepare`, :class:`TellsIfItFinds`, :class:`TellsIfLocal`,
     :class:`TellsStarted`, :class:`TellsStage`, :class:`AnnouncesStart`, :class:`KnowsUnsent`,
     :class:`TellsQueue`, :class:`ProbesQueue`, :class:`TellsOptions`, :class:`TellsIfFree`,
-    :class:`TellsSpeed`, :class:`TellsCharge`, :class:`CanQuote`. Nothing needs to be declared.
+    :class:`TellsSpeed`, :class:`TellsProvider`, :class:`TellsCharge`, :class:`CanQuote`. Nothing needs
+    to be declared.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -308,6 +309,19 @@ class TellsSpeed(Protocol):
     @property
     def speed(self) -> Speed | None:
         """The declared time of jobs, without their queue; ``None`` if it is unknown."""
+        ...
+
+
+@runtime_checkable
+class TellsProvider(Protocol):
+    """A member that says whose it is.
+
+    Before it was seen at work, it is expected to take as long as others of the same provider.
+    """
+
+    @property
+    def provider(self) -> str:
+        """The name of the provider; ``""`` if it is unknown."""
         ...
 
 

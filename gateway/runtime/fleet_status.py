@@ -20,11 +20,13 @@ from qiskit_gateway.backends.status import (
 from qiskit_gateway.policies.breaker import BreakerState, poll
 from qiskit_gateway.policies.budget import Budget, Ledger
 from qiskit_gateway.runtime.event_loop import ENGINE
-from qiskit_gateway.runtime.survey import allotment_of, told_seconds
+from qiskit_gateway.runtime.survey import allotment_of, provider_of, told_seconds
 from qiskit_gateway.scheduling.members.allowances import Pot
-from qiskit_gateway.scheduling.members.estimator import assume_speed
+from qiskit_gateway.scheduling.members.estimator import Estimator
+from qiskit_gateway.scheduling.members.profile import MemberProfile
 from qiskit_gateway.scheduling.members.speed import Speed
 from qiskit_gateway.scheduling.members.state import FleetState, MemberState
+from qiskit_gateway.work.speed_estimate import SpeedEstimate
 
 _DAY_SECONDS = 86_400
 
@@ -86,15 +88,32 @@ def _limits(budget: Budget, ledger: Ledger) -> Iterator[LimitStatus]:
 
 def _read(fleet: Fleet) -> FleetStatus:
     known, now = fleet.keep(FleetState), anyio.current_time()
-    guess = assume_speed(state.speed for state in known.members.values())
+    estimator = _estimator(fleet, known)
     accounts = [(one.budget, one.ledger) for one in known.accounts.values()]
-    members = {one.name: _member(one, known, now, guess) for one in fleet}
+    members = {one.name: _member(one, known, now, estimator) for one in fleet}
     return FleetStatus(
         members=members, budgets=tuple(budget_status(*account) for account in accounts)
     )
 
 
-def _member(member: FleetMember, known: FleetState, now: float, guess: Speed) -> MemberStatus:
+def _estimator(fleet: Fleet, known: FleetState) -> Estimator:
+    """Say how fast members are, by what is known and told of them."""
+    states = {}
+    for member in fleet:
+        speed = known.members.get(member.name, MemberState()).speed
+        if not speed.jobs and (told := told_seconds(member)) is not None:
+            speed = Speed()  # Of its own: what is told is noted for good when a run begins.
+            speed.tell(told)
+        states[member.name] = MemberState(speed=speed)
+    profiles = {one.name: MemberProfile(name=one.name, provider=provider_of(one)) for one in fleet}
+    estimator = Estimator(profiles=profiles, states=states)
+    estimator.refresh()
+    return estimator
+
+
+def _member(
+    member: FleetMember, known: FleetState, now: float, estimator: Estimator
+) -> MemberStatus:
     name = member.name
     state = known.members.get(name, MemberState())
     breaker = poll(state.breaker, now)
@@ -115,7 +134,7 @@ def _member(member: FleetMember, known: FleetState, now: float, guess: Speed) ->
         queue_seconds=state.queue_seconds if read > -math.inf else None,
         queue_jobs=state.pending_jobs if state.read_at > -math.inf else None,
         queue_age_seconds=now - read if read > -math.inf else None,
-        speed=_speed(member, state.speed, guess),
+        speed=_speed(estimator.speed_of(name)),
         spent_usd=known.spent_usd.get(name, 0.0),
         left_usd=_left_usd(name, known),
         left_units=left_units,
@@ -138,11 +157,7 @@ def _until(state: MemberState, breaker: BreakerState, now: float) -> float | Non
     return until - now if until > now else None
 
 
-def _speed(member: FleetMember, known: Speed, guess: Speed) -> SpeedStatus:
-    if not known.jobs and (told := told_seconds(member)) is not None:
-        known = Speed()  # Of its own: what is told is noted for good when a run begins.
-        known.tell(told)
-    estimate = (known if known.jobs else guess).estimate
+def _speed(estimate: SpeedEstimate) -> SpeedStatus:
     return SpeedStatus(
         source=estimate.source,
         job_seconds=estimate.job_seconds,

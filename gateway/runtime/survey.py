@@ -22,6 +22,7 @@ from qiskit_gateway.backends.interface.protocol import (
     CanQuote,
     FleetMember,
     ReadsTarget,
+    TellsProvider,
     TellsSpeed,
     able,
 )
@@ -77,8 +78,15 @@ def profile_of(member: FleetMember, order: int) -> MemberProfile:
         allotment=allotment,
         free=costs_nothing(member),
         job_fee_usd=fee,
+        provider=provider_of(member),
         told_seconds=told_seconds(member),
     )
+
+
+def provider_of(member: FleetMember) -> str:
+    """Return the provider of a member; ``""`` where it does not say."""
+    provider: object = member.provider if able(member, TellsProvider) else ""
+    return provider if isinstance(provider, str) else ""
 
 
 def told_seconds(member: FleetMember) -> tuple[float, float, float] | None:

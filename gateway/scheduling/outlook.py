@@ -4,7 +4,6 @@ import math
 from collections.abc import Iterator
 
 from qiskit_gateway.scheduling.flight import Flight
-from qiskit_gateway.scheduling.members.estimator import HOPE
 from qiskit_gateway.scheduling.run_state import RunState
 from qiskit_gateway.work.outlook import Outlook
 from qiskit_gateway.work.tasks import NO_LOAD, Load
@@ -44,8 +43,9 @@ def foresee(state: RunState, now: float) -> Outlook | None:
     )
     if not state.planner.is_planned:
         seconds = max(seconds, state.planner.earliest_seconds(now))
-    seen = all(state.states[name].speed.jobs for name in loads)
-    factor = math.exp(_spread(state)) if seen else HOPE
+    unseen = [name for name in loads if not state.states[name].speed.jobs]
+    times_off = (estimator.speed_of(name).times_off for name in unseen)
+    factor = max(times_off, default=math.exp(_spread(state)))
     return Outlook(seconds=seconds, least_seconds=seconds / factor, most_seconds=seconds * factor)
 
 

@@ -19,8 +19,8 @@ class Considered:
         alone_seconds: When it would be done with all of the work alone, its wait included.
         alone_usd: What all of the work would cost there; infinite where it has no price.
         source: Where its times come from: ``"seen"`` in its jobs, recorded in the ``"journal"``,
-            ``"told"`` beforehand, the ``"durations"`` of gates, a ``"guess"`` by what other members
-            take, or ``"nothing"``.
+            ``"told"`` beforehand, the ``"durations"`` of gates, what its ``"peers"`` of the same
+            provider take, a ``"guess"`` by what other members take, or ``"nothing"``.
         reason: Why the policy refused it, or ``""``.
     """
 

@@ -3,13 +3,15 @@
 from dataclasses import dataclass
 from typing import Literal
 
-SpeedSource = Literal["seen", "journal", "told", "guess"]
-"""Jobs of this fleet; those that a journal recorded; what the user says; the other members."""
+SpeedSource = Literal["seen", "journal", "told", "peers", "guess"]
+"""Jobs of this fleet; those that a journal recorded; what the user says; the members of the same
+provider; all others."""
 
 _SOURCES = {
     "seen": "seen in {jobs:g} jobs",
     "journal": "in {jobs:g} jobs of the journal",
     "told": "told",
+    "peers": "as others of its provider take",
     "guess": "a guess",
 }
 
@@ -20,8 +22,8 @@ class SpeedEstimate:
 
     Attributes:
         source: Where that comes from: ``"seen"`` in jobs of this fleet, recorded in the
-            ``"journal"`` by earlier processes, ``"told"`` by the user, or a ``"guess"`` by what the
-            other members take.
+            ``"journal"`` by earlier processes, ``"told"`` by the user, what its ``"peers"`` of the
+            same provider take, or a ``"guess"`` by what all others take.
         job_seconds: The part that does not depend on its size.
         circuit_seconds: For each circuit.
         shot_seconds: For each shot of each circuit.

@@ -37,6 +37,7 @@ from qiskit_gateway.runtime.survey import (
     Answer,
     foretell,
     profile_of,
+    provider_of,
     quote_batch,
     told_seconds,
 )
@@ -56,9 +57,6 @@ JobKind = tuple[int, tuple[tuple[int, bytes], ...]]
 Prices = Mapping[str, Mapping[JobKind, Charge]]
 """What providers said that jobs would cost: by member, and by what the job is."""
 
-# What a real backend is taken to be where nothing was learned of its speed, and it tells nothing.
-_CIRCUIT_SECONDS = 1e-3
-_SHOT_SECONDS = 1e-6
 _QUEUE_SECONDS = 10.0
 _PATIENCE_SECONDS = 86_400.0
 _NO_GATES = GateCounts(num_1q=0, num_2q=0, num_measure=0)
@@ -134,6 +132,7 @@ def rehearse(
         [
             _stand_in(
                 member,
+                estimator.speed_of(member.name),
                 work,
                 prospect,
                 seed=one,
@@ -345,11 +344,13 @@ class _StandIn(SimulatedMember):
         answers: What that was.
         prices: What its provider said that jobs would cost.
         costs_nothing: Whether it was said that that one costs nothing.
+        provider: Whose that one is.
     """
 
     answers: Mapping[int, Answer]
     prices: Mapping[JobKind, Charge]
     costs_nothing: bool
+    provider: str
 
     async def estimate(self, program: Program) -> Estimate:
         """Pass on the estimate of the real member; without one, no gates are known."""
@@ -370,8 +371,14 @@ class _StandIn(SimulatedMember):
         return None if handle.batch is None else self.prices.get(_kind_of(handle.batch))
 
 
-def _stand_in(
-    member: FleetMember, work: Work, prospect: Prospect, *, seed: int, queue: _Queue
+def _stand_in(  # noqa: PLR0913  What is known of the member, and what is random.
+    member: FleetMember,
+    speed: SpeedEstimate,
+    work: Work,
+    prospect: Prospect,
+    *,
+    seed: int,
+    queue: _Queue,
 ) -> SimulatedMember:
     """Return a member to rehearse with, in place of one of the fleet."""
     if isinstance(member, SimulatedMember):
@@ -379,10 +386,8 @@ def _stand_in(
         same.reseed(seed)
         same.start_clock(prospect.origins.get(member.name))
         return same
-    state = _model(member, prospect)
     answers = prospect.answers.get(member.name, {})
-    speed, learned = state.speed, bool(state.speed.jobs)
-    told = told_shot_seconds(work, answers)
+    told = told_shot_seconds(work, answers) if speed.source in {"peers", "guess"} else None
     stand_in = _StandIn(
         member.name,
         limits=member.limits
@@ -393,12 +398,13 @@ def _stand_in(
         tags=member.tags,
         fidelity=member.fidelity,
         queue_seconds=queue.goes_by if queue.ours > queue.others else queue.others,
-        job_seconds=speed.overhead_seconds,
-        circuit_seconds=speed.circuit_seconds if learned else _CIRCUIT_SECONDS,
-        shot_seconds=speed.shot_seconds if learned else told or _SHOT_SECONDS,
+        job_seconds=speed.job_seconds,
+        circuit_seconds=speed.circuit_seconds,
+        shot_seconds=told or speed.shot_seconds,
         seed=seed,
     )
     stand_in.speed = member.speed if able(member, TellsSpeed) else None
+    stand_in.provider = provider_of(member)
     stand_in.overlaps = member.overlaps
     stand_in.answers = answers
     stand_in.prices = prospect.prices.get(member.name, {})

@@ -41,14 +41,20 @@ from qiskit_gateway.work.workload import Work
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-Speed = Literal["simulated", "learned", "journal", "told", "durations", "assumed"]
-_KNOWN: dict[SpeedSource, Speed] = {"seen": "learned", "journal": "journal", "told": "told"}
+Speed = Literal["simulated", "learned", "journal", "told", "durations", "peers", "assumed"]
+_KNOWN: dict[SpeedSource, Speed] = {
+    "seen": "learned",
+    "journal": "journal",
+    "told": "told",
+    "peers": "peers",
+}
 
 _HEAD = ("member", "jobs", "circuits", "shots", "USD", "starts in", "done in", "fidelity")
 _MOST_LINES = 5
 _SAID = {
     "told": "times are as told beforehand",
     "journal": "times are as the journal recorded them",
+    "peers": "times are those of others of the same provider",
 }
 
 
@@ -93,7 +99,8 @@ class MemberQuote:
             known.
         speed: Where its times come from: a ``"simulated"`` member's own model, speed ``"learned"``
             from its jobs, or from those that the ``"journal"`` recorded, speed that was ``"told"``,
-            ``"durations"`` of its gates, or ``"assumed"`` where nothing is known.
+            ``"durations"`` of its gates, what its ``"peers"`` of the same provider take, or
+            ``"assumed"`` where nothing is known.
         estimate: What the plan went by: how long its jobs are expected to run.
         reasons: Why it takes no part, or not in all of the work.
         allowance: What would be used of its allowance, if it has one.

@@ -1,8 +1,9 @@
 """Seconds, price and queue of work on each member: the one place where they are estimated."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from statistics import median
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from math import log
+from statistics import mean, median
 
 from qiskit_gateway.policies.verdict import ALLOWED, Verdict
 from qiskit_gateway.scheduling.members.profile import MemberProfile
@@ -16,6 +17,9 @@ from qiskit_gateway.work.tasks import NO_LOAD, Compiled, Load
 # Assumed of a member that was never seen at work where none was: what superconducting devices take,
 # which are the most. All are then thought to take the same, so that it matters only beside queues.
 _NOMINAL = Speed(circuit_seconds=0.1, shot_seconds=1e-3)
+# How many times faster or slower than its peers, members of the same provider, one may be; what is not
+# known of these comes on top.
+_PEERS_OFF = 2.0
 # What a circuit takes beside its shots where the durations of its gates are told.
 _LOADING_SECONDS = 1e-3
 # No provider runs a job in less, as far as queues are counted in jobs.
@@ -40,6 +44,9 @@ class Unpriced(Verdict):
 class Estimator:
     """Estimates of time and cost on the members, from current knowledge.
 
+    A member of which nothing is known is thought to take what its peers do, the members of the same
+    provider, else what all others do.
+
     Attributes:
         profiles: By member.
         states: By member; read, never changed.
@@ -51,10 +58,26 @@ class Estimator:
     profiles: Mapping[str, MemberProfile]
     states: Mapping[str, MemberState]
     guess: Speed | None = None
+    # The members of each provider that has several, and what one of them takes where any is known.
+    _providers: dict[str, list[str]] = field(init=False)
+    _peers: dict[str, Speed] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        of_provider: dict[str, list[str]] = {}
+        for name, profile in self.profiles.items():
+            if profile.provider:
+                of_provider.setdefault(profile.provider, []).append(name)
+        self._providers = {one: names for one, names in of_provider.items() if len(names) > 1}
 
     def refresh(self) -> None:
         """Guess anew from the members that were seen at work."""
         self.guess = guess_speed(state.speed for state in self.states.values())
+        self._peers = {}
+        for provider, names in self._providers.items():
+            speeds = [self.states[name].speed for name in names]
+            # Where all are known, nobody asks.
+            if not all(speed.jobs for speed in speeds) and (peers := _guess_of_peers(speeds)):
+                self._peers[provider] = peers
 
     def seconds(self, member: str, load: Load, compiled: Compiled | None = None) -> float:
         """Estimate how long a member works on a load, in seconds.
@@ -72,14 +95,14 @@ class Estimator:
         """Like :meth:`seconds`, for a load that is in a known number of jobs."""
         speed = self.states[member].speed
         if not speed.jobs:
-            speed = self._assumed(compiled)
+            speed = self._assumed(member, compiled)
         # No job is of less than a circuit, though it may be a part of the shots of one.
         return speed.seconds(max(load.circuits, jobs), load.circuit_shots, jobs)
 
     def speed_of(self, member: str) -> SpeedEstimate:
         """Return the known or assumed speed of a member, with its source."""
         speed = self.states[member].speed
-        return (speed if speed.jobs else self._assumed(None)).estimate
+        return (speed if speed.jobs else self._assumed(member, None)).estimate
 
     def source(self, member: str, compiled: Compiled | None = None) -> str:
         """Say where :meth:`seconds` comes from."""
@@ -88,6 +111,8 @@ class Estimator:
             return speed.source
         if compiled is not None and compiled.shot_seconds is not None:
             return "durations"
+        if self.profiles[member].provider in self._peers:
+            return "peers"
         return "nothing" if self.guess is None else "guess"
 
     def price(
@@ -235,9 +260,9 @@ class Estimator:
         each = self.jobs_seconds(member, next(iter(state.in_flight.values())), 1)
         return max(0.0, seconds - each) + abs(worked - each)
 
-    def _assumed(self, compiled: Compiled | None) -> Speed:
+    def _assumed(self, member: str, compiled: Compiled | None) -> Speed:
         """Assume the speed of a member that was never seen at work."""
-        assumed = self.guess or _NOMINAL
+        assumed = self._peers.get(self.profiles[member].provider) or self.guess or _NOMINAL
         if compiled is None or compiled.shot_seconds is None:
             return assumed
         return Speed(
@@ -247,21 +272,25 @@ class Estimator:
         )
 
 
-def assume_speed(speeds: Iterable[Speed]) -> Speed:
-    """Assume the speed of a member that was never seen at work, with nothing known of its circuits."""
-    return guess_speed(speeds) or _NOMINAL
-
-
 def guess_speed(speeds: Iterable[Speed]) -> Speed | None:
     """Guess the speed of a member never seen at work; ``None`` where none was.
 
-    What a job, a circuit and a shot take are the medians of the members that were.
+    What a job, a circuit and a shot take are the medians of the members that were, or the means
+    where all medians are nothing: it is never thought to take no time.
     """
-    seen = [speed for speed in speeds if speed.jobs]
+    seen = [terms for speed in speeds if speed.jobs and any(terms := speed.terms)]
     if not seen:
         return None
-    return Speed(
-        overhead_seconds=median(speed.overhead_seconds for speed in seen),
-        circuit_seconds=median(speed.circuit_seconds for speed in seen),
-        shot_seconds=median(speed.shot_seconds for speed in seen),
-    )
+    by_term = list(zip(*seen, strict=True))
+    middle = [median(values) for values in by_term]
+    overhead, circuit, shot = middle if any(middle) else map(mean, by_term)
+    return Speed(overhead_seconds=overhead, circuit_seconds=circuit, shot_seconds=shot)
+
+
+def _guess_of_peers(speeds: Sequence[Speed]) -> Speed | None:
+    """Guess the speed of a member never seen at work from others of its provider, if one was."""
+    guess = guess_speed(speeds)
+    if guess is None:
+        return None
+    theirs = median(speed.doubt for speed in speeds if speed.jobs)
+    return replace(guess, doubt=min(theirs + log(_PEERS_OFF), log(UNSEEN_OFF)), lent="peers")

@@ -37,6 +37,7 @@ class MemberProfile:
         allotment: What of it costs nothing; ``None`` where all is to be paid.
         free: Whether it was said that nothing is ever paid for it.
         job_fee_usd: The part of a job's price that does not depend on its size.
+        provider: Whose it is; ``""`` where nobody knows.
         told_seconds: What a job, a circuit and a circuit-shot take, as told beforehand, if so.
     """
 
@@ -57,6 +58,7 @@ class MemberProfile:
     allotment: Allotment | None = None
     free: bool = True
     job_fee_usd: float = 0.0
+    provider: str = ""
     told_seconds: tuple[float, float, float] | None = None
 
     def room(self, circuits: int = _ANY, *, most_shots: int | None = None) -> Room:

@@ -42,6 +42,7 @@ class Speed:
         told: The three times as told, if they were.
         seen: How many jobs of this fleet it is known from.
         doubt: How far off it is expected to be, as the logarithm of a factor.
+        lent: By whom it is, where nothing is known of the member itself.
         fresh: What is not written down yet of what its jobs taught.
     """
 
@@ -52,8 +53,14 @@ class Speed:
     told: Terms | None = None
     seen: int = 0
     doubt: float = math.log(UNSEEN_OFF)
+    lent: SpeedSource = "guess"
     fresh: SpeedEvidence = field(default_factory=SpeedEvidence)
     _evidence: SpeedEvidence = field(default_factory=SpeedEvidence)
+
+    @property
+    def terms(self) -> Terms:
+        """What a job, a circuit and a shot take."""
+        return self.overhead_seconds, self.circuit_seconds, self.shot_seconds
 
     @property
     def source(self) -> SpeedSource:
@@ -62,7 +69,7 @@ class Speed:
             return "seen"
         if self._evidence.jobs:
             return "journal"
-        return "guess" if self.told is None else "told"
+        return self.lent if self.told is None else "told"
 
     @property
     def mean_seconds(self) -> float | None:

@@ -14,6 +14,7 @@ from qiskit_gateway.backends.interface.protocol import (
     TellsIfFree,
     TellsIfItFinds,
     TellsOptions,
+    TellsProvider,
     TellsQueue,
     TellsStage,
     TellsStarted,
@@ -35,6 +36,7 @@ from qiskit_gateway.backends.interface.protocol import (
                 TellsIfFree,
                 TellsIfItFinds,
                 TellsOptions,
+                TellsProvider,
                 TellsStage,
                 TellsStarted,
             },
@@ -51,6 +53,7 @@ from qiskit_gateway.backends.interface.protocol import (
                 TellsIfFree,
                 TellsIfItFinds,
                 TellsOptions,
+                TellsProvider,
                 TellsQueue,
                 TellsStage,
                 TellsStarted,
@@ -72,9 +75,25 @@ def test_members_are_what_they_can_do(member, abilities):
         TellsIfFree,
         TellsIfItFinds,
         TellsOptions,
+        TellsProvider,
         TellsQueue,
         TellsStage,
         TellsStarted,
     )
     assert isinstance(member, FleetMember)
     assert {one for one in known if isinstance(member, one)} == abilities
+
+
+@pytest.mark.parametrize(
+    ("module", "provider"),
+    [
+        ("iqm.devices", "iqm, local"),
+        ("qiskit_ibm_runtime.fakes", "ibm, local"),
+        ("nobody.knows", ""),
+    ],
+)
+def test_a_member_is_of_the_provider_of_its_backend(module, provider):
+    """It is known by the package of its class; what runs in this process is apart."""
+    kind = type("Device", (BasicSimulator,), {"__module__": module})
+
+    assert Member(kind()).provider == provider

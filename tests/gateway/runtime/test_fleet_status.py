@@ -116,6 +116,19 @@ def test_a_speed_that_is_told_is_known_before_any_run():
     assert "3.0 s (told)" in str(fleet.status())
 
 
+def test_a_member_of_which_nothing_is_known_is_as_fast_as_others_of_its_provider():
+    """The status says whose speed it is, before any run."""
+    kind = type("Device", (BasicSimulator,), {"__module__": "iqm.devices"})
+    fleet = Fleet(
+        [Member(kind(), name="told", speed=Speed(job_seconds=2.0)), Member(kind(), name="new")]
+    )
+    RouterSampler(fleet)
+
+    assert fleet.status()["new"].speed.source == "peers"
+    assert fleet.status()["new"].speed.seconds(1, 1000) == pytest.approx(2.0)
+    assert "2.0 s (peers)" in str(fleet.status())
+
+
 def test_a_speed_of_earlier_processes_is_from_the_journal(tmp_path):
     """What another fleet learned is read when a run begins, and told apart from what this one saw."""
 

@@ -305,6 +305,26 @@ def test_a_quote_says_what_was_guessed_of_the_others():
     assert [one.speed for one in quote.members] == ["simulated", "simulated"]
 
 
+def test_a_quote_says_what_others_of_the_provider_take():
+    """A member of which nothing is known is planned, and timed, as others of its provider are."""
+
+    kind = type("Device", (BasicSimulator,), {"__module__": "iqm.devices"})
+    members = [
+        Member(kind(), name="known", speed=Speed(job_seconds=30.0)),
+        Member(kind(), name="new"),
+        Member(BasicSimulator(), name="else", speed=Speed(circuit_seconds=1.0)),
+    ]
+
+    quote = RouterSampler(members, policy=failover("new", "known", "else")).quote([sweep(20)])
+
+    assert quote["new"].speed == quote["new"].estimate.source == "peers"
+    assert quote["new"].finish_seconds == pytest.approx(30.0)
+    assert quote["new"].estimate.times_off > quote["known"].estimate.times_off
+    assert quote.why()["new"].source == "peers"
+    assert "times are those of others of the same provider: new" in str(quote)
+    assert "(as others of its provider take; off by 2.5 times)" in str(quote["new"].estimate)
+
+
 def test_a_told_fleet_is_planned_at_once():
     """Where all is told no job is sent only to learn: two members end together, in a job each."""
     members = [

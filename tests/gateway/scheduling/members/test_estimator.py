@@ -1,0 +1,154 @@
+"""How long members are thought to work, and by which source."""
+
+import math
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from qiskit_gateway.scheduling.members.estimator import Estimator
+from qiskit_gateway.scheduling.members.profile import MemberProfile
+from qiskit_gateway.scheduling.members.speed import Speed
+from qiskit_gateway.scheduling.members.state import MemberState
+from qiskit_gateway.work.speed_evidence import SpeedEvidence
+from qiskit_gateway.work.tasks import Load
+
+SIZES = [(1, 100), (10, 100), (3, 5000), (30, 1000), (1, 9000), (20, 100)]
+
+amounts = st.floats(0.01, 100)
+terms = st.tuples(amounts, amounts, st.floats(1e-5, 1e-2))
+# Of some members only one of the three times is said.
+some_terms = st.tuples(*[st.one_of(st.just(0.0), amounts)] * 3).filter(any)
+providers = st.sampled_from(["", "acme", "other"])
+
+
+def took(truth, circuits, shots):
+    """Say what a job takes."""
+    return truth[0] + circuits * truth[1] + circuits * shots * truth[2]
+
+
+def seen(truth, rounds=1):
+    """A speed that was learned from jobs."""
+    speed = Speed()
+    for circuits, shots in SIZES * rounds:
+        speed.observe(circuits, circuits * shots, took(truth, circuits, shots))
+    return speed
+
+
+def told(truth):
+    """A speed that was told."""
+    speed = Speed()
+    speed.tell(truth)
+    return speed
+
+
+def recorded(truth):
+    """A speed that a journal recorded."""
+    evidence = SpeedEvidence()
+    for circuits, shots in SIZES:
+        evidence.add(circuits, circuits * shots, took(truth, circuits, shots))
+    speed = Speed()
+    speed.recall(evidence)
+    return speed
+
+
+known = st.builds(lambda make, truth: make(truth), st.sampled_from([seen, told, recorded]), terms)
+fleets = st.dictionaries(
+    st.sampled_from("abcdefgh"), st.tuples(providers, st.one_of(known, st.builds(Speed)))
+)
+
+
+def estimator_of(fleet):
+    """Make an estimator for members, each with a provider and a speed."""
+    profiles = {
+        name: MemberProfile(name=name, provider=whose) for name, (whose, _) in fleet.items()
+    }
+    states = {name: MemberState(speed=speed) for name, (_, speed) in fleet.items()}
+    estimator = Estimator(profiles=profiles, states=states)
+    estimator.refresh()
+    return estimator
+
+
+@given(fleets, terms, providers)
+def test_what_is_told_of_a_member_beats_all_that_is_known_of_others(fleet, truth, whose):
+    """Before its first job, a member whose speed is told takes exactly that."""
+    estimator = estimator_of(fleet | {"mine": (whose, told(truth))})
+
+    found = estimator.speed_of("mine")
+
+    assert (found.job_seconds, found.circuit_seconds, found.shot_seconds) == truth
+    assert found.source == estimator.source("mine") == "told"
+
+
+@given(fleets, known, providers, known, providers)
+def test_one_more_member_changes_nothing_for_a_member_that_is_known(
+    fleet, speed, whose, more, whose_more
+):
+    """Whatever is known of a member itself, what others take is no concern of it."""
+    before = estimator_of(fleet | {"mine": (whose, speed)})
+    after = estimator_of(fleet | {"mine": (whose, speed), "more": (whose_more, more)})
+
+    assert after.speed_of("mine") == before.speed_of("mine")
+    assert after.source("mine") == before.source("mine")
+
+
+@given(st.lists(st.tuples(providers, some_terms), max_size=6), providers)
+def test_nobody_is_thought_to_take_no_time(others, whose):
+    """Whoever takes some time, by a job or a circuit or a shot, lends a speed that takes some."""
+    fleet = {f"m{index}": (of, told(truth)) for index, (of, truth) in enumerate(others)}
+    estimator = estimator_of(fleet | {"new": (whose, Speed())})
+
+    assert estimator.seconds("new", Load(3, 300)) > 0
+
+
+def test_no_member_of_a_fleet_that_takes_no_time_is_known_to_take_none():
+    """Jobs that took nothing, as on a clock that stands, teach nothing of other members."""
+    estimator = estimator_of({"a": ("acme", seen((0.0, 0.0, 0.0))), "new": ("acme", Speed())})
+
+    assert estimator.seconds("new", Load(3, 300)) > 0
+    assert estimator.source("new") == "nothing"
+
+
+@given(fleets, st.lists(known, min_size=1, max_size=5))
+def test_a_member_of_whom_nothing_is_known_is_like_others_of_its_provider(fleet, speeds):
+    """What members of other providers take is of no matter, while one of its own is known."""
+    peers = {f"m{index}": ("mine", speed) for index, speed in enumerate(speeds)}
+    alone = estimator_of(peers | {"new": ("mine", Speed())})
+
+    estimator = estimator_of(fleet | peers | {"new": ("mine", Speed())})
+
+    found = estimator.speed_of("new")
+    assert found == alone.speed_of("new")
+    assert found.source == estimator.source("new") == "peers"
+    middle = sorted(speed.circuit_seconds for speed in speeds)
+    assert middle[0] <= found.circuit_seconds <= middle[-1]
+
+
+@given(st.lists(known, min_size=1, max_size=5))
+def test_a_speed_of_others_is_less_certain_than_theirs(speeds):
+    """By twice what a typical one of them is off, and never by more than where nothing is known."""
+    peers = {f"m{index}": ("mine", speed) for index, speed in enumerate(speeds)}
+    estimator = estimator_of(peers | {"new": ("mine", Speed()), "stranger": ("", Speed())})
+
+    least = min(math.exp(speed.doubt) for speed in speeds)
+    found, guess = estimator.speed_of("new"), estimator.speed_of("stranger")
+
+    assert guess.source == "guess"
+    assert least < found.times_off or least >= guess.times_off * (1 - 1e-9)
+    assert found.times_off <= guess.times_off * (1 + 1e-9)
+
+
+@given(st.sampled_from([told, recorded, Speed]), terms, terms, terms)
+def test_what_was_seen_wins_as_it_becomes_more(source, said, lent, truth):
+    """After many jobs the next one is foretold: of what was said or lent before a trace is left."""
+    speed = Speed() if source is Speed else source(said)
+    estimator = estimator_of({"mine": ("acme", speed), "peer": ("acme", told(lent))})
+
+    for _ in range(20):
+        for circuits, shots in SIZES:
+            speed.observe(circuits, circuits * shots, took(truth, circuits, shots))
+    estimator.refresh()
+
+    real, foretold = took(truth, 15, 2000), estimator.seconds("mine", Load(15, 15 * 2000))
+    before = max(abs(took(one, 15, 2000) - real) for one in (said, lent))
+    assert estimator.source("mine") == "seen"
+    assert abs(foretold - real) <= 0.2 * real + 0.02 * before
