@@ -149,7 +149,7 @@ class Dealer:
                         # The other shots of these rows, at once: a job as large as this one.
                         yield from self._deal_own((member,), slots)
         # Rows of fewer shots than before are lots of their own.
-        return rest and self.planner.policy.split_rule.divides_rows
+        return rest and self.backlog.divides_rows
 
     def _deal_to(self, member: str, plan: Plan, slots: Slots, now: float) -> Iterator[Group]:
         """Cut shards for a member, as long as it has slots and should take more."""
@@ -238,7 +238,7 @@ class Dealer:
         return quota if most is None or quota <= most else quota / math.ceil(quota / most)
 
     def _cut(self, member: str, plan: Plan, circuits: float) -> Group | None:
-        divisible, lot = self.planner.policy.split_rule.divides_rows, plan.lot
+        divisible, lot = self.backlog.divides_rows, plan.lot
         if divisible and circuits < 1:
             shots = circuits * plan.shots
             room = self.planner.estimator.profiles[member].room(1, most_shots=max(1, round(shots)))
@@ -250,12 +250,12 @@ class Dealer:
 
     def _circuits(self, group: Group, shots: float) -> float:
         """Count the circuits of a plan that a shard stands for."""
-        circuits = sum(piece.rows for piece in group.pieces)
-        return self._in_plan(circuits, sum(piece.circuit_shots for piece in group.pieces), shots)
+        circuits = sum([piece.row_stop - piece.row_start for piece in group.pieces])
+        return self._in_plan(circuits, circuits * group.pieces[0].shots, shots)
 
     def _in_plan(self, circuits: float, circuit_shots: float, shots: float) -> float:
         """Count work in circuits of a plan, of which a shard has a part where they may be divided."""
-        return circuit_shots / shots if self.planner.policy.split_rule.divides_rows else circuits
+        return circuit_shots / shots if self.backlog.divides_rows else circuits
 
     # -- dealing beforehand --------------------------------------------------------------------
 

@@ -6,11 +6,11 @@ in proportion to the pieces that it takes, however many wait.
 """
 
 from collections import deque
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 from qiskit_gateway.policies.spread import SplitRule
-from qiskit_gateway.work.tasks import Load, Piece, Task
+from qiskit_gateway.work.tasks import Load, Piece, Shard, Task
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,14 +105,14 @@ class Waiting:
     """The pieces of one class, and how many rows they have, by height.
 
     Attributes:
-        load_of: Measures a piece.
+        circuits_of: Counts the circuits of a piece, as they may be divided.
         heights: The pieces, by height.
         rows: How many rows these have.
         circuits: How many circuits they are in all; of rows that may be divided, whole ones.
         circuit_shots: Their shots summed over circuits.
     """
 
-    load_of: Callable[[Piece], Load]
+    circuits_of: Callable[[Piece], float]
     heights: dict[int, deque[Piece]] = field(default_factory=dict)
     rows: dict[int, int] = field(default_factory=dict)
     circuits: float = 0
@@ -127,9 +127,8 @@ class Waiting:
             self.rows[height] = 0
         queue.appendleft(piece) if first else queue.append(piece)
         self.rows[height] += rows
-        load = self.load_of(piece)
-        self.circuits += load.circuits
-        self.circuit_shots += load.circuit_shots
+        self.circuits += self.circuits_of(piece)
+        self.circuit_shots += rows * height
 
     def pop(self, height: int) -> Piece:
         """Take the first piece of a height."""
@@ -139,9 +138,8 @@ class Waiting:
         self.rows[height] -= rows
         if not queue:
             del self.heights[height], self.rows[height]
-        load = self.load_of(piece)
-        self.circuits -= load.circuits
-        self.circuit_shots -= load.circuit_shots
+        self.circuits -= self.circuits_of(piece)
+        self.circuit_shots -= rows * height
         return piece
 
     def tallest(self) -> int:
@@ -162,6 +160,7 @@ class Backlog:
         rule: What of it stays together on one member.
 
     Attributes:
+        divides_rows: Whether the shots of one row may run on several members.
         classes: What waits for any of the members that it is not barred from.
         redirected: Whether cutting has met work that its member cannot run, and put it where
             others may take it. The dealer looks again then, and clears it.
@@ -171,7 +170,9 @@ class Backlog:
         self.classes: dict[Barred, Waiting] = {}
         self.redirected = False
         self._tasks = tasks
-        self._rule = rule
+        self.divides_rows = rule.divides_rows
+        self._homes_of = [rule.home_of(task=task.index, pub=task.group) for task in tasks]
+        self._has_homes = any(home is not None for home in self._homes_of)
         self._kept: dict[str, dict[Barred, Waiting]] = {}
         self._homes: dict[int, str] = {}
         self._refused: dict[int, frozenset[str]] = {}
@@ -181,15 +182,21 @@ class Backlog:
         barred = self._with_refusals(piece.task, barred)
         waiting = self.classes.get(barred)
         if waiting is None:
-            waiting = self.classes[barred] = Waiting(self.load_of)
+            waiting = self.classes[barred] = Waiting(self._circuits_of)
         waiting.put(piece, first=first)
 
     def keep(self, member: str, piece: Piece, barred: Barred) -> None:
         """Keep a piece for the member that has the rest of its rows, if they stay together."""
-        if self._rule.divides_rows:
+        if self.divides_rows:
             self.put(piece, barred)
         else:
-            self._kept.setdefault(member, {}).setdefault(barred, Waiting(self.load_of)).put(piece)
+            self._keep(member, piece, barred)
+
+    def _keep(self, member: str, piece: Piece, barred: Barred) -> None:
+        classes = self._kept.setdefault(member, {})
+        if barred not in classes:
+            classes[barred] = Waiting(self._circuits_of)
+        classes[barred].put(piece)
 
     def refuse(self, task: int, member: str) -> None:
         """Note that a member cannot run a task; waiting pieces learn it when they are met."""
@@ -212,16 +219,28 @@ class Backlog:
         waiting = self.classes.values()
         return Load(sum(one.circuits for one in waiting), sum(one.circuit_shots for one in waiting))
 
-    def load_of(self, piece: Piece) -> Load:
-        """Measure a piece, as it may be divided.
+    def load_of(self, shard: Shard) -> Load:
+        """Measure the pieces of a shard, as they may be divided.
 
         Rows that may be cut by their shots are as many circuits as their shots are whole ones: what
         was cut of a row in ten parts is one circuit still, and needs no ten.
         """
-        circuit_shots = piece.rows * piece.shots
-        if not self._rule.divides_rows:
-            return Load(piece.rows, circuit_shots)
-        return Load(circuit_shots / self._tasks[piece.task].shots, circuit_shots)
+        circuits: float = shard.circuits
+        if self.divides_rows:
+            circuits = sum([self._circuits_of(piece) for piece in shard.pieces])
+        return Load(circuits, shard.circuit_shots)
+
+    def _circuits_of(self, piece: Piece) -> float:
+        if not self.divides_rows:
+            return piece.row_stop - piece.row_start
+        return piece.circuit_shots / self._tasks[piece.task].shots
+
+    def is_separable(self, pieces: Iterable[Piece]) -> bool:
+        """Check that pieces may run apart from the rest of their rows and PUBs."""
+        tasks = self._tasks
+        if self._has_homes and any(self._homes_of[one.task] is not None for one in pieces):
+            return False
+        return self.divides_rows or all(one.shots >= tasks[one.task].shots for one in pieces)
 
     @property
     def keeping(self) -> Collection[str]:
@@ -291,27 +310,28 @@ class Backlog:
         return taken
 
     def _fill(self, cut: "_Cut", height: int) -> tuple[Piece, ...]:
-        shots = cut.room.shots_of(height)
-        while height in cut.waiting.heights:
-            bytes_each = self._tasks[cut.waiting.heights[height][0].task].payload_bytes
+        shots, waiting = cut.room.shots_of(height), cut.waiting
+        for_anybody = not (self._has_homes or self._refused)
+        while height in waiting.heights:
+            bytes_each = self._tasks[waiting.heights[height][0].task].payload_bytes
             rows = cut.rows_left(bytes_each, shots)
             if rows < 1:
                 break
-            piece = cut.waiting.pop(height)
-            if self._goes_elsewhere(piece, cut):
+            piece = waiting.pop(height)
+            if not for_anybody and self._goes_elsewhere(piece, cut):
                 continue
             if piece.rows > rows:
                 piece, rest = piece.split_rows(rows)
-                self._put_back(rest, cut, keep=self._home_of(rest) is not None)
+                self._put_back(rest, cut, keep=self._homes_of[rest.task] is not None)
             if shots < height:
                 piece, rest = piece.split_shots(shots)
-                self._put_back(rest, cut, keep=not self._rule.divides_rows)
+                self._put_back(rest, cut, keep=not self.divides_rows)
             cut.take(piece, bytes_each)
         return tuple(cut.taken)
 
     def _goes_elsewhere(self, piece: Piece, cut: "_Cut") -> bool:
         """Put a piece where it belongs, if that is not with this member."""
-        group = self._home_of(piece)
+        group = self._homes_of[piece.task]
         if group is None and not self._refused:
             return False
         known = self._with_refusals(piece.task, cut.barred)
@@ -325,16 +345,12 @@ class Backlog:
         if home == cut.member or home in known:
             self._homes[group] = cut.member
             return False
-        self._kept.setdefault(home, {}).setdefault(cut.barred, Waiting(self.load_of)).put(piece)
+        self._keep(home, piece, cut.barred)
         return True
-
-    def _home_of(self, piece: Piece) -> int | None:
-        return self._rule.home_of(task=piece.task, pub=self._tasks[piece.task].group)
 
     def _put_back(self, rest: Piece, cut: "_Cut", *, keep: bool) -> None:
         if keep:
-            kept = self._kept.setdefault(cut.member, {})
-            kept.setdefault(cut.barred, Waiting(self.load_of)).put(rest)
+            self._keep(cut.member, rest, cut.barred)
         else:
             cut.waiting.put(rest, first=True)
 

@@ -3,6 +3,7 @@
 They are carried out one at a time, so each sees the effect of those before it.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from qiskit_gateway.policies.failure import Failure
@@ -51,15 +52,13 @@ class Blame:
 
 @dataclass(frozen=True, slots=True)
 class Expect:
-    """Expect a shard to end at another time than was thought.
+    """Expect shards to end at other times than was thought.
 
     Attributes:
-        shard: Its number.
-        end: When, in seconds of the loop's clock.
+        ends: When each is to end, by its number, in seconds of the loop's clock.
     """
 
-    shard: int
-    end: float
+    ends: Mapping[int, float]
 
 
 Decision = AskBack | Hedge | Postpone | Blame | Expect

@@ -76,6 +76,7 @@ class Flight:
         reason: Why it is asked back, or was before it was cancelled; ``None`` if it is not.
         times_kept: How often it was overdue and stayed where it is.
         duplicate: The pair that it belongs to, if it has a duplicate or is one.
+        separable: Whether its pieces may run apart from the rest of their rows and PUBs.
         alone: Whether its member had nothing else of ours when it was sent.
         queued_until: When its provider last said that it waits in the queue.
         started: When its provider first said that it does not.
@@ -101,6 +102,7 @@ class Flight:
     reason: Reason | None = None
     times_kept: int = 0
     duplicate: Duplicate | None = None
+    separable: bool = False
     alone: bool = False
     queued_until: float | None = None
     started: float = math.inf

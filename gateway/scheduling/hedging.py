@@ -70,7 +70,7 @@ def _risks(state: RunState, able: Sequence[str], now: float) -> Iterator[Risk]:
     names, estimator = frozenset(able), state.estimator
     anew: dict[Load, float] = {}
     for flight in state.flights.values():
-        if flight.member not in names or not is_free_to_move(state, flight):
+        if flight.member not in names or not is_free_to_move(flight):
             continue
         load = _load(flight)
         if load not in anew:

@@ -13,18 +13,9 @@ def finishes_first(state: RunState) -> bool:
     return state.planner.finishes_first and len(state.states) > 1
 
 
-def is_free_to_move(state: RunState, flight: Flight) -> bool:
+def is_free_to_move(flight: Flight) -> bool:
     """A shard may be asked back or have a duplicate, apart from the rest of its rows or PUBs."""
-    if not flight.is_movable:
-        return False
-    rule = state.policy.split_rule
-    for piece in flight.shard.pieces:
-        task = state.tasks[piece.task]
-        if rule.home_of(task=task.index, pub=task.group) is not None:
-            return False
-        if piece.shots < task.shots and not rule.divides_rows:
-            return False
-    return True
+    return flight.is_movable and flight.separable
 
 
 def may_pay_twice(state: RunState, flight: Flight, now: float) -> bool:

@@ -2,14 +2,14 @@
 
 from bisect import bisect_left
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import accumulate
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from qiskit_gateway.policies.recall import covers, is_much_sooner
-from qiskit_gateway.scheduling.allocation.water_filling import fill
 from qiskit_gateway.scheduling.decisions import AskBack, Decision, Expect
 from qiskit_gateway.scheduling.flight import Flight, Phase, Reason
 from qiskit_gateway.scheduling.members.estimator import HOPE, ROUNDING_SECONDS
@@ -26,8 +26,7 @@ _STUCK_SECONDS = 10.0
 _LEAST_SECONDS = 1e-9
 
 
-@dataclass(frozen=True, slots=True)
-class Foreseen:
+class Foreseen(NamedTuple):
     """Expected start and end of a shard at its member, in seconds of the loop's clock."""
 
     flight: Flight
@@ -43,7 +42,7 @@ def rebalance(state: RunState, now: float) -> Iterator[Decision]:
     able = state.health.healthy(now)
     ill = state.health.unhealthy
     foreseen = _foresee(state, [*able, *(name for name in state.states if name in ill)], now)
-    yield from (Expect(one.flight.shard.index, one.end) for one in foreseen)
+    yield Expect({one.flight.shard.index: one.end for one in foreseen})
     free = [name for name in able if name not in stuck]
     if not free:
         return
@@ -107,24 +106,38 @@ def _is_better_shared(state: RunState, flight: Flight, names: Sequence[str], now
     wait, each = _pace(state, [flight.member], load, now)
     here = float(wait[0] + each[0] * _units(state, load))
     base, slope = _pace(state, names, whole, now)
-    level = level_seconds(base, slope, _units(state, whole))
-    return is_much_sooner(level, here)
+    return is_much_sooner(Level(base, slope).seconds(_units(state, whole)), here)
 
 
-def level_seconds(base: Floats, slope: Floats, circuits: float) -> float:
-    """Compute when members end that share some circuits so that all end together.
+class Level:
+    """When members end that share some circuits so that all end together.
 
     Args:
         base: When each could begin, in seconds.
         slope: What a circuit takes there, in seconds.
-        circuits: How many.
+
+    Attributes:
+        first: When the first of them could begin, in seconds.
+        rate: How many circuits all do in a second.
     """
-    if not circuits:
-        return float(base.min())
-    # A member that takes no time, as far as is known, takes next to none.
-    slope = np.maximum(slope, _LEAST_SECONDS)
-    shares = fill(base, slope, circuits)
-    return float((base + slope * shares)[shares > 0].max())
+
+    def __init__(self, base: Floats, slope: Floats) -> None:
+        # A member that takes no time, as far as is known, takes next to none.
+        rates = 1 / np.maximum(slope, _LEAST_SECONDS)
+        order = np.argsort(base, kind="stable")
+        base, rates = base[order], rates[order]
+        self.first, self.rate = float(base[0]), float(rates.sum())
+        self._rate = np.cumsum(rates)
+        self._before = np.cumsum(base * rates)
+        # With so many circuits the next member begins, too.
+        self._joins = base[1:] * self._rate[:-1] - self._before[:-1]
+
+    def seconds(self, circuits: float) -> float:
+        """Compute the end of so many circuits, in seconds."""
+        if not circuits:
+            return self.first
+        last = np.searchsorted(self._joins, circuits)
+        return float((circuits + self._before[last]) / self._rate[last])
 
 
 def surplus(
@@ -142,14 +155,14 @@ def surplus(
         waiting: The number of circuits that wait for any member.
     """
     taken = list(accumulate((circuits for _, circuits in ends), initial=waiting))[1:]
-    first, rate = float(base.min()), float((1 / np.maximum(slope, _LEAST_SECONDS)).sum())
+    level = Level(base, slope)
 
     def stays(position: int) -> bool:
         end = ends[position][0] - ROUNDING_SECONDS
         # If all could begin as soon as the first; while much waits, that is late enough.
-        if not is_much_sooner(first + taken[position] / rate, end):
+        if not is_much_sooner(level.first + taken[position] / level.rate, end):
             return True
-        return not is_much_sooner(level_seconds(base, slope, taken[position]), end)
+        return not is_much_sooner(level.seconds(taken[position]), end)
 
     return bisect_left(range(len(ends)), x=True, key=stays)
 
@@ -161,7 +174,7 @@ def _may_leave(state: RunState, flight: Flight) -> bool:
     rests = bool(barred.tried) and member not in state.health.unhealthy
     if rests or not covers(state.policy.recall.idle, fee):
         return False
-    return may_go(state, barred, besides=member) and is_free_to_move(state, flight)
+    return may_go(state, barred, besides=member) and is_free_to_move(flight)
 
 
 def _foresee(state: RunState, names: Sequence[str], now: float) -> list[Foreseen]:
@@ -225,12 +238,11 @@ def _pace(state: RunState, names: Sequence[str], work: Load, now: float) -> tupl
 
 def _units(state: RunState, work: Load) -> float:
     """Measure work as it may be divided: in circuits, or in their shots."""
-    return work.circuit_shots if state.policy.split_rule.divides_rows else work.circuits
+    return work.circuit_shots if state.planner.backlog.divides_rows else work.circuits
 
 
 def _load(state: RunState, flights: Collection[Flight]) -> Load:
-    load_of, load = state.planner.backlog.load_of, NO_LOAD
+    load = NO_LOAD
     for one in flights:
-        for piece in one.shard.pieces:
-            load = load.plus(load_of(piece))
+        load = load.plus(state.planner.backlog.load_of(one.shard))
     return load

@@ -85,7 +85,7 @@ def _relieve(state: RunState, now: float) -> Iterator[AskBack]:
     idle = [] if finishes_first(state) else _idle(state, now)
     if not idle:
         return
-    waiting = [flight for flight in state.flights.values() if is_free_to_move(state, flight)]
+    waiting = [flight for flight in state.flights.values() if is_free_to_move(flight)]
     for flight in sorted(waiting, key=lambda one: -one.expected_end):
         member = next((name for name in idle if _relieves(state, flight, name, now)), None)
         if member is not None:

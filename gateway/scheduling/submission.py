@@ -79,7 +79,12 @@ def carry_out(state: RunState, decisions: Iterable[Decision], now: float) -> Ite
             case Postpone():
                 look_later(state, state.flights[decision.shard], now)
             case Expect():
-                state.flights[decision.shard].expected_end = decision.end
+                _expect(state, decision)
+
+
+def _expect(state: RunState, expected: Expect) -> None:
+    for shard, end in expected.ends.items():
+        state.flights[shard].expected_end = end
 
 
 def _submit_duplicate(state: RunState, shard: int, member: str, now: float) -> Submit | Verdict:
@@ -143,6 +148,7 @@ def _submit(state: RunState, member: str, group: Group, now: float) -> Submit | 
         expected_end=now + ahead + known.queue_seconds,
         foreseen_seconds=ahead + known.queue_seconds if known.speed.jobs else 0.0,
         probing=member in state.health.unhealthy,
+        separable=state.dealer.backlog.is_separable(group.pieces),
         alone=alone,
         price=price,
         compiled=compiled,
