@@ -415,10 +415,10 @@ def sweep(state: RunState) -> bool:
     return goes_on
 
 
-def _candidates(state: RunState, barred: Barred) -> list[str]:
-    """List the members that may take such work, now or when they are healthy again."""
+def _candidates(state: RunState, barred: Barred) -> Iterator[str]:
+    """Go through the members that may take such work, now or when they are healthy again."""
     lost = state.health.lost
-    return [name for name in state.states if name not in barred and name not in lost]
+    return (name for name in state.states if name not in barred and name not in lost)
 
 
 def _may_wait(state: RunState, barred: Barred) -> bool:
@@ -451,7 +451,7 @@ def requeue_refused(state: RunState) -> bool:
 
 
 def _requeue_refused(state: RunState, barred: Barred, verdicts: dict[str, Verdict]) -> bool:
-    candidates = _candidates(state, barred)
+    candidates = list(_candidates(state, barred))
     if any(name not in verdicts or verdicts[name].waits for name in candidates):
         return False
     again = replace(barred.untried, never=barred.never.union(candidates))

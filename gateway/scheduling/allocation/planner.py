@@ -411,17 +411,17 @@ class Planner:
         """Divide the circuits of a lot among the members."""
         whole = offers.waiting
         one = load.part(1 / load.circuits)
-        verdicts = {
-            member: offers.payable(member) and self.policy.judge(offers(member, one))
-            for member in eligible
-        }
-        self.verdicts[lot.barred] = {
-            name: verdict for name, verdict in verdicts.items() if not verdict
-        }
-        allowed = [member for member in eligible if verdicts[member]]
+        allowed, refused = [], {}
+        for member in eligible:
+            verdict = offers.payable(member) and self.policy.judge(offers(member, one))
+            if verdict:
+                allowed.append(member)
+            else:
+                refused[member] = verdict
+        self.verdicts[lot.barred] = refused
         if not allowed:
             return Shares({})
-        divisible = self.policy.split_rule.divides_rows
+        divisible = self.backlog.divides_rows
         horizon = math.inf if blank else max(0.0, self.deadline - offers.now)
         objective = self.policy.minimize
         shares = divide(offers, allowed, objective, divisible=divisible, horizon=horizon)

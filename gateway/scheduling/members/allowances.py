@@ -11,7 +11,7 @@ from math import inf
 
 from qiskit_gateway.policies.verdict import ALLOWED, Verdict
 from qiskit_gateway.work.allotment import Allotment
-from qiskit_gateway.work.price import Due, Price
+from qiskit_gateway.work.price import FREE, Due, Price
 
 # So little more than there is, relatively, is a rounding error.
 _ROUNDING = 1e-9
@@ -118,7 +118,7 @@ class Allowances:
         """
         pot = self._pots.get(member)
         if pot is None:
-            return Price(usd=asked)
+            return Price(usd=asked) if asked else FREE
         return self._price_of(member, asked, pot.left(now - self.epoch))
 
     def _price_of(self, member: str, asked: float, left: float) -> Price:
@@ -127,9 +127,9 @@ class Allowances:
 
     def verdict(self, member: str, asked: float, now: float) -> Verdict:
         """Judge whether a job can be had at all, for money or not."""
-        if self.price(member, asked, now).usd < inf:
+        pot = self._pots.get(member)
+        if pot is None or self.price(member, asked, now).usd < inf:
             return ALLOWED
-        pot = self._pots[member]
         reason = used_up(pot.allotment, asked, pot.left(now - self.epoch))
         return UsedUp(allowed=False, reason=reason)
 

@@ -97,7 +97,8 @@ class Estimator:
         if not speed.jobs:
             speed = self._assumed(member, compiled)
         # No job is of less than a circuit, though it may be a part of the shots of one.
-        return speed.seconds(max(load.circuits, jobs), load.circuit_shots, jobs)
+        circuits, circuit_shots = load
+        return speed.seconds(max(circuits, jobs), circuit_shots, jobs)
 
     def speed_of(self, member: str) -> SpeedEstimate:
         """Return the known or assumed speed of a member, with its source."""

@@ -202,7 +202,13 @@ class FairQueue:
         return place
 
     def _clock_of_users(self, member: str) -> _Clock:
-        return self._users.setdefault(member, _Clock())
+        clock = self._users.get(member)
+        if clock is None:
+            clock = self._users[member] = _Clock()
+        return clock
 
     def _clock_of_runs(self, member: str, user: str) -> _Clock:
-        return self._runs.setdefault((member, user), _Clock())
+        clock = self._runs.get((member, user))
+        if clock is None:
+            clock = self._runs[member, user] = _Clock()
+        return clock

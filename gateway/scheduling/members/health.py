@@ -28,6 +28,7 @@ from qiskit_gateway.scheduling.events import (
 )
 from qiskit_gateway.scheduling.members.state import FleetState
 
+_NOBODY: frozenset[str] = frozenset()
 _LOST = "its credentials were refused, or its results could not be read, in another run"
 
 
@@ -77,7 +78,7 @@ class Health:
 
         The same object as before, where nothing changed.
         """
-        for name in self._ejected & self._states.keys():
+        for name in self.ejected:
             self._set(name, poll(self._states[name].breaker, now))
             if self._states[name].breaker.until == math.inf:
                 self.lost.setdefault(name, _LOST)
@@ -89,12 +90,16 @@ class Health:
     @property
     def ejected(self) -> frozenset[str]:
         """The members that get no work now."""
-        return frozenset(self._ejected & self._states.keys())
+        return self._ours(self._ejected)
 
     @property
     def unhealthy(self) -> frozenset[str]:
         """The members that are ejected, or have not done a shard since they were."""
-        return frozenset(self._unhealthy & self._states.keys())
+        return self._ours(self._unhealthy)
+
+    def _ours(self, members: set[str]) -> frozenset[str]:
+        # Nearly always none, and asked for with every event.
+        return frozenset(members & self._states.keys()) if members else _NOBODY
 
     def admits(self, member: str, now: float) -> Admission:
         """Return the amount of work that a member may be sent now.

@@ -47,13 +47,13 @@ class Offers:
         # is divided, and divided again among fewer, what its last one would.
         key = member, before is NO_LOAD
         known = self._made.get(key)
-        if known is None or known[:2] != (load, before):
+        if known is None or known[0] != load or known[1] != before:
             known = self._made[key] = load, before, self._make(member, load, before)
         return known[2]
 
     def _make(self, member: str, load: Load, before: Load) -> Offer:
         profile, state = self.estimator.profiles[member], self.estimator.states[member]
-        compiled = self.mix.get(member)
+        compiled, uses = self.mix.get(member), self.uses
         wait, _ = self._waits_of(member)
         if before.circuits:
             # What comes after it in the same jobs adds no job's overhead, but for what needs more.
@@ -62,26 +62,25 @@ class Offers:
             wait += earlier
         else:
             run = self.estimator.seconds(member, load, compiled)
-        known_at = max(state.read_at, state.learned_at)
         fidelity = profile.fidelity
         if fidelity is None and compiled is not None:
             fidelity = compiled.fidelity
         return Offer(
             member=member,
-            circuits=max(1, round(load.circuits)),
-            shots=max(1, round(load.circuit_shots / load.circuits)),
-            price_usd=self._price_usd(member, load) if "price_usd" in self.uses else 0.0,
+            circuits=round(load.circuits) or 1,
+            shots=round(load.circuit_shots / load.circuits) or 1,
+            price_usd=self._price_usd(member, load) if "price_usd" in uses else 0.0,
             wait_seconds=max(0.0, wait),
             run_seconds=run,
             fidelity=fidelity,
             in_flight=len(state.in_flight) + before.circuits / self.waiting.circuits,
-            pending_jobs=self._pending_jobs(member) if "pending_jobs" in self.uses else 0.0,
+            pending_jobs=self._pending_jobs(member) if "pending_jobs" in uses else 0.0,
             work_assigned=self.assigned.get(member, 0.0) + before.circuit_shots,
             weight=profile.weight,
             order=profile.order,
             tags=profile.tags,
             failure_rate=state.failure_rate,
-            data_age_seconds=self.now - known_at if isfinite(known_at) else 0.0,
+            data_age_seconds=self._data_age_seconds(member) if "data_age_seconds" in uses else 0.0,
         )
 
     def wait_seconds(self, member: str) -> float:
@@ -115,6 +114,11 @@ class Offers:
         left = self.left.get(member, 0.0)
         fits = not allotment.usd(asked, left)
         return ALLOWED if fits else refuse(used_up(allotment, asked, left))
+
+    def _data_age_seconds(self, member: str) -> float:
+        state = self.estimator.states[member]
+        known_at = max(state.read_at, state.learned_at)
+        return self.now - known_at if isfinite(known_at) else 0.0
 
     def _pending_jobs(self, member: str) -> float:
         """Estimate the jobs of others in a queue; of one that nobody tells, as in those of the others."""

@@ -1,7 +1,7 @@
 """Facts about a member that do not change during a run."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from qiskit_gateway.scheduling.backlog import Room
 from qiskit_gateway.work.allotment import Allotment
@@ -39,6 +39,7 @@ class MemberProfile:
         job_fee_usd: The part of a job's price that does not depend on its size.
         provider: Whose it is; ``""`` where nobody knows.
         told_seconds: What a job, a circuit and a circuit-shot take, as told beforehand, if so.
+        most_shots: Most shots of a job of one circuit, or ``None``.
     """
 
     name: str
@@ -60,6 +61,12 @@ class MemberProfile:
     job_fee_usd: float = 0.0
     provider: str = ""
     told_seconds: tuple[float, float, float] | None = None
+    most_shots: int | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        # Once: it is asked for with every estimate.
+        limits = [limit for limit in (self.max_shots, self.max_executions) if limit]
+        object.__setattr__(self, "most_shots", min(limits, default=None))
 
     def room(self, circuits: int = _ANY, *, most_shots: int | None = None) -> Room:
         """Return the largest size of a shard, within a number of circuits and shots."""
@@ -71,13 +78,6 @@ class MemberProfile:
             payload_bytes=self.max_payload_bytes,
             most_shots=most_shots,
         )
-
-    @property
-    def most_shots(self) -> int | None:
-        """Most shots of a job of one circuit, or ``None``."""
-        if self.max_shots and self.max_executions:
-            return min(self.max_shots, self.max_executions)
-        return self.max_shots or self.max_executions or None
 
     def most_circuits(self, shots: float) -> float | None:
         """Return the most circuits of a job, each of so many shots, or ``None``."""

@@ -56,6 +56,8 @@ class Speed:
     lent: SpeedSource = "guess"
     fresh: SpeedEvidence = field(default_factory=SpeedEvidence)
     _evidence: SpeedEvidence = field(default_factory=SpeedEvidence)
+    # What a circuit is thought to take at least; 0 where nothing is known of that.
+    _least_seconds: float = 0.0
 
     @property
     def terms(self) -> Terms:
@@ -96,10 +98,8 @@ class Speed:
             + circuits * self.circuit_seconds
             + circuit_shots * self.shot_seconds
         )
-        least = self._evidence.least_seconds
-        if self.told is not None or least == math.inf:
-            return fitted
-        return max(fitted, circuits * least * _TRUST)
+        least = self._least_seconds
+        return max(fitted, circuits * least) if least else fitted
 
     def tell(self, told: Terms) -> None:
         """Note what is told of it, before any job or after some."""
@@ -142,6 +142,9 @@ class Speed:
 
     def _fit(self) -> None:
         """Find the terms that fit the evidence best, and what is told."""
+        least = self._evidence.least_seconds
+        trusted = self.told is None and least < math.inf
+        self._least_seconds = _TRUST * least if trusted else 0.0
         moments, targets = self._evidence.moments, self._evidence.targets
         told = self.told or (0.0, 0.0, 0.0)
         weight = self._evidence.weight

@@ -124,9 +124,10 @@ class Spending:
         if not verdict:
             return verdict
         price = self.allowances.price(member, asked, now)
-        verdict = self.reserve(key, member, Amount(usd=price.usd, shots=shots), now)
-        if not verdict:
-            return verdict
+        if self._account is not None:
+            verdict = self.reserve(key, member, Amount(usd=price.usd, shots=shots), now)
+            if not verdict:
+                return verdict
         self.allowances.take(key, member, asked, now)
         self._due[key] = member, price.usd
         return price

@@ -264,7 +264,10 @@ class FleetState:
 
     def of(self, member: str) -> MemberState:
         """Return the state of a member, making it where it was never seen."""
-        return self.members.setdefault(member, MemberState())
+        state = self.members.get(member)
+        if state is None:
+            state = self.members[member] = MemberState()
+        return state
 
     def note_full(self, member: str, quiet_seconds: float, now: float) -> None:
         """Note that a member takes no more jobs than it has of ours.
