@@ -6,10 +6,8 @@ from dataclasses import replace
 from itertools import accumulate
 from typing import NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
-
 from qiskit_gateway.policies.recall import covers, is_much_sooner
+from qiskit_gateway.scheduling.allocation.water_filling import Level
 from qiskit_gateway.scheduling.decisions import AskBack, Decision, Expect
 from qiskit_gateway.scheduling.flight import Flight, Phase, Reason
 from qiskit_gateway.scheduling.members.estimator import HOPE, ROUNDING_SECONDS
@@ -17,8 +15,6 @@ from qiskit_gateway.scheduling.moves import allowed_offers, finishes_first, is_f
 from qiskit_gateway.scheduling.requeue import may_go
 from qiskit_gateway.scheduling.run_state import RunState
 from qiskit_gateway.work.tasks import NO_LOAD, Load
-
-Floats = NDArray[np.float64]
 
 # A member is stuck at a job that is late by so many times what was expected, and so many seconds.
 _STUCK_TIMES = 2.0
@@ -104,44 +100,29 @@ def _is_better_shared(state: RunState, flight: Flight, names: Sequence[str], now
     load = _load(state, [flight])
     whole = state.planner.backlog.load.plus(load)
     wait, each = _pace(state, [flight.member], load, now)
-    here = float(wait[0] + each[0] * _units(state, load))
+    here = wait[0] + each[0] * _units(state, load)
     base, slope = _pace(state, names, whole, now)
-    return is_much_sooner(Level(base, slope).seconds(_units(state, whole)), here)
+    return is_much_sooner(level_of(base, slope).of(_units(state, whole)), here)
 
 
-class Level:
-    """When members end that share some circuits so that all end together.
+def level_of(base: Sequence[float], slope: Sequence[float]) -> Level:
+    """Return when members end that share some circuits so that all end together.
 
     Args:
         base: When each could begin, in seconds.
         slope: What a circuit takes there, in seconds.
-
-    Attributes:
-        first: When the first of them could begin, in seconds.
-        rate: How many circuits all do in a second.
     """
-
-    def __init__(self, base: Floats, slope: Floats) -> None:
-        # A member that takes no time, as far as is known, takes next to none.
-        rates = 1 / np.maximum(slope, _LEAST_SECONDS)
-        order = np.argsort(base, kind="stable")
-        base, rates = base[order], rates[order]
-        self.first, self.rate = float(base[0]), float(rates.sum())
-        self._rate = np.cumsum(rates)
-        self._before = np.cumsum(base * rates)
-        # With so many circuits the next member begins, too.
-        self._joins = base[1:] * self._rate[:-1] - self._before[:-1]
-
-    def seconds(self, circuits: float) -> float:
-        """Compute the end of so many circuits, in seconds."""
-        if not circuits:
-            return self.first
-        last = np.searchsorted(self._joins, circuits)
-        return float((circuits + self._before[last]) / self._rate[last])
+    # A member that takes no time, as far as is known, takes next to none.
+    return Level(
+        (begins, max(each, _LEAST_SECONDS)) for begins, each in zip(base, slope, strict=True)
+    )
 
 
 def surplus(
-    ends: Sequence[tuple[float, float]], base: Floats, slope: Floats, waiting: float
+    ends: Sequence[tuple[float, float]],
+    base: Sequence[float],
+    slope: Sequence[float],
+    waiting: float,
 ) -> int:
     """Count the last-ending jobs that should be taken back.
 
@@ -155,14 +136,14 @@ def surplus(
         waiting: The number of circuits that wait for any member.
     """
     taken = list(accumulate((circuits for _, circuits in ends), initial=waiting))[1:]
-    level = Level(base, slope)
+    level = level_of(base, slope)
 
     def stays(position: int) -> bool:
         end = ends[position][0] - ROUNDING_SECONDS
         # If all could begin as soon as the first; while much waits, that is late enough.
         if not is_much_sooner(level.first + taken[position] / level.rate, end):
             return True
-        return not is_much_sooner(level.seconds(taken[position]), end)
+        return not is_much_sooner(level.of(taken[position]), end)
 
     return bisect_left(range(len(ends)), x=True, key=stays)
 
@@ -229,11 +210,13 @@ def _take_back(
         yield AskBack(one.flight.shard.index, Reason.SOONER_ELSEWHERE)
 
 
-def _pace(state: RunState, names: Sequence[str], work: Load, now: float) -> tuple[Floats, Floats]:
+def _pace(
+    state: RunState, names: Sequence[str], work: Load, now: float
+) -> tuple[list[float], list[float]]:
     """Estimate when members could begin with some work, from now, and their time for a unit of it."""
     estimator, units = state.estimator, _units(state, work)
-    base = np.array([estimator.wait_seconds(name, now) for name in names])
-    return base, np.array([estimator.seconds(name, work) / units for name in names])
+    base = [estimator.wait_seconds(name, now) for name in names]
+    return base, [estimator.seconds(name, work) / units for name in names]
 
 
 def _units(state: RunState, work: Load) -> float:

@@ -8,11 +8,11 @@ next divides the work among those that tie on it.
 """
 
 import heapq
-from collections.abc import Callable, Sequence
-from itertools import compress
-
-import numpy as np
-from numpy.typing import NDArray
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Sequence
+from itertools import compress, zip_longest
+from math import inf, isfinite
+from operator import itemgetter
 
 from qiskit_gateway.policies.answers import value_of
 from qiskit_gateway.policies.objectives import Objective, Then
@@ -89,43 +89,80 @@ def _level(
     chosen = list(members)
     # What comes later is asked for only where nothing before it decides.
     for part in objective.objectives if isinstance(objective, Then) else (objective,):
-        base = np.array([value_of(part, offer_of(member, one, NO_LOAD)) for member in chosen])
-        finite = np.isfinite(base)
-        if not finite.any():
-            continue
+        base = [value_of(part, offer_of(member, one, NO_LOAD)) for member in chosen]
         # Infinity is for members that are taken only where no other may be.
-        chosen, base = list(compress(chosen, finite)), base[finite]
-        high = np.array([value_of(part, offer_of(member, one, work)) for member in chosen])
-        slope = (high - base) / work.circuits
-        if slope.max(initial=0.0) > _TIE * max(1.0, float(np.abs(base).max())):
-            shares = fill(base, slope, work.circuits).tolist()
+        finite = [isfinite(value) for value in base]
+        if not any(finite):
+            continue
+        chosen, base = list(compress(chosen, finite)), list(compress(base, finite))
+        slope = [
+            (value_of(part, offer_of(member, one, work)) - value) / work.circuits
+            for member, value in zip(chosen, base, strict=True)
+        ]
+        if max(slope) > _TIE * max(1.0, *map(abs, base)):
+            shares = _fill(base, slope, work.circuits)
             return {
                 member: share for member, share in zip(chosen, shares, strict=True) if share > 0
             }
-        chosen = list(compress(chosen, base <= base.min() + _TIE * max(1.0, abs(base.min()))))
+        least = min(base)
+        tied = [value <= least + _TIE * max(1.0, abs(least)) for value in base]
+        chosen = list(compress(chosen, tied))
     return dict.fromkeys(chosen, work.circuits / len(chosen))
 
 
-def fill(
-    base: NDArray[np.float64], slope: NDArray[np.float64], total: float
-) -> NDArray[np.float64]:
+def _fill(base: Sequence[float], slope: Sequence[float], total: float) -> list[float]:
     """Return shares with ``base + slope * share`` level where positive, summing to the total."""
-    flat = slope <= 0
-    slope = np.where(flat, np.inf, slope)
-    order = np.argsort(base, kind="stable")
-    ceiling = base[flat].min(initial=np.inf)
-    capacity = np.cumsum(1 / slope[order])
-    weighted = np.cumsum(base[order] / slope[order])
-    # The level at which the first k members, in order of their base, hold the whole work.
-    with np.errstate(divide="ignore", invalid="ignore"):
-        levels = (total + weighted) / capacity
-    above = np.append(base[order][1:], np.inf)
-    fitting = np.flatnonzero(levels <= above)
-    level = min(float(levels[fitting[0]]) if fitting.size else np.inf, ceiling)
-    shares = np.where(flat, 0.0, np.maximum(0.0, (level - base) / slope))
-    left = total - shares.sum()
-    if flat.any() and left > _TIE * total:
+    flat = [each <= 0 for each in slope]
+    ceiling = min(compress(base, flat), default=inf)
+    rising = [pair for pair in zip(base, slope, strict=True) if 0 < pair[1] < inf]
+    level = min(Level(rising).of(total), ceiling) if rising else ceiling
+    shares = [
+        max(0.0, (level - value) / each) if each > 0 else 0.0
+        for value, each in zip(base, slope, strict=True)
+    ]
+    left = total - sum(shares)
+    if ceiling < inf and left > _TIE * total:
         # Members whose value does not grow take all that the others would take at a worse one.
-        best = flat & (base <= ceiling)
-        shares = np.where(best, left / best.sum(), shares)
+        best = [is_flat and value <= ceiling for is_flat, value in zip(flat, base, strict=True)]
+        shares = [
+            left / sum(best) if is_best else share
+            for is_best, share in zip(best, shares, strict=True)
+        ]
     return shares
+
+
+class Level:
+    """The one level to which members are filled that share some work, for any amount of it.
+
+    In plain Python: fleets are small as a rule, and to ask numpy takes longer than to add up ten
+    numbers. In a large one this is little beside the offers that it is made of.
+
+    Args:
+        members: The value of each before it has any of the work, and how much a unit of it adds,
+            above 0.
+
+    Attributes:
+        first: The least value.
+        rate: How many units raise the level by one once all members take part.
+    """
+
+    def __init__(self, members: Iterable[tuple[float, float]]) -> None:
+        ordered = sorted(members, key=itemgetter(0))
+        self.first = ordered[0][0]
+        self.rate, weighted = 0.0, 0.0
+        # Of the first k members: their rate, what it is to be lessened by, and the work with which
+        # the next one takes part, too.
+        self._filled: list[tuple[float, float]] = []
+        self._joins: list[float] = []
+        for (value, slope), after in zip_longest(ordered, ordered[1:], fillvalue=(inf, inf)):
+            self.rate += 1 / slope
+            weighted += value / slope
+            self._filled.append((self.rate, weighted))
+            self._joins.append(after[0] * self.rate - weighted)
+
+    def of(self, work: float) -> float:
+        """Return the level of so much work."""
+        if not work:
+            return self.first
+        rate, weighted = self._filled[bisect_left(self._joins, work)]
+        return (work + weighted) / rate

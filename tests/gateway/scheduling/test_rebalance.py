@@ -24,7 +24,7 @@ from qiskit_gateway.policies.recall import GAIN_SECONDS
 from qiskit_gateway.scheduling.events import Recall, ShardCancelled, ShardFinished
 from qiskit_gateway.scheduling.members.state import FleetState, MemberState
 from qiskit_gateway.scheduling.moves import is_worth
-from qiskit_gateway.scheduling.rebalance import Level, surplus
+from qiskit_gateway.scheduling.rebalance import level_of, surplus
 from qiskit_gateway.scheduling.scheduler import Scheduler
 from qiskit_gateway.work.price import FREE, Price
 from qiskit_gateway.work.tasks import Load, Task
@@ -41,7 +41,7 @@ def test_at_the_level_all_the_work_is_done(found, circuits):
     """What members have done by the level, each from when it could begin, is all of the work."""
     base, slope = found
 
-    level = Level(base, slope).seconds(circuits)
+    level = level_of(base, slope).of(circuits)
 
     assert (np.maximum(0, level - base) / slope).sum() == pytest.approx(circuits, rel=1e-6)
 
@@ -56,7 +56,7 @@ def test_what_stays_ends_not_much_later_than_what_is_taken_would(found, waiting,
     many = surplus(ends, base, slope, circuits)
 
     def much_later(count):
-        level = Level(base, slope).seconds(circuits + sum(size for _, size in ends[:count]))
+        level = level_of(base, slope).of(circuits + sum(size for _, size in ends[:count]))
         return ends[count - 1][0] > 1.1 * level + GAIN_SECONDS
 
     assert all(much_later(count) for count in range(1, many + 1))
