@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from qiskit_gateway.policies.objectives import Finish, Hours, Then, Trade
 from qiskit_gateway.policies.policy import Policy
@@ -29,8 +30,7 @@ ROUNDING = 1e-6
 _NO_USD = 1e-9
 
 
-@dataclass(frozen=True, slots=True)
-class Lot:
+class Lot(NamedTuple):
     """Waiting work that is planned together: a class, or its rows of so many shots."""
 
     barred: Barred
@@ -425,7 +425,8 @@ class Planner:
         horizon = math.inf if blank else max(0.0, self.deadline - offers.now)
         objective = self.policy.minimize
         shares = divide(offers, allowed, objective, divisible=divisible, horizon=horizon)
-        if self.finishes_first and not blank and horizon == math.inf:
+        apart = len(shares.circuits) > 1
+        if apart and self.finishes_first and not blank and horizon == math.inf:
             large = self._with_much(shares.circuits, offers)
             if len(large) < len(shares.circuits):
                 shares = divide(offers, large, objective, divisible=divisible, horizon=horizon)
