@@ -19,6 +19,8 @@ from qiskit_gateway.scheduling.events import (
     ShardFailed,
     ShardFinished,
     ShardRefused,
+    Solve,
+    Solved,
     Stop,
     Submit,
     Tick,
@@ -93,6 +95,8 @@ class SideBySide(RuleBasedStateMachine):
                     self._book(run, instruction)
                 case Cancel(shard=index):
                     self._end(run, index, ShardCancelled(shard=index))
+                case Solve(problem=problem):
+                    self._perform(run, run.scheduler.handle(Solved(answer=problem()), self.now))
                 case Done():
                     self.runs.remove(run)
 

@@ -21,6 +21,8 @@ from qiskit_gateway.scheduling.events import (
     ShardCancelled,
     ShardFailed,
     ShardFinished,
+    Solve,
+    Solved,
     Submit,
     Tick,
     TryFailed,
@@ -58,6 +60,7 @@ class World:
     wake: float = math.inf
     flying: dict[int, Submit] = field(default_factory=dict)
     order: Iterator[int] = field(default_factory=itertools.count)
+    solving_seconds: float = 0.0
 
     def perform(self, instructions, seconds) -> None:
         for instruction in instructions:
@@ -67,18 +70,25 @@ class World:
                     self.submits.append(instruction)
                     self.flying[shard.index] = instruction
                     self.push(self.now + seconds(instruction), instruction)
-                case WakeAt(seconds=at):
-                    assert at > self.now
-                    # As the shell does: only an earlier alarm is set anew.
-                    if at < self.wake:
-                        self.wake = at
-                        self.push(at, Tick())
+                case WakeAt() | Solve():
+                    self.later(instruction)
                 case MemberEjected() | FleetDown():
                     self.closed.append(instruction)
                 case Done():
                     self.end = instruction
                 case Cancel() | Recall() | Watch():
                     self.asked(instruction)
+
+    def later(self, instruction) -> None:
+        """Ring when it is time, or answer once that has been found out."""
+        if isinstance(instruction, Solve):
+            self.push(self.now + self.solving_seconds, Solved(answer=instruction.problem()))
+            return
+        assert instruction.seconds > self.now
+        # As the shell does: only an earlier alarm is set anew.
+        if instruction.seconds < self.wake:
+            self.wake = instruction.seconds
+            self.push(self.wake, Tick())
 
     def asked(self, instruction) -> None:
         """Confirm no cancellation, give nothing back, and say nothing of queues."""

@@ -2,15 +2,14 @@
 
 import math
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextvars import Context
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import anyio
 
-from qiskit_gateway.backends.adapter.threads import call_in_thread
 from qiskit_gateway.backends.readout.outcomes import Outcome
 from qiskit_gateway.errors import JournalError
 from qiskit_gateway.runtime.notify import Notifier
@@ -24,12 +23,24 @@ from qiskit_gateway.work.run_status import RunStatus
 from qiskit_gateway.work.speed_evidence import SpeedEvidence
 from qiskit_gateway.work.tasks import Shard
 
+T = TypeVar("T")
+
+# Decoding fewer shots than this takes less time than asking a thread to do it.
+_INLINE_SHOTS = 20_000
 # A run that cannot go on without its journal waits for it so long: for a backup, or for somebody
 # who clears the disk. What it has by then is better told than kept.
 _PATIENCE_SECONDS = 30.0
 _AGAIN_SECONDS = 0.5
 # A user who cancelled a run, or gave it a deadline, is not kept waiting by its journal.
 _GRACE_SECONDS = 1.0
+
+
+class InThread(Protocol):
+    """A way to do work that would hold up the event loop."""
+
+    def __call__(self, function: Callable[[], T], /) -> Awaitable[T]:
+        """Call a function, and return what it returns."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +98,7 @@ class Recorder:
         merge: Write outcomes of a shard into the results.
         seconds: How long ago the run began.
         notifier: Tells observers what happens.
-        inline_shots: Shards of so many shots are written in the event loop, larger ones in a thread.
+        in_thread: Does work that would hold up the event loop.
         in_flight: Counts the shards that are on their way, those that wait for the run log included.
         lose: Told that the run cannot go on, and why.
         goes_on: Whether there are members to which work can go that waits for the run log.
@@ -97,7 +108,7 @@ class Recorder:
     merge: Callable[[Shard, Sequence[Outcome]], Receipt]
     seconds: Callable[[], float]
     notifier: Notifier
-    inline_shots: float
+    in_thread: InThread
     in_flight: Callable[[], int]
     lose: Callable[[Loss], None]
     goes_on: bool = False
@@ -228,12 +239,12 @@ class Recorder:
     async def receive(self, shard: Shard, attempt: Attempt, outcomes: Sequence[Outcome]) -> Receipt:
         """Write down what an attempt brought, and return what that was."""
         self._add(self.run_log.arrived, attempt, outcomes, self.seconds())
-        if shard.circuit_shots <= self.inline_shots:
+        if shard.circuit_shots <= _INLINE_SHOTS:
             return self.merge(shard, outcomes)
         receipt = Receipt()
         # Shielded: a write that has begun is finished, or the books would not match the arrays.
         with anyio.CancelScope(shield=True):
-            receipt = await call_in_thread(lambda: self.merge(shard, outcomes))
+            receipt = await self.in_thread(lambda: self.merge(shard, outcomes))
         return receipt  # noqa: RET504  mypy knows that a scope may end early.
 
     async def close(self, status: RunStatus, *, seconds: float) -> None:

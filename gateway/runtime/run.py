@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, replace
 import anyio
 from anyio.abc import TaskGroup
 
+from qiskit_gateway.backends.adapter.threads import call_in_thread
 from qiskit_gateway.backends.fleet import Fleet
 from qiskit_gateway.backends.interface.batch import Batch
 from qiskit_gateway.policies.policy import Policy
@@ -39,7 +40,7 @@ from qiskit_gateway.runtime.queue_watch import (
     look_seconds,
     watch_job,
 )
-from qiskit_gateway.runtime.recorder import Loss, Recorder
+from qiskit_gateway.runtime.recorder import InThread, Loss, Recorder
 from qiskit_gateway.runtime.rivals import Rivals
 from qiskit_gateway.runtime.sightings import Found, Sightings
 from qiskit_gateway.runtime.survey import asked_of, profile_of, surveyed
@@ -57,6 +58,8 @@ from qiskit_gateway.scheduling.events import (
     ShardFinished,
     ShardQueued,
     ShardStarted,
+    Solve,
+    Solved,
     Stop,
     Submit,
     Tick,
@@ -83,16 +86,14 @@ class Environment:
     Attributes:
         draw: Draws the jitter of retries: numbers in [0, 1).
         log: Where events are written; by default where the application's are.
-        inline_shots: Shards of up to so many shots are written into the results in the event loop,
-            larger ones in a thread. A clock that jumps must have no threads: it would run away
-            meanwhile.
+        in_thread: Does work that would hold up the event loop. A clock that jumps must have no
+            threads: it would run away meanwhile.
         clock: Tells the time in seconds since a midnight in UTC that is the same for all runs.
     """
 
     draw: Callable[[], float] = random.random
     log: Log | None = None
-    # Decoding fewer shots takes less time than asking a thread to do it.
-    inline_shots: float = 20_000
+    in_thread: InThread = call_in_thread
     clock: Callable[[], float] = time.time
 
 
@@ -169,7 +170,7 @@ class Run:
             merge=work.write,
             seconds=self._time.seconds,
             notifier=self._notifier,
-            inline_shots=environment.inline_shots,
+            in_thread=environment.in_thread,
             in_flight=self._scopes.__len__,
             lose=self._lose,
             goes_on=run_log.lasting
@@ -405,7 +406,7 @@ class Run:
                     self._take_off(command)
                 case Cancel():
                     self._scopes[command.shard].cancel()
-                case Recall() | Watch():
+                case Recall() | Watch() | Solve():
                     self._look_after(command)
                 case WakeAt():
                     self._set_alarm(command.seconds)
@@ -422,8 +423,10 @@ class Run:
             announce_move(self._notifier, command)
         self._group.start_soon(contain, self._see_through, command)
 
-    def _look_after(self, command: Recall | Watch) -> None:
-        if isinstance(command, Recall):
+    def _look_after(self, command: Recall | Watch | Solve) -> None:
+        if isinstance(command, Solve):
+            self._onlookers.start_soon(contain, self._solve, command)
+        elif isinstance(command, Recall):
             self._onlookers.start_soon(contain, self._recall, command)
         else:
             began = self._time.now()
@@ -448,6 +451,10 @@ class Run:
     def _ring(self) -> None:
         self._wake = math.inf
         self.tell(Tick())
+
+    async def _solve(self, solve: Solve) -> None:
+        """Have a problem solved, and tell the answer."""
+        self.tell(Solved(answer=await self._environment.in_thread(solve.problem)))
 
     async def _recall(self, recall: Recall) -> None:
         """Ask a shard back, and tell if it was not given."""

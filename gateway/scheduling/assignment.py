@@ -2,7 +2,7 @@
 
 import math
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from qiskit_gateway.policies.recall import covers
@@ -33,11 +33,14 @@ class Dealer:
     Attributes:
         planner: How much each should take.
         lined_up: What waits for one member, already cut.
+        whole: The whole work of a run, done or not, and who must not take it, where its cuts are to be
+            what they were in an earlier process.
         backlog: The waiting work.
     """
 
     planner: Planner
     lined_up: dict[str, deque[Group]] = field(default_factory=dict)
+    whole: Sequence[tuple[Piece, Barred]] = ()
     backlog: Backlog = field(init=False)
 
     def __post_init__(self) -> None:
@@ -136,12 +139,11 @@ class Dealer:
             return False
         rest = False
         for height in self.planner.heights(barred):
-            plan, is_new = self.planner.plan(Lot(barred, height), eligible, now)
-            takers = list(plan.quotas) if is_new or freed is None else [freed]
-            if not is_new and self.planner.trim(plan, takers, now):
-                plan, is_new = self.planner.plan(plan.lot, eligible, now)
-                takers = list(plan.quotas)
-            for member in takers:
+            planned = self.planner.plan(Lot(barred, height), eligible, now, freed)
+            if planned is None:
+                continue
+            plan, is_new = planned
+            for member in list(plan.quotas) if is_new or freed is None else [freed]:
                 for group in self._deal_to(member, plan, slots, now):
                     yield member, group
                     rest |= height is not None and group.pieces[-1].shots < height
@@ -260,36 +262,48 @@ class Dealer:
     # -- dealing beforehand --------------------------------------------------------------------
 
     def settle(self, now: float, usable: tuple[str, ...]) -> None:
-        """Cut all that waits and line it up, looking at nothing that depends on time."""
+        """Cut what waits and line it up, as far as that is known, looking at nothing that depends on time."""
         for barred in list(self.backlog.classes):
             eligible = self.planner.eligible(barred, usable)
             while eligible and barred in self.backlog.classes:
                 lot = Lot(barred, self.planner.heights(barred)[0])
                 plan = self.planner.settled(lot, eligible, now)
+                if plan is None:
+                    return  # What follows may depend on who has this.
                 if not plan.quotas:
                     break
                 for member in plan.quotas:
                     self._settle_member(member, plan)
 
-    def settle_as_before(
-        self, now: float, usable: tuple[str, ...], whole: Iterable[tuple[Piece, Barred]]
-    ) -> None:
+    def settle_as_before(self, now: float, usable: tuple[str, ...]) -> None:
         """Line up what waits in the shards that it had when the whole work was settled.
 
-        What does not fill such a shard any more is left to be settled anew.
+        What does not fill such a shard any more is left to be settled anew. All is left as it is while
+        that waits for an answer.
 
         Args:
             now: Seconds of the loop's clock.
             usable: The members that may be sent work.
-            whole: The whole work, done or not, and who must not take it.
         """
+        if self.planner.is_asking:
+            return
         left = list(self.waiting())
         self.clear()
-        for piece, barred in whole:
+        for piece, barred in self.whole:
             self.backlog.put(piece, barred)
         self.settle(now, usable)
         settled = [(name, group) for name, groups in self.lined_up.items() for group in groups]
         self.clear()
+        if self.planner.is_asking:
+            settled = []
+        else:
+            self.whole = ()
+        self._line_up_whole(settled, left)
+
+    def _line_up_whole(
+        self, settled: Iterable[tuple[str, Group]], left: Sequence[tuple[Piece, Barred]]
+    ) -> None:
+        """Line up the shards all of which is left; the rest waits for anybody."""
         by_task: dict[int, list[tuple[Piece, Barred]]] = {}
         for piece, barred in left:
             by_task.setdefault(piece.task, []).append((piece, barred))

@@ -1,6 +1,6 @@
 """Events for the scheduler, and its commands."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -187,6 +187,17 @@ class RecoveredElsewhere:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Solved:
+    """The problem of a :class:`Solve` was solved.
+
+    Attributes:
+        answer: What calling it has returned.
+    """
+
+    answer: object
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Tick:
     """Time has passed, or a slot may have become free."""
 
@@ -217,6 +228,7 @@ Event = (
     | ShardStarted
     | EjectedElsewhere
     | RecoveredElsewhere
+    | Solved
     | Tick
     | Stop
     | Close
@@ -322,6 +334,19 @@ class Watch:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Solve:
+    """Solve a problem where that holds up nothing else, and tell the answer as :class:`Solved`.
+
+    There is one at a time. What depends on its answer waits for that.
+
+    Attributes:
+        problem: Called to have it solved. It does not raise, and reads nothing that may change.
+    """
+
+    problem: Callable[[], object]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WakeAt:
     """Send a :class:`Tick` at that time, in seconds of the loop's clock."""
 
@@ -385,6 +410,7 @@ Command = (
     | Cancel
     | Recall
     | Watch
+    | Solve
     | WakeAt
     | MemberEjected
     | MemberRecovered

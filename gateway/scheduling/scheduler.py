@@ -28,6 +28,8 @@ from qiskit_gateway.scheduling.events import (
     Event,
     RecoveredElsewhere,
     ResultArrived,
+    Solve,
+    Solved,
     TryFailed,
     WakeAt,
 )
@@ -142,6 +144,7 @@ class Scheduler:
             case Close():
                 state.close(now)
                 return []
+        state.planner.was_answered = isinstance(event, Solved)
         answers = list(take_in(state, event, now))
         if now >= state.planner.deadline:
             answers += stop(state, f"the deadline of {state.policy.deadline_seconds:g} s is over")
@@ -155,6 +158,8 @@ class Scheduler:
             if not state.stopped:
                 yield from carry_out(state, review(state, now), now)
         yield from _conclude(state, now)
+        if not state.done and (problem := state.planner.take_problem()) is not None:
+            yield Solve(problem=problem)
 
     @property
     def done(self) -> bool:
@@ -272,11 +277,10 @@ def _resume(state: RunState, unfinished: Unfinished, now: float) -> Iterator[Com
         state.spending.owe(key, spent.member, amount, now)
         state.spending.settle(key)
     if state.settled:
-        whole = [
+        state.dealer.whole = [
             (piece, Barred(never=frozenset(state.tasks[piece.task].refusals)))
             for piece in _whole(state.tasks)
         ]
-        state.dealer.settle_as_before(now, state.health.usable(now), whole)
     for flying in unfinished.flights:
         yield adopt(state, flying, now)
 
@@ -298,8 +302,8 @@ def _conclude(state: RunState, now: float) -> Iterator[Command]:
 
 
 def _idles(state: RunState) -> bool:
-    """Nothing is in flight, though work waits."""
-    return not state.flights and not state.dealer.empty
+    """Nothing is in flight, though work waits, and that not for an answer."""
+    return not (state.flights or state.dealer.empty or state.planner.is_asking)
 
 
 def _give_up_hopeless(state: RunState, now: float) -> None:

@@ -45,7 +45,9 @@ def _deal(state: RunState, freed: str | None, now: float) -> Generator[Command, 
     usable = state.health.usable(now)
     for name in state.health.ejected:
         dealer.give_back(name)
-    if state.settled:
+    if dealer.whole:
+        dealer.settle_as_before(now, usable)
+    if state.settled and not dealer.whole:
         dealer.settle(now, usable)
     for member, group in dealer.deal(now, usable, lambda name: state.slots(name, now), freed):
         sent = _submit(state, member, group, now)

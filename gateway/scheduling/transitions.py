@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from qiskit_gateway.policies.failure import Failure
 from qiskit_gateway.policies.verdict import Verdict
+from qiskit_gateway.scheduling.allocation.integer_program import Division
 from qiskit_gateway.scheduling.events import (
     Accept,
     Cancel,
@@ -29,6 +30,7 @@ from qiskit_gateway.scheduling.events import (
     ShardQueued,
     ShardRefused,
     ShardStarted,
+    Solved,
     Stop,
     TryFailed,
 )
@@ -73,12 +75,13 @@ ShardEnd = ShardFinished | ShardFailed | ShardRefused | ShardDenied | ShardCance
 def take_in(state: RunState, event: Event, now: float) -> Iterator[Command]:
     """Change the state by what has happened."""
     match event:
-        case ShardQueued() if event.shard in state.flights:
-            state.flights[event.shard].queued_until = now
-        case ShardStarted() if event.shard in state.flights:
-            state.flights[event.shard].started = now
+        case ShardQueued() | ShardStarted():
+            _note_stage(state, event, now)
         case EjectedElsewhere() | RecoveredElsewhere():
             yield from state.health.follow(event, now)
+        case Solved():
+            assert isinstance(event.answer, Division)  # noqa: S101
+            state.planner.take_answer(event.answer)
         case TryFailed():
             yield from _fail_try(state, event, now)
         case RecallFailed():
@@ -94,6 +97,16 @@ def take_in(state: RunState, event: Event, now: float) -> Iterator[Command]:
             | ShardLost()
         ):
             yield from _complete(state, event, now)
+
+
+def _note_stage(state: RunState, event: ShardQueued | ShardStarted, now: float) -> None:
+    flight = state.flights.get(event.shard)
+    if flight is None:
+        return
+    if isinstance(event, ShardStarted):
+        flight.started = now
+    else:
+        flight.queued_until = now
 
 
 def stop(state: RunState, reason: str) -> Iterator[Cancel]:

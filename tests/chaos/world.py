@@ -22,7 +22,7 @@ from qiskit_gateway.journal.records import RunRecord
 from qiskit_gateway.primitives.job import RouterJob
 from qiskit_gateway.primitives.router import Router
 from qiskit_gateway.runtime.logs import silent_logger
-from qiskit_gateway.runtime.preview.virtual_clock import JumpingLoop
+from qiskit_gateway.runtime.preview.virtual_clock import JumpingLoop, work_at_once
 from qiskit_gateway.runtime.run import Environment, Run
 from qiskit_gateway.work.run_log import NO_RUN_LOG
 
@@ -152,7 +152,7 @@ def _run_of(begun, scenario, run_log):
         scenario.policy,
         begun.work,
         run_log=run_log,
-        environment=Environment(log=_LOG, draw=dice),
+        environment=Environment(log=_LOG, draw=dice, in_thread=work_at_once),
     )
 
 

@@ -5,7 +5,6 @@ limits, tariff, queue, the speed that earlier runs over the fleet have taught, a
 the circuits. Nothing is sent, and no shot is sampled.
 """
 
-import math
 import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
 from copy import copy
@@ -31,7 +30,7 @@ from qiskit_gateway.backends.simulation.simulated_member import SimulatedMember
 from qiskit_gateway.policies.policy import Policy
 from qiskit_gateway.results.coverage import Coverage, book_outcomes
 from qiskit_gateway.runtime.logs import silent_logger
-from qiskit_gateway.runtime.preview.virtual_clock import JumpingLoop
+from qiskit_gateway.runtime.preview.virtual_clock import JumpingLoop, work_at_once
 from qiskit_gateway.runtime.run import Environment, Run
 from qiskit_gateway.runtime.survey import (
     Answer,
@@ -154,7 +153,7 @@ def rehearse(
         environment=Environment(
             draw=Random(seeds[-1]).random,  # noqa: S311  Jitter.
             log=silent_logger(),
-            inline_shots=math.inf,
+            in_thread=work_at_once,
             clock=lambda: prospect.wall,
         ),
     )

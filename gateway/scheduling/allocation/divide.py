@@ -1,6 +1,6 @@
 """Divide the waiting work among members, by the objective and the deadline of a policy."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from math import ceil, inf
 
@@ -13,7 +13,12 @@ from qiskit_gateway.scheduling.allocation.bids import (
     level_seconds,
     lines_of,
 )
-from qiskit_gateway.scheduling.allocation.integer_program import Worth, best_division
+from qiskit_gateway.scheduling.allocation.integer_program import (
+    Division,
+    Problem,
+    Worth,
+    share_out,
+)
 from qiskit_gateway.scheduling.allocation.water_filling import allocate
 from qiskit_gateway.scheduling.members.estimator import UNPRICED_USD
 from qiskit_gateway.scheduling.members.offers import Offers
@@ -29,6 +34,23 @@ class Shares:
     circuits: dict[str, float]
     jobs: dict[str, list[float]] = field(default_factory=dict)
 
+    def copy(self) -> "Shares":
+        """Return the same, to be used up."""
+        return Shares(dict(self.circuits), {name: [*jobs] for name, jobs in self.jobs.items()})
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A division that is to be found away from where it is asked for, since that takes long.
+
+    Attributes:
+        problem: What is to be solved.
+        read: Reads the shares off the answer.
+    """
+
+    problem: Problem
+    read: Callable[[Division], Shares]
+
 
 def divide(
     offers: Offers,
@@ -37,8 +59,8 @@ def divide(
     *,
     divisible: bool = False,
     horizon: float = inf,
-) -> Shares:
-    """Divide the waiting work among members.
+) -> Shares | Question:
+    """Divide the waiting work among members, or say what is to be solved for that.
 
     Args:
         offers: What is known of the members and the work.
@@ -55,21 +77,28 @@ def divide(
     if trade.usd_per_hour == 0 and horizon == inf and all(bid.linear for bid in bids):
         return Shares(allocate(work, members, offers, objective, divisible=divisible))
     units = _units(work, divisible=divisible)
-    bids = _without_ample(bids, units)
-
-    def prefer(member: str, held: int, size: int) -> tuple[float, ...]:
-        offer = offers(member, work.part(size / units), work.part(held / units))
-        return objective.key(offer)[1:] if isinstance(objective, Then) else ()
-
     worth = Worth(
         usd_per_second=trade.usd_per_hour / 3600,
         horizon=horizon,
         busy_seconds=offers.busy_seconds,
     )
-    found = best_division(bids, units, worth, prefer)
-    each = work.circuits / units
-    jobs = {member: [size * each for size in sizes] for member, sizes in found.jobs.items()}
-    return Shares({member: sum(sizes) * each for member, sizes in found.jobs.items()}, jobs)
+    problem = Problem(tuple(_without_ample(bids, units)), units, worth)
+
+    def prefer(member: str, held: int, size: int) -> tuple[float, ...]:
+        offer = offers(member, work.part(size / units), work.part(held / units))
+        return objective.key(offer)[1:] if isinstance(objective, Then) else ()
+
+    def read(found: Division) -> Shares:
+        if not worth.usd_per_second:
+            # What time is not worth anything for is done by whom the policy prefers of equals.
+            shared = Division.of(problem.bids, share_out(problem.bids, found.jobs, prefer))
+            found = shared if shared.seconds <= horizon else found
+        each = work.circuits / units
+        jobs = {member: [size * each for size in sizes] for member, sizes in found.jobs.items()}
+        return Shares({member: sum(sizes) * each for member, sizes in found.jobs.items()}, jobs)
+
+    easy = problem.easy
+    return Question(problem, read) if easy is None else read(easy)
 
 
 def _without_ample(bids: Sequence[Bid], units: int) -> list[Bid]:

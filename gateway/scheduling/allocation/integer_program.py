@@ -6,6 +6,9 @@ many units these have together. Those numbers and the end of the run are the var
 Whether a member has to wait for its queue would be one more for each, and make the program slow to solve.
 So it is solved anew for each moment at which a queue ends: nobody takes part whose queue is longer, and
 the run ends no earlier.
+
+To solve it takes long, beside what else a scheduler does: a :class:`Problem` is a value that may be taken
+to another thread.
 """
 
 import math
@@ -36,6 +39,11 @@ _GAP, _MORE_GAP, _NO_GAP = 1 / 2000, 1 / 200, 1e-9
 _ENDS = 3
 # After so many branches the best by then is taken: a limit in seconds would not always find the same.
 _BRANCHES = 100
+# None of these takes longer: ten times what the worst of some thousand drawn problems took, of up to a hundred
+# members. Where one does, what was found by then is not looked at, for the same reason.
+_SECONDS = 10.0
+# What scipy says where a limit ended the search.
+_STOPPED = 1
 # More units than these are counted in full jobs, and rounded: one more or less at a member is no matter then.
 _FEW_UNITS = 1000
 # A unit of a credit of which no more is sold counts as so many times the dearest job of one unit.
@@ -52,6 +60,25 @@ class Division:
     jobs: Jobs
     usd: float
     seconds: float
+
+    @classmethod
+    def of(cls, bids: Sequence[Bid], jobs: Jobs) -> "Division":
+        """Price and time jobs."""
+        pots = _pots_of(bids)
+        usd, seconds, asked = 0.0, 0.0, dict.fromkeys(pots, 0.0)
+        for bid in bids:
+            sizes = jobs.get(bid.member, ())
+            price = sum(map(bid.price, sizes))
+            if bid.credit is None:
+                usd += price
+            else:
+                asked[bid.credit.pot] += price
+            usd += bid.other_usd * sum(sizes)
+            seconds = max(seconds, bid.seconds(sum(sizes), len(sizes)))
+        for pot, (left, rate) in pots.items():
+            beyond = asked[pot] - left
+            usd += rate * beyond if beyond > _NEAR * asked[pot] else 0.0
+        return cls(jobs, usd, seconds)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,40 +97,81 @@ class Worth:
     busy_seconds: float = 0.0
 
 
-def best_division(
-    bids: Sequence[Bid], units: int, worth: Worth, prefer: Prefer | None = None
-) -> Division:
-    """Return the jobs of the least price and worth of time.
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Some work, and who may do it at what price. Call it to have it solved, which takes long.
 
-    Args:
-        bids: The members that may take them.
-        units: How many units there are.
+    Attributes:
+        bids: The members that may take units.
+        units: How many there are.
         worth: What time is worth.
-        prefer: What orders equally cheap members for a job where time is worth nothing: of a member,
-            what it has, and the size of the job.
     """
+
+    bids: tuple[Bid, ...]
+    units: int
+    worth: Worth
+
+    def __call__(self) -> Division:
+        """Return the jobs of the least price and worth of time; the filled ones if none are found."""
+        try:
+            return _solve(self)
+        # The solver is not ours, and whatever keeps it from an answer, there is work to be done.
+        except Exception:  # noqa: BLE001
+            return self.filled
+
+    @property
+    def easy(self) -> Division | None:
+        """The best jobs, if they are known without a solver."""
+        worth, bids = self.worth, self.bids
+        if len(bids) == 1 and bids[0].plain:
+            return Division.of(bids, {bids[0].member: bids[0].cut(self.units)})
+        free = worth.usd_per_second and all(bid.free for bid in bids)
+        late = worth.horizon < math.inf and worth.horizon < level_seconds(bids, self.units)
+        if free or late:
+            return self.filled
+        return None
+
+    @property
+    def filled(self) -> Division:
+        """The jobs if members were filled from the least price of a unit on, as fast as that is worth."""
+        level = level_seconds(self.bids, self.units)
+        seconds = level if self.worth.usd_per_second else max(level, self.worth.horizon)
+        return Division.of(self.bids, filled(self.bids, self.units, seconds))
+
+
+def _solve(problem: Problem) -> Division:
+    bids, worth = problem.bids, problem.worth
     usd_per_second, horizon = worth.usd_per_second, worth.horizon
-    program = _Program(bids, units, usd_per_second)
-    if len(bids) == 1 and bids[0].plain:
-        return program.division({bids[0].member: bids[0].cut(units)})
+    program = _Program(bids, problem.units, usd_per_second)
     if not usd_per_second:
-        cheapest = program.division(_shared_out(bids, program.cheapest(math.inf), prefer))
+        cheapest = Division.of(bids, program.cheapest(math.inf))
+        if horizon == math.inf:
+            return cheapest
+        cheapest = Division.of(bids, share_out(bids, cheapest.jobs))
         if cheapest.seconds <= horizon:
             return cheapest
-    fastest = program.division(filled(bids, units, program.level))
-    if program.level > horizon or (usd_per_second and all(bid.free for bid in bids)):
-        return fastest
-    if not usd_per_second:
-        return program.division(program.cheapest(horizon))
-    earliest = max(program.level, worth.busy_seconds)
+        return Division.of(bids, program.cheapest(horizon))
+    fastest, earliest = problem.filled, max(program.level, worth.busy_seconds)
     # Whatever ends later is worse than the fastest.
     latest = min(horizon, earliest + fastest.usd / usd_per_second)
     found = program.best(earliest, latest)
     # What is found is the least but for a gap, in which the fastest may be.
-    ways = [fastest] if found is None else [fastest, program.division(found)]
+    ways = [fastest] if found is None else [fastest, Division.of(bids, found)]
     return min(
         ways, key=lambda one: one.usd + usd_per_second * max(one.seconds, worth.busy_seconds)
     )
+
+
+def _pots_of(bids: Sequence[Bid]) -> dict[str, tuple[float, float]]:
+    """Return what is left of each pot, and what a unit beyond costs."""
+    pots: dict[str, tuple[float, float]] = {}
+    dearest = max(bid.price(1) for bid in bids)
+    for bid in bids:
+        if (credit := bid.credit) is not None:
+            never = _NEVER * max(1.0, dearest / max(bid.price(1), _NEAR))
+            rate = credit.usd_per_unit if credit.usd_per_unit < math.inf else never
+            pots.setdefault(credit.pot, (credit.left, rate))
+    return pots
 
 
 def filled(bids: Sequence[Bid], units: int, seconds: float) -> dict[str, list[int]]:
@@ -122,8 +190,17 @@ def filled(bids: Sequence[Bid], units: int, seconds: float) -> dict[str, list[in
     return jobs
 
 
-def _shared_out(bids: Sequence[Bid], jobs: Jobs, prefer: Prefer | None) -> dict[str, list[int]]:
-    """Let the preferred of those that are equally cheap do each job, the largest first."""
+def share_out(
+    bids: Sequence[Bid], jobs: Jobs, prefer: Prefer | None = None
+) -> dict[str, list[int]]:
+    """Let the preferred of those that are equally cheap do each job, the largest first.
+
+    Args:
+        bids: The members.
+        jobs: What they do.
+        prefer: What orders equals for a job: of a member, what it has, and the size of the job. When
+            they would be done with it, if not given.
+    """
     by_name = {bid.member: bid for bid in bids}
     taken: dict[str, list[int]] = {bid.member: [] for bid in bids}
     held = dict.fromkeys(taken, 0)
@@ -133,10 +210,12 @@ def _shared_out(bids: Sequence[Bid], jobs: Jobs, prefer: Prefer | None) -> dict[
         one = by_name[member]
         return [bid for bid in bids if bid is one or bid.is_as_cheap(one, size)]
 
-    def key(bid: Bid, size: int) -> tuple[float, ...]:
+    # Of all that might do a job, only the one that did the last has another than before.
+    @cache
+    def key(member: str, held: int, jobs: int, size: int) -> tuple[float, ...]:
         if prefer is None:
-            return (bid.seconds(held[bid.member] + size, len(taken[bid.member]) + 1),)
-        return prefer(bid.member, held[bid.member], size)
+            return (by_name[member].seconds(held + size, jobs + 1),)
+        return prefer(member, held, size)
 
     largest_first = sorted(
         ((size, member) for member, sizes in jobs.items() for size in sizes),
@@ -146,8 +225,8 @@ def _shared_out(bids: Sequence[Bid], jobs: Jobs, prefer: Prefer | None) -> dict[
         equals = tied(found, size)
         taker = equals[0].member
         if len(equals) > 1:
-            keys = [key(bid, size) for bid in equals]
-            taker = equals[keys.index(min(keys))].member
+            names = [bid.member for bid in equals]
+            taker = min(names, key=lambda name: key(name, held[name], len(taken[name]), size))
         taken[taker].append(size)
         held[taker] += size
     return {member: sizes for member, sizes in taken.items() if sizes}
@@ -170,31 +249,7 @@ class _Program:
         # What differs by 1e-6 is equal to HiGHS, so that its variables are to be of the order of one.
         self._scale = max(bid.most for bid in bids) if units > _FEW_UNITS else 1
         self._second = max(self.level, _NEAR)
-        dearest = max(bid.price(1) for bid in bids)
-        # What is left of each pot, and what a unit beyond costs.
-        self._pots: dict[str, tuple[float, float]] = {}
-        for bid in bids:
-            if (credit := bid.credit) is not None:
-                never = _NEVER * max(1.0, dearest / max(bid.price(1), _NEAR))
-                rate = credit.usd_per_unit if credit.usd_per_unit < math.inf else never
-                self._pots.setdefault(credit.pot, (credit.left, rate))
-
-    def division(self, jobs: Jobs) -> Division:
-        """Price and time jobs."""
-        usd, seconds, asked = 0.0, 0.0, dict.fromkeys(self._pots, 0.0)
-        for bid in self._bids:
-            sizes = jobs.get(bid.member, ())
-            price = sum(map(bid.price, sizes))
-            if bid.credit is None:
-                usd += price
-            else:
-                asked[bid.credit.pot] += price
-            usd += bid.other_usd * sum(sizes)
-            seconds = max(seconds, bid.seconds(sum(sizes), len(sizes)))
-        for pot, (left, rate) in self._pots.items():
-            beyond = asked[pot] - left
-            usd += rate * beyond if beyond > _NEAR * asked[pot] else 0.0
-        return Division(jobs, usd, seconds)
+        self._pots = _pots_of(bids)
 
     def cheapest(self, horizon: float) -> Jobs:
         """Return the jobs of the least price by a horizon."""
@@ -245,8 +300,11 @@ class _Program:
             options={
                 "mip_rel_gap": self._gap,
                 "node_limit": _BRANCHES,
+                "time_limit": _SECONDS,
             },
         )
+        if found.status == _STOPPED and (found.mip_node_count or 0) < _BRANCHES:
+            raise TimeoutError
         return None if found.x is None else (found.fun, found.x)
 
     def _relaxed(
@@ -266,7 +324,10 @@ class _Program:
             b_eq=[self._units / self._scale],
             bounds=np.array([lower, upper]).T,
             method="highs",
+            options={"time_limit": _SECONDS},
         )
+        if found.status == _STOPPED:
+            raise TimeoutError
         if found.x is None:
             return math.inf, ()
         jobs, units = found.x[1 : 1 + count], found.x[1 + count : 1 + 2 * count]
@@ -341,8 +402,7 @@ class _Program:
                 pot = 2 * count + len(places) + pots.index(bid.credit.pot)
                 entries += [(pot, jobs, line.fee), (pot, units, line.each * scale)]
         rows, columns, values = zip(*entries, strict=True)
-        shape = (2 * count + len(places) + len(pots), len(costs))
-        matrix = coo_array((values, (rows, columns)), shape=shape).tocsr()
+        matrix = coo_array((values, (rows, columns)))
         total = np.zeros((1, len(costs)))
         total[0, 1 + count : 1 + 2 * count] = 1.0
         # What all would cost on each line.
@@ -352,7 +412,7 @@ class _Program:
         # Of what costs the same, the first of the fleet does most, whichever the solver finds first.
         order = np.array([places[bid.member] for bid, _ in self._lines]) / len(places)
         costs[1 + count : 1 + 2 * count] += _TIE * order * scale / self._units
-        return costs, matrix, total
+        return costs, matrix.tocsr(), total
 
     def _jobs(self, variables: Floats) -> Jobs:
         """Read the sizes of jobs off the variables, in whole units."""

@@ -2,14 +2,20 @@
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from qiskit_gateway.policies.objectives import Finish, Hours, Then, Trade
 from qiskit_gateway.policies.policy import Policy
 from qiskit_gateway.policies.recall import is_much_sooner
 from qiskit_gateway.policies.verdict import Verdict
-from qiskit_gateway.scheduling.allocation.divide import Shares, divide, earliest_seconds
+from qiskit_gateway.scheduling.allocation.divide import (
+    Question,
+    Shares,
+    divide,
+    earliest_seconds,
+)
+from qiskit_gateway.scheduling.allocation.integer_program import Division, Problem
 from qiskit_gateway.scheduling.backlog import Backlog, Barred
 from qiskit_gateway.scheduling.members.allowances import Allowances
 from qiskit_gateway.scheduling.members.estimator import UNPRICED_USD, Estimator
@@ -44,6 +50,7 @@ class Plan:
         "circuits",
         "deals",
         "ends",
+        "is_new",
         "jobs",
         "late",
         "left",
@@ -68,7 +75,7 @@ class Plan:
         self.circuits = self.left = load.circuits
         self.shots = load.circuit_shots / load.circuits if load.circuits else 0.0
         self.usable = usable
-        self.deals = 0
+        self.deals, self.is_new = 0, True
 
     def take(self, member: str, circuits: float) -> None:
         """Note that a member was given some circuits of its quota, in one job."""
@@ -76,6 +83,31 @@ class Plan:
         self.left -= circuits
         if jobs := self.jobs.get(member):
             jobs.pop(0)
+
+
+@dataclass(slots=True)
+class _Asked:
+    """What was asked as a lot was planned.
+
+    Attributes:
+        lot: The lot.
+        load: What there was of it.
+        eligible: The members that might take it.
+        now: When that was, in seconds of the loop's clock.
+        question: What was asked.
+        settles: Whether the plan looks at nothing that depends on time.
+        void: Whether more is known by now, so that the answer is of no use.
+        is_told: Whether somebody solves it.
+    """
+
+    lot: Lot
+    load: Load
+    eligible: tuple[str, ...]
+    now: float
+    question: Question
+    settles: bool
+    void: bool = False
+    is_told: bool = False
 
 
 @dataclass(slots=True)
@@ -96,6 +128,8 @@ class Planner:
         trade: What the policy trades, price against time, if it does.
         finishes_first: Whether the policy wants to finish first, whatever it costs.
         uses: The fields of an offer that the policy reads.
+        was_answered: Whether nothing has happened since the last look but that a question was answered,
+            or two lots would be planned anew for ever, each for the looks that the other brings.
     """
 
     estimator: Estimator
@@ -110,7 +144,11 @@ class Planner:
     trade: Trade | None = field(init=False)
     finishes_first: bool = field(init=False)
     uses: frozenset[str] = field(init=False)
+    was_answered: bool = False
     _plans: dict[Lot, Plan] = field(default_factory=dict)
+    # Of plans that look at nothing that depends on time, the shares, by all that they depend on.
+    _settled: dict[tuple[Lot, Load, tuple[str, ...]], Shares] = field(default_factory=dict)
+    _asked: _Asked | None = None
     # What was known as the lots with which the run began were planned.
     _first: dict[Lot, list[Considered]] = field(default_factory=dict)
     # How many members' speeds are known, and at how many more all is planned anew.
@@ -181,35 +219,84 @@ class Planner:
         rows = waiting.rows.get(lot.height, 0)
         return Load(rows, rows * lot.height)
 
-    def plan(self, lot: Lot, eligible: tuple[str, ...], now: float) -> tuple[Plan, bool]:
-        """Return a plan for a lot that is still good, or make one; and whether it is new."""
+    def plan(
+        self, lot: Lot, eligible: tuple[str, ...], now: float, freed: str | None = None
+    ) -> tuple[Plan, bool] | None:
+        """Return a plan for a lot that is still good, or make one; and whether it is new.
+
+        There is none while a question waits for its answer: what else there is to plan comes after that.
+
+        Args:
+            lot: What waits.
+            eligible: The members that may take it.
+            now: Seconds of the loop's clock.
+            freed: The only member that has changed since the last look; ``None`` for any.
+        """
         load = self.load(lot)
         plan = self._plans.get(lot)
+        if plan is not None and not plan.is_new:
+            self._trim(plan, plan.quotas if freed is None else [freed], now)
         if (
-            plan is not None
-            and plan.usable is eligible
-            and _STALE_SHARE * plan.circuits <= load.circuits <= plan.left + ROUNDING
-            and (plan.deals <= len(eligible) or self.timeless)
-            and plan.late <= _SMALL * plan.circuits
+            plan is None
+            or plan.usable != eligible
+            or not _STALE_SHARE * plan.circuits <= load.circuits <= plan.left + ROUNDING
+            or not (plan.deals <= len(eligible) or self.timeless)
+            or plan.late > _SMALL * plan.circuits
         ):
-            plan.deals += 1
-            return plan, False
+            plan = self._make_plan(lot, load, eligible, now)
+        if plan is None:
+            return None
+        is_new = plan.is_new
+        plan.is_new = False
+        plan.deals += not (is_new or self.was_answered)
+        return plan, is_new
+
+    def _make_plan(
+        self, lot: Lot, load: Load, eligible: tuple[str, ...], now: float
+    ) -> Plan | None:
+        if self.is_asking:
+            return None
         shares, ends = Shares({}), math.inf
         if load.circuits:
             offers = self._lot_offers(lot, load, now)
-            shares = self._divide(lot, load, eligible, offers)
+            found = self._divide(lot, load, eligible, offers)
+            if isinstance(found, Question):
+                self._asked = _Asked(lot, load, eligible, now, found, settles=False)
+                return None
+            shares = found
             if self.finishes_first:
                 ends = max(self._ends(shares.circuits, load, offers), default=math.inf)
         self._note_first(lot, shares.circuits, now)
-        plan = Plan(lot, shares, load, eligible, ends)
-        self._plans[lot] = plan
-        return plan, True
+        plan = self._plans[lot] = Plan(lot, shares, load, eligible, ends)
+        return plan
 
-    def trim(self, plan: Plan, members: Iterable[str], now: float) -> bool:
-        """Take back of a plan what members would now end much later than was planned.
+    @property
+    def is_asking(self) -> bool:
+        """Whether something is to be solved before any more is planned."""
+        return self._asked is not None
 
-        Return whether it is more than a little by now, so that the lot is to be planned anew.
-        """
+    def take_problem(self) -> Problem | None:
+        """Return what is to be solved, once."""
+        asked = self._asked
+        if asked is None or asked.is_told:
+            return None
+        asked.is_told = True
+        return asked.question.problem
+
+    def take_answer(self, answer: Division) -> None:
+        """Plan by the answer to what was asked."""
+        asked, self._asked = self._asked, None
+        if asked is None or asked.void:
+            return
+        shares = asked.question.read(answer)
+        if asked.settles:
+            self._settled[asked.lot, asked.load, asked.eligible] = shares
+            return
+        self._note_first(asked.lot, shares.circuits, asked.now)
+        self._plans[asked.lot] = Plan(asked.lot, shares, asked.load, asked.eligible)
+
+    def _trim(self, plan: Plan, members: Iterable[str], now: float) -> None:
+        """Take back of a plan what members would now end much later than was planned."""
         left = max(0.0, plan.ends - now)
         for member in members if left < math.inf else ():
             quota = plan.quotas.get(member, 0.0)
@@ -220,7 +307,6 @@ class Planner:
             if is_much_sooner(left, end):
                 plan.quotas[member] = quota * left / end
                 plan.late += quota - plan.quotas[member]
-        return plan.late > _SMALL * plan.circuits
 
     def _ends(self, quotas: Mapping[str, float], load: Load, offers: Offers) -> Iterator[float]:
         """Yield when each member is done with its quota, in seconds of the loop's clock."""
@@ -246,13 +332,24 @@ class Planner:
             for height in self.heights(barred):
                 yield Lot(barred, height)
 
-    def settled(self, lot: Lot, eligible: tuple[str, ...], now: float) -> Plan:
-        """Return a plan for a lot that looks at nothing that depends on time."""
+    def settled(self, lot: Lot, eligible: tuple[str, ...], now: float) -> Plan | None:
+        """Return a plan for a lot that looks at nothing that depends on time.
+
+        There is none while a question waits for its answer, as of :meth:`plan`.
+        """
         load = self.load(lot)
-        offers = self.offers(load, now, lot.barred, blank=True, height=lot.height)
-        shares = self._divide(lot, load, eligible, offers, blank=True)
+        shares = self._settled.get((lot, load, eligible))
+        if shares is None:
+            if self.is_asking:
+                return None
+            offers = self.offers(load, now, lot.barred, blank=True, height=lot.height)
+            found = self._divide(lot, load, eligible, offers, blank=True)
+            if isinstance(found, Question):
+                self._asked = _Asked(lot, load, eligible, now, found, settles=True)
+                return None
+            shares = self._settled[lot, load, eligible] = found
         self._note_first(lot, shares.circuits, now)
-        return Plan(lot, shares, load, eligible)
+        return Plan(lot, shares.copy(), load, eligible)
 
     @property
     def record(self) -> PlanRecord:
@@ -314,6 +411,8 @@ class Planner:
         self._seen_next = 2 * self._seen
         self.estimator.refresh()
         self._plans.clear()
+        if self._asked is not None:
+            self._asked.void = True
         return True
 
     def offers(
@@ -407,9 +506,8 @@ class Planner:
         offers: Offers,
         *,
         blank: bool = False,
-    ) -> Shares:
-        """Divide the circuits of a lot among the members."""
-        whole = offers.waiting
+    ) -> Shares | Question:
+        """Divide the circuits of a lot among the members, or say what is to be solved for that."""
         one = load.part(1 / load.circuits)
         allowed, refused = [], {}
         for member in eligible:
@@ -424,16 +522,25 @@ class Planner:
         divisible = self.backlog.divides_rows
         horizon = math.inf if blank else max(0.0, self.deadline - offers.now)
         objective = self.policy.minimize
-        shares = divide(offers, allowed, objective, divisible=divisible, horizon=horizon)
-        apart = len(shares.circuits) > 1
-        if apart and self.finishes_first and not blank and horizon == math.inf:
-            large = self._with_much(shares.circuits, offers)
-            if len(large) < len(shares.circuits):
-                shares = divide(offers, large, objective, divisible=divisible, horizon=horizon)
+        found = divide(offers, allowed, objective, divisible=divisible, horizon=horizon)
+        thins = self.finishes_first and not blank and horizon == math.inf
+        if thins and isinstance(found, Shares) and len(found.circuits) > 1:
+            large = self._with_much(found.circuits, offers)
+            if len(large) < len(found.circuits):
+                found = divide(offers, large, objective, divisible=divisible, horizon=horizon)
+        if isinstance(found, Shares):
+            return self._of_lot(found, lot, load, offers)
+        read = found.read
+        return replace(found, read=lambda answer: self._of_lot(read(answer), lot, load, offers))
+
+    def _of_lot(self, shares: Shares, lot: Lot, load: Load, offers: Offers) -> Shares:
+        """Return what of the shares in what waits are those in a lot."""
         circuits = shares.circuits
-        if whole is not load:
+        if offers.waiting is not load:
             circuits = self._cut_out(circuits, lot.barred, offers)
-        return Shares(in_whole_shots(circuits, load) if divisible else circuits, shares.jobs)
+        if self.backlog.divides_rows:
+            circuits = in_whole_shots(circuits, load)
+        return Shares(circuits, shares.jobs)
 
     def _cut_out(
         self, shares: Mapping[str, float], barred: Barred, offers: Offers

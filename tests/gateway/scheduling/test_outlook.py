@@ -9,7 +9,8 @@ from journals import small_work
 
 from qiskit_gateway.backends import Fleet, Limits, Pricing, SimulatedMember
 from qiskit_gateway.policies import Policy, cheapest, fastest
-from qiskit_gateway.runtime.run import Run
+from qiskit_gateway.runtime.preview.virtual_clock import work_at_once
+from qiskit_gateway.runtime.run import Environment, Run
 from qiskit_gateway.scheduling.members.state import FleetState
 from qiskit_gateway.work import run_events
 
@@ -31,7 +32,8 @@ async def looked_at(members, circuits, policy: Policy, *, known=()):
     fleet = Fleet(members)
     for name, seconds in known:
         fleet.keep(FleetState).of(name).speed.observe(10, 1000, 10 * seconds)
-    run = Run("job", fleet, policy, small_work(circuits))
+    alone = Environment(in_thread=work_at_once)
+    run = Run("job", fleet, policy, small_work(circuits), environment=alone)
     listener = Listener(run)
     run.observe(listener)
     await run.execute()

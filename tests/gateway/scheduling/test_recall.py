@@ -226,6 +226,7 @@ def assert_lawful(world: Chaos) -> None:
 @given(st.integers(0, 1 << 40), st.sampled_from([None, None, 0.5, 60.0, 1000.0]))
 @example(7100, None)  # An idle member that was never seen at work was planned for, and given none.
 @settings(max_examples=200, deadline=None)
+@example(300, None)  # Of several lots none can be dealt, and each is planned after the other.
 def test_whatever_is_recalled_each_shot_counts_once(seed, stop_at):
     """Confirmed, refused, hung, late, stopped: nothing is lost, doubled, or left reserved."""
     world = chaos(seed)

@@ -115,7 +115,9 @@ def runs(draw, *, settled=False):
         breaker=BreakerPolicy(failures=draw(st.integers(1, 4)), eject_seconds=5.0),
         patience_seconds=100.0,
     )
-    return make_world(tasks, members, policy, settled=settled), draw(st.randoms())
+    world = make_world(tasks, members, policy, settled=settled)
+    world.solving_seconds = draw(st.sampled_from([0.0, 0.5, 30.0]))
+    return world, draw(st.randoms())
 
 
 def steady(_) -> float:

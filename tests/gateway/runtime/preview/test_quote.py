@@ -1,7 +1,6 @@
 """A quote is what the run then does, and asking for one changes nothing."""
 
 import json
-import math
 from copy import deepcopy
 from html.parser import HTMLParser
 
@@ -49,7 +48,7 @@ from qiskit_gateway.primitives.sampler import _plan
 from qiskit_gateway.reporting.report import Report
 from qiskit_gateway.runtime.event_loop import ENGINE
 from qiskit_gateway.runtime.logs import silent_logger
-from qiskit_gateway.runtime.preview.virtual_clock import JumpingLoop
+from qiskit_gateway.runtime.preview.virtual_clock import JumpingLoop, work_at_once
 from qiskit_gateway.runtime.run import Environment, Run
 from qiskit_gateway.scheduling.members.state import FleetState
 from qiskit_gateway.work.tasks import Load
@@ -112,7 +111,7 @@ def run_virtually(sampler, pubs):
     """Run PUBs as the sampler would, over the members themselves, on a clock that jumps."""
     coerced = [SamplerPub.coerce(pub, sampler.default_shots) for pub in pubs]
     work = sampler._router.prepare(_plan(coerced, sampler.options)[0], sampler.fleet)
-    alone = Environment(inline_shots=math.inf, log=silent_logger())
+    alone = Environment(in_thread=work_at_once, log=silent_logger())
     run = Run("run", sampler.fleet, sampler.policy, work, environment=alone)
     anyio.run(run.execute, backend_options={"loop_factory": JumpingLoop})
     return run

@@ -6,6 +6,7 @@ import re
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from solving import shares_of, solve_all
 
 from qiskit_gateway.policies import (
     Hours,
@@ -24,7 +25,7 @@ from qiskit_gateway.policies import (
 )
 from qiskit_gateway.policies.objectives import Trade
 from qiskit_gateway.scheduling.allocation.bids import capacities, level_seconds
-from qiskit_gateway.scheduling.allocation.divide import bid_of, divide
+from qiskit_gateway.scheduling.allocation.divide import bid_of
 from qiskit_gateway.scheduling.events import Done, ShardFinished, Submit
 from qiskit_gateway.scheduling.members.estimator import Estimator
 from qiskit_gateway.scheduling.members.offers import Offers
@@ -59,7 +60,7 @@ def learned(fleet_state, seconds_by_member, overhead=0.0):
 
 def run_through(scheduler):
     """Do all that is submitted, in order; return what was submitted, and the end."""
-    submits, instructions, now = [], scheduler.start(0.0), 0.0
+    submits, instructions, now = [], solve_all(scheduler, scheduler.start(0.0)), 0.0
     for _ in range(10_000):
         submits += [one for one in instructions if isinstance(one, Submit)]
         if ends := [one for one in instructions if isinstance(one, Done)]:
@@ -67,6 +68,7 @@ def run_through(scheduler):
         now += 0.001
         index = next(iter(scheduler.view.in_flight))
         instructions = scheduler.handle(ShardFinished(shard=index), now)
+        instructions = solve_all(scheduler, instructions, now)
     raise AssertionError("the run does not end")
 
 
@@ -254,7 +256,7 @@ def test_a_deadline_takes_work_from_members_that_would_be_late(
     bids = [bid_of(offers, name) for name in names]
     horizon = slack * level_seconds(bids, 200)
 
-    shares = divide(offers, names, preset().minimize, horizon=horizon).circuits
+    shares = shares_of(offers, names, preset().minimize, horizon=horizon).circuits
 
     assert sum(shares.values()) == pytest.approx(200)
     for bid in bids:
@@ -272,7 +274,7 @@ def test_what_is_late_at_the_best_member_goes_to_the_next_best(seconds, slack):
     horizon = slack * level_seconds([bid_of(offers, name) for name in names], 200)
     able = capacities([bid_of(offers, name) for name in names], horizon, 200)
 
-    shares = divide(offers, names, failover().minimize, horizon=horizon).circuits
+    shares = shares_of(offers, names, failover().minimize, horizon=horizon).circuits
 
     left = 200
     for name, most in zip(names, able, strict=True):
@@ -302,7 +304,7 @@ def test_no_time_is_worth_nothing():
     for circuits in (1, 2, 3, 50):
         offers = offers_of(members, circuits)
         one, other = (
-            divide(offers, ["a", "b"], policy.minimize).circuits
+            shares_of(offers, ["a", "b"], policy.minimize).circuits
             for policy in (cheapest(), balanced(usd_per_hour=0))
         )
         assert one == other == ({"b": circuits} if circuits == 1 else one)
@@ -315,14 +317,14 @@ def test_the_time_of_a_run_is_told_from_the_time_of_a_circuit():
     members = [profile("slow"), profile("fast", 1, price=tariff(each=0.1))]
     offers = offers_of(members, 100, fleet_state)
 
-    whole = divide(offers, ["slow", "fast"], Price() + 40 * RunHours()).circuits
-    each = divide(offers, ["slow", "fast"], Price() + 40 * Hours()).circuits
+    whole = shares_of(offers, ["slow", "fast"], Price() + 40 * RunHours()).circuits
+    each = shares_of(offers, ["slow", "fast"], Price() + 40 * Hours()).circuits
 
     # A circuit costs 1 USD there. Moved there it makes the run 0.01 hours shorter, worth 0.4 USD,
     # as long as the other has more.
     assert whole == {"slow": 100}
     assert each == pytest.approx({"slow": 51.25, "fast": 48.75}, abs=1)
-    assert divide(offers, ["slow", "fast"], Price() + 110 * RunHours()).circuits["fast"] == 50
+    assert shares_of(offers, ["slow", "fast"], Price() + 110 * RunHours()).circuits["fast"] == 50
 
 
 def test_an_objective_makes_a_trade_if_only_the_time_of_the_run_grows():
@@ -344,7 +346,7 @@ def test_quality_counts_for_every_circuit():
     offers = offers_of(members, 10)
     for worth, member in ((1.0, "rough"), (3.0, "fine")):
         policy = balanced(usd_per_hour=0, usd_per_infidelity=worth)
-        assert divide(offers, ["rough", "fine"], policy.minimize).circuits == {member: 10}
+        assert shares_of(offers, ["rough", "fine"], policy.minimize).circuits == {member: 10}
 
 
 def test_shots_may_be_divided():
@@ -352,6 +354,6 @@ def test_shots_may_be_divided():
     fleet_state = learned(FleetState(), {"a": 1.0, "b": 1.0})
     offers = offers_of([profile("a"), profile("b", 1)], 1, fleet_state)
 
-    shares = divide(offers, ["a", "b"], balanced().minimize, divisible=True).circuits
+    shares = shares_of(offers, ["a", "b"], balanced().minimize, divisible=True).circuits
 
     assert shares == pytest.approx({"a": 0.5, "b": 0.5})

@@ -4,10 +4,11 @@ import re
 from pathlib import Path
 
 import pytest
+from solving import shares_of
 
 from qiskit_gateway import load_config, policies
 from qiskit_gateway.policies.objectives import Trade
-from qiskit_gateway.scheduling.allocation.divide import bid_of, divide
+from qiskit_gateway.scheduling.allocation.divide import bid_of
 from qiskit_gateway.scheduling.members.estimator import Estimator
 from qiskit_gateway.scheduling.members.offers import Offers
 from qiskit_gateway.scheduling.members.profile import MemberProfile
@@ -74,7 +75,7 @@ def divided(call):
     known = page_offers(policy)
     horizon = policy.deadline_seconds or float("inf")
     allowed = [name for name in NAMES if policy.where(known(name, Load(1, SHOTS)))]
-    shares = divide(known, allowed, policy.minimize, horizon=horizon).circuits
+    shares = shares_of(known, allowed, policy.minimize, horizon=horizon).circuits
     bids = [bid_of(known, name, Trade(1.0, (), 0.0)) for name in NAMES]
     counts = [round(shares.get(name, 0)) for name in NAMES]
     usd = sum(sum(map(bid.price, bid.cut(n))) for bid, n in zip(bids, counts, strict=True))

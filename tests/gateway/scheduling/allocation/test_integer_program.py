@@ -9,9 +9,11 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy.optimize import LinearConstraint, linprog, milp
+from solving import best_division
 
+from qiskit_gateway.scheduling.allocation import integer_program
 from qiskit_gateway.scheduling.allocation.bids import Bid, capacities, level_seconds, lines_of
-from qiskit_gateway.scheduling.allocation.integer_program import Worth, best_division
+from qiskit_gateway.scheduling.allocation.integer_program import Problem, Worth
 
 
 @dataclass(frozen=True)
@@ -308,6 +310,21 @@ def test_much_work_costs_hardly_more_than_its_best_rate(fleet, circuits):
 
 def sizes_of(line):
     return line.smallest, line.largest
+
+
+@pytest.mark.parametrize("seconds", [0.0, "no number"])
+@pytest.mark.parametrize("worth", [Worth(), Worth(horizon=100.0), Worth(usd_per_second=0.1)])
+def test_without_an_answer_members_are_filled(monkeypatch, seconds, worth):
+    """A solver that has no time, or fails, leaves the division that needs none."""
+    monkeypatch.setattr(integer_program, "_SECONDS", seconds)
+    fleet = [(Tariff(fee=1.0, each=0.1), 5, 0.0, 1.0, 0.0), (Tariff(fee=0.5), 4, 9.0, 2.0, 1.0)]
+    problem = Problem(tuple(bids_of(fleet, 33)), 33, worth)
+
+    found = problem()
+
+    assert found == problem.filled
+    assert units_of(found) == 33
+    assert found.seconds <= worth.horizon
 
 
 def test_a_price_in_steps_is_asked_for_at_every_size():

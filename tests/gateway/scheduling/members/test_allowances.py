@@ -12,13 +12,14 @@ from hypothesis.stateful import invariant, precondition, rule
 from qiskit.providers.basic_provider import BasicSimulator
 from side_by_side import DAY, SIZES, SideBySide
 from small_circuits import bell
+from solving import best_division, solve_all
 
 from qiskit_gateway import RouterSampler, simulate
 from qiskit_gateway.backends import Allowance, Fleet, Limits, Member, Pricing, SimulatedMember
 from qiskit_gateway.policies import Budget, RetryPolicy, balanced, cheapest, fastest, round_robin
 from qiskit_gateway.policies.failure import Failure
 from qiskit_gateway.scheduling.allocation.bids import Bid, Credit, lines_of
-from qiskit_gateway.scheduling.allocation.integer_program import Worth, best_division
+from qiskit_gateway.scheduling.allocation.integer_program import Worth
 from qiskit_gateway.scheduling.events import Retry, TryFailed
 from qiskit_gateway.scheduling.members.allowances import Pot
 from qiskit_gateway.scheduling.members.profile import MemberProfile
@@ -379,7 +380,7 @@ def test_a_retry_is_paid_when_what_is_free_is_gone():
     )
     failure = Failure(transient=True, submitted=True)
 
-    (submit, *_) = run.start(0.0)
+    (submit, *_) = solve_all(run, run.start(0.0))
     failed = TryFailed(shard=0, failure=failure, reason="busy")
     (retry, *_) = run.handle(failed, 0.0)
 
