@@ -260,7 +260,7 @@ class _Program:
         """Return the best jobs that end in some time, if any are found."""
         ends = sorted({max(earliest, bid.wait_seconds) for bid in self._bids})
         relaxed = [(self._relaxed(end, latest), end) for end in ends if end <= latest]
-        promising = sorted((least, end, jobs) for (least, jobs), end in relaxed)
+        promising = sorted((least, end, jobs) for (least, jobs), end in relaxed if jobs)
         best = None
         for least, end, jobs in promising[: _ENDS if self._few else 1]:
             if best is None or least < best[0] * (1 - self._gap):
@@ -405,8 +405,9 @@ class _Program:
         matrix = coo_array((values, (rows, columns)))
         total = np.zeros((1, len(costs)))
         total[0, 1 + count : 1 + 2 * count] = 1.0
-        # What all would cost on each line.
-        whole = costs[1 : 1 + count] * np.ceil(self._units / largest)
+        # What all would cost in the largest jobs of each line and a part of one. In whole ones a line that
+        # begins below zero may come out as next to nothing, and no solver can take the scale.
+        whole = costs[1 : 1 + count] * self._units / largest
         whole += costs[1 + count : 1 + 2 * count] * self._units / scale
         costs *= _COSTS / min(whole[whole > 0], default=1.0)
         # Of what costs the same, the first of the fleet does most, whichever the solver finds first.

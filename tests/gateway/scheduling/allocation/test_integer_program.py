@@ -327,6 +327,24 @@ def test_without_an_answer_members_are_filled(monkeypatch, seconds, worth):
     assert found.seconds <= worth.horizon
 
 
+def test_prices_in_steps_are_traded_for_time_among_many_members():
+    """Where an hour is worth little the dear ones of thirty do nothing, whatever steps cost."""
+    bids = [
+        Bid(
+            member=f"m{place}",
+            lines=lines_of(lambda n, each=each: each * math.ceil(n / 7), 100),
+            unit_seconds=1.0,
+            job_seconds=0.1 * place,
+        )
+        for place, each in enumerate(np.linspace(0.1, 1.0, 30))
+    ]
+    problem = Problem(tuple(bids), 300, Worth(usd_per_second=0.01))
+
+    found = problem()
+
+    assert value_of(found, 36) < 0.8 * value_of(problem.filled, 36)
+
+
 def test_a_price_in_steps_is_asked_for_at_every_size():
     """Where a price is no maximum of two lines, the size of every job is chosen by asking."""
 
