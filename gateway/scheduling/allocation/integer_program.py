@@ -284,7 +284,7 @@ class _Program:
         # Half a second to import, unless circuits were compiled before; and few runs need it.
         from scipy.optimize import Bounds, LinearConstraint, milp  # noqa: PLC0415
 
-        count, pots, (costs, rows, total) = len(self._lines), len(self._pots), self._stated
+        count, pots, (costs, rows, total, _) = len(self._lines), len(self._pots), self._stated
         lower, upper, limits = self._limits(earliest, latest)
         units = self._units / self._scale
         if jobs is not None:
@@ -314,7 +314,7 @@ class _Program:
         from scipy import optimize  # noqa: PLC0415
 
         linprog: Any = optimize.linprog  # Its types know no sparse matrix.
-        count, (costs, rows, total) = len(self._lines), self._stated
+        count, (costs, rows, total, _) = len(self._lines), self._stated
         lower, upper, limits = self._limits(earliest, latest)
         found = linprog(
             costs,
@@ -356,7 +356,8 @@ class _Program:
         )
         left = [left for left, _ in self._pots.values()]
         ends = -np.where(takes_part, waits, begin) / self._second
-        return lower, upper, np.concatenate([np.zeros(2 * count), ends, left])
+        limits = np.concatenate([np.zeros(2 * count), ends, left]) / self._stated[-1]
+        return lower, upper, limits
 
     @cached_property
     def _sizes(self) -> Floats:
@@ -364,13 +365,16 @@ class _Program:
         return np.array([(line.smallest, line.largest) for _, line in self._lines], float).T
 
     @cached_property
-    def _stated(self) -> tuple[Floats, Any, Any]:
-        """The costs of the variables, the matrix of the rows, and the row of all units.
+    def _stated(self) -> tuple[Floats, Any, Any, Floats]:
+        """The costs of the variables, the matrix of the rows, the row of all units, and their norms.
+
+        Each row is divided by its largest entry. Else what HiGHS rounds off is too much for a row of large
+        ones, and it prints that it looks for a like solution that is not.
 
         There are rows for each line: its jobs can hold its units, and these are enough for them; for
         each member: it is done by the end; for each pot: what is taken of it.
         """
-        from scipy.sparse import coo_array  # noqa: PLC0415
+        from scipy.sparse import coo_array, diags_array  # noqa: PLC0415
 
         count, scale, pots = len(self._lines), self._scale, list(self._pots)
         largest = self._sizes[1]
@@ -403,6 +407,7 @@ class _Program:
                 entries += [(pot, jobs, line.fee), (pot, units, line.each * scale)]
         rows, columns, values = zip(*entries, strict=True)
         matrix = coo_array((values, (rows, columns)))
+        norms = np.maximum(abs(matrix).max(axis=1).toarray().ravel(), _NEAR)
         total = np.zeros((1, len(costs)))
         total[0, 1 + count : 1 + 2 * count] = 1.0
         # What all would cost in the largest jobs of each line and a part of one. In whole ones a line that
@@ -413,7 +418,7 @@ class _Program:
         # Of what costs the same, the first of the fleet does most, whichever the solver finds first.
         order = np.array([places[bid.member] for bid, _ in self._lines]) / len(places)
         costs[1 + count : 1 + 2 * count] += _TIE * order * scale / self._units
-        return costs, matrix.tocsr(), total
+        return costs, (diags_array(1 / norms) @ matrix).tocsr(), total, norms
 
     def _jobs(self, variables: Floats) -> Jobs:
         """Read the sizes of jobs off the variables, in whole units."""

@@ -2,6 +2,8 @@
 
 import itertools
 import math
+import subprocess
+import sys
 from dataclasses import dataclass
 
 import numpy as np
@@ -325,6 +327,46 @@ def test_without_an_answer_members_are_filled(monkeypatch, seconds, worth):
     assert found == problem.filled
     assert units_of(found) == 33
     assert found.seconds <= worth.horizon
+
+
+PRINTED = """
+from qiskit_gateway.scheduling.allocation.bids import Bid, Credit, Line
+from qiskit_gateway.scheduling.allocation.integer_program import Problem, Worth
+
+bids = (
+    Bid(
+        member="m0",
+        lines=(Line(1, 1, 0.0, 0.4706051248736252),),
+        wait_seconds=162.4691429413355,
+        unit_seconds=0.25202862479760574,
+        job_seconds=7.679047799190347,
+        other_usd=0.012268512424606692,
+    ),
+    Bid(
+        member="m1",
+        lines=(Line(1, 4, 0.0, 0.002649047414187368),),
+        unit_seconds=0.12410810341955525,
+        job_seconds=3.6071716320783374,
+        credit=Credit("q", 13.991195475541085, float("inf")),
+    ),
+    Bid(
+        member="m2",
+        lines=(Line(1, 9916, 0.742322515685905, 0.028531803161157505),),
+        wait_seconds=261.47527710566465,
+        unit_seconds=2.457936791300618,
+        job_seconds=2.709463292130768,
+    ),
+)
+Problem(bids, 20000, Worth(usd_per_second=1 / 0.9))()
+"""
+
+
+def test_nothing_is_printed():
+    """HiGHS has a line of its own, whatever it is told, for solutions that it cannot take as they are."""
+    command = [sys.executable, "-c", PRINTED]
+    found = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603
+
+    assert found.stdout + found.stderr == ""
 
 
 def test_prices_in_steps_are_traded_for_time_among_many_members():
