@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from math import exp
+from math import exp, inf, isfinite
 from typing import Any
 
 from qiskit.circuit import QuantumCircuit
@@ -96,7 +96,7 @@ def estimate_fidelity(circuit: QuantumCircuit, target: Target | None) -> float |
     fidelity = 1.0
     for error in errors:
         fidelity *= 1.0 - min(1.0, max(0.0, error))
-    for qubit, seconds in _waits(circuit, target).items():
+    for qubit, seconds in _schedule(circuit, target)[1].items():
         fidelity *= _relaxation_fidelity(target, qubit, seconds)
     return fidelity
 
@@ -115,9 +115,12 @@ def estimate_seconds(circuit: QuantumCircuit, target: Target | None) -> float | 
     if target is None:
         return None
     try:
-        return float(circuit.estimate_duration(target, unit="s"))
+        seconds = float(circuit.estimate_duration(target, unit="s"))
     except (QiskitError, TypeError, KeyError, ValueError):
-        return None
+        # Qiskit takes no delay in ns, us or ms. Where it is something else, that is found here, too.
+        clocks, _ = _schedule(circuit, target)
+        seconds = max(clocks.values(), default=inf)
+    return seconds if isfinite(seconds) else None
 
 
 def _operations(
@@ -134,8 +137,8 @@ def _operations(
             yield from _operations(block, qubits)
 
 
-def _waits(circuit: QuantumCircuit, target: Target) -> dict[int, float]:
-    """Sum up how long each qubit waits for others between its operations, in seconds.
+def _schedule(circuit: QuantumCircuit, target: Target) -> tuple[dict[int, float], dict[int, float]]:
+    """Find when each qubit is done, and how long it waits for others before that, in seconds.
 
     Each operation begins as early as it can. Nothing is returned where a duration is not known.
     """
@@ -145,7 +148,7 @@ def _waits(circuit: QuantumCircuit, target: Target) -> dict[int, float]:
         qubits = tuple(circuit.find_bit(qubit).index for qubit in instruction.qubits)
         seconds = _seconds(target, instruction, qubits)
         if seconds is None:
-            return {}
+            return {}, {}
         start = max((clocks.get(qubit, 0.0) for qubit in qubits), default=0.0)
         idles = instruction.name in _IDLING
         for qubit in qubits:
@@ -155,7 +158,7 @@ def _waits(circuit: QuantumCircuit, target: Target) -> dict[int, float]:
             elif not idles:
                 waits[qubit] = 0.0
             clocks[qubit] = start + seconds
-    return waits
+    return clocks, waits
 
 
 def _seconds(target: Target, instruction: Any, qubits: tuple[int, ...]) -> float | None:

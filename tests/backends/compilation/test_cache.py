@@ -22,7 +22,13 @@ from qiskit.circuit.library import XGate
 from qiskit.providers.basic_provider import BasicSimulator
 from qiskit.providers.fake_provider import GenericBackendV2
 from qiskit.quantum_info import Pauli, Statevector
-from qiskit.transpiler import CouplingMap, PassManager, Target, generate_preset_pass_manager
+from qiskit.transpiler import (
+    CouplingMap,
+    InstructionProperties,
+    PassManager,
+    Target,
+    generate_preset_pass_manager,
+)
 
 from qiskit_gateway.backends.adapter.backend_member import Member
 from qiskit_gateway.backends.compilation.cache import (
@@ -1033,6 +1039,41 @@ def test_seconds_follow_the_longest_chain():
     assert estimate_seconds(circuit, target) is None
     assert estimate_seconds(circuit, BasicSimulator().target) is None
     assert estimate_seconds(circuit, None) is None
+
+
+@pytest.mark.parametrize(("delay", "unit"), [(2e-6, "s"), (2e-3, "ms"), (2, "us"), (2000, "ns")])
+def test_a_delay_is_as_long_in_every_unit(delay, unit):
+    """Qiskit itself adds up only seconds and units of the device."""
+    target = line(2).target
+    circuit = QuantumCircuit(2, 1)
+    circuit.sx(0)
+    circuit.delay(delay, 0, unit=unit)
+    circuit.cx(0, 1)
+    circuit.measure(0, 0)
+    chain = [target["sx"][0,], target["cx"][0, 1], target["measure"][0,]]
+
+    seconds = 2e-6 + sum(one.duration for one in chain)
+
+    assert estimate_seconds(circuit, target) == pytest.approx(seconds, rel=1e-6)
+
+
+def test_where_nobody_can_say_how_long_a_shot_is_nothing_is_said():
+    """Control flow takes as long as it takes, and so do a free delay and a gate of infinite length."""
+    target = line(2).target
+    branch = QuantumCircuit(1, 1)
+    branch.measure(0, 0)
+    with branch.if_test((0, True)):
+        branch.x(0)
+    free = QuantumCircuit(1)
+    free.delay(Parameter("t"), 0)
+    endless = Target(num_qubits=1)
+    endless.add_instruction(XGate(), {(0,): InstructionProperties(duration=np.inf)})
+    flip = QuantumCircuit(1)
+    flip.x(0)
+
+    assert estimate_seconds(branch, target) is None
+    assert estimate_seconds(free, target) is None
+    assert estimate_seconds(flip, endless) is None
 
 
 # Real providers
