@@ -9,7 +9,7 @@ from qiskit_gateway.display.tables import Remark, render_html, render_text
 from qiskit_gateway.display.units import number, span, usd
 
 Health = Literal["not used yet", "well", "failing", "on trial", "ejected"]
-SpeedSource = Literal["told", "journal", "seen", "peers", "guess"]
+SpeedSource = Literal["told", "journal", "seen", "durations", "peers", "guess"]
 
 _HEAD = ("member", "health", "in flight", "queue", "speed", "spent", "left")
 # What speeds are told for, since one number can be compared and three cannot.

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Any, ClassVar, Self, TypedDict
 
@@ -44,6 +44,7 @@ from qiskit_gateway.backends.interface.provider_profile import (
     charge_of,
     is_local,
     quote_of,
+    tells_durations,
 )
 from qiskit_gateway.backends.interface.queue_reading import Probe
 from qiskit_gateway.backends.interface.speed import Speed
@@ -269,10 +270,21 @@ class CompilingMember(ABC):
             Refused: If it cannot run here.
             BackendError: If the backend could not be asked what it can do.
         """
+        known = self.look_up_estimate(program)
+        return await call_in_thread(lambda: self._estimate(program)) if known is None else known
+
+    def look_up_estimate(self, program: Program) -> Estimate | None:
+        """Look up an estimate that was made before, or ``None``."""
         known = self._isa.look_up_estimate(program, flatten=self.adaptation.flatten)
-        if known is not None:
-            return known
-        return await call_in_thread(lambda: self._estimate(program))
+        return known and self._timed(known)
+
+    @property
+    def _tells_durations(self) -> bool:
+        """Whether durations in the target are those of what runs its jobs."""
+        return tells_durations(self.backend)
+
+    def _timed(self, estimate: Estimate) -> Estimate:
+        return estimate if self._tells_durations else replace(estimate, shot_seconds=None)
 
     # -- the four verbs ----------------------------------------------------------------------
 
@@ -432,7 +444,7 @@ class CompilingMember(ABC):
         adaptation = self.adaptation
         self._prepare(program, adaptation)
         with _before_sending():
-            return self._isa.estimate(program, flatten=adaptation.flatten)
+            return self._timed(self._isa.estimate(program, flatten=adaptation.flatten))
 
     def _collect(self, handle: Handle) -> Sequence[Outcome]:
         batch = handle.batch

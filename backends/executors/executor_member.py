@@ -121,6 +121,11 @@ class ExecutorMember(Member):
         """True: its jobs end with this process, and workers that several use take turns themselves."""
         return True
 
+    @property
+    def _tells_durations(self) -> bool:
+        """False: its workers simulate, whatever device the circuits are compiled for."""
+        return False
+
     async def find(self, key: str) -> Handle | None:
         """Find no job: none outlives the process that sent it."""
         return None

@@ -10,7 +10,7 @@ Implementing:
     them does both, and may cancel them at any await.
 
     What a member can do beside that, it shows by having the methods of a protocol below, in any
-    combination: :class:`CanEstimate`, :class:`CanFind`, :class:`CanPrepare`, :class:`TellsIfItFinds`, :class:`TellsIfLocal`,
+    combination: :class:`CanEstimate`, :class:`RemembersEstimates`, :class:`CanFind`, :class:`CanPrepare`, :class:`TellsIfItFinds`, :class:`TellsIfLocal`,
     :class:`TellsStarted`, :class:`TellsStage`, :class:`AnnouncesStart`, :class:`KnowsUnsent`,
     :class:`TellsQueue`, :class:`ProbesQueue`, :class:`TellsOptions`, :class:`TellsIfFree`,
     :class:`TellsSpeed`, :class:`TellsProvider`, :class:`TellsCharge`, :class:`CanQuote`. Nothing needs
@@ -152,6 +152,15 @@ class CanEstimate(Protocol):
         Raises:
             Refused: If it cannot run there.
         """
+        ...
+
+
+@runtime_checkable
+class RemembersEstimates(Protocol):
+    """A member that keeps the estimates that it has made."""
+
+    def look_up_estimate(self, program: Program) -> Estimate | None:
+        """Look up the estimate of a program, at once; ``None`` if it was not estimated before."""
         ...
 
 

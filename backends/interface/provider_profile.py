@@ -90,6 +90,8 @@ class ProviderProfile:
         num_qubits: Where else than as ``num_qubits`` a backend tells its qubits, likewise.
         any_width: Tells of a backend, with the options that all its jobs get, that the qubits which
             it tells are no limit of it.
+        own_durations: Whether the durations in its targets are those of what runs its jobs. A simulator
+            that was made from a device has those of the device.
         target: The attribute that holds what its circuits are compiled to, where it is not
             ``target``. The property may raise ``ValueError`` for backends that have none.
         own_stages: Methods by which a backend shows stages of its own. It may then refuse what its
@@ -118,6 +120,7 @@ class ProviderProfile:
     shots_range: tuple[str, ...] = ()
     num_qubits: tuple[str, ...] = ()
     any_width: Callable[[Any, Mapping[str, Any]], bool] = lambda *_: False
+    own_durations: bool = True
     target: str = ""
     own_stages: tuple[str, ...] = ()
     binds: frozenset[str] = frozenset()
@@ -205,6 +208,11 @@ def is_local(backend: Any) -> bool:
     if any(profile.is_local(backend) for profile in profiles_of(backend)):
         return True
     return any(kind.__module__.startswith(_OF_QISKIT) for kind in type(backend).__mro__)
+
+
+def tells_durations(backend: Any) -> bool:
+    """Check whether the durations in a backend's target, if any, are of what runs its jobs."""
+    return all(profile.own_durations for profile in profiles_of(backend))
 
 
 def jobs_overlap(backend: Any) -> bool:

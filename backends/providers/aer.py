@@ -71,6 +71,7 @@ PROFILE = ProviderProfile(
     jobs_overlap=True,
     num_qubits=("MAX_QUBITS_STATEVECTOR",),
     any_width=_any_width,
+    own_durations=False,
     binds=BINDS,
     primitive=NativePrimitive(
         overlaps=lambda *_: True,

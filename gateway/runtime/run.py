@@ -16,6 +16,7 @@ from anyio.abc import TaskGroup
 from qiskit_gateway.backends.adapter.threads import call_in_thread
 from qiskit_gateway.backends.fleet import Fleet
 from qiskit_gateway.backends.interface.batch import Batch
+from qiskit_gateway.backends.interface.protocol import FleetMember
 from qiskit_gateway.policies.policy import Policy
 from qiskit_gateway.reporting.progress import Progress, Standing, progress_of
 from qiskit_gateway.runtime.alarms import Alarm, Alarms
@@ -43,7 +44,12 @@ from qiskit_gateway.runtime.queue_watch import (
 from qiskit_gateway.runtime.recorder import InThread, Loss, Recorder
 from qiskit_gateway.runtime.rivals import Rivals
 from qiskit_gateway.runtime.sightings import Found, Sightings
-from qiskit_gateway.runtime.survey import asked_of, profile_of, surveyed
+from qiskit_gateway.runtime.survey import (
+    asked_of,
+    profile_of,
+    remembered_shot_seconds,
+    surveyed,
+)
 from qiskit_gateway.scheduling.events import (
     Cancel,
     Close,
@@ -256,12 +262,24 @@ class Run:
         self._recorder.stand("plan", "", facts)
         return Scheduler(
             self.work.tasks,
-            [profile_of(member, order) for order, member in enumerate(self._fleet)],
+            [
+                profile_of(member, order, shot_seconds=self._shot_seconds(member))
+                for order, member in enumerate(self._fleet)
+            ],
             self._policy,
             fleet_state=self._fleet_state,
             settled=self.work.seed is not None,
             unfinished=self._run_log.past.unfinished,
         )
+
+    def _shot_seconds(self, member: FleetMember) -> float | None:
+        """Look up what a shot of the run takes on a member, by what was compiled there before."""
+        if self.work.seed is None:
+            wanted = not self._fleet_state.of(member.name).speed.jobs
+        else:
+            # What happens to have been compiled before must not decide, only what this run asked for.
+            wanted = asked_of(member, self._policy)
+        return remembered_shot_seconds(member, self.work) if wanted else None
 
     def _start(self, entered: float) -> None:
         """Plan, and begin."""

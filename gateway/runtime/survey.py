@@ -1,7 +1,8 @@
 """Survey the members and compile circuits for estimates, before a run: the scheduler's input.
 
 Circuits are compiled beforehand only where somebody asks what comes of it: a tariff by gates or by
-machine time, or a policy that reads the fidelity.
+machine time, or a policy that reads the fidelity. Where they were compiled anyway, for these or for a
+quote, the durations of their operations are known too.
 """
 
 import math
@@ -22,6 +23,7 @@ from qiskit_gateway.backends.interface.protocol import (
     CanQuote,
     FleetMember,
     ReadsTarget,
+    RemembersEstimates,
     TellsProvider,
     TellsSpeed,
     able,
@@ -50,8 +52,16 @@ Answer = Estimate | BackendError
 """What a member said of a program: a refusal is an error too."""
 
 
-def profile_of(member: FleetMember, order: int) -> MemberProfile:
-    """Translate a member into what the scheduler sees of it."""
+def profile_of(
+    member: FleetMember, order: int, *, shot_seconds: float | None = None
+) -> MemberProfile:
+    """Translate a member into what the scheduler sees of it.
+
+    Args:
+        member: The member.
+        order: Its place in the fleet, from 0.
+        shot_seconds: What a circuit-shot of the run takes there by durations, if known.
+    """
     limits = member.limits
     allotment = allotment_of(member)
     price = _price(member)
@@ -79,6 +89,7 @@ def profile_of(member: FleetMember, order: int) -> MemberProfile:
         free=costs_nothing(member),
         job_fee_usd=fee,
         provider=provider_of(member),
+        shot_seconds=shot_seconds,
         told_seconds=told_seconds(member),
     )
 
@@ -87,6 +98,45 @@ def provider_of(member: FleetMember) -> str:
     """Return the provider of a member; ``""`` where it does not say."""
     provider: object = member.provider if able(member, TellsProvider) else ""
     return provider if isinstance(provider, str) else ""
+
+
+def remembered_shot_seconds(member: FleetMember, work: Work) -> float | None:
+    """Return what a shot of some work takes on a member, by what was compiled there before."""
+    teller: object = member
+    if not able(teller, RemembersEstimates):
+        return None
+    try:
+        return mean_shot_seconds(work, member.name, teller.look_up_estimate)
+    except Exception:  # noqa: BLE001  A member of somebody's own may raise anything.
+        return None
+
+
+def mean_shot_seconds(
+    work: Work, member: str, estimated: Callable[[Program], object]
+) -> float | None:
+    """Average what a shot takes on a member by the durations of what circuits are compiled to.
+
+    Args:
+        work: The work.
+        member: Where.
+        estimated: Returns what the member said of a program, an :data:`Answer` if it did.
+
+    Returns:
+        Seconds; ``None`` unless they are known of every circuit that the member takes.
+    """
+    total, shots = 0.0, 0
+    for task, program in zip(work.tasks, work.programs, strict=True):
+        if not task.rows or member in task.refusals:
+            continue
+        answer = estimated(program)
+        if isinstance(answer, BackendError):
+            continue
+        seconds = answer.shot_seconds if isinstance(answer, Estimate) else None
+        if seconds is None or not 0 <= seconds < math.inf:
+            return None
+        total += seconds * task.rows * task.shots
+        shots += task.rows * task.shots
+    return total / shots if shots else None
 
 
 def told_seconds(member: FleetMember) -> tuple[float, float, float] | None:

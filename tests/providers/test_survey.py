@@ -1,5 +1,6 @@
 """What real devices' models say of a circuit, against a product over their own figures."""
 
+from concurrent.futures import ThreadPoolExecutor
 from math import exp, prod
 
 import anyio
@@ -8,7 +9,8 @@ from qiskit import transpile
 from qiskit.circuit import QuantumCircuit
 from qiskit.providers.fake_provider import GenericBackendV2
 
-from qiskit_gateway.backends import Member
+from qiskit_gateway import RouterSampler
+from qiskit_gateway.backends import ExecutorMember, Fleet, Member
 from qiskit_gateway.backends.circuits.estimates import gate_counts
 from qiskit_gateway.backends.interface.batch import Program
 
@@ -79,6 +81,45 @@ def test_fidelity_is_that_of_the_figures_of_the_device(make, size):
     assert estimate.shot_seconds == pytest.approx(
         sent.estimate_duration(backend.target, unit="s") + pause
     )
+
+
+@pytest.mark.providers
+def test_a_simulator_made_from_a_device_does_not_take_the_time_of_the_device():
+    """Durations that Aer takes over from a device are not those of Aer, on whatever workers it runs."""
+    aer = pytest.importorskip("qiskit_aer").AerSimulator.from_backend(fake("FakeManilaV2"))
+    with ThreadPoolExecutor() as pool:
+        workers = ExecutorMember(pool, "qiskit_aer:AerSimulator", target=fake("FakeManilaV2"))
+        for member in (Member(aer), workers):
+            estimate = anyio.run(member.estimate, Program(circuit=ghz(4)))
+
+            assert estimate.fidelity
+            assert estimate.shot_seconds is None
+            assert member.look_up_estimate(Program(circuit=ghz(4))) is None
+
+
+@pytest.mark.providers
+def test_a_plan_goes_by_the_durations_of_what_was_compiled_before_it():
+    """What a quote has compiled, the run plans by: gates, readout, and IBM's pause between shots."""
+    ibm, generic = fake("FakeManilaV2"), GenericBackendV2(5, seed=3)
+    fleet = Fleet([Member(ibm, name="ibm"), Member(generic, name="generic")])
+    sampler = RouterSampler(fleet, options={"default_shots": 50})
+    circuit = ghz(4)
+    sent = transpile(circuit, ibm, optimization_level=1, seed_transpiler=0)
+    shot = sent.estimate_duration(ibm.target, unit="s") + ibm.default_rep_delay
+
+    quote = sampler.quote([circuit] * 40)
+    job = sampler.run([circuit] * 40)
+    job.result()
+
+    ibms, why = quote["ibm"], job.report().why()
+    assert [one.speed for one in quote.members] == ["durations", "durations"]
+    assert (ibms.estimate.source, ibms.estimate.rest) == ("durations", "guess")
+    assert ibms.estimate.shot_seconds == pytest.approx(shot, rel=1e-9)
+    assert 0.00025 < shot < 0.0003
+    assert "a shot takes what the durations of the circuits say: ibm, generic" in str(quote)
+    assert [why[name].source for name in ("ibm", "generic")] == ["durations", "durations"]
+    assert 0 < 4 * why["ibm"].given.circuits < why["generic"].given.circuits
+    assert job.report().speeds["generic"].source == "seen"
 
 
 @pytest.mark.providers

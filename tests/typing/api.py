@@ -1,6 +1,6 @@
 """The API as typed programs use it: mypy reads this file, and nothing runs it."""
 
-from typing import Any, assert_type
+from typing import Any, Literal, assert_type
 
 from qiskit.circuit import QuantumCircuit
 from qiskit.primitives import BasePrimitiveJob, BaseSamplerV2, PrimitiveResult
@@ -34,6 +34,7 @@ from qiskit_gateway import (
     SamplerOptions,
     SimulatedShard,
     Simulation,
+    SpeedEstimate,
     config_schema,
     load_config,
     simulate,
@@ -193,6 +194,9 @@ def use_report(report: Report) -> None:
 def use_quote(quote: Quote) -> None:
     assert_type(quote.members, tuple[MemberQuote, ...])
     assert_type(quote["device"], MemberQuote)
+    assert_type(quote["device"].estimate, SpeedEstimate | None)
+    if quote["device"].estimate is not None:
+        assert_type(quote["device"].estimate.rest, Literal["peers", "guess"] | None)
     assert_type(quote["device"].allowance, AllowanceUse | None)
     assert_type(quote.price_usd, float)
     assert_type(quote.makespan_seconds, float)

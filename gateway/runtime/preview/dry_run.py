@@ -35,6 +35,7 @@ from qiskit_gateway.runtime.run import Environment, Run
 from qiskit_gateway.runtime.survey import (
     Answer,
     foretell,
+    mean_shot_seconds,
     profile_of,
     provider_of,
     quote_batch,
@@ -122,7 +123,7 @@ def rehearse(
         seed: Seed of the simulated randomness.
     """
     seeds = np.random.SeedSequence(seed).generate_state(len(fleet) + 1).tolist()
-    estimator = _estimator(fleet, prospect)
+    estimator = _estimator(fleet, work, prospect)
     busy = _busy(estimator, prospect.now)
     circuits = sum(task.rows for task in work.tasks)
     waiting = Load(circuits, sum(task.rows * task.shots for task in work.tasks))
@@ -132,7 +133,6 @@ def rehearse(
             _stand_in(
                 member,
                 estimator.speed_of(member.name),
-                work,
                 prospect,
                 seed=one,
                 queue=_Queue(queues[member.name], busy.get(member.name, 0.0)),
@@ -290,18 +290,26 @@ def _busy(estimator: Estimator, now: float) -> dict[str, float]:
     }
 
 
-def estimate_speeds(fleet: Fleet, prospect: Prospect) -> dict[str, SpeedEstimate]:
+def estimate_speeds(fleet: Fleet, work: Work, prospect: Prospect) -> dict[str, SpeedEstimate]:
     """Estimate how long jobs of each member run, before a run is tried out."""
-    estimator = _estimator(fleet, prospect)
+    estimator = _estimator(fleet, work, prospect)
     return {name: estimator.speed_of(name) for name in fleet.names}
 
 
-def _estimator(fleet: Fleet, prospect: Prospect) -> Estimator:
+def _estimator(fleet: Fleet, work: Work, prospect: Prospect) -> Estimator:
     states = {member.name: _model(member, prospect) for member in fleet}
-    profiles = {member.name: profile_of(member, order) for order, member in enumerate(fleet)}
+    profiles = {
+        member.name: profile_of(member, order, shot_seconds=_shot_seconds(member, work, prospect))
+        for order, member in enumerate(fleet)
+    }
     estimator = Estimator(profiles=profiles, states=states)
     estimator.refresh()
     return estimator
+
+
+def _shot_seconds(member: FleetMember, work: Work, prospect: Prospect) -> float | None:
+    answers = prospect.answers.get(member.name, {})
+    return mean_shot_seconds(work, member.name, lambda program: answers.get(id(program)))
 
 
 def _model(member: FleetMember, prospect: Prospect) -> MemberState:
@@ -358,6 +366,11 @@ class _StandIn(SimulatedMember):
             raise answer
         return Estimate(gates=_NO_GATES) if answer is None else answer
 
+    def look_up_estimate(self, program: Program) -> Estimate | None:
+        """Look up the estimate of the real member, which was made by now."""
+        answer = self.answers.get(id(program))
+        return answer if isinstance(answer, Estimate) else None
+
     def refusal(self, program: Program, shots: int, options: Mapping[str, Any]) -> str:
         """Give the reason why a program cannot run there, or ``""``."""
         answer = self.answers.get(id(program))
@@ -370,14 +383,8 @@ class _StandIn(SimulatedMember):
         return None if handle.batch is None else self.prices.get(_kind_of(handle.batch))
 
 
-def _stand_in(  # noqa: PLR0913  What is known of the member, and what is random.
-    member: FleetMember,
-    speed: SpeedEstimate,
-    work: Work,
-    prospect: Prospect,
-    *,
-    seed: int,
-    queue: _Queue,
+def _stand_in(
+    member: FleetMember, speed: SpeedEstimate, prospect: Prospect, *, seed: int, queue: _Queue
 ) -> SimulatedMember:
     """Return a member to rehearse with, in place of one of the fleet."""
     if isinstance(member, SimulatedMember):
@@ -386,7 +393,6 @@ def _stand_in(  # noqa: PLR0913  What is known of the member, and what is random
         same.start_clock(prospect.origins.get(member.name))
         return same
     answers = prospect.answers.get(member.name, {})
-    told = told_shot_seconds(work, answers) if speed.source in {"peers", "guess"} else None
     stand_in = _StandIn(
         member.name,
         limits=member.limits
@@ -399,7 +405,7 @@ def _stand_in(  # noqa: PLR0913  What is known of the member, and what is random
         queue_seconds=queue.goes_by if queue.ours > queue.others else queue.others,
         job_seconds=speed.job_seconds,
         circuit_seconds=speed.circuit_seconds,
-        shot_seconds=told or speed.shot_seconds,
+        shot_seconds=speed.shot_seconds,
         seed=seed,
     )
     stand_in.speed = member.speed if able(member, TellsSpeed) else None
@@ -409,18 +415,6 @@ def _stand_in(  # noqa: PLR0913  What is known of the member, and what is random
     stand_in.prices = prospect.prices.get(member.name, {})
     stand_in.costs_nothing = costs_nothing(member)
     return stand_in
-
-
-def told_shot_seconds(work: Work, answers: Mapping[int, Answer]) -> float | None:
-    """Return the machine time of a shot of some work, on average, if a member tells it."""
-    total, shots = 0.0, 0
-    for task, program in zip(work.tasks, work.programs, strict=True):
-        answer = answers.get(id(program))
-        seconds = answer.shot_seconds if isinstance(answer, Estimate) else None
-        if seconds is not None:
-            total += seconds * task.rows * task.shots
-            shots += task.rows * task.shots
-    return total / shots if shots else None
 
 
 def _in_a_thread(function: Callable[[], T]) -> T:

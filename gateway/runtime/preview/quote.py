@@ -29,7 +29,6 @@ from qiskit_gateway.runtime.preview.dry_run import (
     estimate_speeds,
     read_queues,
     rehearse,
-    told_shot_seconds,
 )
 from qiskit_gateway.runtime.survey import allotment_of
 from qiskit_gateway.scheduling.members.state import FleetState, MemberState
@@ -42,11 +41,13 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Speed = Literal["simulated", "learned", "journal", "told", "durations", "peers", "assumed"]
-_KNOWN: dict[SpeedSource, Speed] = {
+_CALLED: dict[SpeedSource, Speed] = {
     "seen": "learned",
     "journal": "journal",
     "told": "told",
+    "durations": "durations",
     "peers": "peers",
+    "guess": "assumed",
 }
 
 _HEAD = ("member", "jobs", "circuits", "shots", "USD", "starts in", "done in", "fidelity")
@@ -54,6 +55,7 @@ _MOST_LINES = 5
 _SAID = {
     "told": "times are as told beforehand",
     "journal": "times are as the journal recorded them",
+    "durations": "a shot takes what the durations of the circuits say",
     "peers": "times are those of others of the same provider",
 }
 
@@ -320,12 +322,14 @@ def _build_quote(rehearsal: Rehearsal, fleet: Fleet, work: Work, prospect: Prosp
     assert run.ended is not None  # noqa: S101
     view = run.view
     against = view.reasons_against
-    speeds = estimate_speeds(fleet, prospect)
+    speeds = estimate_speeds(fleet, work, prospect)
     return Quote(
         members=tuple(
             replace(
                 _member_quote(rehearsal, member, work, prospect, against.get(member.name, ())),
-                speed=_speed(member, work, prospect, speeds[member.name].source),
+                speed="simulated"
+                if isinstance(member, SimulatedMember)
+                else _CALLED[speeds[member.name].source],
                 estimate=speeds[member.name],
             )
             for member in fleet
@@ -398,15 +402,6 @@ def _fidelity(member: FleetMember, work: Work, answers: Answers) -> float | None
         elif isinstance(answer, Estimate):
             return None
     return total / shots if shots else None
-
-
-def _speed(member: FleetMember, work: Work, prospect: Prospect, source: SpeedSource) -> Speed:
-    if isinstance(member, SimulatedMember):
-        return "simulated"
-    if source in _KNOWN:
-        return _KNOWN[source]
-    told = told_shot_seconds(work, prospect.answers.get(member.name, {}))
-    return "assumed" if told is None else "durations"
 
 
 def _amounts(jobs: int, circuits: int, shots: int, usd: float) -> tuple[str, str, str, str]:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import log
-from statistics import mean, median
+from statistics import fmean, median
 
 from qiskit_gateway.policies.verdict import ALLOWED, Verdict
 from qiskit_gateway.scheduling.members.profile import MemberProfile
@@ -45,7 +45,8 @@ class Estimator:
     """Estimates of time and cost on the members, from current knowledge.
 
     A member of which nothing is known is thought to take what its peers do, the members of the same
-    provider, else what all others do.
+    provider, else what all others do; and for a shot what the durations of the circuits say, as they
+    are compiled for it.
 
     Attributes:
         profiles: By member.
@@ -61,8 +62,14 @@ class Estimator:
     # The members of each provider that has several, and what one of them takes where any is known.
     _providers: dict[str, list[str]] = field(init=False)
     _peers: dict[str, Speed] = field(default_factory=dict)
+    # What is assumed where nobody is known at all.
+    _nominal: Speed = field(init=False)
+    # Speeds with shots by durations, as made since the last refresh, by provider and durations.
+    _timed: dict[tuple[str, float], Speed] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        told = [one.shot_seconds for one in self.profiles.values() if one.shot_seconds]
+        self._nominal = _NOMINAL if not told else _nominal(median(told))
         of_provider: dict[str, list[str]] = {}
         for name, profile in self.profiles.items():
             if profile.provider:
@@ -73,6 +80,7 @@ class Estimator:
         """Guess anew from the members that were seen at work."""
         self.guess = guess_speed(state.speed for state in self.states.values())
         self._peers = {}
+        self._timed.clear()
         for provider, names in self._providers.items():
             speeds = [self.states[name].speed for name in names]
             # Where all are known, nobody asks.
@@ -110,11 +118,8 @@ class Estimator:
         speed = self.states[member].speed
         if speed.jobs:
             return speed.source
-        if compiled is not None and compiled.shot_seconds is not None:
-            return "durations"
-        if self.profiles[member].provider in self._peers:
-            return "peers"
-        return "nothing" if self.guess is None else "guess"
+        source = self._assumed(member, compiled).source
+        return "nothing" if source == "guess" and self.guess is None else source
 
     def price(
         self,
@@ -263,14 +268,22 @@ class Estimator:
 
     def _assumed(self, member: str, compiled: Compiled | None) -> Speed:
         """Assume the speed of a member that was never seen at work."""
-        assumed = self._peers.get(self.profiles[member].provider) or self.guess or _NOMINAL
-        if compiled is None or compiled.shot_seconds is None:
-            return assumed
-        return Speed(
-            overhead_seconds=assumed.overhead_seconds,
-            circuit_seconds=self.guess.circuit_seconds if self.guess else _LOADING_SECONDS,
-            shot_seconds=compiled.shot_seconds,
-        )
+        profile = self.profiles[member]
+        shot_seconds = (compiled and compiled.shot_seconds) or profile.shot_seconds
+        assumed = self._peers.get(profile.provider) or self.guess
+        # Of gates that are said to take no time nobody knows what they take.
+        if not shot_seconds:
+            return assumed or self._nominal
+        key = profile.provider, shot_seconds
+        if key not in self._timed:
+            assumed = assumed or _nominal(shot_seconds)
+            self._timed[key] = replace(assumed, shot_seconds=shot_seconds, timed=True)
+        return self._timed[key]
+
+
+def _nominal(shot_seconds: float) -> Speed:
+    """Assume a speed where nobody is known, but what a shot takes."""
+    return Speed(circuit_seconds=_LOADING_SECONDS, shot_seconds=shot_seconds)
 
 
 def guess_speed(speeds: Iterable[Speed]) -> Speed | None:
@@ -279,12 +292,20 @@ def guess_speed(speeds: Iterable[Speed]) -> Speed | None:
     What a job, a circuit and a shot take are the medians of the members that were, or the means
     where all medians are nothing: it is never thought to take no time.
     """
-    seen = [terms for speed in speeds if speed.jobs and any(terms := speed.terms)]
+    seen = [speed for speed in speeds if speed.jobs]
     if not seen:
         return None
-    by_term = list(zip(*seen, strict=True))
-    middle = [median(values) for values in by_term]
-    overhead, circuit, shot = middle if any(middle) else map(mean, by_term)
+    by_term = (
+        [speed.overhead_seconds for speed in seen],
+        [speed.circuit_seconds for speed in seen],
+        [speed.shot_seconds for speed in seen],
+    )
+    terms = [median(values) for values in by_term]
+    if not any(terms):
+        terms = [fmean(values) for values in by_term]
+        if not any(terms):
+            return None
+    overhead, circuit, shot = terms
     return Speed(overhead_seconds=overhead, circuit_seconds=circuit, shot_seconds=shot)
 
 

@@ -38,6 +38,8 @@ class MemberProfile:
         free: Whether it was said that nothing is ever paid for it.
         job_fee_usd: The part of a job's price that does not depend on its size.
         provider: Whose it is; ``""`` where nobody knows.
+        shot_seconds: What a circuit-shot of the run takes on average, by the durations of what its
+            circuits are compiled to, if known.
         told_seconds: What a job, a circuit and a circuit-shot take, as told beforehand, if so.
         most_shots: Most shots of a job of one circuit, or ``None``.
     """
@@ -60,6 +62,7 @@ class MemberProfile:
     free: bool = True
     job_fee_usd: float = 0.0
     provider: str = ""
+    shot_seconds: float | None = None
     told_seconds: tuple[float, float, float] | None = None
     most_shots: int | None = field(init=False)
 

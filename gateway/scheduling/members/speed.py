@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass, field
+from typing import Literal
 
 from qiskit_gateway.work.speed_estimate import SpeedEstimate, SpeedSource
 from qiskit_gateway.work.speed_evidence import UNSEEN_OFF, Moments, SpeedEvidence, Terms
@@ -43,6 +44,7 @@ class Speed:
         seen: How many jobs of this fleet it is known from.
         doubt: How far off it is expected to be, as the logarithm of a factor.
         lent: By whom it is, where nothing is known of the member itself.
+        timed: Whether, then, what a shot takes is not lent, but known by durations.
         fresh: What is not written down yet of what its jobs taught.
     """
 
@@ -53,16 +55,12 @@ class Speed:
     told: Terms | None = None
     seen: int = 0
     doubt: float = math.log(UNSEEN_OFF)
-    lent: SpeedSource = "guess"
+    lent: Literal["peers", "guess"] = "guess"
+    timed: bool = False
     fresh: SpeedEvidence = field(default_factory=SpeedEvidence)
     _evidence: SpeedEvidence = field(default_factory=SpeedEvidence)
     # What a circuit is thought to take at least; 0 where nothing is known of that.
     _least_seconds: float = 0.0
-
-    @property
-    def terms(self) -> Terms:
-        """What a job, a circuit and a shot take."""
-        return self.overhead_seconds, self.circuit_seconds, self.shot_seconds
 
     @property
     def source(self) -> SpeedSource:
@@ -71,7 +69,9 @@ class Speed:
             return "seen"
         if self._evidence.jobs:
             return "journal"
-        return self.lent if self.told is None else "told"
+        if self.told is not None:
+            return "told"
+        return "durations" if self.timed else self.lent
 
     @property
     def mean_seconds(self) -> float | None:
@@ -84,6 +84,7 @@ class Speed:
         """The speed as an estimate for people."""
         return SpeedEstimate(
             source=self.source,
+            rest=self.lent if self.source == "durations" else None,
             job_seconds=self.overhead_seconds,
             circuit_seconds=self.circuit_seconds,
             shot_seconds=self.shot_seconds,

@@ -1,5 +1,6 @@
 """Offers and prices know the circuit as compiled for the member, where somebody asks."""
 
+import math
 import threading
 from math import prod
 
@@ -20,6 +21,7 @@ from qiskit.transpiler import (
 
 from qiskit_gateway import PlanError, RouterEstimator, RouterSampler, simulate
 from qiskit_gateway.backends import Fleet, Limits, Member, Pricing, ScriptedBackend, SimulatedMember
+from qiskit_gateway.backends.circuits.estimates import Estimate, gate_counts
 from qiskit_gateway.backends.pricing.published import tariff
 from qiskit_gateway.backends.pricing.rates import Hqc
 from qiskit_gateway.policies import (
@@ -360,6 +362,86 @@ def test_nothing_is_compiled_before_the_plan_where_nobody_asks(policy):
     member = Member(device(), pricing=Pricing(per_job=0.3, per_shot=0.01))
     tasks = survey([chain()], [member, SimulatedMember("b", pricing=lambda u: u.shots)], policy)
     assert [(task.compiled, task.kind) for task in tasks] == [({}, 0)]
+
+
+def sources(sampler, circuits, **given):
+    """Run circuits; return where the first plan has the times of each member from."""
+    job = sampler.run(circuits, shots=10, **given)
+    job.result()
+    return {one.member: one.source for one in job.report().why().plan.members}
+
+
+@pytest.mark.parametrize(
+    ("policy", "pricing", "source"),
+    [
+        (fastest(), None, "nothing"),
+        (fastest(), BY_GATES, "durations"),
+        (fastest(), Pricing(per_second=1.0), "durations"),
+        (most_faithful(), None, "durations"),
+    ],
+    ids=["nobody asks", "gates", "seconds", "fidelity"],
+)
+@pytest.mark.parametrize("seed", [None, 7])
+def test_durations_tell_what_a_shot_takes_where_circuits_are_compiled_anyway(
+    policy, pricing, source, seed
+):
+    """A run that compiles beforehand, for price or fidelity, plans by them; no other compiles for it."""
+    member = Member(device(seconds=0.001), name="a", pricing=pricing)
+    sampler = RouterSampler(member, policy=policy, options={"seed_simulator": seed})
+
+    assert sources(sampler, [chain()] * 3) == {"a": source}
+
+
+def test_what_a_quote_has_compiled_is_planned_by():
+    """Until the member was seen at work, then no more; of other circuits nothing is known."""
+    member = Member(device(seconds=0.001), name="a")
+    sampler = RouterSampler(member)
+    circuit, other = chain(), chain(turns=3)
+
+    sampler.quote([circuit])
+
+    assert sources(sampler, [circuit, other]) == {"a": "nothing"}
+    assert sources(sampler, [circuit]) == {"a": "seen"}
+    fresh = RouterSampler(Member(device(seconds=0.001), name="a"))
+    fresh.quote([circuit, other])
+    assert sources(fresh, [circuit, other]) == {"a": "durations"}
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        lambda: 1 / 0,
+        lambda: "quick",
+        lambda: Estimate(gates=gate_counts(chain()), shot_seconds=math.nan),
+        lambda: Estimate(gates=gate_counts(chain()), shot_seconds=-1.0),
+    ],
+    ids=["raises", "no estimate", "no number", "negative"],
+)
+def test_a_member_that_remembers_nonsense_is_one_of_which_nothing_is_known(answer):
+    """A member of somebody's own may say anything; the run goes on without."""
+    member = SimulatedMember("a", job_seconds=0.01)
+    member.look_up_estimate = lambda _: answer()
+
+    assert sources(RouterSampler(member), [chain()]) == {"a": "nothing"}
+
+
+def test_with_a_seed_it_is_of_no_matter_what_was_compiled_before():
+    """The same run has the same shards, whether somebody has asked for a quote or not."""
+
+    def run(*, quoted):
+        members = [
+            Member(device(seconds=seconds), name=name)
+            for name, seconds in (("a", 1e-6), ("b", 1e-3))
+        ]
+        sampler = RouterSampler(members, policy=fastest(), options={"seed_simulator": 1})
+        circuits = [chain()] * 20
+        if quoted:
+            sampler.quote(circuits, shots=10)
+        job = sampler.run(circuits, shots=10)
+        job.result()
+        return sorted((one.member, one.pieces) for one in job.report().attempts)
+
+    assert run(quoted=True) == run(quoted=False)
 
 
 def test_a_circuit_is_compiled_once_for_its_price_and_for_running():

@@ -10,7 +10,7 @@ from qiskit_gateway.scheduling.members.profile import MemberProfile
 from qiskit_gateway.scheduling.members.speed import Speed
 from qiskit_gateway.scheduling.members.state import MemberState
 from qiskit_gateway.work.speed_evidence import SpeedEvidence
-from qiskit_gateway.work.tasks import Load
+from qiskit_gateway.work.tasks import Compiled, Load
 
 SIZES = [(1, 100), (10, 100), (3, 5000), (30, 1000), (1, 9000), (20, 100)]
 
@@ -55,12 +55,15 @@ known = st.builds(lambda make, truth: make(truth), st.sampled_from([seen, told, 
 fleets = st.dictionaries(
     st.sampled_from("abcdefgh"), st.tuples(providers, st.one_of(known, st.builds(Speed)))
 )
+durations = st.floats(1e-6, 1e-2)
 
 
-def estimator_of(fleet):
-    """Make an estimator for members, each with a provider and a speed."""
+def estimator_of(fleet, timed=None):
+    """Make an estimator for members, each with a provider and a speed, and some with durations."""
+    timed = timed or {}
     profiles = {
-        name: MemberProfile(name=name, provider=whose) for name, (whose, _) in fleet.items()
+        name: MemberProfile(name=name, provider=whose, shot_seconds=timed.get(name))
+        for name, (whose, _) in fleet.items()
     }
     states = {name: MemberState(speed=speed) for name, (_, speed) in fleet.items()}
     estimator = Estimator(profiles=profiles, states=states)
@@ -68,10 +71,10 @@ def estimator_of(fleet):
     return estimator
 
 
-@given(fleets, terms, providers)
-def test_what_is_told_of_a_member_beats_all_that_is_known_of_others(fleet, truth, whose):
+@given(fleets, terms, providers, durations)
+def test_what_is_told_of_a_member_beats_all_other_sources(fleet, truth, whose, shot):
     """Before its first job, a member whose speed is told takes exactly that."""
-    estimator = estimator_of(fleet | {"mine": (whose, told(truth))})
+    estimator = estimator_of(fleet | {"mine": (whose, told(truth))}, {"mine": shot})
 
     found = estimator.speed_of("mine")
 
@@ -91,11 +94,15 @@ def test_one_more_member_changes_nothing_for_a_member_that_is_known(
     assert after.source("mine") == before.source("mine")
 
 
-@given(st.lists(st.tuples(providers, some_terms), max_size=6), providers)
-def test_nobody_is_thought_to_take_no_time(others, whose):
+@given(
+    st.lists(st.tuples(providers, some_terms), max_size=6),
+    providers,
+    st.one_of(st.none(), st.just(0.0), durations),
+)
+def test_nobody_is_thought_to_take_no_time(others, whose, shot):
     """Whoever takes some time, by a job or a circuit or a shot, lends a speed that takes some."""
     fleet = {f"m{index}": (of, told(truth)) for index, (of, truth) in enumerate(others)}
-    estimator = estimator_of(fleet | {"new": (whose, Speed())})
+    estimator = estimator_of(fleet | {"new": (whose, Speed())}, {"new": shot})
 
     assert estimator.seconds("new", Load(3, 300)) > 0
 
@@ -121,6 +128,39 @@ def test_a_member_of_whom_nothing_is_known_is_like_others_of_its_provider(fleet,
     assert found.source == estimator.source("new") == "peers"
     middle = sorted(speed.circuit_seconds for speed in speeds)
     assert middle[0] <= found.circuit_seconds <= middle[-1]
+
+
+@given(fleets, providers, durations, durations)
+def test_durations_tell_what_a_shot_takes_and_no_more(fleet, whose, shot, kind):
+    """What a job and a circuit take, and how uncertain that is, comes from peers or all, as without.
+
+    What is known of the circuits of some work comes before the mean of the run.
+    """
+    fleet |= {"new": (whose, Speed())}
+    without, estimator = estimator_of(fleet), estimator_of(fleet, {"new": shot})
+    compiled = Compiled(shot_seconds=kind)
+
+    plain, found = without.speed_of("new"), estimator.speed_of("new")
+
+    assert found.source == estimator.source("new") == "durations"
+    assert (found.shot_seconds, found.rest) == (shot, plain.source)
+    assert (found.job_seconds, found.times_off) == (plain.job_seconds, plain.times_off)
+    assert found.circuit_seconds == plain.circuit_seconds or without.source("new") == "nothing"
+    for one in (without, estimator):
+        work = one.seconds("new", Load(3, 300), compiled) - one.seconds("new", Load(3, 0), compiled)
+        assert math.isclose(work, 300 * kind, rel_tol=1e-6)
+        assert one.source("new", compiled) == "durations"
+
+
+def test_durations_of_some_give_them_no_advantage_over_those_that_tell_none():
+    """Where nothing else is known, the others are thought to take what a middle one of them does."""
+    fleet = {name: ("", Speed()) for name in "abcd"}
+    estimator = estimator_of(fleet, {"a": 1e-5, "b": 3e-4, "c": 5e-3})
+
+    took = {name: estimator.seconds(name, Load(1, 1000)) for name in "abcd"}
+
+    assert took["a"] < took["b"] == took["d"] < took["c"]
+    assert estimator.source("d") == "nothing"
 
 
 @given(st.lists(known, min_size=1, max_size=5))
