@@ -17,6 +17,10 @@ Fewest jobs is how many would do that end within 1.05 of the time that the run t
 *Value* is USD + v x hours under ``balanced(usd_per_hour=v)``, v of 0, 40, 400 and 4000, against the least of
 any division, which an integer program of its own finds or bounds. *Curves* are 4096 shots of one circuit over five
 members whose price of a job is a power of its shots, at 3600 USD an hour, against the best division in parts of 32.
+
+With ``--sources`` it is shown what a first run gains by what is known of members that were never seen. Every second
+one takes half to twice as long as the one before it. Of all, or of every second, nothing is told; it may be known that
+two are of one provider, or, by durations, what a shot takes.
 """
 
 import argparse
@@ -25,7 +29,7 @@ import random
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 
 import numpy as np
@@ -33,7 +37,9 @@ from scipy.optimize import Bounds, LinearConstraint, milp
 
 from benchmarks.measure import Row, sweep
 from qiskit_gateway import simulate
-from qiskit_gateway.backends import Fleet, Limits, Pricing, SimulatedMember
+from qiskit_gateway.backends import Fleet, Limits, Pricing, SimulatedMember, Speed
+from qiskit_gateway.backends.circuits.estimates import Estimate, gate_counts
+from qiskit_gateway.backends.interface.batch import Program
 from qiskit_gateway.backends.pricing.rates import Usage
 from qiskit_gateway.policies import balanced, fastest
 
@@ -42,6 +48,7 @@ DIES_AT = 0.3
 _ROUNDING = 1e-9
 LOADS = ("rows", "pubs", "shots")
 USD_PER_HOUR = (0.0, 40.0, 400.0, 4000.0)
+SOURCES = ("none", "durations", "every second told", "every second told, of one provider")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +71,22 @@ class Model:
         return jobs * self.most_units + max(0, more)
 
 
+class Modelled(SimulatedMember):
+    """A member of whose speed something may be known before its first job.
+
+    Attributes:
+        provider: Whose it is, if that is known.
+        shot_seconds: What a shot takes, if that is known by durations.
+    """
+
+    provider = ""
+    shot_seconds: float | None = None
+
+    def look_up_estimate(self, program: Program) -> Estimate:
+        """Tell what a shot takes."""
+        return Estimate(gates=gate_counts(program.circuit), shot_seconds=self.shot_seconds)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Load:
     """A fleet and what it is to do, drawn from one seed."""
@@ -75,14 +98,14 @@ class Load:
     callables: tuple[bool, ...]
     seed: int
 
-    def members(self, *, told: bool, failing: bool) -> list[SimulatedMember]:
+    def members(self, *, told: bool, failing: bool) -> list[Modelled]:
         """Make the members."""
         dies_at = DIES_AT * self.bound() if failing else math.inf
         made = []
         for index, model in enumerate(self.models):
             shots = self.kind == "shots"
             made.append(
-                SimulatedMember(
+                Modelled(
                     f"m{index}",
                     limits=Limits(
                         max_circuits=None if shots else model.most_units,
@@ -329,6 +352,33 @@ def measure_value(seed: int, usd_per_hour: float, *, kind: str = "", told: bool 
     return value / least if least > _ROUNDING else 1.0 + value
 
 
+def measure_source(seed: int, usd_per_hour: float, source: str, *, kind: str = "") -> float:
+    """Return USD + worth of time of a first run against the least, by what is known of the members."""
+    load, draw = draw_load(seed, kind), random.Random(seed)  # noqa: S311
+    models = list(load.models)
+    for index in range(1, len(models), 2):
+        like, factor = models[index - 1], 2 ** draw.uniform(-1, 1)
+        models[index] = replace(
+            models[index],
+            unit_seconds=factor * like.unit_seconds,
+            job_seconds=factor * like.job_seconds,
+        )
+    load = replace(load, models=tuple(models))
+    members = load.members(told=False, failing=False)
+    for index, (member, model) in enumerate(zip(members, models, strict=True)):
+        unit = "shot_seconds" if load.kind == "shots" else "circuit_seconds"
+        if source.startswith("every second") and index % 2 == 0:
+            member.speed = Speed(job_seconds=model.job_seconds, **{unit: model.unit_seconds})
+        if source.endswith("provider"):
+            member.provider = str(index // 2)
+        if source == "durations":
+            member.shot_seconds = model.unit_seconds / (1 if load.kind == "shots" else load.shots)
+    policy = balanced(usd_per_hour=usd_per_hour, spread=_spread(load))
+    found = simulate(Fleet(members), load.pubs(), policy=policy, shots=load.shots, seed=seed)
+    value = found.cost_usd + found.makespan_seconds * usd_per_hour / 3600
+    return value / load.least_value(usd_per_hour)
+
+
 def _spread(load: Load) -> str:
     return "shots" if load.kind == "shots" else "rows"
 
@@ -436,19 +486,43 @@ def report_values(seeds: Sequence[int], kinds: Sequence[str] = LOADS) -> Iterato
         )
 
 
+def report_sources(seeds: Sequence[int], kinds: Sequence[str] = LOADS) -> Iterator[Row]:
+    """Measure what a first run gains by what is known of members that were never seen."""
+    for kind in kinds:
+        for source in SOURCES:
+            ratios = [
+                measure_source(seed, worth, source, kind=kind)
+                for seed in seeds
+                for worth in USD_PER_HOUR[1:]
+            ]
+            yield Row(
+                case=f"USD + v x hours / least: {kind}, known: {source}, {len(seeds)} fleets",
+                router=f"median {np.median(ratios):.3f}, 95 % {np.percentile(ratios, 95):.3f}",
+                figure=float(np.mean(ratios)),
+                unit="x",
+            )
+
+
 def main() -> int:
     """Measure what is asked for."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.planner", description=__doc__)
     parser.add_argument("--seeds", default="1000..1029", help="FROM..TO, both included")
     parser.add_argument("--kind", choices=LOADS, help="only this load")
     parser.add_argument("--values", action="store_true", help="only price and time together")
+    parser.add_argument(
+        "--sources", action="store_true", help="only what sources of speed are worth"
+    )
     given = parser.parse_args()
     first, last = (int(one) for one in given.seeds.split(".."))
     print(f"seeds {first} to {last}")
     met = True
     seeds, kinds = range(first, last + 1), (given.kind,) if given.kind else LOADS
-    measured = () if given.values else report(seeds, kinds)
-    for row in chain(measured, report_values(seeds, kinds)):
+    measured = chain(report(seeds, kinds), report_values(seeds, kinds))
+    if given.sources:
+        measured = report_sources(seeds, kinds)
+    elif given.values:
+        measured = report_values(seeds, kinds)
+    for row in measured:
         print(
             f"{row.case}: {row.figure:.3f} ({'met' if row.met else 'MISSED'}); {row.router}",
             flush=True,
