@@ -22,7 +22,7 @@ from qiskit.circuit import ParameterVector
 
 from qiskit_gateway import GatewayError, Journal, JournalError, RouterSampler
 from qiskit_gateway.backends import Fleet, Limits, Member, Pricing
-from qiskit_gateway.journal.claims import balances_of, reservations_of
+from qiskit_gateway.journal.claims import read_balances, read_reservations
 from qiskit_gateway.policies import Budget, Policy, Share
 
 PROCESSES, ROWS, SHOTS, PRICE = 4, 4, 10, 0.125
@@ -172,10 +172,10 @@ def broken_in_the_end(folder, address, history):
     yield from (f"{row} was sent {times} times" for row, times in sent.items() if times > 1)
     if len(sent) != ROWS * len(journal.runs()):
         yield f"{len(sent)} rows were sent of {ROWS * len(journal.runs())}"
-    yield from (f"{one} is left reserved" for one in reservations_of(journal._database))
+    yield from (f"{one} is left reserved" for one in read_reservations(journal._database))
     paid = {"usd": PRICE * len(jobs), "usd for 'team'": PRICE * len(jobs)}
     paid |= {"attempts": len(jobs), "shots": sum(SHOTS * len(one["values"]) for one in jobs)}
-    books = balances_of(journal._database)
+    books = read_balances(journal._database)
     for account, amount in paid.items():
         if abs(books.get(account, 0.0) - amount) > 1e-9:
             yield f"the books say {books.get(account, 0.0)} {account}, and {amount} were paid"

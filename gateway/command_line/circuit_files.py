@@ -54,7 +54,7 @@ def read_circuits(paths: Iterable[Path]) -> list[NamedCircuit]:
             problems.append(str(error))
             continue
         circuits += found
-        problems += _problems(found)
+        problems += _find_problems(found)
     if problems:
         more = len(problems) - _MOST_TOLD
         told = problems[:_MOST_TOLD] + ([f"and {more} more"] if more > 0 else [])
@@ -68,9 +68,9 @@ def _read(path: Path) -> list[NamedCircuit]:
     except OSError as error:
         raise EndingError(f"{path}: {error.strerror}") from None
     if content.startswith(_QPY_MARK):
-        circuits = _from_qpy(path, content)
+        circuits = _read_qpy(path, content)
     else:
-        circuits = [_from_qasm(path, content)]
+        circuits = [_read_qasm(path, content)]
     labels: Sequence[str] = [str(path)]
     if len(circuits) != 1:
         labels = [f"{path}[{place}]" for place in range(len(circuits))]
@@ -80,7 +80,7 @@ def _read(path: Path) -> list[NamedCircuit]:
     ]
 
 
-def _from_qpy(path: Path, content: bytes) -> list[QuantumCircuit]:
+def _read_qpy(path: Path, content: bytes) -> list[QuantumCircuit]:
     try:
         loaded = qpy.load(io.BytesIO(content))
     except Exception as error:  # noqa: BLE001  A damaged file may do anything to a parser.
@@ -93,7 +93,7 @@ def _from_qpy(path: Path, content: bytes) -> list[QuantumCircuit]:
     return list(loaded)
 
 
-def _from_qasm(path: Path, content: bytes) -> QuantumCircuit:
+def _read_qasm(path: Path, content: bytes) -> QuantumCircuit:
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError:
@@ -115,7 +115,7 @@ def _from_qasm(path: Path, content: bytes) -> QuantumCircuit:
         raise EndingError(f"{path}: {said}") from None
 
 
-def _problems(circuits: Iterable[NamedCircuit]) -> Iterator[str]:
+def _find_problems(circuits: Iterable[NamedCircuit]) -> Iterator[str]:
     for one in circuits:
         parameters = sorted(parameter.name for parameter in one.circuit.parameters)
         if parameters:

@@ -33,8 +33,8 @@ def demonstrate() -> None:
     warnings.filterwarnings(
         "ignore", message="Aer not found using BasicSimulator", category=RuntimeWarning
     )
-    pubs = _pubs()
-    fleet = _fleet()
+    pubs = _make_pubs()
+    fleet = _make_fleet()
     sampler = RouterSampler(fleet, options={"seed_simulator": 7})
     say(f"{len(pubs)} PUBs over {', '.join(fleet.names)}\n")
     job = sampler.run([pub for _, pub in pubs])
@@ -47,8 +47,8 @@ def demonstrate() -> None:
             say(f"  {line}")
 
 
-def _fleet() -> Fleet:
-    """Return a simulator without limits, and two small devices of unlike shape."""
+def _make_fleet() -> Fleet:
+    """Make a simulator without limits, and two small devices of unlike shape."""
     line = GenericBackendV2(5, coupling_map=CouplingMap.from_line(5), seed=11)
     ring = GenericBackendV2(
         7, basis_gates=["rz", "sx", "x", "cz"], coupling_map=CouplingMap.from_ring(7), seed=12
@@ -62,23 +62,23 @@ def _fleet() -> Fleet:
     )
 
 
-def _pubs() -> list[tuple[str, tuple[Any, ...]]]:
-    """Return PUBs of unlike shapes and shots, each with what to call it."""
+def _make_pubs() -> list[tuple[str, tuple[Any, ...]]]:
+    """Make PUBs of unlike shapes and shots, each with what to call it."""
     angle = Parameter("angle")
     sweep = QuantumCircuit(1)
     sweep.ry(angle, 0)
     sweep.measure_all()
     angles = [[pi * step / (_SWEEP_STEPS - 1)] for step in range(_SWEEP_STEPS)]
     return [
-        ("Bell pair", (_ghz(2), None, 1000)),
-        ("GHZ of 5 qubits", (_ghz(5), None, 2500)),
-        ("GHZ of 7 qubits, too wide for line-5", (_ghz(7), None, 500)),
+        ("Bell pair", (_make_ghz(2), None, 1000)),
+        ("GHZ of 5 qubits", (_make_ghz(5), None, 2500)),
+        ("GHZ of 7 qubits, too wide for line-5", (_make_ghz(7), None, 500)),
         (f"rotation, {_SWEEP_STEPS} angles from 0 to pi", (sweep, angles, 1000)),
         ("rotation, 2 x 2 angles", (sweep, [[[0.0], [pi]], [[pi / 2], [pi / 3]]], 300)),
     ]
 
 
-def _ghz(qubits: int) -> QuantumCircuit:
+def _make_ghz(qubits: int) -> QuantumCircuit:
     circuit = QuantumCircuit(qubits)
     circuit.h(0)
     for qubit in range(1, qubits):

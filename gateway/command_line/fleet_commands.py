@@ -76,7 +76,7 @@ def list_members(file: Path, *, queue: bool, json: bool) -> ExitCode:
     fleet = load_config(file).fleet
     reach = reach_members(fleet) if queue else {}
     if json:
-        show_json([_member_facts(member, reach) for member in fleet])
+        show_json([_collect_member_facts(member, reach) for member in fleet])
         return ExitCode.DONE
     heads = ["member", "class", "price", "tags"]
     numbers = ["qubits", "weight", "fidelity"]
@@ -147,10 +147,10 @@ def _check_facts(
     *,
     well: bool,
 ) -> dict[str, Any]:
-    members = [_member_facts(member, reach) for member in config.fleet]
+    members = [_collect_member_facts(member, reach) for member in config.fleet]
     for one in members:
         if one["name"] in bits:
-            one["bits"] = _bits_facts(bits[one["name"]])
+            one["bits"] = _collect_bits_facts(bits[one["name"]])
     return {
         "file": str(file),
         "ok": well,
@@ -160,7 +160,7 @@ def _check_facts(
     }
 
 
-def _member_facts(member: FleetMember, reach: dict[str, Reach]) -> dict[str, Any]:
+def _collect_member_facts(member: FleetMember, reach: dict[str, Reach]) -> dict[str, Any]:
     facts = collect_facts(member)
     if member.name in reach:
         found = reach[member.name]
@@ -238,7 +238,7 @@ def _bits_word(found: Conformance | str | None) -> str:
     return ("adapted" if changed else "right") if found.ok else "WRONG"
 
 
-def _bits_facts(found: Conformance | str) -> dict[str, Any]:
+def _collect_bits_facts(found: Conformance | str) -> dict[str, Any]:
     if isinstance(found, str):
         return {"ok": None, "refusal": found}
     return {

@@ -20,7 +20,7 @@ from qiskit_gateway.journal.accounts import Spending
 from qiskit_gateway.journal.journal import Journal
 from qiskit_gateway.journal.records import RunRecord
 from qiskit_gateway.reporting.report import Report
-from qiskit_gateway.reporting.timeline import timeline_of, timeline_text
+from qiskit_gateway.reporting.timeline import arrange_timeline, write_timeline
 
 _SQLITE = "sqlite:///"
 _FEWEST_LETTERS = 8
@@ -92,7 +92,7 @@ def list_runs(where: str, *, json: bool) -> ExitCode:
     if not runs:
         say("no runs")
         return ExitCode.DONE
-    letters = _letters(runs)
+    letters = _count_letters(runs)
     heads = ["run", "kind", "state", "began", "shots", "USD"]
     show_table(heads, [_run_row(run, letters) for run in runs], numbers=2)
     return ExitCode.DONE
@@ -101,20 +101,20 @@ def list_runs(where: str, *, json: bool) -> ExitCode:
 def show_run(where: str, name: str | None, *, json: bool) -> ExitCode:
     """Show one run of a journal: its state, its members, its timeline, and every attempt."""
     journal = open_journal(where)
-    run = find_run(journal, name) if name is not None else _latest_run(journal)
+    run = find_run(journal, name) if name is not None else _find_latest_run(journal)
     report = journal.report(run.job_id)
     if json:
         show_json({"run": run, "report": report.to_dict()})
         return ExitCode.DONE
     say(f"run {run.job_id}, {run.kind}, {run.status}, began {moment(run.created)}\n")
     say(f"{report}\n")
-    if drawn := timeline_text(timeline_of(report.attempts, report.seconds), columns_here()):
+    if drawn := write_timeline(arrange_timeline(report.attempts, report.seconds), columns_here()):
         say(f"{drawn}\n")
     show_table(*_attempt_table(report), numbers=6)
     return ExitCode.DONE
 
 
-def _latest_run(journal: Journal) -> RunRecord:
+def _find_latest_run(journal: Journal) -> RunRecord:
     runs = journal.runs()
     if not runs:
         raise EndingError("the journal holds no run yet")
@@ -141,8 +141,8 @@ def show_spending(where: str, by: By, *, json: bool) -> ExitCode:
     return ExitCode.DONE
 
 
-def _letters(runs: Iterable[RunRecord]) -> int:
-    """Find how much of their ids tells runs apart."""
+def _count_letters(runs: Iterable[RunRecord]) -> int:
+    """Count the letters of their ids that tell runs apart."""
     ids = {run.job_id for run in runs}
     longest = max(map(len, ids))
     enough = (count for count in range(_FEWEST_LETTERS, longest) if _differ(ids, count))

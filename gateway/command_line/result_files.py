@@ -44,7 +44,7 @@ def pubs_of(result: PrimitiveResult[Any]) -> list[Any]:
     return [result[place] for place in range(len(result))]
 
 
-def result_facts(
+def write_result_facts(
     result: PrimitiveResult[Any], labels: Sequence[str], report: Report, *, complete: bool
 ) -> dict[str, Any]:
     """Turn a result into plain data.
@@ -63,7 +63,7 @@ def result_facts(
             {
                 "label": label,
                 "shape": list(pub.data.shape),
-                "data": {name: _facts(value) for name, value in pub.data.items()},
+                "data": {name: _write_facts(value) for name, value in pub.data.items()},
                 "metadata": pub.metadata,
             }
             for label, pub in zip(labels, pubs_of(result), strict=True)
@@ -87,7 +87,7 @@ def write_result(out: Path, result: PrimitiveResult[Any], facts: Mapping[str, An
     try:
         with os.fdopen(number, "wb") as file:
             if out.suffix == ".npz":
-                np.savez_compressed(file, **dict(_arrays(result)))
+                np.savez_compressed(file, **dict(_write_arrays(result)))
             else:
                 file.write(f"{as_json(facts)}\n".encode())
         # Temporary files are for their owner alone; this one is like any that a program writes.
@@ -100,7 +100,7 @@ def write_result(out: Path, result: PrimitiveResult[Any], facts: Mapping[str, An
         raise
 
 
-def _facts(value: Any) -> Any:
+def _write_facts(value: Any) -> Any:
     if not isinstance(value, BitArray):
         return value
     counts = [value.get_counts(index) for index in np.ndindex(value.shape)]
@@ -112,7 +112,7 @@ def _facts(value: Any) -> Any:
     }
 
 
-def _arrays(result: PrimitiveResult[Any]) -> Iterator[tuple[str, Any]]:
+def _write_arrays(result: PrimitiveResult[Any]) -> Iterator[tuple[str, Any]]:
     for place, pub in enumerate(pubs_of(result)):
         for name, value in pub.data.items():
             if isinstance(value, BitArray):

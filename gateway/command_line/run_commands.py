@@ -12,7 +12,12 @@ from qiskit.primitives import BitArray, PrimitiveResult
 from qiskit_gateway.command_line.circuit_files import read_circuits
 from qiskit_gateway.command_line.endings import EndingError, ExitCode, exit_for
 from qiskit_gateway.command_line.journal_commands import find_run, open_journal
-from qiskit_gateway.command_line.result_files import check_out, pubs_of, result_facts, write_result
+from qiskit_gateway.command_line.result_files import (
+    check_out,
+    pubs_of,
+    write_result,
+    write_result_facts,
+)
 from qiskit_gateway.command_line.screen import note, say, show_json
 from qiskit_gateway.errors import PlanError, RunError
 from qiskit_gateway.forecast.simulation import simulate
@@ -141,7 +146,7 @@ def _deliver(
 ) -> None:
     report = job.report()
     names = [f"pub {place}" for place in range(len(result))] if labels is None else labels
-    facts = result_facts(result, names, report, complete=complete)
+    facts = write_result_facts(result, names, report, complete=complete)
     if output.json:
         show_json(facts)
     else:

@@ -28,11 +28,11 @@ from qiskit_gateway.config_file.policy_tables import POLICY, REGISTRY
 from qiskit_gateway.config_file.problems import (
     Problem,
     did_you_mean,
+    find_secrets,
     keep_secrets,
     list_problems,
-    problems_of,
-    secret_problems,
-    variable_of,
+    read_variable,
+    translate_problems,
     walk,
 )
 from qiskit_gateway.config_file.table_models import Table, wrong
@@ -91,7 +91,10 @@ def read_settings(
         except ValueError as error:  # Members that share something do not agree on it.
             problems = [Problem(path=("members",), text=str(error))]
         else:
-            problems = [*_strangers(document, fleet.names), *_nobody(form.policy)]
+            problems = [
+                *_find_strangers(document, fleet.names),
+                *_find_limits_of_nobody(form.policy),
+            ]
     if problems:
         raise ConfigError(list_problems(file.name, problems, text))
     journal = resolve(form.journal, variables)
@@ -118,7 +121,7 @@ def journal_in(
     text, document = _read(file)
     keep_secrets(document, variables)
     said = {key: document[key] for key in ("journal",) if key in document}
-    problems = secret_problems(said, variables)
+    problems = find_secrets(said, variables)
     if problems:
         raise ConfigError(list_problems(file.name, problems, text))
     try:
@@ -150,13 +153,13 @@ def _read(file: Path) -> tuple[str, dict[str, Any]]:
         raise ConfigError(f"{file.name} is nested too deep to be read") from None
     except ValueError as error:  # A number of thousands of digits.
         raise ConfigError(f"{file.name} cannot be read: {error}") from None
-    if _depth(document, _DEEPEST) == _DEEPEST:
+    if _measure_depth(document, _DEEPEST) == _DEEPEST:
         raise ConfigError(f"{file.name} is nested too deep to be read")
     return text, document
 
 
-def _depth(document: Any, most: int) -> int:
-    """Depth to which tables and lists are nested, within a limit."""
+def _measure_depth(document: Any, most: int) -> int:
+    """Measure how deep tables and lists are nested, within a limit."""
     level = [document]
     for depth in range(most):
         inner = [part.values() if isinstance(part, dict) else part for part in level]
@@ -167,7 +170,7 @@ def _depth(document: Any, most: int) -> int:
 
 
 def _journal(value: Any) -> Any:
-    if not variable_of(value) and not (isinstance(value, str) and value):
+    if not read_variable(value) and not (isinstance(value, str) and value):
         raise wrong('must be a path or an address, or { env = "NAME" }')
     return value
 
@@ -190,18 +193,18 @@ class ConfigTable(Table):
 def _validate(
     name: str, text: str, document: dict[str, Any], environ: Mapping[str, str]
 ) -> ConfigTable:
-    problems = secret_problems(document, environ)
+    problems = find_secrets(document, environ)
     try:
         form = ConfigTable.model_validate(document)
         problems += find_repeated_names(form.members)
     except ValidationError as error:
-        problems += problems_of(error.errors(), config_schema())
+        problems += translate_problems(error.errors(), config_schema())
     if problems:
         raise ConfigError(list_problems(name, problems, text)) from None
     return form
 
 
-def _strangers(document: Mapping[str, Any], names: Sequence[str]) -> list[Problem]:
+def _find_strangers(document: Mapping[str, Any], names: Sequence[str]) -> list[Problem]:
     """Find members that the policy names and the fleet does not have."""
     problems = []
     for path, value in walk(document.get("policy", {}), ("policy",)):
@@ -217,7 +220,7 @@ def _strangers(document: Mapping[str, Any], names: Sequence[str]) -> list[Proble
     return problems
 
 
-def _nobody(policy: Policy) -> list[Problem]:
+def _find_limits_of_nobody(policy: Policy) -> list[Problem]:
     """Find limits for users in a policy that does not say on whose behalf runs are."""
     if policy.budget is None or not policy.budget.names_users or policy.share.user:
         return []

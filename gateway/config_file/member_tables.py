@@ -32,13 +32,13 @@ from qiskit_gateway.backends.interface.speed import Speed
 from qiskit_gateway.backends.primitive.estimator_member import EstimatorMember
 from qiskit_gateway.backends.primitive.primitive_member import PrimitiveMember
 from qiskit_gateway.backends.simulation.simulated_member import SimulatedMember
-from qiskit_gateway.config_file.pricing_tables import PricingTable, tariff_of
-from qiskit_gateway.config_file.problems import Path, Problem, did_you_mean, variable_of
+from qiskit_gateway.config_file.pricing_tables import PricingTable, read_tariff
+from qiskit_gateway.config_file.problems import Path, Problem, did_you_mean, read_variable
 from qiskit_gateway.config_file.table_models import (
     Made,
     Table,
-    checked_by,
-    made_of,
+    annotate_table,
+    make_check,
     make_checked,
     new_table,
     wrong,
@@ -121,15 +121,15 @@ def _queue(value: Any) -> Any:
 ImportPath = Annotated[str, AfterValidator(_import_path)]
 
 
-def _simulated_key(name: str, kind: Any) -> Any:
-    return Annotated[kind, checked_by(lambda value: SimulatedMember("", **{name: value}))]
+def _make_simulated_key(name: str, kind: Any) -> Any:
+    return Annotated[kind, make_check(lambda value: SimulatedMember("", **{name: value}))]
 
 
 _Window = Annotated[list[float], Key(min_length=2, max_length=2)]
 SimulatedTable = new_table(
     "SimulatedTable",
     {
-        name: _simulated_key(name, kind)
+        name: _make_simulated_key(name, kind)
         for name, kind in {
             "num_qubits": int,
             "queue_seconds": float,
@@ -252,10 +252,12 @@ class MemberTable(Table):
         dict[str, Any], Key(default_factory=dict, description="Arguments of the method.")
     ]
     limits: Annotated[
-        Limits | None, made_of(Limits), Key(description="What a job may be; wins over the backend.")
+        Limits | None,
+        annotate_table(Limits),
+        Key(description="What a job may be; wins over the backend."),
     ] = None
     pricing: Annotated[
-        Any, Made(PricingTable, tariff_of), Key(description="What a job costs; free by default.")
+        Any, Made(PricingTable, read_tariff), Key(description="What a job costs; free by default.")
     ] = None
     weight: Annotated[
         float, Key(gt=0, allow_inf_nan=False, description="Share of the work, for weighted.")
@@ -275,7 +277,7 @@ class MemberTable(Table):
     ] = 1
     adaptation: Annotated[
         Adaptation | None,
-        made_of(Adaptation),
+        annotate_table(Adaptation),
         Key(description="How to read the backend's bits, as check_backend found it."),
     ] = None
     queue: Annotated[
@@ -309,7 +311,7 @@ class MemberTable(Table):
         if len(kinds) != 1:
             seen = " and ".join(kinds) if kinds else "none"
             raise wrong(f"must have one of {', '.join((*_KINDS, 'primitive'))}; got {seen}")
-        for key in _foreign(kinds[0], said):
+        for key in _find_foreign_keys(kinds[0], said):
             if key in said:
                 raise wrong(f"has {key}, which a member by {kinds[0]} does not")
         if kinds == ["provider"] and len(said & {"get_backend", "method"}) != 1:
@@ -317,7 +319,7 @@ class MemberTable(Table):
         return self
 
 
-def _foreign(kind: str, said: Collection[str]) -> Sequence[str]:
+def _find_foreign_keys(kind: str, said: Collection[str]) -> Sequence[str]:
     """List the keys that a member of a kind does not have."""
     primitive = "primitive" in said
     foreign = [] if kind == "provider" else [*_OF_PROVIDERS]
@@ -377,7 +379,7 @@ def make_members(
 
 def resolve(value: Any, environ: Mapping[str, str]) -> Any:
     """Return a value of the file with environment variables in place of their names."""
-    if variable := variable_of(value):
+    if variable := read_variable(value):
         return environ[variable]
     if isinstance(value, dict):
         return {key: resolve(part, environ) for key, part in value.items()}

@@ -13,10 +13,10 @@ from pydantic import model_validator
 from qiskit_gateway.config_file.table_models import (
     Made,
     Table,
-    checked_by,
-    keys_of,
+    find_file_type,
+    list_key_types,
+    make_check,
     new_table,
-    written_as,
     wrong,
 )
 from qiskit_gateway.policies.filters import FILTERS, Every, Filter, Some
@@ -66,7 +66,7 @@ def _keys(
     return {
         name: Annotated[
             list[str] if _takes_names(kind) else float,
-            checked_by(partial(make, kind)),
+            make_check(partial(make, kind)),
             Key(description=f"{description}{inspect.getdoc(kind) or ''}".split("\n\n")[0]),
         ]
         for name, kind in kinds.items()
@@ -96,7 +96,7 @@ def _own(preset: Callable[..., Policy]) -> dict[str, Any]:
     return {
         each.name: GenericAlias(list, hints[each.name])
         if each.kind is each.VAR_POSITIONAL
-        else written_as(hints[each.name])
+        else find_file_type(hints[each.name])
         for each in inspect.signature(preset).parameters.values()
         if each.kind is not each.VAR_KEYWORD
     }
@@ -124,7 +124,7 @@ PolicyTable = new_table(
         "minimize": Annotated[_Objectives, Key(description="What is added up and made least.")],
         "then": Annotated[_Objectives, Key(description="What breaks ties, one after the other.")],
     }
-    | keys_of(Policy, without=("where", "minimize")),
+    | list_key_types(Policy, without=("where", "minimize")),
     Policy,
 )
 

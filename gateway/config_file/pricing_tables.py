@@ -18,11 +18,11 @@ from qiskit_gateway.backends.pricing.rates import FREE, Pricing, Tariff
 from qiskit_gateway.config_file.table_models import (
     Made,
     Table,
-    checked_by,
-    keys_of,
+    find_file_type,
+    list_key_types,
+    make_check,
     make_checked,
     new_table,
-    written_as,
     wrong,
 )
 
@@ -44,7 +44,7 @@ def _allowance_key(name: str, hint: Any) -> Any:
         schema = {"anyOf": [{"enum": ["day", "month"]}, {"type": "number", "exclusiveMinimum": 0}]}
         return Annotated[Any, AfterValidator(_period), WithJsonSchema(schema)]
     return Annotated[
-        written_as(hint), checked_by(lambda value: replace(_NO_ALLOWANCE, **{name: value}))
+        find_file_type(hint), make_check(lambda value: replace(_NO_ALLOWANCE, **{name: value}))
     ]
 
 
@@ -74,21 +74,21 @@ PricingTable = new_table(
             Key(description="What is free, or paid for already: the rates count its units."),
         ],
     }
-    | keys_of(Pricing),
+    | list_key_types(Pricing),
     Pricing,
 )
 
 
-def tariff_of(table: Table) -> Tariff:
-    """Return the tariff that a table of a member's prices says."""
+def read_tariff(table: Table) -> Tariff:
+    """Read the tariff in a table of a member's prices."""
     given = table.given()
     allowed = given.pop("allowance", None)
     if allowed is not None:
-        return _with_allowance(_rates(given), allowed)
-    return _rates(given)
+        return _add_allowance(_read_rates(given), allowed)
+    return _read_rates(given)
 
 
-def _with_allowance(rates: Tariff, said: Mapping[str, Any]) -> Tariff:
+def _add_allowance(rates: Tariff, said: Mapping[str, Any]) -> Tariff:
     own = allowance_of(rates)
     if own is None and "amount" not in said:
         raise wrong("has an allowance that does not say its amount")
@@ -103,7 +103,7 @@ def _set_allowance(rates: Tariff, own: Allowance | None, said: Mapping[str, Any]
     return replace(rates, pricing=other) if isinstance(rates, PublishedTariff) else other
 
 
-def _rates(given: dict[str, Any]) -> Tariff:
+def _read_rates(given: dict[str, Any]) -> Tariff:
     name = given.pop("tariff", None)
     if name is not None:
         published: Tariff = make_checked(lambda: tariff(name, **given))

@@ -47,7 +47,9 @@ class Problem:
     text: str
 
 
-def problems_of(errors: Iterable[Mapping[str, Any]], schema: Mapping[str, Any]) -> list[Problem]:
+def translate_problems(
+    errors: Iterable[Mapping[str, Any]], schema: Mapping[str, Any]
+) -> list[Problem]:
     """Translate pydantic's errors.
 
     Args:
@@ -57,11 +59,11 @@ def problems_of(errors: Iterable[Mapping[str, Any]], schema: Mapping[str, Any]) 
     return [Problem(path=tuple(error["loc"]), text=_text(error, schema)) for error in errors]
 
 
-def secret_problems(document: object, environ: Mapping[str, str]) -> list[Problem]:
-    """Return the secrets that are written out, and the environment variables that are missing."""
+def find_secrets(document: object, environ: Mapping[str, str]) -> list[Problem]:
+    """Find secrets that are written out, and environment variables that are missing."""
     problems = []
     for path, value in walk(document):
-        if variable := _variable_at(path, value):
+        if variable := _read_variable_at(path, value):
             if not environ.get(variable):
                 text = f"the environment variable {variable} is not set"
                 problems.append(Problem(path=path, text=text))
@@ -80,12 +82,12 @@ def secret_problems(document: object, environ: Mapping[str, str]) -> list[Proble
 def keep_secrets(document: object, environ: Mapping[str, str]) -> None:
     """Keep what the environment gives to a document out of every text from now on."""
     for path, value in walk(document):
-        if variable := _variable_at(path, value):
+        if variable := _read_variable_at(path, value):
             keep_secret(environ.get(variable, ""))
 
 
-def variable_of(value: object) -> str:
-    """Return the variable that ``{ env = "NAME" }`` names, or ``""`` if it is not that."""
+def read_variable(value: object) -> str:
+    """Read the variable that ``{ env = "NAME" }`` names; ``""`` if it is not that."""
     if isinstance(value, dict) and set(value) == {"env"} and isinstance(value["env"], str):
         return value["env"]
     return ""
@@ -105,7 +107,7 @@ def list_problems(name: str, problems: Sequence[Problem], text: str) -> str:
         problems: At least one.
         text: Of the file.
     """
-    lines = _line_numbers(text)
+    lines = _find_line_numbers(text)
     found = sorted(
         {
             (_line(problem.path, lines), write_path(problem.path), problem.text)
@@ -134,7 +136,7 @@ def write_path(path: Path) -> str:
 def walk(value: object, path: Path = ()) -> Iterator[tuple[Path, object]]:
     """Yield everything in a document, and where it is; ``{ env = ... }`` is one thing."""
     yield path, value
-    if _variable_at(path, value):
+    if _read_variable_at(path, value):
         return  # One thing, not a table.
     parts: Iterable[tuple[str | int, object]] = ()
     if isinstance(value, dict):
@@ -169,9 +171,9 @@ def _text(error: Mapping[str, Any], schema: Mapping[str, Any]) -> str:
 
 
 def _unknown(path: Path, schema: Mapping[str, Any]) -> str:
-    allowed = sorted(_keys_at(path[:-1], schema))
+    allowed = sorted(_list_keys_at(path[:-1], schema))
     hint = did_you_mean(path[-1], allowed)
-    if not hint and path[-1] in _keys_at((), schema):
+    if not hint and path[-1] in _list_keys_at((), schema):
         # In TOML a key belongs to the table above it, which is easily forgotten.
         hint = "; if it is meant for the whole file, put it above the first table"
     return f"unknown key{hint} (there are {', '.join(allowed)})"
@@ -197,8 +199,8 @@ def _describe_value(path: Path, value: object) -> str:
     return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}..."
 
 
-def _keys_at(path: Path, schema: Mapping[str, Any]) -> list[str]:
-    """Return the keys that the table at a path may have, by its JSON schema."""
+def _list_keys_at(path: Path, schema: Mapping[str, Any]) -> list[str]:
+    """List the keys that the table at a path may have, by its JSON schema."""
     here = schema
     for step in path:
         inner = here.get("items" if isinstance(step, int) else "properties", {})
@@ -211,9 +213,9 @@ def _keys_at(path: Path, schema: Mapping[str, Any]) -> list[str]:
 # -- secrets ---------------------------------------------------------------------------------
 
 
-def _variable_at(path: Path, value: object) -> str:
+def _read_variable_at(path: Path, value: object) -> str:
     # A table of arguments is no value of its own: an argument may be called env.
-    return "" if path and path[-1] in _OF_ARGUMENTS else variable_of(value)
+    return "" if path and path[-1] in _OF_ARGUMENTS else read_variable(value)
 
 
 def _is_secret(path: Path) -> bool:
@@ -237,12 +239,12 @@ def _line(path: Path, lines: Mapping[Path, int]) -> int:
     return next((lines[path[:end]] for end in range(len(path), 0, -1) if path[:end] in lines), 0)
 
 
-def _line_numbers(text: str) -> dict[Path, int]:
-    """Return on which line of a TOML document each key and each item of a list begins."""
+def _find_line_numbers(text: str) -> dict[Path, int]:
+    """Find the line of a TOML document on which each key and each item of a list begins."""
     lines: dict[Path, int] = {}
     table: Path = ()
     sizes: dict[Path, int] = {}
-    for number, statement in _statements(text):
+    for number, statement in _split_statements(text):
         if statement.lstrip().startswith("["):
             table = _descend(tomllib.loads(statement), sizes)
             lines.setdefault(table, number)
@@ -257,12 +259,12 @@ def _line_numbers(text: str) -> dict[Path, int]:
 def _walk_inside(value: object) -> Iterator[tuple[Path, object]]:
     for path, part in walk(value):
         yield path, part
-        if _variable_at(path, part):
+        if _read_variable_at(path, part):
             yield (*path, "env"), part
 
 
-def _statements(text: str) -> Iterator[tuple[int, str]]:
-    """Yield the headers and the assignments of a TOML document, and the lines they begin on."""
+def _split_statements(text: str) -> Iterator[tuple[int, str]]:
+    """Split a TOML document into headers and assignments, each with the line it begins on."""
     begun: list[str] = []
     for number, line in enumerate(text.split("\n"), 1):
         begun.append(line.removesuffix("\r"))

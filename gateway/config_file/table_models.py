@@ -68,15 +68,15 @@ class Made:
         return core_schema.no_info_after_validator_function(self.make, handler(self.table))
 
 
-def made_of(kind: Any) -> Made:
-    """Return the annotation of a dataclass that is written as a table of its fields."""
-    return Made(table_of(kind), lambda table: make_checked(lambda: kind(**table.given())))
+def annotate_table(kind: Any) -> Made:
+    """Annotate a dataclass that is written as a table of its fields."""
+    return Made(make_table(kind), lambda table: make_checked(lambda: kind(**table.given())))
 
 
 @cache
-def table_of(kind: type) -> type[Table]:
-    """Return the table whose keys are the fields of a dataclass."""
-    return new_table(f"{kind.__name__}Table", keys_of(kind), kind)
+def make_table(kind: type) -> type[Table]:
+    """Make the table whose keys are the fields of a dataclass."""
+    return new_table(f"{kind.__name__}Table", list_key_types(kind), kind)
 
 
 def new_table(
@@ -90,7 +90,7 @@ def new_table(
         documented: Whose docstring describes the keys.
         base: What the table extends.
     """
-    said = descriptions(documented)
+    said = read_descriptions(documented)
     made: dict[str, Any] = {
         key: (Annotated[kind, Key(description=said[key])] if key in said else kind, None)
         for key, kind in keys.items()
@@ -100,11 +100,11 @@ def new_table(
     return table
 
 
-def keys_of(kind: Any, without: Iterable[str] = ()) -> dict[str, Any]:
-    """Types of the keys of a dataclass's table, checked by the dataclass itself."""
+def list_key_types(kind: Any, without: Iterable[str] = ()) -> dict[str, Any]:
+    """List the types of the keys of a dataclass's table; the dataclass itself checks them."""
     hints = get_type_hints(kind)
     return {
-        field.name: Annotated[written_as(hints[field.name]), _field_check(kind, field)]
+        field.name: Annotated[find_file_type(hints[field.name]), _field_check(kind, field)]
         for field in fields(kind)
         if field.name not in without
     }
@@ -123,14 +123,14 @@ def _field_check(kind: Any, field: "Field[Any]") -> AfterValidator:
     return AfterValidator(check)
 
 
-def written_as(hint: Any) -> Any:
-    """Return the type that a value of a type has in a file."""
+def find_file_type(hint: Any) -> Any:
+    """Find the type that a value of a type has in a file."""
     if is_dataclass(hint):
-        return Annotated[hint, made_of(hint)]
+        return Annotated[hint, annotate_table(hint)]
     origin, arguments = get_origin(hint), get_args(hint)
     if origin in {Union, types.UnionType}:
         # A key that is there is never null.
-        kept = [written_as(part) for part in arguments if part is not type(None)]
+        kept = [find_file_type(part) for part in arguments if part is not type(None)]
         return Union[tuple(kept)]  # noqa: UP007  Computed.
     if isinstance(origin, type) and issubclass(origin, frozenset):
         return types.GenericAlias(list, arguments)
@@ -139,8 +139,8 @@ def written_as(hint: Any) -> Any:
     return hint
 
 
-def checked_by(make: Callable[[Any], Any]) -> AfterValidator:
-    """Return the check of a key that a value can be made from what it holds."""
+def make_check(make: Callable[[Any], Any]) -> AfterValidator:
+    """Make the check that a value can be made from what a key holds."""
 
     def check(value: Any) -> Any:
         make_checked(lambda: make(value))
@@ -162,7 +162,7 @@ def wrong(text: str) -> PydanticCustomError:
     return PydanticCustomError("config", "{text}", {"text": text.rstrip(".")})
 
 
-def descriptions(documented: object) -> dict[str, str]:
+def read_descriptions(documented: object) -> dict[str, str]:
     """Read the description of each attribute or argument from a Google-style docstring."""
     text = inspect.getdoc(documented) or ""
     found = re.search(r"^(?:Attributes|Args):\n((?:[ ]+.*\n?|\n)*)", text, re.MULTILINE)

@@ -4,12 +4,12 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from qiskit_gateway.journal.accounts import as_reported
+from qiskit_gateway.journal.accounts import report_outcome
 from qiskit_gateway.journal.journal import Journal
 from qiskit_gateway.journal.records import RunRecord
 from qiskit_gateway.journal.run_log import LoggedAttempt
 from qiskit_gateway.primitives.configured import Config
-from qiskit_gateway.reporting.timeline import Timeline, timeline_of
+from qiskit_gateway.reporting.timeline import Timeline, arrange_timeline
 from qiskit_gateway.scheduling.members.speed import Speed
 from qiskit_gateway.work.attempt import Attempt, AttemptOutcome
 from qiskit_gateway.work.run_status import RunStatus
@@ -170,31 +170,33 @@ class Reader:
         drawn = 0
         for place, run in enumerate(shown):
             if run.record.state is RunStatus.RUNNING and drawn < MOST_RUNNING:
-                shown[place] = self._with_attempts(run.record)
+                shown[place] = self._group_attempts(run.record)
                 drawn += 1
         return Overview(
             runs=tuple(shown),
             total=self.journal.num_runs,
-            members=tuple(self._members(recent, held)),
-            meters=tuple(self._meters(shown)),
-            failures=tuple(_failures(recent)),
+            members=tuple(self._list_members(recent, held)),
+            meters=tuple(self._make_meters(shown)),
+            failures=tuple(_gather_failures(recent)),
             now=self.journal.now,
         )
 
     def run(self, job_id: str) -> ShownRun | None:
         """Read one run; ``None`` if there is none of that id."""
         record = self.journal.find_run(job_id)
-        return None if record is None else self._with_attempts(record)
+        return None if record is None else self._group_attempts(record)
 
-    def _with_attempts(self, record: RunRecord) -> ShownRun:
+    def _group_attempts(self, record: RunRecord) -> ShownRun:
         attempts = self.journal.report(record.job_id).attempts
         ended = [one.finished_seconds or one.submitted_seconds for one in attempts]
         goes_on = record.status is RunStatus.RUNNING
         # What still runs is drawn until now, or until the process died, as far as that is known.
         seconds = record.age_seconds if goes_on else max(ended, default=0.0)
-        return ShownRun(record=record, attempts=attempts, timeline=timeline_of(attempts, seconds))
+        return ShownRun(
+            record=record, attempts=attempts, timeline=arrange_timeline(attempts, seconds)
+        )
 
-    def _members(
+    def _list_members(
         self, recent: Iterable[LoggedAttempt], held: Collection[str]
     ) -> Iterable[MemberView]:
         found: dict[str, MemberView] = {}
@@ -235,7 +237,7 @@ class Reader:
                 member.health, member.why = "ejected", str(one.facts.get("reason", ""))
                 member.until = None if wait is None else one.since + wait
 
-    def _meters(self, runs: Iterable[ShownRun]) -> Iterable[Meter]:
+    def _make_meters(self, runs: Iterable[ShownRun]) -> Iterable[Meter]:
         budget = self._budget()
         by_member, days = self._read_spent("usd of "), self._read_spent("usd on day ")
         day = days.get(f"{int(self.journal.now // _DAY)}", 0.0)
@@ -280,7 +282,7 @@ def _judge(
     """Rate the recent results of each member."""
     ended: dict[str, list[Attempt]] = {}
     for one in recent:
-        attempt = as_reported(one, held=one.job_id in held)
+        attempt = report_outcome(one, held=one.job_id in held)
         member = found.setdefault(attempt.member, MemberView(name=attempt.member))
         if one.is_open:
             # Of a job whose process died nobody can tell, and it says nothing of the member.
@@ -297,7 +299,7 @@ def _judge(
         member.why = latest[-1].failure if failing else ""
 
 
-def _failures(recent: Iterable[LoggedAttempt]) -> list[FailureGroup]:
+def _gather_failures(recent: Iterable[LoggedAttempt]) -> list[FailureGroup]:
     """Gather failures of one cause, the newest first."""
     found: dict[tuple[str, str], FailureGroup] = {}
     for one in recent:

@@ -181,7 +181,7 @@ class Pages:
     async def index(self, request: "Request") -> "Response":
         """Answer with the first page."""
         del request
-        parts = await anyio.to_thread.run_sync(self._index_parts)
+        parts = await anyio.to_thread.run_sync(self._render_index)
         return self._page("index.html", parts, title="runs")
 
     async def run(self, request: "Request") -> "Response":
@@ -197,15 +197,15 @@ class Pages:
         from starlette.responses import StreamingResponse
 
         job_id = request.query_params.get("run")
-        return StreamingResponse(self._changes(job_id), media_type="text/event-stream")
+        return StreamingResponse(self._watch_changes(job_id), media_type="text/event-stream")
 
-    async def _changes(self, job_id: str | None) -> AsyncIterator[str]:
+    async def _watch_changes(self, job_id: str | None) -> AsyncIterator[str]:
         sent: dict[str, str] = {}
         quiet = 0.0
         while True:
             try:
                 async with self._making:  # What one who looks has made serves all.
-                    parts = await anyio.to_thread.run_sync(self._latest, job_id)
+                    parts = await anyio.to_thread.run_sync(self._render_latest, job_id)
                 changed = {name: html for name, html in parts.items() if sent.get(name) != html}
                 text = f"event: parts\ndata: {json.dumps(changed)}\n\n" if changed else ""
                 sent.update(changed)
@@ -219,14 +219,14 @@ class Pages:
                 yield text
             await anyio.sleep(_LOOK_SECONDS)
 
-    def _latest(self, job_id: str | None) -> Mapping[str, str]:
-        """Return the parts of a page, made anew only where they may have changed."""
+    def _render_latest(self, job_id: str | None) -> Mapping[str, str]:
+        """Render the parts of a page, anew only where they may have changed."""
         now, changes, last = self._clock(), self._reader.journal.changes(), self._made.get(job_id)
         if last is not None:
             age = now - last.at
             if age < (_STALE_SECONDS if changes == last.changes else _REST_TIMES * last.took):
                 return last.parts
-        parts = (self._index_parts() if job_id is None else self._run_parts(job_id)) or {}
+        parts = (self._render_index() if job_id is None else self._run_parts(job_id)) or {}
         made = _Made(parts=parts, changes=changes, at=now, took=self._clock() - now)
         self._made.pop(job_id, None)
         self._made[job_id] = made
@@ -261,7 +261,7 @@ class Pages:
 
     # -- what the pages are made of --------------------------------------------------------------
 
-    def _index_parts(self) -> dict[str, str]:
+    def _render_index(self) -> dict[str, str]:
         overview = self._reader.overview()
         names = ("running", "fleet", "money", "failures", "runs")
         return {name: self._render(f"{name}.html", overview=overview) for name in names}

@@ -21,7 +21,7 @@ from qiskit_gateway.display.tables import Remark, render_html, table
 from qiskit_gateway.display.units import span, usd
 from qiskit_gateway.policies.policy import Policy
 from qiskit_gateway.reporting.pictures import draw_timeline
-from qiskit_gateway.reporting.timeline import timeline_of
+from qiskit_gateway.reporting.timeline import arrange_timeline
 from qiskit_gateway.runtime.preview.dry_run import Prospect, Rehearsal, asked, rehearse
 from qiskit_gateway.runtime.survey import asked_of
 from qiskit_gateway.scheduling.members.state import FleetState
@@ -117,9 +117,9 @@ class Simulation:
         Raises:
             ImportError: If matplotlib is not installed.
         """
-        attempts = [_as_attempt(number, shard) for number, shard in enumerate(self.shards)]
+        attempts = [_make_attempt(number, shard) for number, shard in enumerate(self.shards)]
         title = f"simulated: {span(self.makespan_seconds)}, {usd(self.cost_usd)}"
-        return draw_timeline(timeline_of(attempts, self.makespan_seconds), title)
+        return draw_timeline(arrange_timeline(attempts, self.makespan_seconds), title)
 
     def __str__(self) -> str:
         """Return a table of the members, with the makespan and the cost above it."""
@@ -203,7 +203,7 @@ def _prepare_pubs(pubs: Iterable[SamplerPubLike], shots: int) -> Work:
 
 def _build_simulation(rehearsal: Rehearsal) -> Simulation:
     run = rehearsal.run
-    shards = tuple(_shard(rehearsal, attempt) for attempt in run.record)
+    shards = tuple(_make_shard(rehearsal, attempt) for attempt in run.record)
     assert run.ended is not None  # noqa: S101
     return Simulation(
         makespan_seconds=run.seconds,
@@ -214,7 +214,7 @@ def _build_simulation(rehearsal: Rehearsal) -> Simulation:
     )
 
 
-def _shard(rehearsal: Rehearsal, attempt: Attempt) -> SimulatedShard:
+def _make_shard(rehearsal: Rehearsal, attempt: Attempt) -> SimulatedShard:
     end = attempt.finished_seconds
     assert end is not None  # noqa: S101  The run is over.
     return SimulatedShard(
@@ -232,7 +232,7 @@ def _shard(rehearsal: Rehearsal, attempt: Attempt) -> SimulatedShard:
     )
 
 
-def _as_attempt(number: int, shard: SimulatedShard) -> Attempt:
+def _make_attempt(number: int, shard: SimulatedShard) -> Attempt:
     began = shard.started_seconds < shard.finished_seconds or shard.succeeded
     return Attempt(
         shard=number,

@@ -6,7 +6,7 @@ from typing import Any
 
 from qiskit_gateway.errors import JournalError
 from qiskit_gateway.journal.database import Database
-from qiskit_gateway.journal.run_log import LoggedAttempt, attempts_of, outcome_of
+from qiskit_gateway.journal.run_log import LoggedAttempt, outcome_of, read_attempts
 from qiskit_gateway.reporting.report import Report
 from qiskit_gateway.work.attempt import Attempt, AttemptOutcome
 from qiskit_gateway.work.run_status import RunStatus
@@ -55,15 +55,17 @@ def report_of(database: Database, job_id: str, *, held: bool, age_seconds: float
         JournalError: If the record cannot be read.
     """
     ((state, shots),) = database.query("SELECT state, shots FROM runs WHERE job_id = ?", (job_id,))
-    found = attempts_of(database, job_id)
-    attempts = tuple(as_reported(one, held=held) for one in found)
+    found = read_attempts(database, job_id)
+    attempts = tuple(report_outcome(one, held=held) for one in found)
     ends = [one.finished_seconds for one in attempts if one.finished_seconds is not None]
     arrived = sum(one.delivered for one in found)
     return Report(
         job_id=job_id,
         seconds=age_seconds if held else max(ends, default=0.0),
         attempts=attempts,
-        notes=(f"{_stands(str(state), held=held)}: {arrived} of {int(shots)} shots have arrived",),
+        notes=(
+            f"{_describe_state(str(state), held=held)}: {arrived} of {int(shots)} shots have arrived",
+        ),
     )
 
 
@@ -99,14 +101,14 @@ def _spending(row: Sequence[Any]) -> Spending:
     )
 
 
-def _stands(state: str, *, held: bool) -> str:
+def _describe_state(state: str, *, held: bool) -> str:
     if state == RunStatus.RUNNING and not held:
         return "nobody works on it, resume() goes on"
     return state
 
 
-def as_reported(logged: LoggedAttempt, *, held: bool) -> Attempt:
-    """Give an attempt the outcome that a report of the running process would show.
+def report_outcome(logged: LoggedAttempt, *, held: bool) -> Attempt:
+    """Report an attempt with the outcome that the running process would show.
 
     Args:
         logged: The attempt as it was written down.

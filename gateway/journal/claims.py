@@ -63,7 +63,9 @@ class Claim:
     def reservation(self) -> Reservation:
         """What it takes of budgets."""
         day = math.floor(self.when / _DAY_SECONDS)
-        return _posted(self.member, day, self.user, Amount(usd=self.usd, shots=self.shots))
+        return _make_reservation(
+            self.member, day, self.user, Amount(usd=self.usd, shots=self.shots)
+        )
 
 
 class Claims:
@@ -104,7 +106,7 @@ class Claims:
 
         Settling once more posts the difference.
         """
-        held = self._held("job_id = ? AND shard = ? AND number = ?", key)
+        held = self._read_held("job_id = ? AND shard = ? AND number = ?", key)
         if held:
             self._end(held[0], spent, units)
             return
@@ -117,7 +119,7 @@ class Claims:
             more = Amount(
                 usd=spent.usd - usd, shots=spent.shots - shots, attempts=spent.attempts - attempts
             )
-            self._post(_posted(member, math.floor(when / _DAY_SECONDS), user, more))
+            self._post(_make_reservation(member, math.floor(when / _DAY_SECONDS), user, more))
 
     def end_run(self, job_id: str, *, besides: Sequence[tuple[int, int]] = ()) -> None:
         """Count as spent what attempts of a run still hold, since nobody will know better.
@@ -126,7 +128,7 @@ class Claims:
             job_id: The run.
             besides: The attempts that go on, by shard and number.
         """
-        for one in self._held("job_id = ?", (job_id,)):
+        for one in self._read_held("job_id = ?", (job_id,)):
             if one.key[1:] not in besides:
                 self._end(one, one.posted.amount, one.units)
 
@@ -145,7 +147,7 @@ class Claims:
             )
         )
 
-    def left_behind(self, party: str, members: Iterable[str]) -> list[LeftJob]:
+    def list_left_jobs(self, party: str, members: Iterable[str]) -> list[LeftJob]:
         """List the jobs that others have in flight at some members, and who works on their runs."""
         columns = ", ".join(f"runs.{name}" for name in LEASE.split(", "))
         rows = self._database.query(
@@ -156,7 +158,9 @@ class Claims:
         )
         names = frozenset(members)
         return [
-            _left_job((job_id, shard, number), member, theirs, provider_job_id, Lease.of(lease))
+            _make_left_job(
+                (job_id, shard, number), member, theirs, provider_job_id, Lease.of(lease)
+            )
             for job_id, shard, number, member, theirs, provider_job_id, *lease in rows
             if member in names
         ]
@@ -167,7 +171,7 @@ class Claims:
         Not if somebody has taken its run meanwhile.
         """
         which = "job_id = ? AND shard = ? AND number = ? AND party = ?"
-        for one in self._held(which, (*job.key, job.party)):
+        for one in self._read_held(which, (*job.key, job.party)):
             self._end(one, one.posted.amount, one.units)
 
     # -- room ------------------------------------------------------------------------------------
@@ -237,7 +241,7 @@ class Claims:
 
     def ledger(self) -> Ledger:
         """Read all accounts: what was spent, and what is set aside."""
-        return Ledger(held=self._sum_held(), spent=balances_of(self._database))
+        return Ledger(held=self._sum_held(), spent=read_balances(self._database))
 
     def _sum_held(self) -> dict[str, float]:
         held: dict[str, float] = {}
@@ -246,7 +250,9 @@ class Claims:
             "GROUP BY member, day, for_user"
         ):
             amount = Amount(usd=usd, shots=int(shots), attempts=attempts)
-            for account, value in _posted(member, day, user, amount).postings(amount).items():
+            for account, value in (
+                _make_reservation(member, day, user, amount).postings(amount).items()
+            ):
                 held[account] = held.get(account, 0.0) + value
         return held
 
@@ -281,7 +287,7 @@ class Claims:
 
     # -- books -----------------------------------------------------------------------------------
 
-    def _held(self, which: str, values: Sequence[Any]) -> list["_Held"]:
+    def _read_held(self, which: str, values: Sequence[Any]) -> list["_Held"]:
         rows = self._database.query(
             "SELECT job_id, shard, number, member, day, for_user, usd, shots, "  # noqa: S608
             f"pot, step, units FROM reservations WHERE {which}",
@@ -290,7 +296,7 @@ class Claims:
         return [
             _Held(
                 (job_id, shard, number),
-                _posted(member, day, user, Amount(usd=usd, shots=shots)),
+                _make_reservation(member, day, user, Amount(usd=usd, shots=shots)),
                 *pot,
             )
             for job_id, shard, number, member, day, user, usd, shots, *pot in rows
@@ -341,7 +347,9 @@ class _Held:
     units: float
 
 
-def _left_job(key: Key, member: str, party: str, provider_job_id: str, lease: Lease) -> LeftJob:
+def _make_left_job(
+    key: Key, member: str, party: str, provider_job_id: str, lease: Lease
+) -> LeftJob:
     return LeftJob(
         key=key,
         member=member,
@@ -352,12 +360,12 @@ def _left_job(key: Key, member: str, party: str, provider_job_id: str, lease: Le
     )
 
 
-def balances_of(database: Database) -> dict[str, float]:
+def read_balances(database: Database) -> dict[str, float]:
     """Read what was spent, by account."""
     return dict(database.query("SELECT account, amount FROM balances"))
 
 
-def reservations_of(database: Database) -> Iterator[tuple[Key, str, float]]:
+def read_reservations(database: Database) -> Iterator[tuple[Key, str, float]]:
     """Go through what is held: the attempt, its member, its price."""
     for job_id, shard, number, member, usd in database.query(
         "SELECT job_id, shard, number, member, usd FROM reservations"
@@ -365,6 +373,6 @@ def reservations_of(database: Database) -> Iterator[tuple[Key, str, float]]:
         yield (job_id, shard, number), member, usd
 
 
-def _posted(member: str, day: int, user: str, amount: Amount) -> Reservation:
-    """Say to which accounts of a journal an amount counts, as the ledger of a budget does."""
+def _make_reservation(member: str, day: int, user: str, amount: Amount) -> Reservation:
+    """Make a reservation of an amount, which names its accounts as the ledger of a budget does."""
     return Reservation(key="", member=member, day=day, user=user, amount=amount)

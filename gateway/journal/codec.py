@@ -124,7 +124,7 @@ def unpack(content: bytes) -> dict[str, NDArray[Any]]:
         head = json.loads(content[4 : 4 + min(size, _MAX_HEAD)])
         arrays, start = {}, 4 + size
         for name, kind, shape in head:
-            array = arrays[name] = _array(content, start, np.dtype(kind), shape)
+            array = arrays[name] = _read_array(content, start, np.dtype(kind), shape)
             start += array.nbytes
     except (struct.error, TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"arrays cannot be read: {error}") from error
@@ -133,7 +133,7 @@ def unpack(content: bytes) -> dict[str, NDArray[Any]]:
     return arrays
 
 
-def _array(
+def _read_array(
     content: bytes, start: int, dtype: np.dtype[Any], shape: Sequence[object]
 ) -> NDArray[Any]:
     sizes = [size for size in shape if isinstance(size, int) and size >= 0]
@@ -167,7 +167,9 @@ def pack_outcomes(outcomes: Sequence[Outcome]) -> bytes:
             evs.append(outcome.evs)
             stds.append(outcome.stds)
     errors = {
-        place: _facts(outcome.error) for place, outcome in enumerate(outcomes) if outcome.error
+        place: _write_error(outcome.error)
+        for place, outcome in enumerate(outcomes)
+        if outcome.error
     }
     text = json.dumps(errors).encode() if errors else b""
     arrays: dict[str, NDArray[Any]] = {
@@ -196,12 +198,12 @@ def unpack_outcomes(content: bytes) -> list[Outcome]:
         ValueError: If the content is something else.
     """
     try:
-        return _outcomes(dict.fromkeys(_MAY_LACK, _NONE) | unpack(content))
+        return _read_outcomes(dict.fromkeys(_MAY_LACK, _NONE) | unpack(content))
     except (KeyError, IndexError, TypeError, AttributeError, StopIteration) as error:
         raise ValueError(f"outcomes cannot be read: {error!r}") from error
 
 
-def _outcomes(arrays: dict[str, NDArray[Any]]) -> list[Outcome]:
+def _read_outcomes(arrays: dict[str, NDArray[Any]]) -> list[Outcome]:
     heights, widths = arrays["heights"].tolist(), arrays["widths"].tolist()
     rows = _divide(arrays["rows"], [h * w for h, w in zip(heights, widths, strict=True)])
     shaped = iter([r.reshape(h, w) for r, h, w in zip(rows, heights, widths, strict=True)])
@@ -209,7 +211,7 @@ def _outcomes(arrays: dict[str, NDArray[Any]]) -> list[Outcome]:
     counted = [k == _COUNTED for k in kinds if k in {_MEMORY, _COUNTED}]
     sizes = [h for h, known in zip(heights, counted, strict=True) if known]
     counts = iter(_divide(arrays["counts"], sizes))
-    points = iter(_points(arrays))
+    points = iter(_split_points(arrays))
     values, spreads = (
         iter(_divide(arrays[name], arrays["sizes"].tolist())) for name in ("evs", "stds")
     )
@@ -218,7 +220,7 @@ def _outcomes(arrays: dict[str, NDArray[Any]]) -> list[Outcome]:
     for place, (kind, shots, bits) in enumerate(
         zip(kinds, arrays["shots"].tolist(), arrays["num_bits"].tolist(), strict=True)
     ):
-        error = _error(errors[str(place)]) if str(place) in errors else None
+        error = _read_error(errors[str(place)]) if str(place) in errors else None
         content: dict[str, Any] = {}
         if kind == _MEMORY:
             content = {"memory": next(shaped)}
@@ -232,7 +234,7 @@ def _outcomes(arrays: dict[str, NDArray[Any]]) -> list[Outcome]:
     return found
 
 
-def _points(arrays: dict[str, NDArray[Any]]) -> list[NDArray[Any]]:
+def _split_points(arrays: dict[str, NDArray[Any]]) -> list[NDArray[Any]]:
     """Split kerneled data; a height of -1 marks an array that is averaged over shots."""
     heights, widths = arrays["iq_heights"].tolist(), arrays["iq_widths"].tolist()
     sizes = [abs(h) * w for h, w in zip(heights, widths, strict=True)]
@@ -263,11 +265,11 @@ def _divide(array: NDArray[Any], sizes: Sequence[int]) -> list[NDArray[Any]]:
     return [array[end - size : end] for end, size in zip(accumulate(sizes), sizes, strict=True)]
 
 
-def _facts(error: BackendError) -> dict[str, Any]:
+def _write_error(error: BackendError) -> dict[str, Any]:
     return {"message": redact(str(error)), **{name: getattr(error, name) for name in _FACTS}}
 
 
-def _error(facts: Mapping[str, Any]) -> BackendError:
+def _read_error(facts: Mapping[str, Any]) -> BackendError:
     # A journal of an earlier version knows fewer.
     known = {name: facts[name] for name in _FACTS if name in facts}
     return BackendError(facts["message"], **known)

@@ -30,12 +30,12 @@ from qiskit_gateway.journal.run_log import (
     Entry,
     KeptRunLog,
     LoggedAttempt,
-    attempts_of,
-    entries_of,
+    read_attempts,
+    read_entries,
 )
 from qiskit_gateway.journal.run_spec import RunSpec, read_pubs, write_options, write_pubs
 from qiskit_gateway.journal.schema import APPLICATION, MIGRATIONS
-from qiskit_gateway.journal.speeds import speeds_of
+from qiskit_gateway.journal.speeds import read_speeds
 from qiskit_gateway.journal.sqlite_file import SqliteFile, Survives, check_survives
 from qiskit_gateway.journal.write_queue import WriteQueue
 from qiskit_gateway.policies.budget import Ledger
@@ -251,7 +251,7 @@ class Journal:
         Raises:
             JournalError: If it cannot be read.
         """
-        return speeds_of(self._database, self.now)
+        return read_speeds(self._database, self.now)
 
     def forget(self, job_id: str) -> None:
         """Delete a run. Jobs that providers still have run on; what it has cost stays counted.
@@ -406,7 +406,7 @@ class Journal:
         Raises:
             JournalError: If they cannot be read.
         """
-        return tuple(attempts_of(self._database, most=most))
+        return tuple(read_attempts(self._database, most=most))
 
     def standing(self, kind: str, job_id: str | None = None) -> tuple[Standing, ...]:
         """List what runs have last written down of how things stand, the oldest first.
@@ -490,7 +490,7 @@ class Journal:
         Raises:
             JournalError: If the record cannot be read.
         """
-        return entries_of(self._database, job_id)
+        return read_entries(self._database, job_id)
 
 
 def _lease(connection: Statements, job_id: str) -> tuple[Lease, bool | None]:

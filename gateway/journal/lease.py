@@ -62,12 +62,12 @@ class Lease:
         if self.holder is None:
             return False
         # Where nobody wrote down a place, an earlier version did.
-        here = self.place == _place() if self.place else self.host == socket.gethostname()
+        here = self.place == _name_place() if self.place else self.host == socket.gethostname()
         if not here:
             return None
-        if self.process == os.getpid() and self.started == _started(os.getpid()):
+        if self.process == os.getpid() and self.started == _read_start_time(os.getpid()):
             return self.holder in _HELD
-        return _lives(self.process, self.started)
+        return _is_alive(self.process, self.started)
 
     @property
     def who(self) -> str:
@@ -92,8 +92,8 @@ def lease_here(holder: str, job_id: str, now: float) -> dict[str, Any]:
         "process": os.getpid(),
         "host": socket.gethostname(),
         "beat": now,
-        "place": _place(),
-        "started": _started(os.getpid()),
+        "place": _name_place(),
+        "started": _read_start_time(os.getpid()),
     }
 
 
@@ -103,7 +103,7 @@ def let_go(holder: str) -> None:
 
 
 @cache
-def _place() -> str:
+def _name_place() -> str:
     """Name where the number of a process means the same as here: one boot of one machine.
 
     And one container: those of a machine number their processes anew, and may share a name.
@@ -123,8 +123,8 @@ def name_boot() -> str:
         return socket.gethostname()
 
 
-def _started(process: int) -> str | None:
-    """Return the start time of a process, because ids are reused; ``""`` if it has ended.
+def _read_start_time(process: int) -> str | None:
+    """Read the start time of a process, because ids are reused; ``""`` if it has ended.
 
     ``None`` where the system does not tell in a way that no clock changes.
     """
@@ -138,7 +138,7 @@ def _started(process: int) -> str | None:
     return "" if state in {"Z", "X"} else numbers[18]
 
 
-def _lives(process: Any, started: str | None) -> bool | None:
+def _is_alive(process: Any, started: str | None) -> bool | None:
     """Check whether a process of this machine is alive; ``None`` if that cannot be told."""
     if not isinstance(process, int) or process <= 0:
         raise ValueError(f"{process!r} is no process")
@@ -150,7 +150,7 @@ def _lives(process: Any, started: str | None) -> bool | None:
         return False
     except PermissionError:
         pass
-    now = _started(process)
+    now = _read_start_time(process)
     if now == "":
         return False
     return None if now is None or started is None else now == started

@@ -76,7 +76,7 @@ class PostgresServer:
             # libpq repeats what it could not read, which may hold a password.
             raise JournalError("this address of a PostgreSQL journal cannot be read") from error
         self.name = _name_of(facts)
-        self._address = make_conninfo(address, **_left_to_us(facts))
+        self._address = make_conninfo(address, **_choose_transport(facts))
         self._abandoned: list[psycopg_pool.ConnectionPool] = []
         with self._translate_errors(), contextlib.closing(self._connect()) as connection:
             self._migrate(connection)
@@ -116,7 +116,7 @@ class PostgresServer:
                     f"{len(self._migrations)}: use a later qiskit-gateway"
                 )
             for number, script in enumerate(self._migrations[version:], version + 1):
-                for statement in _in_types_of_postgres(script).split(";\n"):
+                for statement in _write_types(script).split(";\n"):
                     connection.execute(statement.encode())
                 connection.execute("INSERT INTO version VALUES (%s)", (number,))
 
@@ -127,14 +127,14 @@ class PostgresServer:
         if self._is_within:
             # No savepoint of its own, which costs two more ways to the server and back.
             with self._hold(_BUSY_SECONDS) as connection:
-                return connection.execute(*_translated(sql, values)).rowcount
+                return connection.execute(*_translate(sql, values)).rowcount
         with self.transaction() as statements:
             return statements.execute(sql, values).rowcount
 
     def query(self, sql: str, values: Values = ()) -> list[Any]:
         """Return all rows of a query."""
         with self._hold(_BUSY_SECONDS) as connection:
-            return connection.execute(*_translated(sql, values)).fetchall()
+            return connection.execute(*_translate(sql, values)).fetchall()
 
     def changes(self) -> tuple[int, ...]:
         """Count changes of the server: another answer says that something may have changed."""
@@ -225,11 +225,11 @@ class PostgresServer:
             yield
         except (psycopg.DataError, psycopg.IntegrityError, UnicodeError, OverflowError) as error:
             raise UnwritableError(
-                f"the journal {self.name} cannot hold this: {_text_of(error)}"
+                f"the journal {self.name} cannot hold this: {_first_line(error)}"
             ) from error
         except (psycopg.Error, psycopg_pool.PoolClosed, OSError) as error:
             raise JournalError(
-                f"the journal {self.name} cannot be used: {_text_of(error)}"
+                f"the journal {self.name} cannot be used: {_first_line(error)}"
             ) from error
 
 
@@ -240,16 +240,16 @@ class _Statements:
         self._connection = connection
 
     def execute(self, sql: str, values: Values = (), /) -> Rows:
-        return self._connection.execute(*_translated(sql, values))
+        return self._connection.execute(*_translate(sql, values))
 
     def executemany(self, sql: str, values: Iterable[Sequence[Any]], /) -> object:
         with self._connection.cursor() as cursor:
-            cursor.executemany(_in_marks_of_psycopg(sql), values)
+            cursor.executemany(_write_placeholders(sql), values)
         return None
 
 
-def _text_of(error: Exception) -> str:
-    """The first line of what the server says; below stands the statement."""
+def _first_line(error: Exception) -> str:
+    """Take the first line of what the server says; below stands the statement."""
     return redact(str(error).partition("\n")[0])
 
 
@@ -261,7 +261,7 @@ def _close(pool: psycopg_pool.ConnectionPool) -> None:
     pool.close(timeout=1.0)
 
 
-def _left_to_us(facts: dict[str, Any]) -> dict[str, Any]:
+def _choose_transport(facts: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in _TRANSPORT.items() if name not in facts}
 
 
@@ -272,12 +272,12 @@ def _name_of(facts: dict[str, Any]) -> str:
     return f"postgresql://{user}{place}{port}/{facts.get('dbname') or ''}"
 
 
-def _translated(sql: str, values: Values) -> tuple[bytes, Values | None]:
-    return _in_marks_of_psycopg(sql), values or None
+def _translate(sql: str, values: Values) -> tuple[bytes, Values | None]:
+    return _write_placeholders(sql), values or None
 
 
 @cache
-def _in_marks_of_psycopg(sql: str) -> bytes:
+def _write_placeholders(sql: str) -> bytes:
     """Write the marks where values go as psycopg does; no statement has such marks in a text."""
     marked = sql.replace("%", "%%").replace("?", "%s")
     return re.sub(r":([a-z_]+)", r"%(\1)s", marked).encode()
@@ -293,7 +293,7 @@ _TYPES = {
 }
 
 
-def _in_types_of_postgres(script: str) -> str:
+def _write_types(script: str) -> str:
     """Write the types of columns as PostgreSQL names them."""
     for ours, theirs in _TYPES.items():
         script = re.sub(ours, theirs, script)

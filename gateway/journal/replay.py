@@ -38,12 +38,12 @@ def replay(
     # Of those that are as sure the latest, which is the likeliest to be there.
     latest = reversed(books.open)
     asked = sorted(latest, key=lambda entry: _ASKED_AGAIN.index(entry.state))
-    flights = [flying for entry in asked if (flying := books.flight_of(entry, members))]
+    flights = [flying for entry in asked if (flying := books.make_flight(entry, members))]
     lost = [attempt for attempt in books.attempts if attempt.outcome is AttemptOutcome.UNKNOWN]
     unfinished = Unfinished(
-        left=tuple(left for task in work.tasks for left in books.left_of(task, lost)),
+        left=tuple(left for task in work.tasks for left in books.find_left(task, lost)),
         flights=tuple(flights),
-        spent=tuple(_spent(books.attempts)),
+        spent=tuple(_list_spent(books.attempts)),
         next_shard=1 + max((attempt.shard for attempt in books.attempts), default=-1),
     )
     return Past(
@@ -95,7 +95,7 @@ class _Books:
     def _receive(self, entry: Entry) -> bool:
         """Write outcomes into their places; return whether all of them are good."""
         attempt = entry.attempt
-        shard = _shard(attempt)
+        shard = _make_shard(attempt)
         ran = count_ran_shots(entry.outcomes or (), shard.shots, shard.pieces[0].shots)
         attempt.ran_shots = ran if ran < shard.circuits * shard.shots else None
         if not self._free(shard.pieces):
@@ -104,21 +104,21 @@ class _Books:
             return False
         receipt = self.work.write(shard, entry.outcomes or ())
         for piece in shard.pieces:
-            self.taken[piece.task] += without(piece, _holes(receipt))
+            self.taken[piece.task] += without(piece, _list_holes(receipt))
         for piece, error in receipt.failed:
             self.failed[piece.task].append((piece, attempt.member, str(error)))
-        lost = sum(hole.circuit_shots for hole in _holes(receipt))
+        lost = sum(hole.circuit_shots for hole in _list_holes(receipt))
         done = self.done[attempt.member]
         done[0] += shard.circuits - sum(piece.rows for piece, _ in receipt.failed)
         done[1] += shard.circuit_shots - lost
         attempt.failure = str(receipt.failed[0][1]) if receipt.failed else ""
         return not lost
 
-    def flight_of(self, entry: Entry, members: Collection[str]) -> Flying | None:
-        """Return an attempt as one in flight, unless its shots are to come from elsewhere."""
+    def make_flight(self, entry: Entry, members: Collection[str]) -> Flying | None:
+        """Make an attempt one in flight, unless its shots are to come from elsewhere."""
         attempt = entry.attempt
-        shard = _shard(attempt)
-        attempt.failure = attempt.failure or _how_it_stands(entry)
+        shard = _make_shard(attempt)
+        attempt.failure = attempt.failure or _describe_loss(entry)
         attempt.outcome = AttemptOutcome.UNKNOWN
         if not self._free(shard.pieces):
             return None
@@ -138,17 +138,17 @@ class _Books:
             free_units=attempt.free_units,
         )
 
-    def left_of(self, task: Task, lost: Sequence[Attempt]) -> list[Left]:
-        """Return the work neither arrived nor in flight, and the members that may have taken it."""
+    def find_left(self, task: Task, lost: Sequence[Attempt]) -> list[Left]:
+        """Find the work neither arrived nor in flight, and the members that may have taken it."""
         if not task.rows or not task.shots:
             return []
         whole = Piece(task.index, 0, task.rows, 0, task.shots)
         left = [Left(piece=piece) for piece in without(whole, self.taken[task.index])]
         for attempt in lost:
             for piece in attempt.pieces:
-                left = [part for one in left for part in _marked(one, piece, attempt)]
+                left = [part for one in left for part in _mark_unknown(one, piece, attempt)]
         for piece, member, reason in self.failed[task.index] if left else ():
-            left = [part for one in left for part in _failed(one, piece, member, reason)]
+            left = [part for one in left for part in _mark_failed(one, piece, member, reason)]
         return left
 
     def _free(self, pieces: Iterable[Piece]) -> bool:
@@ -174,8 +174,8 @@ def _check(entry: Entry, tasks: Sequence[Task]) -> None:
         raise JournalError(f"the journal holds not one outcome for each circuit: {attempt}")
 
 
-def _marked(left: Left, piece: Piece, attempt: Attempt) -> list[Left]:
-    """Note on the part of a piece that an attempt of unknown fate covers that it does."""
+def _mark_unknown(left: Left, piece: Piece, attempt: Attempt) -> list[Left]:
+    """Note on a part of a piece that an attempt of unknown fate covers it."""
     common = intersection(left.piece, piece)
     if common is None:
         return [left]
@@ -188,8 +188,8 @@ def _marked(left: Left, piece: Piece, attempt: Attempt) -> list[Left]:
     return [noted, *(replace(left, piece=part) for part in without(left.piece, [common]))]
 
 
-def _failed(left: Left, piece: Piece, member: str, reason: str) -> list[Left]:
-    """Note on the part of a piece that failed on a member that it did."""
+def _mark_failed(left: Left, piece: Piece, member: str, reason: str) -> list[Left]:
+    """Note on a part of a piece that it failed on a member."""
     common = intersection(left.piece, piece)
     if common is None:
         return [left]
@@ -197,21 +197,21 @@ def _failed(left: Left, piece: Piece, member: str, reason: str) -> list[Left]:
     return [noted, *(replace(left, piece=part) for part in without(left.piece, [common]))]
 
 
-def _holes(receipt: Receipt) -> list[Piece]:
+def _list_holes(receipt: Receipt) -> list[Piece]:
     return [*receipt.missing, *(piece for piece, _ in receipt.failed)]
 
 
-def _shard(attempt: Attempt) -> Shard:
+def _make_shard(attempt: Attempt) -> Shard:
     return Shard(index=attempt.shard, pieces=attempt.pieces, shots=attempt.shots)
 
 
-def _how_it_stands(entry: Entry) -> str:
+def _describe_loss(entry: Entry) -> str:
     if entry.attempt.job_id:
         return f"job {entry.attempt.job_id!r} may still run"
     return "the process ended while the provider was being asked to take it"
 
 
-def _spent(attempts: Iterable[Attempt]) -> Iterable[Spent]:
+def _list_spent(attempts: Iterable[Attempt]) -> Iterable[Spent]:
     for attempt in attempts:
         if attempt.outcome not in {AttemptOutcome.REFUSED, AttemptOutcome.RUNNING}:
             yield Spent(

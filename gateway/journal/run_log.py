@@ -14,7 +14,7 @@ from qiskit_gateway.journal.claims import Claim, Claims
 from qiskit_gateway.journal.codec import pack_outcomes, unpack_outcomes
 from qiskit_gateway.journal.database import Database, UnwritableError
 from qiskit_gateway.journal.lease import let_go
-from qiskit_gateway.journal.sightings import sightings_of, write_sighting
+from qiskit_gateway.journal.sightings import read_sightings, write_sighting
 from qiskit_gateway.journal.speeds import add_speeds
 from qiskit_gateway.journal.write_queue import WriteQueue
 from qiskit_gateway.policies.budget import Amount
@@ -114,11 +114,11 @@ class KeptRunLog:
 
     async def list_left_behind(self, members: Sequence[str]) -> list[LeftJob]:
         """List the jobs that other processes have in flight at some members."""
-        return await call_in_thread(lambda: self._claims.left_behind(self.party, members))
+        return await call_in_thread(lambda: self._claims.list_left_jobs(self.party, members))
 
     async def list_sightings(self) -> list[Sighting]:
         """List what other processes have found of members."""
-        return await call_in_thread(lambda: sightings_of(self._database, self.party))
+        return await call_in_thread(lambda: read_sightings(self._database, self.party))
 
     async def look(self) -> None:
         """See whether somebody has asked for something, without waiting for those who write."""
@@ -144,7 +144,7 @@ class KeptRunLog:
         asked = "SELECT cancel_asked FROM runs WHERE job_id = ? AND holder = ?"
         rows = self._database.query(asked, (self._job_id, self.token))
         if not rows:
-            raise self._taken_over()
+            raise self._make_taken_over()
         self.cancel_asked = bool(rows[0][0])
 
     def _write_one(self, write: Write) -> JournalError | None:
@@ -193,7 +193,7 @@ class KeptRunLog:
             self._key(attempt),
         ):
             if not self._is_ours():
-                raise self._taken_over()
+                raise self._make_taken_over()
             return
         asked = terms or Terms()
         with self._database.transaction():
@@ -206,14 +206,14 @@ class KeptRunLog:
                 "FROM runs WHERE job_id = ? AND holder = ?",
                 (
                     *(seed, attempt.shard, attempt.number, attempt.member),
-                    *(_pieces_text(attempt.pieces), attempt.circuits, attempt.shots),
+                    *(_write_pieces(attempt.pieces), attempt.circuits, attempt.shots),
                     *(attempt.price_usd, attempt.free_units, attempt.submitted_seconds),
                     *(asked.user, attempt.circuits * attempt.shots),
                     *(self._job_id, self.token),
                 ),
             )
             if not written:
-                raise self._taken_over()
+                raise self._make_taken_over()
         self._database.wrote(0)
 
     def _claim(self, attempt: Attempt, user: str) -> Claim:
@@ -221,7 +221,7 @@ class KeptRunLog:
             asked = "SELECT created FROM runs WHERE job_id = ?"
             found = self._database.query(asked, (self._job_id,))
             if not found:
-                raise self._taken_over()
+                raise self._make_taken_over()
             self._created = float(found[0][0])
         return Claim(
             key=self._key(attempt),
@@ -367,7 +367,7 @@ class KeptRunLog:
             "UPDATE runs SET beat = ?, beats = beats + 1 WHERE job_id = ? AND holder = ?",
             (self._clock(), self._job_id, self.token),
         ):
-            raise self._taken_over()
+            raise self._make_taken_over()
 
     def closed(self, status: RunStatus) -> None:
         """Record the final state of the run and give up its lease. Done means that all of it is here."""
@@ -410,14 +410,14 @@ class KeptRunLog:
         asked = "SELECT 1 FROM runs WHERE job_id = ? AND holder = ?"
         return bool(self._database.query(asked, (self._job_id, self.token)))
 
-    def _taken_over(self) -> TakenOverError:
+    def _make_taken_over(self) -> TakenOverError:
         return TakenOverError(
             f"run {self._job_id} was forgotten, or another process has taken it; this one stops"
         )
 
 
-def entries_of(database: Database, job_id: str) -> Iterator[Entry]:
-    """Go through the attempts of a run in the order in which they began.
+def read_entries(database: Database, job_id: str) -> Iterator[Entry]:
+    """Read the attempts of a run in the order in which they began.
 
     Raises:
         JournalError: If what stands there cannot be read.
@@ -431,7 +431,7 @@ def entries_of(database: Database, job_id: str) -> Iterator[Entry]:
         blobs = database.query("SELECT content FROM outcomes WHERE attempt = ?", (number,))
         try:
             outcomes = tuple(unpack_outcomes(blobs[0][0])) if blobs else None
-            yield Entry(attempt=_attempt(row[1:]), state=str(row[0]), outcomes=outcomes)
+            yield Entry(attempt=_read_attempt(row[1:]), state=str(row[0]), outcomes=outcomes)
         except (ValueError, TypeError) as error:
             raise JournalError(
                 f"run {job_id} cannot be read from {database.name}: {error}"
@@ -462,7 +462,7 @@ class LoggedAttempt:
         return self.state in {"intended", "accepted"}
 
 
-def attempts_of(
+def read_attempts(
     database: Database, job_id: str | None = None, *, most: int = -1
 ) -> list[LoggedAttempt]:
     """List attempts without what they brought, in the order in which they began.
@@ -485,19 +485,21 @@ def attempts_of(
         (limit,) if job_id is None else (job_id, limit),
     )
     try:
-        return [_logged(*row) for row in reversed(rows)]
+        return [_read_logged(*row) for row in reversed(rows)]
     except (ValueError, TypeError) as error:
         whose = "attempts" if job_id is None else f"run {job_id}"
         raise JournalError(f"{whose} cannot be read from {database.name}: {error}") from error
 
 
-def _logged(job_id: str, created: float, state: str, delivered: int, *row: Any) -> LoggedAttempt:
+def _read_logged(
+    job_id: str, created: float, state: str, delivered: int, *row: Any
+) -> LoggedAttempt:
     return LoggedAttempt(
         job_id=str(job_id),
         created=float(created),
         state=str(state),
         delivered=int(delivered),
-        attempt=_attempt(row),
+        attempt=_read_attempt(row),
     )
 
 
@@ -524,7 +526,7 @@ _COLUMNS = (
 )
 
 
-def _attempt(row: Sequence[Any]) -> Attempt:
+def _read_attempt(row: Sequence[Any]) -> Attempt:
     shard, member, number, pieces, circuits, shots, job_id, *rest = row
     submitted, accepted, started, finished, price, units, charged, failure = rest
     return Attempt(
@@ -546,7 +548,7 @@ def _attempt(row: Sequence[Any]) -> Attempt:
     )
 
 
-def _pieces_text(pieces: Sequence[Piece]) -> str:
+def _write_pieces(pieces: Sequence[Piece]) -> str:
     return json.dumps(
         [[p.task, p.row_start, p.row_stop, p.shot_start, p.shot_stop] for p in pieces]
     )

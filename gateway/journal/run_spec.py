@@ -159,7 +159,7 @@ def record_pub(
     )
 
 
-def bindings_of(stated: PubSpec) -> BindingsArray:
+def read_bindings(stated: PubSpec) -> BindingsArray:
     """Rebuild the parameter values of a recorded PUB."""
     parameters = tuple(stated.circuit.parameters)
     values = stated.rows.reshape(*stated.shape, len(parameters))

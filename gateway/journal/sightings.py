@@ -29,8 +29,8 @@ def write_sighting(database: Database, party: str, sighting: Sighting) -> None:
     )
 
 
-def sightings_of(database: Database, party: str) -> list[Sighting]:
-    """List what others have found.
+def read_sightings(database: Database, party: str) -> list[Sighting]:
+    """Read what others have found.
 
     What was written before the machine was started anew is of no known age, and left out.
 

@@ -17,7 +17,7 @@ _ROUNDING = 1e-9
 _COLUMNS = "seen, jobs, least_seconds, doubt, sums"
 
 
-def speeds_of(database: Database, now: float) -> dict[str, SpeedEvidence]:
+def read_speeds(database: Database, now: float) -> dict[str, SpeedEvidence]:
     """Read what was learned of each member, as much as it counts by now.
 
     Args:
@@ -28,7 +28,7 @@ def speeds_of(database: Database, now: float) -> dict[str, SpeedEvidence]:
         JournalError: If it cannot be read.
     """
     rows = database.query(f"SELECT member, {_COLUMNS} FROM speeds")  # noqa: S608  A constant.
-    found = {str(member): _evidence(database, row, now) for member, *row in rows}
+    found = {str(member): _read_evidence(database, row, now) for member, *row in rows}
     return {name: one for name, one in found.items() if one.weight >= _LEAST_WEIGHT}
 
 
@@ -54,7 +54,7 @@ def _add(
         (member,),
     ).fetchone()
     try:
-        known = SpeedEvidence() if row is None else _evidence(database, row, now)
+        known = SpeedEvidence() if row is None else _read_evidence(database, row, now)
     except JournalError:
         known = SpeedEvidence()  # What cannot be read is no use to anybody.
     whole = known.followed_by(fresh)
@@ -69,22 +69,22 @@ def _add(
     )
 
 
-def _evidence(database: Database, row: tuple[object, ...], now: float) -> SpeedEvidence:
+def _read_evidence(database: Database, row: tuple[object, ...], now: float) -> SpeedEvidence:
     try:
         seen, jobs, least_seconds, doubt, text = row
         m11, m21, m22, m31, m32, m33, *targets = (
-            _amount(number) for number in json.loads(str(text))
+            _read_amount(number) for number in json.loads(str(text))
         )
         t1, t2, t3 = targets
         written = SpeedEvidence(
-            jobs=int(_amount(jobs)),
+            jobs=int(_read_amount(jobs)),
             moments=(m11, m21, m22, m31, m32, m33),
             targets=(t1, t2, t3),
-            least_seconds=_amount(least_seconds),
-            doubt=_amount(doubt),
+            least_seconds=_read_amount(least_seconds),
+            doubt=_read_amount(doubt),
         )
         _check(written.moments)
-        return written.faded(0.5 ** (max(0.0, now - _amount(seen)) / _HALF_LIFE_SECONDS))
+        return written.faded(0.5 ** (max(0.0, now - _read_amount(seen)) / _HALF_LIFE_SECONDS))
     except (TypeError, ValueError, OverflowError) as error:
         raise JournalError(
             f"what {database.name} says of members' speeds cannot be read: {error}"
@@ -100,7 +100,7 @@ def _check(moments: Moments) -> None:
         raise ValueError("these are no sums over jobs")
 
 
-def _amount(value: object) -> float:
+def _read_amount(value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise TypeError(f"{value!r:.50} is no number")
     number = float(value)

@@ -17,7 +17,7 @@ from qiskit.providers import BackendV2
 from qiskit_gateway.backends.fleet import Backends
 from qiskit_gateway.backends.interface.batch import Program, Wanted
 from qiskit_gateway.journal.journal import Journal
-from qiskit_gateway.journal.run_spec import RunSpec, bindings_of, record_pub
+from qiskit_gateway.journal.run_spec import RunSpec, read_bindings, record_pub
 from qiskit_gateway.policies.policy import Policy
 from qiskit_gateway.primitives.group import GroupJob
 from qiskit_gateway.primitives.job import RouterJob
@@ -227,7 +227,10 @@ class RouterEstimator(Routed[EstimatorOptions], BaseEstimatorV2):
     def _plan_again(spec: RunSpec) -> RunPlan:
         pubs = [
             EstimatorPub(
-                pub.circuit, ObservablesArray(pub.observables), bindings_of(pub), float(pub.amount)
+                pub.circuit,
+                ObservablesArray(pub.observables),
+                read_bindings(pub),
+                float(pub.amount),
             )
             for pub in spec.pubs
         ]

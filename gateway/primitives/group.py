@@ -12,13 +12,13 @@ from qiskit_gateway.display.cards import Fold, card, few, render_folds
 from qiskit_gateway.primitives.job import FINAL, SHOWN_SECONDS, RouterJob, StatusChecks
 from qiskit_gateway.reporting.progress import Progress, join_progress
 from qiskit_gateway.reporting.report import Report, join_reports
-from qiskit_gateway.reporting.usage import RunUsage, usage_of
+from qiskit_gateway.reporting.usage import RunUsage, sum_up_usage
 from qiskit_gateway.reporting.watch import (
     WATCH_ENDS,
     Screen,
     Watch,
     find_screen,
-    progress_html,
+    render_progress,
 )
 
 
@@ -171,7 +171,7 @@ class GroupJob(StatusChecks):
 
     def usage(self) -> RunUsage:
         """Sum up what the runs have used so far: jobs, shots, machine time, money."""
-        return usage_of(self.report())
+        return sum_up_usage(self.report())
 
     def _repr_html_(self) -> str:
         """Render the progress, with the report folded, for a notebook."""
@@ -180,7 +180,7 @@ class GroupJob(StatusChecks):
         report = Fold("report", self.report()._repr_html_())
         return (
             card(type(self).__name__, facts)
-            + progress_html(self.progress())
+            + render_progress(self.progress())
             + render_folds([report])
         )
 

@@ -23,13 +23,13 @@ from qiskit_gateway.display.units import ranges
 from qiskit_gateway.errors import GatewayError, PlanError, RunError
 from qiskit_gateway.reporting.progress import Progress
 from qiskit_gateway.reporting.report import Report
-from qiskit_gateway.reporting.usage import RunUsage, usage_of
+from qiskit_gateway.reporting.usage import RunUsage, sum_up_usage
 from qiskit_gateway.reporting.watch import (
     WATCH_ENDS,
     Screen,
     Watch,
     find_screen,
-    progress_html,
+    render_progress,
 )
 from qiskit_gateway.runtime.event_loop import ENGINE, contain
 from qiskit_gateway.runtime.run import Run
@@ -325,13 +325,13 @@ class RouterJob(StatusChecks, BasePrimitiveJob[PrimitiveResult[Any], JobStatus])
         report = Fold("report", self.report()._repr_html_())
         return (
             card(type(self).__name__, facts)
-            + progress_html(self.progress())
+            + render_progress(self.progress())
             + render_folds([report])
         )
 
     def usage(self) -> RunUsage:
         """Sum up what the run has used so far: jobs, shots, machine time, money."""
-        return usage_of(self.report())
+        return sum_up_usage(self.report())
 
     # -- pickling ----------------------------------------------------------------------------
 

@@ -17,7 +17,7 @@ from qiskit_gateway.backends.circuits.normalize import written_bits
 from qiskit_gateway.backends.fleet import Backends
 from qiskit_gateway.backends.interface.batch import Program
 from qiskit_gateway.journal.journal import Journal
-from qiskit_gateway.journal.run_spec import RunSpec, bindings_of, record_pub
+from qiskit_gateway.journal.run_spec import RunSpec, read_bindings, record_pub
 from qiskit_gateway.policies.policy import Policy
 from qiskit_gateway.primitives.group import GroupJob
 from qiskit_gateway.primitives.job import RouterJob
@@ -188,7 +188,7 @@ class RouterSampler(Routed[SamplerOptions], BaseSamplerV2):
 
     @staticmethod
     def _plan_again(spec: RunSpec) -> RunPlan:
-        pubs = [SamplerPub(pub.circuit, bindings_of(pub), int(pub.amount)) for pub in spec.pubs]
+        pubs = [SamplerPub(pub.circuit, read_bindings(pub), int(pub.amount)) for pub in spec.pubs]
         return _plan(pubs, parse_options(SamplerOptions, spec.options))
 
     def _coerce_pubs(self, pubs: Iterable[SamplerPubLike], shots: int | None) -> list[SamplerPub]:

@@ -51,10 +51,10 @@ class Explanation:
         if plan.usd_per_hour is None:
             return "the policy ranks members by other things than time and price"
         if one.given.circuits:
-            return self._because_given(one)
-        return self._because_not(one)
+            return self._explain_given(one)
+        return self._explain_refusal(one)
 
-    def _because_given(self, one: Considered) -> str:
+    def _explain_given(self, one: Considered) -> str:
         hour = self.plan.usd_per_hour
         if hour == 0:
             return f"nobody asks less for it: {usd(one.price_usd)}"
@@ -63,7 +63,7 @@ class Explanation:
             return f"it would be done in {ends}, and all of it in {span(self.plan.seconds)}"
         return f"with it all is done in {span(self.plan.seconds)}, its part in {ends}"
 
-    def _because_not(self, one: Considered) -> str:
+    def _explain_refusal(self, one: Considered) -> str:
         plan, hour = self.plan, self.plan.usd_per_hour
         assert hour is not None  # noqa: S101
         if hour == math.inf:

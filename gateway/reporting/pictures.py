@@ -40,7 +40,7 @@ def draw_timeline(timeline: Timeline, title: str = "") -> "Figure":
         ImportError: If matplotlib is not installed.
     """
     lanes = sum(row.lanes for row in timeline.rows) + 0.6 * len(timeline.rows)
-    figure, axes = _figure(8.0, min(12.0, 1.7 + 0.28 * max(lanes, 3)))
+    figure, axes = _make_figure(8.0, min(12.0, 1.7 + 0.28 * max(lanes, 3)))
     divisor, unit = _unit(timeline.seconds)
     bottom, ticks = 0.0, []
     for row in timeline.rows:
@@ -52,7 +52,7 @@ def draw_timeline(timeline: Timeline, title: str = "") -> "Figure":
     axes.set_xlim(0, timeline.seconds / divisor or 1.0)
     _finish(axes, title)
     axes.grid(visible=True, axis="x", alpha=0.3)
-    _legend(figure, timeline.kinds)
+    _draw_legend(figure, timeline.kinds)
     return _close(figure)
 
 
@@ -79,7 +79,7 @@ def _look(kind: Kind) -> dict[str, Any]:
     }
 
 
-def _legend(figure: "Figure", kinds: Sequence[Kind]) -> None:
+def _draw_legend(figure: "Figure", kinds: Sequence[Kind]) -> None:
     from matplotlib.patches import Patch
 
     handles = [Patch(label=KINDS[kind], **_look(kind)) for kind in kinds]
@@ -114,7 +114,7 @@ def draw_quote(members: Sequence[QuotedMember], title: str) -> "Figure":
     Raises:
         ImportError: If matplotlib is not installed.
     """
-    plt = _pyplot()
+    plt = _import_pyplot()
     height = 1.5 + 0.42 * max(len(members), 2)
     figure, (times, prices) = plt.subplots(
         1, 2, figsize=(8.0, height), width_ratios=(3, 1), sharey=True, layout="constrained"
@@ -152,7 +152,7 @@ def draw_points(points: Mapping[str, tuple[float, float]], title: str) -> "Figur
     Raises:
         ImportError: If matplotlib is not installed.
     """
-    figure, axes = _figure(8.0, 4.4)
+    figure, axes = _make_figure(8.0, 4.4)
     divisor, unit = _unit(max((seconds for seconds, _ in points.values()), default=1.0))
     line = unbeaten(points)
     axes.plot(
@@ -196,7 +196,7 @@ def unbeaten(points: Mapping[str, tuple[float, float]]) -> list[str]:
     return found
 
 
-def _pyplot() -> Any:
+def _import_pyplot() -> Any:
     try:
         # In notebooks this is also what makes figures show as pictures.
         from matplotlib import pyplot as plt
@@ -207,14 +207,14 @@ def _pyplot() -> Any:
     return plt
 
 
-def _figure(width: float, height: float) -> tuple["Figure", "Axes"]:
-    figure, axes = _pyplot().subplots(figsize=(width, height), layout="constrained")
+def _make_figure(width: float, height: float) -> tuple["Figure", "Axes"]:
+    figure, axes = _import_pyplot().subplots(figsize=(width, height), layout="constrained")
     return figure, axes
 
 
 def _close(figure: "Figure") -> "Figure":
     """Take a figure from pyplot, which would show it a second time, and keep it for ever."""
-    _pyplot().close(figure)
+    _import_pyplot().close(figure)
     return figure
 
 

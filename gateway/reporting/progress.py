@@ -122,7 +122,7 @@ class Standing:
     outlook: Outlook | None = None
 
 
-def progress_of(
+def sum_up_progress(
     tasks: Sequence[Task],
     members: Iterable[str],
     done: Mapping[str, Sequence[int]],

@@ -11,7 +11,7 @@ from qiskit_gateway.display.tables import Remark, render_html, table
 from qiskit_gateway.display.units import number, span, usd
 from qiskit_gateway.reporting.explanation import Explanation
 from qiskit_gateway.reporting.pictures import draw_timeline
-from qiskit_gateway.reporting.timeline import timeline_of
+from qiskit_gateway.reporting.timeline import arrange_timeline
 from qiskit_gateway.work.attempt import Attempt, AttemptOutcome
 from qiskit_gateway.work.plan_record import PlanRecord
 from qiskit_gateway.work.remaining import GivenUp
@@ -118,7 +118,7 @@ class Report:
             ImportError: If matplotlib is not installed.
         """
         title = f"{span(self.seconds)}, {usd(self.price_usd)}, {len(self.attempts)} jobs"
-        return draw_timeline(timeline_of(self.attempts, self.seconds), title)
+        return draw_timeline(arrange_timeline(self.attempts, self.seconds), title)
 
     def __str__(self) -> str:
         """Return a table of members, and below it what runs and whatever went wrong."""

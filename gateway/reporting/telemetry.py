@@ -53,7 +53,7 @@ class TelemetryObserver:
         tracer_provider: "TracerProvider | None" = None,
         meter_provider: "MeterProvider | None" = None,
     ) -> None:
-        trace, metrics = _opentelemetry()
+        trace, metrics = _import_opentelemetry()
         self._providers = {"tracer_provider": tracer_provider, "meter_provider": meter_provider}
         self._traces = _Traces(trace.get_tracer(_SCOPE, tracer_provider=tracer_provider))
         self._metrics = _Metrics(metrics.get_meter(_SCOPE, meter_provider=meter_provider))
@@ -72,7 +72,7 @@ class TelemetryObserver:
         return TelemetryObserver, ()
 
 
-def _opentelemetry() -> tuple[ModuleType, ModuleType]:
+def _import_opentelemetry() -> tuple[ModuleType, ModuleType]:
     try:
         from opentelemetry import metrics, trace  # noqa: PLC0415  An extra.
     except ImportError as error:
@@ -134,7 +134,7 @@ class _Traces:
             case happened.JournalFailed() | happened.ShotsDropped():
                 _note(run.span, event, run.at(event))
             case happened.RunPlanned():
-                run.span.set_attributes(_facts(event, "circuits", "shots", "members"))
+                run.span.set_attributes(_collect_facts(event, "circuits", "shots", "members"))
             case happened.RunFinished():
                 self._finish(run, event)
 
@@ -160,7 +160,7 @@ class _Traces:
             case happened.ShardSubmitted():
                 self._submit(run, event)
             case happened.ShardAccepted() | happened.ShardStarted():
-                self._go_on(run, event)
+                self._note_progress(run, event)
             case happened.MoneySettled():
                 self._settle(run, event)
             case happened.ShardRetried() | happened.RecallFailed():
@@ -176,13 +176,13 @@ class _Traces:
         """Find a shard that is under way; one of an earlier process begins with what is heard of it."""
         if event.shard not in run.shards:
             pieces = event.pieces if isinstance(event, happened.ShardSubmitted) else ()
-            facts = _facts(event, "shard", "member")
+            facts = _collect_facts(event, "shard", "member")
             if event.shard in run.moved:
                 facts[f"{_SCOPE}.moved_from"] = run.moved.pop(event.shard)
             span = self._tracer.start_span(
                 "qiskit_gateway.shard",
                 context=_inside(run.span),
-                links=list(_links(run, pieces)),
+                links=list(_make_links(run, pieces)),
                 attributes=facts,
                 start_time=run.at(event),
             )
@@ -205,13 +205,13 @@ class _Traces:
 
     def _submit(self, run: _RunSpan, event: happened.ShardSubmitted) -> None:
         attempt = self._attempt_of(run, event)
-        attempt.set_attributes(_facts(event, "attempt", "circuits", "shots"))
+        attempt.set_attributes(_collect_facts(event, "attempt", "circuits", "shots"))
 
-    def _go_on(self, run: _RunSpan, event: happened.ShardEvent) -> None:
+    def _note_progress(self, run: _RunSpan, event: happened.ShardEvent) -> None:
         attempt = self._attempt_of(run, event)
         if isinstance(event, happened.ShardAccepted):
             attempt.set_attribute(f"{_SCOPE}.provider_job_id", event.provider_job_id)
-        attempt.add_event(_name_of(event), timestamp=run.at(event))
+        attempt.add_event(_spell_name(event), timestamp=run.at(event))
 
     def _settle(self, run: _RunSpan, event: happened.MoneySettled) -> None:
         attempt = self._attempt_of(run, event)
@@ -237,7 +237,7 @@ class _Traces:
             if shard.attempt is not None:
                 shard.attempt.end(run.at(event))
             shard.span.end(run.at(event))
-        run.span.set_attributes(_facts(event, "attempts", "given_up", "shots_dropped"))
+        run.span.set_attributes(_collect_facts(event, "attempts", "given_up", "shots_dropped"))
         run.span.set_attribute(f"{_SCOPE}.cost_usd", event.price_usd)
         _conclude(run.span, _outcome_of(event), event.reason)
         run.span.end(run.at(event))
@@ -250,7 +250,7 @@ def _inside(span: "Span") -> Any:
     return set_span_in_context(span)
 
 
-def _links(run: _RunSpan, pieces: tuple[Piece, ...]) -> Iterator["Link"]:
+def _make_links(run: _RunSpan, pieces: tuple[Piece, ...]) -> Iterator["Link"]:
     """Link to the shards that cover some of the same work, with how they ended."""
     from opentelemetry.trace import Link  # noqa: PLC0415  An extra.
 
@@ -293,14 +293,16 @@ def _outcome_of(event: happened.RunFinished) -> str:
 def _note(span: "Span", event: RunEvent, at: int) -> None:
     """Note what happened, with its facts, on a span."""
     names = type(event).__dataclass_fields__.keys() - {"job_id", "seconds", "shard"}
-    span.add_event(_name_of(event), attributes=_facts(event, *sorted(names)), timestamp=at)
+    span.add_event(
+        _spell_name(event), attributes=_collect_facts(event, *sorted(names)), timestamp=at
+    )
 
 
-def _facts(event: RunEvent, *names: str) -> dict[str, Any]:
+def _collect_facts(event: RunEvent, *names: str) -> dict[str, Any]:
     return {f"{_SCOPE}.{name}": getattr(event, name) for name in names}
 
 
-def _name_of(event: RunEvent) -> str:
+def _spell_name(event: RunEvent) -> str:
     """Spell the type of an event as events are named: ``qiskit_gateway.member_ejected``."""
     words = "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in _kind(event))
     return f"{_SCOPE}.{words.lstrip('_')}"
@@ -353,7 +355,7 @@ class _Metrics:
             "qiskit_gateway.budget.left", "{USD}", "What may still be spent."
         )
         self._durations = {
-            name: _histogram(meter, f"qiskit_gateway.{name}.duration", said)
+            name: _make_histogram(meter, f"qiskit_gateway.{name}.duration", said)
             for name, said in {
                 "run": "From the beginning of a run to its end.",
                 "job": "From handing a job over to its end.",
@@ -413,7 +415,7 @@ def _qualify(where: Mapping[str, str]) -> dict[str, str]:
     return {f"{_SCOPE}.{name}": value for name, value in where.items()}
 
 
-def _histogram(meter: "Meter", name: str, said: str) -> "Histogram":
+def _make_histogram(meter: "Meter", name: str, said: str) -> "Histogram":
     return meter.create_histogram(
         name, "s", said, explicit_bucket_boundaries_advisory=list(_SECONDS)
     )

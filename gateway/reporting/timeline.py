@@ -101,7 +101,7 @@ class Timeline:
         return tuple(kind for kind in KINDS if kind in found)
 
 
-def timeline_of(attempts: Iterable[Attempt], seconds: float) -> Timeline:
+def arrange_timeline(attempts: Iterable[Attempt], seconds: float) -> Timeline:
     """Arrange attempts as bars.
 
     Args:
@@ -117,8 +117,8 @@ def timeline_of(attempts: Iterable[Attempt], seconds: float) -> Timeline:
     return Timeline(rows=tuple(rows), seconds=seconds)
 
 
-def timeline_text(timeline: Timeline, columns: int = 80) -> str:
-    """Draw a timeline as text, a line for each lane; ``""`` where nothing was sent.
+def write_timeline(timeline: Timeline, columns: int = 80) -> str:
+    """Write a timeline as text, a line for each lane; ``""`` where nothing was sent.
 
     Args:
         timeline: The timeline.

@@ -41,7 +41,7 @@ class RunUsage:
         )
 
 
-def usage_of(report: Report) -> RunUsage:
+def sum_up_usage(report: Report) -> RunUsage:
     """Sum up what a run has used.
 
     Args:

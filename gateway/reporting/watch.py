@@ -105,7 +105,7 @@ def find_screen(file: TextIO | None = None) -> Screen:
     Args:
         file: Where to show progress in any case.
     """
-    if file is None and _in_notebook():
+    if file is None and _is_in_notebook():
         return NotebookScreen()
     stream = sys.stderr if file is None else file
     # A program without a console has no stderr at all.
@@ -114,7 +114,7 @@ def find_screen(file: TextIO | None = None) -> Screen:
     return NoScreen() if file is None else LinesScreen(file)
 
 
-def _in_notebook() -> bool:
+def _is_in_notebook() -> bool:
     """Check whether the front end shows HTML, as a notebook does."""
     # Who has not imported IPython is not in it.
     ipython = sys.modules.get("IPython")
@@ -253,7 +253,7 @@ class NotebookScreen:
         """Draw it."""
         from IPython.display import display
 
-        shown = {"text/html": progress_html(progress), "text/plain": str(progress)}
+        shown = {"text/html": render_progress(progress), "text/plain": str(progress)}
         if self._handle is None:
             self._handle = display(shown, raw=True, display_id=True)
         else:
@@ -263,8 +263,8 @@ class NotebookScreen:
         """Leave the bar where it is."""
 
 
-def progress_html(progress: Progress) -> str:
-    """Progress as HTML: a bar, what there is to say of it, and a row for each member."""
+def render_progress(progress: Progress) -> str:
+    """Render progress as HTML: a bar, what there is to say of it, and a row for each member."""
     facts = escape(" | ".join(progress.facts()))
     cell = "text-align:right;padding:0 8px;white-space:nowrap"
     name = "text-align:left;padding:0 8px 0 0;max-width:28em;overflow-wrap:break-word"

@@ -18,7 +18,7 @@ from qiskit_gateway.backends.fleet import Fleet
 from qiskit_gateway.backends.interface.batch import Batch
 from qiskit_gateway.backends.interface.protocol import FleetMember
 from qiskit_gateway.policies.policy import Policy
-from qiskit_gateway.reporting.progress import Progress, Standing, progress_of
+from qiskit_gateway.reporting.progress import Progress, Standing, sum_up_progress
 from qiskit_gateway.runtime.alarms import Alarm, Alarms
 from qiskit_gateway.runtime.announcements import (
     announce_failed_recall,
@@ -349,7 +349,7 @@ class Run:
     def progress(self) -> Progress:
         """Return the progress of the run."""
         now, scheduler = self._time.now(), self._scheduler
-        return progress_of(
+        return sum_up_progress(
             self.work.tasks,
             self._fleet.names,
             self._shots_done,

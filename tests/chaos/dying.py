@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import anyio
 
 from qiskit_gateway import JournalError
-from qiskit_gateway.journal.sightings import sightings_of
+from qiskit_gateway.journal.sightings import read_sightings
 
 
 @dataclass(kw_only=True)
@@ -75,7 +75,7 @@ class Dying:
 
     async def list_left_behind(self, members):
         """List in the event loop, too."""
-        return self._run_log._claims.left_behind(self._run_log.party, members)
+        return self._run_log._claims.list_left_jobs(self._run_log.party, members)
 
     async def look(self):
         """Look in the event loop, too."""
@@ -85,7 +85,7 @@ class Dying:
 
     async def list_sightings(self):
         """List in the event loop, too."""
-        return sightings_of(self._run_log._database, self._run_log.party)
+        return read_sightings(self._run_log._database, self._run_log.party)
 
     async def free(self, job):
         """Write in the event loop, too."""

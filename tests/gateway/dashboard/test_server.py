@@ -257,21 +257,21 @@ def test_looking_on_reads_nothing_where_nothing_changed(path):
     journal = Journal(path)
     pages = application(journal, token="abc").routes[1].endpoint.__self__  # noqa: S106
     pages._clock = lambda: now[0]
-    first = pages._latest(None)
+    first = pages._render_latest(None)
     asked = []
     journal._database._connection.set_trace_callback(asked.append)
     for _ in range(4):
         now[0] += 1.0
-        assert pages._latest(None) is first
+        assert pages._render_latest(None) is first
     assert asked == ["PRAGMA data_version"] * 4
 
     other = run(path, [SimulatedMember("a")])  # By another connection, as another process would.
     now[0] += 0.5
-    assert other[:8] in pages._latest(None)["runs"]
+    assert other[:8] in pages._render_latest(None)["runs"]
     # Time passes where nothing changes, and a process may have died.
-    before = pages._latest(None)
+    before = pages._render_latest(None)
     now[0] += 5.0
-    assert pages._latest(None) is not before
+    assert pages._render_latest(None) is not before
 
 
 def test_a_journal_that_is_slow_to_read_is_read_seldom(path):
@@ -280,11 +280,11 @@ def test_a_journal_that_is_slow_to_read_is_read_seldom(path):
     ticks = iter([0.0, 2.0, 1.0 + 2.0, 30.0, 43.0, 45.0])
     pages = application(path, token="abc").routes[1].endpoint.__self__  # noqa: S106
     pages._clock = lambda: next(ticks)
-    first = pages._latest(None)  # It took two seconds.
+    first = pages._render_latest(None)  # It took two seconds.
     run(path, [SimulatedMember("a")])
-    assert pages._latest(None) is first
-    assert pages._latest(None) is first
-    assert pages._latest(None) is not first
+    assert pages._render_latest(None) is first
+    assert pages._render_latest(None) is first
+    assert pages._render_latest(None) is not first
 
 
 def test_pages_of_many_runs_are_not_kept_for_ever(path):
@@ -292,7 +292,7 @@ def test_pages_of_many_runs_are_not_kept_for_ever(path):
     run(path, [SimulatedMember("a")])
     pages = application(path, token="abc").routes[1].endpoint.__self__  # noqa: S106
     for number in range(200):
-        assert pages._latest(f"no run {number}") == {}
+        assert pages._render_latest(f"no run {number}") == {}
     assert len(pages._made) == 64
 
 
@@ -325,7 +325,7 @@ def test_what_changes_is_sent_live(path):
     done = run(path, [SimulatedMember("a")])
     made = application(path, token="abc")  # noqa: S106
     pages = made.routes[1].endpoint.__self__
-    changes = pages._changes(None)
+    changes = pages._watch_changes(None)
 
     async def first():
         return await anext(changes)

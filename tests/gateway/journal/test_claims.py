@@ -18,7 +18,7 @@ from qiskit_gateway import Journal, RouterSampler
 from qiskit_gateway.backends import Fleet, Limits, Member
 from qiskit_gateway.backends.readout.outcomes import Outcome
 from qiskit_gateway.backends.scripted import Hangs, ScriptedBackend
-from qiskit_gateway.journal.claims import balances_of, reservations_of
+from qiskit_gateway.journal.claims import read_balances, read_reservations
 from qiskit_gateway.journal.schema import MIGRATIONS
 from qiskit_gateway.policies import Budget
 from qiskit_gateway.scheduling.members.shared import (
@@ -99,7 +99,7 @@ def test_what_is_denied_claims_nothing(journal):
         max_in_flight=1, submissions_per_minute=1, allotment=allotment, budget=Budget(usd=1)
     )
     run_log.intended(attempt(usd=1, units=1), None, all_of_it)
-    assert len(list(reservations_of(journal._database))) == 1
+    assert len(list(read_reservations(journal._database))) == 1
 
 
 def test_a_claim_that_is_written_twice_is_made_once(journal):
@@ -110,7 +110,7 @@ def test_a_claim_that_is_written_twice_is_made_once(journal):
         run_log.intended(attempt(), None, terms)
     for _ in range(2):
         run_log.arrived(attempt(usd=0.75), outcome(), 1.0)
-    assert balances_of(journal._database)["usd"] == 0.75
+    assert read_balances(journal._database)["usd"] == 0.75
 
 
 # -- submissions in a minute -----------------------------------------------------------------------
@@ -316,7 +316,7 @@ def test_the_books_are_those_of_the_attempts(tmp_path_factory, sent, closed, for
     ledger = journal.ledger()
     books = {account: amount for account, amount in ledger.spent.items() if amount}
     assert books == pytest.approx({account: sum_ for account, sum_ in expected.items() if sum_})
-    assert {key[:2]: usd for key, _, usd in reservations_of(journal._database)} == held
+    assert {key[:2]: usd for key, _, usd in read_reservations(journal._database)} == held
     set_aside = [ledger.held.get(account, 0) for account in ("usd", "shots", "attempts")]
     assert set_aside == pytest.approx([sum(held.values()), 5 * len(held), len(held)])
 
@@ -365,7 +365,7 @@ def test_a_journal_of_an_earlier_version_brings_its_books(tmp_path):
 
     journal = Journal(path)
 
-    assert balances_of(journal._database) == {
+    assert read_balances(journal._database) == {
         "usd": 4,
         "usd of m": 4,
         "usd on day 11": 4,
@@ -373,7 +373,7 @@ def test_a_journal_of_an_earlier_version_brings_its_books(tmp_path):
         "attempts": 3,
     }
     assert journal.ledger().held["shots"] == 5
-    assert list(reservations_of(journal._database)) == [(("left", 1, 1), "m", 2.0)]
+    assert list(read_reservations(journal._database)) == [(("left", 1, 1), "m", 2.0)]
     run_log = journal.begin("new", SPEC, 5)
     pot = Allotment(name="pot", amount=10.0)
     assert denial(run_log, attempt(units=3.0), allotment=pot).units_left == 2.0
@@ -400,7 +400,7 @@ def test_fleets_that_share_a_journal_share_a_slot(tmp_path):
         journal=tmp_path / "j",
     )
     job = first.run([bell()], shots=10)
-    while not list(reservations_of(books)):
+    while not list(read_reservations(books)):
         assert not job.in_final_state()
     rival = second.run([bell()], shots=10)
     assert denied.wait(60)
@@ -411,7 +411,7 @@ def test_fleets_that_share_a_journal_share_a_slot(tmp_path):
     assert job.result(60)[0].data.meas.num_shots == 10
     (attempt_made,) = rival.report().attempts
     assert attempt_made.outcome == "done"
-    assert not list(reservations_of(books))
+    assert not list(read_reservations(books))
 
 
 def test_slots_of_local_members_are_those_of_each_process(tmp_path, monkeypatch):

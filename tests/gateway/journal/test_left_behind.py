@@ -15,7 +15,7 @@ from qiskit import QuantumCircuit
 
 from qiskit_gateway import Journal, RouterSampler, RunError
 from qiskit_gateway.backends import Fleet, Limits, Member, Pricing
-from qiskit_gateway.journal.claims import balances_of, reservations_of
+from qiskit_gateway.journal.claims import read_balances, read_reservations
 from qiskit_gateway.policies import Budget, Policy
 from qiskit_gateway.work.run_events import ShardDenied
 
@@ -118,8 +118,8 @@ def test_its_slot_is_free_once_its_job_is_over(dead, journal_place, tmp_path):
     assert job.result(100)[0].data.meas.num_shots == 5
     assert "1 jobs at once" in denials.reasons[0]
     books = Journal(journal_place)
-    assert balances_of(books._database)["usd"] == 2.0
-    assert not list(reservations_of(books._database))
+    assert read_balances(books._database)["usd"] == 2.0
+    assert not list(read_reservations(books._database))
 
 
 @pytest.mark.parametrize("dead", ["accepted"], indirect=True)
@@ -135,4 +135,4 @@ def test_its_money_is_told_to_be_spent_once_its_job_is_over(dead, journal_place,
     with pytest.raises(RunError, match="budget of 2 usd has 0 left \\(2 spent, 0 reserved"):
         job.result(100)
     assert len([*dead.parent.glob("*.json")]) == 2
-    assert not list(reservations_of(Journal(journal_place)._database))
+    assert not list(read_reservations(Journal(journal_place)._database))

@@ -15,7 +15,7 @@ from qiskit_gateway import Journal, RouterSampler
 from qiskit_gateway.backends import ExecutorMember, Fleet, Limits, Member, Pricing
 from qiskit_gateway.backends.scripted import Hangs, ScriptedBackend
 from qiskit_gateway.journal import write_queue
-from qiskit_gateway.journal.claims import balances_of, reservations_of
+from qiskit_gateway.journal.claims import read_balances, read_reservations
 from qiskit_gateway.policies import Policy
 from qiskit_gateway.work.run_events import JournalFailed, ShardFinished
 
@@ -124,9 +124,9 @@ def test_local_members_go_on(database, how):
     assert len(heard.failures) == 1
     (run,) = journal.runs()
     assert (run.state, run.shots_done) == ("done", 12 * SHOTS)
-    assert not list(reservations_of(journal._database))
+    assert not list(read_reservations(journal._database))
     paid = len([one for one in job.report().attempts if one.member == "shared"])
-    assert balances_of(journal._database)["usd"] == paid == len(shared_backend.calls)
+    assert read_balances(journal._database)["usd"] == paid == len(shared_backend.calls)
 
 
 def test_a_look_waits_for_nobody(database):

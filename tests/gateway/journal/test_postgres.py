@@ -13,7 +13,7 @@ from small_circuits import bell
 from qiskit_gateway import Journal, JournalError, RouterEstimator, RouterSampler
 from qiskit_gateway.backends import Fleet, Limits, Member, Pricing
 from qiskit_gateway.backends.scripted import Hangs, ScriptedBackend
-from qiskit_gateway.journal.claims import reservations_of
+from qiskit_gateway.journal.claims import read_reservations
 from qiskit_gateway.work.run_events import JournalFailed
 
 SECONDS = 100.0
@@ -191,7 +191,7 @@ def test_a_server_that_is_gone_for_a_while_costs_nothing_but_time(postgres, plac
     journal = Journal(place)
     (run,) = journal.runs()
     assert (run.state, run.shots_done, len(backend.calls)) == ("done", 30, 3)
-    assert not list(reservations_of(journal._database))
+    assert not list(read_reservations(journal._database))
 
 
 def test_a_server_that_crashes_three_times_in_a_run_loses_nothing(postgres, place):
@@ -212,7 +212,7 @@ def test_a_server_that_crashes_three_times_in_a_run_loses_nothing(postgres, plac
     (run,) = journal.runs()
     assert (run.state, run.shots_done, len(backend.calls)) == ("done", 40, 4)
     assert [one.outcome for one in journal.report(run.job_id).attempts] == ["done"] * 4
-    assert not list(reservations_of(journal._database))
+    assert not list(read_reservations(journal._database))
 
 
 def test_whoever_is_stopped_in_a_transaction_stops_nobody_else(place, monkeypatch):

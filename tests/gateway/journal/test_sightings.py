@@ -4,7 +4,7 @@ import pytest
 from journals import SPEC
 
 from qiskit_gateway import Journal, JournalError
-from qiskit_gateway.journal.sightings import sightings_of
+from qiskit_gateway.journal.sightings import read_sightings
 
 
 @pytest.fixture
@@ -26,14 +26,14 @@ def test_others_are_told_the_last_that_was_found(journal):
     theirs.found("health", "b", {"ejected": False})
     uptime[1] = 117.5
 
-    found = {one.kind: one for one in sightings_of(journal._database, "ours")}
+    found = {one.kind: one for one in read_sightings(journal._database, "ours")}
 
     assert found.keys() == {"queue", "health"}
     assert found["queue"].member == "b"
     assert found["queue"].facts == {"wait_seconds": 2.0, "pending_jobs": 3}
     assert found["queue"].age_seconds == pytest.approx(7.5)
     theirs.found("queue", "b", {"wait_seconds": 2.0, "pending_jobs": 3})
-    again = {one.kind: one for one in sightings_of(journal._database, "ours")}
+    again = {one.kind: one for one in read_sightings(journal._database, "ours")}
     assert again["queue"].mark != found["queue"].mark
     assert again["health"].mark == found["health"].mark
 
@@ -47,7 +47,7 @@ def test_what_is_written_late_is_as_old_as_it_is(journal):
     uptime[1] = 200.0
     theirs.found("queue", "a", {"wait_seconds": 2.0}, age_seconds=150.0)
     theirs.found("queue", "b", {"wait_seconds": 3.0}, age_seconds=150.0)
-    found = {one.member: one for one in sightings_of(journal._database, "ours")}
+    found = {one.member: one for one in read_sightings(journal._database, "ours")}
     assert (found["a"].facts["wait_seconds"], found["a"].age_seconds) == (1.0, 100.0)
     assert found["b"].age_seconds == 150.0
 
@@ -58,7 +58,7 @@ def test_what_an_earlier_boot_found_is_of_no_known_age(journal):
     journal.begin("theirs", SPEC, 5, party="theirs").found("health", "a", {"ejected": False})
     for later in (("another boot", 200.0), ("boot", 3.0)):
         journal._database.uptime = lambda later=later: later
-        assert sightings_of(journal._database, "ours") == []
+        assert read_sightings(journal._database, "ours") == []
 
 
 def test_a_finding_that_cannot_be_read_is_told(journal):
@@ -66,7 +66,7 @@ def test_a_finding_that_cannot_be_read_is_told(journal):
     journal.begin("theirs", SPEC, 5, party="theirs").found("health", "a", {"ejected": False})
     journal._database.execute("UPDATE sightings SET facts = '[1'")
     with pytest.raises(JournalError, match="says of members cannot be read"):
-        sightings_of(journal._database, "ours")
+        read_sightings(journal._database, "ours")
 
 
 def test_no_secret_is_told(journal):
@@ -75,4 +75,4 @@ def test_no_secret_is_told(journal):
     theirs.found(
         "health", "a", {"ejected": True, "wait_seconds": 1, "reason": "token=abcdef123456"}
     )
-    assert "abcdef123456" not in str(sightings_of(journal._database, "ours"))
+    assert "abcdef123456" not in str(read_sightings(journal._database, "ours"))

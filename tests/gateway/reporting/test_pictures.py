@@ -16,7 +16,7 @@ from qiskit_gateway import Attempt, AttemptOutcome, Report, RouterSampler, compa
 from qiskit_gateway.backends import Fleet, Limits, Pricing, SimulatedMember
 from qiskit_gateway.policies import Budget, cheapest, fastest, round_robin
 from qiskit_gateway.reporting.pictures import COLOURS
-from qiskit_gateway.reporting.timeline import _MARKS, KINDS, timeline_of, timeline_text
+from qiskit_gateway.reporting.timeline import _MARKS, KINDS, arrange_timeline, write_timeline
 
 
 def attempt(number=0, member="a", *, outcome="done", submitted=0.0, started=None, finished=10.0):
@@ -35,7 +35,7 @@ def attempt(number=0, member="a", *, outcome="done", submitted=0.0, started=None
 
 
 def kinds(*attempts, seconds=20.0):
-    timeline = timeline_of(attempts, seconds)
+    timeline = arrange_timeline(attempts, seconds)
     return [
         [(part.kind, part.start, part.stop) for part in bar.parts]
         for row in timeline.rows
@@ -74,7 +74,7 @@ TIMES = st.floats(0, 1e6)
 @given(st.lists(st.tuples(TIMES, TIMES, st.sampled_from("abc")), max_size=30))
 def test_bars_of_a_lane_do_not_overlap(jobs):
     """Jobs that a member had at the same time lie side by side, as long as there are lanes."""
-    timeline = timeline_of(
+    timeline = arrange_timeline(
         [
             attempt(n, member, submitted=start, finished=start + length)
             for n, (start, length, member) in enumerate(jobs)
@@ -220,8 +220,8 @@ def test_without_matplotlib_the_extra_is_named(monkeypatch):
 
 def test_a_timeline_as_text_has_a_line_for_each_lane():
     """Queue, run and failure are told apart, side by side jobs are, and what is short is seen."""
-    drawn = timeline_text(
-        timeline_of(
+    drawn = write_timeline(
+        arrange_timeline(
             [
                 attempt(0, "north", started=5.0, finished=10.0),
                 attempt(1, "north", submitted=0.0, started=10.0, finished=20.0),
@@ -238,7 +238,7 @@ def test_a_timeline_as_text_has_a_line_for_each_lane():
         "       0             20.0 s",
         "░ in queue  █ runs  x failed",
     ]
-    assert timeline_text(timeline_of([attempt(outcome="refused")], 3.0)) == ""
+    assert write_timeline(arrange_timeline([attempt(outcome="refused")], 3.0)) == ""
 
 
 @given(
@@ -260,8 +260,8 @@ def test_a_timeline_as_text_fits_its_columns(given_, columns):
         attempt(number, member, outcome=outcome, submitted=at, started=start, finished=end)
         for number, (member, outcome, at, start, end) in enumerate(given_)
     ]
-    timeline = timeline_of(attempts, 50.0)
-    lines = timeline_text(timeline, columns).splitlines()
+    timeline = arrange_timeline(attempts, 50.0)
+    lines = write_timeline(timeline, columns).splitlines()
     assert all(len(line) <= columns for line in lines[:-1])
     if attempts:
         *_, legend = lines

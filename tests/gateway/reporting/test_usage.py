@@ -5,7 +5,7 @@ from qiskit import QuantumCircuit
 from qiskit_gateway import Attempt, RouterSampler
 from qiskit_gateway.backends import Limits, Pricing, SimulatedMember
 from qiskit_gateway.reporting.report import Report
-from qiskit_gateway.reporting.usage import usage_of
+from qiskit_gateway.reporting.usage import sum_up_usage
 from qiskit_gateway.work.tasks import Piece
 
 
@@ -22,7 +22,7 @@ def report(*attempts, seconds=100.0):
 
 def test_jobs_that_were_taken_count_and_others_do_not():
     """Failed jobs count, refused ones do not; machine time is of the jobs whose start was told."""
-    used = usage_of(
+    used = sum_up_usage(
         report(
             attempt(
                 0, accepted_seconds=1.0, started_seconds=5.0, finished_seconds=8.0, price_usd=1
@@ -44,10 +44,10 @@ def test_jobs_that_were_taken_count_and_others_do_not():
 
 def test_nothing_was_told_of_machine_time():
     """Where no provider tells when a job began, the time is unknown, and not the queue's."""
-    used = usage_of(report(attempt(0, accepted_seconds=1.0, finished_seconds=9.0)))
+    used = sum_up_usage(report(attempt(0, accepted_seconds=1.0, finished_seconds=9.0)))
     assert (used.seconds, used.jobs_timed) == (None, 0)
     assert "machine time not told" in str(used)
-    assert usage_of(report()).jobs == 0
+    assert sum_up_usage(report()).jobs == 0
 
 
 def test_a_job_tells_its_usage():
@@ -60,4 +60,4 @@ def test_a_job_tells_its_usage():
     job = RouterSampler([member]).run([circuit] * 4, shots=5)
     job.result(60)
     assert (job.usage().jobs, job.usage().shots, job.usage().price_usd) == (2, 20, 0.5)
-    assert job.usage() == usage_of(job.report())
+    assert job.usage() == sum_up_usage(job.report())

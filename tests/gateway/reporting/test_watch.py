@@ -21,7 +21,7 @@ from qiskit_gateway.reporting.watch import (
     TerminalScreen,
     Watch,
     find_screen,
-    progress_html,
+    render_progress,
 )
 from qiskit_gateway.work.outlook import Outlook
 
@@ -126,7 +126,7 @@ def test_lines_come_once_in_ten_seconds_and_at_the_end():
 @pytest.mark.parametrize("name", ["<script>alert(1)</script>", '"onmouseover="x', "<b>"])
 def test_names_cannot_act_as_html(name):
     """What stands in a name is text, whoever chose it."""
-    html = progress_html(progress(name=name))
+    html = render_progress(progress(name=name))
     assert name not in html
     assert html.count("<th") == 2
 

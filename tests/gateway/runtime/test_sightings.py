@@ -10,7 +10,7 @@ from journals import SPEC, small_work
 from qiskit_gateway import Journal
 from qiskit_gateway.backends import Fleet, Limits, SimulatedMember
 from qiskit_gateway.backends.interface.queue_reading import QueueReading
-from qiskit_gateway.journal.sightings import sightings_of
+from qiskit_gateway.journal.sightings import read_sightings
 from qiskit_gateway.policies import fastest, round_robin
 from qiskit_gateway.runtime.run import Run
 from qiskit_gateway.scheduling.members.state import FleetState
@@ -142,7 +142,7 @@ async def test_what_is_written_late_is_dated_when_it_was_seen(journal):
     one, told = started(journal, "one", Fleet([member]), 1, fastest(), outage=outage)
     await one.execute()
     assert len(told.of(run_events.JournalFailed)) == 1
-    (found,) = sightings_of(journal._database, "another")
+    (found,) = read_sightings(journal._database, "another")
     (asked,) = member.asked
     assert found.age_seconds == pytest.approx(anyio.current_time() - asked)
     assert found.age_seconds > 50.0

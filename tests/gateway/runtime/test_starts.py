@@ -52,7 +52,7 @@ def circuit():
     return made
 
 
-async def attempts_of(member, observers=()):
+async def read_attempts(member, observers=()):
     pub = SamplerPub(circuit(), shots=100)
     work = Work(
         tasks=(Task(index=0, group=0, rows=1, shots=100),),
@@ -72,7 +72,7 @@ async def attempts_of(member, observers=()):
 async def test_a_member_that_announces_starts_is_believed_to_the_second(wait):
     """The queue ends where the run begins, and observers are told so once."""
     told = Told()
-    (attempt,) = await attempts_of(
+    (attempt,) = await read_attempts(
         SimulatedMember("a", queue_seconds=wait, job_seconds=20.0), [told]
     )
     starts = [e for e in told.events if isinstance(e, run_events.ShardStarted)]
@@ -85,7 +85,7 @@ async def test_a_member_that_announces_starts_is_believed_to_the_second(wait):
 @pytest.mark.anyio
 async def test_a_member_that_is_asked_tells_starts_late_by_a_tenth():
     """Looks grow rarer as the job waits; the start is the first look that finds it running."""
-    (attempt,) = await attempts_of(Staged("a", queue_seconds=100.0, job_seconds=60.0))
+    (attempt,) = await read_attempts(Staged("a", queue_seconds=100.0, job_seconds=60.0))
     assert 100.0 <= attempt.started_seconds <= 111.0
 
 
@@ -100,7 +100,7 @@ async def test_a_member_that_is_asked_tells_starts_late_by_a_tenth():
 )
 async def test_what_nobody_tells_is_not_known(member):
     """No start is made up."""
-    (attempt,) = await attempts_of(member)
+    (attempt,) = await read_attempts(member)
     assert attempt.outcome == "done"
     assert attempt.started_seconds is None
 
@@ -108,7 +108,7 @@ async def test_what_nobody_tells_is_not_known(member):
 @pytest.mark.anyio
 async def test_a_job_that_is_cancelled_in_the_queue_never_began():
     """The deadline ends the wait, and there is no start."""
-    (attempt,) = await attempts_of(Secretive("a", queue_seconds=900.0, job_seconds=20.0))
+    (attempt,) = await read_attempts(Secretive("a", queue_seconds=900.0, job_seconds=20.0))
     assert attempt.outcome == "cancelled"
     assert attempt.started_seconds is None
 
