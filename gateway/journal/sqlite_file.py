@@ -146,6 +146,9 @@ class SqliteFile:
 
     def execute(self, sql: str, values: Values = ()) -> int:
         """Run one statement in a transaction; return the number of changed rows."""
+        with self._hold() as connection:
+            if connection.in_transaction:  # One statement happens whole or not at all as it is.
+                return connection.execute(sql, values).rowcount
         with self.transaction() as connection:
             return connection.execute(sql, values).rowcount
 
