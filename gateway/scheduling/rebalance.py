@@ -150,12 +150,14 @@ def surplus(
 
 def _may_leave(state: RunState, flight: Flight) -> bool:
     """Work may be taken back for others; from a member that is well it moves once, or would never rest."""
+    if not is_free_to_move(flight):
+        return False
     barred, member = flight.group.barred, flight.member
     fee = state.estimator.profiles[member].job_fee_usd
     rests = bool(barred.tried) and member not in state.health.unhealthy
     if rests or not covers(state.policy.recall.idle, fee):
         return False
-    return may_go(state, barred, besides=member) and is_free_to_move(flight)
+    return may_go(state, barred, besides=member)
 
 
 def _foresee(state: RunState, names: Sequence[str], now: float) -> list[Foreseen]:
@@ -184,7 +186,7 @@ def _foresee_member(
     end = max(now, known.breaker.until) if ill else known.busy_since
     for key, load in known.in_flight.items():
         begins = max(end, known.turns[key])
-        end = begins + estimator.seconds(member, load) * times
+        end = begins + estimator.jobs_seconds(member, load, 1) * times
         if begins <= now + ROUNDING_SECONDS and not ill:
             end = max(end, now + late)
         index = ours.get(key)

@@ -73,8 +73,7 @@ def duplicate_of(state: RunState, flight: Flight) -> Flight | None:
 
 def may_go(state: RunState, barred: Barred, *, besides: str = "") -> bool:
     """A member may take such work, besides one, now or when it is healthy again."""
-    lost = state.health.lost
-    return any(name not in barred and name not in lost and name != besides for name in state.states)
+    return any(name != besides for name in _candidates(state, barred))
 
 
 def is_last(state: RunState, flight: Flight, failure: Failure) -> bool:

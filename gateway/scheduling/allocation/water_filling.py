@@ -10,7 +10,7 @@ next divides the work among those that tie on it.
 import heapq
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Sequence
-from itertools import compress, zip_longest
+from itertools import accumulate, compress
 from math import inf, isfinite
 from operator import itemgetter
 
@@ -114,7 +114,7 @@ def _fill(base: Sequence[float], slope: Sequence[float], total: float) -> list[f
     """Return shares with ``base + slope * share`` level where positive, summing to the total."""
     flat = [each <= 0 for each in slope]
     ceiling = min(compress(base, flat), default=inf)
-    rising = [pair for pair in zip(base, slope, strict=True) if 0 < pair[1] < inf]
+    rising = [(value, each) for value, each in zip(base, slope, strict=True) if 0 < each < inf]
     level = min(Level(rising).of(total), ceiling) if rising else ceiling
     shares = [
         max(0.0, (level - value) / each) if each > 0 else 0.0
@@ -149,20 +149,19 @@ class Level:
     def __init__(self, members: Iterable[tuple[float, float]]) -> None:
         ordered = sorted(members, key=itemgetter(0))
         self.first = ordered[0][0]
-        self.rate, weighted = 0.0, 0.0
-        # Of the first k members: their rate, what it is to be lessened by, and the work with which
+        # Of the first k members: their rate, what they lack to the level of 0, and the work with which
         # the next one takes part, too.
-        self._filled: list[tuple[float, float]] = []
-        self._joins: list[float] = []
-        for (value, slope), after in zip_longest(ordered, ordered[1:], fillvalue=(inf, inf)):
-            self.rate += 1 / slope
-            weighted += value / slope
-            self._filled.append((self.rate, weighted))
-            self._joins.append(after[0] * self.rate - weighted)
+        self._rates = list(accumulate([1 / slope for _, slope in ordered]))
+        self._lacks = list(accumulate([value / slope for value, slope in ordered]))
+        self.rate = self._rates[-1]
+        self._joins = [
+            after * rate - lack
+            for (after, _), rate, lack in zip(ordered[1:], self._rates, self._lacks, strict=False)
+        ]
 
     def of(self, work: float) -> float:
         """Return the level of so much work."""
         if not work:
             return self.first
-        rate, weighted = self._filled[bisect_left(self._joins, work)]
-        return (work + weighted) / rate
+        last = bisect_left(self._joins, work)
+        return (work + self._lacks[last]) / self._rates[last]
