@@ -353,7 +353,7 @@ class Run:
             self.work.tasks,
             self._fleet.names,
             self._shots_done,
-            self.view.in_flight,
+            {} if scheduler is None else scheduler.in_flight,
             Standing(
                 seconds=self.seconds if self.ended else max(0.0, now - self._time.began),
                 queued=self._attempts.queued if self._is_on else frozenset(),

@@ -26,15 +26,13 @@ _SURPRISES = 50
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunView:
-    """The state of a run at one moment.
+    """What is known of a run at one moment.
 
     Attributes:
-        in_flight: The shards in flight and their members, by number.
         reasons_against: Why members could not take some of the work, by member.
         plan: What the first plan gave each member, and why.
     """
 
-    in_flight: Mapping[int, tuple[Shard, str]] = field(default_factory=dict)
     reasons_against: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     plan: PlanRecord = field(default_factory=PlanRecord)
 

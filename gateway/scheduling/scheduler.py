@@ -54,7 +54,7 @@ from qiskit_gateway.scheduling.transitions import judge_result, may_retry, stop,
 from qiskit_gateway.work.outlook import Outlook
 from qiskit_gateway.work.remaining import Unfinished
 from qiskit_gateway.work.speed_estimate import SpeedEstimate
-from qiskit_gateway.work.tasks import Piece, Task
+from qiskit_gateway.work.tasks import Piece, Shard, Task
 
 
 class Scheduler:
@@ -187,11 +187,15 @@ class Scheduler:
         return held
 
     @property
+    def in_flight(self) -> dict[int, tuple[Shard, str]]:
+        """The shards in flight and their members, by number."""
+        flights = self._state.flights.items()
+        return {index: (flight.shard, flight.member) for index, flight in flights}
+
+    @property
     def view(self) -> RunView:
         """The current state of the run."""
-        flights = self._state.flights.items()
         return RunView(
-            in_flight={index: (flight.shard, flight.member) for index, flight in flights},
             reasons_against=self._state.reasons_against,
             plan=self._state.planner.record,
         )

@@ -106,13 +106,13 @@ def test_a_spare_is_taken_back_when_its_shard_has_arrived(spared):
     assert Cancel(shard=spare) in scheduler.handle(ShardFinished(shard=shard), 65.0)
     scheduler.handle(ShardCancelled(shard=spare, confirmed=True), 66.0)
 
-    assert {shard, spare}.isdisjoint(scheduler.view.in_flight)
+    assert {shard, spare}.isdisjoint(scheduler.in_flight)
 
 
 def test_a_shard_that_fails_is_left_to_its_spare(spared):
     """It is not tried again where it is, nor sent anew: the spare has its turn soon."""
     scheduler, shard, spare = spared
-    pieces, _ = scheduler.view.in_flight[spare]
+    pieces, _ = scheduler.in_flight[spare]
 
     failed = TryFailed(shard=shard, failure=TRANSIENT, reason="it failed")
     assert scheduler.handle(failed, 65.0) == []
@@ -131,7 +131,7 @@ def test_a_run_ends_with_its_last_spare(spared):
     scheduler, *_ = spared
     answers = []
     while not scheduler.done:
-        index = min(scheduler.view.in_flight)
+        index = min(scheduler.in_flight)
         arrived = accepts(scheduler, index)
         end = ShardFinished(shard=index) if arrived else ShardCancelled(shard=index, confirmed=True)
         answers = scheduler.handle(end, 100.0)

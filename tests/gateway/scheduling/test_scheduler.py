@@ -137,7 +137,7 @@ def test_without_failures_everything_is_done_exactly_once(drawn):
 
     assert end.given_up == ()
     assert_tiled(world.tasks, world.done)
-    assert world.scheduler.view.in_flight == {}
+    assert world.scheduler.in_flight == {}
 
 
 @given(runs(), st.booleans())

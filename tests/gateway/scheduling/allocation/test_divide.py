@@ -66,7 +66,7 @@ def run_through(scheduler):
         if ends := [one for one in instructions if isinstance(one, Done)]:
             return submits, ends[0]
         now += 0.001
-        index = next(iter(scheduler.view.in_flight))
+        index = next(iter(scheduler.in_flight))
         instructions = scheduler.handle(ShardFinished(shard=index), now)
         instructions = solve_all(scheduler, instructions, now)
     raise AssertionError("the run does not end")
