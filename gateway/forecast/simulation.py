@@ -23,7 +23,7 @@ from qiskit_gateway.policies.policy import Policy
 from qiskit_gateway.reporting.pictures import draw_timeline
 from qiskit_gateway.reporting.timeline import arrange_timeline
 from qiskit_gateway.runtime.preview.dry_run import Prospect, Rehearsal, asked, rehearse
-from qiskit_gateway.runtime.survey import asked_of
+from qiskit_gateway.runtime.survey import questions_of
 from qiskit_gateway.scheduling.members.state import FleetState
 from qiskit_gateway.work.attempt import Attempt, AttemptOutcome
 from qiskit_gateway.work.preparation import prepare
@@ -171,8 +171,8 @@ def simulate(
     policy.check_names(fleet.names)
     work = prepare(_prepare_pubs(pubs, 1024 if shots is None else shots), fleet, Snapshots())
     known = fleet.keep(FleetState).members
-    asks = [member.name for member in fleet if asked_of(member, policy)]
-    answers = asked(fleet, work, asks, seconds=policy.submit_seconds)
+    names = questions_of(fleet, policy)
+    answers = asked(fleet, work, names, seconds=policy.submit_seconds)
     # Of what is known of the fleet, only what real members are like is taken over, and what a
     # real run would know of speeds.
     models = {name: state.alone() for name, state in known.items()}

@@ -7,7 +7,7 @@ keeping time, and noting what happened. Works on asyncio and trio, and on a virt
 import math
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 
 import anyio
@@ -45,8 +45,9 @@ from qiskit_gateway.runtime.recorder import InThread, Loss, Recorder
 from qiskit_gateway.runtime.rivals import Rivals
 from qiskit_gateway.runtime.sightings import Found, Sightings
 from qiskit_gateway.runtime.survey import (
-    asked_of,
+    Questions,
     profile_of,
+    questions_of,
     remembered_shot_seconds,
     surveyed,
 )
@@ -161,6 +162,7 @@ class Run:
             tell=lambda event: self.tell(event, freed=event.member),
         )
         self._scheduler: Scheduler | None = None
+        self._asked: Mapping[str, Questions] = {}
         self._surveying: anyio.CancelScope | None = None
         self._stop_reason = ""
         self._was_stopped = False
@@ -241,13 +243,14 @@ class Run:
         """Find out what the circuits are on each member, and how long queues are, where asked."""
         # With a seed nothing that depends on the time is looked at.
         reads = self._policy.looks_at_queues and self.work.seed is None and self._queues.due
-        if not reads and not any(asked_of(member, self._policy) for member in self._fleet):
+        self._asked = questions_of(self._fleet, self._policy)
+        if not reads and not self._asked:
             return
         patience = self._policy.deadline_seconds
         with anyio.CancelScope() as self._surveying:
             if patience is not None:
                 self._surveying.deadline = entered + patience
-            tasks = await surveyed(self.work, self._fleet, self._policy)
+            tasks = await surveyed(self.work, self._fleet, self._policy, self._asked)
             self.work = replace(self.work, tasks=tasks)
             if reads:
                 await self._queues.first_readings(entered + FIRST_READING_SECONDS)
@@ -278,7 +281,7 @@ class Run:
             wanted = not self._fleet_state.of(member.name).speed.jobs
         else:
             # What happens to have been compiled before must not decide, only what this run asked for.
-            wanted = asked_of(member, self._policy)
+            wanted = member.name in self._asked
         return remembered_shot_seconds(member, self.work) if wanted else None
 
     def _start(self, entered: float) -> None:

@@ -266,19 +266,27 @@ def _called(price: object, usd: float) -> str:
     return f"a {type(price).__name__}" if math.isnan(usd) else str(usd)
 
 
-def asked_of(member: FleetMember, policy: Policy) -> bool:
-    """Decide whether a run under a policy asks a member for estimates of circuits."""
-    return bool(_Asked.of(member, reads_fidelity="fidelity" in policy.uses))
+def questions_of(fleet: Fleet, policy: Policy) -> "dict[str, Questions]":
+    """Find the questions about circuits in a run under a policy, by member; most have none."""
+    reads_fidelity = "fidelity" in policy.uses
+    found = {one.name: Questions.of(one, reads_fidelity=reads_fidelity) for one in fleet}
+    return {name: questions for name, questions in found.items() if questions}
 
 
-async def surveyed(work: Work, fleet: Fleet, policy: Policy) -> tuple[Task, ...]:
+async def surveyed(
+    work: Work, fleet: Fleet, policy: Policy, asked: "Mapping[str, Questions]"
+) -> tuple[Task, ...]:
     """Return the tasks of a run with what their circuits are on each member, where that is asked.
 
     A circuit that cannot be compiled for a member is refused there.
+
+    Args:
+        work: The work.
+        fleet: The members.
+        policy: The rules.
+        asked: The questions, by member.
     """
-    reads_fidelity = "fidelity" in policy.uses
-    asked = {member.name: _Asked.of(member, reads_fidelity=reads_fidelity) for member in fleet}
-    curious = [member for member in fleet if asked[member.name]]
+    curious = [member for member in fleet if member.name in asked]
     if not curious:
         return work.tasks
     answers: dict[str, dict[int, Answer]] = {member.name: {} for member in curious}
@@ -355,7 +363,7 @@ def _silent(member: FleetMember, seconds: float) -> BackendError:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Asked:
+class Questions:
     """The questions about circuits on a member.
 
     Attributes:
@@ -369,7 +377,8 @@ class _Asked:
     fidelity: bool
 
     @classmethod
-    def of(cls, member: FleetMember, *, reads_fidelity: bool) -> "_Asked":
+    def of(cls, member: FleetMember, *, reads_fidelity: bool) -> "Questions":
+        """Find the questions about a member."""
         seconds = needs_seconds(member.pricing)
         return cls(
             price=seconds or needs_gates(member.pricing),
@@ -403,7 +412,7 @@ class _Asked:
 
 
 def _with_answers(
-    work: Work, told: Mapping[str, tuple[_Asked, Mapping[int, Answer]]]
+    work: Work, told: Mapping[str, tuple[Questions, Mapping[int, Answer]]]
 ) -> Sequence[Task]:
     """Return tasks with what members said of their programs."""
     known: dict[int, tuple[dict[str, Compiled], dict[str, str]]] = {}
@@ -418,7 +427,7 @@ def _with_answers(
 
 
 def _sort_out(
-    program: int, told: Mapping[str, tuple[_Asked, Mapping[int, Answer]]]
+    program: int, told: Mapping[str, tuple[Questions, Mapping[int, Answer]]]
 ) -> tuple[dict[str, Compiled], dict[str, str]]:
     """Collect the estimates of a program by member, and the refusals with their reasons."""
     compiled: dict[str, Compiled] = {}
