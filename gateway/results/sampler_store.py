@@ -104,21 +104,22 @@ class SamplerStore:
         circuit = self.pub.circuit
         # What was booked by now has been written: so the books first, and the arrays after them.
         coverage = self.coverage.snapshot()
+        complete, arrays = coverage.complete, self._arrays
+        if not complete:
+            arrays = tuple(self._select_arrived(array, coverage) for array in arrays)
         data = {
-            creg.name: self._reshape(creg.size, self._select_arrived(array, coverage))
-            for creg, array in zip(circuit.cregs, self._arrays, strict=True)
+            creg.name: self._reshape(creg.size, array)
+            for creg, array in zip(circuit.cregs, arrays, strict=True)
         }
         metadata: dict[str, Any] = {
             "shots": self.pub.shots,
             "circuit_metadata": circuit.metadata,
         }
-        if not coverage.complete:
+        if not complete:
             metadata["received_shots"] = coverage.received.reshape(self.pub.shape)
         return SamplerPubResult(DataBin(**data, shape=self.pub.shape), metadata=metadata)
 
     def _select_arrived(self, array: NDArray[Any], coverage: Coverage) -> NDArray[Any]:
-        if coverage.complete:
-            return array
         if self.averaged:
             # Each part was weighted by its share of all the shots.
             shares: NDArray[Any] = np.maximum(coverage.received, 1) / self.pub.shots
