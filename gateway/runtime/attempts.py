@@ -5,7 +5,7 @@ which they are wrapped is written once, in :meth:`Attempts.run`.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Protocol, TypeVar
 
@@ -252,10 +252,14 @@ class Attempts:
         self, shard: Shard, member: FleetMember, attempt: Attempt
     ) -> ShardFinished:
         batch = self.door.make_batch(shard, attempt.number)
+        await self._make_ready(batch, member, attempt)
+        handed_over = self.alarms.now()
         handle = await self._hand_over(batch, member, attempt)
-        return await self._receive(shard, member, handle, attempt, batch)
+        finished = await self._receive(shard, member, handle, attempt, batch)
+        return replace(finished, handed_over=handed_over)
 
-    async def _hand_over(self, batch: Batch, member: FleetMember, attempt: Attempt) -> Handle:
+    async def _make_ready(self, batch: Batch, member: FleetMember, attempt: Attempt) -> None:
+        """Compile what is sent, and write down that it will be."""
         try:
             await self.calls.prepare(batch, member)
             await self.recorder.intend(attempt, batch.seed, lambda: self.terms.of(member))
@@ -267,6 +271,8 @@ class Attempts:
             self._announce(attempt)
             raise
         self._announce(attempt)
+
+    async def _hand_over(self, batch: Batch, member: FleetMember, attempt: Attempt) -> Handle:
         attempt.failure = "cancelled while the provider was being asked to take it"
         handle = await self.calls.submit(batch, member)
         # Nothing is awaited between the provider's answer and its being written down.

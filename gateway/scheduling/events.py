@@ -1,5 +1,6 @@
 """Events for the scheduler, and its commands."""
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
@@ -20,12 +21,15 @@ class ShardFinished:
         missing: Pieces of it that the provider did not deliver though nothing failed: short shots.
         failed: Pieces of it that failed, each with the facts and the reason for people.
         top_up_shots: Fewest shots to ask for again of what is missing.
+        handed_over: When its provider was asked to take it, in seconds of the loop's clock. Before
+            that its circuits were compiled, which tells nothing of its member's speed.
     """
 
     shard: int
     missing: tuple[Piece, ...] = ()
     failed: tuple[tuple[Piece, Failure, str], ...] = ()
     top_up_shots: int = 0
+    handed_over: float = -math.inf
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -296,7 +296,8 @@ def _finish(state: RunState, flight: Flight, event: ShardFinished, now: float) -
     shard = flight.shard
     if not flight.retried and not flight.adopted:
         known = state.states[flight.member]
-        known.speed.observe(shard.circuits, flight.circuit_shots, flight.seconds)
+        seconds = min(flight.seconds, now - event.handed_over)
+        known.speed.observe(shard.circuits, flight.circuit_shots, seconds)
         if flight.alone:
             known.learn_wait(*flight.wait_seconds(now), now)
     if event.failed:

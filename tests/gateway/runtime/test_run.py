@@ -830,3 +830,25 @@ async def test_a_closed_and_reopened_backend_is_logged():
     assert len(opened) == 1
     assert {event["log_level"] for event in [*closed, *opened]} == {"info"}
     assert [event["error"] for event in events if event["event"] == logs.FLEET_DOWN] == ["503"]
+
+
+class Compiling(Echo):
+    """A member that takes a minute to compile its first batch."""
+
+    async def prepare(self, batch: Batch) -> None:
+        if not self.batches:
+            await anyio.sleep(60.0)
+
+
+async def test_compiling_is_not_taken_for_the_speed_of_a_member():
+    """A member is as fast as its jobs run, however long their circuits took to compile."""
+    fleet = Fleet([Compiling("a", seconds=1.0), Compiling("b", seconds=1.0)])
+    for _ in range(2):
+        work, stores = make_work([(8, 10)])
+        done = await Run("job", fleet, fastest(), work).execute()
+        assert_right(stores)
+    assert not done.given_up
+    for member in fleet.names:
+        speed = fleet.keep(FleetState).of(member).speed
+        # Echo takes a tenth of a second to accept a job.
+        assert speed.mean_seconds == pytest.approx(1.1)
