@@ -21,7 +21,7 @@ from qiskit_gateway.runtime.alarms import Alarms
 from qiskit_gateway.runtime.job_terms import JobTerms
 from qiskit_gateway.runtime.job_wait import Out, TakenBackError, Waiting, may_run
 from qiskit_gateway.runtime.notify import Notifier
-from qiskit_gateway.runtime.provider_calls import Calls, OverdueError, facts
+from qiskit_gateway.runtime.provider_calls import Calls, OverdueError, describe_failure
 from qiskit_gateway.runtime.recorder import Recorder
 from qiskit_gateway.runtime.retries import repeat
 from qiskit_gateway.runtime.survey import units_of
@@ -124,7 +124,9 @@ class Attempts:
         except DeniedError as denied:
             return ShardDenied(shard=shard.index, verdict=denied.verdict)
         except BackendError as error:
-            return ShardFailed(shard=shard.index, failure=facts(error), reason=str(error))
+            return ShardFailed(
+                shard=shard.index, failure=describe_failure(error), reason=str(error)
+            )
         except TakenBackError:
             return ShardCancelled(shard=shard.index, confirmed=True, accepted=True)
         except _SurplusError:
@@ -140,7 +142,7 @@ class Attempts:
         attempt.failure = may_run(attempt, "it was not found again yet")
         batch = self.door.make_batch(shard, attempt.number)
         try:
-            found = self._found_again(member, batch, attempt)
+            found = self._find_again(member, batch, attempt)
             handle = await self._record(attempt, found)
         except BackendError as error:
             return ShardLost(shard=shard.index, reason=attempt.failure or str(error))
@@ -151,7 +153,9 @@ class Attempts:
             got = self._receive(shard, member, handle, attempt, batch)
             return await self._record(attempt, got)
         except BackendError as error:
-            return ShardFailed(shard=shard.index, failure=facts(error), reason=str(error))
+            return ShardFailed(
+                shard=shard.index, failure=describe_failure(error), reason=str(error)
+            )
         except TakenBackError:
             return ShardCancelled(shard=shard.index, confirmed=True, accepted=True)
 
@@ -196,7 +200,7 @@ class Attempts:
             return None
         failed = TryFailed(
             shard=shard.index,
-            failure=facts(error),
+            failure=describe_failure(error),
             reason=str(error),
             attempt=number,
             accepted=self._last_of(shard.index).accepted_seconds is not None,
@@ -298,7 +302,7 @@ class Attempts:
     ) -> ShardFinished:
         out = self._out[shard.index] = Out(member=member, handle=handle)
         try:
-            given = await self._waiting.waited_for(out, attempt, self.note_stage)
+            given = await self._waiting.wait_for(out, attempt, self.note_stage)
         except Refused as verdict:
             # Its provider has it: that it would be refused now does not make it unsent.
             raise BackendError(str(verdict), transient=False, submitted=True) from verdict
@@ -313,15 +317,15 @@ class Attempts:
             observables=batch.observables,
         )
         ran_shots = count_ran_shots(outcomes, shard.shots, batch.kept_shots)
-        charged = await self._charged_units(member, handle, attempt)
+        charged = await self._ask_charge(member, handle, attempt)
         self._book(attempt, ran_shots, charged)
-        finished = self._checked(shard, await self.recorder.receive(shard, attempt, outcomes))
+        finished = self._judge_receipt(shard, await self.recorder.receive(shard, attempt, outcomes))
         whole = not finished.missing and not finished.failed
         reason = finished.failed[0][2] if finished.failed else ""
         self._end(attempt, AttemptOutcome.DONE if whole else AttemptOutcome.SHORT, reason)
         return finished
 
-    async def _charged_units(
+    async def _ask_charge(
         self, member: FleetMember, handle: Handle, attempt: Attempt
     ) -> float | None:
         """Ask what a job took by its provider's word."""
@@ -344,10 +348,10 @@ class Attempts:
             if isinstance(answer, Discard):
                 raise _SurplusError
 
-    async def _found_again(
+    async def _find_again(
         self, member: FleetMember, batch: Batch, attempt: Attempt
     ) -> Handle | None:
-        """Return the job of an earlier process; ``None`` if it is certain that there is none."""
+        """Find the job of an earlier process; ``None`` if it is certain that there is none."""
         try:
             handle = await self.calls.find_again(member, batch, attempt.job_id)
         except BackendError as error:
@@ -359,7 +363,7 @@ class Attempts:
         return handle
 
     @staticmethod
-    def _checked(shard: Shard, receipt: Receipt) -> ShardFinished:
+    def _judge_receipt(shard: Shard, receipt: Receipt) -> ShardFinished:
         """Distinguish a job that failed as a whole from one that failed in parts."""
         failed = sum(piece.rows for piece, _ in receipt.failed)
         if failed == shard.circuits:
@@ -368,7 +372,9 @@ class Attempts:
             shard=shard.index,
             missing=receipt.missing,
             top_up_shots=receipt.top_up_shots,
-            failed=tuple((piece, facts(error), str(error)) for piece, error in receipt.failed),
+            failed=tuple(
+                (piece, describe_failure(error), str(error)) for piece, error in receipt.failed
+            ),
         )
 
     def _begin(self, shard: Shard, member: str) -> Attempt:

@@ -73,7 +73,7 @@ class Engine:
 
     def start(self, function: Callable[[], Awaitable[None]]) -> None:
         """Run an async function on the loop, and return at once. It must not raise."""
-        self._started()
+        self._ensure_started()
         assert self._loop is not None  # noqa: S101
         # Not through the portal, which would wait until the loop has time for it.
         self._loop.call_soon_threadsafe(self._spawn, function)
@@ -82,7 +82,7 @@ class Engine:
         """Call a function on the loop, from wherever the caller is, and return its answer."""
         if threading.current_thread() is self._thread:
             return function()
-        return self._started().call(function)
+        return self._ensure_started().call(function)
 
     def _spawn(self, function: Callable[[], Awaitable[None]]) -> None:
         task = asyncio.ensure_future(self._track(function))
@@ -100,7 +100,7 @@ class Engine:
             finally:
                 self._scopes.discard(scope)
 
-    def _started(self) -> BlockingPortal:
+    def _ensure_started(self) -> BlockingPortal:
         with self._lock:
             if self._portal is None or self._thread is None or not self._thread.is_alive():
                 self._scopes = set()

@@ -9,7 +9,7 @@ import anyio
 from qiskit_gateway.backends.failures.errors import BackendError, amend
 from qiskit_gateway.backends.interface.protocol import FleetMember, Handle
 from qiskit_gateway.backends.readout.outcomes import Outcome
-from qiskit_gateway.runtime.provider_calls import Calls, Patience, Reply, lost_connection
+from qiskit_gateway.runtime.provider_calls import Calls, Patience, Reply, is_lost_connection
 from qiskit_gateway.work.attempt import Attempt
 
 # Credentials expire while a job runs, and are renewed: nothing is wrong with the job.
@@ -63,7 +63,7 @@ class Waiting:
     calls: Calls
     leaves: Callable[[int], bool]
 
-    async def waited_for(
+    async def wait_for(
         self, out: Out, attempt: Attempt, heard: Callable[[int, bool], None]
     ) -> Sequence[Outcome]:
         """Wait for a job; cancel it if nobody waits any longer.
@@ -86,11 +86,11 @@ class Waiting:
                 raise TakenBackError from error
             if error.authentication:
                 attempt.failure = may_run(attempt, _LEFT_ALONE)
-            elif lost_connection(error):
+            elif is_lost_connection(error):
                 # A job that is given up must not run on at somebody's cost.
                 await self._cancel(out, attempt)
             # An attempt that was accepted has no other failure than that it may still run.
-            raise _of_a_taken_job(error, attempt.failure) from error
+            raise _amend_taken(error, attempt.failure) from error
         except anyio.get_cancelled_exc_class():
             if self.leaves(attempt.shard):
                 attempt.failure = may_run(attempt, "it is left for another process to fetch")
@@ -126,8 +126,8 @@ def may_run(attempt: Attempt, reason: str) -> str:
     return f"{job} may still run: {reason}"
 
 
-def _of_a_taken_job(error: BackendError, left: str) -> BackendError:
-    """Return a failure over a job that was taken, and that may still run if something is left.
+def _amend_taken(error: BackendError, left: str) -> BackendError:
+    """Amend a failure of a job that was taken, and that may still run if something is left.
 
     Whatever a member says: that the job was taken is known. What becomes of one that may still run
     is not, as with a submission that nobody answered.

@@ -152,7 +152,7 @@ class Calls:
         except BackendError as error:
             if error.submitted is not None:
                 raise
-            handle = await self._sought(batch, member, deadline)
+            handle = await self._look_for(batch, member, deadline)
             if handle is None:
                 raise
             return handle
@@ -240,7 +240,9 @@ class Calls:
         if able(teller, TellsStage):
 
             async def look_for_its_end() -> None:
-                patience.end(await self._seen_over(teller, member.name, handle, began, heard))
+                patience.end(
+                    await self._watch_until_over(teller, member.name, handle, began, heard)
+                )
 
             yield self.alarms.run_at(first, look_for_its_end)
 
@@ -260,7 +262,7 @@ class Calls:
         with _Facts("collect"):
             return await member.collect(handle)
 
-    async def _seen_over(
+    async def _watch_until_over(
         self,
         teller: TellsStage,
         name: str,
@@ -268,7 +270,7 @@ class Calls:
         began: float,
         heard: Callable[[bool], None],
     ) -> BackendError:
-        """Look until a job is over and for some time has brought no result; return that failure."""
+        """Watch a job until it is over and for some time has brought no result; return that failure."""
         unfinished, over_at, over = False, began, ""
         while True:
             stage = await _stage(teller, handle)
@@ -312,7 +314,7 @@ class Calls:
                         return Reply(reason="the provider runs it already")
                     confirmed = await member.cancel(handle)
             except BackendError as error:
-                return Reply(reason=str(error), failure=facts(error))
+                return Reply(reason=str(error), failure=describe_failure(error))
             return Reply(confirmed=confirmed, reason="the provider did not confirm")
         silent = Failure(transient=True, fault="network", submitted=True)
         return Reply(reason=f"the provider did not answer within {seconds:g} s", failure=silent)
@@ -383,7 +385,7 @@ class Calls:
         Asking repeats no work, so it takes nothing of what a run has for retries.
         """
         last = not without_end and tries >= self.policy.retry.max_attempts
-        return None if last or not lost_connection(error) else self.wait_seconds(error, tries)
+        return None if last or not is_lost_connection(error) else self.wait_seconds(error, tries)
 
     async def _hand_over(self, batch: Batch, member: FleetMember, seconds: float) -> Handle:
         with anyio.CancelScope(deadline=self.alarms.now() + seconds), _Facts("submit"):
@@ -403,7 +405,7 @@ class Calls:
             submitted=False if unsent else None,
         )
 
-    async def _sought(self, batch: Batch, member: FleetMember, deadline: float) -> Handle | None:
+    async def _look_for(self, batch: Batch, member: FleetMember, deadline: float) -> Handle | None:
         """Look for a job that was perhaps taken, and return it if it was found by the deadline."""
         patient = self.policy.retry.waits_for_unknown
 
@@ -497,7 +499,7 @@ class _Facts:
             raise translate(error, phase=self._phase) from error
 
 
-def facts(error: BackendError) -> Failure:
+def describe_failure(error: BackendError) -> Failure:
     """Translate a backend's failure into what policies read."""
     return Failure(
         transient=error.transient,
@@ -521,6 +523,6 @@ def finder_of(member: FleetMember) -> Callable[[str], Awaitable[Handle | None]] 
     return member.find if able(member, CanFind) else None
 
 
-def lost_connection(error: BaseException) -> bool:
-    """Check that a failure says nothing of the job that was asked about."""
+def is_lost_connection(error: BaseException) -> bool:
+    """Check whether a failure is of the network, and says nothing of the job that was asked about."""
     return isinstance(error, BackendError) and error.fault == "network" and bool(error.transient)
