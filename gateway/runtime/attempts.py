@@ -163,7 +163,8 @@ class Attempts:
         """Ask a shard back while it is waited for; return why not, if it goes on."""
         out = self._out.get(shard)
         if out is None:
-            return RecallFailed(shard=shard, reason="no provider has it at present")
+            reason = "no provider has it at present"
+            return RecallFailed(shard=shard, reason=reason, has_job=False)
         out.answered = anyio.Event()
         try:
             out.reply = await self.calls.cancel(out.member, out.handle, unless=unless)

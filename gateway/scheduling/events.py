@@ -145,11 +145,13 @@ class RecallFailed:
         shard: Its number.
         reason: Why, for people.
         failure: What went wrong with asking; ``None`` where the provider answered and said no.
+        has_job: Whether there was a job to ask for: not while it is submitted or looked for.
     """
 
     shard: int
     reason: str
     failure: Failure | None = None
+    has_job: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

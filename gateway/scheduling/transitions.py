@@ -211,7 +211,8 @@ def _fail_recall(state: RunState, event: RecallFailed, now: float) -> Iterator[C
     """Leave a shard where it is that could not be taken back, or give up on it.
 
     One at a member that is ill or stuck, and does not even answer, is given up on where the time
-    that it would be waited for is worth more than paying for it again.
+    that it would be waited for is worth more than paying for it again. One of an earlier process is
+    not while it is looked for, unless patience ends: nobody else can find it.
     """
     flight = state.flights.get(event.shard)
     if flight is None or flight.phase is not Phase.ASKED_BACK:
@@ -222,7 +223,9 @@ def _fail_recall(state: RunState, event: RecallFailed, now: float) -> Iterator[C
     ill = member in state.health.unhealthy
     overdue = flight.reason is not Reason.SOONER_ELSEWHERE
     if overdue:
-        again, abandoned = False, ill or (silent and not rules.waits_for_unknown)
+        sought = flight.adopted and not event.has_job and now < flight.giveup_at
+        gone = ill or (silent and not rules.waits_for_unknown)
+        again, abandoned = False, gone and not sought
     else:
         again = silent and may_pay_twice(state, flight, now)
         abandoned = again and rules.repeats_unknown and (ill or is_stuck(state, member, now))

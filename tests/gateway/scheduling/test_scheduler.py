@@ -23,6 +23,7 @@ from qiskit_gateway.policies import (
     BreakerPolicy,
     Budget,
     Policy,
+    RecallPolicy,
     RetryPolicy,
     cheapest,
     failover,
@@ -38,6 +39,8 @@ from qiskit_gateway.scheduling.events import (
     Done,
     FleetDown,
     MemberEjected,
+    Recall,
+    RecallFailed,
     ShardDenied,
     ShardFailed,
     ShardFinished,
@@ -723,6 +726,29 @@ def test_a_job_of_an_earlier_process_may_end_in_any_way(end):
     (done,) = (one for one in commands if isinstance(one, Done))
     assert not done.given_up
     assert all(not one.in_flight for one in (state.of("a"), state.of("b")))
+
+
+@pytest.mark.parametrize("has_job", [True, False])
+def test_a_job_of_an_earlier_process_is_not_given_up_on_while_it_is_looked_for(has_job):
+    """It is late since its provider is away; once it is found, it may be given up on as any other."""
+    whole = Shard(index=0, pieces=(Piece(0, 0, 4, 0, 10),), shots=10)
+    scheduler = Scheduler(
+        (Task(index=0, rows=4, shots=10),),
+        [profile("a"), profile("b", 1)],
+        Policy(start_seconds=1.0, recall=RecallPolicy(overdue="always")),
+        fleet_state=FleetState(),
+        unfinished=Unfinished(flights=(Flying(shard=whole, member="a", job_id="j"),), next_shard=1),
+    )
+    scheduler.start(0.0)
+    late = scheduler.handle(Tick(), 2.0)
+    failed = RecallFailed(
+        shard=0, reason="no", has_job=has_job, failure=TRANSIENT if has_job else None
+    )
+
+    answer = scheduler.handle(failed, 2.0)
+
+    assert [one.shard for one in late if isinstance(one, Recall)] == [0]
+    assert any(isinstance(one, Cancel) for one in answer) == has_job
 
 
 def places(pieces):
