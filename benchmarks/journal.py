@@ -77,10 +77,10 @@ class Meter:
         self._stack.close()
 
     def _metered(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        def called(*arguments: Any) -> Any:
+        def called(*arguments: Any, **named: Any) -> Any:
             began = time.thread_time()
             try:
-                return function(*arguments)
+                return function(*arguments, **named)
             finally:
                 self.seconds += time.thread_time() - began
 
