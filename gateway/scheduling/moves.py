@@ -13,6 +13,11 @@ def finishes_first(state: RunState) -> bool:
     return state.planner.finishes_first and len(state.states) > 1
 
 
+def values_time(state: RunState) -> bool:
+    """The policy gives something for an earlier end, and there is somebody to share work with."""
+    return state.planner.usd_per_second > 0 and len(state.states) > 1
+
+
 def is_free_to_move(flight: Flight) -> bool:
     """A shard may be asked back or have a duplicate, apart from the rest of its rows or PUBs."""
     return flight.is_movable and flight.separable

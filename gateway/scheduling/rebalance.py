@@ -11,7 +11,13 @@ from qiskit_gateway.scheduling.allocation.water_filling import Level
 from qiskit_gateway.scheduling.decisions import AskBack, Decision, Expect
 from qiskit_gateway.scheduling.flight import Flight, Phase, Reason
 from qiskit_gateway.scheduling.members.estimator import HOPE, ROUNDING_SECONDS
-from qiskit_gateway.scheduling.moves import allowed_offers, finishes_first, is_free_to_move, others
+from qiskit_gateway.scheduling.moves import (
+    allowed_offers,
+    finishes_first,
+    is_free_to_move,
+    others,
+    values_time,
+)
 from qiskit_gateway.scheduling.requeue import may_go
 from qiskit_gateway.scheduling.run_state import RunState
 from qiskit_gateway.work.tasks import NO_LOAD, Load
@@ -32,9 +38,10 @@ class Foreseen(NamedTuple):
 
 def rebalance(state: RunState, now: float) -> Iterator[Decision]:
     """Ask back what waits behind a job that does not end, and what others would end sooner."""
-    if not finishes_first(state):
+    if not values_time(state):
         return
-    stuck = {name for name in state.states if is_stuck(state, name, now)}
+    # Where time has a price, to leave a member for being stuck may cost more than it is worth.
+    stuck = {name for name in state.states if finishes_first(state) and is_stuck(state, name, now)}
     able = state.health.healthy(now)
     ill = state.health.unhealthy
     foreseen = _foresee(state, [*able, *(name for name in state.states if name in ill)], now)
@@ -53,9 +60,17 @@ def rebalance(state: RunState, now: float) -> Iterator[Decision]:
         if (one.begins > now + ROUNDING_SECONDS or one.flight.member in ill)
         and one.flight.member not in stuck
         and _may_leave(state, one.flight)
+        and (finishes_first(state) or _was_not_foreseen(one))
     ]
     if waiting:
-        yield from _take_back(state, waiting, free, now)
+        yield from _take_back(state, waiting, foreseen, free, now)
+
+
+def _was_not_foreseen(one: Foreseen) -> bool:
+    """A shard ends much later than was known as it was sent, or nothing was known then."""
+    flight = one.flight
+    known = flight.submitted + flight.foreseen_seconds
+    return not flight.foreseen_seconds or is_much_sooner(known, one.end)
 
 
 def is_stuck(state: RunState, member: str, now: float) -> bool:
@@ -148,6 +163,35 @@ def surplus(
     return bisect_left(range(len(ends)), x=True, key=stays)
 
 
+def worthwhile(
+    ends: Sequence[tuple[float, float]],
+    tolls: Sequence[float],
+    base: Sequence[float],
+    slope: Sequence[float],
+    rest: tuple[float, float],
+) -> int:
+    """Count the last-ending jobs to take back so that the whole run ends sooner by more than that costs.
+
+    Args:
+        ends: As of :func:`surplus`.
+        tolls: What each costs elsewhere beyond what it does where it is, in seconds.
+        base: As of :func:`surplus`.
+        slope: As well.
+        rest: How many circuits wait for any member, and when what is not taken back in any case ends.
+    """
+    waiting, stays = rest
+    last, level = max(stays, ends[0][0]), level_of(base, slope)
+    best, many, toll = 0.0, 0, 0.0
+    for count, (_, circuits) in enumerate(ends, start=1):
+        waiting, toll = waiting + circuits, toll + tolls[count - 1]
+        before = max(stays, ends[count][0] if count < len(ends) else 0.0)
+        end = max(before, level.of(waiting))
+        gain = last - end - toll
+        if gain > best and is_much_sooner(end + toll, last):
+            best, many = gain, count
+    return many
+
+
 def _may_leave(state: RunState, flight: Flight) -> bool:
     """Work may be taken back for others; from a member that is well it moves once, or would never rest."""
     if not is_free_to_move(flight):
@@ -195,7 +239,11 @@ def _foresee_member(
 
 
 def _take_back(
-    state: RunState, waiting: list[Foreseen], free: Sequence[str], now: float
+    state: RunState,
+    waiting: list[Foreseen],
+    foreseen: Sequence[Foreseen],
+    free: Sequence[str],
+    now: float,
 ) -> Iterator[AskBack]:
     asked = [
         one
@@ -204,12 +252,51 @@ def _take_back(
     ]
     before = state.planner.backlog.load.plus(_load(state, asked))
     whole = before.plus(_load(state, [one.flight for one in waiting]))
-    base, slope = _pace(state, free, whole, now)
     waiting.sort(key=lambda one: -one.end)
     ends = [(one.end - now, _units(state, one.flight.load)) for one in waiting]
-    many = surplus(ends, base, slope, _units(state, before))
+    if finishes_first(state):
+        many = surplus(ends, *_pace(state, free, whole, now), _units(state, before))
+    else:
+        takers, each = _takers(state, whole, free, waiting[0].flight, now)
+        paid = (_seconds_for(state, one.flight.price.usd) for one in waiting)
+        tolls = [each * units - price for (_, units), price in zip(ends, paid, strict=True)]
+        leave = {one.flight.shard.index for one in waiting}
+        stay = (one.end - now for one in foreseen if one.flight.shard.index not in leave)
+        rest = _units(state, before), max(stay, default=0.0)
+        many = worthwhile(ends, tolls, *_pace(state, takers, whole, now), rest)
     for one in waiting[:many]:
         yield AskBack(one.flight.shard.index, Reason.SOONER_ELSEWHERE)
+
+
+def _takers(
+    state: RunState, work: Load, free: Sequence[str], flight: Flight, now: float
+) -> tuple[list[str], float]:
+    """Choose who should share work, by price and end together; and the price of a unit, in seconds."""
+    offers, units = state.planner.offers(flight.load, now, flight.group.barred), _units(state, work)
+    # In jobs no larger than what is taken back: it pays their fees.
+    part = _units(state, flight.load)
+    prices = {name: _seconds_for(state, offers(name, flight.load).price_usd) for name in free}
+    names = sorted(free, key=prices.__getitem__)
+    base, slope = _pace(state, names, work, now)
+    paces = [*zip(base, slope, (prices[name] / part for name in names), strict=True)]
+
+    def end_and_price(many: int) -> tuple[float, float]:
+        taking = paces[:many]
+        end = level_of(base[:many], slope[:many]).of(units)
+        shares = (max(0.0, end - begins) / max(each, _LEAST_SECONDS) for begins, each, _ in taking)
+        return end, sum(share * rate for share, (_, _, rate) in zip(shares, taking, strict=True))
+
+    # Each time twice as many: what a member more changes is the less, the more there are.
+    counts = [*(1 << power for power in range((len(names) - 1).bit_length())), len(names)]
+    _, price, many = min((sum(found), found[1], n) for n in counts for found in [end_and_price(n)])
+    return names[:many], price / units
+
+
+def _seconds_for(state: RunState, usd: float) -> float:
+    """Return the time that is worth a price."""
+    trade = state.planner.trade
+    assert trade is not None  # noqa: S101
+    return trade.price_factor * usd / state.planner.usd_per_second
 
 
 def _pace(

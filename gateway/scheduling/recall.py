@@ -12,7 +12,7 @@ from qiskit_gateway.scheduling.events import Unless
 from qiskit_gateway.scheduling.flight import Flight, Phase, Reason
 from qiskit_gateway.scheduling.hedging import hedge, hedges
 from qiskit_gateway.scheduling.members.estimator import ROUNDING_SECONDS
-from qiskit_gateway.scheduling.moves import allowed_offers, finishes_first, is_free_to_move, others
+from qiskit_gateway.scheduling.moves import allowed_offers, is_free_to_move, others, values_time
 from qiskit_gateway.scheduling.rebalance import rebalance
 from qiskit_gateway.scheduling.run_state import RunState
 
@@ -82,7 +82,7 @@ def _checks(state: RunState) -> bool:
 
 def _relieve(state: RunState, now: float) -> Iterator[AskBack]:
     """Ask work back for idle members, once nothing else waits; not where it is rebalanced."""
-    idle = [] if finishes_first(state) else _idle(state, now)
+    idle = [] if values_time(state) else _idle(state, now)
     if not idle:
         return
     waiting = [flight for flight in state.flights.values() if is_free_to_move(flight)]

@@ -16,6 +16,7 @@ from qiskit_gateway.policies import (
     BreakerPolicy,
     RecallPolicy,
     RetryPolicy,
+    balanced,
     cheapest,
     fastest,
     round_robin,
@@ -24,7 +25,7 @@ from qiskit_gateway.policies.recall import GAIN_SECONDS
 from qiskit_gateway.scheduling.events import Recall, ShardCancelled, ShardFinished
 from qiskit_gateway.scheduling.members.state import FleetState, MemberState
 from qiskit_gateway.scheduling.moves import is_worth
-from qiskit_gateway.scheduling.rebalance import level_of, surplus
+from qiskit_gateway.scheduling.rebalance import level_of, surplus, worthwhile
 from qiskit_gateway.scheduling.scheduler import Scheduler
 from qiskit_gateway.work.price import FREE, Price
 from qiskit_gateway.work.tasks import Load, Task
@@ -61,6 +62,55 @@ def test_what_stays_ends_not_much_later_than_what_is_taken_would(found, waiting,
 
     assert all(much_later(count) for count in range(1, many + 1))
     assert many == len(ends) or not much_later(many + 1)
+
+
+@given(members, jobs, st.data(), st.floats(0, 1000), st.floats(0, 1000))
+@settings(deadline=None)
+def test_what_is_taken_back_ends_the_whole_run_sooner_by_more_than_it_costs(
+    found, waiting, data, circuits, stays
+):
+    """No other number of jobs would bring more, and where none brings anything, none is taken back."""
+    base, slope = found
+    ends = sorted(waiting, reverse=True)
+    tolls = data.draw(st.lists(st.floats(-5, 50), min_size=len(ends), max_size=len(ends)))
+    last = max(stays, ends[0][0])
+
+    many = worthwhile(ends, tolls, base, slope, (circuits, stays))
+
+    def gain(count):
+        level = level_of(base, slope).of(circuits + sum(size for _, size in ends[:count]))
+        before = max([stays, *(end for end, _ in ends[count:])])
+        costs = max(before, level) + sum(tolls[:count])
+        return last - costs if last - costs > 0.1 * costs + GAIN_SECONDS else 0.0
+
+    gains = [gain(count) for count in range(1, len(ends) + 1)]
+    assert (gain(many) if many else 0.0) == pytest.approx(max([0.0, *gains]))
+
+
+@pytest.mark.parametrize("usd_per_hour", [400, 4000])
+def test_where_time_has_a_price_work_leaves_a_member_that_turns_out_slow(usd_per_hour):
+    """What waited there before its speed was known is done elsewhere, as if it had been told."""
+    facts = {"limits": Limits(max_circuits=20)}
+
+    def run(**told):
+        return simulate(
+            [
+                SimulatedMember(
+                    "quick", circuit_seconds=1.0, pricing=Pricing(per_job=0.1), **facts, **told
+                ),
+                SimulatedMember("slow", circuit_seconds=6.0, queue_seconds=60.0, **facts, **told),
+            ],
+            work(300),
+            policy=balanced(usd_per_hour=usd_per_hour),
+            shots=100,
+            seed=1,
+        )
+
+    cold, told = (
+        one.cost_usd + usd_per_hour * one.makespan_seconds / 3600 for one in (run(), run(told=True))
+    )
+
+    assert cold <= 1.15 * told
 
 
 class Fickle(World):
@@ -103,7 +153,7 @@ class Fickle(World):
         return givers
 
 
-@given(st.integers(0, 1 << 40), st.sampled_from([fastest, round_robin, cheapest]))
+@given(st.integers(0, 1 << 40), st.sampled_from([fastest, round_robin, cheapest, balanced]))
 @settings(max_examples=100, deadline=None)
 def test_work_that_is_taken_back_for_others_comes_to_rest(seed, preset):
     """However estimates change it is taken back once, or from each member once, and is then done."""
