@@ -258,7 +258,7 @@ def _take_back(
         many = surplus(ends, *_pace(state, free, whole, now), _units(state, before))
     else:
         takers, each = _takers(state, whole, free, waiting[0].flight, now)
-        paid = (_seconds_for(state, one.flight.price.usd) for one in waiting)
+        paid = (one.flight.price.usd / state.planner.usd_per_second for one in waiting)
         tolls = [each * units - price for (_, units), price in zip(ends, paid, strict=True)]
         leave = {one.flight.shard.index for one in waiting}
         stay = (one.end - now for one in foreseen if one.flight.shard.index not in leave)
@@ -273,9 +273,10 @@ def _takers(
 ) -> tuple[list[str], float]:
     """Choose who should share work, by price and end together; and the price of a unit, in seconds."""
     offers, units = state.planner.offers(flight.load, now, flight.group.barred), _units(state, work)
+    usd_per_second = state.planner.usd_per_second
     # In jobs no larger than what is taken back: it pays their fees.
     part = _units(state, flight.load)
-    prices = {name: _seconds_for(state, offers(name, flight.load).price_usd) for name in free}
+    prices = {name: offers(name, flight.load).price_usd / usd_per_second for name in free}
     names = sorted(free, key=prices.__getitem__)
     base, slope = _pace(state, names, work, now)
     paces = [*zip(base, slope, (prices[name] / part for name in names), strict=True)]
@@ -290,13 +291,6 @@ def _takers(
     counts = [*(1 << power for power in range((len(names) - 1).bit_length())), len(names)]
     _, price, many = min((sum(found), found[1], n) for n in counts for found in [end_and_price(n)])
     return names[:many], price / units
-
-
-def _seconds_for(state: RunState, usd: float) -> float:
-    """Return the time that is worth a price."""
-    trade = state.planner.trade
-    assert trade is not None  # noqa: S101
-    return trade.price_factor * usd / state.planner.usd_per_second
 
 
 def _pace(

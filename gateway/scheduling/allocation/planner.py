@@ -191,7 +191,8 @@ class Planner:
         """The worth of a second of the run in USD; infinite if only the end counts."""
         if self.finishes_first:
             return math.inf
-        return self.trade.usd_per_hour / 3600 if self.trade else 0.0
+        trade = self.trade
+        return trade.usd_per_hour / 3600 / trade.price_factor if trade else 0.0
 
     def eligible(self, barred: Barred, usable: tuple[str, ...]) -> tuple[str, ...]:
         """List the usable members that may take a class of work."""

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from benchmarks.planner import LOADS, draw_load, measure, measure_curves, measure_value
 from qiskit_gateway import simulate
 from qiskit_gateway.backends import Fleet
-from qiskit_gateway.policies import balanced, cheapest, fastest
+from qiskit_gateway.policies import Policy, Price, RunHours, balanced, cheapest, fastest
 
 seeds = st.integers(0, 1 << 20)
 
@@ -47,6 +47,22 @@ def test_a_plan_is_not_followed_once_a_member_turns_out_slow():
 def test_a_fleet_is_faster_than_twice_its_best_member_though_nothing_is_known(seed):
     """What is learned on the way makes up for what is not known."""
     assert measure(seed).single_ratio <= 2
+
+
+@given(seed=seeds, worth=st.sampled_from([40.0, 400.0, 4000.0]))
+@settings(max_examples=3, deadline=None)
+def test_a_factor_of_all_that_counts_changes_no_plan(seed, worth):
+    """It is the ratio of what a dollar and an hour count that decides, whatever is taken back later."""
+    load, value = draw_load(seed, "rows"), Price() + worth * RunHours()
+
+    def run(objective):
+        fleet = Fleet(load.members(told=False, failing=False))
+        policy = Policy(minimize=objective)
+        return simulate(fleet, load.pubs(), policy=policy, shots=load.shots, seed=seed)
+
+    one, other = run(value), run(4 * value)
+
+    assert (one.makespan_seconds, one.cost_usd) == (other.makespan_seconds, other.cost_usd)
 
 
 @given(seed=seeds)
