@@ -151,7 +151,8 @@ def test_the_estimator(members, failing):
         sure = spread < 1e-6
         assert np.allclose(far[sure], 0, atol=1e-9)
         scores += (far[~sure] / spread[~sure]).tolist()
-        assert (np.abs(data.evs - exact) <= 7 * np.maximum(data.stds, precision / 4)).all()
+        # Of few shots nearly all may agree by chance; then what they say of their scatter is too little.
+        assert (np.abs(data.evs - exact) <= 7 * np.maximum(data.stds, precision / 2)).all()
     assert len(scores) > PUBS
     assert np.max(np.abs(scores)) < 6.5
     # The mean of so many squares is 1 within five of its own standard errors.
