@@ -99,10 +99,10 @@ def seconds(run: Callable[[], Any], clock: Callable[[], float] = time.perf_count
 
 
 def slowness(passes: int = 20) -> float:
-    """Return how many times longer this machine takes now than the one that absolute targets are for.
+    """Return how many milliseconds a fixed loop takes now, by which absolute times are divided.
 
-    There, a pass of a loop over what this project's own code does most, calls, look-ups and small
-    objects, takes a millisecond of the processor.
+    It does what this project's own code does most, calls, look-ups and small objects, and is made to
+    take about one on an idle core of the machine on which it was written.
     """
     return min(seconds(_calibrate, time.process_time) for _ in range(passes)) / 1e-3
 

@@ -6,7 +6,8 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from qiskit_gateway.policies.recall import covers
-from qiskit_gateway.scheduling.allocation.planner import ROUNDING, Lot, Plan, Planner
+from qiskit_gateway.scheduling.allocation.plan import ROUNDING, Lot, Plan
+from qiskit_gateway.scheduling.allocation.planner import Planner
 from qiskit_gateway.scheduling.backlog import Backlog, Barred, Group
 from qiskit_gateway.work.rectangles import intersection, without
 from qiskit_gateway.work.tasks import Load, Piece

@@ -182,8 +182,8 @@ def worthwhile(
     waiting, stays = rest
     last, level = max(stays, ends[0][0]), level_of(base, slope)
     best, many, toll = 0.0, 0, 0.0
-    for count, (_, circuits) in enumerate(ends, start=1):
-        waiting, toll = waiting + circuits, toll + tolls[count - 1]
+    for count, ((_, circuits), more) in enumerate(zip(ends, tolls, strict=True), start=1):
+        waiting, toll = waiting + circuits, toll + more
         before = max(stays, ends[count][0] if count < len(ends) else 0.0)
         end = max(before, level.of(waiting))
         gain = last - end - toll

@@ -35,7 +35,7 @@ class Shares:
     jobs: dict[str, list[float]] = field(default_factory=dict)
 
     def copy(self) -> "Shares":
-        """Return the same, to be used up."""
+        """Return a copy, of which jobs may be taken out."""
         return Shares(dict(self.circuits), {name: [*jobs] for name, jobs in self.jobs.items()})
 
 

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
 
 from qiskit_gateway.policies.objectives import Finish, Hours, Then, Trade
 from qiskit_gateway.policies.policy import Policy
@@ -16,6 +15,7 @@ from qiskit_gateway.scheduling.allocation.divide import (
     earliest_seconds,
 )
 from qiskit_gateway.scheduling.allocation.integer_program import Division, Problem
+from qiskit_gateway.scheduling.allocation.plan import ROUNDING, Asked, Lot, Plan
 from qiskit_gateway.scheduling.backlog import Backlog, Barred
 from qiskit_gateway.scheduling.members.allowances import Allowances
 from qiskit_gateway.scheduling.members.estimator import UNPRICED_USD, Estimator
@@ -30,84 +30,8 @@ _STALE_SHARE = 0.75
 # `benchmarks.planner` counts as worth a job, since work is planned anew until it ends, and each plan may
 # lose as much.
 _SMALL = 1 / 100
-# What is left of a quota and is no more than this is a rounding error.
-ROUNDING = 1e-6
 # Prices are subtracted, which leaves some rounding.
 _NO_USD = 1e-9
-
-
-class Lot(NamedTuple):
-    """Waiting work that is planned together: a class, or its rows of so many shots."""
-
-    barred: Barred
-    height: int | None = None
-
-
-class Plan:
-    """The planned number of circuits of a lot for each member, as of some moment."""
-
-    __slots__ = (
-        "circuits",
-        "deals",
-        "ends",
-        "is_new",
-        "jobs",
-        "late",
-        "left",
-        "lot",
-        "quotas",
-        "shots",
-        "usable",
-    )
-
-    def __init__(
-        self,
-        lot: Lot,
-        shares: Shares,
-        load: Load,
-        usable: tuple[str, ...],
-        ends: float = math.inf,
-    ) -> None:
-        self.lot = lot
-        self.ends = ends
-        self.late = 0.0
-        self.quotas, self.jobs = shares.circuits, shares.jobs
-        self.circuits = self.left = load.circuits
-        self.shots = load.circuit_shots / load.circuits if load.circuits else 0.0
-        self.usable = usable
-        self.deals, self.is_new = 0, True
-
-    def take(self, member: str, circuits: float) -> None:
-        """Note that a member was given some circuits of its quota, in one job."""
-        self.quotas[member] -= circuits
-        self.left -= circuits
-        if jobs := self.jobs.get(member):
-            jobs.pop(0)
-
-
-@dataclass(slots=True)
-class _Asked:
-    """What was asked as a lot was planned.
-
-    Attributes:
-        lot: The lot.
-        load: What there was of it.
-        eligible: The members that might take it.
-        now: When that was, in seconds of the loop's clock.
-        question: What was asked.
-        settles: Whether the plan looks at nothing that depends on time.
-        void: Whether more is known by now, so that the answer is of no use.
-        is_told: Whether somebody solves it.
-    """
-
-    lot: Lot
-    load: Load
-    eligible: tuple[str, ...]
-    now: float
-    question: Question
-    settles: bool
-    void: bool = False
-    is_told: bool = False
 
 
 @dataclass(slots=True)
@@ -128,8 +52,9 @@ class Planner:
         trade: What the policy trades, price against time, if it does.
         finishes_first: Whether the policy wants to finish first, whatever it costs.
         uses: The fields of an offer that the policy reads.
-        was_answered: Whether nothing has happened since the last look but that a question was answered,
-            or two lots would be planned anew for ever, each for the looks that the other brings.
+        was_answered: Whether nothing has happened since the last look but that a question was answered, of
+            this run or perhaps of another. Or two lots would be planned anew for ever, each for the looks
+            that the other brings.
     """
 
     estimator: Estimator
@@ -146,9 +71,9 @@ class Planner:
     uses: frozenset[str] = field(init=False)
     was_answered: bool = False
     _plans: dict[Lot, Plan] = field(default_factory=dict)
-    # Of plans that look at nothing that depends on time, the shares, by all that they depend on.
+    # The answers for plans that look at nothing that depends on time, by all that they depend on.
     _settled: dict[tuple[Lot, Load, tuple[str, ...]], Shares] = field(default_factory=dict)
-    _asked: _Asked | None = None
+    _asked: Asked | None = None
     # What was known as the lots with which the run began were planned.
     _first: dict[Lot, list[Considered]] = field(default_factory=dict)
     # How many members' speeds are known, and at how many more all is planned anew.
@@ -262,7 +187,7 @@ class Planner:
             offers = self._lot_offers(lot, load, now)
             found = self._divide(lot, load, eligible, offers)
             if isinstance(found, Question):
-                self._asked = _Asked(lot, load, eligible, now, found, settles=False)
+                self._asked = Asked(lot, load, eligible, now, found, settles=False)
                 return None
             shares = found
             if self.finishes_first:
@@ -346,9 +271,9 @@ class Planner:
             offers = self.offers(load, now, lot.barred, blank=True, height=lot.height)
             found = self._divide(lot, load, eligible, offers, blank=True)
             if isinstance(found, Question):
-                self._asked = _Asked(lot, load, eligible, now, found, settles=True)
+                self._asked = Asked(lot, load, eligible, now, found, settles=True)
                 return None
-            shares = self._settled[lot, load, eligible] = found
+            shares = found
         self._note_first(lot, shares.circuits, now)
         return Plan(lot, shares.copy(), load, eligible)
 

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from worlds import profile
 
 from qiskit_gateway.policies import fastest
-from qiskit_gateway.scheduling.allocation.planner import Lot, Planner
+from qiskit_gateway.scheduling.allocation.plan import Lot
+from qiskit_gateway.scheduling.allocation.planner import Planner
 from qiskit_gateway.scheduling.backlog import Backlog, Barred
 from qiskit_gateway.scheduling.members.estimator import Estimator
 from qiskit_gateway.scheduling.members.state import MemberState
