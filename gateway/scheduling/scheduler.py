@@ -30,6 +30,7 @@ from qiskit_gateway.scheduling.events import (
     ResultArrived,
     Solve,
     Solved,
+    Tick,
     TryFailed,
     WakeAt,
 )
@@ -144,7 +145,9 @@ class Scheduler:
             case Close():
                 state.close(now)
                 return []
-        state.planner.was_answered = isinstance(event, Solved)
+        # At a tick it may be another run that was answered, and has left its turn to this one.
+        ticks = isinstance(event, Tick) and state.planner.trade is not None
+        state.planner.was_answered = ticks or isinstance(event, Solved)
         answers = list(take_in(state, event, now))
         if now >= state.planner.deadline:
             answers += stop(state, f"the deadline of {state.policy.deadline_seconds:g} s is over")

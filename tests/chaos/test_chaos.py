@@ -19,3 +19,8 @@ def test_whatever_happens_the_laws_hold(chaos_seed, tmp_path):
     except BaseException as error:
         error.add_note(f"alone: python -m pytest tests/chaos --chaos-seed {chaos_seed}")
         raise
+
+
+def test_runs_whose_plans_are_solved_in_turn_come_to_an_end(tmp_path):
+    """The answer of one run, which leaves its turn to another, is no reason for that to plan anew."""
+    lived(drawn(94290), tmp_path, assert_laws)
