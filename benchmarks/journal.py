@@ -20,7 +20,7 @@ from qiskit_aer import AerSimulator
 from benchmarks.measure import Row, rounds, seconds, sweep, timed
 from qiskit_gateway import Journal, RouterEstimator, RouterSampler
 from qiskit_gateway.backends import Limits, Member
-from qiskit_gateway.journal.write_queue import WriteQueue
+from qiskit_gateway.journal.storage.write_queue import WriteQueue
 
 # Runs of more seconds than this are to lose at most so many per cent to the journal.
 LONG = 0.1

@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from qiskit_gateway.errors import JournalError
-from qiskit_gateway.journal.database import Database
 from qiskit_gateway.journal.run_log import LoggedAttempt, outcome_of, read_attempts
+from qiskit_gateway.journal.storage.database import Database
 from qiskit_gateway.reporting.report import Report
 from qiskit_gateway.work.attempt import Attempt, AttemptOutcome
 from qiskit_gateway.work.run_status import RunStatus

@@ -12,8 +12,8 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from qiskit_gateway.journal.database import Database
 from qiskit_gateway.journal.lease import LEASE, Lease
+from qiskit_gateway.journal.storage.database import Database
 from qiskit_gateway.policies.budget import Amount, Budget, Ledger, Reservation, reserve
 from qiskit_gateway.policies.verdict import Verdict
 from qiskit_gateway.scheduling.members.allowances import used_up

@@ -21,8 +21,6 @@ from qiskit_gateway.backends.failures.redaction import redact
 from qiskit_gateway.errors import JournalError
 from qiskit_gateway.journal.accounts import Spending, report_of, spending_of
 from qiskit_gateway.journal.claims import Claims
-from qiskit_gateway.journal.codec import read_plain
-from qiskit_gateway.journal.database import Database, Statements
 from qiskit_gateway.journal.lease import HOLD, LEASE, Lease, lease_here
 from qiskit_gateway.journal.records import RunList, RunRecord, Standing
 from qiskit_gateway.journal.run_log import (
@@ -34,10 +32,12 @@ from qiskit_gateway.journal.run_log import (
     read_entries,
 )
 from qiskit_gateway.journal.run_spec import RunSpec, read_pubs, write_options, write_pubs
-from qiskit_gateway.journal.schema import APPLICATION, MIGRATIONS
 from qiskit_gateway.journal.speeds import read_speeds
-from qiskit_gateway.journal.sqlite_file import SqliteFile, Survives, check_survives
-from qiskit_gateway.journal.write_queue import WriteQueue
+from qiskit_gateway.journal.storage.codec import read_plain
+from qiskit_gateway.journal.storage.database import Database, Statements
+from qiskit_gateway.journal.storage.schema import APPLICATION, MIGRATIONS
+from qiskit_gateway.journal.storage.sqlite_file import SqliteFile, Survives, check_survives
+from qiskit_gateway.journal.storage.write_queue import WriteQueue
 from qiskit_gateway.policies.budget import Ledger
 from qiskit_gateway.reporting.report import Report, join_reports
 from qiskit_gateway.work.run_log import SILENT_BEATS
@@ -524,7 +524,7 @@ def _open(given: str, survives: Survives, uptime: Callable[[], float]) -> Databa
             uptime=uptime,
         )
     check_survives(survives)
-    from qiskit_gateway.journal.postgres_server import PostgresServer  # noqa: PLC0415  An extra.
+    from qiskit_gateway.journal.storage.postgres_server import PostgresServer  # noqa: PLC0415  An extra.
 
     return PostgresServer(given, application=APPLICATION, migrations=MIGRATIONS)
 

@@ -8,9 +8,9 @@ which go on while somebody watches.
 import os
 import socket
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
 from typing import Any
+
+from qiskit_gateway.journal.processes import is_alive, name_place, read_start_time
 
 # The runs that this process works on, by the tokens by which it holds them.
 _HELD: set[str] = set()
@@ -62,12 +62,12 @@ class Lease:
         if self.holder is None:
             return False
         # Where nobody wrote down a place, an earlier version did.
-        here = self.place == _name_place() if self.place else self.host == socket.gethostname()
+        here = self.place == name_place() if self.place else self.host == socket.gethostname()
         if not here:
             return None
-        if self.process == os.getpid() and self.started == _read_start_time(os.getpid()):
+        if self.process == os.getpid() and self.started == read_start_time(os.getpid()):
             return self.holder in _HELD
-        return _is_alive(self.process, self.started)
+        return is_alive(self.process, self.started)
 
     @property
     def who(self) -> str:
@@ -92,65 +92,11 @@ def lease_here(holder: str, job_id: str, now: float) -> dict[str, Any]:
         "process": os.getpid(),
         "host": socket.gethostname(),
         "beat": now,
-        "place": _name_place(),
-        "started": _read_start_time(os.getpid()),
+        "place": name_place(),
+        "started": read_start_time(os.getpid()),
     }
 
 
 def let_go(holder: str) -> None:
     """Work on a run no more."""
     _HELD.discard(holder)
-
-
-@cache
-def _name_place() -> str:
-    """Name where the number of a process means the same as here: one boot of one machine.
-
-    And one container: those of a machine number their processes anew, and may share a name.
-    """
-    try:
-        return f"{name_boot()} {Path('/proc/self/ns/pid').readlink()}"
-    except OSError:
-        return socket.gethostname()
-
-
-@cache
-def name_boot() -> str:
-    """Name one boot of this machine, during which its monotonic clock goes on."""
-    try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    except OSError:
-        return socket.gethostname()
-
-
-def _read_start_time(process: int) -> str | None:
-    """Read the start time of a process, because ids are reused; ``""`` if it has ended.
-
-    ``None`` where the system does not tell in a way that no clock changes.
-    """
-    try:
-        stat = Path(f"/proc/{process}/stat").read_text()
-    except OSError:
-        return None
-    # The name of the program stands in brackets, and may hold anything. One that has ended and
-    # that nobody has asked after yet still has a number.
-    state, *numbers = stat.rpartition(")")[2].split()
-    return "" if state in {"Z", "X"} else numbers[18]
-
-
-def _is_alive(process: Any, started: str | None) -> bool | None:
-    """Check whether a process of this machine is alive; ``None`` if that cannot be told."""
-    if not isinstance(process, int) or process <= 0:
-        raise ValueError(f"{process!r} is no process")
-    if os.name != "posix":
-        return None  # os.kill would end it there.
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
-    now = _read_start_time(process)
-    if now == "":
-        return False
-    return None if now is None or started is None else now == started

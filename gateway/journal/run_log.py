@@ -11,12 +11,12 @@ from qiskit_gateway.backends.failures.redaction import redact
 from qiskit_gateway.backends.readout.outcomes import Outcome
 from qiskit_gateway.errors import JournalError
 from qiskit_gateway.journal.claims import Claim, Claims
-from qiskit_gateway.journal.codec import pack_outcomes, unpack_outcomes
-from qiskit_gateway.journal.database import Database, UnwritableError
 from qiskit_gateway.journal.lease import let_go
 from qiskit_gateway.journal.sightings import read_sightings, write_sighting
 from qiskit_gateway.journal.speeds import add_speeds
-from qiskit_gateway.journal.write_queue import WriteQueue
+from qiskit_gateway.journal.storage.codec import pack_outcomes, unpack_outcomes
+from qiskit_gateway.journal.storage.database import Database, UnwritableError
+from qiskit_gateway.journal.storage.write_queue import WriteQueue
 from qiskit_gateway.policies.budget import Amount
 from qiskit_gateway.work.attempt import Attempt, AttemptOutcome
 from qiskit_gateway.work.remaining import Past

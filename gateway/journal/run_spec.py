@@ -14,7 +14,7 @@ from qiskit.primitives.containers.bindings_array import BindingsArray
 from qiskit_gateway.backends.failures.redaction import names_secret, redact
 from qiskit_gateway.backends.failures.translate import text_of
 from qiskit_gateway.errors import JournalError
-from qiskit_gateway.journal.codec import (
+from qiskit_gateway.journal.storage.codec import (
     pack,
     read_circuit,
     read_plain,

@@ -8,7 +8,7 @@ import json
 
 from qiskit_gateway.backends.failures.redaction import redact
 from qiskit_gateway.errors import JournalError
-from qiskit_gateway.journal.database import Database
+from qiskit_gateway.journal.storage.database import Database
 from qiskit_gateway.work.run_log import Sighting
 
 

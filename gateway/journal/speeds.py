@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 
 from qiskit_gateway.errors import JournalError
-from qiskit_gateway.journal.database import Database, Statements
+from qiskit_gateway.journal.storage.database import Database, Statements
 from qiskit_gateway.work.speed_evidence import Moments, SpeedEvidence
 
 # Devices are calibrated anew, and change hands: what is so old counts half.

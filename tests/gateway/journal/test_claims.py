@@ -19,7 +19,7 @@ from qiskit_gateway.backends import Fleet, Limits, Member
 from qiskit_gateway.backends.readout.outcomes import Outcome
 from qiskit_gateway.backends.scripted import Hangs, ScriptedBackend
 from qiskit_gateway.journal.claims import read_balances, read_reservations
-from qiskit_gateway.journal.schema import MIGRATIONS
+from qiskit_gateway.journal.storage.schema import MIGRATIONS
 from qiskit_gateway.policies import Budget
 from qiskit_gateway.scheduling.members.shared import (
     HeldByOthers,

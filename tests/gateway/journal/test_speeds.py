@@ -8,9 +8,9 @@ from small_circuits import zero
 from benchmarks.planner import draw_load
 from qiskit_gateway import Journal, RouterSampler, simulate
 from qiskit_gateway.backends import Fleet, SimulatedMember
-from qiskit_gateway.journal.schema import APPLICATION, MIGRATIONS
 from qiskit_gateway.journal.speeds import add_speeds
-from qiskit_gateway.journal.sqlite_file import SqliteFile
+from qiskit_gateway.journal.storage.schema import APPLICATION, MIGRATIONS
+from qiskit_gateway.journal.storage.sqlite_file import SqliteFile
 from qiskit_gateway.policies import fastest
 from qiskit_gateway.scheduling.members.state import FleetState
 from qiskit_gateway.work.speed_evidence import SpeedEvidence

@@ -15,7 +15,7 @@ import anyio
 from qiskit_gateway.backends.adapter.threads import Soon, leave_to_thread, soon_here
 from qiskit_gateway.backends.forks import renew_in_children
 from qiskit_gateway.errors import JournalError
-from qiskit_gateway.journal.database import Database
+from qiskit_gateway.journal.storage.database import Database
 
 T = TypeVar("T")
 

@@ -217,7 +217,7 @@ def test_a_server_that_crashes_three_times_in_a_run_loses_nothing(postgres, plac
 
 def test_whoever_is_stopped_in_a_transaction_stops_nobody_else(place, monkeypatch):
     """The server ends it, and what it did is undone."""
-    from qiskit_gateway.journal import postgres_server
+    from qiskit_gateway.journal.storage import postgres_server
 
     monkeypatch.setattr(
         postgres_server, "_SESSION", postgres_server._SESSION.replace("20s", "200ms")

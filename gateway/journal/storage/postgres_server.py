@@ -15,7 +15,7 @@ from typing import Any
 
 from qiskit_gateway.backends.failures.redaction import redact
 from qiskit_gateway.errors import JournalError
-from qiskit_gateway.journal.database import Rows, Statements, UnwritableError, Values
+from qiskit_gateway.journal.storage.database import Rows, Statements, UnwritableError, Values
 
 try:
     import psycopg

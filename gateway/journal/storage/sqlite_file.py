@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from qiskit_gateway.errors import JournalError
-from qiskit_gateway.journal.database import UnwritableError, Values
-from qiskit_gateway.journal.lease import name_boot
+from qiskit_gateway.journal.processes import name_boot
+from qiskit_gateway.journal.storage.database import UnwritableError, Values
 
 Survives = Literal["kill", "power loss"]
 
