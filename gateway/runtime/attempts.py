@@ -20,7 +20,7 @@ from qiskit_gateway.policies.policy import Policy
 from qiskit_gateway.runtime.alarms import Alarms
 from qiskit_gateway.runtime.job_terms import JobTerms
 from qiskit_gateway.runtime.job_wait import Out, TakenBackError, Waiting, may_run
-from qiskit_gateway.runtime.notify import Notifier
+from qiskit_gateway.runtime.notifications.notify import Notifier
 from qiskit_gateway.runtime.provider_calls import Calls, OverdueError, describe_failure
 from qiskit_gateway.runtime.recorder import Recorder
 from qiskit_gateway.runtime.retries import repeat

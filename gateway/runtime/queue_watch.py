@@ -11,7 +11,7 @@ from qiskit_gateway.backends.adapter.queues import QueueWatch, ask, can_be_read
 from qiskit_gateway.backends.fleet import Fleet
 from qiskit_gateway.backends.interface.protocol import FleetMember, ProbesQueue, TellsQueue, able
 from qiskit_gateway.backends.interface.queue_reading import QueueReading
-from qiskit_gateway.runtime.notify import Notifier
+from qiskit_gateway.runtime.notifications.notify import Notifier
 from qiskit_gateway.runtime.onlookers import Onlookers
 from qiskit_gateway.scheduling.members.state import FleetState
 from qiskit_gateway.work import run_events as happened

@@ -12,7 +12,7 @@ import anyio
 
 from qiskit_gateway.backends.readout.outcomes import Outcome
 from qiskit_gateway.errors import JournalError
-from qiskit_gateway.runtime.notify import Notifier
+from qiskit_gateway.runtime.notifications.notify import Notifier
 from qiskit_gateway.runtime.onlookers import Onlookers
 from qiskit_gateway.scheduling.members.shared import JournalDown
 from qiskit_gateway.work import run_events as happened

@@ -20,7 +20,10 @@ from qiskit_gateway.backends.interface.protocol import FleetMember
 from qiskit_gateway.policies.policy import Policy
 from qiskit_gateway.reporting.progress import Progress, Standing, sum_up_progress
 from qiskit_gateway.runtime.alarms import Alarm, Alarms
-from qiskit_gateway.runtime.announcements import (
+from qiskit_gateway.runtime.attempts import Attempts
+from qiskit_gateway.runtime.event_loop import contain
+from qiskit_gateway.runtime.job_terms import JobTerms, is_local
+from qiskit_gateway.runtime.notifications.announcements import (
     announce_failed_recall,
     announce_health,
     announce_move,
@@ -29,11 +32,8 @@ from qiskit_gateway.runtime.announcements import (
     announce_shard_end,
     count_delivered,
 )
-from qiskit_gateway.runtime.attempts import Attempts
-from qiskit_gateway.runtime.event_loop import contain
-from qiskit_gateway.runtime.job_terms import JobTerms, is_local
-from qiskit_gateway.runtime.logs import Log, logger_for
-from qiskit_gateway.runtime.notify import Notifier, Posting
+from qiskit_gateway.runtime.notifications.logs import Log, logger_for
+from qiskit_gateway.runtime.notifications.notify import Notifier, Posting
 from qiskit_gateway.runtime.onlookers import Onlookers
 from qiskit_gateway.runtime.queue_watch import (
     FIRST_READING_SECONDS,

@@ -21,7 +21,7 @@ from qiskit_gateway.backends import Fleet
 from qiskit_gateway.journal.records import RunRecord
 from qiskit_gateway.primitives.job import RouterJob
 from qiskit_gateway.primitives.router import Router
-from qiskit_gateway.runtime.logs import silent_logger
+from qiskit_gateway.runtime.notifications.logs import silent_logger
 from qiskit_gateway.runtime.preview.virtual_clock import JumpingLoop, work_at_once
 from qiskit_gateway.runtime.run import Environment, Run
 from qiskit_gateway.work.run_log import NO_RUN_LOG

@@ -29,7 +29,7 @@ from qiskit_gateway.backends.readout.outcomes import Outcome
 from qiskit_gateway.backends.simulation.simulated_member import SimulatedMember
 from qiskit_gateway.policies.policy import Policy
 from qiskit_gateway.results.coverage import Coverage, book_outcomes
-from qiskit_gateway.runtime.logs import silent_logger
+from qiskit_gateway.runtime.notifications.logs import silent_logger
 from qiskit_gateway.runtime.preview.virtual_clock import JumpingLoop, work_at_once
 from qiskit_gateway.runtime.run import Environment, Run
 from qiskit_gateway.runtime.survey import (

@@ -30,7 +30,7 @@ from qiskit_gateway.policies import (
     round_robin,
 )
 from qiskit_gateway.results.sampler_store import SamplerStore
-from qiskit_gateway.runtime import logs
+from qiskit_gateway.runtime.notifications import logs
 from qiskit_gateway.runtime.run import Environment, Run
 from qiskit_gateway.scheduling.members.state import FleetState
 from qiskit_gateway.work.tasks import Task

@@ -47,7 +47,7 @@ from qiskit_gateway.policies.breaker import BreakerState
 from qiskit_gateway.primitives.sampler import _plan
 from qiskit_gateway.reporting.report import Report
 from qiskit_gateway.runtime.event_loop import ENGINE
-from qiskit_gateway.runtime.logs import silent_logger
+from qiskit_gateway.runtime.notifications.logs import silent_logger
 from qiskit_gateway.runtime.preview.virtual_clock import JumpingLoop, work_at_once
 from qiskit_gateway.runtime.run import Environment, Run
 from qiskit_gateway.scheduling.members.state import FleetState

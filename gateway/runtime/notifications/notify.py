@@ -5,7 +5,7 @@ from contextvars import Context, copy_context
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from qiskit_gateway.runtime.logs import Log, is_written, write_event
+from qiskit_gateway.runtime.notifications.logs import Log, is_written, write_event
 from qiskit_gateway.work.run_events import RunEvent
 
 

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 
-from qiskit_gateway.runtime.notify import Notifier
+from qiskit_gateway.runtime.notifications.notify import Notifier
 from qiskit_gateway.scheduling.events import (
     Done,
     Event,
