@@ -175,9 +175,9 @@ def _claim_seconds(place: Path | str, many: int) -> list[float]:
             price_usd=1.0,
         )
         began = time.perf_counter()
-        run_log.intended(attempt, None, terms)
+        run_log.record_intent(attempt, None, terms)
         attempt.outcome = AttemptOutcome.FAILED
-        run_log.ended(attempt)
+        run_log.record_end(attempt)
         seconds.append(time.perf_counter() - began)
     journal.close()
     return seconds

@@ -128,7 +128,7 @@ class Reservation:
     user: str = ""
 
     def postings(self, amount: Amount) -> dict[str, float]:
-        """Return what an amount adds to each account to which the reservation counts."""
+        """Tell by how much an amount raises each account that the reservation counts to."""
         by_account: dict[str, float] = {
             "usd": amount.usd,
             "shots": amount.shots,

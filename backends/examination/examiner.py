@@ -192,7 +192,7 @@ class Session(NamedTuple):
     def parts(self, questions: Sequence[Question]) -> Iterator[list[Question]]:
         """Divide questions into those of one job each."""
         part: list[Question] = []
-        for question in self._fitting(questions):
+        for question in self._split_to_fit(questions):
             circuits = sum(len(other.rows) for other in [*part, question])
             if part and circuits > (self.limits.max_circuits or circuits):
                 yield part
@@ -200,7 +200,7 @@ class Session(NamedTuple):
             part.append(question)
         yield part
 
-    def _fitting(self, questions: Sequence[Question]) -> Iterator[Question]:
+    def _split_to_fit(self, questions: Sequence[Question]) -> Iterator[Question]:
         """Go through questions of which each fits a job."""
         for question in questions:
             if len(question.rows) <= (self.limits.max_circuits or len(question.rows)):

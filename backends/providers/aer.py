@@ -29,7 +29,7 @@ def _any_width(backend: Any, options: Mapping[str, Any]) -> bool:
     return method in _WIDE and read_property(backend, "coupling_map") is None
 
 
-def _seeded(sampler: Any, job: JobTerms) -> Any:
+def _seed_for(sampler: Any, job: JobTerms) -> Any:
     """Return a sampler with the seed of a job: its own would be that of all jobs."""
     made = copy(sampler)
     # There is no public way. Without any, the one in its run options would count.
@@ -77,7 +77,7 @@ PROFILE = ProviderProfile(
         overlaps=lambda *_: True,
         # As PUBs they are given to backend.run with their values, by parameter_binds.
         binds=lambda *_: BINDS,
-        for_job=_seeded,
+        for_job=_seed_for,
     ),
     estimator=NativePrimitive(
         # It averages over what resets collapse, and tells nothing of the spread.

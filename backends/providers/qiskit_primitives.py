@@ -20,7 +20,7 @@ _FINAL_STATES = Adaptation(
 _MAX_QUBITS = 24
 
 
-def _seeded(primitive: Any, job: JobTerms) -> Any:
+def _seed_for(primitive: Any, job: JobTerms) -> Any:
     made = copy(primitive)
     # A number would be the seed of each PUB; a generator is drawn from by one after the other.
     made._seed = default_rng(job.seed)  # noqa: SLF001  There is no public way.
@@ -39,14 +39,14 @@ PROFILE = ProviderProfile(
         adaptation=lambda *_: _FINAL_STATES,
         limits=lambda *_: Limits(num_qubits=_MAX_QUBITS),
         overlaps=lambda *_: True,
-        for_job=_seeded,
+        for_job=_seed_for,
     ),
     estimator=NativePrimitive(
         # A reset collapses the state, once for all.
         adaptation=lambda *_: Adaptation(unsound=frozenset({"reset"})),
         limits=lambda *_: Limits(num_qubits=_MAX_QUBITS),
         overlaps=lambda *_: True,
-        for_job=_seeded,
+        for_job=_seed_for,
         stds=_noise,
     ),
 )

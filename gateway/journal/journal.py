@@ -335,7 +335,7 @@ class Journal:
                     [(job_id, *pub) for pub in pubs],
                 )
         size = sum(len(pub[4]) for pub in pubs) * len(run_logs)
-        self._database.wrote(sum(map(len, circuits.values())) + size)
+        self._database.count_written(sum(map(len, circuits.values())) + size)
         return run_logs
 
     def take(self, job_id: str, kind: str, *, party: str = "") -> "KeptRunLog":

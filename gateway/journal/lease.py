@@ -34,7 +34,7 @@ class Lease:
         host: The name of their machine, for people.
         beat: When they were last heard of, by their clock.
         beats: How often they were.
-        place: Where the number of their process means something, see :func:`_place`.
+        place: Where the number of their process means something, see :func:`~.processes.name_place`.
         started: When their process began, as far as it can be known there.
     """
 

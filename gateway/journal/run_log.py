@@ -174,7 +174,7 @@ class KeptRunLog:
     # -- what is written, in the thread ----------------------------------------------------------
     # Writing something twice is as good as once: a write that fails may have been made.
 
-    def intended(self, attempt: Attempt, seed: int | None, terms: Terms | None = None) -> None:
+    def record_intent(self, attempt: Attempt, seed: int | None, terms: Terms | None = None) -> None:
         """Record that an attempt is about to be made, and claim its resources.
 
         Args:
@@ -214,7 +214,7 @@ class KeptRunLog:
             )
             if not written:
                 raise self._make_taken_over()
-        self._database.wrote(0)
+        self._database.count_written(0)
 
     def _claim(self, attempt: Attempt, user: str) -> Claim:
         if self._created is None:
@@ -234,24 +234,26 @@ class KeptRunLog:
             user=user,
         )
 
-    def accepted(self, attempt: Attempt) -> None:
+    def record_acceptance(self, attempt: Attempt) -> None:
         """Write down that a provider has taken an attempt."""
         self._database.execute(
             "UPDATE attempts SET state = 'accepted', provider_job_id = ?, accepted = ?, "
             "failure = '' WHERE job_id = ? AND shard = ? AND number = ?",
             (attempt.job_id, attempt.accepted_seconds, *self._key(attempt)),
         )
-        self._database.wrote(0)
+        self._database.count_written(0)
 
-    def started(self, attempt: Attempt) -> None:
+    def record_start(self, attempt: Attempt) -> None:
         """Write down when an attempt began to run."""
         self._database.execute(
             "UPDATE attempts SET started = ? WHERE job_id = ? AND shard = ? AND number = ?",
             (attempt.started_seconds, *self._key(attempt)),
         )
-        self._database.wrote(0)
+        self._database.count_written(0)
 
-    def arrived(self, attempt: Attempt, outcomes: Sequence[Outcome], seconds: float) -> None:
+    def record_outcomes(
+        self, attempt: Attempt, outcomes: Sequence[Outcome], seconds: float
+    ) -> None:
         """Write down what an attempt brought.
 
         Args:
@@ -288,9 +290,9 @@ class KeptRunLog:
                     *self._key(attempt),
                 ),
             )
-        self._database.wrote(len(content))
+        self._database.count_written(len(content))
 
-    def ended(self, attempt: Attempt, *, taken: bool = True) -> None:
+    def record_end(self, attempt: Attempt, *, taken: bool = True) -> None:
         """Write down how an attempt ended that brought nothing.
 
         Args:
@@ -320,7 +322,9 @@ class KeptRunLog:
                 ),
             )
 
-    def stands(self, kind: str, member: str, seconds: float, facts: Mapping[str, Any]) -> None:
+    def record_standing(
+        self, kind: str, member: str, seconds: float, facts: Mapping[str, Any]
+    ) -> None:
         """Write down how something stands now, in place of how it stood before.
 
         Args:
@@ -334,9 +338,9 @@ class KeptRunLog:
             "DO UPDATE SET seconds = excluded.seconds, facts = excluded.facts",
             (self._job_id, kind, member, seconds, redact(json.dumps(facts))),
         )
-        self._database.wrote(0)
+        self._database.count_written(0)
 
-    def found(
+    def record_sighting(
         self, kind: str, member: str, facts: Mapping[str, Any], *, age_seconds: float = 0.0
     ) -> None:
         """Write down for other processes what was found of a member.
@@ -350,7 +354,7 @@ class KeptRunLog:
         found = Sighting(kind=kind, member=member, age_seconds=age_seconds, facts=facts)
         write_sighting(self._database, self.party, found)
 
-    def learned(self, speeds: Mapping[str, SpeedEvidence]) -> None:
+    def record_speeds(self, speeds: Mapping[str, SpeedEvidence]) -> None:
         """Write down what jobs taught of members' speeds, beside what other processes have learned.
 
         Should it be written twice, these jobs count twice, which a forecast can bear.
@@ -369,7 +373,7 @@ class KeptRunLog:
         ):
             raise self._make_taken_over()
 
-    def closed(self, status: RunStatus) -> None:
+    def close(self, status: RunStatus) -> None:
         """Record the final state of the run and give up its lease. Done means that all of it is here."""
         with self._database.transaction() as connection:
             connection.execute(

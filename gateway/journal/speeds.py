@@ -43,7 +43,7 @@ def add_speeds(database: Database, learned: Mapping[str, SpeedEvidence], now: fl
     with database.transaction() as connection:
         for member, fresh in learned.items():
             _add(database, connection, member, fresh, now)
-    database.wrote(0)
+    database.count_written(0)
 
 
 def _add(
@@ -57,7 +57,7 @@ def _add(
         known = SpeedEvidence() if row is None else _read_evidence(database, row, now)
     except JournalError:
         known = SpeedEvidence()  # What cannot be read is no use to anybody.
-    whole = known.followed_by(fresh)
+    whole = known.combine_with(fresh)
     connection.execute(
         f"INSERT INTO speeds (member, {_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?) "  # noqa: S608
         "ON CONFLICT (member) DO UPDATE SET seen = excluded.seen, jobs = excluded.jobs, "
@@ -84,7 +84,7 @@ def _read_evidence(database: Database, row: tuple[object, ...], now: float) -> S
             doubt=_read_amount(doubt),
         )
         _check(written.moments)
-        return written.faded(0.5 ** (max(0.0, now - _read_amount(seen)) / _HALF_LIFE_SECONDS))
+        return written.fade(0.5 ** (max(0.0, now - _read_amount(seen)) / _HALF_LIFE_SECONDS))
     except (TypeError, ValueError, OverflowError) as error:
         raise JournalError(
             f"what {database.name} says of members' speeds cannot be read: {error}"

@@ -365,7 +365,7 @@ class _Plan:
                 Wanted(
                     rows=section.stop - section.start,
                     size=len(part.columns),
-                    make=part.scaled_observables,
+                    make=part.scale_observables,
                     group=task.group,
                 )
                 for section, (_, part) in zip(sections, users, strict=True)

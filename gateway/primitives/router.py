@@ -202,7 +202,7 @@ class Router:
                 claimed[name] = self.claim(runs[name].job_id, kind, plan)
         except BaseException:
             for one in claimed.values():
-                one.run_log.closed(RunStatus.RUNNING)
+                one.run_log.close(RunStatus.RUNNING)
             raise
         return GroupJob(group_id, {name: self._launch(one) for name, one in claimed.items()})
 
@@ -238,7 +238,7 @@ class Router:
             flights = run_log.past.unfinished.flights if run_log.past.unfinished else ()
             run_log.keep_only([(one.shard.index, one.number) for one in flights])
         except BaseException as error:
-            run_log.closed(RunStatus.RUNNING)
+            run_log.close(RunStatus.RUNNING)
             if isinstance(error, TypeError | ValueError | MemoryError):
                 raise JournalError(f"run {job_id} cannot be prepared again: {error}") from error
             raise

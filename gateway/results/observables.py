@@ -141,7 +141,7 @@ class Part:
         spreads = largest_deviations(self.factors)[self.terms]
         return np.add.reduceat(np.abs(self.coefficients) * spreads, self.starts)
 
-    def scaled_observables(self) -> tuple[SparseObservable, ...]:
+    def scale_observables(self) -> tuple[SparseObservable, ...]:
         """Make the observable of each column, divided by its weight: a shot deviates by 1 at most."""
         weights = np.where(self.weights > 0, self.weights, 1.0)
         coefficients = self.coefficients / np.repeat(weights, self._sizes)

@@ -145,7 +145,7 @@ class Recorder:
             # No budget either: it is not waited for what would be said.
             await self._note_intent(attempt, seed, replace(asked, budget=None))
             return
-        write = self._add(self.run_log.intended, attempt, seed, asked, done=anyio.Event())
+        write = self._add(self.run_log.record_intent, attempt, seed, asked, done=anyio.Event())
         if write is None or write.done is None:
             return
         write.claims = attempt
@@ -165,7 +165,7 @@ class Recorder:
         Should the process end meanwhile, its job ends with it, and is done anew.
         """
         done = None if self._failing_since is not None else anyio.Event()
-        self._add(self.run_log.intended, attempt, seed, terms, done=done)
+        self._add(self.run_log.record_intent, attempt, seed, terms, done=done)
         if done is not None:
             with anyio.move_on_after(_GRACE_SECONDS):
                 await done.wait()
@@ -182,7 +182,7 @@ class Recorder:
         assert write.claims is not None  # noqa: S101
         self._writes.remove(write)
         self._add(
-            partial(self.run_log.ended, taken=False),
+            partial(self.run_log.record_end, taken=False),
             replace(write.claims, outcome=AttemptOutcome.REFUSED, price_usd=0.0, free_units=0.0),
         )
         reason = "the journal cannot be written now"
@@ -211,34 +211,34 @@ class Recorder:
 
     def _find(self, kind: str, member: str, facts: Mapping[str, Any]) -> None:
         """Write down for other processes what was found of a member."""
-        write = self._add(self.run_log.found, kind, member, facts)
+        write = self._add(self.run_log.record_sighting, kind, member, facts)
         if write is not None:
             write.seen = anyio.current_time()
 
     def stand(self, kind: str, member: str, facts: Mapping[str, Any]) -> None:
         """Write down how something stands now."""
-        self._add(self.run_log.stands, kind, member, self.seconds(), facts)
+        self._add(self.run_log.record_standing, kind, member, self.seconds(), facts)
 
     def learn(self, speeds: Mapping[str, SpeedEvidence]) -> None:
         """Write down what jobs taught of members' speeds."""
         if speeds:
-            self._add(self.run_log.learned, speeds)
+            self._add(self.run_log.record_speeds, speeds)
 
     def accept(self, attempt: Attempt) -> None:
         """Write down that a provider has taken an attempt."""
-        self._add(self.run_log.accepted, attempt)
+        self._add(self.run_log.record_acceptance, attempt)
 
     def note_start(self, attempt: Attempt) -> None:
         """Write down when an attempt began to run."""
-        self._add(self.run_log.started, attempt)
+        self._add(self.run_log.record_start, attempt)
 
     def end(self, attempt: Attempt, *, taken: bool) -> None:
         """Write down how an attempt ended that brought nothing, and whether its provider took it."""
-        self._add(partial(self.run_log.ended, taken=taken), attempt)
+        self._add(partial(self.run_log.record_end, taken=taken), attempt)
 
     async def receive(self, shard: Shard, attempt: Attempt, outcomes: Sequence[Outcome]) -> Receipt:
         """Write down what an attempt brought, and return what that was."""
-        self._add(self.run_log.arrived, attempt, outcomes, self.seconds())
+        self._add(self.run_log.record_outcomes, attempt, outcomes, self.seconds())
         if shard.circuit_shots <= _INLINE_SHOTS:
             return self.merge(shard, outcomes)
         receipt = Receipt()
@@ -256,7 +256,7 @@ class Recorder:
         """
         if not self.run_log.lasting:
             return
-        self._add(self.run_log.closed, status)
+        self._add(self.run_log.close, status)
         now = anyio.current_time()
         since = now if self._failing_since is None else self._failing_since
         until = min(now + seconds, since + _PATIENCE_SECONDS)

@@ -72,7 +72,7 @@ class PlanRecord:
         return sum(one.price_usd for one in self.members)
 
 
-def added_up(parts: Iterable[Iterable[Considered]]) -> tuple[Considered, ...]:
+def add_up(parts: Iterable[Iterable[Considered]]) -> tuple[Considered, ...]:
     """Add up what members were given of several parts of the work."""
     found: dict[str, Considered] = {}
     for part in parts:

@@ -181,7 +181,7 @@ class RunLog(Protocol):
         """Work on the run no more; it may not be written that it is so."""
         ...
 
-    def intended(self, attempt: Attempt, seed: int | None, terms: Terms | None = None) -> None:
+    def record_intent(self, attempt: Attempt, seed: int | None, terms: Terms | None = None) -> None:
         """Write down that an attempt is about to be made; if that fails, it must not be made.
 
         Raises:
@@ -189,33 +189,37 @@ class RunLog(Protocol):
         """
         ...
 
-    def accepted(self, attempt: Attempt) -> None:
+    def record_acceptance(self, attempt: Attempt) -> None:
         """Write down that a provider has taken an attempt, and under which id."""
         ...
 
-    def started(self, attempt: Attempt) -> None:
+    def record_start(self, attempt: Attempt) -> None:
         """Write down when an attempt began to run."""
         ...
 
-    def arrived(self, attempt: Attempt, outcomes: Sequence[Outcome], seconds: float) -> None:
+    def record_outcomes(
+        self, attempt: Attempt, outcomes: Sequence[Outcome], seconds: float
+    ) -> None:
         """Write down what an attempt brought, and when, in seconds from the start of the run."""
         ...
 
-    def ended(self, attempt: Attempt, *, taken: bool = True) -> None:
+    def record_end(self, attempt: Attempt, *, taken: bool = True) -> None:
         """Write down how an attempt ended that brought nothing, and whether its provider took it."""
         ...
 
-    def stands(self, kind: str, member: str, seconds: float, facts: Mapping[str, Any]) -> None:
+    def record_standing(
+        self, kind: str, member: str, seconds: float, facts: Mapping[str, Any]
+    ) -> None:
         """Write down how something stands now, in place of how it stood before."""
         ...
 
-    def found(
+    def record_sighting(
         self, kind: str, member: str, facts: Mapping[str, Any], *, age_seconds: float = 0.0
     ) -> None:
         """Write down for other processes what was found of a member so long ago."""
         ...
 
-    def learned(self, speeds: Mapping[str, SpeedEvidence]) -> None:
+    def record_speeds(self, speeds: Mapping[str, SpeedEvidence]) -> None:
         """Write down what jobs taught of members' speeds."""
         ...
 
@@ -232,7 +236,7 @@ class RunLog(Protocol):
         """Write down that the run goes on; if that fails, another process has taken it."""
         ...
 
-    def closed(self, status: RunStatus) -> None:
+    def close(self, status: RunStatus) -> None:
         """Record the final state of the run and give up its lease."""
         ...
 
@@ -270,30 +274,34 @@ class NoRunLog:
     def abandon(self) -> None:
         """Do nothing."""
 
-    def intended(self, attempt: Attempt, seed: int | None, terms: Terms | None = None) -> None:
+    def record_intent(self, attempt: Attempt, seed: int | None, terms: Terms | None = None) -> None:
         """Do nothing."""
 
-    def accepted(self, attempt: Attempt) -> None:
+    def record_acceptance(self, attempt: Attempt) -> None:
         """Do nothing."""
 
-    def started(self, attempt: Attempt) -> None:
+    def record_start(self, attempt: Attempt) -> None:
         """Do nothing."""
 
-    def arrived(self, attempt: Attempt, outcomes: Sequence[Outcome], seconds: float) -> None:
+    def record_outcomes(
+        self, attempt: Attempt, outcomes: Sequence[Outcome], seconds: float
+    ) -> None:
         """Do nothing."""
 
-    def ended(self, attempt: Attempt, *, taken: bool = True) -> None:
+    def record_end(self, attempt: Attempt, *, taken: bool = True) -> None:
         """Do nothing."""
 
-    def stands(self, kind: str, member: str, seconds: float, facts: Mapping[str, Any]) -> None:
+    def record_standing(
+        self, kind: str, member: str, seconds: float, facts: Mapping[str, Any]
+    ) -> None:
         """Do nothing."""
 
-    def found(
+    def record_sighting(
         self, kind: str, member: str, facts: Mapping[str, Any], *, age_seconds: float = 0.0
     ) -> None:
         """Do nothing."""
 
-    def learned(self, speeds: Mapping[str, SpeedEvidence]) -> None:
+    def record_speeds(self, speeds: Mapping[str, SpeedEvidence]) -> None:
         """Do nothing."""
 
     async def look(self) -> None:
@@ -302,7 +310,7 @@ class NoRunLog:
     def beat(self) -> None:
         """Do nothing."""
 
-    def closed(self, status: RunStatus) -> None:
+    def close(self, status: RunStatus) -> None:
         """Do nothing."""
 
 

@@ -54,7 +54,7 @@ class SpeedEvidence:
         self.jobs += 1
         self.least_seconds = min(self.least_seconds, seconds / circuits)
 
-    def faded(self, share: float) -> "SpeedEvidence":
+    def fade(self, share: float) -> "SpeedEvidence":
         """Return the same, as it counts after a while: a share of that, and doubted accordingly."""
         m11, m21, m22, m31, m32, m33 = (share * one for one in self.moments)
         t1, t2, t3 = (share * one for one in self.targets)
@@ -67,9 +67,9 @@ class SpeedEvidence:
             doubt=most + share * (self.doubt - most),
         )
 
-    def followed_by(self, later: "SpeedEvidence") -> "SpeedEvidence":
+    def combine_with(self, later: "SpeedEvidence") -> "SpeedEvidence":
         """Combine it with later evidence."""
-        before = self.faded(FORGET**later.jobs)
+        before = self.fade(FORGET**later.jobs)
         m11, m21, m22, m31, m32, m33 = map(sum, zip(before.moments, later.moments, strict=True))
         t1, t2, t3 = map(sum, zip(before.targets, later.targets, strict=True))
         return SpeedEvidence(

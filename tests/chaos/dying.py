@@ -8,6 +8,9 @@ import anyio
 from qiskit_gateway import JournalError
 from qiskit_gateway.journal.sightings import read_sightings
 
+# What is written of an attempt; a process may die after each.
+_WRITES = frozenset({"record_intent", "record_acceptance", "record_outcomes", "record_end"})
+
 
 @dataclass(kw_only=True)
 class Outage:
@@ -96,14 +99,14 @@ class Dying:
 
     def __getattr__(self, name):
         told = getattr(self._run_log, name)
-        if name not in {"intended", "accepted", "arrived", "ended", "beat", "closed"}:
+        if name not in {*_WRITES, "beat", "close"}:
             return told
 
         def write(*arguments, **facts):
             if self.scope.cancel_called:
                 return
             told(*arguments, **facts)
-            if name not in {"beat", "closed"}:
+            if name in _WRITES:
                 self.writes += 1
                 if self.writes == self.lives:
                     self.scope.cancel()

@@ -100,7 +100,7 @@ class Database(Protocol):
         """Make a :meth:`checkpoint` if one is wanted."""
         ...
 
-    def wrote(self, size: int) -> None:
+    def count_written(self, size: int) -> None:
         """Count bytes that were written."""
         ...
 

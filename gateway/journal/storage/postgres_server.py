@@ -175,7 +175,7 @@ class PostgresServer:
     def tidy(self) -> None:
         """Do nothing: the server sees to that itself."""
 
-    def wrote(self, size: int) -> None:
+    def count_written(self, size: int) -> None:
         """Do nothing: the server sees to that itself."""
 
     def checkpoint(self) -> None:

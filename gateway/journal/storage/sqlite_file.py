@@ -235,7 +235,7 @@ class SqliteFile:
             with contextlib.suppress(JournalError):
                 self.checkpoint()
 
-    def wrote(self, size: int) -> None:
+    def count_written(self, size: int) -> None:
         """Count bytes that were written."""
         self._unsynced += size + _PAGES * 4096
 

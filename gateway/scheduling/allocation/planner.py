@@ -21,7 +21,7 @@ from qiskit_gateway.scheduling.members.allowances import Allowances
 from qiskit_gateway.scheduling.members.estimator import UNPRICED_USD, Estimator
 from qiskit_gateway.scheduling.members.offers import Offers
 from qiskit_gateway.scheduling.members.state import MemberState
-from qiskit_gateway.work.plan_record import Considered, PlanRecord, added_up
+from qiskit_gateway.work.plan_record import Considered, PlanRecord, add_up
 from qiskit_gateway.work.tasks import NO_LOAD, Compiled, Load
 
 # A plan is made anew when this share of the planned work is gone.
@@ -283,7 +283,7 @@ class Planner:
         usd_per_hour = None
         if self.finishes_first or self.trade is not None:
             usd_per_hour = 3600 * self.usd_per_second
-        return PlanRecord(usd_per_hour=usd_per_hour, members=added_up(self._first.values()))
+        return PlanRecord(usd_per_hour=usd_per_hour, members=add_up(self._first.values()))
 
     def _note_first(self, lot: Lot, quotas: Mapping[str, float], now: float) -> None:
         """Note what is known of members as a lot is planned with which the run begins."""

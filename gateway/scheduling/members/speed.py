@@ -115,7 +115,7 @@ class Speed:
         """Take in what earlier processes have learned; what this one has seen came later."""
         if not self.seen:
             self.doubt = recorded.doubt
-        self._evidence = recorded.followed_by(self._evidence)
+        self._evidence = recorded.combine_with(self._evidence)
         self.jobs = max(self.jobs, self._evidence.jobs)
         self._fit()
 

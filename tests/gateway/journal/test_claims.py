@@ -63,7 +63,7 @@ def journal(journal_place):
 
 def denial(run_log, claimed, **terms):
     with pytest.raises(DeniedError) as told:
-        run_log.intended(claimed, None, Terms(**terms))
+        run_log.record_intent(claimed, None, Terms(**terms))
     return told.value.verdict
 
 
@@ -73,17 +73,17 @@ def denial(run_log, claimed, **terms):
 def test_slots_are_those_of_all_parties(journal):
     """A job more than a member may have at once is denied, and it is said how many others have."""
     ours, theirs = (journal.begin(name, SPEC, 5, party=name) for name in ("ours", "theirs"))
-    theirs.intended(attempt(0), None, Terms(max_in_flight=2))
-    theirs.intended(attempt(1, "another"), None, Terms(max_in_flight=2))
-    ours.intended(attempt(0), None, Terms(max_in_flight=2))
+    theirs.record_intent(attempt(0), None, Terms(max_in_flight=2))
+    theirs.record_intent(attempt(1, "another"), None, Terms(max_in_flight=2))
+    ours.record_intent(attempt(0), None, Terms(max_in_flight=2))
 
     verdict = denial(ours, attempt(1), max_in_flight=2)
 
     assert isinstance(verdict, SlotsTaken)
     assert (verdict.elsewhere, verdict.waits) == (1, True)
     assert "2 jobs at once" in verdict.reason
-    theirs.arrived(attempt(0), outcome(), 1.0)
-    ours.intended(attempt(1), None, Terms(max_in_flight=2))
+    theirs.record_outcomes(attempt(0), outcome(), 1.0)
+    ours.record_intent(attempt(1), None, Terms(max_in_flight=2))
     assert [entry.attempt.shard for entry in journal.entries("ours")] == [0, 1]
 
 
@@ -98,7 +98,7 @@ def test_what_is_denied_claims_nothing(journal):
     all_of_it = Terms(
         max_in_flight=1, submissions_per_minute=1, allotment=allotment, budget=Budget(usd=1)
     )
-    run_log.intended(attempt(usd=1, units=1), None, all_of_it)
+    run_log.record_intent(attempt(usd=1, units=1), None, all_of_it)
     assert len(list(read_reservations(journal._database))) == 1
 
 
@@ -107,9 +107,9 @@ def test_a_claim_that_is_written_twice_is_made_once(journal):
     run_log = journal.begin("run", SPEC, 5)
     terms = Terms(max_in_flight=1, submissions_per_minute=1, budget=Budget(usd=1))
     for _ in range(2):
-        run_log.intended(attempt(), None, terms)
+        run_log.record_intent(attempt(), None, terms)
     for _ in range(2):
-        run_log.arrived(attempt(usd=0.75), outcome(), 1.0)
+        run_log.record_outcomes(attempt(usd=0.75), outcome(), 1.0)
     assert read_balances(journal._database)["usd"] == 0.75
 
 
@@ -122,21 +122,21 @@ def test_submissions_are_counted_over_a_minute_by_a_clock_that_nobody_sets(journ
     journal._database.uptime = lambda: tuple(uptime)
     one, other = (journal.begin(name, SPEC, 5) for name in ("one", "other"))
     terms = {"submissions_per_minute": 2}
-    one.intended(attempt(0), None, Terms(**terms))
+    one.record_intent(attempt(0), None, Terms(**terms))
     uptime[1] = 1040.0
-    other.intended(attempt(0), None, Terms(**terms))
+    other.record_intent(attempt(0), None, Terms(**terms))
 
     verdict = denial(one, attempt(1), **terms)
 
     assert isinstance(verdict, RateReached)
     assert verdict.wait_seconds == pytest.approx(20.0)
     uptime[1] = 1060.0
-    one.intended(attempt(1), None, Terms(**terms))
+    one.record_intent(attempt(1), None, Terms(**terms))
     assert denial(one, attempt(2), **terms).wait_seconds == pytest.approx(40.0)
     for later in (["boot", 3.0], ["another boot", 1060.0]):
         uptime[:] = later
         for shard in range(2):
-            other.intended(attempt(shard + 10 * len(later[0])), None, Terms(**terms))
+            other.record_intent(attempt(shard + 10 * len(later[0])), None, Terms(**terms))
 
 
 @pytest.mark.parametrize("first", [1.162, 0.1, 3.505, 5.257, 1e6 + 0.3])
@@ -145,11 +145,11 @@ def test_a_minute_is_over_when_it_was_said_to_be(journal, first):
     uptime = ["boot", first]
     journal._database.uptime = lambda: tuple(uptime)
     run_log, terms = journal.begin("run", SPEC, 5), {"submissions_per_minute": 1}
-    run_log.intended(attempt(0), None, Terms(**terms))
+    run_log.record_intent(attempt(0), None, Terms(**terms))
     uptime[1] = math.nextafter(first + 60.0, 0.0)
     assert denial(run_log, attempt(1), **terms).wait_seconds > 0
     uptime[1] = first + 60.0
-    run_log.intended(attempt(1), None, Terms(**terms))
+    run_log.record_intent(attempt(1), None, Terms(**terms))
 
 
 # -- allowances ------------------------------------------------------------------------------------
@@ -160,8 +160,8 @@ def test_what_rounding_leaves_is_granted(journal, left):
     """Parties sum up in unlike orders: a difference that neither can act on denies nothing."""
     run_log = journal.begin("run", SPEC, 5)
     terms = Terms(allotment=Allotment(name="pot", amount=2.5, usd_per_unit=math.inf))
-    run_log.intended(attempt(0, units=2.5 - left), None, terms)
-    run_log.intended(attempt(1, units=left + 1.7e-16), None, terms)
+    run_log.record_intent(attempt(0, units=2.5 - left), None, terms)
+    run_log.record_intent(attempt(1, units=left + 1.7e-16), None, terms)
     assert isinstance(
         denial(run_log, attempt(2, units=1e-6), allotment=terms.allotment), UsedByOthers
     )
@@ -172,16 +172,16 @@ def test_parties_use_one_allowance(journal):
     ours, theirs = (journal.begin(name, SPEC, 5, party=name) for name in ("ours", "theirs"))
     daily = Allotment(name="pot", amount=10.0, step_of=lambda wall: math.floor(wall / DAY))
     terms = Terms(allotment=daily, used_otherwise=1.0)
-    theirs.intended(attempt(0, units=6.0), None, terms)
+    theirs.record_intent(attempt(0, units=6.0), None, terms)
 
     verdict = denial(ours, attempt(0, units=4.0), allotment=daily, used_otherwise=1.0)
 
     assert isinstance(verdict, UsedByOthers)
     assert verdict.units_left == pytest.approx(3.0)
-    theirs.arrived(attempt(0, units=5.0), outcome(), 1.0)
-    ours.intended(attempt(0, units=4.0), None, terms)
+    theirs.record_outcomes(attempt(0, units=5.0), outcome(), 1.0)
+    ours.record_intent(attempt(0, units=4.0), None, terms)
     tomorrow = attempt(1, units=10.0, seconds=DAY)
-    ours.intended(tomorrow, None, Terms(allotment=daily))
+    ours.record_intent(tomorrow, None, Terms(allotment=daily))
 
 
 # -- money -----------------------------------------------------------------------------------------
@@ -191,11 +191,11 @@ def test_money_that_may_come_back_is_told_from_money_that_is_spent(journal):
     """What is only set aside is waited for, whatever the budget says of what is exhausted."""
     one, other = (journal.begin(name, SPEC, 5) for name in ("one", "other"))
     budget = Budget(per_day_usd=10)
-    one.intended(attempt(0, usd=8), None, Terms(budget=budget))
+    one.record_intent(attempt(0, usd=8), None, Terms(budget=budget))
     assert isinstance(denial(other, attempt(0, usd=4), budget=budget), HeldByOthers)
-    one.arrived(attempt(0, usd=8), outcome(), 1.0)
+    one.record_outcomes(attempt(0, usd=8), outcome(), 1.0)
     assert not isinstance(denial(other, attempt(0, usd=4), budget=budget), HeldByOthers)
-    other.intended(attempt(1, usd=4, seconds=DAY), None, Terms(budget=budget))
+    other.record_intent(attempt(1, usd=4, seconds=DAY), None, Terms(budget=budget))
 
 
 @pytest.mark.parametrize(
@@ -217,16 +217,16 @@ def test_all_parties_share_what_a_budget_counts(journal, limit, binds_others):
         for name in ("chem/ana", "chem/ben")
     )
     for shard in range(2):
-        one.intended(attempt(shard), None, Terms(**ana))
+        one.record_intent(attempt(shard), None, Terms(**ana))
     assert isinstance(denial(other, attempt(0), **ana), HeldByOthers)
     if binds_others:
         assert isinstance(denial(other, attempt(0), **ben), HeldByOthers)
     else:
-        other.intended(attempt(7), None, Terms(**ben))
-    one.ended(attempt(0, usd=0), taken=False)
-    other.intended(attempt(1), None, Terms(**ana))
+        other.record_intent(attempt(7), None, Terms(**ben))
+    one.record_end(attempt(0, usd=0), taken=False)
+    other.record_intent(attempt(1), None, Terms(**ana))
     for run_log in (one, other):
-        run_log.arrived(attempt(1), outcome(), 1.0)
+        run_log.record_outcomes(attempt(1), outcome(), 1.0)
     refused = denial(other, attempt(0), **ana)
     assert "2 spent" in refused.reason or "10 spent" in refused.reason
     assert not isinstance(refused, HeldByOthers)
@@ -236,14 +236,14 @@ def test_what_a_run_has_cost_outlives_it(journal):
     """A forgotten run is spent, its jobs in flight at their price; and they hold no slot."""
     budget = Budget(usd=10)
     run_log = journal.begin("run", SPEC, 5)
-    run_log.intended(attempt(0, usd=3), None, Terms(budget=budget))
-    run_log.arrived(attempt(0, usd=3), outcome(), 1.0)
-    run_log.intended(attempt(1, usd=4), None, Terms(max_in_flight=1))
-    run_log.closed("running")
+    run_log.record_intent(attempt(0, usd=3), None, Terms(budget=budget))
+    run_log.record_outcomes(attempt(0, usd=3), outcome(), 1.0)
+    run_log.record_intent(attempt(1, usd=4), None, Terms(max_in_flight=1))
+    run_log.close("running")
     journal.forget("run")
     another = journal.begin("another", SPEC, 5)
     assert "7 spent" in denial(another, attempt(usd=4), budget=budget).reason
-    another.intended(attempt(usd=3), None, Terms(budget=budget, max_in_flight=1))
+    another.record_intent(attempt(usd=3), None, Terms(budget=budget, max_in_flight=1))
 
 
 def test_a_claim_looks_at_no_attempt_that_is_over(tmp_path):
@@ -264,11 +264,11 @@ def test_a_claim_looks_at_no_attempt_that_is_over(tmp_path):
             journal._database.execute("DELETE FROM submissions")
             ticks.clear()
             connection.set_progress_handler(lambda: ticks.append(1), 1)
-        run_log.intended(attempt(shard, units=1.0), None, terms)
+        run_log.record_intent(attempt(shard, units=1.0), None, terms)
         if shard in {20, 1999}:
             connection.set_progress_handler(None, 1)
             steps.append(len(ticks))
-        run_log.ended(attempt(shard, units=1.0))
+        run_log.record_end(attempt(shard, units=1.0))
     assert steps[1] < 1.2 * steps[0]
 
 
@@ -298,7 +298,7 @@ def test_the_books_are_those_of_the_attempts(tmp_path_factory, sent, closed, for
     expected, held = Counter(), {}
     for shard, (run, member, price, seconds, user, end) in enumerate(sent):
         made = attempt(shard, member, price, seconds=seconds)
-        runs[run].intended(made, None, Terms(user=user))
+        runs[run].record_intent(made, None, Terms(user=user))
         usd, shots, attempts = written(runs[run], made, end)
         if end == "open" and run not in closed | forgotten:
             held[f"run {run}", shard] = usd
@@ -309,7 +309,7 @@ def test_the_books_are_those_of_the_attempts(tmp_path_factory, sent, closed, for
         for name in {"": [], "chem": ["chem"], "chem/ana": ["chem", "chem/ana"]}[user]:
             expected.update({f"usd for {name!r}": usd, f"usd on day {day} for {name!r}": usd})
     for run in closed | forgotten:
-        runs[run].closed("cancelled")
+        runs[run].close("cancelled")
     for run in forgotten:
         journal.forget(f"run {run}")
 
@@ -327,14 +327,14 @@ def written(run_log, made, end):
     usd = made.price_usd
     if end == "unpaid":
         made.price_usd = 0.0
-        run_log.ended(made, taken=False)
+        run_log.record_end(made, taken=False)
         return 0.0, 0, 0
     if end in {"failed", "unknown", "unknown, then arrived"}:
-        run_log.ended(made)
+        run_log.record_end(made)
     if "arrived" in end:
         made.price_usd, made.ran_shots = usd / 2, 3
-        run_log.arrived(made, outcome(), made.submitted_seconds)
-        run_log.ended(made)  # Too late to count.
+        run_log.record_outcomes(made, outcome(), made.submitted_seconds)
+        run_log.record_end(made)  # Too late to count.
         return usd / 2, 3, 1
     return usd, 5, 1
 

@@ -60,13 +60,13 @@ def test_a_run_comes_back(tmp_path):
     run_log = journal.begin("run", a_spec(seed=3), 28)
     attempts = [an_attempt(), an_attempt(1), an_attempt(2)]
     for attempt in attempts:
-        run_log.intended(attempt, 11)
+        run_log.record_intent(attempt, 11)
     attempts[0].job_id, attempts[0].accepted_seconds = "job-0", 1.5
-    run_log.accepted(attempts[0])
+    run_log.record_acceptance(attempts[0])
     attempts[0].price_usd, attempts[0].free_units = 0.4, 0.125  # It ran fewer shots than asked.
-    run_log.arrived(attempts[0], two_outcomes(), 2.5)
+    run_log.record_outcomes(attempts[0], two_outcomes(), 2.5)
     attempts[1].outcome, attempts[1].failure = "failed", "with token=abc123"
-    run_log.ended(attempts[1])
+    run_log.record_end(attempts[1])
 
     spec, found = journal.spec("run"), list(Journal(tmp_path / "j").entries("run"))
 
@@ -91,10 +91,10 @@ def test_runs_are_listed_with_state_age_and_spend(tmp_path):
     now = [1000.0]
     journal = Journal(tmp_path / "j", clock=lambda: now[0])
     run_log = journal.begin("one", a_spec(), 28)
-    run_log.intended(an_attempt(), None)
-    run_log.arrived(an_attempt(), two_outcomes(), 1.0)
+    run_log.record_intent(an_attempt(), None)
+    run_log.record_outcomes(an_attempt(), two_outcomes(), 1.0)
     now[0] = 1060.0
-    journal.begin("two", a_spec(), 28).closed("failed")
+    journal.begin("two", a_spec(), 28).close("failed")
 
     one, two = journal.runs()
 
@@ -108,9 +108,9 @@ def test_a_forgotten_run_leaves_nothing(tmp_path):
     journal = Journal(tmp_path / "j")
     for name in ("one", "two"):
         run_log = journal.begin(name, a_spec(), 28)
-        run_log.intended(an_attempt(), None)
-        run_log.arrived(an_attempt(), two_outcomes(), 1.0)
-        run_log.closed("done")
+        run_log.record_intent(an_attempt(), None)
+        run_log.record_outcomes(an_attempt(), two_outcomes(), 1.0)
+        run_log.close("done")
     journal.forget("one")
     assert [run.job_id for run in journal.runs()] == ["two"]
     assert len(list(journal.entries("two"))) == 1
@@ -301,7 +301,7 @@ def test_a_lease_that_cannot_be_read_is_told(tmp_path, beat, process):
 def test_an_id_is_no_sql(tmp_path):
     """What stands in an id is an id, and touches no other run."""
     journal = Journal(tmp_path / "j")
-    journal.begin("run", a_spec(), 28).closed("done")
+    journal.begin("run", a_spec(), 28).close("done")
     for wrong in ("x' OR '1'='1", "'; DELETE FROM runs; --", "%", "*", ["run"], None):
         with pytest.raises(JournalError):
             journal.forget(wrong)
@@ -417,10 +417,10 @@ def test_two_journals_over_one_file(tmp_path):
             run_log = journal.begin(name, a_spec(), size * 14)
             for shard in range(size):
                 attempt = an_attempt(shard)
-                run_log.intended(attempt, shard)
-                run_log.accepted(attempt)
-                run_log.arrived(attempt, two_outcomes(), 1.0)
-            run_log.closed("done")
+                run_log.record_intent(attempt, shard)
+                run_log.record_acceptance(attempt)
+                run_log.record_outcomes(attempt, two_outcomes(), 1.0)
+            run_log.close("done")
         except Exception as error:  # noqa: BLE001
             errors.append(error)
 
@@ -481,7 +481,7 @@ def test_no_step_of_the_clock_takes_a_run_from_a_process_that_lives(tmp_path, st
     now[0] += step
     refuses(other, os.getpid())
     assert other.runs()[0].held
-    run_log.closed("failed")
+    run_log.close("failed")
     assert not other.runs()[0].held
     other.take("run", "sampler")
 
@@ -493,13 +493,13 @@ def test_a_run_that_was_let_go_of_without_saying_so_is_free_in_this_process(tmp_
     first.abandon()
     second = journal.take("run", "sampler")
     with pytest.raises(JournalError, match="another process has taken it"):
-        first.intended(an_attempt(), None)
+        first.record_intent(an_attempt(), None)
     with pytest.raises(JournalError, match="another process has taken it"):
         first.beat()
-    first.closed("done")
+    first.close("done")
     assert (journal.runs()[0].state, journal.runs()[0].held) == ("running", True)
-    second.intended(an_attempt(), None)
-    second.closed("running")
+    second.record_intent(an_attempt(), None)
+    second.close("running")
     journal.take("run", "sampler")
 
 
@@ -529,7 +529,7 @@ def test_a_run_of_another_machine_is_taken_only_if_nothing_is_heard_of_it(tmp_pa
     with pytest.raises(JournalError, match="another process has taken it"):
         first.beat()
     refuses(journal, os.getpid())
-    second.closed("done")
+    second.close("done")
 
 
 def test_two_that_wait_for_a_run_of_another_machine_do_not_both_get_it(tmp_path):
@@ -590,7 +590,7 @@ def test_a_run_that_an_earlier_version_holds_is_watched(tmp_path):
     refused = pytest.raises(JournalError, match="goes on")
     with refused:
         journal.take("run", "sampler")
-    journal.take("run", "sampler").closed("done")
+    journal.take("run", "sampler").close("done")
 
 
 def test_the_run_of_a_dead_process_is_free_at_once(tmp_path):
@@ -614,7 +614,7 @@ def test_a_forked_child_has_its_own_connection(tmp_path):
         "journal = Journal(sys.argv[1])\n"
         "spec = RunSpec(kind='sampler', pubs=(), options={})\n"
         "child = os.fork()\n"
-        "journal.begin(f'run-{bool(child)}', spec, 0).closed('done')\n"
+        "journal.begin(f'run-{bool(child)}', spec, 0).close('done')\n"
         "sys.exit(os.waitpid(child, 0)[1] if child else 0)"
     )
     subprocess.run([sys.executable, "-c", code, journal.path], check=True)  # noqa: S603
@@ -629,9 +629,9 @@ def test_much_is_brought_into_its_place(tmp_path):
     size = 0
     while not run_log.wants_tidying:
         attempt = an_attempt(size)
-        run_log.intended(attempt, None)
+        run_log.record_intent(attempt, None)
         rows = np.zeros((1 << 20, 1), np.uint8)
-        run_log.arrived(attempt, [Outcome(shots=1 << 20, num_bits=1, memory=rows)] * 2, 1.0)
+        run_log.record_outcomes(attempt, [Outcome(shots=1 << 20, num_bits=1, memory=rows)] * 2, 1.0)
         size += 1
     before = journal.path.stat().st_size
     run_log.tidy()

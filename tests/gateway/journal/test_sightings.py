@@ -19,11 +19,11 @@ def test_others_are_told_the_last_that_was_found(journal):
     uptime = ["boot", 100.0]
     journal._database.uptime = lambda: tuple(uptime)
     ours, theirs = (journal.begin(name, SPEC, 5, party=name) for name in ("ours", "theirs"))
-    ours.found("queue", "a", {"wait_seconds": 5.0, "pending_jobs": None})
-    theirs.found("queue", "b", {"wait_seconds": 1.0, "pending_jobs": None})
+    ours.record_sighting("queue", "a", {"wait_seconds": 5.0, "pending_jobs": None})
+    theirs.record_sighting("queue", "b", {"wait_seconds": 1.0, "pending_jobs": None})
     uptime[1] = 110.0
-    theirs.found("queue", "b", {"wait_seconds": 2.0, "pending_jobs": 3})
-    theirs.found("health", "b", {"ejected": False})
+    theirs.record_sighting("queue", "b", {"wait_seconds": 2.0, "pending_jobs": 3})
+    theirs.record_sighting("health", "b", {"ejected": False})
     uptime[1] = 117.5
 
     found = {one.kind: one for one in read_sightings(journal._database, "ours")}
@@ -32,7 +32,7 @@ def test_others_are_told_the_last_that_was_found(journal):
     assert found["queue"].member == "b"
     assert found["queue"].facts == {"wait_seconds": 2.0, "pending_jobs": 3}
     assert found["queue"].age_seconds == pytest.approx(7.5)
-    theirs.found("queue", "b", {"wait_seconds": 2.0, "pending_jobs": 3})
+    theirs.record_sighting("queue", "b", {"wait_seconds": 2.0, "pending_jobs": 3})
     again = {one.kind: one for one in read_sightings(journal._database, "ours")}
     assert again["queue"].mark != found["queue"].mark
     assert again["health"].mark == found["health"].mark
@@ -43,10 +43,10 @@ def test_what_is_written_late_is_as_old_as_it_is(journal):
     uptime = ["boot", 100.0]
     journal._database.uptime = lambda: tuple(uptime)
     theirs, others = (journal.begin(name, SPEC, 5, party=name) for name in ("theirs", "others"))
-    others.found("queue", "a", {"wait_seconds": 1.0})
+    others.record_sighting("queue", "a", {"wait_seconds": 1.0})
     uptime[1] = 200.0
-    theirs.found("queue", "a", {"wait_seconds": 2.0}, age_seconds=150.0)
-    theirs.found("queue", "b", {"wait_seconds": 3.0}, age_seconds=150.0)
+    theirs.record_sighting("queue", "a", {"wait_seconds": 2.0}, age_seconds=150.0)
+    theirs.record_sighting("queue", "b", {"wait_seconds": 3.0}, age_seconds=150.0)
     found = {one.member: one for one in read_sightings(journal._database, "ours")}
     assert (found["a"].facts["wait_seconds"], found["a"].age_seconds) == (1.0, 100.0)
     assert found["b"].age_seconds == 150.0
@@ -55,7 +55,9 @@ def test_what_is_written_late_is_as_old_as_it_is(journal):
 def test_what_an_earlier_boot_found_is_of_no_known_age(journal):
     """Nor is what is later than now."""
     journal._database.uptime = lambda: ("boot", 100.0)
-    journal.begin("theirs", SPEC, 5, party="theirs").found("health", "a", {"ejected": False})
+    journal.begin("theirs", SPEC, 5, party="theirs").record_sighting(
+        "health", "a", {"ejected": False}
+    )
     for later in (("another boot", 200.0), ("boot", 3.0)):
         journal._database.uptime = lambda later=later: later
         assert read_sightings(journal._database, "ours") == []
@@ -63,7 +65,9 @@ def test_what_an_earlier_boot_found_is_of_no_known_age(journal):
 
 def test_a_finding_that_cannot_be_read_is_told(journal):
     """Whatever somebody wrote there."""
-    journal.begin("theirs", SPEC, 5, party="theirs").found("health", "a", {"ejected": False})
+    journal.begin("theirs", SPEC, 5, party="theirs").record_sighting(
+        "health", "a", {"ejected": False}
+    )
     journal._database.execute("UPDATE sightings SET facts = '[1'")
     with pytest.raises(JournalError, match="says of members cannot be read"):
         read_sightings(journal._database, "ours")
@@ -72,7 +76,7 @@ def test_a_finding_that_cannot_be_read_is_told(journal):
 def test_no_secret_is_told(journal):
     """The reason of an ejection is what a provider said, and may hold anything."""
     theirs = journal.begin("theirs", SPEC, 5, party="theirs")
-    theirs.found(
+    theirs.record_sighting(
         "health", "a", {"ejected": True, "wait_seconds": 1, "reason": "token=abcdef123456"}
     )
     assert "abcdef123456" not in str(read_sightings(journal._database, "ours"))

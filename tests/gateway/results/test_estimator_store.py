@@ -287,7 +287,7 @@ def test_scaled_observables_are_the_parts():
     words = np.arange(16, dtype=np.uint64)[np.newaxis]
     terms = Reading(part.basis, part.factors).values(words) @ probabilities
     wanted = np.add.reduceat(part.coefficients * terms[part.terms], part.starts)
-    for one, scale, value in zip(part.scaled_observables(), part.weights, wanted, strict=True):
+    for one, scale, value in zip(part.scale_observables(), part.weights, wanted, strict=True):
         matrix = SparsePauliOp.from_sparse_observable(one.as_paulis()).to_matrix()
         assert scale * (state.conj() @ matrix @ state).real == pytest.approx(value)
         highest = np.ptp(np.linalg.eigvalsh(matrix)) / 2

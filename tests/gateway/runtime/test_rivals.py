@@ -38,7 +38,7 @@ async def test_one_run_looks_for_all(tmp_path):
     held = Attempt(
         shard=0, member="a", number=1, pieces=(Piece(0, 0, 1, 0, 5),), circuits=1, shots=5
     )
-    other.intended(held, None, Terms(max_in_flight=1))
+    other.record_intent(held, None, Terms(max_in_flight=1))
     fleet = Fleet([SimulatedMember("a", job_seconds=1.0, limits=Limits(max_in_flight=1))])
     runs = [
         Run(
@@ -56,5 +56,7 @@ async def test_one_run_looks_for_all(tmp_path):
         await anyio.sleep(100.0)
         assert not any(run.ended for run in runs)
         assert 200 < len(LOOKS) < 800
-        other.arrived(held, [Outcome(shots=5, num_bits=1, memory=np.ones((5, 1), np.uint8))], 1.0)
+        other.record_outcomes(
+            held, [Outcome(shots=5, num_bits=1, memory=np.ones((5, 1), np.uint8))], 1.0
+        )
     assert all(run.ended and not run.ended.given_up for run in runs)

@@ -65,9 +65,9 @@ def test_processes_and_copies_open_it_anew(place):
         from qiskit_gateway.journal.run_spec import *
         journal = Journal(sys.argv[1])
         spec = RunSpec(kind='sampler', pubs=(), options={})
-        journal.begin('before', spec, 0).closed('done')
+        journal.begin('before', spec, 0).close('done')
         child = os.fork()
-        journal.begin(f'run-{bool(child)}', spec, 0).closed('done')
+        journal.begin(f'run-{bool(child)}', spec, 0).close('done')
         sys.exit(os.waitpid(child, 0)[1] if child else 0)
     """)
     subprocess.run([sys.executable, "-c", code, place], check=True)  # noqa: S603

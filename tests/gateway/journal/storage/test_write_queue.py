@@ -51,9 +51,9 @@ def arrives(run_log, shard=0, *, memory=None):
     outcomes = [Outcome(shots=7, num_bits=1, memory=memory)] * 2
     attempt = an_attempt(shard)
     return [
-        partial(run_log.intended, attempt, None),
-        partial(run_log.accepted, attempt),
-        partial(run_log.arrived, attempt, outcomes, 1.0),
+        partial(run_log.record_intent, attempt, None),
+        partial(run_log.record_acceptance, attempt),
+        partial(run_log.record_outcomes, attempt, outcomes, 1.0),
     ]
 
 
@@ -84,7 +84,7 @@ async def test_a_lock_holds_up_nobody_else(path, how):
     assert ticks > 5
     lock.execute("ROLLBACK")
     lock.close()
-    writes = [*arrives(run_log), partial(run_log.closed, "done")]
+    writes = [*arrives(run_log), partial(run_log.close, "done")]
     assert await run_log.perform(writes) == (None,) * 4
     assert only_run(Journal(path)) == ("done", 14)
 
@@ -109,7 +109,7 @@ async def test_what_can_never_be_written_keeps_nothing_else_from_it(path):
     """It is told, the rest is written, and the run is not recorded as done."""
     run_log = begun(Journal(path))
     bad = np.array([[object()]] * 7)
-    writes = [*arrives(run_log, memory=bad), *arrives(run_log, 1), partial(run_log.closed, "done")]
+    writes = [*arrives(run_log, memory=bad), *arrives(run_log, 1), partial(run_log.close, "done")]
     errors = await run_log.perform(writes)
     assert [bool(error) for error in errors] == [False, False, True, False, False, False, False]
     assert "written" in str(errors[2])
@@ -123,7 +123,7 @@ async def test_a_run_is_done_only_with_all_of_its_shots(path, state):
     """Whatever the reason, a run that lacks shots in the journal can be taken up again."""
     journal = Journal(path)
     run_log = begun(journal)
-    await run_log.perform([*arrives(run_log)[:2], partial(run_log.closed, state)])
+    await run_log.perform([*arrives(run_log)[:2], partial(run_log.close, state)])
     assert only_run(journal) == ("running" if state == "done" else state, 0)
     assert not journal.runs()[0].held
 
@@ -140,7 +140,7 @@ async def test_what_concerns_one_run_is_told_to_that_one(path):
     async def write(number, run_log):
         try:
             told[number] = await run_log.perform(
-                [*arrives(run_log), partial(run_log.closed, "done")]
+                [*arrives(run_log), partial(run_log.close, "done")]
             )
         except JournalError as error:
             told[number] = type(error)
@@ -163,7 +163,7 @@ async def test_writing_twice_is_as_good_as_once(path):
         assert await run_log.perform(writes[:size]) == (None,) * size
     (entry,) = journal.entries("run")
     assert entry.state == "arrived"
-    await run_log.perform([*writes, partial(run_log.closed, "done")])
+    await run_log.perform([*writes, partial(run_log.close, "done")])
     assert only_run(journal) == ("done", 14)
 
 
@@ -221,7 +221,7 @@ async def test_a_new_run_makes_a_file_that_was_deleted_anew(path):
         await old.perform(arrives(old, 1))
     assert not path.exists()
     new = begun(journal, "new")
-    assert await new.perform([*arrives(new), partial(new.closed, "done")]) == (None,) * 4
+    assert await new.perform([*arrives(new), partial(new.close, "done")]) == (None,) * 4
     with pytest.raises(TakenOverError, match="forgotten"):
         await old.perform(arrives(old, 1))
     assert only_run(journal) == ("done", 14)
@@ -245,7 +245,7 @@ async def test_what_is_left_of_a_run_is_written_later(path, monkeypatch):
     run_log = begun(journal)
     lock = sqlite3.connect(path, isolation_level=None)
     lock.execute("BEGIN IMMEDIATE")
-    run_log.leave([*arrives(run_log), partial(run_log.closed, "done")])
+    run_log.leave([*arrives(run_log), partial(run_log.close, "done")])
     run_log.abandon()
     await anyio.sleep(0.1)
     assert only_run(journal) == ("running", 0)
@@ -282,7 +282,7 @@ journal = Journal(sys.argv[1])
 spec = RunSpec(kind="sampler", pubs=(), options={})
 def run(name):
     run_log = journal.begin(name, spec, 0)
-    anyio.run(run_log.perform, [partial(run_log.closed, "done")])
+    anyio.run(run_log.perform, [partial(run_log.close, "done")])
 run("first")
 child = os.fork()
 run(f"then {child}")

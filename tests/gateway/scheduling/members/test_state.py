@@ -119,7 +119,7 @@ def test_what_is_old_counts_less_and_is_doubted_more(jobs, share):
         seen.add(circuits, circuits * shots, total)
     fresh, old = Speed(), Speed()
     fresh.recall(seen)
-    old.recall(seen.faded(share))
+    old.recall(seen.fade(share))
 
     assert old.seconds(7, 700) == pytest.approx(fresh.seconds(7, 700), rel=1e-6)
     assert fresh.doubt <= old.doubt <= Speed().doubt
