@@ -35,7 +35,7 @@ from qiskit_gateway.config_file.problems import (
     translate_problems,
     walk,
 )
-from qiskit_gateway.config_file.table_models import Table, wrong
+from qiskit_gateway.config_file.table_models import TEXT_SCHEMA, Table, wrong
 from qiskit_gateway.errors import ConfigError
 from qiskit_gateway.policies.policy import Policy
 
@@ -185,7 +185,7 @@ class ConfigTable(Table):
     journal: Annotated[
         Any,
         AfterValidator(_journal),
-        WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "object"}]}),
+        WithJsonSchema(TEXT_SCHEMA),
         Key(description="Path, relative to this file, or address of the record of all runs."),
     ] = None
 
@@ -195,7 +195,7 @@ def _validate(
 ) -> ConfigTable:
     problems = find_secrets(document, environ)
     try:
-        form = ConfigTable.model_validate(document)
+        form = ConfigTable.model_validate(document, context=environ)
         problems += find_repeated_names(form.members)
     except ValidationError as error:
         problems += translate_problems(error.errors(), config_schema())

@@ -17,15 +17,37 @@ from typing import Annotated, Any, ClassVar, Union, get_args, get_origin, get_ty
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     GetCoreSchemaHandler,
+    ValidationInfo,
+    WithJsonSchema,
     create_model,
     model_validator,
 )
 from pydantic import Field as Key
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
+from qiskit_gateway.config_file.problems import read_variable
 from qiskit_gateway.policies.removed import explain_removed, removed_keywords
+
+TEXT_SCHEMA = {
+    "anyOf": [
+        {"type": "string"},
+        {"type": "object", "properties": {"env": {"type": "string"}}, "required": ["env"]},
+    ]
+}
+"""The JSON schema of a text, or of the environment variable that holds it."""
+
+
+def _look_up(value: Any, info: ValidationInfo) -> Any:
+    # A variable that is not set is a problem that `find_secrets` tells.
+    variable = read_variable(value)
+    return (info.context or {}).get(variable, "") if variable else value
+
+
+Text = Annotated[str, BeforeValidator(_look_up), WithJsonSchema(TEXT_SCHEMA)]
+"""A text, or ``{ env = "NAME" }``; the variables are the context of the validation."""
 
 
 class Table(BaseModel):
@@ -125,6 +147,8 @@ def _field_check(kind: Any, field: "Field[Any]") -> AfterValidator:
 
 def find_file_type(hint: Any) -> Any:
     """Find the type that a value of a type has in a file."""
+    if hint is str:
+        return Text
     if is_dataclass(hint):
         return Annotated[hint, annotate_table(hint)]
     origin, arguments = get_origin(hint), get_args(hint)

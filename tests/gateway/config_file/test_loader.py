@@ -974,6 +974,20 @@ def test_a_missing_variable_is_named(problems, environ):
     )
 
 
+def test_a_text_of_the_policy_may_come_from_the_environment(load, problems):
+    """One file serves many users: each is themselves, and no text hides who that is."""
+    text = f"{TWO}[policy.share]\nuser = {{ env = 'WHO' }}\nweight = 2\n"
+    for user in ("ana-of-the-lab", "ben"):
+        share = load(text, {"WHO": user}).policy.share
+        assert share == Share(user=user, weight=2.0)
+        assert redact(f"runs of {user}") == f"runs of {user}"
+    assert problems(text, {}) == [
+        "line 9: policy.share.user: the environment variable WHO is not set"
+    ]
+    (found,) = problems(text.replace("2", "{ env = 'WHO' }"), {"WHO": "2"})
+    assert "policy.share.weight: must be a number, got a table" in found
+
+
 def test_the_process_environment_is_the_default(tmp_path, monkeypatch):
     """Without another place to look, variables are those of the process."""
     monkeypatch.setenv("QG_JOURNAL", "there.db")
