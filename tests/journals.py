@@ -36,3 +36,11 @@ def small_work(circuits, *, shots=100):
         rows=(np.zeros((1, 0)),) * circuits,
         stores=tuple(SamplerStore(SamplerPub(circuit, shots=shots)) for _ in range(circuits)),
     )
+
+
+def read_reservations(database):
+    """Go through what is held: the attempt, its member, its price."""
+    for job_id, shard, number, member, usd in database.query(
+        "SELECT job_id, shard, number, member, usd FROM reservations"
+    ):
+        yield (job_id, shard, number), member, usd

@@ -16,13 +16,14 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
+from journals import read_reservations
 from killing import BITS, DiskBackend, forked
 from qiskit import QuantumCircuit
 from qiskit.circuit import ParameterVector
 
 from qiskit_gateway import GatewayError, Journal, JournalError, RouterSampler
 from qiskit_gateway.backends import Fleet, Limits, Member, Pricing
-from qiskit_gateway.journal.claims import read_balances, read_reservations
+from qiskit_gateway.journal.claims import read_balances
 from qiskit_gateway.policies import Budget, Policy, Share
 
 PROCESSES, ROWS, SHOTS, PRICE = 4, 4, 10, 0.125

@@ -8,7 +8,7 @@ a sum for each account, so that a claim costs the same however much was done bef
 import itertools
 import math
 import operator
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -363,14 +363,6 @@ def _make_left_job(
 def read_balances(database: Database) -> dict[str, float]:
     """Read what was spent, by account."""
     return dict(database.query("SELECT account, amount FROM balances"))
-
-
-def read_reservations(database: Database) -> Iterator[tuple[Key, str, float]]:
-    """Go through what is held: the attempt, its member, its price."""
-    for job_id, shard, number, member, usd in database.query(
-        "SELECT job_id, shard, number, member, usd FROM reservations"
-    ):
-        yield (job_id, shard, number), member, usd
 
 
 def _make_reservation(member: str, day: int, user: str, amount: Amount) -> Reservation:

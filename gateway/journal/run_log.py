@@ -398,15 +398,6 @@ class KeptRunLog:
         with self._database.transaction():
             self._claims.end_run(self._job_id, besides=flights)
 
-    @property
-    def wants_tidying(self) -> bool:
-        """Whether :meth:`tidy` should be called."""
-        return self._database.wants_checkpoint
-
-    def tidy(self) -> None:
-        """Bring what was written into its final place. Blocks until the disk has it."""
-        self._database.checkpoint()
-
     def _key(self, attempt: Attempt) -> tuple[str, int, int]:
         return self._job_id, attempt.shard, attempt.number
 

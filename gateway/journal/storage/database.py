@@ -91,21 +91,12 @@ class Database(Protocol):
         """Open it anew, if what was opened is not there any more."""
         ...
 
-    @property
-    def wants_checkpoint(self) -> bool:
-        """Enough was written since the last :meth:`checkpoint` to call it again."""
-        ...
-
     def tidy(self) -> None:
-        """Make a :meth:`checkpoint` if one is wanted."""
+        """Bring what was written into its final place, if that is much."""
         ...
 
     def count_written(self, size: int) -> None:
         """Count bytes that were written."""
-        ...
-
-    def checkpoint(self) -> None:
-        """Bring what was written into its final place."""
         ...
 
     def close(self) -> None:

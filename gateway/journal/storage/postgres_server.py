@@ -167,18 +167,10 @@ class PostgresServer:
     def renew(self) -> None:
         """Do nothing: each connection is to what is there."""
 
-    @property
-    def wants_checkpoint(self) -> bool:
-        """Nothing is ever wanted: the server sees to that itself."""
-        return False
-
     def tidy(self) -> None:
         """Do nothing: the server sees to that itself."""
 
     def count_written(self, size: int) -> None:
-        """Do nothing: the server sees to that itself."""
-
-    def checkpoint(self) -> None:
         """Do nothing: the server sees to that itself."""
 
     def close(self) -> None:

@@ -224,14 +224,9 @@ class SqliteFile:
         self._close.detach()
         self._abandoned.append(self._connection)
 
-    @property
-    def wants_checkpoint(self) -> bool:
-        """Enough was written since the last :meth:`checkpoint` to call it again."""
-        return self._unsynced > _CHECKPOINT_BYTES
-
     def tidy(self) -> None:
-        """Make a :meth:`checkpoint` if one is wanted; one that fails is made after further writes."""
-        if self.wants_checkpoint:
+        """Make a :meth:`checkpoint` if much was written; one that fails is made after further writes."""
+        if self._unsynced > _CHECKPOINT_BYTES:
             with contextlib.suppress(JournalError):
                 self.checkpoint()
 

@@ -10,7 +10,7 @@ import pytest
 from executor_backends import Gated
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from journals import SPEC
+from journals import SPEC, read_reservations
 from qiskit.providers.basic_provider import BasicSimulator
 from small_circuits import bell
 
@@ -18,7 +18,7 @@ from qiskit_gateway import Journal, RouterSampler
 from qiskit_gateway.backends import Fleet, Limits, Member
 from qiskit_gateway.backends.readout.outcomes import Outcome
 from qiskit_gateway.backends.scripted import Hangs, ScriptedBackend
-from qiskit_gateway.journal.claims import read_balances, read_reservations
+from qiskit_gateway.journal.claims import read_balances
 from qiskit_gateway.journal.storage.schema import MIGRATIONS
 from qiskit_gateway.policies import Budget
 from qiskit_gateway.scheduling.members.shared import (

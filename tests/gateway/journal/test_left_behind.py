@@ -10,12 +10,13 @@ import threading
 from pathlib import Path
 
 import pytest
+from journals import read_reservations
 from killing import BITS, DiskBackend
 from qiskit import QuantumCircuit
 
 from qiskit_gateway import Journal, RouterSampler, RunError
 from qiskit_gateway.backends import Fleet, Limits, Member, Pricing
-from qiskit_gateway.journal.claims import read_balances, read_reservations
+from qiskit_gateway.journal.claims import read_balances
 from qiskit_gateway.policies import Budget, Policy
 from qiskit_gateway.work.run_events import ShardDenied
 

@@ -7,14 +7,14 @@ from concurrent.futures import ThreadPoolExecutor
 import anyio
 import pytest
 from executor_backends import Gated
-from journals import SPEC
+from journals import SPEC, read_reservations
 from qiskit.providers.basic_provider import BasicSimulator
 from small_circuits import bell
 
 from qiskit_gateway import Journal, RouterSampler
 from qiskit_gateway.backends import ExecutorMember, Fleet, Limits, Member, Pricing
 from qiskit_gateway.backends.scripted import Hangs, ScriptedBackend
-from qiskit_gateway.journal.claims import read_balances, read_reservations
+from qiskit_gateway.journal.claims import read_balances
 from qiskit_gateway.journal.storage import write_queue
 from qiskit_gateway.policies import Policy
 from qiskit_gateway.work.run_events import JournalFailed, ShardFinished

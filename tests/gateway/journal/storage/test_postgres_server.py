@@ -7,13 +7,13 @@ import textwrap
 import threading
 
 import pytest
+from journals import read_reservations
 from qiskit.providers.basic_provider import BasicSimulator
 from small_circuits import bell
 
 from qiskit_gateway import Journal, JournalError, RouterEstimator, RouterSampler
 from qiskit_gateway.backends import Fleet, Limits, Member, Pricing
 from qiskit_gateway.backends.scripted import Hangs, ScriptedBackend
-from qiskit_gateway.journal.claims import read_reservations
 from qiskit_gateway.work.run_events import JournalFailed
 
 SECONDS = 100.0
