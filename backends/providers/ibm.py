@@ -3,6 +3,7 @@
 import importlib
 from collections.abc import Container, Iterable, Mapping
 from copy import copy, deepcopy
+from dataclasses import replace
 from math import inf
 from typing import Any
 
@@ -165,31 +166,24 @@ _MODES = ExecutionModes(
     is_closed=_is_closed,
 )
 
+_PRIMITIVE = NativePrimitive(
+    adaptation=_adaptation,
+    limits=_limits,
+    overlaps=lambda _, backend: not _is_local(backend),
+    binds=_binds,
+    for_job=_for_job,
+    jobs=_tagged_jobs,
+    modes=_MODES,
+)
+
 PROFILE = ProviderProfile(
     name="ibm",
     packages=("qiskit_ibm_runtime",),
     is_local=_is_local,
     charge=_charge,
     adaptation=_without_run,
-    primitive=NativePrimitive(
-        adaptation=_adaptation,
-        limits=_limits,
-        overlaps=lambda _, backend: not _is_local(backend),
-        binds=_binds,
-        for_job=_for_job,
-        jobs=_tagged_jobs,
-        modes=_MODES,
-        over=_sampler_over,
-    ),
-    estimator=NativePrimitive(
-        adaptation=_estimator_adaptation,
-        limits=_limits,
-        overlaps=lambda _, backend: not _is_local(backend),
-        binds=_binds,
-        for_job=_for_job,
-        jobs=_tagged_jobs,
-        modes=_MODES,
-    ),
+    primitive=replace(_PRIMITIVE, over=_sampler_over),
+    estimator=replace(_PRIMITIVE, adaptation=_estimator_adaptation),
     failures={
         "qiskit_ibm_runtime wrapper": (
             WRAPPER,
