@@ -212,9 +212,7 @@ class SimulatedMember:
             BackendError: During an outage, or if a limit is exceeded.
         """
         # The only await, and before anything is done: a cancelled caller leaves nothing behind.
-        await checkpoint()
-        now, machine = self._time()
-        self._require_up(machine, now, submitted=False)
+        now, machine = await self._reach(submitted=False)
         self._require_room(batch, machine.busy(now))
         job = self._job(batch, now)
         self._jobs[job.job_id] = job
@@ -247,9 +245,7 @@ class SimulatedMember:
         Raises:
             BackendError: During an outage, or if the job is not known.
         """
-        await checkpoint()
-        now, machine = self._time()
-        self._require_up(machine, now, submitted=True)
+        now, machine = await self._reach(submitted=True)
         job = self.job(handle.job_id)
         if job.finished > now:
             machine.stop(job, now)
@@ -261,9 +257,7 @@ class SimulatedMember:
         Raises:
             BackendError: During an outage, or if the job is not known.
         """
-        await checkpoint()
-        now, machine = self._time()
-        self._require_up(machine, now, submitted=True)
+        now, _ = await self._reach(submitted=True)
         return self.job(handle.job_id).started <= now
 
     def announce_start(self, handle: Handle, call: Callable[[], None]) -> None:
@@ -276,9 +270,7 @@ class SimulatedMember:
         Raises:
             BackendError: During an outage, or if the job is not known.
         """
-        await checkpoint()
-        now, machine = self._time()
-        self._require_up(machine, now, submitted=True)
+        await self._reach(submitted=True)
         return Handle(job_id=job_id, job=self.job(job_id))
 
     # -- behind them -------------------------------------------------------------------------
@@ -325,7 +317,10 @@ class SimulatedMember:
             )
         return self._jobs[job_id]
 
-    def _require_up(self, machine: Machine, now: float, *, submitted: bool) -> None:
+    async def _reach(self, *, submitted: bool) -> tuple[float, Machine]:
+        """Return the time and the machine, which must be up."""
+        await checkpoint()
+        now, machine = self._time()
         if machine.is_down(now):
             raise BackendError(
                 f"{self.name} cannot be reached: it is down",
@@ -333,6 +328,7 @@ class SimulatedMember:
                 fault="network",
                 submitted=submitted,
             )
+        return now, machine
 
     def _require_room(self, batch: Batch, in_flight: int) -> None:
         reasons = {
