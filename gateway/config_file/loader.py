@@ -81,8 +81,7 @@ def read_settings(
     """
     file = Path(path)
     variables = os.environ if environ is None else environ
-    text, document = _read(file)
-    keep_secrets(document, variables)
+    text, document = _read(file, variables)
     form = _validate(file.name, text, document, variables)
     members, problems = make_members(form.members, variables)
     if not problems:
@@ -103,29 +102,24 @@ def read_settings(
     )
 
 
-def journal_in(
-    path: str | os.PathLike[str], *, environ: Mapping[str, str] | None = None
-) -> str | None:
+def journal_in(path: str | os.PathLike[str]) -> str | None:
     """Find the journal that a configuration file names; no backend is made.
 
     Args:
         path: Of the file.
-        environ: Where ``{ env = "NAME" }`` is looked up; the process's environment by default.
 
     Raises:
         ConfigError: If the file cannot be used.
         OSError: If the file cannot be read.
     """
     file = Path(path)
-    variables = os.environ if environ is None else environ
-    text, document = _read(file)
-    keep_secrets(document, variables)
+    text, document = _read(file, os.environ)
     said = {key: document[key] for key in ("journal",) if key in document}
-    problems = find_secrets(said, variables)
+    problems = find_secrets(said, os.environ)
     if problems:
         raise ConfigError(list_problems(file.name, problems, text))
     try:
-        journal = resolve(_journal(said["journal"]), variables) if said else None
+        journal = resolve(_journal(said["journal"]), os.environ) if said else None
     except ValueError as error:
         problem = Problem(path=("journal",), text=str(error))
         raise ConfigError(list_problems(file.name, [problem], text)) from None
@@ -140,7 +134,7 @@ def config_schema() -> dict[str, Any]:
     }
 
 
-def _read(file: Path) -> tuple[str, dict[str, Any]]:
+def _read(file: Path, environ: Mapping[str, str]) -> tuple[str, dict[str, Any]]:
     try:
         # Some editors begin a file with a mark of its encoding.
         text = file.read_bytes().decode("utf-8-sig")
@@ -155,6 +149,7 @@ def _read(file: Path) -> tuple[str, dict[str, Any]]:
         raise ConfigError(f"{file.name} cannot be read: {error}") from None
     if _measure_depth(document, _DEEPEST) == _DEEPEST:
         raise ConfigError(f"{file.name} is nested too deep to be read")
+    keep_secrets(document, environ)
     return text, document
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import fields
 from functools import partial
 from types import ModuleType
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, WithJsonSchema, model_validator
 from pydantic import Field as Key
@@ -187,6 +187,11 @@ class ExecutorTable(Table):
 class MemberTable(Table):
     """One member of the fleet: a backend, one of a provider, a primitive, or a simulated one."""
 
+    removed: ClassVar[Mapping[str, str]] = {
+        "check": "run check_backend(backend) once, and write down what it finds as adaptation = {...}, "
+        "which it prints"
+    }
+
     name: Annotated[
         str | None,
         AfterValidator(_name),
@@ -291,16 +296,6 @@ class MemberTable(Table):
         Made(SpeedTable, lambda table: make_checked(lambda: Speed(**table.given()))),
         Key(description="How long its jobs run; by default that is learned."),
     ] = None
-
-    @model_validator(mode="before")
-    @classmethod
-    def _without_check(cls, said: Any) -> Any:
-        if isinstance(said, dict) and "check" in said:
-            raise wrong(
-                "has check, which is no key any more: run check_backend(backend) once, and write "
-                "down what it finds as adaptation = {...}, which it prints"
-            )
-        return said
 
     @model_validator(mode="after")
     def _one_kind(self) -> Self:
