@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, init=False)
 class Offer:
     """The expected terms of running a piece on a member, at one moment.
 
@@ -44,6 +44,44 @@ class Offer:
     failure_rate: float = 0.0
     tags: frozenset[str] = frozenset()
     data_age_seconds: float = 0.0
+
+    def __init__(  # noqa: PLR0913  A field each.
+        self,
+        *,
+        member: str,
+        circuits: int,
+        shots: int,
+        price_usd: float = 0.0,
+        wait_seconds: float = 0.0,
+        run_seconds: float = 0.0,
+        fidelity: float | None = None,
+        in_flight: float = 0.0,
+        pending_jobs: float = 0.0,
+        work_assigned: float = 0.0,
+        weight: float = 1.0,
+        order: int = 0,
+        failure_rate: float = 0.0,
+        tags: frozenset[str] = frozenset(),
+        data_age_seconds: float = 0.0,
+    ) -> None:
+        # Written out, since so many are made: to freeze the fields one by one takes twice as long.
+        self.__dict__.update(
+            member=member,
+            circuits=circuits,
+            shots=shots,
+            price_usd=price_usd,
+            wait_seconds=wait_seconds,
+            run_seconds=run_seconds,
+            fidelity=fidelity,
+            in_flight=in_flight,
+            pending_jobs=pending_jobs,
+            work_assigned=work_assigned,
+            weight=weight,
+            order=order,
+            failure_rate=failure_rate,
+            tags=tags,
+            data_age_seconds=data_age_seconds,
+        )
 
     @property
     def finish_seconds(self) -> float:
