@@ -105,14 +105,14 @@ class Waiting:
     """The pieces of one class, and how many rows they have, by height.
 
     Attributes:
-        circuits_of: Counts the circuits of a piece, as they may be divided.
+        circuits_of: Counts the circuits of a piece, as they may be divided; ``None`` where a row is one.
         heights: The pieces, by height.
         rows: How many rows these have.
         circuits: How many circuits they are in all; of rows that may be divided, whole ones.
         circuit_shots: Their shots summed over circuits.
     """
 
-    circuits_of: Callable[[Piece], float]
+    circuits_of: Callable[[Piece], float] | None
     heights: dict[int, deque[Piece]] = field(default_factory=dict)
     rows: dict[int, int] = field(default_factory=dict)
     circuits: float = 0
@@ -120,25 +120,25 @@ class Waiting:
 
     def put(self, piece: Piece, *, first: bool = False) -> None:
         """Add a piece, at the end or at the front."""
-        height, rows = piece.shots, piece.rows
+        height, rows = piece.shot_stop - piece.shot_start, piece.row_stop - piece.row_start
         queue = self.heights.get(height)
         if queue is None:
             queue = self.heights[height] = deque()
             self.rows[height] = 0
         queue.appendleft(piece) if first else queue.append(piece)
         self.rows[height] += rows
-        self.circuits += self.circuits_of(piece)
+        self.circuits += rows if self.circuits_of is None else self.circuits_of(piece)
         self.circuit_shots += rows * height
 
     def pop(self, height: int) -> Piece:
         """Take the first piece of a height."""
         queue = self.heights[height]
         piece = queue.popleft()
-        rows = piece.rows
+        rows = piece.row_stop - piece.row_start
         self.rows[height] -= rows
         if not queue:
             del self.heights[height], self.rows[height]
-        self.circuits -= self.circuits_of(piece)
+        self.circuits -= rows if self.circuits_of is None else self.circuits_of(piece)
         self.circuit_shots -= rows * height
         return piece
 
@@ -171,6 +171,7 @@ class Backlog:
         self.redirected = False
         self._tasks = tasks
         self.divides_rows = rule.divides_rows
+        self._divided = self._circuits_of if rule.divides_rows else None
         self._homes_of = [rule.home_of(task=task.index, pub=task.group) for task in tasks]
         self._has_homes = any(home is not None for home in self._homes_of)
         self._kept: dict[str, dict[Barred, Waiting]] = {}
@@ -182,7 +183,7 @@ class Backlog:
         barred = self._with_refusals(piece.task, barred)
         waiting = self.classes.get(barred)
         if waiting is None:
-            waiting = self.classes[barred] = Waiting(self._circuits_of)
+            waiting = self.classes[barred] = Waiting(self._divided)
         waiting.put(piece, first=first)
 
     def keep(self, member: str, piece: Piece, barred: Barred) -> None:
@@ -195,7 +196,7 @@ class Backlog:
     def _keep(self, member: str, piece: Piece, barred: Barred) -> None:
         classes = self._kept.setdefault(member, {})
         if barred not in classes:
-            classes[barred] = Waiting(self._circuits_of)
+            classes[barred] = Waiting(self._divided)
         classes[barred].put(piece)
 
     def refuse(self, task: int, member: str) -> None:
@@ -231,8 +232,6 @@ class Backlog:
         return Load(circuits, shard.circuit_shots)
 
     def _circuits_of(self, piece: Piece) -> float:
-        if not self.divides_rows:
-            return piece.row_stop - piece.row_start
         return piece.circuit_shots / self._tasks[piece.task].shots
 
     def is_separable(self, pieces: Iterable[Piece]) -> bool:
@@ -240,7 +239,9 @@ class Backlog:
         tasks = self._tasks
         if self._has_homes and any(self._homes_of[one.task] is not None for one in pieces):
             return False
-        return self.divides_rows or all(one.shots >= tasks[one.task].shots for one in pieces)
+        return self.divides_rows or all(
+            one.shot_stop - one.shot_start >= tasks[one.task].shots for one in pieces
+        )
 
     @property
     def keeping(self) -> Collection[str]:
@@ -320,7 +321,7 @@ class Backlog:
             piece = waiting.pop(height)
             if not for_anybody and self._goes_elsewhere(piece, cut):
                 continue
-            if piece.rows > rows:
+            if piece.row_stop - piece.row_start > rows:
                 piece, rest = piece.split_rows(rows)
                 self._put_back(rest, cut, keep=self._homes_of[rest.task] is not None)
             if shots < height:
@@ -387,6 +388,7 @@ class _Cut:
         return rows if self.taken else max(1, rows)
 
     def take(self, piece: Piece, bytes_each: int) -> None:
+        rows = piece.row_stop - piece.row_start
         self.taken.append(piece)
-        self.circuits += piece.rows
-        self.payload_bytes += piece.rows * bytes_each
+        self.circuits += rows
+        self.payload_bytes += rows * bytes_each
