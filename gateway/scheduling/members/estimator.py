@@ -95,7 +95,14 @@ class Estimator:
             load: The work.
             compiled: What its circuits are there on average, if known.
         """
-        return self.jobs_seconds(member, load, self.profiles[member].jobs(load), compiled)
+        # With no call of the method below, nor of max(): this is asked for all the time.
+        speed = self.states[member].speed
+        if not speed.jobs:
+            speed = self._assumed(member, compiled)
+        jobs = self.profiles[member].jobs(load)
+        circuits, circuit_shots = load
+        circuits = circuits if circuits > jobs else jobs  # noqa: FURB136
+        return speed.seconds(circuits, circuit_shots, jobs)
 
     def jobs_seconds(
         self, member: str, load: Load, jobs: float, compiled: Compiled | None = None
@@ -106,7 +113,8 @@ class Estimator:
             speed = self._assumed(member, compiled)
         # No job is of less than a circuit, though it may be a part of the shots of one.
         circuits, circuit_shots = load
-        return speed.seconds(max(circuits, jobs), circuit_shots, jobs)
+        circuits = circuits if circuits > jobs else jobs  # noqa: FURB136
+        return speed.seconds(circuits, circuit_shots, jobs)
 
     def speed_of(self, member: str) -> SpeedEstimate:
         """Return the known or assumed speed of a member, with its source."""
@@ -213,7 +221,8 @@ class Estimator:
         if not state.in_flight:
             return 0.0
         worked = state.worked_seconds(now)
-        return self._left_seconds(member, worked) - min(0.0, worked)
+        left = self._left_seconds(member, worked)
+        return left - worked if worked < 0 else left
 
     def late_seconds(self, member: str, now: float) -> float:
         """Seconds by which a member's first job of ours exceeds its expected duration."""
@@ -263,6 +272,8 @@ class Estimator:
         seconds = self.jobs_seconds(member, state.load, len(state.in_flight))
         if worked <= 0 or not state.in_flight:
             return seconds
+        if len(state.in_flight) == 1:
+            return abs(worked - seconds)
         each = self.jobs_seconds(member, next(iter(state.in_flight.values())), 1)
         return max(0.0, seconds - each) + abs(worked - each)
 

@@ -52,16 +52,17 @@ class Offers:
         return known[2]
 
     def _make(self, member: str, load: Load, before: Load) -> Offer:
-        profile, state = self.estimator.profiles[member], self.estimator.states[member]
+        estimator = self.estimator
+        profile, state = estimator.profiles[member], estimator.states[member]
         compiled, uses = self.mix.get(member), self.uses
         wait, _ = self._waits_of(member)
         if before.circuits:
             # What comes after it in the same jobs adds no job's overhead, but for what needs more.
-            earlier = self.estimator.seconds(member, before, compiled)
-            run = self.estimator.seconds(member, before.plus(load), compiled) - earlier
+            earlier = estimator.seconds(member, before, compiled)
+            run = estimator.seconds(member, before.plus(load), compiled) - earlier
             wait += earlier
         else:
-            run = self.estimator.seconds(member, load, compiled)
+            run = estimator.seconds(member, load, compiled)
         fidelity = profile.fidelity
         if fidelity is None and compiled is not None:
             fidelity = compiled.fidelity
@@ -70,7 +71,7 @@ class Offers:
             circuits=round(load.circuits) or 1,
             shots=round(load.circuit_shots / load.circuits) or 1,
             price_usd=self._price_usd(member, load) if "price_usd" in uses else 0.0,
-            wait_seconds=max(0.0, wait),
+            wait_seconds=wait if wait > 0 else 0.0,
             run_seconds=run,
             fidelity=fidelity,
             in_flight=len(state.in_flight) + before.circuits / self.waiting.circuits,

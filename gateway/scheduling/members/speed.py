@@ -99,8 +99,10 @@ class Speed:
             + circuits * self.circuit_seconds
             + circuit_shots * self.shot_seconds
         )
-        least = self._least_seconds
-        return max(fitted, circuits * least) if least else fitted
+        if not self._least_seconds:
+            return fitted
+        least = circuits * self._least_seconds
+        return least if least > fitted else fitted  # noqa: FURB136  Asked for all the time.
 
     def tell(self, told: Terms) -> None:
         """Note what is told of it, before any job or after some."""

@@ -103,8 +103,8 @@ class MemberState:
 
     def worked_seconds(self, now: float) -> float:
         """Return the time worked on the jobs in flight; negative before the first one's turn."""
-        turn = next(iter(self.turns.values()), now)
-        return now - max(self.busy_since, turn)
+        turn, since = next(iter(self.turns.values()), now), self.busy_since
+        return now - (since if since > turn else turn)  # noqa: FURB136  It is asked for all the time.
 
     def alone(self) -> "MemberState":
         """Return a copy in which the jobs in flight are those of others."""
