@@ -227,7 +227,7 @@ class Dealer:
     def _hurries(self, plan: Plan) -> bool:
         """Check that time counts, and that there is somebody to share the work with."""
         if self.planner.trade is None:
-            return len(plan.usable) > 1 and self.planner.policy.minimize.grows
+            return len(plan.usable) > 1 and self.planner.grows
         return len(plan.usable) > 1 and not self.planner.timeless
 
     def _planned_part(self, member: str, quota: float, plan: Plan) -> float:

@@ -20,7 +20,7 @@ from qiskit_gateway.scheduling.moves import (
 )
 from qiskit_gateway.scheduling.requeue import may_go
 from qiskit_gateway.scheduling.run_state import RunState
-from qiskit_gateway.work.tasks import NO_LOAD, Load
+from qiskit_gateway.work.tasks import Load
 
 # A member is stuck at a job that is late by so many times what was expected, and so many seconds.
 _STUCK_TIMES = 2.0
@@ -41,7 +41,8 @@ def rebalance(state: RunState, now: float) -> Iterator[Decision]:
     if not values_time(state):
         return
     # Where time has a price, to leave a member for being stuck may cost more than it is worth.
-    stuck = {name for name in state.states if finishes_first(state) and is_stuck(state, name, now)}
+    hurries = finishes_first(state)
+    stuck = {name for name in state.states if is_stuck(state, name, now)} if hurries else set()
     able = state.health.healthy(now)
     ill = state.health.unhealthy
     foreseen = _foresee(state, [*able, *(name for name in state.states if name in ill)], now)
@@ -49,7 +50,7 @@ def rebalance(state: RunState, now: float) -> Iterator[Decision]:
     free = [name for name in able if name not in stuck]
     if not free:
         return
-    for flight in list(state.flights.values()):
+    for flight in list(state.flights.values()) if stuck else ():
         if flight.member not in stuck or not _may_leave(state, flight):
             continue
         if any(name not in flight.group.barred for name in free):
@@ -60,7 +61,7 @@ def rebalance(state: RunState, now: float) -> Iterator[Decision]:
         if (one.begins > now + ROUNDING_SECONDS or one.flight.member in ill)
         and one.flight.member not in stuck
         and _may_leave(state, one.flight)
-        and (finishes_first(state) or _was_not_foreseen(one))
+        and (hurries or _was_not_foreseen(one))
     ]
     if waiting:
         yield from _take_back(state, waiting, foreseen, free, now)
@@ -308,7 +309,5 @@ def _units(state: RunState, work: Load) -> float:
 
 
 def _load(state: RunState, flights: Collection[Flight]) -> Load:
-    load = NO_LOAD
-    for one in flights:
-        load = load.plus(state.planner.backlog.load_of(one.shard))
-    return load
+    loads = [state.planner.backlog.load_of(one.shard) for one in flights]
+    return Load(sum([load[0] for load in loads], 0.0), sum([load[1] for load in loads], 0.0))

@@ -73,7 +73,11 @@ def duplicate_of(state: RunState, flight: Flight) -> Flight | None:
 
 def may_go(state: RunState, barred: Barred, *, besides: str = "") -> bool:
     """A member may take such work, besides one, now or when it is healthy again."""
-    return any(name != besides for name in _candidates(state, barred))
+    lost = state.health.lost
+    for name in state.states:  # noqa: SIM110  With no generator: it is asked of each shard in flight.
+        if name != besides and name not in barred and name not in lost:
+            return True
+    return False
 
 
 def is_last(state: RunState, flight: Flight, failure: Failure) -> bool:

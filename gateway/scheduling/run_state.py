@@ -121,6 +121,7 @@ class RunState:
         flow: This run among those that wait for members.
         held: The members where it has stepped back for others, since that was last taken.
         surprises: Of the last shards, the logarithm of the time they took over the expected one.
+        estimator: The planner's estimates of time and cost on the members.
     """
 
     tasks: Sequence[Task]
@@ -152,11 +153,10 @@ class RunState:
     flow: Flow = field(default_factory=Flow)
     held: set[str] = field(default_factory=set)
     surprises: deque[float] = field(default_factory=lambda: deque(maxlen=_SURPRISES))
+    estimator: Estimator = field(init=False)
 
-    @property
-    def estimator(self) -> Estimator:
-        """The estimates of time and cost on the members."""
-        return self.planner.estimator
+    def __post_init__(self) -> None:
+        self.estimator = self.planner.estimator
 
     @property
     def is_through(self) -> bool:

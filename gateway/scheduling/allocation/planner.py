@@ -51,6 +51,7 @@ class Planner:
         allowances: What members do for nothing; read, never changed.
         trade: What the policy trades, price against time, if it does.
         finishes_first: Whether the policy wants to finish first, whatever it costs.
+        grows: Whether the policy's objective may rise as a member is given more work.
         uses: The fields of an offer that the policy reads.
         was_answered: Whether nothing has happened since the last look but that a question was answered, of
             this run or perhaps of another. Or two lots would be planned anew for ever, each for the looks
@@ -68,6 +69,7 @@ class Planner:
     allowances: Allowances = field(default_factory=Allowances)
     trade: Trade | None = field(init=False)
     finishes_first: bool = field(init=False)
+    grows: bool = field(init=False)
     uses: frozenset[str] = field(init=False)
     was_answered: bool = False
     _plans: dict[Lot, Plan] = field(default_factory=dict)
@@ -86,7 +88,7 @@ class Planner:
         first = self.policy.minimize
         first = first.objectives[0] if isinstance(first, Then) else first
         self.finishes_first = isinstance(first, Finish | Hours)
-        self.uses = self.policy.uses
+        self.grows, self.uses = self.policy.minimize.grows, self.policy.uses
 
     @property
     def timeless(self) -> bool:
