@@ -91,3 +91,26 @@ class Offer:
 
 OFFER_FIELDS: frozenset[str] = frozenset(Offer.__dataclass_fields__)
 """The names of all fields of an offer."""
+
+
+def behind(
+    offer: Offer,
+    *,
+    wait_seconds: float,
+    run_seconds: float,
+    in_flight: float,
+    work_assigned: float,
+) -> Offer:
+    """Return the offer for the same piece behind more work of ours, which changes these terms alone.
+
+    The same as :func:`dataclasses.replace`, in a fraction of the time.
+    """
+    later = object.__new__(Offer)
+    later.__dict__.update(
+        offer.__dict__,
+        wait_seconds=wait_seconds,
+        run_seconds=run_seconds,
+        in_flight=in_flight,
+        work_assigned=work_assigned,
+    )
+    return later

@@ -6,7 +6,7 @@ from dataclasses import MISSING, FrozenInstanceError, asdict, fields, replace
 import pytest
 
 from qiskit_gateway.policies import Offer
-from qiskit_gateway.policies.offer import OFFER_FIELDS
+from qiskit_gateway.policies.offer import OFFER_FIELDS, behind
 
 OFFER = Offer(
     member="ada",
@@ -94,3 +94,10 @@ def test_equal_offers_are_one_value():
         assert again == OFFER
         assert hash(again) == hash(OFFER)
         assert repr(again) == repr(OFFER)
+
+
+def test_behind_more_work_an_offer_is_as_if_replaced():
+    """The terms that are given change, and no others; the offer itself stays as it was."""
+    terms = {"wait_seconds": 1.0, "run_seconds": 2.0, "in_flight": 3.0, "work_assigned": 4.0}
+    before = copy.copy(OFFER)
+    assert behind(OFFER, **terms) == replace(OFFER, **terms) != before == OFFER

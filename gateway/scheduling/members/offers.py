@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from math import isfinite
 from statistics import median
 
-from qiskit_gateway.policies.offer import Offer
+from qiskit_gateway.policies.offer import Offer, behind
 from qiskit_gateway.policies.verdict import ALLOWED, Verdict, refuse
 from qiskit_gateway.scheduling.members.allowances import used_up
 from qiskit_gateway.scheduling.members.estimator import Estimator
@@ -48,21 +48,30 @@ class Offers:
         key = member, before is NO_LOAD
         known = self._made.get(key)
         if known is None or known[0] != load or known[1] != before:
-            known = self._made[key] = load, before, self._make(member, load, before)
+            made = (
+                self._make_later(member, load, before)
+                if before.circuits
+                else self._make(member, load)
+            )
+            known = self._made[key] = load, before, made
         return known[2]
 
-    def _make(self, member: str, load: Load, before: Load) -> Offer:
+    def _make_later(self, member: str, load: Load, before: Load) -> Offer:
+        estimator, compiled, first = self.estimator, self.mix.get(member), self(member, load)
+        # What comes after it in the same jobs adds no job's overhead, but for what needs more.
+        earlier = estimator.seconds(member, before, compiled)
+        return behind(
+            first,
+            wait_seconds=max(0.0, self._waits_of(member)[0] + earlier),
+            run_seconds=estimator.seconds(member, before.plus(load), compiled) - earlier,
+            in_flight=first.in_flight + before.circuits / self.waiting.circuits,
+            work_assigned=first.work_assigned + before.circuit_shots,
+        )
+
+    def _make(self, member: str, load: Load) -> Offer:
         estimator = self.estimator
         profile, state = estimator.profiles[member], estimator.states[member]
         compiled, uses = self.mix.get(member), self.uses
-        wait, _ = self._waits_of(member)
-        if before.circuits:
-            # What comes after it in the same jobs adds no job's overhead, but for what needs more.
-            earlier = estimator.seconds(member, before, compiled)
-            run = estimator.seconds(member, before.plus(load), compiled) - earlier
-            wait += earlier
-        else:
-            run = estimator.seconds(member, load, compiled)
         fidelity = profile.fidelity
         if fidelity is None and compiled is not None:
             fidelity = compiled.fidelity
@@ -71,12 +80,12 @@ class Offers:
             circuits=round(load.circuits) or 1,
             shots=round(load.circuit_shots / load.circuits) or 1,
             price_usd=self._price_usd(member, load) if "price_usd" in uses else 0.0,
-            wait_seconds=wait if wait > 0 else 0.0,
-            run_seconds=run,
+            wait_seconds=max(0.0, self._waits_of(member)[0]),
+            run_seconds=estimator.seconds(member, load, compiled),
             fidelity=fidelity,
-            in_flight=len(state.in_flight) + before.circuits / self.waiting.circuits,
+            in_flight=float(len(state.in_flight)),
             pending_jobs=self._pending_jobs(member) if "pending_jobs" in uses else 0.0,
-            work_assigned=self.assigned.get(member, 0.0) + before.circuit_shots,
+            work_assigned=self.assigned.get(member, 0.0),
             weight=profile.weight,
             order=profile.order,
             tags=profile.tags,
