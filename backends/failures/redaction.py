@@ -69,8 +69,8 @@ _KEPT_PATTERN: list[re.Pattern[str]] = []
 
 # Control characters, and those that change the direction of what follows.
 _STEERING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
-# What most job ids are. One that is a secret all the same is among the kept ones.
-_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+# What most job ids are. Of what names are searched for, only AWS key ids fit into one word.
+_ONE_WORD = re.compile(r"(?!.*(?:AKIA|ASIA))[\w-]*", re.IGNORECASE)
 _SECRET_NAME = re.compile(rf"(?:{_NAMES}|authorization)s?$", re.IGNORECASE)
 
 
@@ -150,7 +150,7 @@ def redact_name(text: str) -> str:
     Args:
         text: What something goes by.
     """
-    return _without(() if _UUID.fullmatch(text) else _PATTERNS[:-1], text)
+    return _without(() if _ONE_WORD.fullmatch(text) else _PATTERNS[:-1], text)
 
 
 def printable(text: str) -> str:

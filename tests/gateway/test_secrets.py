@@ -164,6 +164,9 @@ def test_an_id_stays_what_it_is_unless_it_holds_a_secret():
         assert redact_name(name) == name
     for text in TEXTS:
         assert HIDDEN not in redact_name(text)
+    key = f"AKIA{HIDDEN.upper()}"
+    for text in (key, f"job-{key}", key.lower(), f"1/{key}"):
+        assert HIDDEN.upper() not in redact_name(text).upper()
 
 
 @pytest.mark.parametrize("text", ["\ud800", "\x00", "'; DROP TABLE runs; --", "x" * 10**6])
