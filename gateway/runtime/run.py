@@ -396,12 +396,13 @@ class Run:
         scheduler, queue = self._scheduler, self._fleet_state.queue
         if scheduler is None:
             return
-        if scheduler.waits and not self._listens:
+        waits = scheduler.waits
+        if waits and not self._listens:
             queue.wait(Listener(scheduler.flow, self._offer))
-        elif self._listens and not scheduler.waits:
+        elif self._listens and not waits:
             queue.leave(scheduler.flow)
-        self._listens = scheduler.waits
-        if scheduler.waits and self._run_log.lasting:
+        self._listens = waits
+        if waits and self._run_log.lasting:
             self._rivals.watch(self._onlookers)
 
     def _offer(self, member: str) -> bool:
