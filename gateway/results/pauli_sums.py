@@ -74,6 +74,11 @@ class Quantities:
         joint: The columns of observables with several terms here, if their own values are summed.
         units: For each of these its unit.
         size: How many sums there are of a row.
+        lone_terms: The first term of each column, its only one where it is not joint.
+        lone_weights: The square of that term's coefficient.
+        joint_weights: The squares of the units.
+        widest_terms: The largest variance of each term's value.
+        widest_joint: The same of each joint column.
     """
 
     def __init__(self, part: Part, shots: int, covariances: bool) -> None:  # noqa: FBT001  A key.
@@ -92,6 +97,11 @@ class Quantities:
             row[part.terms[mine]] = part.coefficients[mine]
         self._coefficients /= self.units[:, np.newaxis]
         self.size = len(part.factors) + len(self.projectors) + 2 * len(self.joint)
+        self.lone_terms = part.terms[part.starts]
+        self.lone_weights = part.coefficients[part.starts, np.newaxis] ** 2
+        self.joint_weights = self.units[:, np.newaxis] ** 2
+        self.widest_terms = largest_deviations(part.factors)[:, np.newaxis] ** 2
+        self.widest_joint = part.weights[self.joint, np.newaxis] ** 2
 
     def of(self, words: Words) -> NDArray[np.int64]:
         """Compute every quantity for each pattern, shape ``(size, patterns)``."""
@@ -243,15 +253,12 @@ class BlockSums:
         )
 
     def _variances(self, shots: NDArray[np.int64]) -> NDArray[np.float64]:
-        part, terms = self.part, len(self.part.factors)
-        lone = part.coefficients[part.starts, np.newaxis] ** 2
-        variances = lone * self._term_variances(shots)[part.terms[part.starts]]
-        if len(self._quantities.joint):
-            first = terms + len(self._quantities.projectors)
-            sums, squares = np.split(self._sums[first:], 2)
-            spread = _variances(sums, squares, shots) * self._quantities.units[:, np.newaxis] ** 2
-            largest = part.weights[self._quantities.joint, np.newaxis] ** 2
-            variances[self._quantities.joint] = np.where(shots == 1, largest, spread)
+        known = self._quantities
+        variances = known.lone_weights * self._term_variances(shots)[known.lone_terms]
+        if joint := len(known.joint):
+            sums, squares = self._sums[-2 * joint : -joint], self._sums[-joint:]
+            spread = _variances(sums, squares, shots) * known.joint_weights
+            variances[known.joint] = np.where(shots == 1, known.widest_joint, spread)
         result: NDArray[np.float64] = variances / shots
         return result
 
@@ -268,9 +275,7 @@ class BlockSums:
             terms : terms + len(self._quantities.projectors)
         ]
         spread = _variances(self._sums[:terms], squares, shots)
-        return np.where(
-            shots == 1, largest_deviations(self.part.factors)[:, np.newaxis] ** 2, spread
-        )
+        return np.where(shots == 1, self._quantities.widest_terms, spread)
 
 
 def _row_of(histogram: Histogram) -> NDArray[np.int64]:
