@@ -348,7 +348,7 @@ def compare(outcome: Outcome, expected: int, num_bits: int) -> tuple[bool, str]:
         (value,), parity = outcome.evs, (-1) ** expected.bit_count()
         seen = f"{value:.2f} where {parity} is right"
         return bool(value * parity > 0), seen  # It may be noisy, but points the right way.
-    ((patterns, counts),) = tally([outcome], np.random.default_rng(0))
+    ((patterns, counts),) = tally([outcome], partial(np.random.default_rng, 0))
     most = int(counts.argmax())
     found, count, shots = int(patterns[most, 0]), int(counts[most]), int(counts.sum())
     seen = f"{found:0{num_bits}b} in {count} of {shots} shots"

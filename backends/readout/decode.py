@@ -1,6 +1,6 @@
 """Checked shots, moved to where they are wanted: into bit arrays, or into histograms."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -11,12 +11,15 @@ from qiskit_gateway.backends.failures.errors import BackendError
 from qiskit_gateway.backends.readout.outcomes import Outcome
 from qiskit_gateway.backends.readout.packed_bits import Rows, Selection, selection_of, words
 
+Dice = Callable[[], np.random.Generator]
+"""Gives the generator of random numbers, which is made when it is first needed: seldom."""
+
 
 def decode(
     outcomes: Sequence[Outcome],
     registers: Sequence[Sequence[int]],
     outs: Sequence[NDArray[np.uint8]],
-    rng: np.random.Generator,
+    dice: Dice,
 ) -> tuple[BackendError | None, ...]:
     """Write the shots of each outcome into the storage of the user's bit arrays.
 
@@ -27,7 +30,7 @@ def decode(
         registers: For each register the user's classical bits, lowest first.
         outs: For each register an array of shape ``(outcomes, shots, bytes)``. Of outcome ``i``
             the first ``outcomes[i].shots`` rows are written, none where it has an error.
-        rng: Randomness of the shuffle, and of the choice where more shots came than were asked.
+        dice: Randomness of the shuffle, and of the choice where more shots came than were asked.
 
     Returns:
         For each outcome its error or ``None``.
@@ -40,9 +43,9 @@ def decode(
         rows, order = outcome.memory, None
         if rows is None and outcome.patterns is not None:
             rows = outcome.patterns
-            order = np.repeat(np.arange(len(rows)), _draw_counts(outcome, rng))
+            order = np.repeat(np.arange(len(rows)), _draw_counts(outcome, dice))
             if len(rows) > 1:
-                rng.shuffle(order)
+                dice().shuffle(order)
         if rows is None:
             continue
         for selection, out in zip(selections[size], outs, strict=True):
@@ -52,24 +55,24 @@ def decode(
 
 
 def tally(
-    outcomes: Sequence[Outcome], rng: np.random.Generator
+    outcomes: Sequence[Outcome], dice: Dice
 ) -> tuple[tuple[NDArray[np.uint64], NDArray[np.int64]], ...]:
     """Return the histogram of each outcome; empty where it has an error.
 
     Args:
         outcomes: What was read.
-        rng: Randomness of the choice where more shots came than were asked for.
+        dice: Randomness of the choice where more shots came than were asked for.
 
     Returns:
         For each outcome the distinct patterns, shape ``(distinct, words)``, as 64-bit words over
         the user's bits, least significant word first, and how often each was seen.
     """
-    patterns, counts, ends = pool(outcomes, rng)
+    patterns, counts, ends = pool(outcomes, dice)
     return tuple((patterns[a:b], counts[a:b]) for a, b in pairwise([0, *ends.tolist()]))
 
 
 def pool(
-    outcomes: Sequence[Outcome], rng: np.random.Generator
+    outcomes: Sequence[Outcome], dice: Dice
 ) -> tuple[NDArray[np.uint64], NDArray[np.int64], NDArray[np.int64]]:
     """Tally outcomes one after the other, and mark where the part of each ends."""
     found = [_count(outcome) for outcome in outcomes]
@@ -79,7 +82,7 @@ def pool(
     ends = np.cumsum([len(seen) for _, seen in found])
     wanted = [outcome.shots for outcome in outcomes]
     for number in np.flatnonzero(_sums(counts, ends) != wanted).tolist():
-        drawn = _draw_counts(outcomes[number], rng)
+        drawn = _draw_counts(outcomes[number], dice)
         counts[ends[number] - len(drawn) : ends[number]] = drawn
     if not counts.all():
         seen = counts > 0
@@ -129,13 +132,13 @@ def _join(parts: Sequence[Rows]) -> Rows:
     )
 
 
-def _draw_counts(outcome: Outcome, rng: np.random.Generator) -> NDArray[np.int64]:
+def _draw_counts(outcome: Outcome, dice: Dice) -> NDArray[np.int64]:
     """Return the counts, or as many of them as were asked for, drawn without replacement."""
     counts = outcome.counts
     assert counts is not None  # noqa: S101
     if counts.sum() == outcome.shots:
         return counts
-    drawn: NDArray[np.int64] = rng.multivariate_hypergeometric(
+    drawn: NDArray[np.int64] = dice().multivariate_hypergeometric(
         counts, outcome.shots, method="marginals"
     )
     return drawn

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from qiskit.primitives import DataBin, PubResult
 from qiskit.primitives.containers.estimator_pub import EstimatorPub
 
-from qiskit_gateway.backends.readout.decode import pool
+from qiskit_gateway.backends.readout.decode import Dice, pool
 from qiskit_gateway.backends.readout.outcomes import Outcome
 from qiskit_gateway.results.coverage import Coverage, book_outcomes
 from qiskit_gateway.results.observables import RowGroup
@@ -54,13 +54,11 @@ class BasisStore:
     sections: tuple[Section, ...]
     lock: Lock
 
-    def receive(
-        self, piece: Piece, outcomes: Sequence[Outcome], rng: np.random.Generator
-    ) -> Receipt:
+    def receive(self, piece: Piece, outcomes: Sequence[Outcome], dice: Dice) -> Receipt:
         """Add the outcomes of a piece, one per row, and say what did not arrive."""
         is_estimated = any(outcome.evs is not None for outcome in outcomes)
         additions = list(
-            self._estimates(piece, outcomes) if is_estimated else self._sums(piece, outcomes, rng)
+            self._estimates(piece, outcomes) if is_estimated else self._sums(piece, outcomes, dice)
         )
         # Several pieces of a row may arrive at once, in several threads.
         with self.lock:
@@ -70,9 +68,9 @@ class BasisStore:
         return receipt
 
     def _sums(
-        self, piece: Piece, outcomes: Sequence[Outcome], rng: np.random.Generator
+        self, piece: Piece, outcomes: Sequence[Outcome], dice: Dice
     ) -> Iterator[Callable[[], None]]:
-        patterns, counts, ends = pool(outcomes, rng)
+        patterns, counts, ends = pool(outcomes, dice)
         histogram = Histogram(np.ascontiguousarray(patterns.T), counts, ends)
         for section, start, stop in self._overlaps(piece):
             here = histogram.rows(start - piece.row_start, stop - piece.row_start)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from qiskit.primitives import BitArray, DataBin, SamplerPubResult
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 
-from qiskit_gateway.backends.readout.decode import decode, decode_iq
+from qiskit_gateway.backends.readout.decode import Dice, decode, decode_iq
 from qiskit_gateway.backends.readout.outcomes import Outcome
 from qiskit_gateway.results.coverage import Coverage, book_outcomes
 from qiskit_gateway.work.receipt import Receipt
@@ -70,14 +70,12 @@ class SamplerStore:
                 f"shots, need {size:.4g} GiB, more than there is; ask for fewer shots or rows at once"
             ) from None
 
-    def receive(
-        self, piece: Piece, outcomes: Sequence[Outcome], rng: np.random.Generator
-    ) -> Receipt:
+    def receive(self, piece: Piece, outcomes: Sequence[Outcome], dice: Dice) -> Receipt:
         """Write the outcomes of a piece, one per row, into their place."""
         rows = slice(piece.row_start, piece.row_stop)
         shots = slice(piece.shot_start, piece.shot_stop)
         if self.meas_level == 2:
-            decode(outcomes, self._bits, [array[rows, shots] for array in self._arrays], rng)
+            decode(outcomes, self._bits, [array[rows, shots] for array in self._arrays], dice)
         else:
             self._write_kerneled(piece, outcomes)
         return book_outcomes(self.coverage, piece, outcomes)

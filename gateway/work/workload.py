@@ -2,12 +2,14 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from qiskit_gateway.backends.interface.batch import Batch, Entry, Program, Wanted
+from qiskit_gateway.backends.readout.decode import Dice
 from qiskit_gateway.backends.readout.outcomes import Outcome
 from qiskit_gateway.work.receipt import Receipt
 from qiskit_gateway.work.tasks import Piece, Shard, Task
@@ -16,9 +18,7 @@ from qiskit_gateway.work.tasks import Piece, Shard, Task
 class Store(Protocol):
     """The destination of a task's outcomes."""
 
-    def receive(
-        self, piece: Piece, outcomes: Sequence[Outcome], rng: np.random.Generator
-    ) -> Receipt:
+    def receive(self, piece: Piece, outcomes: Sequence[Outcome], dice: Dice) -> Receipt:
         """Write the outcomes of a piece, one per row, and say what did not arrive."""
         ...
 
@@ -67,10 +67,10 @@ class Work:
 
     def write(self, shard: Shard, outcomes: Sequence[Outcome]) -> Receipt:
         """Put the outcomes of a shard into their places and say what did not arrive."""
-        rng = np.random.default_rng(self._entropy_of(shard, 1))
+        dice = cache(lambda: np.random.default_rng(self._entropy_of(shard, 1)))
         receipt = Receipt()
         for piece, part in _parts(shard, outcomes):
-            receipt += self.stores[piece.task].receive(piece, part, rng)
+            receipt += self.stores[piece.task].receive(piece, part, dice)
         return receipt
 
     def _seed_of(self, shard: Shard) -> int | None:

@@ -1,6 +1,7 @@
 """Real provider packages, through the adapter."""
 
 from dataclasses import dataclass, field, replace
+from functools import partial
 from math import pi
 
 import anyio
@@ -307,7 +308,7 @@ async def answers(member, runs):
 def bits_of(outcome, num_bits):
     """Return the shots of an outcome, one row of bits each, the user's bit 0 first."""
     out = np.zeros((1, outcome.shots, -(-num_bits // 8)), np.uint8)
-    decode([outcome], [range(num_bits)], [out], np.random.default_rng(0))
+    decode([outcome], [range(num_bits)], [out], partial(np.random.default_rng, 0))
     return np.unpackbits(out[0], axis=1)[:, ::-1][:, :num_bits]
 
 

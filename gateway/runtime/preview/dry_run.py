@@ -25,6 +25,7 @@ from qiskit_gateway.backends.interface.protocol import FleetMember, Handle, Tell
 from qiskit_gateway.backends.interface.queue_reading import QueueReading
 from qiskit_gateway.backends.member_facts import costs_nothing
 from qiskit_gateway.backends.pricing.charge import Charge
+from qiskit_gateway.backends.readout.decode import Dice
 from qiskit_gateway.backends.readout.outcomes import Outcome
 from qiskit_gateway.backends.simulation.simulated_member import SimulatedMember
 from qiskit_gateway.policies.policy import Policy
@@ -338,9 +339,7 @@ class _Books:
     def __init__(self, rows: int, shots: int) -> None:
         self._coverage = Coverage(rows, shots)
 
-    def receive(
-        self, piece: Piece, outcomes: Sequence[Outcome], rng: np.random.Generator
-    ) -> Receipt:
+    def receive(self, piece: Piece, outcomes: Sequence[Outcome], dice: Dice) -> Receipt:
         return book_outcomes(self._coverage, piece, outcomes)
 
 

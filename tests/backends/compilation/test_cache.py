@@ -1,6 +1,7 @@
 """Circuits made fit for a backend still mean what the user wrote."""
 
 import threading
+from functools import partial
 from itertools import count
 
 import numpy as np
@@ -364,7 +365,7 @@ async def test_control_flow_that_measures_little(flow):
         batch = Batch(entries=entries, shots=30, kept_shots=30)
         for outcome in await member.collect(await member.submit(batch)):
             assert outcome.error is None
-            ((patterns, counts),) = tally([outcome], np.random.default_rng(0))
+            ((patterns, counts),) = tally([outcome], partial(np.random.default_rng, 0))
             assert (patterns.tolist(), counts.tolist()) == ([[int(expected, 2)]], [30])
 
 

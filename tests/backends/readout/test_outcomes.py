@@ -5,6 +5,7 @@ import tracemalloc
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from itertools import count
 from types import MappingProxyType, SimpleNamespace
 
@@ -56,7 +57,7 @@ def decoded(outcomes, registers, shots, seed=0):
         np.full((len(outcomes), shots + 2, (len(bits) + 7) // 8), 255, np.uint8)[:, 1:-1]
         for bits in registers
     ]
-    errors = decode(outcomes, registers, outs, np.random.default_rng(seed))
+    errors = decode(outcomes, registers, outs, partial(np.random.default_rng, seed))
     return outs, errors
 
 
@@ -191,7 +192,9 @@ def test_tally_is_the_histogram(job, name, with_memory):
     wiring, _, sent = job
     memory = [FORMATS[name](value, wiring) for value in values_of(sent)]
     one = experiment(dict(Counter(memory)), memory if with_memory else None, len(sent))
-    ((patterns, counts),) = tally(read(result(one), [wiring], len(sent)), np.random.default_rng(0))
+    ((patterns, counts),) = tally(
+        read(result(one), [wiring], len(sent)), partial(np.random.default_rng, 0)
+    )
     assert (patterns.dtype, counts.dtype) == (np.uint64, np.int64)
     found = {
         sum(int(word) << 64 * i for i, word in enumerate(words)): count
@@ -487,7 +490,7 @@ def test_names_of_one_outcome_are_added():
     counts = {"0x1": 2, "0x01": 3, "0X1": 1}
     for more in ({}, {"0x2": 0}):
         outcomes = read(result(experiment(counts | more, None, 6)), [PLAIN], 6)
-        ((patterns, seen),) = tally(outcomes, np.random.default_rng(0))
+        ((patterns, seen),) = tally(outcomes, partial(np.random.default_rng, 0))
         assert (patterns.tolist(), seen.tolist()) == ([[1]], [6])
 
 
@@ -555,7 +558,7 @@ def test_too_many_shots_are_drawn_without_bias():
     ones = []
     for seed in range(300):
         (out,), _ = decoded(outcomes, [(0, 1, 2)], 100, seed)
-        ((patterns, counts),) = tally(outcomes, np.random.default_rng(seed))
+        ((patterns, counts),) = tally(outcomes, partial(np.random.default_rng, seed))
         seen = dict(zip(patterns.ravel().tolist(), counts.tolist(), strict=True))
         assert seen == Counter(out.ravel().tolist())
         assert out.shape[1] == sum(seen.values()) == outcomes[0].shots == 100
@@ -568,7 +571,7 @@ def test_too_much_memory_is_cut():
     memory = ["0x1", "0x2", "0x3", "0x4"]
     outcomes = read(result(experiment(dict(Counter(memory)), memory, 4)), [PLAIN], 2)
     (out,), _ = decoded(outcomes, [(0, 1, 2)], 2)
-    ((patterns, counts),) = tally(outcomes, np.random.default_rng(0))
+    ((patterns, counts),) = tally(outcomes, partial(np.random.default_rng, 0))
     assert out.ravel().tolist() == [1, 2]
     assert (patterns.ravel().tolist(), counts.tolist()) == ([1, 2], [1, 1])
 
@@ -713,7 +716,7 @@ def test_only_failed_circuits_are_errors():
     assert "out of memory" in str(errors[1])
     assert not errors[1].bad_result
     assert out[[0, 2]].ravel().tolist() == [1] * 4
-    _, (patterns, counts), _ = tally(outcomes, np.random.default_rng(0))
+    _, (patterns, counts), _ = tally(outcomes, partial(np.random.default_rng, 0))
     assert len(patterns) == len(counts) == 0
 
 
@@ -744,7 +747,7 @@ def test_nothing_measured_is_zero(counts):
     assert errors == (None,)
     assert not out.any()
     decoded(outcomes[1:], [()], 10)
-    for patterns, seen in tally(outcomes, np.random.default_rng(0)):
+    for patterns, seen in tally(outcomes, partial(np.random.default_rng, 0)):
         assert not patterns.any()
         assert seen.tolist() == [10]
 
@@ -979,7 +982,7 @@ def test_arbitrary_data_never_escapes(counts, memory, reported):
     for meas_level in (1, 2):
         (outcome,) = read(thing, [PLAIN], 4, meas_level=meas_level)
         (out,), errors = decoded([outcome], [(0, 1, 2)], 4)
-        tally([outcome], np.random.default_rng(0))
+        tally([outcome], partial(np.random.default_rng, 0))
         assert (outcome.shots == 0) == (outcome.error is not None)
         if errors[0] is None and meas_level == 2:
             assert (out[0, : outcome.shots] < 8).all()

@@ -3,6 +3,7 @@
 import re
 import threading
 from copy import copy
+from functools import partial
 
 import anyio
 import numpy as np
@@ -71,7 +72,7 @@ def scripted(*script, **more):
 
 def told(outcome):
     """What an outcome says: the histogram of numbers."""
-    ((patterns, counts),) = tally([outcome], np.random.default_rng(0))
+    ((patterns, counts),) = tally([outcome], partial(np.random.default_rng, 0))
     return dict(zip(patterns[:, 0].tolist(), counts.tolist(), strict=True))
 
 

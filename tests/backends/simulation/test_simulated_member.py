@@ -2,6 +2,7 @@
 
 import heapq
 import math
+from functools import partial
 from itertools import pairwise
 
 import anyio
@@ -107,9 +108,11 @@ async def test_zeros():
     outcomes = await member.collect(await member.submit(asked))
     assert len(outcomes) == 2000
     assert len(set(map(id, outcomes))) == 2
-    assert tally(outcomes[999:1001], np.random.default_rng(0))[0][1].tolist() == [30]
+    assert tally(outcomes[999:1001], partial(np.random.default_rng, 0))[0][1].tolist() == [30]
     out = np.full((1, 30, 2), 255, np.uint8)
-    assert decode(outcomes[1000:1001], [range(10)], [out], np.random.default_rng(0)) == (None,)
+    assert decode(outcomes[1000:1001], [range(10)], [out], partial(np.random.default_rng, 0)) == (
+        None,
+    )
     assert not out.any()
 
 

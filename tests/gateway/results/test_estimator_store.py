@@ -1,5 +1,6 @@
 """Sums over shots: exact, whatever the cuts and the order of arrival."""
 
+from functools import cache
 from itertools import pairwise
 from threading import Lock, Thread
 
@@ -18,7 +19,7 @@ from qiskit_gateway.results.observables import Observables, Reading, parts_of
 from qiskit_gateway.results.pauli_sums import BlockSums, Histogram, Quantities
 from qiskit_gateway.work.tasks import Piece
 
-RNG = np.random.default_rng(0)
+DICE = cache(lambda: np.random.default_rng(0))
 SHOTS, ROWS = 64, 5
 
 
@@ -107,10 +108,10 @@ def test_neither_cuts_nor_arrival_show_in_the_result(qubits, pieces, counted, cu
     part, rng = wide(qubits), np.random.default_rng(seed)
     bits = (rng.random((ROWS, SHOTS, qubits)) < rng.random((ROWS, 1, qubits))).astype(np.uint8)
     whole, pooled = store_of(part), store_of(part, cuts=[cut])
-    whole.receive(Piece(0, 0, ROWS, 0, SHOTS), [outcome_of(row) for row in bits], RNG)
+    whole.receive(Piece(0, 0, ROWS, 0, SHOTS), [outcome_of(row) for row in bits], DICE)
     for piece in pieces:
         rows = bits[piece.row_start : piece.row_stop, piece.shot_start : piece.shot_stop]
-        receipt = pooled.receive(piece, [outcome_of(row, counted=counted) for row in rows], RNG)
+        receipt = pooled.receive(piece, [outcome_of(row, counted=counted) for row in rows], DICE)
         assert not receipt.missing
         assert not receipt.failed
     assert pooled.coverage.complete
@@ -125,7 +126,7 @@ def test_values_and_variances_are_those_of_the_shots(qubits):
     shared = rng.random((ROWS, SHOTS, 1)) < 0.5
     bits = ((rng.random((ROWS, SHOTS, qubits)) < 0.2) ^ shared).astype(np.uint8)
     store = store_of(part)
-    store.receive(Piece(0, 0, ROWS, 0, SHOTS), [outcome_of(row) for row in bits], RNG)
+    store.receive(Piece(0, 0, ROWS, 0, SHOTS), [outcome_of(row) for row in bits], DICE)
     values, variances, bounds = answers(store)
     read = Reading(part.basis, part.factors).values
     for row in range(ROWS):
@@ -147,7 +148,7 @@ def test_shots_that_agree_have_no_spread_and_one_shot_could_have_any():
     for shots, expected in ((1, [0.65**2, 1.5**2, 0.3**2]), (7, [0, 0, 0])):
         store = store_of(part, shots=shots, rows=1)
         bits = np.ones((shots, 2), np.uint8)
-        store.receive(Piece(0, 0, 1, 0, shots), [outcome_of(bits)], RNG)
+        store.receive(Piece(0, 0, 1, 0, shots), [outcome_of(bits)], DICE)
         values, variances, _ = answers(store)
         assert values[:, 0] == pytest.approx([-0.1, 3.0, -0.3])
         assert variances[:, 0] == pytest.approx(expected, abs=0)
@@ -162,7 +163,7 @@ def test_nothing_overflows(shots):
         rows = np.full((1, 2), [0, 0], np.uint8) if not value else np.array([[1, 255]], np.uint8)
         outcome = Outcome(shots=count, num_bits=9, patterns=rows, counts=np.array([count]))
         start = 0 if not value else shots // 2
-        store.receive(Piece(0, 0, 1, start, start + count), [outcome], RNG)
+        store.receive(Piece(0, 0, 1, start, start + count), [outcome], DICE)
     read = Reading(part.basis, part.factors).values(np.array([[0, 511]], np.uint64)).astype(float)
     values, variances, _ = answers(store)
     ends = [*part.starts[1:], len(part.terms)]
@@ -180,10 +181,10 @@ def test_what_did_not_come_is_told_and_not_counted(qubits):
     bits = np.zeros((SHOTS, qubits), np.uint8)
     error = BackendError("lost")
     outcomes = [Outcome(shots=0, error=error), outcome_of(bits[:10]), outcome_of(bits)]
-    receipt = store.receive(Piece(0, 0, 3, 0, SHOTS), outcomes, RNG)
+    receipt = store.receive(Piece(0, 0, 3, 0, SHOTS), outcomes, DICE)
     assert receipt.failed == ((Piece(0, 0, 1, 0, SHOTS), error),)
     assert receipt.missing == (Piece(0, 1, 2, 10, SHOTS),)
-    assert store.receive(Piece(0, 3, 4, 0, SHOTS), outcomes[:1], RNG).failed
+    assert store.receive(Piece(0, 3, 4, 0, SHOTS), outcomes[:1], DICE).failed
     assert store.coverage.received.tolist() == [0, 10, SHOTS, 0]
     values, variances, _ = answers(store)
     assert np.array_equal(values[:, 1], values[:, 2])
@@ -194,11 +195,11 @@ def test_pieces_may_arrive_at_once():
     """Shots of one row in many threads: none is lost."""
     part, pieces = wide(3), 40
     store = store_of(part, shots=pieces * 50, rows=2)
-    outcomes = [outcome_of(RNG.integers(0, 2, (50, 3), np.uint8)) for _ in range(2)]
+    outcomes = [outcome_of(DICE().integers(0, 2, (50, 3), np.uint8)) for _ in range(2)]
 
     def deliver(number):
         piece = Piece(0, 0, 2, number * 50, number * 50 + 50)
-        store.receive(piece, outcomes, np.random.default_rng())
+        store.receive(piece, outcomes, np.random.default_rng)
 
     threads = [Thread(target=deliver, args=(number,)) for number in range(pieces)]
     for thread in threads:
@@ -206,7 +207,7 @@ def test_pieces_may_arrive_at_once():
     for thread in threads:
         thread.join()
     once = store_of(part, shots=50, rows=2)
-    once.receive(Piece(0, 0, 2, 0, 50), outcomes, RNG)
+    once.receive(Piece(0, 0, 2, 0, 50), outcomes, DICE)
     assert store.coverage.complete
     assert np.allclose(answers(store)[0], answers(once)[0], rtol=1e-15)
     assert np.allclose(answers(store)[1] * pieces, answers(once)[1], rtol=1e-5)
@@ -246,8 +247,8 @@ def test_estimates_are_weighed_by_their_shots(order):
     store, alone = store_of(part, rows=1), store_of(part, rows=1)
     for place in order:
         piece, outcome = pieces[place]
-        assert store.receive(piece, [outcome], RNG).missing == ()
-    alone.receive(pieces[0][0], [pieces[0][1]], RNG)
+        assert store.receive(piece, [outcome], DICE).missing == ()
+    alone.receive(pieces[0][0], [pieces[0][1]], DICE)
     (section,), (own,) = store.sections, alone.sections
     shots = store.coverage.received
     seen, spread = own.sums.values(np.array([16])), own.sums.variances(np.array([16]))
@@ -260,7 +261,7 @@ def test_estimates_are_weighed_by_their_shots(order):
     )
     first = store_of(part, rows=1)
     for piece, outcome in pieces:
-        first.receive(piece, [outcome], RNG)
+        first.receive(piece, [outcome], DICE)
     assert (first.sections[0].sums.values(shots) == values).all()
     assert (first.sections[0].sums.variances(shots) == variances).all()
 
@@ -272,7 +273,7 @@ def test_an_estimate_that_failed_is_missing():
     outcomes = [estimated(part, one, one, SHOTS) for one in values]
     outcomes[3] = Outcome(shots=0, error=BackendError("broken"))
     store = store_of(part, cuts=(2,))
-    receipt = store.receive(Piece(0, 0, ROWS, 0, SHOTS), outcomes, RNG)
+    receipt = store.receive(Piece(0, 0, ROWS, 0, SHOTS), outcomes, DICE)
     assert [piece.row_start for piece, _ in receipt.failed] == [3]
     found, _, _ = answers(store)
     assert found[:, [0, 1, 2, 4]] == pytest.approx(np.array(values).T[:, [0, 1, 2, 4]])

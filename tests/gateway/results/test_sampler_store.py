@@ -1,5 +1,7 @@
 """Booking what has arrived, and putting it in its place."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -104,7 +106,7 @@ def test_registers_are_cut_from_the_same_shots():
     patterns = np.array([[0b110], [0b001]], dtype=np.uint8)
     outcome = Outcome(shots=600, num_bits=3, patterns=patterns, counts=np.array([200, 400]))
 
-    receipt = store.receive(Piece(0, 0, 1, 0, 600), [outcome], np.random.default_rng(1))
+    receipt = store.receive(Piece(0, 0, 1, 0, 600), [outcome], partial(np.random.default_rng, 1))
 
     result = store.result()
     assert receipt.missing == receipt.failed == ()
