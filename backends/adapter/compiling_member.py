@@ -8,8 +8,7 @@ translated into facts.
 
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
@@ -414,7 +413,7 @@ class CompilingMember(ABC):
             return send()
 
     def _read_target(self) -> None:
-        with _before_sending():
+        with translated("submit", unsent=True):
             _ = self._isa.site
 
     def _prepare_all(self, batch: Batch, adaptation: Adaptation) -> list[Prepared]:
@@ -433,7 +432,7 @@ class CompilingMember(ABC):
     def _prepare(self, program: Program, adaptation: Adaptation) -> Prepared:
         if adaptation.refusal:  # Before anything is compiled in vain.
             raise Refused({0: adaptation.refusal})
-        with _before_sending():
+        with translated("submit", unsent=True):
             ready = self._isa.prepare(program, flatten=adaptation.flatten, measured=self._measures)
         reason = adaptation.reason(ready.circuit)
         if reason:
@@ -443,7 +442,7 @@ class CompilingMember(ABC):
     def _estimate(self, program: Program) -> Estimate:
         adaptation = self.adaptation
         self._prepare(program, adaptation)
-        with _before_sending():
+        with translated("submit", unsent=True):
             return self._timed(self._isa.estimate(program, flatten=adaptation.flatten))
 
     def _collect(self, handle: Handle) -> Sequence[Outcome]:
@@ -455,7 +454,7 @@ class CompilingMember(ABC):
     def _prepare_to_read(self, program: Program) -> Prepared:
         """Prepare a program that was sent: the device has taken it, whatever it takes by now."""
         try:
-            with _before_sending():
+            with translated("submit", unsent=True):
                 return self._isa.prepare_to_read(
                     program, flatten=self.adaptation.flatten, measured=self._measures
                 )
@@ -557,15 +556,3 @@ class Awaited(Handle):
     def of(cls, handle: Handle, result: Call[Sequence[Outcome]]) -> "Awaited":
         """Return a handle of the same job."""
         return cls(job_id=handle.job_id, job=handle.job, batch=handle.batch, result=result)
-
-
-@contextmanager
-def _before_sending() -> Iterator[None]:
-    """Translate what is raised while circuits are prepared, when nothing was sent."""
-    try:
-        with translated("submit"):
-            yield
-    except BackendError as error:
-        if error.submitted is False:
-            raise
-        raise amend(error, submitted=False) from error
