@@ -164,7 +164,9 @@ class Fleet:
         For users of the fleet, to keep what must outlive a run. A kept object with a method
         ``renew_in_child()`` has that called in each forked child.
         """
-        found = self._kept.setdefault(kind, kind())
+        if (found := self._kept.get(kind)) is None:
+            # Of two threads that make one at once, the first one's counts.
+            found = self._kept.setdefault(kind, kind())
         assert isinstance(found, kind)  # noqa: S101
         return found
 
