@@ -113,7 +113,7 @@ class Recorder:
     lose: Callable[[Loss], None]
     goes_on: bool = False
     _writes: deque[_Write] = field(default_factory=deque)
-    _added: anyio.Event = field(default_factory=anyio.Event)
+    _added: anyio.Event | None = None
     _waiting: int = 0
     _failing_since: float | None = None
     _is_taken: bool = False
@@ -278,15 +278,17 @@ class Recorder:
         now = [replace(one) if isinstance(one, Attempt) else one for one in arguments]
         added = _Write(perform=partial(write, *now), done=done)
         self._writes.append(added)
-        self._added.set()
+        if self._added is not None:
+            self._added.set()
         return added
 
     # -- writing it ------------------------------------------------------------------------------
 
     async def _keep(self) -> None:
         while True:
-            await self._added.wait()
             self._added = anyio.Event()
+            if not self._writes:
+                await self._added.wait()
             while self._writes and not await self._write():  # noqa: ASYNC110  No event tells of a lock.
                 await anyio.sleep(_AGAIN_SECONDS)
 
