@@ -242,7 +242,7 @@ class Run:
     async def _survey(self, entered: float) -> None:
         """Find out what the circuits are on each member, and how long queues are, where asked."""
         # With a seed nothing that depends on the time is looked at.
-        reads = self._policy.looks_at_queues and self.work.seed is None and self._queues.due
+        reads = self.work.seed is None and self._queues.due and self._policy.looks_at_queues
         self._asked = questions_of(self._fleet, self._policy)
         if not reads and not self._asked:
             return
