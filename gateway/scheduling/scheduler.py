@@ -327,9 +327,15 @@ def _give_up_hopeless(state: RunState, now: float) -> None:
 
 
 def _is_for_any(dealer: Dealer, members: Iterable[str]) -> bool:
-    """Some of what waits is for one of these members."""
-    theirs, classes = {*dealer.lined_up, *dealer.backlog.keeping}, dealer.backlog.classes
-    return any(name in theirs or any(name not in barred for barred in classes) for name in members)
+    """Some of what waits is for one of these members, which does not refuse it for good."""
+    theirs, verdicts = {*dealer.lined_up, *dealer.backlog.keeping}, dealer.planner.verdicts
+
+    def may_take(name: str, barred: Barred) -> bool:
+        verdict = verdicts.get(barred, {}).get(name)
+        return name not in barred and (verdict is None or verdict.waits)
+
+    classes = dealer.backlog.classes
+    return any(name in theirs or any(may_take(name, one) for one in classes) for name in members)
 
 
 def _next_look(state: RunState, now: float) -> float:

@@ -32,6 +32,7 @@ from qiskit_gateway.policies import (
     round_robin,
     weighted,
 )
+from qiskit_gateway.policies.filters import Named
 from qiskit_gateway.policies.spread import Spread
 from qiskit_gateway.policies.verdict import refuse
 from qiskit_gateway.scheduling.events import (
@@ -317,6 +318,21 @@ def test_patience_ends_when_no_member_comes_back():
     assert sum(one.piece.circuit_shots for one in end.given_up) == 50
     assert world.now < 1000
     assert {"a", "b"} <= set().union(*(one.reasons for one in end.given_up))
+
+
+def test_patience_ends_though_a_healthy_member_refuses_the_work_for_good():
+    """A member that refuses for good is nobody to wait for, while all others are down."""
+    tasks = [Task(index=0, rows=5, shots=10)]
+    policy = fastest(where=Named("b"), patience_seconds=300.0)
+    world = make_world(tasks, [profile("a"), profile("b", 1)], policy)
+
+    end = world.run(
+        lambda submit: ShardFailed(shard=submit.shard.index, failure=TRANSIENT, reason="503"),
+        steady,
+    )
+
+    assert sum(one.piece.circuit_shots for one in end.given_up) == 50
+    assert world.now < 1000
 
 
 def test_the_deadline_ends_the_run_and_cancels_what_is_in_flight():
