@@ -61,17 +61,9 @@ def rebalance(state: RunState, now: float) -> Iterator[Decision]:
         if (one.begins > now + ROUNDING_SECONDS or one.flight.member in ill)
         and one.flight.member not in stuck
         and _may_leave(state, one.flight)
-        and (hurries or _was_not_foreseen(one))
     ]
     if waiting:
         yield from _take_back(state, waiting, foreseen, free, now)
-
-
-def _was_not_foreseen(one: Foreseen) -> bool:
-    """A shard ends much later than was known as it was sent, or nothing was known then."""
-    flight = one.flight
-    known = flight.submitted + flight.foreseen_seconds
-    return not flight.foreseen_seconds or is_much_sooner(known, one.end)
 
 
 def is_stuck(state: RunState, member: str, now: float) -> bool:
@@ -194,12 +186,17 @@ def worthwhile(
 
 
 def _may_leave(state: RunState, flight: Flight) -> bool:
-    """Work may be taken back for others; from a member that is well it moves once, or would never rest."""
+    """Work may be taken back for others, so often that it comes to rest.
+
+    From a member that is well it moves once where only the end counts, and once from each member where
+    a move must be worth its price.
+    """
     if not is_free_to_move(flight):
         return False
     barred, member = flight.group.barred, flight.member
     fee = state.estimator.profiles[member].job_fee_usd
-    rests = bool(barred.tried) and member not in state.health.unhealthy
+    moved = bool(barred.tried) and finishes_first(state)
+    rests = moved and member not in state.health.unhealthy
     if rests or not covers(state.policy.recall.idle, fee):
         return False
     return may_go(state, barred, besides=member)
