@@ -96,13 +96,12 @@ def prepare(
     return prepare_from(program, base_of(program, site, flatten=flatten), site)
 
 
-def bind(prepared: Prepared, rows: NDArray[np.float64], *, first: int = 0) -> list[QuantumCircuit]:
+def bind(prepared: Prepared, rows: NDArray[np.float64]) -> list[QuantumCircuit]:
     """Return one circuit to send for each parameter row of the program, none of which is kept.
 
     Args:
         prepared: The program as the backend gets it.
         rows: Parameter values, columns in the order of the parameters of the user's circuit.
-        first: The number of the first one among the circuits of its job, which are named by it.
 
     Raises:
         Refused: If a bound circuit cannot be compiled.
@@ -113,7 +112,7 @@ def bind(prepared: Prepared, rows: NDArray[np.float64], *, first: int = 0) -> li
         circuits = [circuit.copy() for _ in rows]
     else:
         # As plain floats, which Qiskit binds in two thirds of the time of numpy's.
-        each = enumerate(values_of(prepared, rows).tolist(), first)
+        each = enumerate(values_of(prepared, rows).tolist())
         circuits = [_bind(circuit, values, number) for number, values in each]
     return [prepared.finish(bound) for bound in circuits] if prepared.finish else circuits
 
