@@ -186,10 +186,10 @@ def worthwhile(
 
 
 def _may_leave(state: RunState, flight: Flight) -> bool:
-    """Work may be taken back for others, so often that it comes to rest.
+    """Work may be taken back for others.
 
-    From a member that is well it moves once where only the end counts, and once from each member where
-    a move must be worth its price.
+    So that it comes to rest, it leaves a member that is well once: of all members where only the end
+    counts, and of each where a move must be worth its price.
     """
     if not is_free_to_move(flight):
         return False
