@@ -82,10 +82,11 @@ def find_secrets(document: object, environ: Mapping[str, str]) -> list[Problem]:
 def keep_secrets(document: object, environ: Mapping[str, str]) -> None:
     """Keep what the environment gives to a document out of every text from now on.
 
-    What it gives to the policy is no secret: reports name the user.
+    What it gives to the policy is a secret only under the name of one: reports name the user.
     """
     for path, value in walk(document):
-        if path[:1] != ("policy",) and (variable := _read_variable_at(path, value)):
+        told = path[:1] == ("policy",) and not _is_secret(path)
+        if not told and (variable := _read_variable_at(path, value)):
             keep_secret(environ.get(variable, ""))
 
 

@@ -34,6 +34,7 @@ from qiskit_gateway.backends.interface.speed import Speed
 from qiskit_gateway.backends.pricing.published import ARGUMENTS, tariff, tariff_names
 from qiskit_gateway.backends.simulation.simulated_member import SimulatedMember
 from qiskit_gateway.config_file.loader import REGISTRY, config_schema
+from qiskit_gateway.config_file.problems import keep_secrets
 from qiskit_gateway.policies import (
     BreakerPolicy,
     Budget,
@@ -986,6 +987,18 @@ def test_a_text_of_the_policy_may_come_from_the_environment(load, problems):
     ]
     (found,) = problems(text.replace("2", "{ env = 'WHO' }"), {"WHO": "2"})
     assert "policy.share.weight: must be a number, got a table" in found
+
+
+def test_a_secret_of_the_policy_is_kept_out_of_texts():
+    """A filter of one's own may need a token, which is as secret there as at a member."""
+    document = {
+        "policy": {"where": [{"mine": {"token": {"env": "MINE"}, "site": {"env": "SITE"}}}]}
+    }
+
+    keep_secrets(document, {"MINE": "opensesame-of-mine", "SITE": "the-lab-in-town"})
+
+    assert "opensesame" not in redact("refused: opensesame-of-mine")
+    assert redact("runs in the-lab-in-town") == "runs in the-lab-in-town"
 
 
 def test_the_process_environment_is_the_default(tmp_path, monkeypatch):
