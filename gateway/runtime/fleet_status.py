@@ -20,7 +20,7 @@ from qiskit_gateway.backends.status import (
 from qiskit_gateway.policies.breaker import BreakerState, poll
 from qiskit_gateway.policies.budget import Budget, Ledger
 from qiskit_gateway.runtime.event_loop import ENGINE
-from qiskit_gateway.runtime.survey import allotment_of, provider_of, told_seconds
+from qiskit_gateway.runtime.survey import allotment_of, provider_of, read_declared_seconds
 from qiskit_gateway.scheduling.members.allowances import Pot
 from qiskit_gateway.scheduling.members.estimator import Estimator
 from qiskit_gateway.scheduling.members.profile import MemberProfile
@@ -101,7 +101,7 @@ def _estimator(fleet: Fleet, known: FleetState) -> Estimator:
     states = {}
     for member in fleet:
         speed = known.members.get(member.name, MemberState()).speed
-        if not speed.jobs and (told := told_seconds(member)) is not None:
+        if not speed.jobs and (told := read_declared_seconds(member)) is not None:
             speed = Speed()  # Of its own: what is told is noted for good when a run begins.
             speed.tell(told)
         states[member.name] = MemberState(speed=speed)

@@ -46,10 +46,10 @@ from qiskit_gateway.runtime.rivals import Rivals
 from qiskit_gateway.runtime.sightings import Found, Sightings
 from qiskit_gateway.runtime.survey import (
     Questions,
+    look_up_shot_seconds,
     profile_of,
     questions_of,
-    remembered_shot_seconds,
-    surveyed,
+    survey_tasks,
 )
 from qiskit_gateway.scheduling.events import (
     Cancel,
@@ -250,7 +250,7 @@ class Run:
         with anyio.CancelScope() as self._surveying:
             if patience is not None:
                 self._surveying.deadline = entered + patience
-            tasks = await surveyed(self.work, self._fleet, self._policy, self._asked)
+            tasks = await survey_tasks(self.work, self._fleet, self._policy, self._asked)
             self.work = replace(self.work, tasks=tasks)
             if reads:
                 await self._queues.first_readings(entered + FIRST_READING_SECONDS)
@@ -282,7 +282,7 @@ class Run:
         else:
             # What happens to have been compiled before must not decide, only what this run asked for.
             wanted = member.name in self._asked
-        return remembered_shot_seconds(member, self.work) if wanted else None
+        return look_up_shot_seconds(member, self.work) if wanted else None
 
     def _start(self, entered: float) -> None:
         """Plan, and begin."""

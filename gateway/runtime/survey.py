@@ -64,7 +64,7 @@ def profile_of(
     """
     limits = member.limits
     allotment = allotment_of(member)
-    price = _price(member)
+    price = _make_price(member)
     fee = 0.0
     with suppress(PriceError):  # Raised when the price of work is asked for.
         fee = max(0.0, 2 * price(1, 1, 1, 0) - price(1, 2, 2, 0))
@@ -90,7 +90,7 @@ def profile_of(
         job_fee_usd=fee,
         provider=provider_of(member),
         shot_seconds=shot_seconds,
-        told_seconds=told_seconds(member),
+        told_seconds=read_declared_seconds(member),
     )
 
 
@@ -100,26 +100,26 @@ def provider_of(member: FleetMember) -> str:
     return provider if isinstance(provider, str) else ""
 
 
-def remembered_shot_seconds(member: FleetMember, work: Work) -> float | None:
-    """Return what a shot of some work takes on a member, by what was compiled there before."""
+def look_up_shot_seconds(member: FleetMember, work: Work) -> float | None:
+    """Look up what a shot of some work takes on a member, by what was compiled there before."""
     teller: object = member
     if not able(teller, RemembersEstimates):
         return None
     try:
-        return mean_shot_seconds(work, member.name, teller.look_up_estimate)
+        return average_shot_seconds(work, member.name, teller.look_up_estimate)
     except Exception:  # noqa: BLE001  A member of somebody's own may raise anything.
         return None
 
 
-def mean_shot_seconds(
-    work: Work, member: str, estimated: Callable[[Program], object]
+def average_shot_seconds(
+    work: Work, member: str, look_up: Callable[[Program], object]
 ) -> float | None:
     """Average what a shot takes on a member by the durations of what circuits are compiled to.
 
     Args:
         work: The work.
         member: Where.
-        estimated: Returns what the member said of a program, an :data:`Answer` if it did.
+        look_up: Finds what the member said of a program, an :data:`Answer` if it did.
 
     Returns:
         Seconds; ``None`` unless they are known of every circuit that the member takes.
@@ -128,7 +128,7 @@ def mean_shot_seconds(
     for task, program in zip(work.tasks, work.programs, strict=True):
         if not task.rows or member in task.refusals:
             continue
-        answer = estimated(program)
+        answer = look_up(program)
         if isinstance(answer, BackendError):
             continue
         seconds = answer.shot_seconds if isinstance(answer, Estimate) else None
@@ -139,8 +139,8 @@ def mean_shot_seconds(
     return total / shots if shots else None
 
 
-def told_seconds(member: FleetMember) -> tuple[float, float, float] | None:
-    """Return the declared times of a job, a circuit and a circuit-shot on a member, if any."""
+def read_declared_seconds(member: FleetMember) -> tuple[float, float, float] | None:
+    """Read the declared times of a job, a circuit and a circuit-shot on a member, if any."""
     speed: object = member.speed if able(member, TellsSpeed) else None
     return speed.terms if isinstance(speed, Speed) else None
 
@@ -162,7 +162,7 @@ def allotment_of(member: FleetMember) -> Allotment | None:
     )
 
 
-def _price(member: FleetMember) -> Callable[..., float]:
+def _make_price(member: FleetMember) -> Callable[..., float]:
     allowance = allowance_of(member.pricing)
     tariff = member.pricing if allowance is None else allowance.meter
     if tariff is FREE:
@@ -246,7 +246,7 @@ def _price_by(tariff: Tariff, usage: Usage) -> float:
         raise PriceError(f"its tariff {name} raised {text_of(error)}") from error
     usd = price if type(price) is float else _usd_of(price)
     if not 0 <= usd < math.inf:
-        said = f"{price!r:.200}" if isinstance(price, float | str) else _called(price, usd)
+        said = f"{price!r:.200}" if isinstance(price, float | str) else _describe_price(price, usd)
         raise PriceError(
             f"its tariff {name} answered {said} for a job of {usage.circuits} circuits and "
             f"{usage.shots} shots; a price is a finite number of USD, zero or more"
@@ -262,7 +262,7 @@ def _usd_of(price: object) -> float:
         return math.nan
 
 
-def _called(price: object, usd: float) -> str:
+def _describe_price(price: object, usd: float) -> str:
     return f"a {type(price).__name__}" if math.isnan(usd) else str(usd)
 
 
@@ -273,10 +273,10 @@ def questions_of(fleet: Fleet, policy: Policy) -> "dict[str, Questions]":
     return {name: questions for name, questions in found.items() if questions}
 
 
-async def surveyed(
+async def survey_tasks(
     work: Work, fleet: Fleet, policy: Policy, asked: "Mapping[str, Questions]"
 ) -> tuple[Task, ...]:
-    """Return the tasks of a run with what their circuits are on each member, where that is asked.
+    """Complete the tasks of a run with what their circuits are on each member, where that is asked.
 
     A circuit that cannot be compiled for a member is refused there.
 
@@ -300,7 +300,7 @@ async def surveyed(
             group.start_soon(
                 foretell, member, programs, answers[member.name], policy.submit_seconds
             )
-    tasks = _with_answers(work, {name: (asked[name], told) for name, told in answers.items()})
+    tasks = _complete_tasks(work, {name: (asked[name], told) for name, told in answers.items()})
     profiles = [profile_of(member, order) for order, member in enumerate(fleet)]
     return with_kinds(tasks, profiles, policy)
 
@@ -330,9 +330,9 @@ async def foretell(
     limit = math.inf if able(member, ReadsTarget) else seconds
     for program in left:
         if silent is None and id(program) not in answers:
-            silent = _silent(member, seconds)
+            silent = _describe_silence(member, seconds)
             with anyio.move_on_after(limit):
-                answers[id(program)] = await _told(teller.estimate(program))
+                answers[id(program)] = await _await_answer(teller.estimate(program))
                 silent = None
         if silent is not None:
             answers[id(program)] = silent
@@ -343,13 +343,13 @@ async def _ask_target(member: FleetMember, seconds: float) -> BackendError | Non
     try:
         await read_target(member, seconds)
     except OverdueError:
-        return _silent(member, seconds)
+        return _describe_silence(member, seconds)
     except BackendError as error:
         return error
     return None
 
 
-async def _told(answer: Awaitable[Estimate]) -> Answer:
+async def _await_answer(answer: Awaitable[Estimate]) -> Answer:
     try:
         return await answer
     except BackendError as error:
@@ -358,7 +358,7 @@ async def _told(answer: Awaitable[Estimate]) -> Answer:
         return translate(error, phase="submit")
 
 
-def _silent(member: FleetMember, seconds: float) -> BackendError:
+def _describe_silence(member: FleetMember, seconds: float) -> BackendError:
     return BackendError(f"{member.name} did not say within {seconds:g} s what a circuit is there")
 
 
@@ -389,7 +389,7 @@ class Questions:
     def __bool__(self) -> bool:
         return self.price or self.fidelity
 
-    def refusal(self, answer: Answer) -> str:
+    def find_refusal(self, answer: Answer) -> str:
         """Word why a member refuses a circuit; ``""`` if it does not."""
         if isinstance(answer, Refused):
             return answer.reasons[0]
@@ -397,7 +397,7 @@ class Questions:
             return f"what it costs there cannot be told: {answer}"
         return ""
 
-    def compiled(self, answer: Answer) -> Compiled:
+    def translate(self, answer: Answer) -> Compiled:
         """Translate what a member said of a circuit."""
         if isinstance(answer, BackendError):
             return Compiled()
@@ -411,10 +411,10 @@ class Questions:
         )
 
 
-def _with_answers(
+def _complete_tasks(
     work: Work, told: Mapping[str, tuple[Questions, Mapping[int, Answer]]]
 ) -> Sequence[Task]:
-    """Return tasks with what members said of their programs."""
+    """Complete tasks with what members said of their programs."""
     known: dict[int, tuple[dict[str, Compiled], dict[str, str]]] = {}
     tasks = []
     for task, program in zip(work.tasks, work.programs, strict=True):
@@ -436,8 +436,8 @@ def _sort_out(
         answer = answers.get(program)
         if answer is None:
             continue
-        if reason := asked.refusal(answer):
+        if reason := asked.find_refusal(answer):
             refusals[name] = reason
         else:
-            compiled[name] = asked.compiled(answer)
+            compiled[name] = asked.translate(answer)
     return compiled, refusals

@@ -35,12 +35,12 @@ from qiskit_gateway.runtime.preview.virtual_clock import JumpingLoop, work_at_on
 from qiskit_gateway.runtime.run import Environment, Run
 from qiskit_gateway.runtime.survey import (
     Answer,
+    average_shot_seconds,
     foretell,
-    mean_shot_seconds,
     profile_of,
     provider_of,
     quote_batch,
-    told_seconds,
+    read_declared_seconds,
 )
 from qiskit_gateway.scheduling.members.estimator import Estimator
 from qiskit_gateway.scheduling.members.state import FleetState, MemberState
@@ -310,13 +310,13 @@ def _estimator(fleet: Fleet, work: Work, prospect: Prospect) -> Estimator:
 
 def _shot_seconds(member: FleetMember, work: Work, prospect: Prospect) -> float | None:
     answers = prospect.answers.get(member.name, {})
-    return mean_shot_seconds(work, member.name, lambda program: answers.get(id(program)))
+    return average_shot_seconds(work, member.name, lambda program: answers.get(id(program)))
 
 
 def _model(member: FleetMember, prospect: Prospect) -> MemberState:
     """Model a member from advance knowledge, declared speeds included."""
     state = prospect.models.get(member.name) or MemberState()
-    if (told := told_seconds(member)) is not None:
+    if (told := read_declared_seconds(member)) is not None:
         state.speed.tell(told)
     return state
 

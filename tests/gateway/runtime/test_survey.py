@@ -36,7 +36,7 @@ from qiskit_gateway.policies import (
 from qiskit_gateway.primitives.router import Router
 from qiskit_gateway.primitives.sampler import SamplerOptions, _plan
 from qiskit_gateway.runtime.run import Run
-from qiskit_gateway.runtime.survey import profile_of, questions_of, surveyed
+from qiskit_gateway.runtime.survey import profile_of, questions_of, survey_tasks
 
 GATES_1Q, GATES_2Q = 0.001, 0.01
 BY_GATES = Pricing(per_1q_gate_shot=GATES_1Q, per_2q_gate_shot=GATES_2Q)
@@ -300,7 +300,7 @@ def survey(circuits, members, policy):
     pubs = [sampler_pub(circuit) for circuit in circuits]
     work = router.prepare(_plan(pubs, SamplerOptions())[0], router.fleet)
     asked = questions_of(router.fleet, router.policy)
-    return anyio.run(surveyed, work, router.fleet, router.policy, asked)
+    return anyio.run(survey_tasks, work, router.fleet, router.policy, asked)
 
 
 def sampler_pub(circuit):
