@@ -81,7 +81,7 @@ class Comparison:
         return draw_points(points, "what time costs on this fleet")
 
     def _rows(self) -> list[tuple[str, ...]]:
-        return [_HEAD, *(_row(name, one) for name, one in self.simulations.items())]
+        return [_HEAD, *(_write_row(name, one) for name, one in self.simulations.items())]
 
     def _remarks(self) -> list[Remark]:
         best = self.unbeaten
@@ -139,7 +139,7 @@ def _count_lost_shots(one: Simulation) -> int:
     return sum(given_up.piece.circuit_shots for given_up in one.given_up)
 
 
-def _row(name: str, one: Simulation) -> tuple[str, ...]:
+def _write_row(name: str, one: Simulation) -> tuple[str, ...]:
     uses = one.members.values()
     return (
         name,

@@ -22,7 +22,7 @@ from qiskit_gateway.display.units import span, usd
 from qiskit_gateway.policies.policy import Policy
 from qiskit_gateway.reporting.pictures import draw_timeline
 from qiskit_gateway.reporting.timeline import arrange_timeline
-from qiskit_gateway.runtime.preview.dry_run import Prospect, Rehearsal, asked, rehearse
+from qiskit_gateway.runtime.preview.dry_run import Prospect, Rehearsal, ask_members, rehearse
 from qiskit_gateway.runtime.survey import questions_of
 from qiskit_gateway.scheduling.members.state import FleetState
 from qiskit_gateway.work.attempt import Attempt, AttemptOutcome
@@ -122,12 +122,12 @@ class Simulation:
         return draw_timeline(arrange_timeline(attempts, self.makespan_seconds), title)
 
     def __str__(self) -> str:
-        """Return a table of the members, with the makespan and the cost above it."""
+        """A table of the members, with the makespan and the cost above it."""
         lost = [f"not done: {one}" for one in self.given_up]
         return "\n".join([self._head(), table(self._rows()), *lost])
 
     def _repr_html_(self) -> str:
-        """Return the same for a notebook."""
+        """The same for a notebook."""
         lost = tuple(Remark(str(one)) for one in self.given_up)
         remarks = [Remark("not done", lost)] if lost else []
         members = render_html(self._rows(), remarks, footed=False)
@@ -172,7 +172,7 @@ def simulate(
     work = prepare(_prepare_pubs(pubs, 1024 if shots is None else shots), fleet, Snapshots())
     known = fleet.keep(FleetState).members
     names = questions_of(fleet, policy)
-    answers = asked(fleet, work, names, seconds=policy.submit_seconds)
+    answers = ask_members(fleet, work, names, seconds=policy.submit_seconds)
     # Of what is known of the fleet, only what real members are like is taken over, and what a
     # real run would know of speeds.
     models = {name: state.alone() for name, state in known.items()}
@@ -208,7 +208,7 @@ def _build_simulation(rehearsal: Rehearsal) -> Simulation:
     return Simulation(
         makespan_seconds=run.seconds,
         cost_usd=sum(shard.price_usd for shard in shards),
-        members={name: _use(name, shards) for name in rehearsal.fleet.names},
+        members={name: _sum_use(name, shards) for name in rehearsal.fleet.names},
         shards=shards,
         given_up=run.ended.given_up,
     )
@@ -220,7 +220,7 @@ def _make_shard(rehearsal: Rehearsal, attempt: Attempt) -> SimulatedShard:
     return SimulatedShard(
         member=attempt.member,
         submitted_seconds=attempt.submitted_seconds,
-        started_seconds=rehearsal.started_seconds(attempt),
+        started_seconds=rehearsal.find_start_seconds(attempt),
         finished_seconds=end,
         circuits=attempt.circuits,
         shots=attempt.shots,
@@ -250,7 +250,7 @@ def _make_attempt(number: int, shard: SimulatedShard) -> Attempt:
     )
 
 
-def _use(name: str, shards: Sequence[SimulatedShard]) -> MemberUse:
+def _sum_use(name: str, shards: Sequence[SimulatedShard]) -> MemberUse:
     mine = [shard for shard in shards if shard.member == name]
     done = [shard for shard in mine if shard.succeeded]
     return MemberUse(

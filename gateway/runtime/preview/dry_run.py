@@ -100,7 +100,7 @@ class Rehearsal:
     fleet: Fleet
     began: float
 
-    def started_seconds(self, attempt: Attempt) -> float:
+    def find_start_seconds(self, attempt: Attempt) -> float:
         """Seconds from the start at which a job began to run, or ended if it never did."""
         end = attempt.finished_seconds
         assert end is not None  # noqa: S101  The run is over.
@@ -124,14 +124,14 @@ def rehearse(
         seed: Seed of the simulated randomness.
     """
     seeds = np.random.SeedSequence(seed).generate_state(len(fleet) + 1).tolist()
-    estimator = _estimator(fleet, work, prospect)
-    busy = _busy(estimator, prospect.now)
+    estimator = _make_estimator(fleet, work, prospect)
+    busy = _estimate_busy_seconds(estimator, prospect.now)
     circuits = sum(task.rows for task in work.tasks)
     waiting = Load(circuits, sum(task.rows * task.shots for task in work.tasks))
     queues = {name: estimator.queue_seconds(name, waiting) for name in fleet.names}
     stand_ins = Fleet(
         [
-            _stand_in(
+            _make_stand_in(
                 member,
                 estimator.speed_of(member.name),
                 prospect,
@@ -159,11 +159,11 @@ def rehearse(
         ),
     )
     options = {"loop_factory": partial(JumpingLoop, prospect.now)}
-    _in_a_thread(lambda: anyio.run(_execute, run, backend_options=options))
+    _run_in_thread(lambda: anyio.run(_execute, run, backend_options=options))
     return Rehearsal(run=run, fleet=stand_ins, began=prospect.now)
 
 
-def asked(
+def ask_members(
     fleet: Fleet, work: Work, names: Collection[str], *, seconds: float
 ) -> dict[str, dict[int, Answer]]:
     """Ask real members what the programs of some work are there. Blocks, and sends nothing.
@@ -188,7 +188,7 @@ def asked(
                 group.start_soon(foretell, fleet[name], programs, answers[name], seconds)
 
     if curious:
-        _in_a_thread(lambda: anyio.run(ask_all))
+        _run_in_thread(lambda: anyio.run(ask_all))
     return answers
 
 
@@ -222,7 +222,7 @@ def ask_prices(fleet: Fleet, rehearsal: Rehearsal, work: Work, *, seconds: float
                 batches = [work.batch_of(shard, "") for shard in shards]
                 group.start_soon(ask, member, {_kind_of(batch): batch for batch in batches})
 
-    _in_a_thread(lambda: anyio.run(ask_all))
+    _run_in_thread(lambda: anyio.run(ask_all))
     return prices
 
 
@@ -262,7 +262,7 @@ def read_queues(fleet: Fleet, prospect: Prospect, policy: Policy) -> None:
             await QueueWatch().watch(stale, note, timeout_seconds=_QUEUE_SECONDS)
 
     if stale:
-        _in_a_thread(lambda: anyio.run(read))
+        _run_in_thread(lambda: anyio.run(read))
 
 
 async def _execute(run: Run) -> None:
@@ -281,7 +281,7 @@ async def _see_that_it_moves(run: Run) -> None:
     run.stop("nothing is expected to change what it waits for")
 
 
-def _busy(estimator: Estimator, now: float) -> dict[str, float]:
+def _estimate_busy_seconds(estimator: Estimator, now: float) -> dict[str, float]:
     """Estimate how long members will work on what other runs have in flight there."""
     return {
         name: max(0.0, estimator.jobs_seconds(name, state.load, len(state.in_flight)) - worked)
@@ -293,14 +293,16 @@ def _busy(estimator: Estimator, now: float) -> dict[str, float]:
 
 def estimate_speeds(fleet: Fleet, work: Work, prospect: Prospect) -> dict[str, SpeedEstimate]:
     """Estimate how long jobs of each member run, before a run is tried out."""
-    estimator = _estimator(fleet, work, prospect)
+    estimator = _make_estimator(fleet, work, prospect)
     return {name: estimator.speed_of(name) for name in fleet.names}
 
 
-def _estimator(fleet: Fleet, work: Work, prospect: Prospect) -> Estimator:
+def _make_estimator(fleet: Fleet, work: Work, prospect: Prospect) -> Estimator:
     states = {member.name: _model(member, prospect) for member in fleet}
     profiles = {
-        member.name: profile_of(member, order, shot_seconds=_shot_seconds(member, work, prospect))
+        member.name: profile_of(
+            member, order, shot_seconds=_average_shot_seconds(member, work, prospect)
+        )
         for order, member in enumerate(fleet)
     }
     estimator = Estimator(profiles=profiles, states=states)
@@ -308,7 +310,7 @@ def _estimator(fleet: Fleet, work: Work, prospect: Prospect) -> Estimator:
     return estimator
 
 
-def _shot_seconds(member: FleetMember, work: Work, prospect: Prospect) -> float | None:
+def _average_shot_seconds(member: FleetMember, work: Work, prospect: Prospect) -> float | None:
     answers = prospect.answers.get(member.name, {})
     return average_shot_seconds(work, member.name, lambda program: answers.get(id(program)))
 
@@ -328,7 +330,7 @@ class _Queue:
     others: float
     ours: float
 
-    def goes_by(self, now: float, _: object) -> float:
+    def tell_wait(self, now: float, _: object) -> float:
         """Tell how long a job waits: what ours take goes by, the queue of others is as it was read."""
         return max(self.others, self.ours - now)
 
@@ -382,10 +384,10 @@ class _StandIn(SimulatedMember):
         return None if handle.batch is None else self.prices.get(_kind_of(handle.batch))
 
 
-def _stand_in(
+def _make_stand_in(
     member: FleetMember, speed: SpeedEstimate, prospect: Prospect, *, seed: int, queue: _Queue
 ) -> SimulatedMember:
-    """Return a member to rehearse with, in place of one of the fleet."""
+    """Make a member to rehearse with, in place of one of the fleet."""
     if isinstance(member, SimulatedMember):
         same = copy(member)
         same.reseed(seed)
@@ -401,7 +403,7 @@ def _stand_in(
         weight=member.weight,
         tags=member.tags,
         fidelity=member.fidelity,
-        queue_seconds=queue.goes_by if queue.ours > queue.others else queue.others,
+        queue_seconds=queue.tell_wait if queue.ours > queue.others else queue.others,
         job_seconds=speed.job_seconds,
         circuit_seconds=speed.circuit_seconds,
         shot_seconds=speed.shot_seconds,
@@ -416,7 +418,7 @@ def _stand_in(
     return stand_in
 
 
-def _in_a_thread(function: Callable[[], T]) -> T:
+def _run_in_thread(function: Callable[[], T]) -> T:
     """Call a function that runs an event loop, also where the caller's thread has one running."""
     answers: list[T] = []
     failures: list[BaseException] = []

@@ -24,8 +24,8 @@ from qiskit_gateway.runtime.preview.dry_run import (
     Answers,
     Prospect,
     Rehearsal,
+    ask_members,
     ask_prices,
-    asked,
     estimate_speeds,
     read_queues,
     rehearse,
@@ -237,7 +237,7 @@ class Quote:
         for one in self.members:
             yield (
                 one.member,
-                *_amounts(one.jobs, one.circuits, one.shots, one.price_usd),
+                *_format_amounts(one.jobs, one.circuits, one.shots, one.price_usd),
                 span(one.start_seconds),
                 span(one.finish_seconds),
                 "?" if one.fidelity is None else f"{one.fidelity:.3f}",
@@ -246,19 +246,19 @@ class Quote:
             sum(getattr(m, what) for m in self.members) for what in ("circuits", "shots")
         )
         done = span(self.makespan_seconds)
-        yield ("total", *_amounts(self.jobs, circuits, shots, self.price_usd), "", done, "")
+        yield ("total", *_format_amounts(self.jobs, circuits, shots, self.price_usd), "", done, "")
 
     def _remarks(self) -> Iterator[Remark]:
         undone = self.not_done[:_MOST_LINES]
         if undone:
-            places = [_not_done(given_up) for given_up in undone]
-            more = _more(len(self.not_done), "pieces")
+            places = [_describe_not_done(given_up) for given_up in undone]
+            more = _note_rest(len(self.not_done), "pieces")
             text = f"not done: {self.shots_not_done} of {self.shots} shots"
             yield Remark(text, (*dict.fromkeys(places), *more))
         known = {(name, why) for given_up in undone for name, why in given_up.reasons.items()}
         for one in self.members:
             reasons = [reason for reason in one.reasons if (one.member, reason) not in known]
-            yield from _of_member(one.member, reasons)
+            yield from _list_reasons(one.member, reasons)
         yield from (
             Remark(f"{one.member}: {one.allowance}") for one in self.members if one.allowance
         )
@@ -285,7 +285,7 @@ def quote_run(fleet: Fleet, policy: Policy, work: Work, *, exact: bool = False) 
         work: What to do, prepared for the fleet.
         exact: Whether providers are asked what the jobs would cost.
     """
-    answers = asked(fleet, work, fleet.names, seconds=policy.submit_seconds)
+    answers = ask_members(fleet, work, fleet.names, seconds=policy.submit_seconds)
     prospect = replace(_snapshot(fleet), answers=answers, wall=time.time())
     read_queues(fleet, prospect, policy)
     rehearsal = rehearse(fleet, policy, work, prospect, seed=0)
@@ -299,7 +299,7 @@ def quote_run(fleet: Fleet, policy: Policy, work: Work, *, exact: bool = False) 
 def _snapshot(fleet: Fleet) -> Prospect:
     """Copy what is known of a fleet, and read the clock of its runs."""
 
-    def copied() -> Prospect:
+    def copy_state() -> Prospect:
         known = fleet.keep(FleetState)
         fleet_state = FleetState()
         known.copy_into(fleet_state)
@@ -314,7 +314,7 @@ def _snapshot(fleet: Fleet) -> Prospect:
         )
 
     # In the loop in which all runs live, where nothing changes it meanwhile.
-    return ENGINE.call(copied)
+    return ENGINE.call(copy_state)
 
 
 def _build_quote(rehearsal: Rehearsal, fleet: Fleet, work: Work, prospect: Prospect) -> Quote:
@@ -326,7 +326,7 @@ def _build_quote(rehearsal: Rehearsal, fleet: Fleet, work: Work, prospect: Prosp
     return Quote(
         members=tuple(
             replace(
-                _member_quote(rehearsal, member, work, prospect, against.get(member.name, ())),
+                _quote_member(rehearsal, member, work, prospect, against.get(member.name, ())),
                 speed="simulated"
                 if isinstance(member, SimulatedMember)
                 else _CALLED[speeds[member.name].source],
@@ -344,7 +344,7 @@ def _build_quote(rehearsal: Rehearsal, fleet: Fleet, work: Work, prospect: Prosp
     )
 
 
-def _member_quote(
+def _quote_member(
     rehearsal: Rehearsal,
     member: FleetMember,
     work: Work,
@@ -355,7 +355,7 @@ def _member_quote(
     done = [one for one in mine if one.outcome.delivered]
     said = prospect.answers.get(member.name, {}).values()
     refused = (one.reasons[0] for one in said if isinstance(one, Refused))
-    starts = [rehearsal.started_seconds(one) for one in done]
+    starts = [rehearsal.find_start_seconds(one) for one in done]
     return MemberQuote(
         member=member.name,
         jobs=len(done),
@@ -365,13 +365,13 @@ def _member_quote(
         price_told=bool(done) and all(one.charged for one in done),
         start_seconds=min(starts, default=None),
         finish_seconds=max((one.finished_seconds or 0.0 for one in done), default=None),
-        fidelity=_fidelity(member, work, prospect.answers),
+        fidelity=_average_fidelity(member, work, prospect.answers),
         reasons=tuple(dict.fromkeys([*reasons, *refused])),
-        allowance=_allowance_use(rehearsal, member, prospect),
+        allowance=_sum_allowance_use(rehearsal, member, prospect),
     )
 
 
-def _allowance_use(
+def _sum_allowance_use(
     rehearsal: Rehearsal, member: FleetMember, prospect: Prospect
 ) -> AllowanceUse | None:
     allotment = allotment_of(member)
@@ -387,8 +387,8 @@ def _allowance_use(
     )
 
 
-def _fidelity(member: FleetMember, work: Work, answers: Answers) -> float | None:
-    """Return the expected fidelity of a shot of some work on a member, on average, if known."""
+def _average_fidelity(member: FleetMember, work: Work, answers: Answers) -> float | None:
+    """Average the expected fidelity of a shot of some work on a member, if known."""
     if member.fidelity is not None:
         return member.fidelity
     told = answers.get(member.name, {})
@@ -404,25 +404,25 @@ def _fidelity(member: FleetMember, work: Work, answers: Answers) -> float | None
     return total / shots if shots else None
 
 
-def _amounts(jobs: int, circuits: int, shots: int, usd: float) -> tuple[str, str, str, str]:
+def _format_amounts(jobs: int, circuits: int, shots: int, usd: float) -> tuple[str, str, str, str]:
     return str(jobs), str(circuits), str(shots), f"{usd:.4f}"
 
 
-def _not_done(given_up: GivenUp) -> Remark:
+def _describe_not_done(given_up: GivenUp) -> Remark:
     """Describe a piece that would not be done."""
     reasons = [f"{name}: {why}" if name else why for name, why in given_up.reasons.items()]
     return Remark(given_up.place, tuple(map(Remark, reasons)))
 
 
-def _of_member(member: str, reasons: Sequence[str]) -> Iterator[Remark]:
+def _list_reasons(member: str, reasons: Sequence[str]) -> Iterator[Remark]:
     """Yield the reasons why a member takes no part, on one line if there is only one."""
     if len(reasons) == 1:
         yield Remark(f"{member}: {reasons[0]}")
     elif reasons:
         told = tuple(map(Remark, reasons[:_MOST_LINES]))
-        yield Remark(member, (*told, *_more(len(reasons), "reasons")))
+        yield Remark(member, (*told, *_note_rest(len(reasons), "reasons")))
 
 
-def _more(count: int, what: str) -> Iterator[Remark]:
+def _note_rest(count: int, what: str) -> Iterator[Remark]:
     if count > _MOST_LINES:
         yield Remark(f"and {count - _MOST_LINES} {what} more")
