@@ -19,7 +19,7 @@ from qiskit_gateway.backends.readout.validation import require_outcomes
 from qiskit_gateway.policies.policy import Policy
 from qiskit_gateway.runtime.alarms import Alarms
 from qiskit_gateway.runtime.job_terms import JobTerms
-from qiskit_gateway.runtime.job_wait import Out, TakenBackError, Waiting, may_run
+from qiskit_gateway.runtime.job_wait import Out, TakenBackError, Waiting, describe_stray_job
 from qiskit_gateway.runtime.notifications.notify import Notifier
 from qiskit_gateway.runtime.provider_calls import Calls, OverdueError, describe_failure
 from qiskit_gateway.runtime.recorder import Recorder
@@ -139,7 +139,7 @@ class Attempts:
         # A shard may have been sent again after a try of unknown fate: one of them is asked for.
         tries = (one for one in reversed(self.record) if one.shard == shard.index)
         attempt = next(one for one in tries if one.outcome is AttemptOutcome.RUNNING)
-        attempt.failure = may_run(attempt, "it was not found again yet")
+        attempt.failure = describe_stray_job(attempt, "it was not found again yet")
         batch = self.door.make_batch(shard, attempt.number)
         try:
             found = self._find_again(member, batch, attempt)
@@ -180,7 +180,7 @@ class Attempts:
     async def has_started(self, shard: int) -> bool | None:
         """Ask whether a provider runs a shard; ``None`` if it does not say, or has none yet."""
         out = self._out.get(shard)
-        return None if out is None else await self.calls.started(out.member, out.handle)
+        return None if out is None else await self.calls.ask_started(out.member, out.handle)
 
     def note_stage(self, shard: int, started: bool) -> None:  # noqa: FBT001  It is an answer.
         """Note whether a shard has begun to run, as its provider says; only the first time counts."""
@@ -209,7 +209,7 @@ class Attempts:
         for command in self.door.tell(failed):
             if isinstance(command, Retry):
                 self._prices[shard.index] = command.price
-                seconds = self.calls.wait_seconds(error, number)
+                seconds = self.calls.draw_wait_seconds(error, number)
                 self.notifier.tell(
                     happened.ShardRetried,
                     shard=shard.index,
@@ -330,7 +330,7 @@ class Attempts:
         self, member: FleetMember, handle: Handle, attempt: Attempt
     ) -> float | None:
         """Ask what a job took by its provider's word."""
-        charge = await self.calls.charge(member, handle)
+        charge = await self.calls.ask_charge(member, handle)
         if charge is None:
             return None
         return units_of(charge, member, circuits=attempt.circuits, shots=attempt.shots)
@@ -357,7 +357,7 @@ class Attempts:
             handle = await self.calls.find_again(member, batch, attempt.job_id)
         except BackendError as error:
             # Whatever the reason, its fate is unknown.
-            raise BackendError(may_run(attempt, str(error)), submitted=None) from error
+            raise BackendError(describe_stray_job(attempt, str(error)), submitted=None) from error
         if handle is not None and not attempt.job_id:
             self._accept(attempt, handle)
         attempt.failure = ""
@@ -439,7 +439,7 @@ class Attempts:
     def _last_of(self, shard: int) -> Attempt:
         return next(one for one in reversed(self.record) if one.shard == shard)
 
-    def cancelled(self, shard: int) -> ShardCancelled:
+    def report_cancelled(self, shard: int) -> ShardCancelled:
         """Report a shard whose task was cancelled."""
         last = next((one for one in reversed(self.record) if one.shard == shard), None)
         if last is None:

@@ -64,14 +64,14 @@ class Waiting:
     leaves: Callable[[int], bool]
 
     async def wait_for(
-        self, out: Out, attempt: Attempt, heard: Callable[[int, bool], None]
+        self, out: Out, attempt: Attempt, note_stage: Callable[[int, bool], None]
     ) -> Sequence[Outcome]:
         """Wait for a job; cancel it if nobody waits any longer.
 
         Args:
             out: The job.
             attempt: Its attempt.
-            heard: Told whether a shard has begun to run, each time that its provider says so.
+            note_stage: Told whether a shard has begun to run, each time that its provider says so.
 
         Raises:
             TakenBackError: If it was asked back, and its provider confirmed that.
@@ -79,13 +79,13 @@ class Waiting:
         """
         try:
             return await self.calls.collect(
-                out.member, out.handle, partial(heard, attempt.shard), out.patience
+                out.member, out.handle, partial(note_stage, attempt.shard), out.patience
             )
         except BackendError as error:
             if await self._was_taken_back(out):
                 raise TakenBackError from error
             if error.authentication:
-                attempt.failure = may_run(attempt, _LEFT_ALONE)
+                attempt.failure = describe_stray_job(attempt, _LEFT_ALONE)
             elif is_lost_connection(error):
                 # A job that is given up must not run on at somebody's cost.
                 await self._cancel(out, attempt)
@@ -93,7 +93,9 @@ class Waiting:
             raise _amend_taken(error, attempt.failure) from error
         except anyio.get_cancelled_exc_class():
             if self.leaves(attempt.shard):
-                attempt.failure = may_run(attempt, "it is left for another process to fetch")
+                attempt.failure = describe_stray_job(
+                    attempt, "it is left for another process to fetch"
+                )
             else:
                 await self._cancel(out, attempt)
             raise
@@ -120,8 +122,8 @@ class Waiting:
         return out.reply.confirmed
 
 
-def may_run(attempt: Attempt, reason: str) -> str:
-    """Note in an attempt that its job may still run, and why."""
+def describe_stray_job(attempt: Attempt, reason: str) -> str:
+    """Describe the job of an attempt that may still run, and say why."""
     job = f"job {attempt.job_id!r}" if attempt.job_id else "a job that the provider perhaps took"
     return f"{job} may still run: {reason}"
 

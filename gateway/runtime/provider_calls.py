@@ -86,8 +86,8 @@ class Patience:
         self.stopped_by = error
         self.scope.cancel()
 
-    def over(self) -> Exception:
-        """Return what there is to raise once the wait is over."""
+    def make_error(self) -> Exception:
+        """Make the error to raise once the wait is over."""
         job, seconds = self._said
         return (
             self.stopped_by
@@ -158,7 +158,7 @@ class Calls:
             return handle
 
     async def find_again(self, member: FleetMember, batch: Batch, job_id: str) -> Handle | None:
-        """Return a job of an earlier process; ``None`` if it is certain that there is none.
+        """Look for a job of an earlier process; ``None`` if it is certain that there is none.
 
         Args:
             member: Where.
@@ -179,7 +179,7 @@ class Calls:
         self,
         member: FleetMember,
         handle: Handle,
-        heard: Callable[[bool], None] = lambda _: None,
+        hear: Callable[[bool], None] = lambda _: None,
         patience: Patience | None = None,
     ) -> Sequence[Outcome]:
         """Wait for a job; a lost connection loses the wait, not the job, so wait again.
@@ -187,7 +187,7 @@ class Calls:
         Args:
             member: Where.
             handle: The job.
-            heard: Told whether it has begun to run, each time that its provider says so.
+            hear: Told whether it has begun to run, each time that its provider says so.
             patience: Ends the wait early.
         """
         patience = patience or Patience()
@@ -195,31 +195,31 @@ class Calls:
         if (seconds := self.policy.collect_seconds) is not None:
             patience.limit(self.alarms.now() + seconds, seconds, job)
 
-        def told(started: bool) -> None:  # noqa: FBT001  It is an answer.
-            heard(started)
+        def note_stage(started: bool) -> None:  # noqa: FBT001  It is an answer.
+            hear(started)
             if started and (seconds := self.policy.run_seconds) is not None:
                 begun = f"{job}, once it had begun it,"
                 patience.limit(self.alarms.now() + seconds, seconds, begun)
 
         teller: object = member
         if able(teller, AnnouncesStart):
-            heard(False)  # noqa: FBT003  It is an answer.
-            teller.announce_start(handle, lambda: heard(True))  # noqa: FBT003
-        watches = list(self._watches(member, handle, told, heard, patience))
+            hear(False)  # noqa: FBT003  It is an answer.
+            teller.announce_start(handle, lambda: hear(True))  # noqa: FBT003
+        watches = list(self._start_watches(member, handle, note_stage, hear, patience))
         try:
             with patience.scope:
                 return await self._ask_for(member, handle)
         finally:
             for watch in watches:
                 watch.cancel()
-        raise patience.over()
+        raise patience.make_error()
 
-    def _watches(
+    def _start_watches(
         self,
         member: FleetMember,
         handle: Handle,
-        told: Callable[[bool], None],
-        heard: Callable[[bool], None],
+        note_stage: Callable[[bool], None],
+        hear: Callable[[bool], None],
         patience: Patience,
     ) -> Iterator[Alarm]:
         """Look, while a job is waited for, how far it is: its result may never come."""
@@ -229,8 +229,8 @@ class Calls:
             yield self.alarms.run_at(
                 first,
                 lambda: watch_job(
-                    lambda: self.started(member, handle),
-                    told,
+                    lambda: self.ask_started(member, handle),
+                    note_stage,
                     goes_on=lambda: True,
                     began=began,
                     most_seconds=self.policy.probe_seconds,
@@ -240,9 +240,7 @@ class Calls:
         if able(teller, TellsStage):
 
             async def look_for_its_end() -> None:
-                patience.end(
-                    await self._watch_until_over(teller, member.name, handle, began, heard)
-                )
+                patience.end(await self._watch_until_over(teller, member.name, handle, began, hear))
 
             yield self.alarms.run_at(first, look_for_its_end)
 
@@ -268,15 +266,15 @@ class Calls:
         name: str,
         handle: Handle,
         began: float,
-        heard: Callable[[bool], None],
+        hear: Callable[[bool], None],
     ) -> BackendError:
         """Watch a job until it is over and for some time has brought no result; return that failure."""
         unfinished, over_at, over = False, began, ""
         while True:
-            stage = await _stage(teller, handle)
+            stage = await _ask_stage(teller, handle)
             if stage.name in {"queued", "running"}:
                 unfinished = True
-                heard(stage.name == "running")
+                hear(stage.name == "running")
             # Some simulators say "done" of what result() is about to work out.
             ended = stage.name or "" if stage.name != "done" or unfinished else ""
             ended = ended if ended in _GRACE_SECONDS else ""
@@ -310,7 +308,7 @@ class Calls:
         with anyio.move_on_after(seconds):
             try:
                 with _Facts("cancel"):
-                    if await _runs(member, handle, unless):
+                    if await _is_running(member, handle, unless):
                         return Reply(reason="the provider runs it already")
                     confirmed = await member.cancel(handle)
             except BackendError as error:
@@ -319,7 +317,7 @@ class Calls:
         silent = Failure(transient=True, fault="network", submitted=True)
         return Reply(reason=f"the provider did not answer within {seconds:g} s", failure=silent)
 
-    async def charge(self, member: FleetMember, handle: Handle) -> Charge | None:
+    async def ask_charge(self, member: FleetMember, handle: Handle) -> Charge | None:
         """Ask what was charged for a job that is done; ``None`` if that is not said, or not in time."""
         # By default nothing is counted.
         if member.pricing is FREE or not able(member, TellsCharge):
@@ -334,12 +332,12 @@ class Calls:
             return told if isinstance(told, Charge) else None
         return None
 
-    async def started(self, member: FleetMember, handle: Handle) -> bool | None:
+    async def ask_started(self, member: FleetMember, handle: Handle) -> bool | None:
         """Ask whether a provider runs a job already; ``None`` if it does not say."""
         with anyio.move_on_after(self.policy.cancel_seconds):
             try:
                 with _Facts("cancel"):
-                    return await _started(member, handle)
+                    return await _ask_started(member, handle)
             except BackendError:
                 return None  # It cannot tell now; it is asked again.
         return None
@@ -373,7 +371,7 @@ class Calls:
                 return stage.name not in {"queued", "running"}
         return None
 
-    def wait_seconds(self, error: BackendError, tries: int) -> float:
+    def draw_wait_seconds(self, error: BackendError, tries: int) -> float:
         """Draw the wait after a number of tries, of which the last failed."""
         return self.policy.retry.backoff_seconds(tries, self.draw(), error.retry_after_seconds)
 
@@ -385,7 +383,9 @@ class Calls:
         Asking repeats no work, so it takes nothing of what a run has for retries.
         """
         last = not without_end and tries >= self.policy.retry.max_attempts
-        return None if last or not is_lost_connection(error) else self.wait_seconds(error, tries)
+        return (
+            None if last or not is_lost_connection(error) else self.draw_wait_seconds(error, tries)
+        )
 
     async def _hand_over(self, batch: Batch, member: FleetMember, seconds: float) -> Handle:
         with anyio.CancelScope(deadline=self.alarms.now() + seconds), _Facts("submit"):
@@ -460,19 +460,19 @@ async def read_target(member: FleetMember, seconds: float) -> None:
     )
 
 
-async def _runs(member: FleetMember, handle: Handle, unless: Unless) -> bool:
+async def _is_running(member: FleetMember, handle: Handle, unless: Unless) -> bool:
     """Ask whether a job runs already, or, where that is enough, may run."""
     if unless == "never":
         return False
-    started = await _started(member, handle)
+    started = await _ask_started(member, handle)
     return started is not False if unless == "perhaps running" else started is True
 
 
-async def _started(member: FleetMember, handle: Handle) -> bool | None:
+async def _ask_started(member: FleetMember, handle: Handle) -> bool | None:
     return await member.started(handle) if able(member, TellsStarted) else None
 
 
-async def _stage(member: TellsStage, handle: Handle) -> JobStage:
+async def _ask_stage(member: TellsStage, handle: Handle) -> JobStage:
     """Ask how far a job is; who cannot be asked now is asked again later."""
     try:
         with _Facts("cancel"):

@@ -75,7 +75,7 @@ class Queues:
         """True if a queue is being asked whose reading was too old as the watch began."""
         return bool(self._asked)
 
-    async def first_readings(self, until: float) -> None:
+    async def await_first_readings(self, until: float) -> None:
         """Wait until each queue whose reading was too old as the watch began has been asked.
 
         Args:
@@ -130,7 +130,7 @@ def look_seconds(waited_seconds: float, most_seconds: float) -> float:
 
 async def watch_job(
     has_started: Callable[[], Awaitable[bool | None]],
-    told: Callable[[bool], None],
+    note: Callable[[bool], None],
     *,
     goes_on: Callable[[], bool],
     began: float,
@@ -140,7 +140,7 @@ async def watch_job(
 
     Args:
         has_started: Ask the provider; ``None`` if it does not know.
-        told: Called with each answer.
+        note: Called with each answer.
         goes_on: Whether the job is in flight still.
         began: Since when it is waited for, in seconds of the loop's clock.
         most_seconds: The longest time between two looks.
@@ -148,7 +148,7 @@ async def watch_job(
     while goes_on():
         started = await has_started()
         if started is not None:
-            told(started)
+            note(started)
         if started:
             return
         await anyio.sleep(look_seconds(anyio.current_time() - began, most_seconds))

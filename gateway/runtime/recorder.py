@@ -77,8 +77,8 @@ class _Write:
     claims: Attempt | None = None
     seen: float | None = None
 
-    def made(self, now: float) -> Callable[[], object]:
-        """Return what does it now."""
+    def bind(self, now: float) -> Callable[[], object]:
+        """Bind the age that is written down, if any, to what performs it."""
         if self.seen is None:
             return self.perform
         return partial(self.perform, age_seconds=now - self.seen)
@@ -321,7 +321,7 @@ class Recorder:
         """Write what there is; return whether that was possible."""
         writes, began = tuple(self._writes), anyio.current_time()
         try:
-            errors = await self.run_log.perform([write.made(began) for write in writes])
+            errors = await self.run_log.perform([write.bind(began) for write in writes])
         except TakenOverError as error:
             self._is_taken = True
             self._writes.clear()

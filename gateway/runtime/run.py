@@ -253,7 +253,7 @@ class Run:
             tasks = await survey_tasks(self.work, self._fleet, self._policy, self._asked)
             self.work = replace(self.work, tasks=tasks)
             if reads:
-                await self._queues.first_readings(entered + FIRST_READING_SECONDS)
+                await self._queues.await_first_readings(entered + FIRST_READING_SECONDS)
         if self._surveying.cancelled_caught and not self._stop_reason:
             self._stop_reason = f"the deadline of {patience:g} s is over"
 
@@ -489,13 +489,13 @@ class Run:
     async def _watch(self, shard: int, began: float) -> None:
         """Report what a provider says of a queued shard, until its job starts."""
 
-        def told(started: bool) -> None:  # noqa: FBT001  It is an answer.
+        def note_stage(started: bool) -> None:  # noqa: FBT001  It is an answer.
             self._attempts.note_stage(shard, started)
             self.tell(ShardStarted(shard=shard) if started else ShardQueued(shard=shard))
 
         await watch_job(
             lambda: self._attempts.has_started(shard),
-            told,
+            note_stage,
             goes_on=lambda: shard in self._scopes,
             began=began,
             most_seconds=self._policy.probe_seconds,
@@ -513,7 +513,7 @@ class Run:
                 event = await self._attempts.fetch(shard, member)
         del self._scopes[shard.index]
         if event is None:
-            event = self._attempts.cancelled(shard.index)
+            event = self._attempts.report_cancelled(shard.index)
         if isinstance(event, ShardFinished):
             self._count(shard, name, event)
         announce_shard_end(self._notifier, shard, name, event)

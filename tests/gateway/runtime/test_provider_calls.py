@@ -313,4 +313,4 @@ async def test_asking_a_job_back_has_one_deadline(unless, verb):
 
 async def test_to_look_at_a_job_has_a_deadline():
     """A member that does not say whether it runs a job has said nothing."""
-    assert await timed(calls().started(Mute(started=(0, HANGS)), JOB)) == (10, None)
+    assert await timed(calls().ask_started(Mute(started=(0, HANGS)), JOB)) == (10, None)
