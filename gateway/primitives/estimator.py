@@ -250,10 +250,10 @@ def _plan(
     plan = _Plan(options, KnownParts() if known is None else known)
     stores = [plan.add(index, pub) for index, pub in enumerate(pubs)]
 
-    def result() -> PrimitiveResult[PubResult]:
-        return PrimitiveResult([store.result() for store in stores], metadata={"version": 2})
+    def make_result() -> PrimitiveResult[PubResult]:
+        return PrimitiveResult([store.make_result() for store in stores], metadata={"version": 2})
 
-    return plan.work(), result
+    return plan.make_work(), make_result
 
 
 def _spec_of(pubs: list[EstimatorPub], options: EstimatorOptions) -> RunSpec:
@@ -294,8 +294,8 @@ class _Plan:
         self._wanted: list[tuple[Wanted, ...]] = []
         self._known: dict[tuple[int, str], Program] = {}
 
-    def work(self) -> Work:
-        """Return the work of all PUBs."""
+    def make_work(self) -> Work:
+        """Put the work of all PUBs together."""
         return Work(
             tasks=tuple(self._tasks),
             programs=tuple(self._programs),
@@ -339,7 +339,7 @@ class _Plan:
             )
             rows = self._add_task(store, task, parts_used)
             self._tasks.append(task)
-            self._programs.append(self._program(pub.circuit, basis))
+            self._programs.append(self._share_program(pub.circuit, basis))
             self._rows.append(values[rows])
         return store
 
@@ -375,7 +375,7 @@ class _Plan:
             store.groups[number][1].append(BasisShare(basis_store, section))
         return np.concatenate([store.groups[number][0].rows for number, _ in users])
 
-    def _program(self, circuit: QuantumCircuit, basis: str) -> Program:
+    def _share_program(self, circuit: QuantumCircuit, basis: str) -> Program:
         # PUBs over one circuit share what members make of it.
         key = (id(circuit), basis)
         if key not in self._known:

@@ -92,7 +92,7 @@ class RouterJob(StatusChecks, BasePrimitiveJob[PrimitiveResult[Any], JobStatus])
 
     @staticmethod
     def new_id() -> str:
-        """Return a job id that no other job has."""
+        """Make a job id that no other job has."""
         return str(uuid.uuid4())
 
     # -- running -----------------------------------------------------------------------------
@@ -118,32 +118,34 @@ class RouterJob(StatusChecks, BasePrimitiveJob[PrimitiveResult[Any], JobStatus])
         try:
             done = await contain(self._run.execute)
             self._cancelled |= self._run.cancelled
-            outcome: PrimitiveResult[Any] | BaseException = self._outcome(done)
+            outcome: PrimitiveResult[Any] | BaseException = self._make_outcome(done)
         except Exception as error:  # noqa: BLE001  Raised when the result is asked for.
-            outcome = _alone(error)
+            outcome = _unwrap_error(error)
         except BaseException:
             self._cancelled = True
             message = "the process is ending; with a journal, resume() goes on with the run"
-            self._settle(self._failure(message, ()))
+            self._settle(self._make_failure(message, ()))
             raise
         self._settle(outcome)
 
-    def _outcome(self, done: Done) -> "PrimitiveResult[Any] | GatewayError":
+    def _make_outcome(self, done: Done) -> "PrimitiveResult[Any] | GatewayError":
         if not done.given_up and not self._cancelled:
             return self._make_result()
         if self._cancelled:
-            return self._failure("the job was cancelled", done.given_up)
+            return self._make_failure("the job was cancelled", done.given_up)
         if not done.sent:
-            return _plan_error(done.given_up)
+            return _make_plan_error(done.given_up)
         if self._on_failure == "partial":
             return self._make_result()
         first = f". The first: {done.given_up[0]}. What was done is in the error's partial_result"
-        return self._failure(_describe_lost(done.given_up), done.given_up, first)
+        return self._make_failure(_describe_lost(done.given_up), done.given_up, first)
 
-    def _failure(self, message: str, given_up: tuple[GivenUp, ...], rest: str = "") -> RunError:
-        attempts = _as_of_now(self._run.record) if self._run else ()
+    def _make_failure(
+        self, message: str, given_up: tuple[GivenUp, ...], rest: str = ""
+    ) -> RunError:
+        attempts = _copy_attempts(self._run.record) if self._run else ()
         return RunError(
-            message + _fates(attempts) + rest,
+            message + _describe_jobs(attempts) + rest,
             partial_result=self._make_result(),
             failures=given_up,
             attempts=attempts,
@@ -316,7 +318,7 @@ class RouterJob(StatusChecks, BasePrimitiveJob[PrimitiveResult[Any], JobStatus])
     def report(self) -> Report:
         """List every attempt so far: member, times, price, outcome."""
         run = self._run
-        return self._kept["report"] if run is None else ENGINE.call(lambda: _report(run))
+        return self._kept["report"] if run is None else ENGINE.call(lambda: _make_report(run))
 
     def _repr_html_(self) -> str:
         """Render the progress and the error, with the report folded, for a notebook."""
@@ -361,19 +363,19 @@ class RouterJob(StatusChecks, BasePrimitiveJob[PrimitiveResult[Any], JobStatus])
         self._settle(state["error"] if state["error"] is not None else state["result"])
 
 
-def _alone(error: Exception) -> Exception:
-    """Return the first error of a group: groups do not leave ``result()``."""
+def _unwrap_error(error: Exception) -> Exception:
+    """Take the first error out of a group: groups do not leave ``result()``."""
     while isinstance(error, ExceptionGroup):
         error = error.exceptions[0]
     return error
 
 
-def _report(run: Run) -> Report:
+def _make_report(run: Run) -> Report:
     view = run.view
     return Report(
         job_id=run.job_id,
         seconds=run.seconds,
-        attempts=_as_of_now(run.record),
+        attempts=_copy_attempts(run.record),
         given_up=run.ended.given_up if run.ended else (),
         settled=run.work.seed is not None,
         notes=run.work.notes,
@@ -383,8 +385,8 @@ def _report(run: Run) -> Report:
     )
 
 
-def _as_of_now(record: Iterable[Attempt]) -> tuple[Attempt, ...]:
-    """Return copies: the attempts themselves change while they run."""
+def _copy_attempts(record: Iterable[Attempt]) -> tuple[Attempt, ...]:
+    """Copy attempts, since they change while they run."""
     # What an attempt is noted to have come to, should it be cancelled, is no failure while it runs.
     return tuple(
         replace(
@@ -394,7 +396,7 @@ def _as_of_now(record: Iterable[Attempt]) -> tuple[Attempt, ...]:
     )
 
 
-def _plan_error(given_up: tuple[GivenUp, ...]) -> PlanError:
+def _make_plan_error(given_up: tuple[GivenUp, ...]) -> PlanError:
     first = next((one for one in given_up if set(one.reasons) - {""}), given_up[0])
     reasons = {name: why for name, why in first.reasons.items() if name}
     why = first.reasons.get("", "")
@@ -404,17 +406,17 @@ def _plan_error(given_up: tuple[GivenUp, ...]) -> PlanError:
     )
 
 
-def _fates(attempts: Iterable[Attempt]) -> str:
+def _describe_jobs(attempts: Iterable[Attempt]) -> str:
     """Describe the jobs that providers took and that brought nothing, and the cost of all."""
     taken = [one for one in attempts if one.accepted_seconds is not None]
-    fates = Counter(_fate(one) for one in taken if not one.outcome.delivered)
+    fates = Counter(_describe_fate(one) for one in taken if not one.outcome.delivered)
     jobs = ", ".join(f"{count} {fate}" for fate, count in fates.items())
     usd = sum(one.price_usd for one in attempts)
     told = f"; of the jobs that providers took: {jobs}" if jobs else ""
     return f"{told}; {usd:.4f} USD were spent" if usd else told
 
 
-def _fate(attempt: Attempt) -> str:
+def _describe_fate(attempt: Attempt) -> str:
     if attempt.taken_back or attempt.outcome is AttemptOutcome.FAILED:
         return attempt.outcome.value
     return "may still run"

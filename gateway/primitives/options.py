@@ -84,13 +84,13 @@ class PrimitiveOptions:
         def __getattr__(self, name: str) -> Any:
             """Refuse a name that is no option: ``options.execution.init_qubits = 1`` reads one."""
             known = [field.name for field in fields(self)]
-            told = name if name.startswith("_") else _unknown(name, known)
+            told = name if name.startswith("_") else _explain_unknown(name, known)
             raise AttributeError(told, name=name, obj=self)
 
     def __setattr__(self, name: str, value: Any) -> None:
         defaults = {field.name: field.default for field in fields(self)}  # type: ignore[arg-type]
         if name not in defaults:
-            raise AttributeError(_unknown(name, list(defaults)))
+            raise AttributeError(_explain_unknown(name, list(defaults)))
         object.__setattr__(self, name, defaults[name] if value is None else value)
 
 
@@ -131,7 +131,7 @@ class Routed(Generic[Options]):
         journal: Journal | str | PathLike[str] | None,
         options: Options,
     ) -> None:
-        self._router = Router(_one_of(backends, backend), policy, journal)
+        self._router = Router(_choose_backends(backends, backend), policy, journal)
         self._options = options
 
     def _repr_html_(self) -> str:
@@ -229,7 +229,7 @@ def _list_options(options: Any) -> Iterator[tuple[str, str]]:
             yield one.name, str(value)
 
 
-def _one_of(backends: Backends | None, backend: BackendV2 | None) -> Backends:
+def _choose_backends(backends: Backends | None, backend: BackendV2 | None) -> Backends:
     """Take the backends from whichever of the two arguments holds them.
 
     Raises:
@@ -258,11 +258,11 @@ def parse_options(kind: type[Options], given: "Options | Mapping[str, Any] | Non
         raise TypeError(f"options must be a dict or {kind.__name__}, got {given!r}")
     known = [field.name for field in fields(kind)]  # type: ignore[arg-type]
     for name in sorted(map(str, set(given) - set(known))):
-        raise TypeError(_unknown(name, known))
+        raise TypeError(_explain_unknown(name, known))
     return kind(**given)
 
 
-def _unknown(name: str, known: list[str]) -> str:
+def _explain_unknown(name: str, known: list[str]) -> str:
     if name in _IBM_OPTIONS:
         return f"{name!r} is of IBM's primitives, and this one has no such option: {_IBM_OPTIONS[name]}"
     close = get_close_matches(name, known, n=1)

@@ -203,10 +203,10 @@ class RouterSampler(Routed[SamplerOptions], BaseSamplerV2):
 def _plan(pubs: list[SamplerPub], options: SamplerOptions) -> RunPlan:
     work, stores = _state(pubs, options)
 
-    def result() -> PrimitiveResult[SamplerPubResult]:
-        return PrimitiveResult([store.result() for store in stores], metadata={"version": 2})
+    def make_result() -> PrimitiveResult[SamplerPubResult]:
+        return PrimitiveResult([store.make_result() for store in stores], metadata={"version": 2})
 
-    return work, result
+    return work, make_result
 
 
 def _spec_of(pubs: list[SamplerPub], options: SamplerOptions) -> RunSpec:

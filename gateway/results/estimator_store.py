@@ -132,8 +132,8 @@ class EstimatorStore:
     groups: list[tuple[RowGroup, list[BasisShare]]] = field(default_factory=list)
     lock: Lock = field(default_factory=Lock)
 
-    def result(self) -> PubResult:
-        """Return the PUB's result; what has not arrived is named in the metadata.
+    def make_result(self) -> PubResult:
+        """Make the PUB's result; what has not arrived is named in the metadata.
 
         A complete result has exactly the metadata of Qiskit's own estimators. An incomplete one
         also has ``received_shots``, an array of the PUB's shape: the fewest shots that any basis

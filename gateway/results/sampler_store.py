@@ -92,8 +92,8 @@ class SamplerStore:
                     stop = piece.shot_start + outcome.shots
                     array[row, piece.shot_start : stop] = points[:, list(bits)]
 
-    def result(self) -> SamplerPubResult:
-        """Return the PUB's result; what has not arrived is named in the metadata.
+    def make_result(self) -> SamplerPubResult:
+        """Make the PUB's result; what has not arrived is named in the metadata.
 
         A complete result has exactly the metadata of Qiskit's own samplers. An incomplete one
         also has ``received_shots``, an array of the PUB's shape: of each row only the first so

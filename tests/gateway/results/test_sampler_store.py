@@ -108,7 +108,7 @@ def test_registers_are_cut_from_the_same_shots():
 
     receipt = store.receive(Piece(0, 0, 1, 0, 600), [outcome], partial(np.random.default_rng, 1))
 
-    result = store.result()
+    result = store.make_result()
     assert receipt.missing == receipt.failed == ()
     assert list(result.data) == ["a", "b"]
     assert result.join_data().get_counts() == {"110": 200, "001": 400}

@@ -140,7 +140,7 @@ def make_work(sizes, *, seed=None) -> tuple[Work, list[SamplerStore]]:
 def assert_right(stores) -> None:
     """Assert that every shot of every row reads what it should."""
     for index, store in enumerate(stores):
-        array = store.result().data.c.array
+        array = store.make_result().data.c.array
         rows, shots, _ = array.shape
         expected = 100 * index + np.arange(rows)
         seen = array[..., 0].astype(int) * 256 + array[..., 1]
