@@ -58,7 +58,9 @@ class BasisStore:
         """Add the outcomes of a piece, one per row, and say what did not arrive."""
         is_estimated = any(outcome.evs is not None for outcome in outcomes)
         additions = list(
-            self._estimates(piece, outcomes) if is_estimated else self._sums(piece, outcomes, dice)
+            self._read_estimates(piece, outcomes)
+            if is_estimated
+            else self._sum_outcomes(piece, outcomes, dice)
         )
         # Several pieces of a row may arrive at once, in several threads.
         with self.lock:
@@ -67,18 +69,20 @@ class BasisStore:
                 add()
         return receipt
 
-    def _sums(
+    def _sum_outcomes(
         self, piece: Piece, outcomes: Sequence[Outcome], dice: Dice
     ) -> Iterator[Callable[[], None]]:
         patterns, counts, ends = pool(outcomes, dice)
         histogram = Histogram(np.ascontiguousarray(patterns.T), counts, ends)
-        for section, start, stop in self._overlaps(piece):
+        for section, start, stop in self._find_overlaps(piece):
             here = histogram.rows(start - piece.row_start, stop - piece.row_start)
             sums = section.sums.sum_shots(here)
             yield partial(section.sums.add, start - section.start, sums)
 
-    def _estimates(self, piece: Piece, outcomes: Sequence[Outcome]) -> Iterator[Callable[[], None]]:
-        for section, start, stop in self._overlaps(piece):
+    def _read_estimates(
+        self, piece: Piece, outcomes: Sequence[Outcome]
+    ) -> Iterator[Callable[[], None]]:
+        for section, start, stop in self._find_overlaps(piece):
             here = outcomes[start - piece.row_start : stop - piece.row_start]
             scales = section.sums.part.weights
             none = np.zeros(len(scales))
@@ -91,7 +95,7 @@ class BasisStore:
             )
             yield partial(section.sums.add_estimates, estimates)
 
-    def _overlaps(self, piece: Piece) -> Iterator[tuple[Section, int, int]]:
+    def _find_overlaps(self, piece: Piece) -> Iterator[tuple[Section, int, int]]:
         """Go through the sections that a piece has rows in, and the task's rows that these are."""
         for section in self.sections:
             start = max(section.start, piece.row_start)
@@ -145,7 +149,7 @@ class EstimatorStore:
         with self.lock:
             complete = all(s.store.coverage.complete for _, shares in self.groups for s in shares)
             for group, shares in self.groups:
-                values = self._of_group(group, shares)
+                values = self._read_group(group, shares)
                 for array, value in zip((evs, stds, received), values, strict=True):
                     array[group.places] = value.T
         shape = self.pub.shape
@@ -159,10 +163,10 @@ class EstimatorStore:
         data = DataBin(evs=evs.reshape(shape), stds=stds.reshape(shape), shape=shape)
         return PubResult(data, metadata=metadata)
 
-    def _of_group(
+    def _read_group(
         self, group: RowGroup, shares: Sequence[BasisShare]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
-        """Return values, standard errors and shots received, shape ``(observables, rows)``."""
+        """Read values, standard errors and shots received, shape ``(observables, rows)``."""
         shape = (len(group.observables), len(group.rows))
         values, spreads = np.zeros(shape), np.zeros(shape)
         values += self.constants[group.observables, np.newaxis]

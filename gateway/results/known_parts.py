@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from qiskit_gateway.results.observables import Observables, Part, RowGroup, parts_of, row_groups
+from qiskit_gateway.results.observables import Observables, Part, RowGroup, group_rows, parts_of
 from qiskit_gateway.results.pauli_sums import Quantities
 
 # How many of each are kept at most, and how large they may be: what is asked for again and again
@@ -50,7 +50,7 @@ class KnownParts:
 
     def __init__(self) -> None:
         self._parts = lru_cache(_SIZE)(_Asked.answer)
-        self._groups = lru_cache(_SIZE)(row_groups)
+        self._groups = lru_cache(_SIZE)(group_rows)
         # A part equals only itself, and is kept alive by being a key.
         self._quantities: Callable[[Part, int, bool], Quantities] = lru_cache(_SIZE)(Quantities)
 
@@ -61,9 +61,9 @@ class KnownParts:
     def groups(
         self, observables: tuple[int, ...], parameters: tuple[int, ...]
     ) -> tuple[RowGroup, ...]:
-        """Group rows as :func:`row_groups` does, remembered."""
+        """Group rows as :func:`group_rows` does, remembered."""
         if prod(observables) * prod(parameters) > _MOST_ENTRIES:
-            return row_groups(observables, parameters)
+            return group_rows(observables, parameters)
         return self._groups(observables, parameters)
 
     def parts(

@@ -16,7 +16,14 @@ from qiskit.primitives.containers.observables_array import ObservablesArray
 from qiskit.quantum_info import SparseObservable
 
 from qiskit_gateway.results.grouping import group_terms
-from qiskit_gateway.results.pauli_words import LETTER, MINUS, Factors, Words, pack_bits, pauli_label
+from qiskit_gateway.results.pauli_words import (
+    LETTER,
+    MINUS,
+    Factors,
+    Words,
+    pack_bits,
+    write_pauli_label,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -38,7 +45,7 @@ class Observables:
 
     @classmethod
     def of(cls, array: ObservablesArray) -> "Observables":
-        """Return the observables of an array, in its order."""
+        """Read the observables of an array, in its order."""
         numbers: dict[bytes, int] = {bytes(array.num_qubits): -1}
         terms, coefficients, constants = [], [], []
         for observable in array.sparse_observables_array().reshape(-1):
@@ -87,7 +94,7 @@ class RowGroup:
     places: NDArray[np.intp]
 
 
-def row_groups(observables: tuple[int, ...], parameters: tuple[int, ...]) -> tuple[RowGroup, ...]:
+def group_rows(observables: tuple[int, ...], parameters: tuple[int, ...]) -> tuple[RowGroup, ...]:
     """Group parameter rows by the observables that broadcasting asks of them.
 
     Args:
@@ -138,7 +145,7 @@ class Part:
     @property
     def weights(self) -> NDArray[np.float64]:
         """Bound the standard deviation of one shot, for each column."""
-        spreads = largest_deviations(self.factors)[self.terms]
+        spreads = bound_deviations(self.factors)[self.terms]
         return np.add.reduceat(np.abs(self.coefficients) * spreads, self.starts)
 
     def scale_observables(self) -> tuple[SparseObservable, ...]:
@@ -147,7 +154,7 @@ class Part:
         coefficients = self.coefficients / np.repeat(weights, self._sizes)
         entries = np.split(np.arange(len(self.terms)), self.starts[1:])
         return tuple(
-            _observable(self.factors[self.terms[mine]], coefficients[mine]) for mine in entries
+            _make_observable(self.factors[self.terms[mine]], coefficients[mine]) for mine in entries
         )
 
     @property
@@ -155,7 +162,7 @@ class Part:
         return np.diff(self.starts, append=len(self.terms))
 
 
-def _observable(factors: Factors, coefficients: NDArray[np.float64]) -> SparseObservable:
+def _make_observable(factors: Factors, coefficients: NDArray[np.float64]) -> SparseObservable:
     terms, qubits = np.nonzero(factors)
     return SparseObservable.from_raw_parts(
         factors.shape[1],
@@ -166,7 +173,7 @@ def _observable(factors: Factors, coefficients: NDArray[np.float64]) -> SparseOb
     )
 
 
-def largest_deviations(factors: Factors) -> NDArray[np.float64]:
+def bound_deviations(factors: Factors) -> NDArray[np.float64]:
     """Bound the standard deviation of one shot, for each term.
 
     A product that has a Pauli in it is between -1 and 1, a product of projectors only 0 or 1.
@@ -178,7 +185,7 @@ def largest_deviations(factors: Factors) -> NDArray[np.float64]:
 def parts_of(
     observables: Observables, wanted: Sequence[int] | NDArray[np.intp], *, abelian: bool = True
 ) -> tuple[Part, ...]:
-    """Return the bases that some observables are measured in, and what each has in them.
+    """Find the bases that some observables are measured in, and what of them each measures.
 
     Args:
         observables: All observables.
@@ -197,12 +204,12 @@ def parts_of(
     letters, letters_of = np.unique(factors & LETTER, axis=0, return_inverse=True)
     groups = group_terms(letters) if abelian else [[number] for number in range(len(letters))]
     return tuple(
-        _part(letters[group], factors, np.isin(letters_of, group), (column, term, coefficient))
+        _make_part(letters[group], factors, np.isin(letters_of, group), (column, term, coefficient))
         for group in groups
     )
 
 
-def _part(
+def _make_part(
     letters: Factors,
     factors: Factors,
     chosen: NDArray[np.bool_],
@@ -212,7 +219,7 @@ def _part(
     column, term, coefficient = entries[0][mine], entries[1][mine], entries[2][mine]
     columns, starts = np.unique(column, return_index=True)
     return Part(
-        basis=pauli_label(letters.max(axis=0)),
+        basis=write_pauli_label(letters.max(axis=0)),
         factors=factors[chosen],
         columns=columns,
         starts=starts,

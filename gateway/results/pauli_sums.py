@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from qiskit_gateway.results.observables import Part, Reading, largest_deviations
+from qiskit_gateway.results.observables import Part, Reading, bound_deviations
 from qiskit_gateway.results.pauli_words import Words
 
 # Up to so many bits all patterns are tabulated; beyond that only those that occurred.
@@ -100,7 +100,7 @@ class Quantities:
         self.lone_terms = part.terms[part.starts]
         self.lone_weights = part.coefficients[part.starts, np.newaxis] ** 2
         self.joint_weights = self.units[:, np.newaxis] ** 2
-        self.widest_terms = largest_deviations(part.factors)[:, np.newaxis] ** 2
+        self.widest_terms = bound_deviations(part.factors)[:, np.newaxis] ** 2
         self.widest_joint = part.weights[self.joint, np.newaxis] ** 2
 
     def of(self, words: Words) -> NDArray[np.int64]:
@@ -211,7 +211,7 @@ class BlockSums:
         return self._spread(shots, self._variances)
 
     def bounds(self, shots: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Return an upper bound of the standard deviation: terms as if all varied together.
+        """Bound the standard deviation from above: terms as if all varied together.
 
         What members have estimated has the standard error that they told.
         """
@@ -285,7 +285,7 @@ def _row_of(histogram: Histogram) -> NDArray[np.int64]:
 def _variances(
     sums: NDArray[np.int64], squares: NDArray[np.int64], shots: NDArray[np.int64]
 ) -> NDArray[np.float64]:
-    """Return the variance of one shot among the shots that arrived.
+    """Compute the variance of one shot among the shots that arrived.
 
     Squares are moved to near the mean in integers, so that nothing cancels: values that do not
     vary have a variance of exactly 0.

@@ -17,8 +17,8 @@ LETTER, MINUS, PLUS = 0b0011, 0b0100, 0b1000
 _LETTERS = "IZXY"
 
 
-def pauli_label(letters: Factors) -> str:
-    """Return the Pauli label of one letter per qubit."""
+def write_pauli_label(letters: Factors) -> str:
+    """Write the Pauli label of one letter per qubit."""
     return "".join(_LETTERS[letter] for letter in letters[::-1])
 
 

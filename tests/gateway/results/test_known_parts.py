@@ -13,7 +13,7 @@ from qiskit.quantum_info import SparsePauliOp
 
 from qiskit_gateway import RouterEstimator
 from qiskit_gateway.results.known_parts import KnownParts
-from qiskit_gateway.results.observables import Observables, parts_of, row_groups
+from qiskit_gateway.results.observables import Observables, group_rows, parts_of
 
 LABELS = ["ZZI", "XXI", "IYY", "ZIZ"]
 
@@ -73,7 +73,7 @@ def test_large_ones_are_not_kept():
     shapes = (1, 1 << 15), (1 << 15,)
     found = known.groups(*shapes)
     assert found is not known.groups(*shapes)
-    assert len(found) == len(row_groups(*shapes))
+    assert len(found) == len(group_rows(*shapes))
     wide = observables(*[f"{'Z' * 64}"] * (1 << 15))
     wanted = np.arange(1 << 15)
     assert known.parts(wide, wanted, abelian=True) is not known.parts(wide, wanted, abelian=True)

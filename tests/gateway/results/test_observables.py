@@ -14,11 +14,11 @@ from qiskit_gateway.results.grouping import group_terms
 from qiskit_gateway.results.observables import (
     Observables,
     Reading,
-    largest_deviations,
+    bound_deviations,
+    group_rows,
     parts_of,
-    row_groups,
 )
-from qiskit_gateway.results.pauli_words import pauli_label
+from qiskit_gateway.results.pauli_words import write_pauli_label
 from qiskit_gateway.results.shot_allocation import allocate_shots, shots_for
 
 # The eigenvalue of each factor, by the bit that was measured.
@@ -178,7 +178,7 @@ def test_a_spin_model_takes_three_bases_and_labels_read_as_in_qiskit():
     operator = SparsePauliOp.from_sparse_list([*terms, ("Z", [3], 1.0)], num_qubits=70)
     parts = parts_of(Observables.of(ObservablesArray(operator)), [0])
     assert sorted(part.basis for part in parts) == ["X" * 70, "Y" * 70, "Z" * 70]
-    assert pauli_label(np.array([2, 0, 3, 1], np.uint8)) == "ZYIX"
+    assert write_pauli_label(np.array([2, 0, 3, 1], np.uint8)) == "ZYIX"
 
 
 # -- bits ----------------------------------------------------------------------------------------
@@ -211,7 +211,7 @@ def test_values_are_products_of_eigenvalues(qubits):
     ]
     assert reading.num_bits == len(measured)
     assert reading.values(words).tolist() == expected
-    spreads = largest_deviations(stated.factors)
+    spreads = bound_deviations(stated.factors)
     for name, spread in zip(texts(stated.factors), spreads, strict=True):
         assert spread == (1 if set(name) & set("XYZ") else 0.5)
 
@@ -240,7 +240,7 @@ def test_rows_are_asked_for_what_broadcasting_says_and_no_more(shapes):
     row = np.broadcast_to(np.arange(math.prod(shapes[1])).reshape(shapes[1]), shape)
     expected = list(zip(row.ravel().tolist(), observable.ravel().tolist(), strict=True))
     found = {}
-    groups = row_groups(observable_shape, parameter_shape)
+    groups = group_rows(observable_shape, parameter_shape)
     for group in groups:
         for number, places in zip(group.rows.tolist(), group.places.tolist(), strict=True):
             for wanted, place in zip(group.observables.tolist(), places, strict=True):
@@ -253,6 +253,6 @@ def test_rows_are_asked_for_what_broadcasting_says_and_no_more(shapes):
 
 def test_the_usual_case_is_one_group():
     """Every row needs everything."""
-    (group,) = row_groups((7,), (1000, 1))
+    (group,) = group_rows((7,), (1000, 1))
     assert group.rows.tolist() == list(range(1000))
     assert group.observables.tolist() == list(range(7))
