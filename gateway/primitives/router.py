@@ -20,7 +20,7 @@ from qiskit_gateway.policies.policy import Policy
 from qiskit_gateway.primitives.group import GroupJob
 from qiskit_gateway.primitives.job import RouterJob
 from qiskit_gateway.runtime.event_loop import ENGINE
-from qiskit_gateway.runtime.fleet_status import Teller, budget_status, ledger_of
+from qiskit_gateway.runtime.fleet_status import Teller, ledger_of, sum_up_budget
 from qiskit_gateway.runtime.preview.quote import Quote, quote_run
 from qiskit_gateway.runtime.run import Run
 from qiskit_gateway.runtime.survey import allotment_of
@@ -322,11 +322,11 @@ class Router:
             return None
         ledger = ledger_of(self.fleet, budget)
         if self.journal is None:
-            return budget_status(budget, ledger)
+            return sum_up_budget(budget, ledger)
         told = self.journal.ledger()
         held, spent = {**ledger.held, **told.held}, {**ledger.spent, **told.spent}
         scope = f"all runs of {PurePath(self.journal.name).name}"
-        return budget_status(budget, replace(ledger, held=held, spent=spent), scope)
+        return sum_up_budget(budget, replace(ledger, held=held, spent=spent), scope)
 
     def quote(self, work: Work, *, exact: bool = False) -> Quote:
         """Forecast a run; blocks until that is done, and sends nothing."""

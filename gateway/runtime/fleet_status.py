@@ -36,11 +36,11 @@ class Teller:
 
     def fleet_status(self, fleet: Fleet) -> FleetStatus:
         """Read it in the event loop in which all runs live."""
-        return ENGINE.call(partial(_read, fleet))
+        return ENGINE.call(partial(_read_fleet, fleet))
 
 
-def budget_status(budget: Budget, ledger: Ledger, scope: str | None = None) -> BudgetStatus:
-    """Return the rest of a budget, by its books.
+def sum_up_budget(budget: Budget, ledger: Ledger, scope: str | None = None) -> BudgetStatus:
+    """Sum up what is left of a budget, by its books.
 
     Args:
         budget: The budget.
@@ -48,17 +48,17 @@ def budget_status(budget: Budget, ledger: Ledger, scope: str | None = None) -> B
         scope: Whose spending is in them; by default that of runs in this process.
     """
     told = {} if scope is None else {"scope": scope}
-    limits = tuple(_limits(budget, ledger))
+    limits = tuple(_list_limits(budget, ledger))
     return BudgetStatus(limits=limits, on_exhausted=budget.on_exhausted, **told)
 
 
 def ledger_of(fleet: Fleet, budget: Budget) -> Ledger:
-    """Return the books of a fleet under a budget."""
+    """Find the books of a fleet under a budget."""
     accounts = fleet.keep(FleetState).accounts
     return ENGINE.call(lambda: accounts[id(budget)].ledger if id(budget) in accounts else Ledger())
 
 
-def _limits(budget: Budget, ledger: Ledger) -> Iterator[LimitStatus]:
+def _list_limits(budget: Budget, ledger: Ledger) -> Iterator[LimitStatus]:
     day = math.floor(time.time() / _DAY_SECONDS)
     limits: list[tuple[str, str, float | None]] = [
         ("USD", "usd", budget.usd),
@@ -86,17 +86,17 @@ def _limits(budget: Budget, ledger: Ledger) -> Iterator[LimitStatus]:
             yield LimitStatus(name=name, limit=limit, spent=spent, reserved=held)
 
 
-def _read(fleet: Fleet) -> FleetStatus:
+def _read_fleet(fleet: Fleet) -> FleetStatus:
     known, now = fleet.keep(FleetState), anyio.current_time()
-    estimator = _estimator(fleet, known)
+    estimator = _make_estimator(fleet, known)
     accounts = [(one.budget, one.ledger) for one in known.accounts.values()]
-    members = {one.name: _member(one, known, now, estimator) for one in fleet}
+    members = {one.name: _describe_member(one, known, now, estimator) for one in fleet}
     return FleetStatus(
-        members=members, budgets=tuple(budget_status(*account) for account in accounts)
+        members=members, budgets=tuple(sum_up_budget(*account) for account in accounts)
     )
 
 
-def _estimator(fleet: Fleet, known: FleetState) -> Estimator:
+def _make_estimator(fleet: Fleet, known: FleetState) -> Estimator:
     """Say how fast members are, by what is known and told of them."""
     states = {}
     for member in fleet:
@@ -111,7 +111,7 @@ def _estimator(fleet: Fleet, known: FleetState) -> Estimator:
     return estimator
 
 
-def _member(
+def _describe_member(
     member: FleetMember, known: FleetState, now: float, estimator: Estimator
 ) -> MemberStatus:
     name = member.name
@@ -125,24 +125,24 @@ def _member(
         left_units = pot.copied().left(time.time())  # A copy, since to look at it settles its days.
     return MemberStatus(
         name=name,
-        health=_health(state, breaker),
+        health=_judge_health(state, breaker),
         why=state.trouble,
-        until_seconds=_until(state, breaker, now),
+        until_seconds=_count_quiet_seconds(state, breaker, now),
         failure_rate=state.failure_rate,
         jobs_in_flight=len(state.in_flight),
         circuits_in_flight=state.load.circuits,
         queue_seconds=state.queue_seconds if read > -math.inf else None,
         queue_jobs=state.pending_jobs if state.read_at > -math.inf else None,
         queue_age_seconds=now - read if read > -math.inf else None,
-        speed=_speed(estimator.speed_of(name)),
+        speed=_describe_speed(estimator.speed_of(name)),
         spent_usd=known.spent_usd.get(name, 0.0),
-        left_usd=_left_usd(name, known),
+        left_usd=_find_left_usd(name, known),
         left_units=left_units,
         unit="" if allotment is None else allotment.unit,
     )
 
 
-def _health(state: MemberState, breaker: BreakerState) -> Health:
+def _judge_health(state: MemberState, breaker: BreakerState) -> Health:
     if breaker.phase == "open":
         return "ejected"
     if breaker.phase == "half-open":
@@ -152,12 +152,12 @@ def _health(state: MemberState, breaker: BreakerState) -> Health:
     return "well" if breaker.proven or state.speed.seen else "not used yet"
 
 
-def _until(state: MemberState, breaker: BreakerState, now: float) -> float | None:
+def _count_quiet_seconds(state: MemberState, breaker: BreakerState, now: float) -> float | None:
     until = max(breaker.until if breaker.phase == "open" else -math.inf, state.quiet_until)
     return until - now if until > now else None
 
 
-def _speed(estimate: SpeedEstimate) -> SpeedStatus:
+def _describe_speed(estimate: SpeedEstimate) -> SpeedStatus:
     return SpeedStatus(
         source=estimate.source,
         job_seconds=estimate.job_seconds,
@@ -168,11 +168,11 @@ def _speed(estimate: SpeedEstimate) -> SpeedStatus:
     )
 
 
-def _left_usd(member: str, known: FleetState) -> float | None:
+def _find_left_usd(member: str, known: FleetState) -> float | None:
     left = [
         limit.left
         for account in known.accounts.values()
-        for limit in _limits(account.budget, account.ledger)
+        for limit in _list_limits(account.budget, account.ledger)
         if limit.name == f"USD at {member}"
     ]
     return min(left, default=None)

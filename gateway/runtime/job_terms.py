@@ -28,16 +28,16 @@ class JobTerms:
     clock: Callable[[], float]
 
     def of(self, member: FleetMember) -> Terms:
-        """Return the limits of a job that is sent to a member now."""
-        terms = self.lasting(member)
+        """Read the limits of a job that is sent to a member now."""
+        terms = self.read_lasting(member)
         if terms.allotment is None:
             return terms
         pot = self.fleet_state.pots[terms.allotment.name]
         names = (one.name for one in self.fleet if allotment_of(one) == terms.allotment)
         return replace(terms, sharers=frozenset(names), used_otherwise=pot.otherwise(self.clock()))
 
-    def lasting(self, member: FleetMember) -> Terms:
-        """Return the limits that stay the same throughout a run."""
+    def read_lasting(self, member: FleetMember) -> Terms:
+        """Read the limits that stay the same throughout a run."""
         terms = Terms(
             allotment=allotment_of(member),
             budget=self.policy.budget,

@@ -182,7 +182,7 @@ class Run:
             in_flight=self._scopes.__len__,
             lose=self._lose,
             goes_on=run_log.lasting
-            and any(self._terms.lasting(one).claims_nothing for one in fleet),
+            and any(self._terms.read_lasting(one).claims_nothing for one in fleet),
         )
         if run_log.lasting:
             self._notifier.mailboxes.append(self._recorder)
@@ -195,7 +195,7 @@ class Run:
         try:
             return await self._execute()
         finally:
-            self._part()
+            self._let_go()
 
     async def _execute(self) -> Done:
         entered = self._entered = self._time.now()
@@ -228,7 +228,7 @@ class Run:
         )
         return self.ended
 
-    def _part(self) -> None:
+    def _let_go(self) -> None:
         """Let go of all that knows the run, and is of no use once it is over.
 
         So it goes with its job, and its arrays with it, not when Python next looks for cycles.
@@ -266,7 +266,7 @@ class Run:
         return Scheduler(
             self.work.tasks,
             [
-                profile_of(member, order, shot_seconds=self._shot_seconds(member))
+                profile_of(member, order, shot_seconds=self._look_up_shot_seconds(member))
                 for order, member in enumerate(self._fleet)
             ],
             self._policy,
@@ -275,7 +275,7 @@ class Run:
             unfinished=self._run_log.past.unfinished,
         )
 
-    def _shot_seconds(self, member: FleetMember) -> float | None:
+    def _look_up_shot_seconds(self, member: FleetMember) -> float | None:
         """Look up what a shot of the run takes on a member, by what was compiled there before."""
         if self.work.seed is None:
             wanted = not self._fleet_state.of(member.name).speed.jobs

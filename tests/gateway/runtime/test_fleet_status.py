@@ -25,7 +25,7 @@ from qiskit_gateway.backends.scripted.steps import ProviderHTTPError
 from qiskit_gateway.policies import BreakerPolicy, Budget, Policy, RetryPolicy, failover
 from qiskit_gateway.policies.breaker import BreakerState
 from qiskit_gateway.runtime.event_loop import ENGINE
-from qiskit_gateway.runtime.fleet_status import _read
+from qiskit_gateway.runtime.fleet_status import _read_fleet
 from qiskit_gateway.scheduling.members.state import FleetState
 from qiskit_gateway.work.tasks import Load
 
@@ -35,7 +35,7 @@ ONE = Limits(max_circuits=1, max_in_flight=1)
 def read_at(fleet, now, monkeypatch):
     """Read the status of a fleet as if the loop's clock showed ``now``."""
     monkeypatch.setattr(anyio, "current_time", lambda: now)
-    return _read(fleet)
+    return _read_fleet(fleet)
 
 
 def test_a_fleet_without_a_router_is_not_used_yet():
