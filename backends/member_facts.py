@@ -10,7 +10,7 @@ from qiskit_gateway.backends.interface.protocol import FleetMember, TellsIfFree,
 from qiskit_gateway.backends.pricing.allowance import Allowance, allowance_of
 from qiskit_gateway.backends.pricing.published import PublishedTariff
 from qiskit_gateway.backends.pricing.rates import FREE, Hqc, Pricing, Tariff
-from qiskit_gateway.display.cards import card
+from qiskit_gateway.display.cards import render_card
 from qiskit_gateway.display.tables import render_html
 
 _LIMITS = (
@@ -52,7 +52,7 @@ def member_html(member: FleetMember) -> str:
         ("fidelity", "" if member.fidelity is None else f"{member.fidelity:g}"),
         ("tags", ", ".join(sorted(member.tags))),
     ]
-    return card(f"{type(member).__name__} {member.name}", facts)
+    return render_card(f"{type(member).__name__} {member.name}", facts)
 
 
 def members_html(members: Iterable[FleetMember]) -> str:

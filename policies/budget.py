@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal, get_args
 
-from qiskit_gateway.display.cards import card
+from qiskit_gateway.display.cards import render_card
 from qiskit_gateway.policies.arguments import check_choice, check_count, check_number
 from qiskit_gateway.policies.verdict import Verdict, refuse
 
@@ -66,7 +66,7 @@ class Budget:
     def _repr_html_(self) -> str:
         """The same for a notebook."""
         limits = self._limits() or [("no limits", "nothing is counted")]
-        return card("Budget", [*limits, ("what does not fit", self.on_exhausted)])
+        return render_card("Budget", [*limits, ("what does not fit", self.on_exhausted)])
 
     def _limits(self) -> list[tuple[str, str]]:
         return [

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, fields, is_dataclass
 from difflib import get_close_matches
 from typing import Any, Literal, get_args
 
-from qiskit_gateway.display.cards import Fold, card
+from qiskit_gateway.display.cards import Fold, render_card
 from qiskit_gateway.policies.answers import PolicyError, verdict_of
 from qiskit_gateway.policies.arguments import check_choice, check_positive
 from qiskit_gateway.policies.breaker import BreakerPolicy
@@ -145,7 +145,9 @@ class Policy:
             ("cuts", self.spread),
             ("on failure", self.on_failure),
         ]
-        return card("Policy", facts, [Fold("all settings", card("", _settings(self)))])
+        return render_card(
+            "Policy", facts, [Fold("all settings", render_card("", _settings(self)))]
+        )
 
     @property
     def split_rule(self) -> SplitRule:

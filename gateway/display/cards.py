@@ -24,7 +24,7 @@ class Fold:
     html: str
 
 
-def card(title: str, facts: Iterable[tuple[str, str]], folds: Iterable[Fold] = ()) -> str:
+def render_card(title: str, facts: Iterable[tuple[str, str]], folds: Iterable[Fold] = ()) -> str:
     """Make a card of an object.
 
     Args:
@@ -53,7 +53,7 @@ def render_folds(folds: Iterable[Fold]) -> str:
     )
 
 
-def few(names: Iterable[str], most: int = 8) -> str:
+def list_few(names: Iterable[str], most: int = 8) -> str:
     """Name the first few of many."""
     every = list(names)
     more = len(every) - most

@@ -35,23 +35,23 @@ class Remark:
 
 
 def render_text(rows: Sequence[Sequence[str]], remarks: Iterable[Remark], *, words: int = 1) -> str:
-    """Return a table and its remarks as text, each remark and each part of it on a line.
+    """Write a table and its remarks as text, each remark and each part of it on a line.
 
     Args:
         rows: The rows, of which the first is the head.
         remarks: What there is to say.
         words: How many of the first columns hold words, and not numbers.
     """
-    others = len(table([("", *cells) for _, *cells in rows]).partition("\n")[0])
+    others = len(write_table([("", *cells) for _, *cells in rows]).partition("\n")[0])
     longest = max(_LONG_NAME, _WIDTH - others)
     cells = [(_shorten(first, longest), *others) for first, *others in rows]
-    return "\n".join([table(cells, words=words), *_lines(remarks, "")])
+    return "\n".join([write_table(cells, words=words), *_lines(remarks, "")])
 
 
 def render_html(
     rows: Sequence[Sequence[str]], remarks: Iterable[Remark], *, footed: bool = True, words: int = 1
 ) -> str:
-    """Return the same as HTML; what does not fit a screen is folded.
+    """Write the same as HTML; what does not fit a screen is folded.
 
     Args:
         rows: The rows, of which the first is the head.
@@ -112,8 +112,8 @@ def _row(tag: str, cells: Sequence[str], words: int, style: str = "") -> str:
     return f"<tr>{made}</tr>"
 
 
-def table(rows: Sequence[Sequence[str]], *, words: int = 1) -> str:
-    """Return rows as text in columns: words to the left, and numbers to the right.
+def write_table(rows: Sequence[Sequence[str]], *, words: int = 1) -> str:
+    """Write rows as text in columns: words to the left, and numbers to the right.
 
     Args:
         rows: The rows, of as many cells each.

@@ -11,7 +11,7 @@ from qiskit_gateway.display.tables import Remark, render_html, render_text
 from qiskit_gateway.display.units import span
 from qiskit_gateway.forecast.simulation import Simulation, simulate
 from qiskit_gateway.policies.policy import Policy
-from qiskit_gateway.reporting.pictures import draw_points, unbeaten
+from qiskit_gateway.reporting.pictures import draw_points, list_unbeaten
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -46,7 +46,7 @@ class Comparison:
         Those that leave work undone are not among them.
         """
         whole = {name: one for name, one in self.simulations.items() if not one.given_up}
-        return tuple(unbeaten({name: _place(one) for name, one in whole.items()}))
+        return tuple(list_unbeaten({name: _place(one) for name, one in whole.items()}))
 
     def to_dict(self) -> dict[str, Any]:
         """The comparison as plain data, fit for JSON: by policy, price, time and use of members."""

@@ -17,7 +17,7 @@ from qiskit.primitives.containers.sampler_pub import SamplerPub
 
 from qiskit_gateway.backends.fleet import Backends, Fleet
 from qiskit_gateway.backends.interface.batch import Program
-from qiskit_gateway.display.tables import Remark, render_html, table
+from qiskit_gateway.display.tables import Remark, render_html, write_table
 from qiskit_gateway.display.units import span, usd
 from qiskit_gateway.policies.policy import Policy
 from qiskit_gateway.reporting.pictures import draw_timeline
@@ -27,7 +27,7 @@ from qiskit_gateway.runtime.survey import questions_of
 from qiskit_gateway.scheduling.members.state import FleetState
 from qiskit_gateway.work.attempt import Attempt, AttemptOutcome
 from qiskit_gateway.work.preparation import prepare
-from qiskit_gateway.work.pubs import parameter_rows
+from qiskit_gateway.work.pubs import read_parameter_rows
 from qiskit_gateway.work.remaining import GivenUp
 from qiskit_gateway.work.snapshots import Snapshots
 from qiskit_gateway.work.tasks import Task
@@ -124,7 +124,7 @@ class Simulation:
     def __str__(self) -> str:
         """A table of the members, with the makespan and the cost above it."""
         lost = [f"not done: {one}" for one in self.given_up]
-        return "\n".join([self._head(), table(self._rows()), *lost])
+        return "\n".join([self._head(), write_table(self._rows()), *lost])
 
     def _repr_html_(self) -> str:
         """The same for a notebook."""
@@ -196,7 +196,7 @@ def _prepare_pubs(pubs: Iterable[SamplerPubLike], shots: int) -> Work:
     return Work(
         tasks=tasks,
         programs=tuple(programs[id(pub.circuit)] for pub in coerced),
-        rows=tuple(parameter_rows(pub.parameter_values, pub.circuit) for pub in coerced),
+        rows=tuple(read_parameter_rows(pub.parameter_values, pub.circuit) for pub in coerced),
         stores=(),
     )
 

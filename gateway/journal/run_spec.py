@@ -22,7 +22,7 @@ from qiskit_gateway.journal.storage.codec import (
     write_circuit,
     write_plain,
 )
-from qiskit_gateway.work.pubs import parameter_rows
+from qiskit_gateway.work.pubs import read_parameter_rows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -152,7 +152,7 @@ def record_pub(
     """Make the record of a PUB."""
     return PubSpec(
         circuit=circuit,
-        rows=parameter_rows(values, circuit),
+        rows=read_parameter_rows(values, circuit),
         shape=values.shape,
         amount=amount,
         observables=observables,

@@ -38,7 +38,7 @@ from qiskit_gateway.results.observables import Observables, Part
 from qiskit_gateway.results.pauli_sums import BlockSums
 from qiskit_gateway.results.shot_allocation import allocate_shots, shots_for
 from qiskit_gateway.runtime.preview.quote import Quote
-from qiskit_gateway.work.pubs import parameter_rows
+from qiskit_gateway.work.pubs import read_parameter_rows
 from qiskit_gateway.work.tasks import Task
 from qiskit_gateway.work.workload import Work
 
@@ -329,7 +329,7 @@ class _Plan:
             pub=pub, shots=shots, constants=observables.constants, upper_bound=self._upper_bound
         )
         store.groups += [(group, []) for group in groups]
-        values = parameter_rows(pub.parameter_values, pub.circuit)
+        values = read_parameter_rows(pub.parameter_values, pub.circuit)
         for (basis, needed), parts_used in users.items():
             task = Task(
                 index=len(self._tasks),

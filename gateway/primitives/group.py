@@ -8,7 +8,7 @@ from qiskit.primitives import PrimitiveResult
 from qiskit.providers import JobStatus
 
 from qiskit_gateway.backends.interface.observer import Mailbox
-from qiskit_gateway.display.cards import Fold, card, few, render_folds
+from qiskit_gateway.display.cards import Fold, list_few, render_card, render_folds
 from qiskit_gateway.primitives.job import FINAL, SHOWN_SECONDS, RouterJob, StatusChecks
 from qiskit_gateway.reporting.progress import Progress, join_progress
 from qiskit_gateway.reporting.report import Report, join_reports
@@ -176,10 +176,10 @@ class GroupJob(StatusChecks):
     def _repr_html_(self) -> str:
         """Render the progress, with the report folded, for a notebook."""
         ends = (f"{name} {job.status().name}" for name, job in self.jobs.items())
-        facts = [("id", self._group_id), ("runs", few(ends))]
+        facts = [("id", self._group_id), ("runs", list_few(ends))]
         report = Fold("report", self.report()._repr_html_())
         return (
-            card(type(self).__name__, facts)
+            render_card(type(self).__name__, facts)
             + render_progress(self.progress())
             + render_folds([report])
         )

@@ -18,7 +18,7 @@ from qiskit.providers import JobStatus
 from qiskit_gateway.backends.adapter.threads import soon_here
 from qiskit_gateway.backends.forks import renew_in_children
 from qiskit_gateway.backends.interface.observer import Mailbox
-from qiskit_gateway.display.cards import Fold, card, render_folds
+from qiskit_gateway.display.cards import Fold, render_card, render_folds
 from qiskit_gateway.display.units import ranges
 from qiskit_gateway.errors import GatewayError, PlanError, RunError
 from qiskit_gateway.reporting.progress import Progress
@@ -326,7 +326,7 @@ class RouterJob(StatusChecks, BasePrimitiveJob[PrimitiveResult[Any], JobStatus])
         facts = [("id", self.job_id()), ("status", self.status().name), ("error", error)]
         report = Fold("report", self.report()._repr_html_())
         return (
-            card(type(self).__name__, facts)
+            render_card(type(self).__name__, facts)
             + render_progress(self.progress())
             + render_folds([report])
         )

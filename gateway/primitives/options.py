@@ -12,7 +12,7 @@ from qiskit.providers import BackendV2
 from qiskit_gateway.backends.fleet import Backends, Fleet
 from qiskit_gateway.backends.member_facts import members_html
 from qiskit_gateway.backends.status import BudgetStatus
-from qiskit_gateway.display.cards import Fold, card, few
+from qiskit_gateway.display.cards import Fold, list_few, render_card
 from qiskit_gateway.journal.journal import Journal
 from qiskit_gateway.journal.run_spec import RunSpec
 from qiskit_gateway.policies.policy import Policy
@@ -141,7 +141,7 @@ class Routed(Generic[Options]):
         """
         router, policy = self._router, self._router.policy
         facts = [
-            ("members", few(router.fleet.names)),
+            ("members", list_few(router.fleet.names)),
             ("policy", str(policy)),
             ("budget", "" if policy.budget is None else str(policy.budget)),
             ("journal", "" if router.journal is None else str(router.journal.path)),
@@ -151,7 +151,7 @@ class Routed(Generic[Options]):
             Fold(f"{len(router.fleet)} members", members_html(router.fleet)),
             Fold("how they stand", router.fleet.status()._repr_html_()),
         ]
-        return card(type(self).__name__, facts, folds)
+        return render_card(type(self).__name__, facts, folds)
 
     @property
     def options(self) -> Options:

@@ -33,7 +33,7 @@ from qiskit_gateway.primitives.router import RunPlan
 from qiskit_gateway.reporting.watch import find_screen
 from qiskit_gateway.results.sampler_store import SamplerStore
 from qiskit_gateway.runtime.preview.quote import Quote
-from qiskit_gateway.work.pubs import parameter_rows
+from qiskit_gateway.work.pubs import read_parameter_rows
 from qiskit_gateway.work.tasks import Task
 from qiskit_gateway.work.workload import Work
 
@@ -248,7 +248,7 @@ def _state(pubs: list[SamplerPub], options: SamplerOptions) -> tuple[Work, list[
         programs.setdefault(id(pub.circuit), Program(circuit=pub.circuit))
         computed = _is_known(pub.circuit, level)
         stores.append(SamplerStore(pub, meas_level=level, averaged=averaged, computed=computed))
-        values = parameter_rows(pub.parameter_values, pub.circuit)
+        values = read_parameter_rows(pub.parameter_values, pub.circuit)
         rows.append(values)
         size = 0 if computed else len(values)
         tasks.append(Task(index=index, rows=size, shots=int(pub.shots or 0), group=index))

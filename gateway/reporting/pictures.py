@@ -41,13 +41,13 @@ def draw_timeline(timeline: Timeline, title: str = "") -> "Figure":
     """
     lanes = sum(row.lanes for row in timeline.rows) + 0.6 * len(timeline.rows)
     figure, axes = _make_figure(8.0, min(12.0, 1.7 + 0.28 * max(lanes, 3)))
-    divisor, unit = _unit(timeline.seconds)
+    divisor, unit = _choose_unit(timeline.seconds)
     bottom, ticks = 0.0, []
     for row in timeline.rows:
         ticks.append(bottom + row.lanes / 2)
         _draw_row(axes, row, bottom, divisor, timeline.seconds)
         bottom += row.lanes + 0.6
-    axes.set_yticks(ticks, [_short(row.member) for row in timeline.rows])
+    axes.set_yticks(ticks, [_shorten(row.member) for row in timeline.rows])
     axes.set(xlabel=f"time from the start, {unit}", ylim=(bottom or 1.0, -0.6))
     axes.set_xlim(0, timeline.seconds / divisor or 1.0)
     _finish(axes, title)
@@ -67,10 +67,10 @@ def _draw_row(axes: "Axes", row: Row, bottom: float, divisor: float, seconds: fl
                 if part.kind == kind and (part.stop > part.start or kind != "queue")
             ]
             if spans:
-                axes.broken_barh(spans, (bottom + lane + 0.08, 0.84), **_look(kind))
+                axes.broken_barh(spans, (bottom + lane + 0.08, 0.84), **_style(kind))
 
 
-def _look(kind: Kind) -> dict[str, Any]:
+def _style(kind: Kind) -> dict[str, Any]:
     return {
         "facecolor": COLOURS[kind],
         "hatch": _HATCHES.get(kind, ""),
@@ -82,7 +82,7 @@ def _look(kind: Kind) -> dict[str, Any]:
 def _draw_legend(figure: "Figure", kinds: Sequence[Kind]) -> None:
     from matplotlib.patches import Patch
 
-    handles = [Patch(label=KINDS[kind], **_look(kind)) for kind in kinds]
+    handles = [Patch(label=KINDS[kind], **_style(kind)) for kind in kinds]
     if handles:
         figure.legend(
             handles=handles, frameon=False, ncols=len(handles), loc="outside lower center"
@@ -119,16 +119,16 @@ def draw_quote(members: Sequence[QuotedMember], title: str) -> "Figure":
     figure, (times, prices) = plt.subplots(
         1, 2, figsize=(8.0, height), width_ratios=(3, 1), sharey=True, layout="constrained"
     )
-    divisor, unit = _unit(max((one.finish_seconds for one in members), default=1.0))
+    divisor, unit = _choose_unit(max((one.finish_seconds for one in members), default=1.0))
     for place, one in enumerate(members):
         start, length = one.start_seconds / divisor, (one.finish_seconds - one.start_seconds)
-        times.barh(place, start, height=0.6, **_look("queue"))
-        times.barh(place, length / divisor, left=start, height=0.6, **_look("run"))
+        times.barh(place, start, height=0.6, **_style("queue"))
+        times.barh(place, length / divisor, left=start, height=0.6, **_style("run"))
         prices.barh(place, one.price_usd, height=0.6, color=COLOURS["run"])
         prices.annotate(
             f" {usd(one.price_usd)}", (one.price_usd, place), va="center", fontsize="small"
         )
-    names = [f"{_short(one.name)}\n{one.text}" for one in members]
+    names = [f"{_shorten(one.name)}\n{one.text}" for one in members]
     times.set_yticks(range(len(members)), names, fontsize="small")
     times.set_ylim(max(len(members), 1) - 0.4, -0.6)
     times.set(xlabel=f"time from now, {unit}")
@@ -153,8 +153,8 @@ def draw_points(points: Mapping[str, tuple[float, float]], title: str) -> "Figur
         ImportError: If matplotlib is not installed.
     """
     figure, axes = _make_figure(8.0, 4.4)
-    divisor, unit = _unit(max((seconds for seconds, _ in points.values()), default=1.0))
-    line = unbeaten(points)
+    divisor, unit = _choose_unit(max((seconds for seconds, _ in points.values()), default=1.0))
+    line = list_unbeaten(points)
     axes.plot(
         [points[name][0] / divisor for name in line],
         [points[name][1] for name in line],
@@ -166,7 +166,7 @@ def draw_points(points: Mapping[str, tuple[float, float]], title: str) -> "Figur
     )
     for place, (name, (seconds, price)) in enumerate(points.items()):
         look: dict[str, Any] = {"color": _POINTS[place % 7], "marker": _MARKERS[place // 7 % 7]}
-        label = f"{_short(name)}: {usd(price)}, {span(seconds)}"
+        label = f"{_shorten(name)}: {usd(price)}, {span(seconds)}"
         axes.plot(
             [seconds / divisor],
             [price],
@@ -186,8 +186,8 @@ def draw_points(points: Mapping[str, tuple[float, float]], title: str) -> "Figur
     return _close(figure)
 
 
-def unbeaten(points: Mapping[str, tuple[float, float]]) -> list[str]:
-    """Names of the points that no other one beats in both, by time."""
+def list_unbeaten(points: Mapping[str, tuple[float, float]]) -> list[str]:
+    """List the names of the points that no other one beats in both, by time."""
     found, least = [], math.inf
     for name, (_, price) in sorted(points.items(), key=lambda item: item[1]):
         if price < least:
@@ -228,12 +228,12 @@ def _finish(axes: "Axes", title: str) -> None:
         axes.spines[side].set_visible(False)
 
 
-def _unit(seconds: float) -> tuple[float, str]:
+def _choose_unit(seconds: float) -> tuple[float, str]:
     for size, unit, least in ((86_400.0, "days", 3.0), (3600.0, "hours", 2.0), (60.0, "min", 3.0)):
         if seconds >= least * size:
             return size, unit
     return 1.0, "s"
 
 
-def _short(name: str) -> str:
+def _shorten(name: str) -> str:
     return name if len(name) <= _LONGEST_NAME else f"{name[:13]}…{name[-14:]}"

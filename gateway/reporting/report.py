@@ -6,8 +6,8 @@ from dataclasses import asdict, dataclass, field
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from qiskit_gateway.display.cards import Fold, card, render_folds
-from qiskit_gateway.display.tables import Remark, render_html, table
+from qiskit_gateway.display.cards import Fold, render_card, render_folds
+from qiskit_gateway.display.tables import Remark, render_html, write_table
 from qiskit_gateway.display.units import number, span, usd
 from qiskit_gateway.reporting.explanation import Explanation
 from qiskit_gateway.reporting.pictures import draw_timeline
@@ -122,17 +122,17 @@ class Report:
 
     def __str__(self) -> str:
         """Return a table of members, and below it what runs and whatever went wrong."""
-        lines = [table(self._rows()), *self._running()]
-        lines += [f"{count} x {text}" for text, count in self._wrong().items()]
+        lines = [write_table(self._rows()), *self._describe_running()]
+        lines += [f"{count} x {text}" for text, count in self._count_failures().items()]
         lines += [f"not done: {given_up}" for given_up in self.given_up]
         return "\n".join([*lines, *self.notes])
 
     def _repr_html_(self) -> str:
         """Return the same for a notebook, with every attempt folded."""
-        wrong = tuple(Remark(f"{count} x {text}") for text, count in self._wrong().items())
-        remarks = [*map(Remark, self._running())]
+        wrong = tuple(Remark(f"{count} x {text}") for text, count in self._count_failures().items())
+        remarks = [*map(Remark, self._describe_running())]
         if wrong:
-            failures = sum(self._wrong().values())
+            failures = sum(self._count_failures().values())
             remarks.append(Remark(f"{number(failures)} attempts went wrong", wrong))
         if self.given_up:
             lost = tuple(Remark(str(one)) for one in self.given_up)
@@ -142,29 +142,31 @@ class Report:
         title = f"{span(self.seconds)}, {usd(self.price_usd)}, {number(attempts)} attempts"
         members = render_html(self._rows(), remarks, footed=False)
         folds = [
-            Fold(f"all {number(attempts)} attempts", self._attempts_html()),
-            Fold("how fast members are", self._speeds_html()),
+            Fold(f"all {number(attempts)} attempts", self._render_attempts()),
+            Fold("how fast members are", self._render_speeds()),
         ]
         return f"<div><strong>{escape(title)}</strong>{members}{render_folds(folds)}</div>"
 
-    def _running(self) -> list[str]:
+    def _describe_running(self) -> list[str]:
         running = sum(attempt.outcome is AttemptOutcome.RUNNING for attempt in self.attempts)
         if not running:
             return []
         return [f"running for {self.seconds:.1f} s, with {running} jobs in flight"]
 
-    def _wrong(self) -> "Counter[str]":
+    def _count_failures(self) -> "Counter[str]":
         return Counter(
             f"{attempt.member}: {attempt.failure}" for attempt in self.attempts if attempt.failure
         )
 
-    def _speeds_html(self) -> str:
+    def _render_speeds(self) -> str:
         return (
-            card("", [(name, str(one)) for name, one in self.speeds.items()]) if self.speeds else ""
+            render_card("", [(name, str(one)) for name, one in self.speeds.items()])
+            if self.speeds
+            else ""
         )
 
-    def _attempts_html(self) -> str:
-        rows = [_row_of(attempt, self.seconds) for attempt in self.attempts[-_MOST_ATTEMPTS:]]
+    def _render_attempts(self) -> str:
+        rows = [_write_row(attempt, self.seconds) for attempt in self.attempts[-_MOST_ATTEMPTS:]]
         earlier = len(self.attempts) - len(rows)
         remarks = (
             [Remark(f"the last of them; to_dict() has {number(earlier)} more")] if earlier else []
@@ -180,7 +182,7 @@ class Report:
         return rows
 
 
-def _row_of(attempt: Attempt, now: float) -> tuple[str, ...]:
+def _write_row(attempt: Attempt, now: float) -> tuple[str, ...]:
     end = now if attempt.finished_seconds is None else attempt.finished_seconds
     started = attempt.started_seconds
     waited = None if started is None else max(0.0, started - attempt.submitted_seconds)

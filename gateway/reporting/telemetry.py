@@ -112,7 +112,7 @@ class _RunSpan:
     moved: dict[int, tuple[str, ...]] = field(default_factory=dict)
     undone: list[tuple[tuple[Piece, ...], "SpanContext", str]] = field(default_factory=list)
 
-    def at(self, event: RunEvent) -> int:
+    def time_of(self, event: RunEvent) -> int:
         """Return the time of an event, as spans count it."""
         return self.origin_ns + round(event.seconds * 1e9)
 
@@ -130,9 +130,9 @@ class _Traces:
             case happened.ShardEvent():
                 self._tell_shard(run, event)
             case happened.MemberEjected() | happened.MemberRecovered() | happened.FleetDown():
-                _note(run.span, event, run.at(event))
+                _note(run.span, event, run.time_of(event))
             case happened.JournalFailed() | happened.ShotsDropped():
-                _note(run.span, event, run.at(event))
+                _note(run.span, event, run.time_of(event))
             case happened.RunPlanned():
                 run.span.set_attributes(_collect_facts(event, "circuits", "shots", "members"))
             case happened.RunFinished():
@@ -164,7 +164,7 @@ class _Traces:
             case happened.MoneySettled():
                 self._settle(run, event)
             case happened.ShardRetried() | happened.RecallFailed():
-                _note(self._shard_of(run, event).span, event, run.at(event))
+                _note(self._shard_of(run, event).span, event, run.time_of(event))
             case happened.ShardFinished():
                 shard = self._shard_of(run, event)
                 asked = sum(piece.circuit_shots for piece in shard.pieces)
@@ -181,10 +181,10 @@ class _Traces:
                 facts[f"{_SCOPE}.moved_from"] = run.moved.pop(event.shard)
             span = self._tracer.start_span(
                 "qiskit_gateway.shard",
-                context=_inside(run.span),
+                context=_make_context(run.span),
                 links=list(_make_links(run, pieces)),
                 attributes=facts,
-                start_time=run.at(event),
+                start_time=run.time_of(event),
             )
             run.shards[event.shard] = _ShardSpan(span=span, pieces=pieces)
         return run.shards[event.shard]
@@ -196,10 +196,10 @@ class _Traces:
 
             shard.attempt = self._tracer.start_span(
                 "qiskit_gateway.attempt",
-                context=_inside(shard.span),
+                context=_make_context(shard.span),
                 kind=SpanKind.CLIENT,
                 attributes={f"{_SCOPE}.member": event.member},
-                start_time=run.at(event),
+                start_time=run.time_of(event),
             )
         return shard.attempt
 
@@ -211,13 +211,13 @@ class _Traces:
         attempt = self._attempt_of(run, event)
         if isinstance(event, happened.ShardAccepted):
             attempt.set_attribute(f"{_SCOPE}.provider_job_id", event.provider_job_id)
-        attempt.add_event(_spell_name(event), timestamp=run.at(event))
+        attempt.add_event(_spell_name(event), timestamp=run.time_of(event))
 
     def _settle(self, run: _RunSpan, event: happened.MoneySettled) -> None:
         attempt = self._attempt_of(run, event)
         attempt.set_attributes({f"{_SCOPE}.cost_usd": event.usd})
         _conclude(attempt, event.outcome.value, event.reason)
-        attempt.end(run.at(event))
+        attempt.end(run.time_of(event))
         run.shards[event.shard].attempt = None
         if event.outcome in _LAST:
             self._end(run, event, event.outcome.value, event.reason)
@@ -227,7 +227,7 @@ class _Traces:
     ) -> None:
         shard = self._shard_of(run, event)
         _conclude(shard.span, outcome, reason)
-        shard.span.end(run.at(event))
+        shard.span.end(run.time_of(event))
         del run.shards[event.shard]
         if outcome != "done":
             run.undone.append((shard.pieces, shard.span.get_span_context(), outcome))
@@ -235,16 +235,16 @@ class _Traces:
     def _finish(self, run: _RunSpan, event: happened.RunFinished) -> None:
         for shard in run.shards.values():  # Those that waited to be tried again.
             if shard.attempt is not None:
-                shard.attempt.end(run.at(event))
-            shard.span.end(run.at(event))
+                shard.attempt.end(run.time_of(event))
+            shard.span.end(run.time_of(event))
         run.span.set_attributes(_collect_facts(event, "attempts", "given_up", "shots_dropped"))
         run.span.set_attribute(f"{_SCOPE}.cost_usd", event.price_usd)
         _conclude(run.span, _outcome_of(event), event.reason)
-        run.span.end(run.at(event))
+        run.span.end(run.time_of(event))
         del self._runs[event.job_id]
 
 
-def _inside(span: "Span") -> Any:
+def _make_context(span: "Span") -> Any:
     from opentelemetry.trace import set_span_in_context  # noqa: PLC0415  An extra.
 
     return set_span_in_context(span)
@@ -304,11 +304,13 @@ def _collect_facts(event: RunEvent, *names: str) -> dict[str, Any]:
 
 def _spell_name(event: RunEvent) -> str:
     """Spell the type of an event as events are named: ``qiskit_gateway.member_ejected``."""
-    words = "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in _kind(event))
+    words = "".join(
+        f"_{letter.lower()}" if letter.isupper() else letter for letter in _name_kind(event)
+    )
     return f"{_SCOPE}.{words.lstrip('_')}"
 
 
-def _kind(event: RunEvent) -> str:
+def _name_kind(event: RunEvent) -> str:
     return type(event).__name__
 
 

@@ -113,7 +113,7 @@ def arrange_timeline(attempts: Iterable[Attempt], seconds: float) -> Timeline:
         if attempt.outcome is not AttemptOutcome.REFUSED:
             by_member.setdefault(attempt.member, []).append(attempt)
             seconds = max(seconds, attempt.submitted_seconds, attempt.finished_seconds or 0.0)
-    rows = (_row(member, mine, seconds) for member, mine in by_member.items())
+    rows = (_arrange_row(member, mine, seconds) for member, mine in by_member.items())
     return Timeline(rows=tuple(rows), seconds=seconds)
 
 
@@ -153,7 +153,7 @@ def _mark(lane: list[str], part: Part, per_second: float) -> None:
     lane[first:last] = _MARKS[part.kind] * (last - first)
 
 
-def _row(member: str, attempts: Sequence[Attempt], seconds: float) -> Row:
+def _arrange_row(member: str, attempts: Sequence[Attempt], seconds: float) -> Row:
     free: list[tuple[float, int]] = []
     lanes, bars = 0, []
     for attempt in sorted(attempts, key=lambda one: one.submitted_seconds):
@@ -161,23 +161,27 @@ def _row(member: str, attempts: Sequence[Attempt], seconds: float) -> Row:
             _, lane = heapq.heappop(free)
         else:
             lane, lanes = lanes, lanes + 1
-        heapq.heappush(free, (_end(attempt, seconds), lane))
+        heapq.heappush(free, (_find_end(attempt, seconds), lane))
         bars.append(
             Bar(
                 lane=min(lane, _MOST_LANES - 1),
-                parts=tuple(_parts(attempt, seconds)),
+                parts=tuple(_cut_parts(attempt, seconds)),
                 text=describe_attempt(attempt, seconds),
             )
         )
     return Row(member=member, lanes=min(lanes, _MOST_LANES), bars=tuple(bars))
 
 
-def _end(attempt: Attempt, seconds: float) -> float:
+def _find_end(attempt: Attempt, seconds: float) -> float:
     return seconds if attempt.finished_seconds is None else attempt.finished_seconds
 
 
-def _parts(attempt: Attempt, seconds: float) -> Iterable[Part]:
-    begin, start, end = attempt.submitted_seconds, attempt.started_seconds, _end(attempt, seconds)
+def _cut_parts(attempt: Attempt, seconds: float) -> Iterable[Part]:
+    begin, start, end = (
+        attempt.submitted_seconds,
+        attempt.started_seconds,
+        _find_end(attempt, seconds),
+    )
     if start is None:
         # Its start is unknown: a bar of a finished job is then one part.
         kind: Kind = "queue" if attempt.outcome is AttemptOutcome.RUNNING else "whole"
@@ -190,7 +194,7 @@ def _parts(attempt: Attempt, seconds: float) -> Iterable[Part]:
 
 def describe_attempt(attempt: Attempt, seconds: float) -> str:
     """Describe an attempt on one line: its work, its duration and its outcome."""
-    took = span(_end(attempt, seconds) - attempt.submitted_seconds)
+    took = span(_find_end(attempt, seconds) - attempt.submitted_seconds)
     size = f"{number(attempt.circuits)} circuits of {number(attempt.shots)} shots"
     waited = ""
     if attempt.started_seconds is not None:

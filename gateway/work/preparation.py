@@ -15,27 +15,27 @@ from qiskit_gateway.work.workload import Work
 
 
 def prepare(work: Work, fleet: Fleet, snapshots: Snapshots) -> Work:
-    """Return work with what is known of each task before anything runs.
+    """Complete work with what is known of each task before anything runs.
 
     Its circuits are copies from here on.
     """
     work = replace(work, programs=snapshots.of(work.programs))
-    judged = _choosing_options(work.options, fleet)
+    judged = _select_options(work.options, fleet)
     weighs = any(member.limits.max_payload_bytes for member in fleet)
     known: dict[tuple[int, int], tuple[dict[str, str], int]] = {}
     tasks = []
     for task, program in zip(work.tasks, work.programs, strict=True):
         key = (id(program), task.shots)
         if key not in known:
-            payload = _payload_bytes(program.circuit) if weighs else 0
-            known[key] = (_refusals(fleet, program, task.shots, judged), payload)
+            payload = _estimate_payload_bytes(program.circuit) if weighs else 0
+            known[key] = (_list_refusals(fleet, program, task.shots, judged), payload)
         refusals, payload = known[key]
         tasks.append(replace(task, refusals=refusals, payload_bytes=payload))
     return replace(work, tasks=tuple(tasks))
 
 
-def _choosing_options(options: Mapping[str, Any], fleet: Fleet) -> dict[str, Any]:
-    """Return the options of a run that choose members: the options that some member knows.
+def _select_options(options: Mapping[str, Any], fleet: Fleet) -> dict[str, Any]:
+    """Select the options of a run that choose members: the options that some member knows.
 
     Of one that nobody lists each backend is the judge itself, as it is where there is no other
     member to go to: many take more than they list.
@@ -46,7 +46,7 @@ def _choosing_options(options: Mapping[str, Any], fleet: Fleet) -> dict[str, Any
     return {name: value for name, value in options.items() if name in known}
 
 
-def _refusals(
+def _list_refusals(
     fleet: Fleet, program: Program, shots: int, options: Mapping[str, Any]
 ) -> dict[str, str]:
     return {
@@ -56,7 +56,7 @@ def _refusals(
     }
 
 
-def _payload_bytes(circuit: QuantumCircuit) -> int:
+def _estimate_payload_bytes(circuit: QuantumCircuit) -> int:
     """Estimate what one circuit weighs as a provider is sent it: its size as QPY, without metadata.
 
     Of one that QPY cannot hold it is 0: not known, and the provider is the judge.

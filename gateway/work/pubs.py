@@ -8,8 +8,8 @@ from qiskit.circuit import QuantumCircuit
 from qiskit.primitives.containers.bindings_array import BindingsArray
 
 
-def parameter_rows(values: BindingsArray, circuit: QuantumCircuit) -> NDArray[np.float64]:
-    """Return parameter values as ``(rows, parameters)``, in the circuit's order of parameters.
+def read_parameter_rows(values: BindingsArray, circuit: QuantumCircuit) -> NDArray[np.float64]:
+    """Read parameter values as ``(rows, parameters)``, in the circuit's order of parameters.
 
     Raises:
         ValueError: If one is not finite.

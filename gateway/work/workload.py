@@ -69,7 +69,7 @@ class Work:
         """Put the outcomes of a shard into their places and say what did not arrive."""
         dice = cache(lambda: np.random.default_rng(self._entropy_of(shard, 1)))
         receipt = Receipt()
-        for piece, part in _parts(shard, outcomes):
+        for piece, part in _split_outcomes(shard, outcomes):
             receipt += self.stores[piece.task].receive(piece, part, dice)
         return receipt
 
@@ -100,7 +100,9 @@ def _cut(wanted: Sequence[Wanted], piece: Piece) -> Iterator[Wanted]:
         start = stop
 
 
-def _parts(shard: Shard, outcomes: Sequence[Outcome]) -> Iterator[tuple[Piece, Sequence[Outcome]]]:
+def _split_outcomes(
+    shard: Shard, outcomes: Sequence[Outcome]
+) -> Iterator[tuple[Piece, Sequence[Outcome]]]:
     start = 0
     for piece in shard.pieces:
         yield piece, outcomes[start : start + piece.rows]
