@@ -54,7 +54,10 @@ def check_backend(backend: BackendV2 | Member, *, shots: int = SHOTS) -> Conform
     found = examine(member.answer, member.adaptation, member.limits, shots=shots)
     # The member has learned by now whether circuits must be sent bare.
     adaptation = replace(found.adaptation, bare=member.adaptation.bare)
-    findings = [*found.findings, *(() if found.refusal else _habits(member, adaptation, shots))]
+    findings = [
+        *found.findings,
+        *(() if found.refusal else _examine_habits(member, adaptation, shots)),
+    ]
     return Conformance(adaptation=adaptation, findings=tuple(findings), name=member.name)
 
 
@@ -99,7 +102,7 @@ async def _check_own(member: FleetMember, shots: int) -> Conformance:
     return Conformance(adaptation=adaptation, findings=tuple(findings), name=name)
 
 
-def _habits(member: Member, adaptation: Adaptation, shots: int) -> list[Finding]:
+def _examine_habits(member: Member, adaptation: Adaptation, shots: int) -> list[Finding]:
     """Examine what only varying outcomes show; none of it is needed to be right."""
     circuit = QuantumCircuit(2, 2)
     circuit.h([0, 1])
@@ -123,7 +126,7 @@ def _habits(member: Member, adaptation: Adaptation, shots: int) -> list[Finding]
             seen=f"{outcomes[0].shots} of {shots}",
         ),
         Finding(name="format", ok=None, seen=_formats(data, outcomes[0])),
-        Finding(name="seed", ok=None, seen=_seeding(member.options_for(batch), outcomes)),
+        Finding(name="seed", ok=None, seen=_describe_seeding(member.options_for(batch), outcomes)),
     ]
 
 
@@ -144,7 +147,7 @@ def _format(names: Sequence[Any] | None) -> str:
     return "hexadecimal" if name.startswith(("0x", "0X")) else f"like {name!r}"
 
 
-def _seeding(options: Mapping[str, Any], outcomes: Sequence[Outcome]) -> str:
+def _describe_seeding(options: Mapping[str, Any], outcomes: Sequence[Outcome]) -> str:
     if "seed_simulator" not in options:
         return "not taken"
     return "honoured" if _content(outcomes[0]) == _content(outcomes[1]) else "ignored"

@@ -22,13 +22,13 @@ def refuse_removed(**advice: str) -> Callable[[Kind], Kind]:
         construct = kind.__init__
 
         @wraps(construct)
-        def checked(self: object, *args: Any, **keywords: Any) -> None:
+        def check_keywords(self: object, *args: Any, **keywords: Any) -> None:
             for name in keywords:
                 if name in advice:
                     raise TypeError(f"{kind.__name__} {explain_removed(name, advice[name])}.")
             construct(self, *args, **keywords)
 
-        kind.__init__ = checked
+        kind.__init__ = check_keywords
         _REMOVED[kind] = advice
         return kind
 

@@ -206,7 +206,7 @@ class CompilingMember(ABC):
         made = type(self).__new__(type(self))
         memo[id(self)] = made
         require_copied(self.name, self._given, partial(deepcopy, memo=memo))
-        made.__dict__.update(deepcopy(self._lasting(), memo))
+        made.__dict__.update(deepcopy(self._collect_state(), memo))
         return made
 
     def __getstate__(self) -> dict[str, Any]:
@@ -218,14 +218,14 @@ class CompilingMember(ABC):
         with once(self) as first:
             if first:
                 require_copied(self.name, self._given, dump)
-        return self._lasting()
+        return self._collect_state()
 
     @property
     def _given(self) -> dict[str, object]:
         given = {name: getattr(self, name) for name in self._copied}
         return {**given, "pass_manager": self._isa.pass_manager}
 
-    def _lasting(self) -> dict[str, Any]:
+    def _collect_state(self) -> dict[str, Any]:
         # What was not sent is known of submissions of this process alone, and noted as they end.
         return {**self.__dict__, "_unsent": deque(maxlen=_REMEMBERED)}
 
@@ -275,14 +275,14 @@ class CompilingMember(ABC):
     def look_up_estimate(self, program: Program) -> Estimate | None:
         """Look up an estimate that was made before, or ``None``."""
         known = self._isa.look_up_estimate(program, flatten=self.adaptation.flatten)
-        return known and self._timed(known)
+        return known and self._drop_untold_seconds(known)
 
     @property
     def _tells_durations(self) -> bool:
         """Whether durations in the target are those of what runs its jobs."""
         return tells_durations(self.backend)
 
-    def _timed(self, estimate: Estimate) -> Estimate:
+    def _drop_untold_seconds(self, estimate: Estimate) -> Estimate:
         return estimate if self._tells_durations else replace(estimate, shot_seconds=None)
 
     # -- the four verbs ----------------------------------------------------------------------
@@ -408,7 +408,7 @@ class CompilingMember(ABC):
 
     def _run(self, batch: Batch, prepared: Sequence[Prepared], errand: Errand) -> Any:
         send = self._pack(batch, list(zip(batch.entries, prepared, strict=True)))
-        with self._turns.taken(errand), translated("submit"):
+        with self._turns.hold(errand), translated("submit"):
             errand.begin()
             return send()
 
@@ -443,7 +443,9 @@ class CompilingMember(ABC):
         adaptation = self.adaptation
         self._prepare(program, adaptation)
         with translated("submit", unsent=True):
-            return self._timed(self._isa.estimate(program, flatten=adaptation.flatten))
+            return self._drop_untold_seconds(
+                self._isa.estimate(program, flatten=adaptation.flatten)
+            )
 
     def _collect(self, handle: Handle) -> Sequence[Outcome]:
         batch = handle.batch
@@ -489,12 +491,12 @@ class CompilingMember(ABC):
             raise BackendError(
                 f"{self.name} cannot look up jobs by our label", transient=False, submitted=None
             )
-        with self._turns.taken(errand), translated("reattach"):
+        with self._turns.hold(errand), translated("reattach"):
             job = self._look_up(key)
         return None if job is None else self._handle_of(job)
 
     def _reattach(self, job_id: str, errand: Errand) -> Handle:
-        with self._turns.taken(errand), translated("reattach"):
+        with self._turns.hold(errand), translated("reattach"):
             job = self._fetch(job_id)
         if job is None:
             raise BackendError(

@@ -145,13 +145,13 @@ def _lister(backend: Any) -> Any:
     return None
 
 
-def _with_tag(tags: Any, key: str) -> list[str]:
+def _add_tag(tags: Any, key: str) -> list[str]:
     return [*(tags or ()), key]
 
 
-def _tagged_jobs(backend: Any, key: str) -> Iterable[Any]:
+def _list_tagged_jobs(backend: Any, key: str) -> Iterable[Any]:
     listed: Iterable[Any] = _lister(backend)(job_tags=[key])
     return listed
 
 
-_TAGS = Label(option="job_tags", labelled=_with_tag, jobs=_tagged_jobs)
+_TAGS = Label(option="job_tags", labelled=_add_tag, jobs=_list_tagged_jobs)

@@ -74,7 +74,7 @@ class Turns:
         return turns_of, (self._backend,)
 
     @contextmanager
-    def taken(self, errand: Errand) -> Iterator[None]:
+    def hold(self, errand: Errand) -> Iterator[None]:
         """Wait for the turn of an errand, and hold it.
 
         Raises:
@@ -85,7 +85,7 @@ class Turns:
             if errand.left:
                 raise BackendError("nobody waits for this job any more", submitted=False)
             if holder is not None and holder.left:
-                raise hung()
+                raise make_hung_error()
         self._holder = errand
         try:
             yield
@@ -94,8 +94,8 @@ class Turns:
             self._lock.release()
 
 
-def hung() -> BackendError:
-    """Return the failure of a call that was not made because one before it hangs."""
+def make_hung_error() -> BackendError:
+    """Make the failure of a call that was not made because one before it hangs."""
     return BackendError(
         "an earlier call of the backend hangs, so that nothing was sent",
         transient=True,

@@ -46,7 +46,7 @@ class _Synthesized:
     """Stands for a class of Qiskit that is known by name alone."""
 
 
-def named_operations(target: Target | None) -> dict[str, type]:
+def list_operations(target: Target | None) -> dict[str, type]:
     """List the names that mean an operation to Qiskit or to a target, each with its class.
 
     The class is :class:`qiskit.circuit.Instruction` where the name is all that is known.
@@ -68,12 +68,12 @@ def expand_misnamed(circuit: QuantumCircuit, names: Mapping[str, type]) -> Quant
 
     Args:
         circuit: Any circuit. Not modified.
-        names: The names that mean something, as :func:`named_operations` lists them.
+        names: The names that mean something, as :func:`list_operations` lists them.
 
     Returns:
         A circuit over the same bits; the very same one if there was nothing to put in.
     """
-    meanings = [_meaning(instruction, names) for instruction in circuit.data]
+    meanings = [_find_replacement(instruction, names) for instruction in circuit.data]
     if not any(meaning is not None for meaning in meanings):
         return circuit
     expanded = circuit.copy_empty_like()
@@ -87,7 +87,7 @@ def expand_misnamed(circuit: QuantumCircuit, names: Mapping[str, type]) -> Quant
     return expanded
 
 
-def _meaning(instruction: CircuitInstruction, names: Mapping[str, type]) -> Any:
+def _find_replacement(instruction: CircuitInstruction, names: Mapping[str, type]) -> Any:
     """Find what has to replace an instruction; ``None`` if it can stay."""
     if instruction.is_standard_gate():
         return None
@@ -99,11 +99,11 @@ def _meaning(instruction: CircuitInstruction, names: Mapping[str, type]) -> Any:
     if isinstance(operation, AnnotatedOperation):
         named = _rename(operation, names)
         return None if named is operation else named
-    return _definition(operation, names)
+    return _find_definition(operation, names)
 
 
-def _definition(operation: Any, names: Mapping[str, type]) -> QuantumCircuit | None:
-    """Return the definition of an operation that is needed to know what it does."""
+def _find_definition(operation: Any, names: Mapping[str, type]) -> QuantumCircuit | None:
+    """Find the definition of an operation that is needed to know what it does."""
     kind = _class_of(operation)
     if kind in (ControlledGate, MCMTGate):
         return _define_controlled(operation, names)
@@ -140,7 +140,7 @@ def _rename(operation: Any, names: Mapping[str, type]) -> Any:
         if base is operation.base_op:
             return operation
         return AnnotatedOperation(base, operation.modifiers)
-    definition = _definition(operation, names)
+    definition = _find_definition(operation, names)
     if definition is None:
         return operation
     name = operation.name

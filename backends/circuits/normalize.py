@@ -38,12 +38,12 @@ def plain_form(
     """
     if is_dynamic(circuit):
         return circuit, tuple(range(circuit.num_clbits))
-    bits = written_bits(circuit)
+    bits = find_written_bits(circuit)
     if _measures_twice(circuit):
-        circuit = _without_overwritten(circuit, measured_after=measured_after)
+        circuit = _drop_overwritten(circuit, measured_after=measured_after)
     if _is_plain(circuit, bits) and not (flatten and len(circuit.cregs) > 1):
         return circuit, bits
-    return _rewritten(circuit, bits), bits
+    return _rewrite(circuit, bits), bits
 
 
 def is_dynamic(circuit: QuantumCircuit) -> bool:
@@ -55,8 +55,8 @@ def is_dynamic(circuit: QuantumCircuit) -> bool:
     )
 
 
-def written_bits(circuit: QuantumCircuit) -> tuple[int, ...]:
-    """Return the classical bits that some instruction may write, by index, ascending."""
+def find_written_bits(circuit: QuantumCircuit) -> tuple[int, ...]:
+    """Find the classical bits that some instruction may write, by index, ascending."""
     index = {bit: number for number, bit in enumerate(circuit.clbits)}
     return tuple(sorted({index[bit] for bit in _write(circuit)}))
 
@@ -67,8 +67,8 @@ def register_sizes(circuit: QuantumCircuit) -> tuple[int, ...]:
     return tuple(r.size for r in circuit.cregs) if tiled == circuit.clbits else ()
 
 
-def unused_name(name: str, registers: Sequence[ClassicalRegister | QuantumRegister]) -> str:
-    """Return the name, lengthened until no register has it."""
+def lengthen_name(name: str, registers: Sequence[ClassicalRegister | QuantumRegister]) -> str:
+    """Lengthen a name until no register has it."""
     taken = {register.name for register in registers}
     while name in taken:
         name += "_"
@@ -100,7 +100,7 @@ def _measures_twice(circuit: QuantumCircuit) -> bool:
     return len(set(measured)) < len(measured)
 
 
-def _without_overwritten(circuit: QuantumCircuit, *, measured_after: bool) -> QuantumCircuit:
+def _drop_overwritten(circuit: QuantumCircuit, *, measured_after: bool) -> QuantumCircuit:
     """Leave out measurements of a circuit without control flow that nothing can tell from none."""
     kept = []
     # Seen from the end: bits that are measured anew before they are read, and qubits that are
@@ -138,7 +138,7 @@ def _is_plain(circuit: QuantumCircuit, written: tuple[int, ...]) -> bool:
     )
 
 
-def _rewritten(circuit: QuantumCircuit, bits: tuple[int, ...]) -> QuantumCircuit:
+def _rewrite(circuit: QuantumCircuit, bits: tuple[int, ...]) -> QuantumCircuit:
     qubits = QuantumRegister(circuit.num_qubits, "q")
     clbits = ClassicalRegister(len(bits), "c")
     registers = [register for register in (qubits, clbits) if register.size]

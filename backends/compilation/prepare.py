@@ -23,11 +23,11 @@ from qiskit.transpiler import PassManager
 
 from qiskit_gateway.backends.circuits.estimates import GateCounts, gate_counts
 from qiskit_gateway.backends.circuits.normalize import (
+    find_written_bits,
     is_dynamic,
+    lengthen_name,
     plain_form,
     register_sizes,
-    unused_name,
-    written_bits,
 )
 from qiskit_gateway.backends.compilation.target import Letter, Site, plain_change
 from qiskit_gateway.backends.failures.errors import Refused
@@ -231,7 +231,7 @@ def _measure_leftovers(
     """
     unmeasured = [qubit for qubit in _find_unmeasured(circuit) if qubit not in measured_next]
     if unmeasured:
-        register = ClassicalRegister(len(unmeasured), unused_name("unread", circuit.cregs))
+        register = ClassicalRegister(len(unmeasured), lengthen_name("unread", circuit.cregs))
         circuit.add_register(register)
         circuit.measure(unmeasured, register)
 
@@ -324,7 +324,7 @@ def _measure(
         _measure_leftovers(measured, frozenset(circuit.qubits[place] for _, place in letters))
     if not letters:
         return measured
-    register = ClassicalRegister(len(letters), unused_name("basis", circuit.cregs))
+    register = ClassicalRegister(len(letters), lengthen_name("basis", circuit.cregs))
     measured.add_register(register)
     turned: tuple[Letter, ...] = ("X", "Y")
     for wanted in turned:
@@ -344,7 +344,7 @@ def _make_wiring(program: Program, base: Base, sent: QuantumCircuit) -> Wiring:
         to_user[first:] = range(program.num_bits)
     return Wiring(
         num_sent=sent.num_clbits,
-        measured=written_bits(sent),
+        measured=find_written_bits(sent),
         to_user=tuple(to_user),
         num_user=program.num_bits,
         widths=register_sizes(sent),

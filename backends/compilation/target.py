@@ -21,7 +21,7 @@ from qiskit.circuit.library import (
 )
 from qiskit.transpiler import PassManager, StagedPassManager, Target, generate_preset_pass_manager
 
-from qiskit_gateway.backends.circuits.definitions import expand_misnamed, named_operations
+from qiskit_gateway.backends.circuits.definitions import expand_misnamed, list_operations
 from qiskit_gateway.backends.circuits.estimates import estimate_fidelity, gate_counts
 from qiskit_gateway.backends.failures.errors import Refused
 from qiskit_gateway.backends.failures.translate import text_of, translate
@@ -114,7 +114,7 @@ class Site:
 
     @cached_property
     def _names(self) -> dict[str, type]:
-        return named_operations(self.target)
+        return list_operations(self.target)
 
     def misfit(self, circuit: QuantumCircuit) -> str | None:
         """Give the reason why a circuit cannot run as it stands, or ``None`` if it can."""

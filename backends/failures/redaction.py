@@ -99,7 +99,7 @@ def keep_secret(value: str) -> None:
 
 
 def _forms(secret: str) -> Iterator[str]:
-    written = "".join(map(_spelling, secret))
+    written = "".join(map(_spell, secret))
     if len(secret) < _PLAIN_WORD:
         yield rf"(?<![A-Za-z0-9]){written}(?![A-Za-z0-9])"
         return
@@ -114,7 +114,7 @@ def _forms(secret: str) -> Iterator[str]:
         yield rf"{''.join(f'(?:{unit})' for unit in units)}(?:[\w+/=-]|%3[dD])*"
 
 
-def _spelling(character: str) -> str:
+def _spell(character: str) -> str:
     """Pattern of a character as it is, escaped, or percent-encoded, once or more often."""
     if character.isascii() and character.isalnum():
         return character

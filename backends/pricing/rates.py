@@ -139,7 +139,7 @@ class Pricing:
             self.per_job
             + self.per_circuit * usage.circuits
             + self.per_shot * usage.shots
-            + self.per_second * self._billed_seconds(usage.seconds or 0.0)
+            + self.per_second * self._bill_seconds(usage.seconds or 0.0)
             + self.per_1q_gate_shot * usage.gate_1q_shots
             + self.per_2q_gate_shot * usage.gate_2q_shots
         )
@@ -155,7 +155,7 @@ class Pricing:
         """True if the price depends on the gates of the circuits."""
         return self.per_1q_gate_shot > 0 or self.per_2q_gate_shot > 0
 
-    def _billed_seconds(self, seconds: float) -> float:
+    def _bill_seconds(self, seconds: float) -> float:
         seconds += self.job_overhead_seconds
         if self.second_increment < _SMALLEST_INCREMENT:
             return seconds

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from qiskit.circuit import ClassicalRegister, Parameter, QuantumCircuit
 from qiskit.primitives.containers.bindings_array import BindingsArray
 
-from qiskit_gateway.backends.circuits.normalize import register_sizes, unused_name
+from qiskit_gateway.backends.circuits.normalize import lengthen_name, register_sizes
 from qiskit_gateway.backends.compilation.cache import Prepared, bind, values_of
 from qiskit_gateway.backends.failures.errors import BackendError, Refused
 from qiskit_gateway.backends.failures.translate import text_of
@@ -139,7 +139,7 @@ def _in_order(circuit: QuantumCircuit) -> QuantumCircuit:
 def _with_output(circuit: QuantumCircuit) -> QuantumCircuit:
     """Measure something that nobody reads, where nothing is measured: some take no such circuit."""
     if not any(register.size for register in circuit.cregs):
-        register = ClassicalRegister(1, unused_name("unread", circuit.cregs))
+        register = ClassicalRegister(1, lengthen_name("unread", circuit.cregs))
         circuit.add_register(register)
         circuit.measure(0, register[0])
     return circuit

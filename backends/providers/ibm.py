@@ -119,7 +119,7 @@ def _for_job(sampler: Any, job: JobTerms) -> Any:
     return made
 
 
-def _tagged_jobs(backend: Any, key: str) -> Iterable[Any]:
+def _list_tagged_jobs(backend: Any, key: str) -> Iterable[Any]:
     found: Iterable[Any] = backend.service.jobs(job_tags=[key])
     return found
 
@@ -172,7 +172,7 @@ _PRIMITIVE = NativePrimitive(
     overlaps=lambda _, backend: not _is_local(backend),
     binds=_binds,
     for_job=_for_job,
-    jobs=_tagged_jobs,
+    jobs=_list_tagged_jobs,
     modes=_MODES,
 )
 

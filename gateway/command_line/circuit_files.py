@@ -11,7 +11,7 @@ from qiskit.circuit import QuantumCircuit
 from qiskit.exceptions import MissingOptionalLibraryError
 from qiskit.qasm3 import loads as loads_qasm3
 
-from qiskit_gateway.backends.circuits.normalize import written_bits
+from qiskit_gateway.backends.circuits.normalize import find_written_bits
 from qiskit_gateway.backends.failures.translate import text_of
 from qiskit_gateway.command_line.endings import EndingError
 
@@ -124,7 +124,7 @@ def _find_problems(circuits: Iterable[NamedCircuit]) -> Iterator[str]:
                 f"{one.label}: has parameters without values: {named}; assign them "
                 "(circuit.assign_parameters) before you write the file"
             )
-        if not one.circuit.cregs or not written_bits(one.circuit):
+        if not one.circuit.cregs or not find_written_bits(one.circuit):
             yield (
                 f"{one.label}: measures nothing into a classical register; add measurements "
                 "(circuit.measure_all())"

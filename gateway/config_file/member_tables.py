@@ -212,7 +212,9 @@ class MemberTable(Table):
         Key(description="With executor: import path of what is called for what to compile for."),
     ] = None
     simulated: Annotated[
-        Any, Made(SimulatedTable, Table.given), Key(description="A member that only takes time.")
+        Any,
+        Made(SimulatedTable, Table.list_given),
+        Key(description="A member that only takes time."),
     ] = None
     primitive: Annotated[
         ImportPath | None,
@@ -293,7 +295,7 @@ class MemberTable(Table):
     ] = None
     speed: Annotated[
         Any,
-        Made(SpeedTable, lambda table: make_checked(lambda: Speed(**table.given()))),
+        Made(SpeedTable, lambda table: make_checked(lambda: Speed(**table.list_given()))),
         Key(description="How long its jobs run; by default that is learned."),
     ] = None
 

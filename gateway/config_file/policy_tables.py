@@ -131,7 +131,7 @@ PolicyTable = new_table(
 
 def _policy(table: Any) -> Policy:
     """Make the policy that a ``[policy]`` table describes."""
-    given: dict[str, Any] = table.given()
+    given: dict[str, Any] = table.list_given()
     preset = given.pop("preset", None)
     arguments = given.pop("arguments", None)
     if "where" in given:
@@ -142,7 +142,7 @@ def _policy(table: Any) -> Policy:
         return Policy(**_objective(given))
     if "minimize" in given or "then" in given:
         raise wrong(f"has minimize or then beside the preset {preset!r}, which has its own")
-    return _preset(preset, {} if arguments is None else arguments.given(), given)
+    return _preset(preset, {} if arguments is None else arguments.list_given(), given)
 
 
 def _objective(given: dict[str, Any]) -> dict[str, Any]:
@@ -157,12 +157,12 @@ def _objective(given: dict[str, Any]) -> dict[str, Any]:
 
 
 def _terms(table: Table) -> list[Objective]:
-    return [_term(OBJECTIVES[name], value) for name, value in table.given().items()]
+    return [_term(OBJECTIVES[name], value) for name, value in table.list_given().items()]
 
 
 def _every(tables: list[Any]) -> Filter:
     filters = [
-        _read_filter(name, value) for table in tables for name, value in table.given().items()
+        _read_filter(name, value) for table in tables for name, value in table.list_given().items()
     ]
     return filters[0] if len(filters) == 1 else Every(*filters)
 

@@ -70,7 +70,7 @@ PricingTable = new_table(
         },
         "allowance": Annotated[
             Any,
-            Made(AllowanceTable, Table.given),
+            Made(AllowanceTable, Table.list_given),
             Key(description="What is free, or paid for already: the rates count its units."),
         ],
     }
@@ -81,7 +81,7 @@ PricingTable = new_table(
 
 def read_tariff(table: Table) -> Tariff:
     """Read the tariff in a table of a member's prices."""
-    given = table.given()
+    given = table.list_given()
     allowed = given.pop("allowance", None)
     if allowed is not None:
         return _add_allowance(_read_rates(given), allowed)

@@ -65,8 +65,8 @@ class Table(BaseModel):
                 raise wrong(explain_removed(name, cls.removed[name]))
         return table
 
-    def given(self) -> dict[str, Any]:
-        """Values that the file sets, by key; defaults are left out."""
+    def list_given(self) -> dict[str, Any]:
+        """List the values that the file sets, by key; defaults are left out."""
         said = self.model_fields_set
         return {name: getattr(self, name) for name in type(self).model_fields if name in said}
 
@@ -92,7 +92,7 @@ class Made:
 
 def annotate_table(kind: Any) -> Made:
     """Annotate a dataclass that is written as a table of its fields."""
-    return Made(make_table(kind), lambda table: make_checked(lambda: kind(**table.given())))
+    return Made(make_table(kind), lambda table: make_checked(lambda: kind(**table.list_given())))
 
 
 @cache

@@ -84,7 +84,7 @@ def serve(
     try:
         import uvicorn
     except ImportError as error:
-        raise _missing(error) from error
+        raise _make_import_error(error) from error
     if not 0 <= port <= _LAST_PORT:
         raise GatewayError(f"port must be from 1 to {_LAST_PORT}, or 0 for any; got {port}")
     try:
@@ -124,7 +124,7 @@ def application(
 
         environment = _environment()
     except ImportError as error:
-        raise _missing(error) from error
+        raise _make_import_error(error) from error
     opened = _open_journal(journal)
     known = config if config is None or isinstance(config, Config) else load_config(config)
     pages = Pages(
@@ -350,5 +350,5 @@ def _open_journal(journal: str | os.PathLike[str] | Journal) -> Journal:
     return Journal(journal)
 
 
-def _missing(error: ImportError) -> ImportError:
+def _make_import_error(error: ImportError) -> ImportError:
     return ImportError(f"the dashboard needs {error.name}: pip install 'qiskit-gateway[dashboard]'")

@@ -69,7 +69,7 @@ def report_of(database: Database, job_id: str, *, held: bool, age_seconds: float
     )
 
 
-def spending_of(database: Database) -> tuple[Spending, ...]:
+def list_spending(database: Database) -> tuple[Spending, ...]:
     """List what was paid or used, attempt by attempt, the oldest first.
 
     Raises:
@@ -81,14 +81,14 @@ def spending_of(database: Database) -> tuple[Spending, ...]:
         "WHERE attempts.state != 'refused' ORDER BY created + submitted, attempts.id"
     )
     try:
-        return tuple(map(_spending, rows))
+        return tuple(map(_make_spending, rows))
     except (TypeError, ValueError, OverflowError) as error:
         raise JournalError(
             f"what {database.name} says of prices cannot be read: {error}"
         ) from error
 
 
-def _spending(row: Sequence[Any]) -> Spending:
+def _make_spending(row: Sequence[Any]) -> Spending:
     job_id, member, when, user, shots, usd, units = row
     return Spending(
         job_id=str(job_id),

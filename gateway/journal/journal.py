@@ -19,7 +19,7 @@ from typing import Any
 
 from qiskit_gateway.backends.failures.redaction import redact
 from qiskit_gateway.errors import JournalError
-from qiskit_gateway.journal.accounts import Spending, report_of, spending_of
+from qiskit_gateway.journal.accounts import Spending, list_spending, report_of
 from qiskit_gateway.journal.claims import Claims
 from qiskit_gateway.journal.lease import HOLD, LEASE, Lease, lease_here
 from qiskit_gateway.journal.records import RunList, RunRecord, Standing
@@ -216,7 +216,7 @@ class Journal:
         Raises:
             JournalError: If it cannot be read.
         """
-        return spending_of(self._database)
+        return list_spending(self._database)
 
     def ledger(self) -> Ledger:
         """Read what all runs have spent and set aside, as a budget counts it.

@@ -13,7 +13,7 @@ from qiskit.primitives.containers.data_bin import DataBin
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 from qiskit.providers import BackendV2
 
-from qiskit_gateway.backends.circuits.normalize import written_bits
+from qiskit_gateway.backends.circuits.normalize import find_written_bits
 from qiskit_gateway.backends.fleet import Backends
 from qiskit_gateway.backends.interface.batch import Program
 from qiskit_gateway.journal.journal import Journal
@@ -268,4 +268,4 @@ def _is_known(circuit: QuantumCircuit, level: int) -> bool:
     read = {bit for register in circuit.cregs for bit in register}
     if level == 1:
         return not read  # What a device sees of a qubit that nobody measures is for it to say.
-    return read.isdisjoint(circuit.clbits[number] for number in written_bits(circuit))
+    return read.isdisjoint(circuit.clbits[number] for number in find_written_bits(circuit))

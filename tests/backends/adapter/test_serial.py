@@ -17,7 +17,7 @@ def held():
     has_it, end = threading.Event(), threading.Event()
 
     def hold():
-        with turns.taken(errand):
+        with turns.hold(errand):
             errand.begin()
             has_it.set()
             end.wait()
@@ -31,7 +31,7 @@ def held():
 
 
 def take(turns, errand):
-    with turns.taken(errand):
+    with turns.hold(errand):
         return "taken"
 
 

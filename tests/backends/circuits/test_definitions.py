@@ -20,7 +20,7 @@ from qiskit.providers.basic_provider import BasicSimulator
 from qiskit.providers.fake_provider import GenericBackendV2
 from qiskit.quantum_info import Clifford
 
-from qiskit_gateway.backends.circuits.definitions import expand_misnamed, named_operations
+from qiskit_gateway.backends.circuits.definitions import expand_misnamed, list_operations
 from qiskit_gateway.backends.compilation.cache import bind, prepare
 from qiskit_gateway.backends.interface.batch import Program
 
@@ -229,7 +229,7 @@ def test_what_is_what_its_name_says_stays():
     circuit.reset(0)
     circuit.delay(3, 0)
     circuit.initialize("0", 0)
-    assert expand_misnamed(circuit, named_operations(target)) is circuit
+    assert expand_misnamed(circuit, list_operations(target)) is circuit
 
 
 def test_a_target_that_knows_a_controlled_gate_by_name():

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from qiskit.circuit import ClassicalRegister, Clbit, QuantumCircuit
 from qiskit.circuit.classical import expr
 
-from qiskit_gateway.backends.circuits.normalize import plain_form, written_bits
+from qiskit_gateway.backends.circuits.normalize import find_written_bits, plain_form
 
 STEPS = ("h", "x", "z", "measure", "measure", "measure", "reset", "cx", "barrier", "delay")
 
@@ -123,22 +123,22 @@ def test_written_bits_of_control_flow():
     circuit = QuantumCircuit(2)
     circuit.add_bits(bits)
     circuit.add_register(ClassicalRegister(bits=bits[4:], name="stored"))
-    assert written_bits(circuit) == ()
+    assert find_written_bits(circuit) == ()
     with circuit.for_loop(range(2)):
         with circuit.if_test((bits[0], 1)) as otherwise:
             circuit.x(0)
         with otherwise:
             circuit.measure(0, bits[2])
         circuit.break_loop()
-    assert written_bits(circuit) == (2,)
+    assert find_written_bits(circuit) == (2,)
     with circuit.while_loop(expr.lift(bits[1])):
         circuit.store(bits[3], expr.logic_not(bits[1]))
-    assert written_bits(circuit) == (2, 3)
+    assert find_written_bits(circuit) == (2, 3)
     circuit.store(circuit.cregs[0], 2)
     circuit.add_var("own", expr.lift(True))
-    assert written_bits(circuit) == (2, 3, 4, 5)
+    assert find_written_bits(circuit) == (2, 3, 4, 5)
     # A body may call its bits by other names than the circuit around it.
     body = QuantumCircuit(1, 1)
     body.measure(0, 0)
     circuit.if_test((bits[0], 1), body, [1], [bits[0]])
-    assert written_bits(circuit) == (0, 2, 3, 4, 5)
+    assert find_written_bits(circuit) == (0, 2, 3, 4, 5)
