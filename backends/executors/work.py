@@ -7,7 +7,6 @@ versions of Qiskit read the same QPY.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
-from json import JSONEncoder
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 from qiskit import qpy
 from qiskit.circuit import QuantumCircuit
 
+from qiskit_gateway.backends.circuits.circuit_bytes import write_qpy
 from qiskit_gateway.backends.circuits.estimates import GateCounts
 from qiskit_gateway.backends.compilation.cache import Prepared, bind
 from qiskit_gateway.backends.failures.errors import BackendError, Refused
@@ -152,29 +152,17 @@ def _split(
     return [(bound, np.empty((1, 0)), ()) for bound in bind(ready, entry.rows)]
 
 
-class _NoMetadata(JSONEncoder):
-    # Metadata may be anything, and QPY takes only what JSON does.
-    def encode(self, _: object) -> str:
-        return "{}"
-
-
 def _write(circuits: list[QuantumCircuit], owners: list[int]) -> bytes:
     try:
-        return _qpy(circuits)
+        return write_qpy(*circuits)
     except Exception:  # noqa: BLE001  Whatever that does which the user's gates are made of.
         reasons: dict[int, str] = {}
         for owner, circuit in zip(owners, circuits, strict=True):
             try:
-                _qpy([circuit])
+                write_qpy(circuit)
             except Exception as error:  # noqa: BLE001  As above.
                 reasons[owner] = f"cannot be sent to a worker, as QPY does not hold it: {error}"
         raise Refused(reasons) from None
-
-
-def _qpy(circuits: list[QuantumCircuit]) -> bytes:
-    buffer = BytesIO()
-    qpy.dump(circuits, buffer, metadata_serializer=_NoMetadata)
-    return buffer.getvalue()
 
 
 # -- on the worker -----------------------------------------------------------------------------

@@ -6,10 +6,10 @@ from typing import Any
 
 from qiskit.circuit import QuantumCircuit
 
+from qiskit_gateway.backends.circuits.circuit_bytes import write_qpy
 from qiskit_gateway.backends.fleet import Fleet
 from qiskit_gateway.backends.interface.batch import Program
 from qiskit_gateway.backends.interface.protocol import TellsOptions, able
-from qiskit_gateway.work.circuit_bytes import write_qpy
 from qiskit_gateway.work.snapshots import Snapshots
 from qiskit_gateway.work.workload import Work
 

@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 from qiskit import qpy
 from qiskit.circuit import QuantumCircuit
 
+from qiskit_gateway.backends.circuits.circuit_bytes import write_qpy
 from qiskit_gateway.backends.failures.errors import BackendError
 from qiskit_gateway.backends.failures.redaction import redact
 from qiskit_gateway.backends.readout.outcomes import Outcome
-from qiskit_gateway.work.circuit_bytes import write_qpy
 
 # Older versions of the format hold expressions in forms that other packages must make sense of.
 _OLDEST_QPY = 13

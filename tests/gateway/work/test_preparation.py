@@ -9,7 +9,7 @@ from qiskit.providers.basic_provider import BasicSimulator
 
 from qiskit_gateway import PlanError, RouterSampler
 from qiskit_gateway.backends import Limits, Member
-from qiskit_gateway.work.circuit_bytes import write_qpy
+from qiskit_gateway.backends.circuits.circuit_bytes import write_qpy
 
 ODD = [np.int64(4), np.arange(3), 1 + 2j, {(0, 1): 2}, {1, 2}, object(), float("nan"), b"bytes"]
 

@@ -7,8 +7,8 @@ from qiskit.circuit import QuantumCircuit
 from qiskit.qpy import dump
 
 
-def write_qpy(circuit: QuantumCircuit) -> bytes:
-    """Encode a circuit as QPY, without its metadata and those of the circuits in it.
+def write_qpy(*circuits: QuantumCircuit) -> bytes:
+    """Encode circuits as QPY, without their metadata and those of the circuits in them.
 
     Metadata may be anything, and QPY takes only what JSON does.
 
@@ -16,7 +16,7 @@ def write_qpy(circuit: QuantumCircuit) -> bytes:
         Exception: Whatever that does which the user's gates are made of.
     """
     buffer = BytesIO()
-    dump(circuit, buffer, metadata_serializer=_NoMetadata)
+    dump(circuits, buffer, metadata_serializer=_NoMetadata)
     return buffer.getvalue()
 
 
