@@ -29,8 +29,8 @@ from qiskit_gateway import Journal, RouterSampler
 from qiskit_gateway.backends import Limits, Member
 from qiskit_gateway.journal.run_spec import PubSpec, RunSpec
 from qiskit_gateway.policies import Budget
-from qiskit_gateway.work.attempt import Attempt, AttemptOutcome
-from qiskit_gateway.work.run_log import Terms
+from qiskit_gateway.work.record.attempt import Attempt, AttemptOutcome
+from qiskit_gateway.work.record.run_log import Terms
 from qiskit_gateway.work.tasks import Piece
 
 PROCESSES, RUNS, SLOTS, JOB_SECONDS = 8, 25, 4, 1.5

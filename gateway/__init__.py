@@ -24,13 +24,13 @@ if TYPE_CHECKING:
     from qiskit_gateway.reporting.usage import RunUsage
     from qiskit_gateway.runtime.preview.quote import AllowanceUse, MemberQuote, Quote
     from qiskit_gateway.version import __version__ as __version__
-    from qiskit_gateway.work import run_events
-    from qiskit_gateway.work.attempt import Attempt, AttemptOutcome
-    from qiskit_gateway.work.outlook import Outlook
-    from qiskit_gateway.work.plan_record import Considered, PlanRecord
-    from qiskit_gateway.work.remaining import GivenUp
-    from qiskit_gateway.work.run_events import RunEvent, RunObserver
-    from qiskit_gateway.work.run_status import RunStatus
+    from qiskit_gateway.work.record import run_events
+    from qiskit_gateway.work.record.attempt import Attempt, AttemptOutcome
+    from qiskit_gateway.work.record.outlook import Outlook
+    from qiskit_gateway.work.record.plan_record import Considered, PlanRecord
+    from qiskit_gateway.work.record.remaining import GivenUp
+    from qiskit_gateway.work.record.run_events import RunEvent, RunObserver
+    from qiskit_gateway.work.record.run_status import RunStatus
     from qiskit_gateway.work.speed_estimate import SpeedEstimate
     from qiskit_gateway.work.speed_evidence import SpeedEvidence
     from qiskit_gateway.work.tasks import Load, Piece
@@ -109,15 +109,15 @@ _HOMES = {
     "reporting.telemetry": ("TelemetryObserver",),
     "reporting.usage": ("RunUsage",),
     "version": ("__version__",),
-    "work.attempt": ("Attempt", "AttemptOutcome"),
-    "work": ("run_events",),
-    "work.outlook": ("Outlook",),
-    "work.plan_record": ("Considered", "PlanRecord"),
-    "work.remaining": ("GivenUp",),
-    "work.run_events": ("RunEvent", "RunObserver"),
+    "work.record.attempt": ("Attempt", "AttemptOutcome"),
+    "work.record": ("run_events",),
+    "work.record.outlook": ("Outlook",),
+    "work.record.plan_record": ("Considered", "PlanRecord"),
+    "work.record.remaining": ("GivenUp",),
+    "work.record.run_events": ("RunEvent", "RunObserver"),
     "work.speed_estimate": ("SpeedEstimate",),
     "work.speed_evidence": ("SpeedEvidence",),
-    "work.run_status": ("RunStatus",),
+    "work.record.run_status": ("RunStatus",),
     "work.tasks": ("Load", "Piece"),
 }
 if not TYPE_CHECKING:  # Or a type checker would believe any name.

@@ -11,8 +11,8 @@ from qiskit_gateway.journal.run_log import LoggedAttempt
 from qiskit_gateway.primitives.configured import Config
 from qiskit_gateway.reporting.timeline import Timeline, arrange_timeline
 from qiskit_gateway.scheduling.members.speed import Speed
-from qiskit_gateway.work.attempt import Attempt, AttemptOutcome
-from qiskit_gateway.work.run_status import RunStatus
+from qiskit_gateway.work.record.attempt import Attempt, AttemptOutcome
+from qiskit_gateway.work.record.run_status import RunStatus
 
 # The page stays a page, however long the journal is.
 MOST_RUNS = 200

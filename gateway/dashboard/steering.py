@@ -10,7 +10,7 @@ from qiskit_gateway.primitives.configured import Config
 from qiskit_gateway.primitives.estimator import RouterEstimator
 from qiskit_gateway.primitives.job import RouterJob
 from qiskit_gateway.primitives.sampler import RouterSampler
-from qiskit_gateway.work.run_status import RunStatus
+from qiskit_gateway.work.record.run_status import RunStatus
 
 
 class SteeringError(Exception):

@@ -25,10 +25,10 @@ from qiskit_gateway.reporting.timeline import arrange_timeline
 from qiskit_gateway.runtime.preview.dry_run import Prospect, Rehearsal, ask_members, rehearse
 from qiskit_gateway.runtime.survey import questions_of
 from qiskit_gateway.scheduling.members.state import FleetState
-from qiskit_gateway.work.attempt import Attempt, AttemptOutcome
 from qiskit_gateway.work.preparation import prepare
 from qiskit_gateway.work.pubs import read_parameter_rows
-from qiskit_gateway.work.remaining import GivenUp
+from qiskit_gateway.work.record.attempt import Attempt, AttemptOutcome
+from qiskit_gateway.work.record.remaining import GivenUp
 from qiskit_gateway.work.snapshots import Snapshots
 from qiskit_gateway.work.tasks import Task
 from qiskit_gateway.work.workload import Work

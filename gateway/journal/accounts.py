@@ -8,8 +8,8 @@ from qiskit_gateway.errors import JournalError
 from qiskit_gateway.journal.run_log import LoggedAttempt, outcome_of, read_attempts
 from qiskit_gateway.journal.storage.database import Database
 from qiskit_gateway.reporting.report import Report
-from qiskit_gateway.work.attempt import Attempt, AttemptOutcome
-from qiskit_gateway.work.run_status import RunStatus
+from qiskit_gateway.work.record.attempt import Attempt, AttemptOutcome
+from qiskit_gateway.work.record.run_status import RunStatus
 
 # Of these attempts the journal does not know the end. Where nobody works on the run, it is reported
 # that their fate is unknown, and why.

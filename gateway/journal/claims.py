@@ -24,7 +24,7 @@ from qiskit_gateway.scheduling.members.shared import (
     UsedByOthers,
 )
 from qiskit_gateway.work.allotment import Allotment
-from qiskit_gateway.work.run_log import DeniedError, LeftJob, Terms
+from qiskit_gateway.work.record.run_log import DeniedError, LeftJob, Terms
 
 _DAY_SECONDS = 86_400
 _MINUTE = 60.0

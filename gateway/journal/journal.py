@@ -40,8 +40,8 @@ from qiskit_gateway.journal.storage.sqlite_file import SqliteFile, Survives, che
 from qiskit_gateway.journal.storage.write_queue import WriteQueue
 from qiskit_gateway.policies.budget import Ledger
 from qiskit_gateway.reporting.report import Report, join_reports
-from qiskit_gateway.work.run_log import SILENT_BEATS
-from qiskit_gateway.work.run_status import RunStatus
+from qiskit_gateway.work.record.run_log import SILENT_BEATS
+from qiskit_gateway.work.record.run_status import RunStatus
 from qiskit_gateway.work.speed_evidence import SpeedEvidence
 
 # How often a process elsewhere is looked at, until it has beaten or is taken for dead.

@@ -5,7 +5,7 @@ from typing import Any
 
 from qiskit_gateway.display.tables import Remark, render_html
 from qiskit_gateway.display.units import number, span, usd
-from qiskit_gateway.work.run_status import RunStatus
+from qiskit_gateway.work.record.run_status import RunStatus
 
 # A notebook with more of them is slow to open.
 _MOST_SHOWN = 200

@@ -6,10 +6,10 @@ from dataclasses import dataclass, field, replace
 
 from qiskit_gateway.errors import JournalError
 from qiskit_gateway.journal.run_log import Entry, outcome_of
-from qiskit_gateway.work.attempt import SURPLUS, Attempt, AttemptOutcome
 from qiskit_gateway.work.receipt import Receipt, count_ran_shots
+from qiskit_gateway.work.record.attempt import SURPLUS, Attempt, AttemptOutcome
+from qiskit_gateway.work.record.remaining import Flying, Left, Past, Spent, Unfinished
 from qiskit_gateway.work.rectangles import intersection, without
-from qiskit_gateway.work.remaining import Flying, Left, Past, Spent, Unfinished
 from qiskit_gateway.work.tasks import Piece, Shard, Task
 from qiskit_gateway.work.workload import Work
 

@@ -18,9 +18,9 @@ from qiskit_gateway.journal.storage.codec import pack_outcomes, unpack_outcomes
 from qiskit_gateway.journal.storage.database import Database, UnwritableError
 from qiskit_gateway.journal.storage.write_queue import WriteQueue
 from qiskit_gateway.policies.budget import Amount
-from qiskit_gateway.work.attempt import Attempt, AttemptOutcome
-from qiskit_gateway.work.remaining import Past
-from qiskit_gateway.work.run_log import (
+from qiskit_gateway.work.record.attempt import Attempt, AttemptOutcome
+from qiskit_gateway.work.record.remaining import Past
+from qiskit_gateway.work.record.run_log import (
     DeniedError,
     LeftJob,
     Sighting,
@@ -28,7 +28,7 @@ from qiskit_gateway.work.run_log import (
     Terms,
     Write,
 )
-from qiskit_gateway.work.run_status import RunStatus
+from qiskit_gateway.work.record.run_status import RunStatus
 from qiskit_gateway.work.speed_evidence import SpeedEvidence
 from qiskit_gateway.work.tasks import Piece
 
@@ -60,7 +60,7 @@ class Entry:
 
 
 class KeptRunLog:
-    """The log of one run in a journal. See :class:`~qiskit_gateway.work.run_log.RunLog`.
+    """The log of one run in a journal. See :class:`~qiskit_gateway.work.record.run_log.RunLog`.
 
     Args:
         database: Where.

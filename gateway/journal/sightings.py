@@ -9,7 +9,7 @@ import json
 from qiskit_gateway.backends.failures.redaction import redact
 from qiskit_gateway.errors import JournalError
 from qiskit_gateway.journal.storage.database import Database
-from qiskit_gateway.work.run_log import Sighting
+from qiskit_gateway.work.record.run_log import Sighting
 
 
 def write_sighting(database: Database, party: str, sighting: Sighting) -> None:

@@ -34,8 +34,8 @@ from qiskit_gateway.reporting.watch import (
 from qiskit_gateway.runtime.event_loop import ENGINE, contain
 from qiskit_gateway.runtime.run import Run
 from qiskit_gateway.scheduling.events import Done
-from qiskit_gateway.work.attempt import Attempt, AttemptOutcome
-from qiskit_gateway.work.remaining import GivenUp
+from qiskit_gateway.work.record.attempt import Attempt, AttemptOutcome
+from qiskit_gateway.work.record.remaining import GivenUp
 
 # How long a watcher waits for the end of the run to be drawn.
 SHOWN_SECONDS = 5.0

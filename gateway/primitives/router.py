@@ -27,8 +27,8 @@ from qiskit_gateway.runtime.survey import allotment_of
 from qiskit_gateway.scheduling.members.allowances import count_use
 from qiskit_gateway.scheduling.members.state import FleetState
 from qiskit_gateway.work.preparation import prepare
-from qiskit_gateway.work.run_log import NO_RUN_LOG, RunLog
-from qiskit_gateway.work.run_status import RunStatus
+from qiskit_gateway.work.record.run_log import NO_RUN_LOG, RunLog
+from qiskit_gateway.work.record.run_status import RunStatus
 from qiskit_gateway.work.snapshots import Snapshots
 from qiskit_gateway.work.workload import Work
 

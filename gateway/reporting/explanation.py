@@ -7,7 +7,7 @@ from typing import Any
 
 from qiskit_gateway.display.tables import Remark, render_html, render_text
 from qiskit_gateway.display.units import span, usd
-from qiskit_gateway.work.plan_record import Considered, PlanRecord
+from qiskit_gateway.work.record.plan_record import Considered, PlanRecord
 
 _HEAD = ("member", "planned", "done", "wait", "runs", "USD", "all alone", "USD", "known from")
 # What differs by no more is equal: quotes and runs read different clocks.

@@ -5,8 +5,8 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
 from qiskit_gateway.display.units import join_short, number, span, usd
-from qiskit_gateway.work.attempt import Attempt
-from qiskit_gateway.work.outlook import Outlook
+from qiskit_gateway.work.record.attempt import Attempt
+from qiskit_gateway.work.record.outlook import Outlook
 from qiskit_gateway.work.tasks import Shard, Task
 
 

@@ -12,9 +12,9 @@ from qiskit_gateway.display.units import number, span, usd
 from qiskit_gateway.reporting.explanation import Explanation
 from qiskit_gateway.reporting.pictures import draw_timeline
 from qiskit_gateway.reporting.timeline import arrange_timeline
-from qiskit_gateway.work.attempt import Attempt, AttemptOutcome
-from qiskit_gateway.work.plan_record import PlanRecord
-from qiskit_gateway.work.remaining import GivenUp
+from qiskit_gateway.work.record.attempt import Attempt, AttemptOutcome
+from qiskit_gateway.work.record.plan_record import PlanRecord
+from qiskit_gateway.work.record.remaining import GivenUp
 from qiskit_gateway.work.speed_estimate import SpeedEstimate
 
 if TYPE_CHECKING:

@@ -11,9 +11,9 @@ from time import time_ns
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from qiskit_gateway.work import run_events as happened
-from qiskit_gateway.work.attempt import AttemptOutcome
-from qiskit_gateway.work.run_events import RunEvent
+from qiskit_gateway.work.record import run_events as happened
+from qiskit_gateway.work.record.attempt import AttemptOutcome
+from qiskit_gateway.work.record.run_events import RunEvent
 from qiskit_gateway.work.tasks import Piece
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from qiskit_gateway.display.units import number, span, usd
-from qiskit_gateway.work.attempt import Attempt, AttemptOutcome
+from qiskit_gateway.work.record.attempt import Attempt, AttemptOutcome
 
 Kind = Literal["queue", "run", "whole", "failed", "recalled", "unknown"]
 # In the order of legends, and what they are called there.

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from qiskit_gateway.display.units import number, span, usd
 from qiskit_gateway.reporting.report import Report
-from qiskit_gateway.work.attempt import Attempt
+from qiskit_gateway.work.record.attempt import Attempt
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,7 @@ from typing import Any, Protocol, TextIO
 
 from qiskit_gateway.display.units import number, usd
 from qiskit_gateway.reporting.progress import MemberProgress, Progress
-from qiskit_gateway.work.run_events import RunEvent
+from qiskit_gateway.work.record.run_events import RunEvent
 
 # A picture that changes more often is not seen better.
 _DRAW_SECONDS = 0.2

@@ -42,11 +42,11 @@ from qiskit_gateway.scheduling.events import (
     TryFailed,
     Unless,
 )
-from qiskit_gateway.work import run_events as happened
-from qiskit_gateway.work.attempt import SURPLUS, Attempt, AttemptOutcome
 from qiskit_gateway.work.price import Price
 from qiskit_gateway.work.receipt import Receipt, count_ran_shots
-from qiskit_gateway.work.run_log import DeniedError
+from qiskit_gateway.work.record import run_events as happened
+from qiskit_gateway.work.record.attempt import SURPLUS, Attempt, AttemptOutcome
+from qiskit_gateway.work.record.run_log import DeniedError
 from qiskit_gateway.work.tasks import Shard
 
 T = TypeVar("T")

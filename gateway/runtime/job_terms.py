@@ -8,7 +8,7 @@ from qiskit_gateway.backends.interface.protocol import FleetMember, TellsIfLocal
 from qiskit_gateway.policies.policy import Policy
 from qiskit_gateway.runtime.survey import allotment_of
 from qiskit_gateway.scheduling.members.state import FleetState
-from qiskit_gateway.work.run_log import Terms
+from qiskit_gateway.work.record.run_log import Terms
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

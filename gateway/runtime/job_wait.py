@@ -10,7 +10,7 @@ from qiskit_gateway.backends.failures.errors import BackendError, amend
 from qiskit_gateway.backends.interface.protocol import FleetMember, Handle
 from qiskit_gateway.backends.readout.outcomes import Outcome
 from qiskit_gateway.runtime.provider_calls import Calls, Patience, Reply, is_lost_connection
-from qiskit_gateway.work.attempt import Attempt
+from qiskit_gateway.work.record.attempt import Attempt
 
 # Credentials expire while a job runs, and are renewed: nothing is wrong with the job.
 _LEFT_ALONE = (

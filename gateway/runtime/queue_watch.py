@@ -14,7 +14,7 @@ from qiskit_gateway.backends.interface.queue_reading import QueueReading
 from qiskit_gateway.runtime.notifications.notify import Notifier
 from qiskit_gateway.runtime.onlookers import Onlookers
 from qiskit_gateway.scheduling.members.state import FleetState
-from qiskit_gateway.work import run_events as happened
+from qiskit_gateway.work.record import run_events as happened
 
 # How long a run whose policy looks at queues waits, before it plans, for readings in place of old ones.
 # Providers answer within a second or two; one that does not must not hold a run up for long.

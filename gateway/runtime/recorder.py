@@ -15,11 +15,11 @@ from qiskit_gateway.errors import JournalError
 from qiskit_gateway.runtime.notifications.notify import Notifier
 from qiskit_gateway.runtime.onlookers import Onlookers
 from qiskit_gateway.scheduling.members.shared import JournalDown
-from qiskit_gateway.work import run_events as happened
-from qiskit_gateway.work.attempt import Attempt, AttemptOutcome
 from qiskit_gateway.work.receipt import Receipt
-from qiskit_gateway.work.run_log import DeniedError, RunLog, TakenOverError, Terms
-from qiskit_gateway.work.run_status import RunStatus
+from qiskit_gateway.work.record import run_events as happened
+from qiskit_gateway.work.record.attempt import Attempt, AttemptOutcome
+from qiskit_gateway.work.record.run_log import DeniedError, RunLog, TakenOverError, Terms
+from qiskit_gateway.work.record.run_status import RunStatus
 from qiskit_gateway.work.speed_evidence import SpeedEvidence
 from qiskit_gateway.work.tasks import Shard
 

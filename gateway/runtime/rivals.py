@@ -16,7 +16,7 @@ from qiskit_gateway.runtime.event_loop import contain
 from qiskit_gateway.runtime.onlookers import Onlookers
 from qiskit_gateway.runtime.provider_calls import Calls
 from qiskit_gateway.scheduling.members.state import FleetState
-from qiskit_gateway.work.run_log import SILENT_BEATS, LeftJob, RunLog
+from qiskit_gateway.work.record.run_log import SILENT_BEATS, LeftJob, RunLog
 
 # How soon a slot is noticed that another process gave back, at best and at worst.
 _LOOK_SECONDS = 0.02

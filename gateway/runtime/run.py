@@ -77,10 +77,10 @@ from qiskit_gateway.scheduling.members.fair_queue import Listener
 from qiskit_gateway.scheduling.members.state import FleetState
 from qiskit_gateway.scheduling.run_state import RunView
 from qiskit_gateway.scheduling.scheduler import Scheduler
-from qiskit_gateway.work import run_events as happened
-from qiskit_gateway.work.attempt import Attempt
-from qiskit_gateway.work.run_log import NO_RUN_LOG, RunLog
-from qiskit_gateway.work.run_status import RunStatus
+from qiskit_gateway.work.record import run_events as happened
+from qiskit_gateway.work.record.attempt import Attempt
+from qiskit_gateway.work.record.run_log import NO_RUN_LOG, RunLog
+from qiskit_gateway.work.record.run_status import RunStatus
 from qiskit_gateway.work.speed_estimate import SpeedEstimate
 from qiskit_gateway.work.tasks import Shard
 from qiskit_gateway.work.workload import Work

@@ -15,7 +15,7 @@ from qiskit_gateway.runtime.event_loop import contain
 from qiskit_gateway.runtime.onlookers import Onlookers
 from qiskit_gateway.runtime.queue_watch import Queues
 from qiskit_gateway.scheduling.events import EjectedElsewhere, RecoveredElsewhere
-from qiskit_gateway.work.run_log import RunLog, Sighting
+from qiskit_gateway.work.record.run_log import RunLog, Sighting
 
 Found = EjectedElsewhere | RecoveredElsewhere
 

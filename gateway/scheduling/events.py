@@ -8,7 +8,7 @@ from typing import Literal
 from qiskit_gateway.policies.failure import Failure
 from qiskit_gateway.policies.verdict import Verdict
 from qiskit_gateway.work.price import FREE, Price
-from qiskit_gateway.work.remaining import GivenUp
+from qiskit_gateway.work.record.remaining import GivenUp
 from qiskit_gateway.work.tasks import Piece, Shard
 
 

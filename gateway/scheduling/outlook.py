@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from qiskit_gateway.scheduling.flight import Flight
 from qiskit_gateway.scheduling.run_state import RunState
-from qiskit_gateway.work.outlook import Outlook
+from qiskit_gateway.work.record.outlook import Outlook
 from qiskit_gateway.work.tasks import NO_LOAD, Load
 
 # Before any job has come back, one is thought to take half as long again as expected, or to end as

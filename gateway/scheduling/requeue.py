@@ -24,7 +24,7 @@ from qiskit_gateway.scheduling.flight import Flight, Phase, Reason
 from qiskit_gateway.scheduling.members.allowances import UsedUp
 from qiskit_gateway.scheduling.members.estimator import Unpriced
 from qiskit_gateway.scheduling.run_state import RunState, TopUp
-from qiskit_gateway.work.remaining import GivenUp, Left
+from qiskit_gateway.work.record.remaining import GivenUp, Left
 from qiskit_gateway.work.tasks import Piece
 
 

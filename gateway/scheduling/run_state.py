@@ -16,8 +16,8 @@ from qiskit_gateway.scheduling.members.health import Health
 from qiskit_gateway.scheduling.members.profile import MemberProfile
 from qiskit_gateway.scheduling.members.spending import Spending
 from qiskit_gateway.scheduling.members.state import FleetState, MemberState
-from qiskit_gateway.work.plan_record import PlanRecord
-from qiskit_gateway.work.remaining import GivenUp
+from qiskit_gateway.work.record.plan_record import PlanRecord
+from qiskit_gateway.work.record.remaining import GivenUp
 from qiskit_gateway.work.tasks import Piece, Shard, Task
 
 # What was longer ago says less of how sure the next times are.

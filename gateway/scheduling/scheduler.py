@@ -52,8 +52,8 @@ from qiskit_gateway.scheduling.requeue import (
 from qiskit_gateway.scheduling.run_state import RunState, RunView
 from qiskit_gateway.scheduling.submission import adopt, assign, carry_out
 from qiskit_gateway.scheduling.transitions import judge_result, may_retry, stop, take_in
-from qiskit_gateway.work.outlook import Outlook
-from qiskit_gateway.work.remaining import Unfinished
+from qiskit_gateway.work.record.outlook import Outlook
+from qiskit_gateway.work.record.remaining import Unfinished
 from qiskit_gateway.work.speed_estimate import SpeedEstimate
 from qiskit_gateway.work.tasks import Piece, Shard, Task
 

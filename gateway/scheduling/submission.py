@@ -16,7 +16,7 @@ from qiskit_gateway.scheduling.overdue import look_later, watch
 from qiskit_gateway.scheduling.requeue import give_up_waiting, requeue_unaffordable, sweep
 from qiskit_gateway.scheduling.run_state import RunState
 from qiskit_gateway.work.price import Price
-from qiskit_gateway.work.remaining import Flying
+from qiskit_gateway.work.record.remaining import Flying
 from qiskit_gateway.work.tasks import Compiled, Load, Piece, Shard, mean_of
 
 # Of the jobs of a member, at most one in so many seconds is watched while it waits: each costs a

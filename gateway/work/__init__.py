@@ -1,1 +1,1 @@
-"""The shared words, as plain values: tasks, pieces, shards, attempts."""
+"""The shared words, as plain values: tasks, pieces, shards, prices."""

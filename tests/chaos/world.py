@@ -24,7 +24,7 @@ from qiskit_gateway.primitives.router import Router
 from qiskit_gateway.runtime.notifications.logs import silent_logger
 from qiskit_gateway.runtime.preview.virtual_clock import JumpingLoop, work_at_once
 from qiskit_gateway.runtime.run import Environment, Run
-from qiskit_gateway.work.run_log import NO_RUN_LOG
+from qiskit_gateway.work.record.run_log import NO_RUN_LOG
 
 # A run that is not over after so long never will be.
 AGES = 50 * 86_400.0

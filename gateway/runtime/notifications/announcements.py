@@ -18,8 +18,8 @@ from qiskit_gateway.scheduling.events import (
     ShardRefused,
     Submit,
 )
-from qiskit_gateway.work import run_events as happened
-from qiskit_gateway.work.attempt import Attempt
+from qiskit_gateway.work.record import run_events as happened
+from qiskit_gateway.work.record.attempt import Attempt
 from qiskit_gateway.work.tasks import Shard
 from qiskit_gateway.work.workload import Work
 

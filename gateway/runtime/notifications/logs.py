@@ -13,8 +13,8 @@ import logging
 import sys
 from typing import Any, Protocol
 
-from qiskit_gateway.work import run_events as happened
-from qiskit_gateway.work.run_events import RunEvent
+from qiskit_gateway.work.record import run_events as happened
+from qiskit_gateway.work.record.run_events import RunEvent
 
 PLAN_MADE = "gateway.plan_made"
 SHARD_SUBMITTED = "gateway.shard_submitted"

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from qiskit_gateway.runtime.notifications.logs import Log, is_written, write_event
-from qiskit_gateway.work.run_events import RunEvent
+from qiskit_gateway.work.record.run_events import RunEvent
 
 
 class Posting(Protocol):

@@ -44,8 +44,8 @@ from qiskit_gateway.runtime.survey import (
 )
 from qiskit_gateway.scheduling.members.estimator import Estimator
 from qiskit_gateway.scheduling.members.state import FleetState, MemberState
-from qiskit_gateway.work.attempt import Attempt
 from qiskit_gateway.work.receipt import Receipt
+from qiskit_gateway.work.record.attempt import Attempt
 from qiskit_gateway.work.speed_estimate import SpeedEstimate
 from qiskit_gateway.work.tasks import Load, Piece, Shard
 from qiskit_gateway.work.workload import Work

@@ -32,8 +32,8 @@ from qiskit_gateway.runtime.preview.dry_run import (
 )
 from qiskit_gateway.runtime.survey import allotment_of
 from qiskit_gateway.scheduling.members.state import FleetState, MemberState
-from qiskit_gateway.work.plan_record import PlanRecord
-from qiskit_gateway.work.remaining import GivenUp
+from qiskit_gateway.work.record.plan_record import PlanRecord
+from qiskit_gateway.work.record.remaining import GivenUp
 from qiskit_gateway.work.speed_estimate import SpeedEstimate, SpeedSource
 from qiskit_gateway.work.workload import Work
 

@@ -21,7 +21,7 @@ from qiskit_gateway.scheduling.members.allowances import Allowances
 from qiskit_gateway.scheduling.members.estimator import UNPRICED_USD, Estimator
 from qiskit_gateway.scheduling.members.offers import Offers
 from qiskit_gateway.scheduling.members.state import MemberState
-from qiskit_gateway.work.plan_record import Considered, PlanRecord, add_up
+from qiskit_gateway.work.record.plan_record import Considered, PlanRecord, add_up
 from qiskit_gateway.work.tasks import NO_LOAD, Compiled, Load
 
 # A plan is made anew when this share of the planned work is gone.

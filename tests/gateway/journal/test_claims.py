@@ -28,9 +28,9 @@ from qiskit_gateway.scheduling.members.shared import (
     UsedByOthers,
 )
 from qiskit_gateway.work.allotment import Allotment
-from qiskit_gateway.work.attempt import Attempt, AttemptOutcome
-from qiskit_gateway.work.run_events import ShardDenied
-from qiskit_gateway.work.run_log import DeniedError, Terms
+from qiskit_gateway.work.record.attempt import Attempt, AttemptOutcome
+from qiskit_gateway.work.record.run_events import ShardDenied
+from qiskit_gateway.work.record.run_log import DeniedError, Terms
 from qiskit_gateway.work.tasks import Piece
 
 DAY = 86_400

@@ -31,7 +31,7 @@ from qiskit_gateway.journal.storage.codec import (
     write_circuit,
 )
 from qiskit_gateway.journal.storage.sqlite_file import SqliteFile
-from qiskit_gateway.work.attempt import Attempt
+from qiskit_gateway.work.record.attempt import Attempt
 from qiskit_gateway.work.tasks import Piece
 
 # -- the file ----------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from qiskit_gateway import Journal, RouterSampler, RunError
 from qiskit_gateway.backends import Fleet, Limits, Member, Pricing
 from qiskit_gateway.journal.claims import read_balances
 from qiskit_gateway.policies import Budget, Policy
-from qiskit_gateway.work.run_events import ShardDenied
+from qiskit_gateway.work.record.run_events import ShardDenied
 
 HOLD = textwrap.dedent("""
     import sys

@@ -17,7 +17,7 @@ from qiskit_gateway.backends.scripted import Hangs, ScriptedBackend
 from qiskit_gateway.journal.claims import read_balances
 from qiskit_gateway.journal.storage import write_queue
 from qiskit_gateway.policies import Policy
-from qiskit_gateway.work.run_events import JournalFailed, ShardFinished
+from qiskit_gateway.work.record.run_events import JournalFailed, ShardFinished
 
 SECONDS = 60.0
 # Of which a result is some pages of a file.

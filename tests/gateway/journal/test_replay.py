@@ -42,7 +42,7 @@ from qiskit_gateway.primitives.router import Router
 from qiskit_gateway.primitives.sampler import SamplerOptions, _plan, _spec_of
 from qiskit_gateway.runtime.run import Environment, Run
 from qiskit_gateway.scheduling.members.state import FleetState
-from qiskit_gateway.work.attempt import Attempt
+from qiskit_gateway.work.record.attempt import Attempt
 from qiskit_gateway.work.tasks import Piece
 
 BITS = 16

@@ -37,7 +37,7 @@ from qiskit_gateway.backends import Fleet, Limits, Member, Pricing
 from qiskit_gateway.backends.scripted import Fails, Hangs, Runs, ScriptedBackend
 from qiskit_gateway.journal import journal as journal_module
 from qiskit_gateway.policies import Budget, Tagged, cheapest, failover, fastest
-from qiskit_gateway.work import run_events
+from qiskit_gateway.work.record import run_events
 
 PATIENCE = 30.0
 

@@ -11,7 +11,7 @@ from qiskit_gateway import RouterSampler
 from qiskit_gateway.backends import Fleet, Limits, Pricing, SimulatedMember
 from qiskit_gateway.policies import balanced, cheapest, fastest, round_robin
 from qiskit_gateway.reporting.explanation import Explanation
-from qiskit_gateway.work.plan_record import Considered, PlanRecord
+from qiskit_gateway.work.record.plan_record import Considered, PlanRecord
 from qiskit_gateway.work.tasks import Load
 
 

@@ -23,7 +23,7 @@ from qiskit_gateway.reporting.watch import (
     find_screen,
     render_progress,
 )
-from qiskit_gateway.work.outlook import Outlook
+from qiskit_gateway.work.record.outlook import Outlook
 
 
 def progress(done=1, seconds=0.0, name="a"):

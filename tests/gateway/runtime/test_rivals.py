@@ -13,8 +13,8 @@ from qiskit_gateway.backends import Fleet, Limits, SimulatedMember
 from qiskit_gateway.backends.readout.outcomes import Outcome
 from qiskit_gateway.policies import Policy
 from qiskit_gateway.runtime.run import Run
-from qiskit_gateway.work.attempt import Attempt
-from qiskit_gateway.work.run_log import Terms
+from qiskit_gateway.work.record.attempt import Attempt
+from qiskit_gateway.work.record.run_log import Terms
 from qiskit_gateway.work.tasks import Piece
 
 pytestmark = pytest.mark.anyio

@@ -14,7 +14,7 @@ from qiskit_gateway.journal.sightings import read_sightings
 from qiskit_gateway.policies import fastest, round_robin
 from qiskit_gateway.runtime.run import Run
 from qiskit_gateway.scheduling.members.state import FleetState
-from qiskit_gateway.work import run_events
+from qiskit_gateway.work.record import run_events
 
 pytestmark = pytest.mark.anyio
 ONE = Limits(max_circuits=1, max_in_flight=1)

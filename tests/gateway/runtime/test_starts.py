@@ -11,7 +11,7 @@ from qiskit_gateway.backends.interface.batch import Program
 from qiskit_gateway.policies import Policy
 from qiskit_gateway.results.sampler_store import SamplerStore
 from qiskit_gateway.runtime.run import Run
-from qiskit_gateway.work import run_events
+from qiskit_gateway.work.record import run_events
 from qiskit_gateway.work.tasks import Task
 from qiskit_gateway.work.workload import Work
 

@@ -12,7 +12,7 @@ from qiskit_gateway.policies import Policy, cheapest, fastest
 from qiskit_gateway.runtime.preview.virtual_clock import work_at_once
 from qiskit_gateway.runtime.run import Environment, Run
 from qiskit_gateway.scheduling.members.state import FleetState
-from qiskit_gateway.work import run_events
+from qiskit_gateway.work.record import run_events
 
 pytestmark = pytest.mark.anyio
 

@@ -58,7 +58,7 @@ from qiskit_gateway.scheduling.members.shared import RateReached
 from qiskit_gateway.scheduling.members.state import FleetState
 from qiskit_gateway.scheduling.scheduler import Scheduler
 from qiskit_gateway.work.allotment import Allotment
-from qiskit_gateway.work.remaining import Flying, Unfinished
+from qiskit_gateway.work.record.remaining import Flying, Unfinished
 from qiskit_gateway.work.tasks import NO_LOAD, Piece, Shard, Task
 
 POLICIES = (fastest, round_robin, least_busy, cheapest, failover, weighted)

@@ -14,7 +14,7 @@ from small_circuits import bell
 from qiskit_gateway import Journal, JournalError, RouterEstimator, RouterSampler
 from qiskit_gateway.backends import Fleet, Limits, Member, Pricing
 from qiskit_gateway.backends.scripted import Hangs, ScriptedBackend
-from qiskit_gateway.work.run_events import JournalFailed
+from qiskit_gateway.work.record.run_events import JournalFailed
 
 SECONDS = 100.0
 

@@ -17,8 +17,8 @@ from qiskit_gateway.backends.readout.outcomes import Outcome
 from qiskit_gateway.journal import run_log as run_logs
 from qiskit_gateway.journal.run_spec import RunSpec
 from qiskit_gateway.journal.storage import write_queue
-from qiskit_gateway.work.attempt import Attempt
-from qiskit_gateway.work.run_log import TakenOverError
+from qiskit_gateway.work.record.attempt import Attempt
+from qiskit_gateway.work.record.run_log import TakenOverError
 from qiskit_gateway.work.tasks import Piece
 
 SPEC = RunSpec(kind="sampler", pubs=(), options={})

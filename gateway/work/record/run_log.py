@@ -9,9 +9,9 @@ from qiskit_gateway.errors import JournalError
 from qiskit_gateway.policies.budget import Budget
 from qiskit_gateway.policies.verdict import Verdict
 from qiskit_gateway.work.allotment import Allotment
-from qiskit_gateway.work.attempt import Attempt
-from qiskit_gateway.work.remaining import Past
-from qiskit_gateway.work.run_status import RunStatus
+from qiskit_gateway.work.record.attempt import Attempt
+from qiskit_gateway.work.record.remaining import Past
+from qiskit_gateway.work.record.run_status import RunStatus
 from qiskit_gateway.work.speed_evidence import SpeedEvidence
 
 Write = Callable[[], object]

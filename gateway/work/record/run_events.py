@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Protocol
 
-from qiskit_gateway.work.attempt import AttemptOutcome
+from qiskit_gateway.work.record.attempt import AttemptOutcome
 from qiskit_gateway.work.tasks import Piece
 
 

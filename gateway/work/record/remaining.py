@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from qiskit_gateway.work.attempt import Attempt
+from qiskit_gateway.work.record.attempt import Attempt
 from qiskit_gateway.work.tasks import Piece, Shard
 
 
