@@ -209,7 +209,9 @@ def _as_member(given: object) -> FleetMember:
     if isinstance(given, BackendEstimatorV2):
         return Member(given.backend)
     if isinstance(getattr(given, "fleet", None), Fleet):
-        raise TypeError(f"a fleet holds no routers: give the members of its fleet, got {given!r}")
+        raise TypeError(
+            f"a fleet cannot hold a router: give the members of the router's fleet, got {given!r}"
+        )
     if isinstance(given, BaseSamplerV2):
         return PrimitiveMember(given)
     if isinstance(given, BaseEstimatorV2):

@@ -222,7 +222,7 @@ class Member(CompilingMember):
         for ready in prepared:
             if reason := self.adaptation.goes_alone(ready.circuit):
                 raise BackendError(
-                    f"{self.name} {reason}; Limits(max_circuits=1) spares the search for them",
+                    f"{self.name} {reason}; Limits(max_circuits=1) sends each circuit alone from the start",
                     transient=False,
                     fault="caller",
                     submitted=False,

@@ -51,8 +51,8 @@ def _lacks_attribute(error: Exception, circuits: Sequence[QuantumCircuit]) -> bo
 def one_at_a_time(name: str, error: Exception, circuits: Sequence[QuantumCircuit]) -> BackendError:
     """Make the failure of a job of several circuits on a backend that may take only one."""
     return BackendError(
-        f"{name} may take no list of circuits, for it says {text_of(error)}; if so, "
-        "Limits(max_circuits=1) spares the search",
+        f"{name} may not take a list of circuits: {text_of(error)}; if so, "
+        "Limits(max_circuits=1) sends each circuit alone from the start",
         transient=False,
         fault="caller",
         submitted=False,

@@ -252,6 +252,6 @@ def _pickle(name: str, given: object) -> bytes:
         return pickle.dumps(dict(given or {}))
     except Exception as error:
         raise TypeError(
-            f"{name} cannot be pickled, and so not be sent to workers ({error}); name a function "
+            f"{name} cannot be pickled, so it cannot be sent to workers ({error}); name a function "
             "that makes them as the backend"
         ) from error

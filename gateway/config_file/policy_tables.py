@@ -42,7 +42,7 @@ class _Saying(Table):
     @model_validator(mode="after")
     def _says_something(self) -> Self:
         if not self.model_fields_set:
-            raise wrong("is empty; remove it, or say what it is to hold")
+            raise wrong("is empty; fill it, or remove it")
         return self
 
 
@@ -138,7 +138,7 @@ def _policy(table: Any) -> Policy:
         given["where"] = _every(given["where"])
     if preset is None:
         if arguments is not None:
-            raise wrong("has arguments, which are those of a preset; say which, or remove them")
+            raise wrong("has arguments, but no preset to take them; name one, or remove them")
         return Policy(**_objective(given))
     if "minimize" in given or "then" in given:
         raise wrong(f"has minimize or then beside the preset {preset!r}, which has its own")

@@ -116,7 +116,7 @@ class Journal:
         """
         if isinstance(self._database, SqliteFile):
             return self._database.path
-        raise JournalError(f"{self.name} is no file, and has no path")
+        raise JournalError(f"{self.name} is not a file, and has no path")
 
     @property
     def now(self) -> float:
@@ -507,7 +507,7 @@ def _lease(connection: Statements, job_id: str) -> tuple[Lease, bool | None]:
 
 
 def _unknown(job_id: str) -> JournalError:
-    return JournalError(f"there is no run {job_id!r}; runs() lists those there are")
+    return JournalError(f"there is no run {job_id!r}; runs() lists all runs")
 
 
 def _is_server(given: str) -> bool:

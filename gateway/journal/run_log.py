@@ -510,8 +510,8 @@ def outcome_of(state: str) -> AttemptOutcome:
         return AttemptOutcome(state)
     except ValueError as error:
         raise JournalError(
-            f"the journal says {state!r} of an attempt, and this release knows no such state: "
-            "a later release may have written it, or something else has written into the file"
+            f"the journal gives an attempt the state {state!r}, which this release does not know: "
+            "a later release has written it, or another program"
         ) from error
 
 

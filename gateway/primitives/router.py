@@ -193,7 +193,9 @@ class Router:
             str(run.member): run for run in self._open_journal().runs() if run.group_id == group_id
         }
         if not runs:
-            raise JournalError(f"there is no group {group_id!r}; group_id of runs() names those")
+            raise JournalError(
+                f"there is no group {group_id!r}; runs() tells the group_id of each run"
+            )
         # In the order of the fleet, as they began, and then whoever has left it.
         names = [*(name for name in self.fleet.names if name in runs), *runs]
         claimed: dict[str, Begun] = {}

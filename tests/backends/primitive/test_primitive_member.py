@@ -134,9 +134,9 @@ def test_a_fleet_says_what_cannot_join_it():
     """Routers are told what to give in their place."""
     with pytest.raises(TypeError, match="a fleet holds backends, native primitives and members"):
         Fleet([StatevectorSampler])
-    with pytest.raises(TypeError, match="a fleet holds no routers"):
+    with pytest.raises(TypeError, match="a fleet cannot hold a router"):
         Fleet([RouterEstimator(BasicSimulator())])
-    with pytest.raises(TypeError, match="a fleet holds no routers"):
+    with pytest.raises(TypeError, match="a fleet cannot hold a router"):
         Fleet([RouterSampler(BasicSimulator())])
     member = PrimitiveMember(StatevectorSampler())
     with pytest.raises(ValueError, match="is in the fleet twice"):

@@ -772,7 +772,7 @@ def test_a_member_that_is_wrong(problems, text, said):
             "preset = 'cheapest'\nminimize = [{ price = 1 }]",
             "has minimize or then beside the preset",
         ),
-        ("arguments = { usd_per_hour = 1 }", "has arguments, which are those of a preset"),
+        ("arguments = { usd_per_hour = 1 }", "has arguments, but no preset to take them"),
         (
             "preset = 'cheapest'\narguments = { usd_per_hour = 1 }",
             "has the argument usd_per_hour, and cheapest takes none",

@@ -78,7 +78,7 @@ def test_a_password_is_nowhere_told(place):
     """Neither the name of a journal nor an error holds it."""
     journal = Journal(place.replace("tests@", "tests:hunter22@"))
     assert "hunter22" not in repr(journal) + journal.name
-    with pytest.raises(JournalError, match="no file"):
+    with pytest.raises(JournalError, match="is not a file"):
         _ = journal.path
     wrong = ("postgresql://u:hunter22@/x?host=/nowhere", "postgresql://u:hunter22@[/x")
     for address in wrong:
