@@ -326,10 +326,19 @@ class Journal:
             for run_log, (job_id, member) in zip(run_logs, members.items(), strict=True):
                 connection.execute(
                     "INSERT INTO runs (job_id, kind, state, created, shots, options, version, "
-                    "group_id, only_member) VALUES (?, ?, 'running', ?, ?, ?, ?, ?, ?)",
-                    (job_id, spec.kind, self.now, shots, options, _version(), group_id, member),
+                    "group_id, only_member, holder, process, host, beat, place, started) VALUES "
+                    "(:job_id, :kind, 'running', :beat, :shots, :options, :version, "
+                    ":group_id, :only_member, :holder, :process, :host, :beat, :place, :started)",
+                    {
+                        **lease_here(run_log.token, job_id, self.now),
+                        "kind": spec.kind,
+                        "shots": shots,
+                        "options": options,
+                        "version": _version(),
+                        "group_id": group_id,
+                        "only_member": member,
+                    },
                 )
-                connection.execute(HOLD, lease_here(run_log.token, job_id, self.now))
                 connection.executemany(
                     "INSERT INTO pubs VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
                     [(job_id, *pub) for pub in pubs],
