@@ -79,20 +79,22 @@ class Claims:
         self._database = database
 
     def take(self, claim: Claim, terms: Terms) -> None:
-        """Claim all that an attempt takes, or nothing.
+        """Claim all that an attempt takes; what is denied has claimed nothing, and need not be undone.
 
         Raises:
             DeniedError: If there is no room for it.
         """
         if terms.max_in_flight is not None:
             self._check_slots(claim, terms.max_in_flight)
-        if terms.submissions_per_minute is not None:
-            self._check_rate(claim.member, terms.submissions_per_minute)
         if terms.budget is not None and (limits := terms.budget.of_all_runs) is not None:
             self._check_budget(claim, limits)
         pot, step = None, 0
         if terms.allotment is not None:
-            pot, step = self._use_allotment(claim, terms, terms.allotment)
+            pot, step = self._check_allotment(claim, terms, terms.allotment)
+        if terms.submissions_per_minute is not None:
+            self._take_turn(claim.member, terms.submissions_per_minute)
+        if pot is not None:
+            self._use(pot, step, claim.units)
         self._database.execute(
             "INSERT INTO reservations VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
@@ -198,7 +200,7 @@ class Claims:
                 )
             )
 
-    def _check_rate(self, member: str, most: int) -> None:
+    def _take_turn(self, member: str, most: int) -> None:
         place, now = self._database.uptime()
         # What is later than now was written before the machine was started anew. What is over is
         # told by the sum that whoever is denied waits for: rounded otherwise, it would wait 0 s.
@@ -256,7 +258,7 @@ class Claims:
                 held[account] = held.get(account, 0.0) + value
         return held
 
-    def _use_allotment(self, claim: Claim, terms: Terms, allotment: Allotment) -> tuple[str, int]:
+    def _check_allotment(self, claim: Claim, terms: Terms, allotment: Allotment) -> tuple[str, int]:
         # The same name with another period is another matter: it numbers its steps otherwise.
         pot = f"{allotment.name} {allotment.steps} {allotment.step_of(1e9)}"
         self._open_pot(pot, allotment, terms.sharers | {claim.member})
@@ -270,7 +272,6 @@ class Claims:
         if claim.units > left + _ROUNDING * max(claim.units, used):
             reason = used_up(allotment, claim.units, left)
             raise DeniedError(UsedByOthers(allowed=False, reason=reason, units_left=left))
-        self._use(pot, step, claim.units)
         return pot, step
 
     def _open_pot(self, pot: str, allotment: Allotment, members: frozenset[str]) -> None:

@@ -106,7 +106,9 @@ class KeptRunLog:
 
     async def perform(self, writes: Sequence[Write]) -> tuple[JournalError | None, ...]:
         """Call other methods, in order and in one transaction, in the thread of the journal."""
-        return await self._queue.put(lambda: self._write(writes))
+        return await self._queue.put(
+            lambda: self._write(writes), salvage=lambda: self._write_apart(writes)
+        )
 
     async def count_elsewhere(self) -> dict[str, int]:
         """Count the jobs that other processes have in flight, by member."""
@@ -137,34 +139,39 @@ class KeptRunLog:
         let_go(self.token)
 
     def _write(self, writes: Sequence[Write]) -> tuple[JournalError | None, ...]:
+        """Write all of it; what fails, except by being denied, leaves the transaction of no use."""
+        self._check()
+        return tuple(map(_write_or_deny, writes))
+
+    def _write_apart(self, writes: Sequence[Write]) -> tuple[JournalError | None, ...]:
+        """Write what can be written."""
         self._check()
         return tuple(map(self._write_one, writes))
 
     def _check(self) -> None:
-        asked = "SELECT cancel_asked FROM runs WHERE job_id = ? AND holder = ?"
+        asked = "SELECT cancel_asked, created FROM runs WHERE job_id = ? AND holder = ?"
         rows = self._database.query(asked, (self._job_id, self.token))
         if not rows:
             raise self._make_taken_over()
-        self.cancel_asked = bool(rows[0][0])
+        self.cancel_asked, self._created = bool(rows[0][0]), float(rows[0][1])
 
     def _write_one(self, write: Write) -> JournalError | None:
         try:
-            with self._database.transaction():
-                write()
-        except (UnwritableError, DeniedError) as error:
+            with self._database.savepoint():
+                return _write_or_deny(write)
+        except UnwritableError as error:
             return error
         except JournalError:
             raise
         except Exception as error:  # noqa: BLE001  Whatever an adapter may have brought.
             return JournalError(f"this cannot be written down: {type(error).__name__}: {error}")
-        return None
 
     def _write_late(self, writes: Sequence[Write]) -> None:
         for _ in range(_LATE_TRIES):
             time.sleep(_LATE_SECONDS)
             try:
                 with self._database.transaction(busy_seconds=_LATE_SECONDS):
-                    self._write(writes)
+                    self._write_apart(writes)
             except TakenOverError:
                 return
             except JournalError:
@@ -409,6 +416,15 @@ class KeptRunLog:
         return TakenOverError(
             f"run {self._job_id} was forgotten, or another process has taken it; this one stops"
         )
+
+
+def _write_or_deny(write: Write) -> DeniedError | None:
+    """Write something, and return why it is denied: then nothing of it was written."""
+    try:
+        write()
+    except DeniedError as error:
+        return error
+    return None
 
 
 def read_entries(database: Database, job_id: str) -> Iterator[Entry]:

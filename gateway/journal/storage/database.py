@@ -76,11 +76,15 @@ class Database(Protocol):
     def transaction(
         self, *, busy_seconds: float = ...
     ) -> contextlib.AbstractContextManager[Statements]:
-        """Open a transaction, also within another one: all of its statements happen, or none.
+        """Open a transaction, all of whose statements happen, or none; within one, be part of that.
 
         Args:
             busy_seconds: How long to wait for others who write.
         """
+        ...
+
+    def savepoint(self) -> contextlib.AbstractContextManager[Statements]:
+        """Do something within a transaction, which goes on without it if it fails."""
         ...
 
     def uptime(self) -> tuple[str, float]:

@@ -124,10 +124,6 @@ class PostgresServer:
 
     def execute(self, sql: str, values: Values = ()) -> int:
         """Run one statement in a transaction; return the number of changed rows."""
-        if self._is_within:
-            # No savepoint of its own, which costs two more ways to the server and back.
-            with self._hold(_BUSY_SECONDS) as connection:
-                return connection.execute(*_translate(sql, values)).rowcount
         with self.transaction() as statements:
             return statements.execute(sql, values).rowcount
 
@@ -145,18 +141,26 @@ class PostgresServer:
 
     @contextlib.contextmanager
     def transaction(self, *, busy_seconds: float = _BUSY_SECONDS) -> Iterator[Statements]:
-        """Open a transaction, also within another one: all of its statements happen, or none.
+        """Open a transaction, all of whose statements happen, or none; within one, be part of that.
 
         Args:
             busy_seconds: How long to wait for others who write.
         """
-        within = self._is_within
+        if self._is_within:
+            with self._hold(busy_seconds) as connection:
+                yield _Statements(connection)
+            return
         with self._hold(busy_seconds) as connection, connection.transaction():
-            if not within:
-                connection.execute(
-                    f"SET LOCAL lock_timeout = {max(1, round(busy_seconds * 1000))}".encode()
-                )
-                connection.execute("SELECT pg_advisory_xact_lock(%s)", (self._application,))
+            connection.execute(
+                f"SET LOCAL lock_timeout = {max(1, round(busy_seconds * 1000))}".encode()
+            )
+            connection.execute("SELECT pg_advisory_xact_lock(%s)", (self._application,))
+            yield _Statements(connection)
+
+    @contextlib.contextmanager
+    def savepoint(self) -> Iterator[Statements]:
+        """Do something within a transaction, which goes on without it if it fails."""
+        with self._hold(_BUSY_SECONDS) as connection, connection.transaction():
             yield _Statements(connection)
 
     def uptime(self) -> tuple[str, float]:

@@ -13,6 +13,7 @@ import time
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from types import TracebackType
 from typing import Any, Literal, get_args
 
 from qiskit_gateway.errors import JournalError
@@ -69,6 +70,8 @@ class SqliteFile:
         self._application = application
         self._migrations = tuple(migrations)
         self._uptime = uptime
+        self._log = path.with_name(f"{path.name}-wal")
+        self._translate_errors = _Translation(path)
         self._level = "NORMAL" if survives == "kill" else "FULL"
         self._abandoned: list[sqlite3.Connection] = []
         self._open()
@@ -78,7 +81,8 @@ class SqliteFile:
         self._lock = threading.RLock()
         self._unsynced = 0
         self._log_id: int | None = None
-        with self._translate_errors():
+        self._busy_seconds = _BUSY_SECONDS
+        with self._translate_errors:
             _make(self.path)
             self._connection = self._connect()
             self._file_id = _id_of(self.path)
@@ -168,26 +172,31 @@ class SqliteFile:
 
     @contextlib.contextmanager
     def transaction(self, *, busy_seconds: float = _BUSY_SECONDS) -> Iterator[sqlite3.Connection]:
-        """Open a transaction, also within another one: all of its statements happen, or none.
+        """Open a transaction, all of whose statements happen, or none; within one, be part of that.
 
         Args:
             busy_seconds: How long to wait for others who write.
         """
         with self._hold() as connection:
             if connection.in_transaction:
-                with _within(
-                    connection,
-                    "SAVEPOINT inner",
-                    "RELEASE inner",
-                    "ROLLBACK TO inner",
-                    "RELEASE inner",
-                ):
-                    yield connection
+                yield connection
                 return
-            connection.execute(f"PRAGMA busy_timeout = {busy_seconds * 1000:.0f}")
+            if busy_seconds != self._busy_seconds:
+                connection.execute(f"PRAGMA busy_timeout = {busy_seconds * 1000:.0f}")
+                self._busy_seconds = busy_seconds
             with _within(connection, "BEGIN IMMEDIATE", "COMMIT", "ROLLBACK"):
                 yield connection
                 self._check_place()
+
+    @contextlib.contextmanager
+    def savepoint(self) -> Iterator[sqlite3.Connection]:
+        """Do something within a transaction, which goes on without it if it fails."""
+        undo = ("ROLLBACK TO inner", "RELEASE inner")
+        with (
+            self._hold() as connection,
+            _within(connection, "SAVEPOINT inner", "RELEASE inner", *undo),
+        ):
+            yield connection
 
     def uptime(self) -> tuple[str, float]:
         """Read a clock that nobody sets: its place of validity, and its seconds."""
@@ -196,7 +205,7 @@ class SqliteFile:
     def renew(self) -> None:
         """Open the file anew, or make it, if what was opened is not there any more."""
         self._check_process()
-        with self._lock, self._translate_errors():
+        with self._lock, self._translate_errors:
             if self._close.alive and self._is_moved():
                 self._abandon()
                 self._open()
@@ -214,7 +223,7 @@ class SqliteFile:
             )
 
     def _is_moved(self) -> bool:
-        log_id = _id_of(self.path.with_name(f"{self.path.name}-wal"))
+        log_id = _id_of(self._log)
         # SQLite makes the log at the first transaction, and keeps it while the file is open.
         self._log_id = log_id if self._log_id is None else self._log_id
         return _id_of(self.path) != self._file_id or log_id != self._log_id
@@ -240,7 +249,7 @@ class SqliteFile:
         # A file that was deleted must not be made anew.
         address = f"{self.path.absolute().as_uri()}?mode=rw"
         with (
-            self._translate_errors(),
+            self._translate_errors,
             contextlib.closing(sqlite3.connect(address, uri=True)) as connection,
         ):
             connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
@@ -257,7 +266,7 @@ class SqliteFile:
     @contextlib.contextmanager
     def _hold(self) -> Iterator[sqlite3.Connection]:
         self._check_process()
-        with self._lock, self._translate_errors():
+        with self._lock, self._translate_errors:
             yield self._connection
 
     def _check_process(self) -> None:
@@ -266,14 +275,29 @@ class SqliteFile:
             self._abandon()
             self._open()
 
-    @contextlib.contextmanager
-    def _translate_errors(self) -> Iterator[None]:
-        try:
-            yield
-        except (sqlite3.DataError, sqlite3.IntegrityError, UnicodeError, OverflowError) as error:
-            raise UnwritableError(f"the journal {self.path} cannot hold this: {error}") from error
-        except (sqlite3.Error, OSError) as error:
-            raise JournalError(f"the journal {self.path} cannot be used: {error}") from error
+
+class _Translation:
+    """Makes errors of SQLite, raised within it, those of a journal. Entered with each statement.
+
+    Args:
+        path: Of the file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __enter__(self) -> None:
+        """Do nothing."""
+
+    def __exit__(
+        self, _: type[BaseException] | None, error: BaseException | None, __: TracebackType | None
+    ) -> None:
+        if isinstance(
+            error, sqlite3.DataError | sqlite3.IntegrityError | UnicodeError | OverflowError
+        ):
+            raise UnwritableError(f"the journal {self._path} cannot hold this: {error}") from error
+        if isinstance(error, sqlite3.Error | OSError):
+            raise JournalError(f"the journal {self._path} cannot be used: {error}") from error
 
 
 def check_survives(survives: str) -> None:

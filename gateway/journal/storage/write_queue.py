@@ -32,6 +32,7 @@ class _Entry(Generic[T]):
 
     Attributes:
         write: Does it, within a transaction.
+        salvage: Does as much of it as can be done, where not all of it can.
         soon: Calls a function in the caller's event loop.
         done: Set there when it was written, or failed.
         value: What it returned.
@@ -39,6 +40,7 @@ class _Entry(Generic[T]):
     """
 
     write: Callable[[], T]
+    salvage: Callable[[], T]
     soon: Soon
     done: anyio.Event
     value: Any = None
@@ -69,13 +71,15 @@ class WriteQueue:
         self._working = False
         self._changed = threading.Condition()
 
-    async def put(self, write: Callable[[], T]) -> T:
+    async def put(self, write: Callable[[], T], *, salvage: Callable[[], T] | None = None) -> T:
         """Write in a thread, in a transaction, and wait until that is done.
 
         Who is cancelled meanwhile does not keep it from being written.
 
         Args:
             write: Does it; called in the thread.
+            salvage: Called in its place once that has failed: does as much of it as can be done.
+                By default the same.
 
         Returns:
             What that returns.
@@ -83,7 +87,7 @@ class WriteQueue:
         Raises:
             JournalError: If it was not possible. It may have been written all the same.
         """
-        entry = _Entry(write=write, soon=soon_here(), done=anyio.Event())
+        entry = _Entry(write=write, salvage=salvage or write, soon=soon_here(), done=anyio.Event())
         with self._changed:
             self._entries.append(entry)
             self._changed.notify()
@@ -121,20 +125,43 @@ class WriteQueue:
     def _write(self, entries: list[_Entry[Any]]) -> None:
         failed: dict[_Entry[Any], JournalError] = {}
         try:
-            with self._database.transaction(busy_seconds=_BUSY_SECONDS):
-                for entry in entries:
-                    try:
-                        with self._database.transaction():
-                            entry.value = entry.write()
-                    except JournalError as error:
-                        # The others are of other runs.
-                        failed[entry] = error
+            if not self._write_at_once(entries):
+                failed = self._write_apart(entries)
         except BaseException as error:  # noqa: BLE001  Or they would wait for ever.
             told = error if isinstance(error, JournalError) else _as_journal_error(error)
-            failed = {entry: failed.get(entry, told) for entry in entries}
+            failed = dict.fromkeys(entries, told)
         for entry in entries:
             entry.settle(failed.get(entry))
         self._database.tidy()
+
+    def _write_at_once(self, entries: list[_Entry[Any]]) -> bool:
+        """Write all or nothing, without a mark to go back to before each; return what it was."""
+        try:
+            with self._database.transaction(busy_seconds=_BUSY_SECONDS):
+                for entry in entries:
+                    try:
+                        entry.value = entry.write()
+                    except Exception as error:
+                        raise _FailedError from error
+        except _FailedError:
+            return False
+        return True
+
+    def _write_apart(self, entries: list[_Entry[Any]]) -> dict[_Entry[Any], JournalError]:
+        """Write what can be written, and return what cannot: the others are of other runs."""
+        failed: dict[_Entry[Any], JournalError] = {}
+        with self._database.transaction(busy_seconds=_BUSY_SECONDS):
+            for entry in entries:
+                try:
+                    with self._database.savepoint():
+                        entry.value = entry.salvage()
+                except JournalError as error:
+                    failed[entry] = error
+        return failed
+
+
+class _FailedError(Exception):
+    """One of several writes has failed, and the others with it."""
 
 
 def _as_journal_error(error: BaseException) -> JournalError:

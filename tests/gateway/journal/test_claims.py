@@ -4,7 +4,9 @@ import math
 import sqlite3
 import threading
 from collections import Counter
+from functools import partial
 
+import anyio
 import numpy as np
 import pytest
 from executor_backends import Gated
@@ -21,6 +23,7 @@ from qiskit_gateway.backends.scripted import Hangs, ScriptedBackend
 from qiskit_gateway.journal.claims import read_balances
 from qiskit_gateway.journal.storage.schema import MIGRATIONS
 from qiskit_gateway.policies import Budget
+from qiskit_gateway.policies.verdict import Verdict
 from qiskit_gateway.scheduling.members.shared import (
     HeldByOthers,
     RateReached,
@@ -100,6 +103,24 @@ def test_what_is_denied_claims_nothing(journal):
     )
     run_log.record_intent(attempt(usd=1, units=1), None, all_of_it)
     assert len(list(read_reservations(journal._database))) == 1
+
+
+def test_what_is_denied_among_other_writes_claims_nothing(journal):
+    """They are one transaction, of which nothing is undone for it."""
+    run_log = journal.begin("run", SPEC, 5)
+    pot = Allotment(name="pot", amount=1.0, usd_per_unit=math.inf)
+    limits = {"max_in_flight": 1, "submissions_per_minute": 1}
+    terms = Terms(**limits, allotment=pot, budget=Budget(usd=1))
+    asked = [attempt(0, usd=2), attempt(1, units=2), attempt(2, usd=1, units=1), attempt(3)]
+    writes = [partial(run_log.record_intent, one, None, terms) for one in asked]
+    writes.append(partial(run_log.record_standing, "plan", "", 0.0, {}))
+    denied = anyio.run(run_log.perform, writes)
+    kinds = [type(error.verdict) if error else None for error in denied]
+    assert kinds == [Verdict, UsedByOthers, None, SlotsTaken, None]
+    assert [entry.attempt.shard for entry in journal.entries("run")] == [2]
+    assert read_balances(journal._database) == {}
+    assert [key for key, *_ in read_reservations(journal._database)] == [("run", 2, 1)]
+    assert journal.standing("plan", "run")
 
 
 def test_a_claim_that_is_written_twice_is_made_once(journal):
