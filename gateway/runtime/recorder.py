@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any, Protocol, TypeVar
 
 import anyio
+from anyio.lowlevel import checkpoint
 
 from qiskit_gateway.backends.readout.outcomes import Outcome
 from qiskit_gateway.errors import JournalError
@@ -33,6 +34,9 @@ _PATIENCE_SECONDS = 30.0
 _AGAIN_SECONDS = 0.5
 # A user who cancelled a run, or gave it a deadline, is not kept waiting by its journal.
 _GRACE_SECONDS = 1.0
+# What nobody misses if the process ends is written with what comes so much later, which nobody who
+# looks on would notice.
+_GATHER_SECONDS = 0.05
 
 
 class InThread(Protocol):
@@ -69,6 +73,7 @@ class _Write:
         claims: The attempt that it claims something for, and that waits for that.
         seen: When that was seen which it is about, in seconds of the loop's clock, if its age is
             written down.
+        patient: Whether it can wait for others.
     """
 
     perform: Callable[..., object]
@@ -76,6 +81,7 @@ class _Write:
     denied: DeniedError | None = None
     claims: Attempt | None = None
     seen: float | None = None
+    patient: bool = False
 
     def bind(self, now: float) -> Callable[[], object]:
         """Bind the age that is written down, if any, to what performs it."""
@@ -89,9 +95,10 @@ class Recorder:
     """The writer of a run's results, log and state.
 
     The run log is written in order, by one task, which tries again what could not be written. Only
-    an attempt that is about to be made waits for that. So a run whose log cannot be written gets
-    what providers have of it, and then stands still; and no more waits to be written than is in
-    flight.
+    an attempt that is about to be made waits for that, unless its job would end with the process. So
+    a run whose log cannot be written gets what providers have of it, and then stands still; and no
+    more waits to be written than is in flight. What would be of no use without the process waits a
+    moment for what else there is to write: a short run is written down when it is over.
 
     Attributes:
         run_log: Where the run is written down.
@@ -114,6 +121,9 @@ class Recorder:
     goes_on: bool = False
     _writes: deque[_Write] = field(default_factory=deque)
     _added: anyio.Event | None = None
+    _pressing: anyio.Event | None = None
+    _is_writing: bool = False
+    _passing: set[tuple[int, int]] = field(default_factory=set)
     _waiting: int = 0
     _failing_since: float | None = None
     _is_taken: bool = False
@@ -164,9 +174,12 @@ class Recorder:
 
         Should the process end meanwhile, its job ends with it, and is done anew.
         """
+        self._passing.add(_key(attempt))
         done = None if self._failing_since is not None else anyio.Event()
-        self._add(self.run_log.record_intent, attempt, seed, terms, done=done)
-        if done is not None:
+        write = self._add(self.run_log.record_intent, attempt, seed, terms, done=done)
+        if write is not None and done is not None and self._is_writing:
+            # Or more and more would wait to be written.
+            write.patient = False
             with anyio.move_on_after(_GRACE_SECONDS):
                 await done.wait()
 
@@ -211,13 +224,13 @@ class Recorder:
 
     def _find(self, kind: str, member: str, facts: Mapping[str, Any]) -> None:
         """Write down for other processes what was found of a member."""
-        write = self._add(self.run_log.record_sighting, kind, member, facts)
+        write = self._add(self.run_log.record_sighting, kind, member, facts, patient=True)
         if write is not None:
             write.seen = anyio.current_time()
 
     def stand(self, kind: str, member: str, facts: Mapping[str, Any]) -> None:
         """Write down how something stands now."""
-        self._add(self.run_log.record_standing, kind, member, self.seconds(), facts)
+        self._add(self.run_log.record_standing, kind, member, self.seconds(), facts, patient=True)
 
     def learn(self, speeds: Mapping[str, SpeedEvidence]) -> None:
         """Write down what jobs taught of members' speeds."""
@@ -235,10 +248,12 @@ class Recorder:
     def end(self, attempt: Attempt, *, taken: bool) -> None:
         """Write down how an attempt ended that brought nothing, and whether its provider took it."""
         self._add(partial(self.run_log.record_end, taken=taken), attempt)
+        self._passing.discard(_key(attempt))
 
     async def receive(self, shard: Shard, attempt: Attempt, outcomes: Sequence[Outcome]) -> Receipt:
         """Write down what an attempt brought, and return what that was."""
         self._add(self.run_log.record_outcomes, attempt, outcomes, self.seconds())
+        self._passing.discard(_key(attempt))
         if shard.circuit_shots <= _INLINE_SHOTS:
             return self.merge(shard, outcomes)
         receipt = Receipt()
@@ -270,27 +285,43 @@ class Recorder:
         self.run_log.abandon()
 
     def _add(
-        self, write: Callable[..., object], *arguments: object, done: anyio.Event | None = None
+        self,
+        write: Callable[..., object],
+        *arguments: object,
+        done: anyio.Event | None = None,
+        patient: bool = False,
     ) -> _Write | None:
         if not self.run_log.lasting or self._is_taken:
             return None
         # An attempt is written down as it stands now.
         now = [replace(one) if isinstance(one, Attempt) else one for one in arguments]
-        added = _Write(perform=partial(write, *now), done=done)
+        passing = any(isinstance(one, Attempt) and _key(one) in self._passing for one in arguments)
+        added = _Write(perform=partial(write, *now), done=done, patient=patient or passing)
         self._writes.append(added)
         if self._added is not None:
             self._added.set()
+        if self._pressing is not None and not added.patient:
+            self._pressing.set()
         return added
 
     # -- writing it ------------------------------------------------------------------------------
 
     async def _keep(self) -> None:
         while True:
-            self._added = anyio.Event()
-            if not self._writes:
-                await self._added.wait()
+            await self._gather()
             while self._writes and not await self._write():  # noqa: ASYNC110  No event tells of a lock.
                 await anyio.sleep(_AGAIN_SECONDS)
+
+    async def _gather(self) -> None:
+        """Wait for something to write, and then for what is to be written with it."""
+        self._added, self._pressing = anyio.Event(), anyio.Event()
+        if not self._writes:
+            await self._added.wait()
+        if all(one.patient for one in self._writes):
+            with anyio.move_on_after(_GATHER_SECONDS):
+                await self._pressing.wait()
+        # What is told at the same moment, up to the end of the run.
+        await checkpoint()
 
     async def _beat(self) -> None:
         """Record from time to time that the run is alive."""
@@ -320,6 +351,7 @@ class Recorder:
     async def _write(self) -> bool:
         """Write what there is; return whether that was possible."""
         writes, began = tuple(self._writes), anyio.current_time()
+        self._is_writing = True
         try:
             errors = await self.run_log.perform([write.bind(began) for write in writes])
         except TakenOverError as error:
@@ -331,6 +363,8 @@ class Recorder:
         except JournalError as error:
             self._note_failure(str(error), began)
             return False
+        finally:
+            self._is_writing = False
         self._failing_since = None
         for write, why in zip(writes, errors, strict=True):
             self._writes.popleft()
@@ -360,3 +394,8 @@ class Recorder:
         late = anyio.current_time() - self._failing_since >= _PATIENCE_SECONDS
         if late and self._waiting and self._waiting >= self.in_flight():
             self.lose(Loss(reason=reason))
+
+
+def _key(attempt: Attempt) -> tuple[int, int]:
+    """Tell an attempt from all others of its run."""
+    return attempt.shard, attempt.number
