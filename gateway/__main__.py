@@ -6,6 +6,7 @@ So that ``--help`` and completion answer at once: importing Qiskit takes a secon
 """
 
 import sys
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated, Any, Never
 
@@ -51,6 +52,9 @@ Force = Annotated[bool, typer.Option("--force", help="Let --out replace a file."
 
 def main() -> Never:
     """Run the command that the arguments of the process say, and exit."""
+    if isinstance(sys.stdout, TextIOWrapper):
+        # No name or line of a drawing is worth a result, where a pipe or a terminal cannot show it.
+        sys.stdout.reconfigure(errors="replace")
     try:
         code = app(prog_name=NAME, standalone_mode=True)
     except KeyboardInterrupt as error:

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -53,7 +54,9 @@ class Output:
 def quote_circuits(file: Path, circuits: Sequence[Path], *, shots: int, json: bool) -> ExitCode:
     """Show which member would run what, the price and the expected end. Nothing is sent."""
     pubs = [one.circuit for one in read_circuits(circuits)]
-    quote = load_config(file).sampler().quote(pubs, shots=shots)
+    sampler = load_config(file).sampler()
+    with _telling_what_is_refused():
+        quote = sampler.quote(pubs, shots=shots)
     if json:
         show_json(quote.to_dict())
     else:
@@ -85,7 +88,9 @@ def run_circuits(
     check_out(output.out, force=output.force)
     named = read_circuits(circuits)
     config = load_config(file)
-    job = config.sampler(seed_simulator=seed).run([one.circuit for one in named], shots=shots)
+    sampler = config.sampler(seed_simulator=seed)
+    with _telling_what_is_refused():
+        job = sampler.run([one.circuit for one in named], shots=shots)
     output.note(f"run {job.job_id()}: {len(named)} circuits, {shots} shots each")
     return _see_through(job, [one.label for one in named], config, file, output)
 
@@ -101,6 +106,15 @@ def resume_run(file: Path, name: str, *, output: Output) -> ExitCode:
     job = primitive.resume(run.job_id)
     output.note(f"run {job.job_id()} goes on: {run.shots_done} of {run.shots} shots are done")
     return _see_through(job, None, config, file, output)
+
+
+@contextmanager
+def _telling_what_is_refused() -> Iterator[None]:
+    """End the command where a primitive refuses its input, which it does before it sends anything."""
+    try:
+        yield
+    except (TypeError, ValueError, MemoryError) as error:
+        raise EndingError(f"nothing was sent: {error}") from error
 
 
 def _see_through(
@@ -147,6 +161,10 @@ def _deliver(
     report = job.report()
     names = [f"pub {place}" for place in range(len(result))] if labels is None else labels
     facts = write_result_facts(result, names, report, complete=complete)
+    # Into the file first: what was paid for is not lost with a screen that cannot be written to.
+    if output.out is not None:
+        write_result(output.out, result, facts)
+        output.note(f"written to {output.out}")
     if output.json:
         show_json(facts)
     else:
@@ -154,9 +172,6 @@ def _deliver(
         for label, pub in zip(names, pubs_of(result), strict=True):
             for line in _lines(label, pub.data):
                 say(line)
-    if output.out is not None:
-        write_result(output.out, result, facts)
-        output.note(f"written to {output.out}")
 
 
 def _lines(label: str, data: Any) -> Iterator[str]:

@@ -1,7 +1,9 @@
 """Terminal output: tables that fit the terminal, and JSON for programs."""
 
+import json
 import math
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
@@ -21,6 +23,9 @@ from qiskit_gateway.backends.failures.redaction import printable
 _NO_TERMINAL_COLUMNS = 200
 _DRAWING_COLUMNS = 100
 _GAP = 2
+
+# Characters of JSON that only its strings may hold.
+_NOT_ASCII = re.compile(r"[^\x00-\x7f]+")
 
 _UNITS = ((86_400.0, "d"), (3600.0, "h"), (60.0, "min"), (1.0, "s"))
 
@@ -117,8 +122,8 @@ def note(text: str) -> None:
 
 
 def show_json(value: Any) -> None:
-    """Print a value as JSON."""
-    sys.stdout.write(f"{as_json(value)}\n")
+    """Print a value as JSON, in ASCII: a pipe may have any encoding."""
+    sys.stdout.write(f"{_NOT_ASCII.sub(_escape, as_json(value))}\n")
 
 
 def as_json(value: Any) -> str:
@@ -144,6 +149,10 @@ def moment(seconds: float) -> str:
 def usd(amount: float) -> str:
     """Write an amount of money with as many digits as small prices need."""
     return f"{amount:,.4f}"
+
+
+def _escape(found: re.Match[str]) -> str:
+    return json.dumps(found[0])[1:-1]
 
 
 def _console() -> Console:

@@ -373,6 +373,38 @@ def test_arrays_can_be_loaded_again(shell):
     assert bits.get_counts() == {"01": 64}
 
 
+def test_names_that_an_encoding_lacks_cost_no_result(shell):
+    """Where stdout cannot show a name, it has a mark there, JSON escapes it, and files have it."""
+    file = shell.write("fleet.toml", SIMULATOR.replace('"local"', '"größe"'))
+    name = shell.write("zürich🎉.qasm", BELL)
+
+    def run(*words):
+        command = [
+            sys.executable,
+            "-m",
+            "qiskit_gateway",
+            "run",
+            file,
+            name,
+            "--shots",
+            "7",
+            *words,
+        ]
+        where = shell.environment(PYTHONIOENCODING="ascii", PYTHONUTF8="0")
+        return subprocess.run(  # noqa: S603
+            command, cwd=shell.folder, env=where, capture_output=True, check=False
+        )
+
+    done = run("--out", "result.json")
+    assert done.returncode == 0, done.stderr
+    assert b"z?rich?.qasm: c" in done.stdout
+    facts = json.loads((shell.folder / "result.json").read_text(encoding="utf-8"))
+    assert facts["pubs"][0]["label"] == name
+    printed = json.loads(run("--json").stdout.decode("ascii"))
+    assert printed["pubs"][0]["label"] == name
+    assert set(printed["report"]["members"]) == {"größe"}
+
+
 def test_what_came_back_is_delivered_where_some_failed(shell):
     """A run with a bad circuit ends with 5, and the result of the others is written."""
     bad = QuantumCircuit(1, name="bad")
@@ -453,6 +485,9 @@ def test_circuits_that_cannot_be_run_are_told(shell, name, said):
         (["run", "fleet.toml"], 2, "CIRCUITS"),
         (["run", "fleet.toml", "bell.qasm", "--shots", "0"], 2, "--shots"),
         (["run", "fleet.toml", "bell.qasm", "--shots", "many"], 2, "--shots"),
+        (["run", "fleet.toml", "bell.qasm", "--shots", "9" * 15], 3, "ask for fewer shots"),
+        (["run", "fleet.toml", "keys.qasm"], 3, "nothing was sent: pub 0 has classical registers"),
+        (["quote", "fleet.toml", "keys.qasm"], 3, "rename the register"),
         (["run", "fleet.toml", "bell.qasm", "--out", "result.csv"], 2, ".json or .npz"),
         (["run", "fleet.toml", "bell.qasm", "--out", "no/such/r.json"], 3, "no folder"),
         (["run", "fleet.toml", "bell.qasm", "--out", "there.json"], 3, "there already"),
@@ -477,6 +512,7 @@ def test_wrong_calls_are_told(shell, words, code, said):
     """Whatever is wrong with a call: a sentence, the exit code of its kind, and nothing sent."""
     shell.write("fleet.toml", SIMULATOR)
     shell.write("there.json", "mine")
+    shell.write("keys.qasm", BELL.replace("creg c", "creg keys").replace("-> c", "-> keys"))
     done = shell.call(*words)
     assert done.returncode == code
     assert said in done.stderr
