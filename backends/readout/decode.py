@@ -81,7 +81,10 @@ def pool(
     counts = np.concatenate([seen for _, seen in found])
     ends = np.cumsum([len(seen) for _, seen in found])
     wanted = [outcome.shots for outcome in outcomes]
-    for number in np.flatnonzero(_sums(counts, ends) != wanted).tolist():
+    sums = _sums(counts, ends).tolist()
+    for number, (came, kept) in enumerate(zip(sums, wanted, strict=True)):
+        if came == kept:
+            continue
         drawn = _draw_counts(outcomes[number], dice)
         counts[ends[number] - len(drawn) : ends[number]] = drawn
     if not counts.all():
@@ -92,7 +95,11 @@ def pool(
 
 def _sums(values: NDArray[Any], ends: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return the sum of the values up to each end, from the end before."""
-    return np.diff(np.concatenate([[0], np.cumsum(values)])[ends], prepend=0)
+    until = np.zeros(len(values) + 1, np.int64)
+    np.cumsum(values, out=until[1:])
+    sums: NDArray[np.int64] = until[ends]
+    sums[1:] -= sums[:-1].copy()
+    return sums
 
 
 def decode_iq(outcome: Outcome) -> NDArray[np.complex128]:

@@ -145,38 +145,44 @@ class EstimatorStore:
         """
         size = int(np.prod(self.pub.shape, dtype=int))
         evs, stds = np.zeros(size), np.zeros(size)
-        received = np.full(size, self.shots)
+        received = None
         with self.lock:
-            complete = all(s.store.coverage.complete for _, shares in self.groups for s in shares)
             for group, shares in self.groups:
-                values = self._read_group(group, shares)
-                for array, value in zip((evs, stds, received), values, strict=True):
-                    array[group.places] = value.T
+                values, spreads = self._read_group(group, shares)
+                evs[group.places], stds[group.places] = values.T, spreads.T
+            if not all(s.store.coverage.complete for _, shares in self.groups for s in shares):
+                received = self._received(size)
         shape = self.pub.shape
         metadata: dict[str, Any] = {
             "target_precision": self.pub.precision,
             "shots": self.shots,
             "circuit_metadata": self.pub.circuit.metadata,
         }
-        if not complete:
+        if received is not None:
+            evs[received == 0] = stds[received == 0] = np.nan
             metadata["received_shots"] = received.reshape(shape)
         data = DataBin(evs=evs.reshape(shape), stds=stds.reshape(shape), shape=shape)
         return PubResult(data, metadata=metadata)
 
     def _read_group(
         self, group: RowGroup, shares: Sequence[BasisShare]
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
-        """Read values, standard errors and shots received, shape ``(observables, rows)``."""
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Read values and standard errors, shape ``(observables, rows)``."""
         shape = (len(group.observables), len(group.rows))
         values, spreads = np.zeros(shape), np.zeros(shape)
         values += self.constants[group.observables, np.newaxis]
-        received = np.full(shape, self.shots)
         for share in shares:
             sums, columns = share.section.sums, share.section.sums.part.columns
             there = np.maximum(share.shots, 1)
-            spread = sums.bounds(there) if self.upper_bound else sums.variances(there)
-            missing = np.where(share.shots > 0, 0.0, np.nan)
-            values[columns] += sums.values(there) + missing
-            spreads[columns] += spread + missing
-            received[columns] = np.minimum(received[columns], share.shots)
-        return values, spreads if self.upper_bound else np.sqrt(spreads), received
+            values[columns] += sums.values(there)
+            spreads[columns] += (sums.bounds if self.upper_bound else sums.variances)(there)
+        return values, spreads if self.upper_bound else np.sqrt(spreads)
+
+    def _received(self, size: int) -> NDArray[np.int64]:
+        """Count for each value of the result the shots that any basis has of it at least."""
+        received = np.full(size, self.shots)
+        for group, shares in self.groups:
+            for share in shares:
+                places = group.places[:, share.section.sums.part.columns]
+                received[places] = np.minimum(received[places], share.shots[:, np.newaxis])
+        return received

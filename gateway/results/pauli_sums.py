@@ -270,7 +270,8 @@ class BlockSums:
 
     def _term_variances(self, shots: NDArray[np.int64]) -> NDArray[np.float64]:
         terms = len(self.part.factors)
-        squares = np.broadcast_to(shots, (terms, len(shots))).copy()
+        squares = np.empty((terms, len(shots)), np.int64)
+        squares[:] = shots
         squares[self._quantities.projectors] = self._sums[
             terms : terms + len(self._quantities.projectors)
         ]
@@ -279,7 +280,9 @@ class BlockSums:
 
 
 def _row_of(histogram: Histogram) -> NDArray[np.int64]:
-    return np.repeat(np.arange(len(histogram.ends)), np.diff(histogram.ends, prepend=0))
+    sizes = histogram.ends.copy()
+    sizes[1:] -= histogram.ends[:-1]
+    return np.repeat(np.arange(len(sizes)), sizes)
 
 
 def _variances(
