@@ -151,7 +151,7 @@ class EstimatorStore:
                 values, spreads = self._read_group(group, shares)
                 evs[group.places], stds[group.places] = values.T, spreads.T
             if not all(s.store.coverage.complete for _, shares in self.groups for s in shares):
-                received = self._received(size)
+                received = self._count_received(size)
         shape = self.pub.shape
         metadata: dict[str, Any] = {
             "target_precision": self.pub.precision,
@@ -178,7 +178,7 @@ class EstimatorStore:
             spreads[columns] += (sums.bounds if self.upper_bound else sums.variances)(there)
         return values, spreads if self.upper_bound else np.sqrt(spreads)
 
-    def _received(self, size: int) -> NDArray[np.int64]:
+    def _count_received(self, size: int) -> NDArray[np.int64]:
         """Count for each value of the result the shots that any basis has of it at least."""
         received = np.full(size, self.shots)
         for group, shares in self.groups:

@@ -19,19 +19,20 @@ def prepare(work: Work, fleet: Fleet, snapshots: Snapshots) -> Work:
 
     Its circuits are copies from here on.
     """
-    work = replace(work, programs=snapshots.of(work.programs))
+    programs = snapshots.of(work.programs)
     judged = _select_options(work.options, fleet)
     weighs = any(member.limits.max_payload_bytes for member in fleet)
     known: dict[tuple[int, int], tuple[dict[str, str], int]] = {}
     tasks = []
-    for task, program in zip(work.tasks, work.programs, strict=True):
+    for task, program in zip(work.tasks, programs, strict=True):
         key = (id(program), task.shots)
         if key not in known:
             payload = _estimate_payload_bytes(program.circuit) if weighs else 0
             known[key] = (_list_refusals(fleet, program, task.shots, judged), payload)
         refusals, payload = known[key]
-        tasks.append(replace(task, refusals=refusals, payload_bytes=payload))
-    return replace(work, tasks=tuple(tasks))
+        found = refusals or payload
+        tasks.append(replace(task, refusals=refusals, payload_bytes=payload) if found else task)
+    return replace(work, programs=programs, tasks=tuple(tasks))
 
 
 def _select_options(options: Mapping[str, Any], fleet: Fleet) -> dict[str, Any]:
