@@ -218,19 +218,7 @@ def _foresee_member(
     waits = len(known.in_flight) > 1 or known.queue_seconds or ill
     if not (waits and (known.speed.jobs or estimator.guess or state.planner.backlog.empty)):
         return
-    late = estimator.late_seconds(member, now)
-    times = 1.0
-    if not (known.speed.jobs or ill):
-        worked = known.worked_seconds(now)
-        # It may be fast, as long as it has not taken longer over its first job.
-        times = max(1 / HOPE, worked / (worked - late) if worked > late else 0.0)
-    # Of one that is ill nothing is thought to be done before it is tried again.
-    end = max(now, known.breaker.until) if ill else known.busy_since
-    for key, load in known.in_flight.items():
-        begins = max(end, known.turns[key])
-        end = begins + estimator.jobs_seconds(member, load, 1) * times
-        if begins <= now + ROUNDING_SECONDS and not ill:
-            end = max(end, now + late)
+    for key, begins, end in estimator.foresee(member, now):
         index = ours.get(key)
         if index is not None:
             yield Foreseen(state.flights[index], begins, end)

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
 
 from qiskit_gateway.policies.objectives import Finish, Hours, Then, Trade
 from qiskit_gateway.policies.policy import Policy
@@ -382,7 +383,8 @@ class Planner:
 
     def _busy_seconds(self, now: float) -> float:
         """When the members are done with what they were given, in seconds from now."""
-        return max((self.estimator.busy_seconds(one, now) for one in self.assigned), default=0.0)
+        foreseen = chain.from_iterable(self.estimator.foresee(one, now) for one in self.assigned)
+        return max((end - now for _, _, end in foreseen), default=0.0)
 
     def _mix(self, barred: Barred, height: int | None) -> Mapping[str, Compiled]:
         # Of rows that were cut by their shots, what is known is that of their kind.

@@ -1,6 +1,6 @@
 """Seconds, price and queue of work on each member: the one place where they are estimated."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import log
 from statistics import fmean, median
@@ -223,6 +223,26 @@ class Estimator:
         worked = state.worked_seconds(now)
         left = self._left_seconds(member, worked)
         return left - worked if worked < 0 else left
+
+    def foresee(self, member: str, now: float) -> Iterator[tuple[object, float, float]]:
+        """Foresee when each of our jobs at a member begins and ends, in seconds of the loop's clock.
+
+        A member that was never seen at work may be fast, as long as it has not taken longer over its
+        first job. Of one that is unhealthy nothing is thought to be done before it is tried again.
+        """
+        state = self.states[member]
+        healthy = state.breaker.phase == "closed"
+        late, times = self.late_seconds(member, now), 1.0
+        if healthy and not state.speed.jobs:
+            worked = state.worked_seconds(now)
+            times = max(1 / HOPE, worked / (worked - late) if worked > late else 0.0)
+        end = state.busy_since if healthy else max(now, state.breaker.until)
+        for key, load in state.in_flight.items():
+            begins = max(end, state.turns[key])
+            end = begins + self.jobs_seconds(member, load, 1) * times
+            if healthy and begins <= now + ROUNDING_SECONDS:
+                end = max(end, now + late)
+            yield key, begins, end
 
     def late_seconds(self, member: str, now: float) -> float:
         """Seconds by which a member's first job of ours exceeds its expected duration."""

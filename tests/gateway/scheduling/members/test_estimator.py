@@ -192,3 +192,46 @@ def test_what_was_seen_wins_as_it_becomes_more(source, said, lent, truth):
     before = max(abs(took(one, 15, 2000) - real) for one in (said, lent))
     assert estimator.source("mine") == "seen"
     assert abs(foretold - real) <= 0.2 * real + 0.02 * before
+
+
+@given(
+    circuits=st.lists(st.integers(1, 50), min_size=1, max_size=5),
+    each=st.floats(0.1, 10.0),
+    queue=st.floats(0.0, 100.0),
+    now=st.floats(0.0, 50.0),
+)
+def test_jobs_are_foreseen_one_after_the_other_and_each_after_its_queue(circuits, each, queue, now):
+    state = MemberState(speed=told((0.0, each, 0.0)), queue_seconds=queue)
+    estimator = Estimator(profiles={"a": MemberProfile(name="a")}, states={"a": state})
+    for key, count in enumerate(circuits):
+        state.take(key, Load(count, 100 * count), float(key))
+    ended = 0.0
+    for key, begins, end in estimator.foresee("a", now):
+        assert begins == max(ended, key + queue)
+        expected = begins + each * circuits[key]
+        # One that is late may take as long again as it is late by now.
+        late = now + (now - expected) if begins <= now else -math.inf
+        assert math.isclose(end, max(expected, late), rel_tol=1e-6)
+        ended = end
+    assert key == len(circuits) - 1
+
+
+def test_a_member_never_seen_is_foreseen_to_be_fast_until_it_is_late():
+    state, seen_one = (
+        MemberState(queue_seconds=10.0),
+        MemberState(speed=told((0.0, 1.0, 0.0))),
+    )
+    profiles = {name: MemberProfile(name=name) for name in "ab"}
+    estimator = Estimator(profiles=profiles, states={"a": state, "b": seen_one})
+    estimator.refresh()
+    state.take("first", Load(20, 20), 0.0)
+    state.take("second", Load(20, 20), 0.0)
+
+    def ends(now):
+        return [round(end, 6) for _, _, end in estimator.foresee("a", now)]
+
+    assert ends(0.0) == [15.0, 20.0]
+    # After 15 s at the first it cannot take less than 15 s for each.
+    assert ends(25.0) == [25.0, 40.0]
+    # After 30 s, which are 10 more than was thought, it may take ten more.
+    assert ends(40.0) == [50.0, 80.0]
