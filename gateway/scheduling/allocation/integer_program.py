@@ -371,18 +371,28 @@ class _Program:
         Each row is divided by its largest entry. Else what HiGHS rounds off is too much for a row of large
         ones, and it prints that it looks for a like solution that is not.
 
-        There are rows for each line: its jobs can hold its units, and these are enough for them; for
-        each member: it is done by the end; for each pot: what is taken of it.
+        There are rows for each line: its jobs can hold its units, and these are enough for them, unless
+        nobody would want more jobs; for each member: it is done by the end; for each pot: what is taken
+        of it.
         """
         from scipy.sparse import coo_array, diags_array  # noqa: PLC0415
 
         count, scale, pots = len(self._lines), self._scale, list(self._pots)
-        largest = self._sizes[1]
         places = {bid.member: place for place, bid in enumerate(self._bids)}
         entries = [(2 * count + place, 0, -1.0) for place in places.values()]
         entries += [
             (2 * count + len(places) + number, 1 + 2 * count + number, -1.0)
             for number in range(len(pots))
+        ]
+        # Beside the largest job of all one of a unit is next to nothing, which HiGHS rounds off.
+        entries += [
+            entry
+            for number, (_, line) in enumerate(self._lines)
+            if line.smallest > 1 or line.fee < 0
+            for entry in (
+                (count + number, 1 + number, line.smallest / scale),
+                (count + number, 1 + count + number, -1.0),
+            )
         ]
         costs = np.zeros(1 + 2 * count + len(pots))
         costs[0] = self._usd_per_second * self._second
@@ -393,8 +403,6 @@ class _Program:
             entries += [
                 (number, jobs, -line.largest / scale),
                 (number, units, 1.0),
-                (count + number, jobs, line.smallest / scale),
-                (count + number, units, -1.0),
                 (end, jobs, bid.job_seconds / self._second),
                 (end, units, bid.unit_seconds * scale / self._second),
             ]
@@ -412,7 +420,7 @@ class _Program:
         total[0, 1 + count : 1 + 2 * count] = 1.0
         # What all would cost in the largest jobs of each line and a part of one. In whole ones a line that
         # begins below zero may come out as next to nothing, and no solver can take the scale.
-        whole = costs[1 : 1 + count] * self._units / largest
+        whole = costs[1 : 1 + count] * self._units / self._sizes[1]
         whole += costs[1 + count : 1 + 2 * count] * self._units / scale
         costs *= _COSTS / min(whole[whole > 0], default=1.0)
         # Of what costs the same, the first of the fleet does most, whichever the solver finds first.
