@@ -246,9 +246,14 @@ def connect_dask(address: str, timeout_seconds: float = 30.0) -> Any:
             fault="caller",
             submitted=False,
         ) from error
+    # Made in two steps, to have one that cannot connect closed: a client that is left to the end of
+    # the process waits there for a minute, for a loop that has ended.
+    client = distributed.Client.__new__(distributed.Client)
     try:
-        return distributed.Client(address, timeout=timeout_seconds, set_as_default=False)
+        client.__init__(address, timeout=timeout_seconds, set_as_default=False)
     except Exception as error:
+        with suppress(Exception):  # It was never open.
+            client.close()
         failure = worker_failure(error, sent=False)
         raise BackendError(
             f"the Dask scheduler at {address} does not answer ({failure}); is it running, and is "
@@ -257,6 +262,7 @@ def connect_dask(address: str, timeout_seconds: float = 30.0) -> Any:
             fault="network",
             submitted=False,
         ) from error
+    return client
 
 
 def make_process_pool(workers: int | None = None) -> Executor:

@@ -1,6 +1,7 @@
 """A simulator on workers is right like one in this process, and nothing is lost when a worker dies."""
 
 import copy
+import gc
 import os
 import pickle
 import pickletools
@@ -323,6 +324,21 @@ def test_dask_loses_nothing_when_a_worker_is_killed(cluster, tmp_path):
         assert killed in {process.pid for process in workers}
         assert counts(job.result(timeout=200)) == [{"1" * width: 25} for width in widths]
         assert len(client.nthreads()) == 1
+
+
+def test_a_client_that_cannot_connect_is_closed():
+    """Nothing is left of it that the end of the process would wait for."""
+    distributed = pytest.importorskip("distributed")
+
+    def clients():
+        return [one for one in gc.get_objects() if type(one) is distributed.Client]
+
+    before = {id(client) for client in clients()}
+    with pytest.raises(BackendError, match="does not answer") as caught:
+        connect_dask("no-port")
+    # The error keeps it alive, until somebody is done with that.
+    left = [client.status for client in clients() if id(client) not in before]
+    assert left == ["closed"], caught.value
 
 
 def test_dask_gives_up_a_job_that_kills_workers_and_the_router_does_not(cluster, tmp_path):
