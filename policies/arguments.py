@@ -1,7 +1,7 @@
 """Checks of arguments at the door: each names the argument, what was seen, and what is allowed."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from numbers import Integral, Real
 
 
@@ -58,6 +58,26 @@ def check_choice(name: str, value: str, choices: Sequence[str]) -> None:
     """
     if value not in choices:
         raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}; got {value!r}.")
+
+
+def check_mapping(name: str, value: Mapping[str, object]) -> None:
+    """Check that ``value`` is a mapping whose keys are strings; what it holds may be a secret.
+
+    Args:
+        name: How the caller knows the argument.
+        value: What was given.
+
+    Raises:
+        TypeError: It is not.
+    """
+    if not isinstance(value, Mapping):
+        raise TypeError(
+            f"{name} must be a mapping from strings, such as a dict; got one of type "
+            f"{type(value).__name__}."
+        )
+    for key in value:
+        if not isinstance(key, str):
+            raise TypeError(f"{name} must be a mapping from strings; got the key {key!r}.")
 
 
 def check_names(owner: str, names: Sequence[str]) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal, get_args
 
 from qiskit_gateway.display.cards import render_card
-from qiskit_gateway.policies.arguments import check_choice, check_count, check_number
+from qiskit_gateway.policies.arguments import check_choice, check_count, check_mapping, check_number
 from qiskit_gateway.policies.verdict import Verdict, refuse
 
 OnExhausted = Literal["move", "wait", "stop"]
@@ -53,6 +53,7 @@ class Budget:
         for name in ("per_member_usd", "per_user_usd", "per_user_day_usd"):
             limits = getattr(self, name)
             if limits is not None:
+                check_mapping(name, limits)
                 for whose, usd in limits.items():
                     check_number(f"{name} of {whose!r}", usd)
                 object.__setattr__(self, name, dict(limits))

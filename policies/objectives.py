@@ -12,7 +12,7 @@ from numbers import Real
 from typing import ClassVar
 
 from qiskit_gateway.policies.answers import value_of
-from qiskit_gateway.policies.arguments import check_names, check_number
+from qiskit_gateway.policies.arguments import check_mapping, check_names, check_number
 from qiskit_gateway.policies.offer import OFFER_FIELDS, Offer
 from qiskit_gateway.policies.registry import Registry
 
@@ -291,6 +291,7 @@ class WorkShare(Objective):
     )
 
     def __post_init__(self) -> None:
+        check_mapping("weights", self.weights)
         for member, weight in self.weights.items():
             check_number(f"The weight of {member!r}", weight)
         object.__setattr__(self, "weights", dict(self.weights))

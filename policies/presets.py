@@ -7,6 +7,7 @@ Each takes what a :class:`~qiskit_gateway.policies.policy.Policy` holds as keywo
 from collections.abc import Callable, Mapping
 from typing import TypedDict, Unpack
 
+from qiskit_gateway.policies.arguments import check_number
 from qiskit_gateway.policies.breaker import BreakerPolicy
 from qiskit_gateway.policies.budget import Budget
 from qiskit_gateway.policies.filters import Anything, Filter, Named
@@ -127,5 +128,7 @@ def balanced(
         usd_per_infidelity: What it is worth to run a piece at fidelity 1 instead of 0, in USD.
         **policy: What else the policy holds.
     """
+    check_number("usd_per_hour", usd_per_hour)
+    check_number("usd_per_infidelity", usd_per_infidelity)
     cost = Price() + usd_per_hour * RunHours() + usd_per_infidelity * Infidelity()
     return Policy(minimize=Then(cost, WorkShare(), Order()), **policy)

@@ -272,6 +272,7 @@ class _Plan:
         known: What was found of the observables of earlier runs.
 
     Raises:
+        TypeError: If an option is of another type.
         ValueError: If an option is none of those that there are.
     """
 
@@ -279,6 +280,10 @@ class _Plan:
         self._known_parts = known
         _check_choice("shot_allocation", options.shot_allocation, get_args(ShotAllocation))
         _check_choice("stds", options.stds, get_args(StdsKind))
+        if not isinstance(options.abelian_grouping, bool | np.bool_):
+            raise TypeError(
+                f"abelian_grouping must be True or False, got {options.abelian_grouping!r}"
+            )
         self._abelian = bool(options.abelian_grouping)
         self._by_weight = options.shot_allocation == "by_weight"
         self._upper_bound = options.stds == "upper_bound"

@@ -9,6 +9,7 @@ from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from dataclasses import replace
+from threading import TIMEOUT_MAX
 from typing import Any, TextIO
 
 import anyio
@@ -172,7 +173,7 @@ class RouterJob(StatusChecks, BasePrimitiveJob[PrimitiveResult[Any], JobStatus])
             TimeoutError: If the result was not there in time.
         """
         try:
-            return self._future.result(timeout)
+            return self._future.result(_cap_timeout(timeout))
         except FutureTimeoutError:
             if self._future.done():
                 raise
@@ -191,7 +192,7 @@ class RouterJob(StatusChecks, BasePrimitiveJob[PrimitiveResult[Any], JobStatus])
             TimeoutError: If it was not over in time; it goes on.
         """
         try:
-            self._future.exception(timeout)
+            self._future.exception(_cap_timeout(timeout))
         except FutureTimeoutError:
             raise TimeoutError(
                 f"job {self.job_id()} is not over after {timeout:g} s; it goes on: "
@@ -426,3 +427,8 @@ def _describe_lost(given_up: tuple[GivenUp, ...]) -> str:
     shots = sum(one.piece.circuit_shots for one in given_up)
     pubs = {one.pub for one in given_up}
     return f"{shots} shots were not done, of pub{'s' * (len(pubs) > 1)} {ranges(pubs)}"
+
+
+def _cap_timeout(timeout: float | None) -> float | None:
+    """Wait as long as it takes where no thread can wait as long as asked."""
+    return None if timeout is None or timeout > TIMEOUT_MAX else timeout

@@ -15,6 +15,7 @@ from qiskit_gateway.backends.status import BudgetStatus
 from qiskit_gateway.display.cards import Fold, list_few, render_card
 from qiskit_gateway.journal.journal import Journal
 from qiskit_gateway.journal.run_spec import RunSpec
+from qiskit_gateway.policies.arguments import check_mapping
 from qiskit_gateway.policies.policy import Policy
 from qiskit_gateway.primitives.group import GroupJob
 from qiskit_gateway.primitives.job import RouterJob
@@ -274,16 +275,16 @@ def parse_run_options(given: Mapping[str, Any] | None) -> dict[str, Any]:
     """Check the user's options of ``backend.run``.
 
     Raises:
-        TypeError: If one of them is the router's own business.
+        TypeError: If they are no mapping from strings, or one of them is the router's own business.
     """
+    options = {} if given is None else given
+    check_mapping("run_options", options)
     for name, instead in _OWN_OPTIONS.items():
-        if name in (given or {}):
+        if name in options:
             raise TypeError(f"run_options must not hold {name!r}: {instead}")
     # To Qiskit, a level of None is that of bits, as if it were not given.
     return {
-        name: value
-        for name, value in (given or {}).items()
-        if name != "meas_level" or value is not None
+        name: value for name, value in options.items() if name != "meas_level" or value is not None
     }
 
 

@@ -104,6 +104,8 @@ class Router:
         self.policy.check_names(self.fleet.names)
         if isinstance(journal, str | PathLike):
             journal = Journal(journal)
+        if not isinstance(journal, Journal | None):
+            raise TypeError(f"journal must be a Journal or the path of one, got {journal!r}")
         self.journal = journal
         self._snapshots = Snapshots()
 

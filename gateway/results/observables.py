@@ -45,7 +45,11 @@ class Observables:
 
     @classmethod
     def of(cls, array: ObservablesArray) -> "Observables":
-        """Read the observables of an array, in its order."""
+        """Read the observables of an array, in its order.
+
+        Raises:
+            ValueError: If a coefficient is not finite.
+        """
         numbers: dict[bytes, int] = {bytes(array.num_qubits): -1}
         terms, coefficients, constants = [], [], []
         for observable in array.sparse_observables_array().reshape(-1):
@@ -54,6 +58,10 @@ class Observables:
                 for row in _factors_of(observable)
             ]
             ids, weights = np.array(found, dtype=np.intp), np.real(observable.coeffs)
+            if not np.isfinite(weights).all():
+                raise ValueError(
+                    "coefficients of observables must be finite numbers, and some are not"
+                )
             terms.append(ids[ids >= 0])
             coefficients.append(np.asarray(weights[ids >= 0], dtype=float))
             constants.append(float(weights[ids < 0].sum()))

@@ -5,6 +5,7 @@ import pytest
 from qiskit_gateway.policies.arguments import (
     check_choice,
     check_count,
+    check_mapping,
     check_names,
     check_number,
     check_positive,
@@ -62,3 +63,13 @@ def test_names_are_different_strings():
         check_names("Named", ())
     with pytest.raises(ValueError, match="Named takes each name once, got 'a', 'a'"):
         check_names("Named", ("a", "a"))
+
+
+def test_a_mapping_has_strings_as_keys():
+    """The error does not tell what a mapping holds, which may be a secret."""
+    check_mapping("weights", {"a": 1.0})
+    for wrong in (5, [("a", 1)], "a", None):
+        with pytest.raises(TypeError, match=r"weights must be a mapping from strings.*of type"):
+            check_mapping("weights", wrong)
+    with pytest.raises(TypeError, match=r"weights must be .*; got the key 1"):
+        check_mapping("weights", {1: "secret"})

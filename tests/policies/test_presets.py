@@ -151,6 +151,21 @@ def test_each_preset_takes_what_a_policy_holds(preset):
         preset(minimize=None)
 
 
+@pytest.mark.parametrize(
+    ("make", "name"),
+    [
+        (lambda: balanced(usd_per_hour="40"), "usd_per_hour must be a number"),
+        (lambda: balanced(usd_per_infidelity=None), "usd_per_infidelity must be a number"),
+        (lambda: weighted(weights=[1, 2]), "weights must be a mapping"),
+        (lambda: fastest(budget=Budget(per_member_usd=5)), "per_member_usd must be a mapping"),
+        (lambda: fastest(budget=Budget(per_user_usd={5: 1.0})), "per_user_usd must be a mapping"),
+    ],
+)
+def test_an_argument_of_another_type_is_told_by_its_name(make, name):
+    with pytest.raises(TypeError, match=name):
+        make()
+
+
 def test_the_options_of_presets_are_those_of_a_policy():
     """The types of the keywords are kept in step with the policy."""
     assert {*PolicyOptions.__annotations__, "minimize"} == {field.name for field in fields(Policy)}

@@ -153,6 +153,33 @@ def test_options_are_checked_and_may_be_changed():
             wrong.run([])
     with pytest.raises(TypeError, match="shots"):
         RouterEstimator(backend, options={"run_options": {"shots": 3}}).run([])
+    for name, value in [
+        ("abelian_grouping", "no"),
+        ("abelian_grouping", 1),
+        ("run_options", "seed"),
+        ("run_options", [("a", 1)]),
+        ("run_options", {1: 2}),
+    ]:
+        with pytest.raises(TypeError, match=f"{name} must be"):
+            RouterEstimator(backend, options={name: value}).run([])
+
+
+@pytest.mark.parametrize("coefficient", [math.nan, math.inf, -math.inf])
+def test_coefficients_are_finite_before_anything_is_sent(coefficient):
+    """Also where another observable of the PUB is in order, and that of the identity."""
+    backend = Exact(1)
+    circuit = QuantumCircuit(1)
+    for observable in ("Z", "I"):
+        pub = (circuit, [{"Z": 1.0}, {"X": 1.0, observable: coefficient}])
+        with pytest.raises(ValueError, match="coefficients of observables must be finite"):
+            RouterEstimator(backend).run([pub])
+    assert not backend.jobs
+
+
+@pytest.mark.parametrize("journal", [5, b"runs", ["runs.db"]])
+def test_a_journal_is_one_or_a_path(journal):
+    with pytest.raises(TypeError, match="journal must be a Journal or the path of one, got"):
+        RouterEstimator(Exact(), journal=journal)
 
 
 @pytest.mark.parametrize("precision", [0, -0.1, math.nan, math.inf, True])

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import math
 import os
 import pickle
 import subprocess
@@ -152,6 +153,13 @@ def test_result_with_a_timeout(held):
     wait_for_call(held)
     held.release()
     assert job.result(timeout=PATIENCE) is job.result()
+
+
+@pytest.mark.parametrize("timeout", [math.inf, 1e30])
+def test_a_wait_may_be_longer_than_a_thread_can_wait(timeout):
+    job = RouterSampler(BasicSimulator()).run([bell()], shots=1)
+    job.wait_for_final_state(timeout)
+    assert job.result(timeout) is job.result()
 
 
 def test_ids_are_unique():
