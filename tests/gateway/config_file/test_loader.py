@@ -781,7 +781,10 @@ def test_a_member_that_is_wrong(problems, text, said):
             "preset = 'failover'\narguments = { weights = { a = 1 } }",
             "has the argument weights, and failover takes members",
         ),
-        ("preset = 'balanced'\narguments = { usd_per_hour = -1 }", "balanced: The factor of an"),
+        (
+            "preset = 'balanced'\narguments = { usd_per_hour = -1 }",
+            "balanced: usd_per_hour must be",
+        ),
         ("preset = 'cheapest'\narguments = {}", "policy.arguments: is empty"),
         ("then = [{ price = 1 }]", "has then, which breaks ties of minimize"),
         (
