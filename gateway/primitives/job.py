@@ -9,7 +9,6 @@ from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from dataclasses import replace
-from threading import TIMEOUT_MAX
 from typing import Any, TextIO
 
 import anyio
@@ -429,6 +428,10 @@ def _describe_lost(given_up: tuple[GivenUp, ...]) -> str:
     return f"{shots} shots were not done, of pub{'s' * (len(pubs) > 1)} {ranges(pubs)}"
 
 
+# On some systems no thread can wait for more than 49 days.
+_LONGEST_SECONDS = 4e6
+
+
 def _cap_timeout(timeout: float | None) -> float | None:
     """Wait as long as it takes where no thread can wait as long as asked."""
-    return None if timeout is None or timeout > TIMEOUT_MAX else timeout
+    return None if timeout is None or timeout > _LONGEST_SECONDS else timeout
