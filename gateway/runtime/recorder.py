@@ -121,8 +121,10 @@ class Recorder:
     goes_on: bool = False
     _writes: deque[_Write] = field(default_factory=deque)
     _added: anyio.Event | None = None
+    # Set when there is something to write that cannot wait for more.
     _pressing: anyio.Event | None = None
     _is_writing: bool = False
+    # The attempts under way whose jobs end with the process.
     _passing: set[tuple[int, int]] = field(default_factory=set)
     _waiting: int = 0
     _failing_since: float | None = None
