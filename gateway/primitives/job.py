@@ -39,6 +39,8 @@ from qiskit_gateway.work.record.remaining import GivenUp
 
 # How long a watcher waits for the end of the run to be drawn.
 SHOWN_SECONDS = 5.0
+# On some systems no thread can wait for more than 49 days.
+_LONGEST_SECONDS = 4e6
 FINAL = frozenset({JobStatus.DONE, JobStatus.CANCELLED, JobStatus.ERROR})
 
 
@@ -426,10 +428,6 @@ def _describe_lost(given_up: tuple[GivenUp, ...]) -> str:
     shots = sum(one.piece.circuit_shots for one in given_up)
     pubs = {one.pub for one in given_up}
     return f"{shots} shots were not done, of pub{'s' * (len(pubs) > 1)} {ranges(pubs)}"
-
-
-# On some systems no thread can wait for more than 49 days.
-_LONGEST_SECONDS = 4e6
 
 
 def _cap_timeout(timeout: float | None) -> float | None:

@@ -418,15 +418,21 @@ class _Program:
         norms = np.maximum(abs(matrix).max(axis=1).toarray().ravel(), _NEAR)
         total = np.zeros((1, len(costs)))
         total[0, 1 + count : 1 + 2 * count] = 1.0
+        self._scale_costs(costs)
+        return costs, (diags_array(1 / norms) @ matrix).tocsr(), total, norms
+
+    def _scale_costs(self, costs: Floats) -> None:
+        """Bring costs to what HiGHS tells apart, and let the first of equal members be cheaper."""
+        count, scale = len(self._lines), self._scale
         # What all would cost in the largest jobs of each line and a part of one. In whole ones a line that
         # begins below zero may come out as next to nothing, and no solver can take the scale.
         whole = costs[1 : 1 + count] * self._units / self._sizes[1]
         whole += costs[1 + count : 1 + 2 * count] * self._units / scale
         costs *= _COSTS / min(whole[whole > 0], default=1.0)
         # Of what costs the same, the first of the fleet does most, whichever the solver finds first.
+        places = {bid.member: place for place, bid in enumerate(self._bids)}
         order = np.array([places[bid.member] for bid, _ in self._lines]) / len(places)
         costs[1 + count : 1 + 2 * count] += _TIE * order * scale / self._units
-        return costs, (diags_array(1 / norms) @ matrix).tocsr(), total, norms
 
     def _jobs(self, variables: Floats) -> Jobs:
         """Read the sizes of jobs off the variables, in whole units."""
