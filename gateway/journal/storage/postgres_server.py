@@ -33,11 +33,12 @@ _BUSY_SECONDS = 30.0
 # How long a server may take to answer at all, until it counts as gone.
 _CONNECT_SECONDS = 5.0
 # How long one statement may take. Whoever holds the lock and says nothing loses its connection, so
-# that a process that was stopped in a transaction does not stop all others.
+# that a process that was stopped in a transaction does not stop all others: well before the statement
+# of whoever waits for the lock is given up.
 _SESSION = """
 SET search_path = qiskit_gateway;
 SET statement_timeout = '20s';
-SET idle_in_transaction_session_timeout = '20s';
+SET idle_in_transaction_session_timeout = '10s';
 SET synchronous_commit = on
 """
 # A host that is gone sends nothing; without these the connection to it would wait for minutes.

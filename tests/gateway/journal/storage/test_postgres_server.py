@@ -220,7 +220,7 @@ def test_whoever_is_stopped_in_a_transaction_stops_nobody_else(place, monkeypatc
     from qiskit_gateway.journal.storage import postgres_server
 
     monkeypatch.setattr(
-        postgres_server, "_SESSION", postgres_server._SESSION.replace("20s", "200ms")
+        postgres_server, "_SESSION", postgres_server._SESSION.replace("10s", "200ms")
     )
     stopped, other = Journal(place)._database, Journal(place)._database
 
