@@ -14,6 +14,7 @@ from qiskit.providers import BackendV2
 
 from qiskit_gateway.backends.adapter.backend_member import Member
 from qiskit_gateway.backends.forks import renew_in_children
+from qiskit_gateway.backends.interface.member_terms import check_name
 from qiskit_gateway.backends.interface.observer import Mailbox, Observer
 from qiskit_gateway.backends.interface.protocol import FleetMember
 from qiskit_gateway.backends.member_facts import members_html
@@ -41,8 +42,9 @@ class Fleet:
         mailboxes: Where the events for the observers are put.
 
     Raises:
-        TypeError: If something is neither, or an observer has no ``on_event``.
-        ValueError: If there are none, or one object is named twice.
+        TypeError: If something is neither, a name is no text, or an observer has no ``on_event``.
+        ValueError: If there are none, one object is named twice, or a name is empty or has control
+            characters.
     """
 
     def __init__(
@@ -232,6 +234,7 @@ def _name_uniquely(members: list[FleetMember]) -> dict[str, FleetMember]:
         member = given
         if any(member is other for other in named.values()):
             raise ValueError(f"{member!r} is in the fleet twice")
+        check_name(member.name)
         name, number = member.name, 1
         while name in named:
             number += 1

@@ -63,8 +63,9 @@ class Member(CompilingMember):
             provider.
 
     Raises:
-        TypeError: If ``backend`` is not a ``BackendV2``, or an argument is unknown.
-        ValueError: If a number is out of range.
+        TypeError: If ``backend`` is not a ``BackendV2``, or an argument is unknown or of the wrong
+            kind.
+        ValueError: If a number is out of range, or the name is empty or has control characters.
     """
 
     _copied = (*CompilingMember._copied, "run_options")  # noqa: SLF001  Its own base.
@@ -94,7 +95,7 @@ class Member(CompilingMember):
                 f"a member needs a qiskit BackendV2, got {backend!r}; wrap other kinds of "
                 "backends in a class with the four verbs of FleetMember"
             )
-        self.run_options = dict(run_options or {})
+        self.run_options = _read_options(run_options)
         said = Said(
             name=name,
             limits=limits,
@@ -254,6 +255,17 @@ class Member(CompilingMember):
     def _look_up(self, key: str) -> Any:
         label = self._label
         return label and find(self.backend, label, key)
+
+
+def _read_options(given: object) -> dict[str, Any]:
+    if given is None:
+        return {}
+    if not isinstance(given, Mapping) or not all(isinstance(name, str) for name in given):
+        raise TypeError(
+            "run_options must be a dictionary from names to values, such as {'memory': True}, got "
+            f"{given!r}"
+        )
+    return dict(given)
 
 
 def _about_unknown(name: str) -> str:

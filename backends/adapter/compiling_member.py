@@ -37,6 +37,7 @@ from qiskit_gateway.backends.failures.translate import translated
 from qiskit_gateway.backends.interface.adaptation import Adaptation
 from qiskit_gateway.backends.interface.batch import Batch, Program
 from qiskit_gateway.backends.interface.limits import Limits
+from qiskit_gateway.backends.interface.member_terms import MemberTerms, check_instance
 from qiskit_gateway.backends.interface.protocol import Handle, JobStage
 from qiskit_gateway.backends.interface.provider_profile import (
     Quoting,
@@ -58,49 +59,47 @@ _REMEMBERED = 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Said:
+class Said(MemberTerms):
     """The settings of a member that its user gave, checked.
 
     Attributes:
-        name: Its label; by default its own name.
-        limits: What a job may be; whatever is given wins over what is told.
-        pricing: What a job costs.
-        weight: Share of the work under policies that weigh; positive.
-        fidelity: Expected fidelity of its circuits in [0, 1].
         queue: Returns how long a job waits behind those of others, in seconds.
         speed: How long its jobs run.
         pass_manager: What to compile circuits with.
         compile_tries: How often to compile each circuit, to send the best.
-        tags: Free labels.
         adaptation: How to talk to the backend.
 
     Raises:
-        TypeError: If ``compile_tries`` is no whole number, or ``speed`` no ``Speed``.
-        ValueError: If a number is out of range.
+        TypeError: If a value is of the wrong kind.
+        ValueError: If a number is out of range, or the name is empty or has control characters.
     """
 
-    name: str | None = None
-    limits: Limits | None = None
-    pricing: Tariff | None = None
-    weight: float = 1.0
-    fidelity: float | None = None
     queue: Callable[[], float] | None = None
     speed: Speed | None = None
     pass_manager: PassManager | None = None
     compile_tries: int = 1
-    tags: Iterable[str] = ()
     adaptation: Adaptation | None = None
 
     def __post_init__(self) -> None:
-        if not self.weight > 0:
-            raise ValueError(f"the weight of a member must be positive, got {self.weight!r}")
-        if self.fidelity is not None and not 0 <= self.fidelity <= 1:
-            raise ValueError(f"the fidelity of a member must be in [0, 1], got {self.fidelity!r}")
-        if self.speed is not None and not isinstance(self.speed, Speed):
+        MemberTerms.__post_init__(self)  # A class with slots is made anew, so super() is not it.
+        if self.queue is not None and not callable(self.queue):
             raise TypeError(
-                f"the speed of a member must be a Speed, such as Speed(job_seconds=2.0), got "
-                f"{self.speed!r}"
+                "the queue of a member must be a callable that returns a wait in seconds, such as "
+                f"lambda: 60.0, got {self.queue!r}"
             )
+        check_instance("speed", self.speed, Speed, "a Speed, such as Speed(job_seconds=2.0)")
+        # Another compiler with that method serves as well.
+        if self.pass_manager is not None and not callable(getattr(self.pass_manager, "run", None)):
+            raise TypeError(
+                "the pass_manager of a member must be a PassManager, such as "
+                f"generate_preset_pass_manager(2, backend), got {self.pass_manager!r}"
+            )
+        check_instance(
+            "adaptation",
+            self.adaptation,
+            Adaptation,
+            "an Adaptation, such as check_backend(backend).adaptation",
+        )
         tries = self.compile_tries
         if isinstance(tries, bool) or not isinstance(tries, int):
             raise TypeError(f"compile_tries must be a whole number, got {tries!r}")
@@ -167,8 +166,7 @@ class CompilingMember(ABC):
         self.fidelity = said.fidelity
         self.queue = said.queue
         self.speed = said.speed
-        tags = said.tags
-        self.tags = frozenset([tags] if isinstance(tags, str) else tags)
+        self.tags = frozenset(said.tags)
         self.overlaps = told.overlaps
         self.adaptation = told.adaptation if said.adaptation is None else said.adaptation
         self._isa = IsaCache(

@@ -210,12 +210,13 @@ def check_number(name: str, value: Any) -> None:
     """Make sure that an argument is a number, zero or more and finite."""
     # Looked at by type first: to ask what is a Real takes longer than all the rest.
     if type(value) is not int and type(value) is not float:
-        _check_kind(name, value)
+        check_kind(name, value)
     if not 0 <= value < inf:
         raise ValueError(f"{name} must be zero or more and finite, got {value!r}")
 
 
-def _check_kind(name: str, value: object) -> None:
+def check_kind(name: str, value: object) -> None:
+    """Make sure that an argument is a number."""
     if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(f"{name} must be a number, got {value!r}")
 

@@ -27,6 +27,7 @@ from qiskit_gateway.backends.interface.native_primitive import (
 )
 from qiskit_gateway.backends.interface.protocol import Handle
 from qiskit_gateway.backends.interface.provider_profile import bound_gates
+from qiskit_gateway.backends.pricing.rates import check_kind
 from qiskit_gateway.backends.primitive.execution_mode import ModeKeeper
 from qiskit_gateway.backends.readout.outcomes import Outcome
 
@@ -63,6 +64,7 @@ class ModeTerms:
         idle_seconds: How long it is left open with no job in flight.
 
     Raises:
+        TypeError: If a time is no number.
         ValueError: If there is no such mode, or a number is out of range.
     """
 
@@ -75,9 +77,13 @@ class ModeTerms:
             raise ValueError(
                 f"mode must be one of {', '.join(map(repr, get_args(ModeKind)))}, got {self.kind!r}"
             )
+        check_kind("idle_seconds", self.idle_seconds)
         if not self.idle_seconds >= 0:
             raise ValueError(f"idle_seconds must not be negative, got {self.idle_seconds!r}")
-        if self.seconds is not None and not self.seconds > 0:
+        if self.seconds is None:
+            return
+        check_kind("mode_seconds", self.seconds)
+        if not self.seconds > 0:
             raise ValueError(f"mode_seconds must be positive, got {self.seconds!r}")
 
 

@@ -5,10 +5,10 @@ is 0. It keeps no task running. As all times of a job are drawn when it is submi
 job starts and ends is known at once, and a task that waits for one sleeps until then.
 """
 
-import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import count
+from numbers import Integral
 from typing import Any
 
 import anyio
@@ -19,10 +19,11 @@ from qiskit_gateway.backends.circuits.estimates import Estimate, gate_counts
 from qiskit_gateway.backends.failures.errors import BackendError, Refused
 from qiskit_gateway.backends.interface.batch import Batch, Program
 from qiskit_gateway.backends.interface.limits import Limits
+from qiskit_gateway.backends.interface.member_terms import MemberTerms, check_name
 from qiskit_gateway.backends.interface.protocol import Handle
 from qiskit_gateway.backends.interface.speed import Speed
 from qiskit_gateway.backends.member_facts import member_html
-from qiskit_gateway.backends.pricing.rates import FREE, Tariff
+from qiskit_gateway.backends.pricing.rates import FREE, Tariff, check_kind, check_number
 from qiskit_gateway.backends.readout.outcomes import Outcome
 from qiskit_gateway.backends.readout.packed_bits import num_bytes
 from qiskit_gateway.backends.simulation.machine import Machine, SimulatedJob, Window
@@ -71,7 +72,8 @@ class SimulatedMember:
         seed: Seed of its randomness; see :meth:`reseed`.
 
     Raises:
-        ValueError: If a number is out of range.
+        TypeError: If an argument is of the wrong kind.
+        ValueError: If a number is out of range, or the name is empty or has control characters.
     """
 
     def __init__(  # noqa: PLR0913  Each has its own word in a configuration.
@@ -94,19 +96,21 @@ class SimulatedMember:
         told: bool = False,
         seed: int | Sequence[int] | None = None,
     ) -> None:
-        if not weight > 0:
-            raise ValueError(f"the weight of a member must be positive, got {weight!r}")
-        if fidelity is not None and not 0 <= fidelity <= 1:
-            raise ValueError(f"the fidelity of a member must be in [0, 1], got {fidelity!r}")
+        check_name(name)  # Which has no default here.
+        terms = MemberTerms(
+            limits=limits, pricing=pricing, weight=weight, fidelity=fidelity, tags=tags
+        )
+        check_kind("failure_rate", failure_rate)
         if not 0 <= failure_rate <= 1:
             raise ValueError(f"failure_rate must be in [0, 1], got {failure_rate!r}")
+        _check_whole("parallel_jobs", parallel_jobs)
         if parallel_jobs < 1:
             raise ValueError(f"parallel_jobs must be positive, got {parallel_jobs!r}")
         self.name = name
         self.limits = Limits(num_qubits=num_qubits).overridden_by(limits)
         self.pricing: Tariff = FREE if pricing is None else pricing
         self.weight = float(weight)
-        self.tags = frozenset([tags] if isinstance(tags, str) else tags)
+        self.tags = frozenset(terms.tags)
         self.fidelity = fidelity
         self.overlaps = True
         self._durations = {
@@ -405,7 +409,11 @@ def _windows(outages: Iterable[Window]) -> list[Window]:
     return merged
 
 
+def _check_whole(what: str, given: object) -> None:
+    if isinstance(given, bool) or not isinstance(given, Integral):
+        raise TypeError(f"{what} must be a whole number, got {given!r}")
+
+
 def _check_seconds(what: str, seconds: float) -> float:
-    if not 0 <= seconds < math.inf:
-        raise ValueError(f"{what} must be zero or more and finite, got {seconds!r}")
+    check_number(what, seconds)
     return float(seconds)

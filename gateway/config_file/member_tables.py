@@ -22,10 +22,10 @@ from qiskit_gateway.backends.adapter.backend_member import Member
 from qiskit_gateway.backends.executors.executor_member import ExecutorMember
 from qiskit_gateway.backends.executors.pool import connect_dask, make_process_pool
 from qiskit_gateway.backends.failures.errors import BackendError
-from qiskit_gateway.backends.failures.redaction import printable
 from qiskit_gateway.backends.failures.translate import text_of
 from qiskit_gateway.backends.interface.adaptation import Adaptation
 from qiskit_gateway.backends.interface.limits import Limits
+from qiskit_gateway.backends.interface.member_terms import check_name
 from qiskit_gateway.backends.interface.native_primitive import ModeKind
 from qiskit_gateway.backends.interface.protocol import FleetMember
 from qiskit_gateway.backends.interface.speed import Speed
@@ -102,8 +102,8 @@ def _method(names: str | None) -> str | None:
 
 
 def _name(text: str | None) -> str | None:
-    if text is not None and (printable(text) != text or "\n" in text or "\t" in text):
-        raise wrong(f"must be a name that can be printed on a line, got {text!r}")
+    if text is not None:
+        make_checked(lambda: check_name(text))
     return text
 
 
@@ -122,7 +122,7 @@ ImportPath = Annotated[str, AfterValidator(_import_path)]
 
 
 def _make_simulated_key(name: str, kind: Any) -> Any:
-    return Annotated[kind, make_check(lambda value: SimulatedMember("", **{name: value}))]
+    return Annotated[kind, make_check(lambda value: SimulatedMember("checked", **{name: value}))]
 
 
 _Window = Annotated[list[float], Key(min_length=2, max_length=2)]

@@ -122,11 +122,13 @@ def test_what_is_no_sampler_is_refused(given, said):
         ({"mode": "batch"}, "StatevectorSampler has no mode 'batch'"),
         ({"idle_seconds": -1}, "idle_seconds must not be negative"),
         ({"mode_seconds": 0}, "mode_seconds must be positive"),
+        ({"mode_seconds": "60"}, "mode_seconds must be a number, got '60'"),
+        ({"idle_seconds": "1"}, "idle_seconds must be a number, got '1'"),
     ],
 )
 def test_bad_arguments_are_told(given, said):
     """Before anything is sent."""
-    with pytest.raises(ValueError, match=said):
+    with pytest.raises((TypeError, ValueError), match=said):
         PrimitiveMember(StatevectorSampler(), **given)
 
 

@@ -101,6 +101,22 @@ def test_numbers_out_of_range(wrong):
         SimulatedMember("qpu", **wrong)
 
 
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"failure_rate": "0.1"}, "failure_rate must be a number, got '0.1'"),
+        ({"parallel_jobs": 1.5}, "parallel_jobs must be a whole number, got 1.5"),
+        ({"queue_seconds": "x"}, "queue_seconds must be a number, got 'x'"),
+        ({"told": True, "job_seconds": lambda *_: "1"}, "job_seconds must be a number, got '1'"),
+    ],
+    ids=str,
+)
+def test_kinds_of_values(wrong, said):
+    """What is no number is a TypeError with the value in it."""
+    with pytest.raises(TypeError, match=said):
+        SimulatedMember("qpu", **wrong)
+
+
 async def test_zeros():
     """Every circuit gets its wanted shots, all zeros, at the cost of one object for all alike."""
     member = SimulatedMember("qpu")
