@@ -42,7 +42,7 @@ from qiskit_gateway.scheduling.members.profile import MemberProfile
 from qiskit_gateway.scheduling.members.spending import Spending
 from qiskit_gateway.scheduling.members.state import FleetState
 from qiskit_gateway.scheduling.outlook import foresee
-from qiskit_gateway.scheduling.recall import next_review, review
+from qiskit_gateway.scheduling.recall.review import next_review, review
 from qiskit_gateway.scheduling.requeue import (
     give_up_waiting,
     queue_left,

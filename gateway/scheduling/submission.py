@@ -12,7 +12,7 @@ from qiskit_gateway.scheduling.decisions import AskBack, Blame, Decision, Expect
 from qiskit_gateway.scheduling.events import Command, Fetch, Recall, Submit, Watch
 from qiskit_gateway.scheduling.flight import Duplicate, Flight
 from qiskit_gateway.scheduling.members.estimator import UNPRICED_USD, Unpriced
-from qiskit_gateway.scheduling.overdue import look_later, watch
+from qiskit_gateway.scheduling.recall.overdue import look_later, watch
 from qiskit_gateway.scheduling.requeue import give_up_waiting, requeue_unaffordable, sweep
 from qiskit_gateway.scheduling.run_state import RunState
 from qiskit_gateway.work.price import Price

@@ -44,10 +44,10 @@ from qiskit_gateway.scheduling.members.shared import (
     UsedByOthers,
 )
 from qiskit_gateway.scheduling.members.spending import Bought
-from qiskit_gateway.scheduling.moves import may_pay_twice
 from qiskit_gateway.scheduling.outlook import note_surprise
-from qiskit_gateway.scheduling.overdue import look_later
-from qiskit_gateway.scheduling.rebalance import is_better_elsewhere, is_stuck
+from qiskit_gateway.scheduling.recall.moves import may_pay_twice
+from qiskit_gateway.scheduling.recall.overdue import look_later
+from qiskit_gateway.scheduling.recall.rebalance import is_better_elsewhere, is_stuck
 from qiskit_gateway.scheduling.requeue import (
     Ending,
     NotSent,

@@ -24,8 +24,8 @@ from qiskit_gateway.policies import (
 from qiskit_gateway.policies.recall import GAIN_SECONDS
 from qiskit_gateway.scheduling.events import Recall, ShardCancelled, ShardFinished
 from qiskit_gateway.scheduling.members.state import FleetState, MemberState
-from qiskit_gateway.scheduling.moves import is_worth
-from qiskit_gateway.scheduling.rebalance import level_of, surplus, worthwhile
+from qiskit_gateway.scheduling.recall.moves import is_worth
+from qiskit_gateway.scheduling.recall.rebalance import level_of, surplus, worthwhile
 from qiskit_gateway.scheduling.scheduler import Scheduler
 from qiskit_gateway.work.price import FREE, Price
 from qiskit_gateway.work.tasks import Load, Task

@@ -11,7 +11,7 @@ from qiskit_gateway.scheduling.allocation.water_filling import Level
 from qiskit_gateway.scheduling.decisions import AskBack, Decision, Expect
 from qiskit_gateway.scheduling.flight import Flight, Phase, Reason
 from qiskit_gateway.scheduling.members.estimator import HOPE, ROUNDING_SECONDS
-from qiskit_gateway.scheduling.moves import (
+from qiskit_gateway.scheduling.recall.moves import (
     allowed_offers,
     finishes_first,
     is_free_to_move,

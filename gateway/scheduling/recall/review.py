@@ -10,10 +10,15 @@ from qiskit_gateway.policies.recall import covers, is_much_sooner
 from qiskit_gateway.scheduling.decisions import AskBack, Blame, Decision, Expect, Postpone
 from qiskit_gateway.scheduling.events import Unless
 from qiskit_gateway.scheduling.flight import Flight, Phase, Reason
-from qiskit_gateway.scheduling.hedging import hedge, hedges
 from qiskit_gateway.scheduling.members.estimator import ROUNDING_SECONDS
-from qiskit_gateway.scheduling.moves import allowed_offers, is_free_to_move, others, values_time
-from qiskit_gateway.scheduling.rebalance import rebalance
+from qiskit_gateway.scheduling.recall.hedging import hedge, hedges
+from qiskit_gateway.scheduling.recall.moves import (
+    allowed_offers,
+    is_free_to_move,
+    others,
+    values_time,
+)
+from qiskit_gateway.scheduling.recall.rebalance import rebalance
 from qiskit_gateway.scheduling.run_state import RunState
 
 # How often it is asked whether work waits where it should not.

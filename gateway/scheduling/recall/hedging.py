@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from qiskit_gateway.policies.recall import GAIN_SECONDS, gain_from
 from qiskit_gateway.scheduling.decisions import Hedge
 from qiskit_gateway.scheduling.flight import Flight
-from qiskit_gateway.scheduling.moves import allowed_offers, finishes_first, is_free_to_move
+from qiskit_gateway.scheduling.recall.moves import allowed_offers, finishes_first, is_free_to_move
 from qiskit_gateway.scheduling.run_state import RunState
 from qiskit_gateway.work.tasks import Load
 
