@@ -71,6 +71,7 @@ class KeptRunLog:
         clock: What says how late it is, in seconds since 1970.
 
     Attributes:
+        place: Where it is written, the same for all runs of one journal.
         past: What was done of the run before.
         cancel_asked: Whether somebody has asked for the run to be cancelled, as of the last look or write.
         token: By which it is known who has taken the run.
@@ -91,6 +92,7 @@ class KeptRunLog:
         party: str = "",
         clock: Callable[[], float],
     ) -> None:
+        self.place = database.name
         self.past = Past()
         self.cancel_asked = False
         self.token = token

@@ -13,6 +13,7 @@ from anyio.lowlevel import checkpoint
 
 from qiskit_gateway.backends.readout.outcomes import Outcome
 from qiskit_gateway.errors import JournalError
+from qiskit_gateway.runtime.alarms import Alarm, Alarms
 from qiskit_gateway.runtime.notifications.notify import Notifier
 from qiskit_gateway.runtime.onlookers import Onlookers
 from qiskit_gateway.scheduling.members.shared import JournalDown
@@ -120,6 +121,11 @@ class Recorder:
     lose: Callable[[Loss], None]
     goes_on: bool = False
     _writes: deque[_Write] = field(default_factory=deque)
+    _onlookers: Onlookers | None = None
+    _alarms: Alarms | None = None
+    # What begins the task that writes, and when; a short run is over before there is any need of one.
+    _begin: Alarm | None = None
+    _begins_at: float = math.inf
     _added: anyio.Event | None = None
     # Set when there is something to write that cannot wait for more.
     _pressing: anyio.Event | None = None
@@ -130,12 +136,12 @@ class Recorder:
     _failing_since: float | None = None
     _is_taken: bool = False
 
-    def start(self, group: Onlookers) -> None:
+    def start(self, group: Onlookers, alarms: Alarms) -> None:
         """Write down what there is to write, as long as the run goes on."""
         if self.run_log.lasting:
-            group.start_soon(self._keep)
-            group.start_soon(self._beat)
-            group.start_soon(self._look)
+            self._onlookers, self._alarms = group, alarms
+            self._beat_later(alarms)
+            self._look_later(alarms)
 
     # -- what happened ---------------------------------------------------------------------------
 
@@ -300,6 +306,7 @@ class Recorder:
         passing = any(isinstance(one, Attempt) and _key(one) in self._passing for one in arguments)
         added = _Write(perform=partial(write, *now), done=done, patient=patient or passing)
         self._writes.append(added)
+        self._begin_later(_GATHER_SECONDS if added.patient else 0.0)
         if self._added is not None:
             self._added.set()
         if self._pressing is not None and not added.patient:
@@ -308,11 +315,27 @@ class Recorder:
 
     # -- writing it ------------------------------------------------------------------------------
 
+    def _begin_later(self, seconds: float) -> None:
+        """Begin to write in so many seconds, if that is sooner than what was meant before."""
+        if self._alarms is None or self._alarms.now() + seconds >= self._begins_at:
+            return
+        if self._begin is not None:
+            self._begin.cancel()
+        self._begins_at = self._alarms.now() + seconds
+        self._begin = self._alarms.call_at(self._begins_at, self._begin_writing)
+
+    def _begin_writing(self) -> None:
+        assert self._onlookers is not None  # noqa: S101
+        self._begins_at = -math.inf
+        self._onlookers.start_soon(self._keep)
+
     async def _keep(self) -> None:
         while True:
-            await self._gather()
+            # What is told at the same moment, up to the end of the run.
+            await checkpoint()
             while self._writes and not await self._write():  # noqa: ASYNC110  No event tells of a lock.
                 await anyio.sleep(_AGAIN_SECONDS)
+            await self._gather()
 
     async def _gather(self) -> None:
         """Wait for something to write, and then for what is to be written with it."""
@@ -322,28 +345,31 @@ class Recorder:
         if all(one.patient for one in self._writes):
             with anyio.move_on_after(_GATHER_SECONDS):
                 await self._pressing.wait()
-        # What is told at the same moment, up to the end of the run.
-        await checkpoint()
 
-    async def _beat(self) -> None:
+    def _beat_later(self, alarms: Alarms) -> None:
+        alarms.call_at(alarms.now() + self.run_log.beat_seconds, lambda: self._beat(alarms))
+
+    def _beat(self, alarms: Alarms) -> None:
         """Record from time to time that the run is alive."""
-        while True:
-            await anyio.sleep(self.run_log.beat_seconds)
-            # One that could not be written yet says it too.
-            if self._failing_since is None:
-                self._add(self.run_log.beat)
+        # One that could not be written yet says it too.
+        if self._failing_since is None:
+            self._add(self.run_log.beat)
+        self._beat_later(alarms)
 
-    async def _look(self) -> None:
+    def _look_later(self, alarms: Alarms) -> None:
+        alarms.run_at(alarms.now() + self.run_log.look_seconds, lambda: self._look(alarms))
+
+    async def _look(self, alarms: Alarms) -> None:
         """Look from time to time for requests to the run."""
-        while True:
-            await anyio.sleep(self.run_log.look_seconds)
-            try:
-                await self.run_log.look()
-            except TakenOverError:
-                self._add(self.run_log.beat)  # Which finds that out, and ends the run.
-            except JournalError:
-                continue  # Whoever writes says so.
+        try:
+            await self.run_log.look()
+        except TakenOverError:
+            self._add(self.run_log.beat)  # Which finds that out, and ends the run.
+        except JournalError:
+            pass  # Whoever writes says so.
+        else:
             self._heed()
+        self._look_later(alarms)
 
     def _heed(self) -> None:
         """Do what somebody has asked for."""

@@ -207,11 +207,14 @@ class Run:
                 self._onlookers = Onlookers(group)
                 self._alarms = Alarms(self._onlookers)
                 self._time.now = self._alarms.now
-                self._recorder.start(self._onlookers)
+                self._recorder.start(self._onlookers, self._alarms)
                 self._found: list[Found] = await self._sightings.look()
                 self._queues.watch(self._onlookers)
-                await self._survey(entered)
-                self._start(entered)
+                self._asked = questions_of(self._fleet, self._policy)
+                if self._asked or self._reads_queues:
+                    group.start_soon(contain, self._survey, entered)
+                else:
+                    self._start(entered)
                 await self._alarms.ring_until(self._over)
                 self._onlookers.dismiss()
         finally:
@@ -239,23 +242,25 @@ class Run:
         for helper in ("_sightings", "_alarms", "_alarm", "_attempts", "_rivals"):
             vars(self).pop(helper, None)
 
-    async def _survey(self, entered: float) -> None:
-        """Find out what the circuits are on each member, and how long queues are, where asked."""
+    @property
+    def _reads_queues(self) -> bool:
+        """Whether queues are to be read before anything is planned."""
         # With a seed nothing that depends on the time is looked at.
-        reads = self.work.seed is None and self._queues.due and self._policy.looks_at_queues
-        self._asked = questions_of(self._fleet, self._policy)
-        if not reads and not self._asked:
-            return
+        return self.work.seed is None and self._queues.due and self._policy.looks_at_queues
+
+    async def _survey(self, entered: float) -> None:
+        """Find out what the circuits are on each member and how long queues are, and begin then."""
         patience = self._policy.deadline_seconds
         with anyio.CancelScope() as self._surveying:
             if patience is not None:
                 self._surveying.deadline = entered + patience
             tasks = await survey_tasks(self.work, self._fleet, self._policy, self._asked)
             self.work = replace(self.work, tasks=tasks)
-            if reads:
+            if self._reads_queues:
                 await self._queues.await_first_readings(entered + FIRST_READING_SECONDS)
         if self._surveying.cancelled_caught and not self._stop_reason:
             self._stop_reason = f"the deadline of {patience:g} s is over"
+        self._start(entered)
 
     def _plan(self) -> Scheduler:
         """Say what there is to do, and make the one that decides."""
@@ -317,7 +322,7 @@ class Run:
                 )
             )
             self._listen()
-            self._sightings.watch(self._onlookers)
+            self._sightings.watch(self._alarms)
         self._tell_budget()
         if self._stop_reason:
             self.tell(Stop(reason=self._stop_reason))

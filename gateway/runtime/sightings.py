@@ -11,8 +11,7 @@ import anyio
 
 from qiskit_gateway.backends.fleet import Fleet
 from qiskit_gateway.errors import JournalError
-from qiskit_gateway.runtime.event_loop import contain
-from qiskit_gateway.runtime.onlookers import Onlookers
+from qiskit_gateway.runtime.alarms import Alarms
 from qiskit_gateway.runtime.queue_watch import Queues
 from qiskit_gateway.scheduling.events import EjectedElsewhere, RecoveredElsewhere
 from qiskit_gateway.work.record.run_log import RunLog, Sighting
@@ -25,11 +24,11 @@ class Seen:
     """The findings of others that a fleet knows.
 
     Attributes:
-        next_look: When to look next, in seconds of the loop's clock.
+        next_looks: When to look next into each journal, in seconds of the loop's clock.
         marks: Of each kind and member, the last that was taken in.
     """
 
-    next_look: float = -math.inf
+    next_looks: dict[str, float] = field(default_factory=dict)
     marks: dict[tuple[str, str], tuple[object, ...]] = field(default_factory=dict)
 
 
@@ -50,28 +49,34 @@ class Sightings:
     queues: Queues | None
     tell: Callable[[Found], object]
 
-    def watch(self, group: Onlookers) -> None:
+    def watch(self, alarms: Alarms) -> None:
         """Look from time to time, as long as the run goes on."""
         if self.run_log.lasting:
-            group.start_soon(contain, self._watch)
+            alarms.run_at(self._next_look, lambda: self._look_again(alarms))
 
     async def look(self) -> list[Found]:
-        """Take in what is new, and return what it is of members' health."""
-        if not self.run_log.lasting:
+        """Take in what is new, and return what it is of members' health.
+
+        That is nothing, if the fleet has looked a moment ago.
+        """
+        now = anyio.current_time()
+        if not self.run_log.lasting or now < self._next_look:
             return []
-        self._seen.next_look = anyio.current_time() + self.run_log.look_seconds
+        self._seen.next_looks[self.run_log.place] = now + self.run_log.look_seconds
         try:
             found = await self.run_log.list_sightings()
         except JournalError:
             return []  # Whoever writes says so.
         return [*self._take_in(found)]
 
-    async def _watch(self) -> None:
-        while True:
-            await anyio.sleep(self.run_log.look_seconds)
-            if anyio.current_time() >= self._seen.next_look:
-                for event in await self.look():
-                    self.tell(event)
+    async def _look_again(self, alarms: Alarms) -> None:
+        for event in await self.look():
+            self.tell(event)
+        self.watch(alarms)
+
+    @property
+    def _next_look(self) -> float:
+        return self._seen.next_looks.get(self.run_log.place, -math.inf)
 
     @property
     def _seen(self) -> Seen:

@@ -121,6 +121,7 @@ class RunLog(Protocol):
             leaves its jobs with their providers.
         beat_seconds: How often :meth:`beat` is to be called.
         look_seconds: How often :meth:`look` is to be called.
+        place: Where it is written, the same for all runs of one journal.
         past: What was done before.
         cancel_asked: Whether the run is to be cancelled, as of the last :meth:`perform` or
             :meth:`look`.
@@ -129,6 +130,7 @@ class RunLog(Protocol):
     lasting: bool
     beat_seconds: float
     look_seconds: float
+    place: str
     past: Past
     cancel_asked: bool
 
@@ -246,6 +248,7 @@ class NoRunLog:
 
     lasting = False
     beat_seconds = look_seconds = 0.0
+    place = ""
     past = Past()
     cancel_asked = False
 

@@ -1,6 +1,7 @@
 """Processes of one journal tell each other whom they ejected and how long queues are."""
 
 import math
+from contextlib import closing
 
 import anyio
 import pytest
@@ -146,3 +147,30 @@ async def test_what_is_written_late_is_dated_when_it_was_seen(journal):
     (asked,) = member.asked
     assert found.age_seconds == pytest.approx(anyio.current_time() - asked)
     assert found.age_seconds > 50.0
+
+
+async def test_a_fleet_looks_once_in_a_while_into_each_journal(tmp_path):
+    """Runs that begin within that time go by what the one before them has read."""
+    fleet, looks = Fleet(members()), []
+    first, second = Journal(tmp_path / "a.db"), Journal(tmp_path / "b.db")
+    with closing(first), closing(second):
+        for name, journal, seconds in [
+            ("one", first, 0.0),
+            ("two", first, 0.0),
+            ("three", second, 0.0),
+            ("four", first, 3.0),
+        ]:
+            await anyio.sleep(seconds)
+            run_log = Dying(journal.begin(name, SPEC, 100), math.inf)
+            look = run_log.list_sightings
+
+            async def note(name=name, look=look):
+                looks.append(name)
+                return await look()
+
+            run_log.list_sightings = note
+            # A run that is over before the next look.
+            run = Run(name, fleet, fastest(), small_work(1), run_log=run_log)
+            with anyio.move_on_after(0.5):
+                await run.execute()
+    assert looks == ["one", "three", "four"]
