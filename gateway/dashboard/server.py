@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 _HERE = Path(__file__).parent
 _LAST_PORT = 65_535
 _LOOK_SECONDS = 1.0
+# Long enough for those who look at a page to look up and see that it ends.
+_ENDING_SECONDS = 5
 # Also where nothing changed time passes: pages tell how long ago things were, and processes die.
 _STALE_SECONDS = 5.0
 # A journal that takes long to read is read less often, so that looking on costs little of a core.
@@ -97,9 +99,15 @@ def serve(
         address = f"http://127.0.0.1:{listening.getsockname()[1]}/"
         tell(f"{address}#token={token}")
         settings = uvicorn.Config(
-            made, log_level="warning", access_log=False, lifespan="off", timeout_graceful_shutdown=1
+            made,
+            log_level="warning",
+            access_log=False,
+            lifespan="off",
+            timeout_graceful_shutdown=_ENDING_SECONDS,
         )
-        uvicorn.Server(settings).run(sockets=[listening])
+        server = uvicorn.Server(settings)
+        made.state.is_ending = lambda: server.should_exit
+        server.run(sockets=[listening])
 
 
 def application(
@@ -133,7 +141,7 @@ def application(
         environment=environment,
         token=token,
     )
-    return Starlette(
+    made = Starlette(
         routes=[
             Route("/", pages.index),
             Route("/events", pages.events),
@@ -148,6 +156,9 @@ def application(
         ],
         exception_handlers={JournalError: pages.unreadable},
     )
+    # The server of `serve` tells that it ends; any other one cancels what people look at.
+    made.state.is_ending = lambda: False
+    return made
 
 
 class Pages:
@@ -197,12 +208,15 @@ class Pages:
         from starlette.responses import StreamingResponse
 
         job_id = request.query_params.get("run")
-        return StreamingResponse(self._watch_changes(job_id), media_type="text/event-stream")
+        changes = self._watch_changes(job_id, until=request.app.state.is_ending)
+        return StreamingResponse(changes, media_type="text/event-stream")
 
-    async def _watch_changes(self, job_id: str | None) -> AsyncIterator[str]:
+    async def _watch_changes(
+        self, job_id: str | None, *, until: Callable[[], bool]
+    ) -> AsyncIterator[str]:
         sent: dict[str, str] = {}
         quiet = 0.0
-        while True:
+        while not until():
             try:
                 async with self._making:  # What one who looks has made serves all.
                     parts = await anyio.to_thread.run_sync(self._render_latest, job_id)

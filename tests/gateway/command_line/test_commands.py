@@ -748,7 +748,7 @@ def serve(shell, *words):
 
 
 def test_a_dashboard_is_served_until_it_is_interrupted(shell):
-    """It prints where it is, shows the runs, needs its token to act, and ends with 0."""
+    """It prints where it is, shows the runs, needs its token to act, and ends in peace, watched or not."""
     pytest.importorskip("starlette")
     file = shell.write("fleet.toml", f"journal = 'runs.sqlite'\n{SIMULATOR}")
     run_id = shell.read("run", file, "bell.qasm", "--shots", "10")["job_id"]
@@ -767,8 +767,11 @@ def test_a_dashboard_is_served_until_it_is_interrupted(shell):
         assert taken.returncode == 4
         assert f"port {port} cannot be used" in taken.stderr
 
-        process.send_signal(signal.SIGINT)
-        said = process.communicate()[1]
+        with urllib.request.urlopen(f"{page}events") as live:  # noqa: S310
+            assert live.readline() == b"event: parts\n"
+            process.send_signal(signal.SIGINT)
+            said = process.communicate()[1]
     assert process.returncode == 0, said
     assert "Traceback" not in said
+    assert "ERROR" not in said
     assert token not in said

@@ -325,7 +325,7 @@ def test_what_changes_is_sent_live(path):
     done = run(path, [SimulatedMember("a")])
     made = application(path, token="abc")  # noqa: S106
     pages = made.routes[1].endpoint.__self__
-    changes = pages._watch_changes(None)
+    changes = pages._watch_changes(None, until=lambda: False)
 
     async def first():
         return await anext(changes)
