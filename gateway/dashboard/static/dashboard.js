@@ -34,7 +34,10 @@
   source.addEventListener("trouble", (event) => live(false, JSON.parse(event.data)));
   source.addEventListener("parts", (event) => {
     live(true, "live");
-    for (const [id, html] of Object.entries(JSON.parse(event.data))) replace(id, html);
+    const parts = Object.entries(JSON.parse(event.data));
+    // A page made while there was nothing to show, as of a journal that was away, has no place for it.
+    if (!parts.some(([id]) => element(id))) location.reload();
+    for (const [id, html] of parts) replace(id, html);
   });
 
   const questions = {

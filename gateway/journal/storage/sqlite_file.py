@@ -159,6 +159,8 @@ class SqliteFile:
     def query(self, sql: str, values: Values = ()) -> list[Any]:
         """Return all rows of a query."""
         with self._hold() as connection:
+            if not connection.in_transaction:  # A transaction checks at its end.
+                self._check_place()
             return connection.execute(sql, values).fetchall()
 
     def changes(self) -> tuple[int, ...]:
@@ -167,6 +169,7 @@ class SqliteFile:
         It reads nothing of the tables, and takes as long however large they are.
         """
         with self._hold() as connection:
+            self._check_place()
             (others,) = connection.execute("PRAGMA data_version").fetchone()
             return id(connection), others, connection.total_changes
 
@@ -211,7 +214,7 @@ class SqliteFile:
                 self._open()
 
     def _check_place(self) -> None:
-        """Check that what is written can be read by others: deleted files take everything.
+        """Check that this is the file that others read and write: a deleted one takes everything.
 
         Raises:
             JournalError: If not.

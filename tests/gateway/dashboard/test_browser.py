@@ -307,3 +307,20 @@ def test_without_the_token_the_page_asks_for_it(browser, processes, tmp_path):
         confirm(browser)
         until(browser, lambda says=says: says in text(browser, "#told"))
     until(browser, lambda: "cancelled" in text(browser, "#runs"))
+
+
+def test_a_journal_that_disappears_is_told(browser, processes, tmp_path):
+    """On the page that is open and on one that is opened then; both go on once it is back."""
+    journal = tmp_path / "journal.db"
+    run, job_id = processes("-c", RUN, journal, 0, "north", 2)
+    run.wait()
+    open_dashboard(browser, processes, tmp_path, journal)
+    for reload in (False, True):
+        journal.rename(tmp_path / "away")
+        until(browser, lambda: "was deleted" in text(browser, "#live"))
+        if reload:
+            browser.refresh()
+            until(browser, lambda: "was deleted" in text(browser, "main"))
+        (tmp_path / "away").rename(journal)
+        until(browser, lambda: text(browser, "#live") == "live")
+        until(browser, lambda: job_id[:8] in text(browser, "#runs"))

@@ -188,7 +188,7 @@ async def test_a_full_disk_costs_nothing_but_time(path):
 @pytest.mark.anyio
 @pytest.mark.parametrize("gone", [["j", "j-wal", "j-shm"], ["j"], ["j-wal"], "replaced"])
 async def test_a_file_that_is_not_there_any_more_is_told(path, gone):
-    """SQLite writes into deleted files without a word; put back, they are as good as before."""
+    """SQLite reads and writes deleted files without a word; put back, they are as good as before."""
     journal = Journal(path)
     run_log, away = begun(journal), path.parent / "away"
     await run_log.perform(arrives(run_log))
@@ -199,6 +199,9 @@ async def test_a_file_that_is_not_there_any_more_is_told(path, gone):
         begun(Journal(path), "other")
     with pytest.raises(JournalError, match="deleted, or another file"):
         await run_log.perform(arrives(run_log, 1))
+    for read in (journal.runs, journal.changes):
+        with pytest.raises(JournalError, match="deleted, or another file"):
+            read()
     if gone == "replaced":
         for name in ["j", "j-wal", "j-shm"]:
             (path.parent / name).unlink(missing_ok=True)
