@@ -1,5 +1,6 @@
 """Backends that workers build by import path, and what tests have done in processes of their own."""
 
+import asyncio
 import os
 import signal
 import sys
@@ -43,6 +44,16 @@ class Held(BasicSimulator):
         except FileExistsError:
             return False
         return True
+
+
+def keep_results(folder, dask_worker):
+    """Let a worker of Dask's keep its results, and tell through a pipe when one is asked for."""
+
+    async def keep(*_, **__):
+        (Path(folder) / "asked").write_text("")
+        await asyncio.Event().wait()
+
+    dask_worker.handlers["get_data"] = keep
 
 
 class Gated(BasicSimulator):

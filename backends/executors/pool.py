@@ -5,7 +5,6 @@ from collections.abc import Callable
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
 from importlib import import_module
 from multiprocessing import get_context
 from typing import Any
@@ -97,19 +96,16 @@ class Pool:
 
     def _submit(self, work: WorkOrder, executor: Executor) -> "WorkerJob":
         client = _client_of(executor)
-        # Dask names jobs by what they are; a name of ours is what it can be asked about.
-        named = {} if client is None else {"key": f"qiskit-gateway-{work.token}"}
+        future: Future[Answer] | _DaskFuture
         try:
-            future: Future[Answer] = executor.submit(run, work, **named)
+            if client is None:
+                future = executor.submit(run, work)
+            else:
+                future = _submit_to_dask(client, executor, work)
         except Exception as error:
             self.discard(executor)
             raise _about_executor(error, remade=self._make is not None) from error
-        return WorkerJob(
-            future=future,
-            executor=executor,
-            pool=self,
-            runs=client and partial(_runs_on, client, named["key"]),
-        )
+        return WorkerJob(future=future, executor=executor, pool=self)
 
     def _current(self) -> Executor:
         with self._lock:
@@ -127,13 +123,11 @@ class WorkerJob:
         future: What the executor gave for it.
         executor: Which that was.
         pool: Where that comes from.
-        runs: Tells whether a worker runs it, where the future does not.
     """
 
-    future: "Future[Answer]"
+    future: "Future[Answer] | _DaskFuture"
     executor: Executor
     pool: Pool
-    runs: Callable[[], bool] | None = None
 
     def job_id(self) -> str:
         """Nobody can ask for it again: it has no name."""
@@ -145,8 +139,7 @@ class WorkerJob:
             return "CANCELLED"
         if self.future.done():
             return "DONE" if self.future.exception() is None else "ERROR"
-        running = self.future.running() if self.runs is None else self.runs()
-        return "RUNNING" if running else "QUEUED"
+        return "RUNNING" if self.future.running() else "QUEUED"
 
     def cancel(self) -> bool:
         """Call it off while it waits. What a worker has begun it finishes."""
@@ -164,6 +157,61 @@ class WorkerJob:
             if is_worker_lost(error) and not self.future.cancelled():
                 self.pool.discard(self.executor)
             raise worker_failure(error, sent=True) from error
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _DaskFuture:
+    """A job of Dask's, as far as it is asked what a future of an executor is asked.
+
+    The futures of Dask's own executor are not used: they wait for ever for a result that is lost on
+    its way here, and do not tell what runs.
+
+    Attributes:
+        client: Which sent it.
+        key: Its name there.
+        future: What Dask gave for it.
+    """
+
+    client: Any
+    key: str
+    future: Any
+
+    def cancelled(self) -> bool:
+        return bool(self.future.cancelled())
+
+    def done(self) -> bool:
+        return bool(self.future.done())
+
+    def exception(self) -> BaseException | None:
+        found: BaseException | None = self.future.exception()
+        return found
+
+    def running(self) -> bool:
+        # A scheduler is not asked for the stack of what has not reached it, which it would take for
+        # an error.
+        if not any(self.key in given for given in self.client.processing().values()):
+            return False
+        stacks = self.client.call_stack(keys=[self.key])
+        return any(self.key in running for running in stacks.values())
+
+    def cancel(self) -> bool:
+        self.future.cancel()
+        return True
+
+    def result(self) -> Answer:
+        answer: Answer = self.future.result()
+        return answer
+
+
+def _submit_to_dask(client: Any, executor: Executor, work: WorkOrder) -> _DaskFuture:
+    if read_property(executor, "_shutdown"):
+        raise RuntimeError("cannot schedule new futures after shutdown")
+    # Such as the workers that it may use, for which the user made it.
+    options = read_property(executor, "_kwargs") or {}
+    # Dask names jobs by what they are; a name of ours is what it can be asked about.
+    key = f"qiskit-gateway-{work.token}"
+    future = client.submit(run, work, key=key, **options)
+    return _DaskFuture(client=client, key=key, future=future)
 
 
 def _make_executor(make: Callable[[], Any]) -> Executor:
@@ -201,15 +249,6 @@ def _client_of(executor: Executor) -> Any:
     """Return the client behind an executor of Dask's; ``None`` for all others."""
     ours = any(kind.__module__.startswith("distributed.") for kind in type(executor).__mro__)
     return read_property(executor, "_client") if ours else None
-
-
-def _runs_on(client: Any, key: str) -> bool:
-    # The future of Dask's executor waits until the very end. A scheduler is not asked for the stack
-    # of what has not reached it, which it would take for an error.
-    if not any(key in given for given in client.processing().values()):
-        return False
-    stacks = client.call_stack(keys=[key])
-    return any(key in running for running in stacks.values())
 
 
 def _about_executor(error: Exception, *, remade: bool) -> BackendError:

@@ -39,7 +39,7 @@ from qiskit_gateway.backends import (
     check_member,
 )
 from qiskit_gateway.backends.executors.pool import connect_dask, make_process_pool
-from qiskit_gateway.policies import Policy, RetryPolicy, fastest, round_robin
+from qiskit_gateway.policies import Policy, RetryPolicy, failover, fastest, round_robin
 
 distributed = pytest.importorskip("distributed", reason="needs the extra dask")
 
@@ -324,6 +324,24 @@ def test_dask_loses_nothing_when_a_worker_is_killed(cluster, tmp_path):
         assert killed in {process.pid for process in workers}
         assert counts(job.result(timeout=200)) == [{"1" * width: 25} for width in widths]
         assert len(client.nthreads()) == 1
+
+
+def test_a_result_that_dask_loses_on_its_way_is_a_lost_job(cluster, tmp_path):
+    """The scheduler dies when a job is done and its result not here yet; another member takes over."""
+    address, _ = cluster
+    os.mkfifo(tmp_path / "asked")
+    with connect_dask(address, timeout_seconds=2) as client:
+        client.run(executor_backends.keep_results, str(tmp_path))
+        fleet = Fleet([ExecutorMember(client, BASIC, name="dask"), Member(BasicSimulator())])
+        job = RouterSampler(fleet, policy=failover("dask", "basic_simulator")).run(
+            [ones()], shots=5
+        )
+        (tmp_path / "asked").read_text()
+        os.kill(client.run_on_scheduler(os.getpid), signal.SIGKILL)
+        assert counts(job.result(timeout=60)) == [{"1": 5}]
+        first, *_, last = job.report().attempts
+        assert (first.member, last.member) == ("dask", "basic_simulator")
+        assert "the workers lost the job" in first.failure
 
 
 def test_a_client_that_cannot_connect_is_closed():
