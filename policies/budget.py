@@ -88,6 +88,11 @@ class Budget:
         return self.shots is not None or self.attempts is not None
 
     @property
+    def names(self) -> frozenset[str]:
+        """Names of members that have a limit of their own."""
+        return frozenset(self.per_member_usd or {})
+
+    @property
     def names_users(self) -> bool:
         """It limits what is spent on somebody's behalf."""
         return bool(self.per_user_usd or self.per_user_day_usd)

@@ -166,11 +166,12 @@ class Policy:
 
     @property
     def names(self) -> frozenset[str]:
-        """Names of members that the policy looks for; a budget may be of several fleets."""
-        return self.where.names | self.minimize.names
+        """Names of members that the policy has rules for: its filter, its objective and its budget."""
+        limited = frozenset() if self.budget is None else self.budget.names
+        return self.where.names | self.minimize.names | limited
 
     def check_names(self, members: Collection[str]) -> None:
-        """Check that the members that the policy looks for are there, and that limited users have a name.
+        """Check that the members that the policy has rules for are there, and that limited users have a name.
 
         Args:
             members: The names of those that are.

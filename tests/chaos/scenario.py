@@ -398,7 +398,7 @@ def _policy(rng, scenario):
         spread=rng.choice(["rows", "shots", "pubs"]),
         retry=retry,
         breaker=breaker,
-        budget=None if lenient else rng.choice([None, None, _budget(rng)]),
+        budget=None if lenient else rng.choice([None, None, _budget(rng, scenario)]),
         deadline_seconds=None if lenient else rng.choice([None, None, 20.0, 200.0]),
         submit_seconds=rng.choice([5.0, 120.0]),
         # The one that can be relied on may be slow.
@@ -423,12 +423,14 @@ def _recall(rng):
     )
 
 
-def _budget(rng):
+def _budget(rng, scenario):
+    names = {one.name for one in scenario.providers}
+    limits = {"p0": 0.1, "p1": 0.4}
     which = rng.choice(["usd", "shots", "attempts", "members"])
     amount = {
         "usd": {"usd": rng.choice([0.0, 0.05, 0.5, 2.0])},
         "shots": {"shots": rng.choice([10, 100, 1000])},
         "attempts": {"attempts": rng.choice([1, 5, 30])},
-        "members": {"per_member_usd": {"p0": 0.1, "p1": 0.4}},
+        "members": {"per_member_usd": {name: limits[name] for name in limits if name in names}},
     }[which]
     return Budget(**amount, on_exhausted=rng.choice(["move", "wait", "stop"]))

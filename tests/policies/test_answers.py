@@ -12,6 +12,7 @@ from qiskit_gateway import RouterSampler, simulate
 from qiskit_gateway.backends import SimulatedMember
 from qiskit_gateway.policies import (
     ALLOWED,
+    Budget,
     Filter,
     Named,
     Objective,
@@ -23,6 +24,7 @@ from qiskit_gateway.policies import (
     Then,
     Wait,
     failover,
+    fastest,
     weighted,
 )
 from qiskit_gateway.policies.answers import PolicyError, value_of, verdict_of
@@ -127,6 +129,7 @@ def test_numbers_of_any_kind_are_values(value):
         failover("garnet", "garnett"),
         Policy(where=Tagged("free") | (Named("garnett") & Tagged("fast"))),
         Policy(minimize=Then(Price() + 2 * OrderOf("garnett"), Wait())),
+        fastest(budget=Budget(per_member_usd={"garnet": 5, "garnett": 1})),
     ],
 )
 def test_a_member_that_is_not_there_is_told_before_anything_is_sent(policy):
