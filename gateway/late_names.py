@@ -26,7 +26,9 @@ def late_names(
     def find(name: str) -> Any:
         if name not in modules:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        found = getattr(import_module(modules[name]), name)
+        home = import_module(modules[name])
+        # What a package exports may be a module of it that nobody has imported yet.
+        found = getattr(home, name, None) or import_module(f"{home.__name__}.{name}")
         setattr(sys.modules[package], name, found)
         return found
 

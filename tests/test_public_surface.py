@@ -172,6 +172,14 @@ def test_names_can_be_listed_before_they_are_used(face):
     assert {*face.__all__, "__all__", "__doc__", "__file__", "__name__", "__path__"} <= {*shown}
 
 
+def test_a_module_can_be_imported_by_its_export_before_all_else():
+    """An export that is a module is found though nobody has imported that yet."""
+    name = "qiskit_gateway.work.record.run_events"
+    assert run_python("from qiskit_gateway import run_events as m; print(m.__name__)").split() == [
+        name
+    ]
+
+
 @pytest.mark.parametrize("face", LATE_FACES, ids=lambda face: face.__name__)
 def test_names_that_do_not_exist_are_attribute_errors(face):
     """A name that nobody exports is told as of any module."""
