@@ -35,6 +35,7 @@ from qiskit_gateway.runtime.notifications.announcements import (
 from qiskit_gateway.runtime.notifications.logs import Log, logger_for
 from qiskit_gateway.runtime.notifications.notify import Notifier, Posting
 from qiskit_gateway.runtime.onlookers import Onlookers
+from qiskit_gateway.runtime.own_code import Decisions
 from qiskit_gateway.runtime.queue_watch import (
     FIRST_READING_SECONDS,
     Queues,
@@ -96,12 +97,15 @@ class Environment:
         in_thread: Does work that would hold up the event loop. A clock that jumps must have no
             threads: it would run away meanwhile.
         clock: Tells the time in seconds since a midnight in UTC that is the same for all runs.
+        stopwatch: Measures how long a decision takes: in seconds of this machine, also where the
+            clock of the event loop jumps.
     """
 
     draw: Callable[[], float] = random.random
     log: Log | None = None
     in_thread: InThread = call_in_thread
     clock: Callable[[], float] = time.time
+    stopwatch: Callable[[], float] = time.perf_counter
 
 
 REAL = Environment()
@@ -291,6 +295,12 @@ class Run:
 
     def _start(self, entered: float) -> None:
         """Plan, and begin."""
+        self._decisions = Decisions(
+            self._fleet,
+            self._policy,
+            self._notifier,
+            stopwatch=self._environment.stopwatch,
+        )
         self._scheduler = self._plan()
         self._attempts = Attempts(
             policy=self._policy,
@@ -317,8 +327,12 @@ class Run:
         if not self._stop_reason or self._run_log.past.unfinished is not None:
             now = self._time.now()
             self._perform(
-                self._scheduler.start(
-                    now, epoch=now - self._environment.clock(), began=entered, found=self._found
+                self._decisions.make(
+                    self._scheduler.start,
+                    now,
+                    epoch=now - self._environment.clock(),
+                    began=entered,
+                    found=self._found,
                 )
             )
             self._listen()
@@ -386,7 +400,7 @@ class Run:
         # Before it has begun, and once it is over, there is nothing that an event could change.
         if self._scheduler is None or not self._is_on:
             return ()
-        commands = self._scheduler.handle(event, self._time.now())
+        commands = self._decisions.make(self._scheduler.handle, event, self._time.now())
         self._perform(commands)
         self._listen()
         held = self._scheduler.take_held()

@@ -29,6 +29,7 @@ MEMBER_RECOVERED = "gateway.member_recovered"
 MEMBER_EJECTED = "gateway.member_ejected"
 FLEET_DOWN = "gateway.fleet_down"
 JOURNAL_FAILED = "gateway.journal_failed"
+RUNS_DELAYED = "gateway.runs_delayed"
 JOB_FINISHED = "gateway.job_finished"
 
 _FALLBACK = "qiskit_gateway"
@@ -154,6 +155,11 @@ _LOGGED: dict[type[RunEvent], tuple[int, str, dict[str, str]]] = {
     happened.MemberRecovered: (logging.INFO, MEMBER_RECOVERED, {"member": "backend"}),
     happened.FleetDown: (logging.INFO, FLEET_DOWN, _REASON),
     happened.JournalFailed: (logging.WARNING, JOURNAL_FAILED, _REASON),
+    happened.RunsDelayed: (
+        logging.WARNING,
+        RUNS_DELAYED,
+        {"delay_seconds": "delay_seconds"} | _REASON,
+    ),
     happened.ShotsDropped: (logging.DEBUG, SHOTS_DROPPED, {"shots": "shots"} | _REASON),
     happened.RunFinished: (
         logging.INFO,

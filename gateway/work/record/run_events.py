@@ -274,6 +274,19 @@ class FleetDown(RunEvent):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RunsDelayed(RunEvent):
+    """A decision of the run took so long that all runs of the process were held up; told once a run.
+
+    Attributes:
+        delay_seconds: How long it took.
+        reason: Which code of the user's own was called for it.
+    """
+
+    delay_seconds: float
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class QueueRead(RunEvent):
     """A member's queue was read.
 
