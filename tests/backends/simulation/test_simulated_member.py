@@ -109,7 +109,7 @@ def test_numbers_out_of_range(wrong):
         ({"queue_seconds": "x"}, "queue_seconds must be a number, got 'x'"),
         ({"told": True, "job_seconds": lambda *_: "1"}, "job_seconds must be a number, got '1'"),
     ],
-    ids=str,
+    ids=["text", "part of a job", "text for seconds", "text of a function"],
 )
 def test_kinds_of_values(wrong, said):
     """What is no number is a TypeError with the value in it."""
