@@ -16,7 +16,7 @@ from qiskit_gateway.journal.lease import LEASE, Lease
 from qiskit_gateway.journal.storage.database import Database
 from qiskit_gateway.policies.budget import Amount, Budget, Ledger, Reservation, reserve
 from qiskit_gateway.policies.verdict import Verdict
-from qiskit_gateway.scheduling.members.allowances import used_up
+from qiskit_gateway.scheduling.members.allowances import say_used_up
 from qiskit_gateway.scheduling.members.shared import (
     HeldByOthers,
     RateReached,
@@ -270,7 +270,7 @@ class Claims:
         left = max(0.0, allotment.amount - terms.used_otherwise - used)
         # A difference that its asker, too, can see: it would ask for the same again.
         if claim.units > left + _ROUNDING * max(claim.units, used):
-            reason = used_up(allotment, claim.units, left)
+            reason = say_used_up(allotment, claim.units, left)
             raise DeniedError(UsedByOthers(allowed=False, reason=reason, units_left=left))
         return pot, step
 

@@ -122,7 +122,7 @@ def _describe_member(
     left_units = None
     if allotment is not None:
         pot = known.pots.get(allotment.name, Pot(allotment))
-        left_units = pot.copied().left(time.time())  # A copy, since to look at it settles its days.
+        left_units = pot.copy().left(time.time())  # A copy, since to look at it settles its days.
     return MemberStatus(
         name=name,
         health=_judge_health(state, breaker),

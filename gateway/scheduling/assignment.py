@@ -268,7 +268,7 @@ class Dealer:
             eligible = self.planner.eligible(barred, usable)
             while eligible and barred in self.backlog.classes:
                 lot = Lot(barred, self.planner.heights(barred)[0])
-                plan = self.planner.settled(lot, eligible, now)
+                plan = self.planner.settle(lot, eligible, now)
                 if plan is None:
                     return  # What follows may depend on who has this.
                 if not plan.quotas:

@@ -75,7 +75,7 @@ def carry_out(state: RunState, decisions: Iterable[Decision], now: float) -> Ite
                 if isinstance(sent, Submit):
                     yield sent
             case Blame():
-                yield from state.health.failed(
+                yield from state.health.note_failure(
                     decision.member, decision.failure, decision.reason, now
                 )
             case Postpone():
@@ -110,7 +110,7 @@ def adopt(state: RunState, flying: Flying, now: float) -> Fetch:
         submitted=now,
         adopted=True,
         price=Price(usd=flying.price_usd, free_units=flying.free_units),
-        compiled=_compiled_on(state, shard, member),
+        compiled=_look_up_compiled(state, shard, member),
     )
     key = state.key(shard.index)
     amount = Amount(usd=flying.price_usd, shots=shard.circuits * shard.shots)
@@ -127,7 +127,7 @@ def _submit(state: RunState, member: str, group: Group, now: float) -> Submit | 
     shots = _shots(state, member, group.pieces)
     shard = Shard(index=state.next_shard, pieces=group.pieces, shots=shots)
     load = Load(shard.circuits, shard.circuits * shots)
-    compiled = _compiled_on(state, shard, member)
+    compiled = _look_up_compiled(state, shard, member)
     seconds = state.estimator.seconds(member, load, compiled)
     asked = state.estimator.price(member, load, compiled, seconds=seconds)
     if asked >= UNPRICED_USD:
@@ -157,11 +157,11 @@ def _submit(state: RunState, member: str, group: Group, now: float) -> Submit | 
     )
     state.flights[shard.index] = flight
     watch(state, flight)
-    state.health.sent(member, now)
+    state.health.note_sent(member, now)
     state.first_tries += 1
     assigned = state.planner.assigned
     assigned[member] = assigned.get(member, 0.0) + shard.circuit_shots
-    return Submit(shard=shard, member=member, price=price, moved_from=_moved_from(state, group))
+    return Submit(shard=shard, member=member, price=price, moved_from=_list_givers(state, group))
 
 
 def _learns_wait(state: RunState, sent: Submit, now: float) -> bool:
@@ -188,7 +188,7 @@ def _shots(state: RunState, member: str, pieces: Sequence[Piece]) -> int:
     return max(shots, profile.min_shots)
 
 
-def _moved_from(state: RunState, group: Group) -> tuple[str, ...]:
+def _list_givers(state: RunState, group: Group) -> tuple[str, ...]:
     """List the members that work comes from, except members that could never take it."""
     if not group.barred.tried and not group.barred.never:
         return ()
@@ -196,7 +196,7 @@ def _moved_from(state: RunState, group: Group) -> tuple[str, ...]:
     return tuple(sorted((group.barred.never | group.barred.tried) - refused))
 
 
-def _compiled_on(state: RunState, shard: Shard, member: str) -> Compiled | None:
+def _look_up_compiled(state: RunState, shard: Shard, member: str) -> Compiled | None:
     """Average what the circuits of a shard are on a member, if that is known of all."""
     tasks = state.tasks
     if not tasks[shard.pieces[0].task].compiled:

@@ -166,7 +166,7 @@ def _fail_try(state: RunState, event: TryFailed, now: float) -> Iterator[Command
     state.states[flight.member].take_again(key, now)
     yield Retry(shard=event.shard, price=flight.price)
     if not flight.group.isolating:
-        yield from state.health.failed(flight.member, event.failure, event.reason, now)
+        yield from state.health.note_failure(flight.member, event.failure, event.reason, now)
 
 
 def judge_result(state: RunState, event: ResultArrived, now: float) -> Accept | Discard:
@@ -219,7 +219,7 @@ def _fail_recall(state: RunState, event: RecallFailed, now: float) -> Iterator[C
         return
     member, silent, rules = flight.member, event.failure is not None, state.policy.retry
     if event.failure is not None and state.judges_health(flight):
-        yield from state.health.failed(member, event.failure, event.reason, now)
+        yield from state.health.note_failure(member, event.failure, event.reason, now)
     ill = member in state.health.unhealthy
     overdue = flight.reason is not Reason.SOONER_ELSEWHERE
     if overdue:
@@ -307,10 +307,10 @@ def _finish(state: RunState, flight: Flight, event: ShardFinished, now: float) -
         _, failure, reason = event.failed[0]
         # What was read in part is of a kind that can be read.
         failure = replace(failure, unreadable=False)
-        yield from state.health.failed(flight.member, failure, reason, now)
+        yield from state.health.note_failure(flight.member, failure, reason, now)
     else:
         state.down_since = None
-        for change in state.health.succeeded(flight.member, now):
+        for change in state.health.note_success(flight.member, now):
             yield change  # It is healthy again, and is to get what its illness kept from it.
             _forgive(state, flight.member)
 
@@ -341,7 +341,7 @@ def _fail(
     if flight.group.isolating:
         _end_probe(state, flight)
     else:
-        yield from state.health.failed(flight.member, failure, event.reason, now)
+        yield from state.health.note_failure(flight.member, failure, event.reason, now)
     return event
 
 
@@ -417,4 +417,4 @@ def _take_off_books(state: RunState, flight: Flight) -> None:
 def _end_probe(state: RunState, flight: Flight) -> None:
     """Let another probe be sent where a shard was one and has told nothing; others never were one."""
     if flight.probing:
-        state.health.learned_nothing(flight.member)
+        state.health.end_probe(flight.member)

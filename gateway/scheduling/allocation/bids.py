@@ -80,10 +80,10 @@ def lines_of(price: Callable[[int], float], most: int) -> tuple[Line, ...]:
             lines[-1] = before
         else:
             lines.append(line(low, high))
-    return tuple(_reaching(lines))
+    return tuple(_extend(lines))
 
 
-def _reaching(lines: Sequence[Line]) -> Iterator[Line]:
+def _extend(lines: Sequence[Line]) -> Iterator[Line]:
     """Let each line reach down to smaller sizes as far as it is no lower than the price."""
     for place, line in enumerate(lines):
         smallest = line.smallest

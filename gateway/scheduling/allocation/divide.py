@@ -72,7 +72,7 @@ def divide(
     """
     work, trade = offers.waiting, Trade.of(objective)
     if trade is None:
-        return Shares(_levelled(offers, members, objective, horizon, divisible=divisible))
+        return Shares(_level(offers, members, objective, horizon, divisible=divisible))
     bids = [bid_of(offers, member, trade, divisible=divisible) for member in members]
     if trade.usd_per_hour == 0 and horizon == inf and all(bid.linear for bid in bids):
         return Shares(allocate(work, members, offers, objective, divisible=divisible))
@@ -209,7 +209,7 @@ def earliest_seconds(offers: Offers, members: Sequence[str]) -> float:
     return level_seconds(bids, _units(offers.waiting, divisible=False)) if bids else 0.0
 
 
-def _levelled(
+def _level(
     offers: Offers,
     members: Sequence[str],
     objective: Objective,

@@ -136,7 +136,7 @@ class Problem:
         """The jobs if members were filled from the least price of a unit on, as fast as that is worth."""
         level = level_seconds(self.bids, self.units)
         seconds = level if self.worth.usd_per_second else max(level, self.worth.horizon)
-        return Division.of(self.bids, filled(self.bids, self.units, seconds))
+        return Division.of(self.bids, fill(self.bids, self.units, seconds))
 
 
 def _solve(problem: Problem) -> Division:
@@ -174,7 +174,7 @@ def _pots_of(bids: Sequence[Bid]) -> dict[str, tuple[float, float]]:
     return pots
 
 
-def filled(bids: Sequence[Bid], units: int, seconds: float) -> dict[str, list[int]]:
+def fill(bids: Sequence[Bid], units: int, seconds: float) -> dict[str, list[int]]:
     """Fill members up to some time, those of the least price of a unit first."""
     most = capacities(bids, seconds, units)
 
@@ -206,7 +206,7 @@ def share_out(
     held = dict.fromkeys(taken, 0)
 
     @cache
-    def tied(member: str, size: int) -> list[Bid]:
+    def find_equals(member: str, size: int) -> list[Bid]:
         one = by_name[member]
         return [bid for bid in bids if bid is one or bid.is_as_cheap(one, size)]
 
@@ -222,7 +222,7 @@ def share_out(
         key=lambda job: -job[0],
     )
     for size, found in largest_first:
-        equals = tied(found, size)
+        equals = find_equals(found, size)
         taker = equals[0].member
         if len(equals) > 1:
             names = [bid.member for bid in equals]
@@ -253,22 +253,22 @@ class _Program:
 
     def cheapest(self, horizon: float) -> Jobs:
         """Return the jobs of the least price by a horizon."""
-        found = self._solved(horizon, horizon)
-        return filled(self._bids, self._units, horizon) if found is None else self._jobs(found[1])
+        found = self._solve(horizon, horizon)
+        return fill(self._bids, self._units, horizon) if found is None else self._jobs(found[1])
 
     def best(self, earliest: float, latest: float) -> Jobs | None:
         """Return the best jobs that end in some time, if any are found."""
         ends = sorted({max(earliest, bid.wait_seconds) for bid in self._bids})
-        relaxed = [(self._relaxed(end, latest), end) for end in ends if end <= latest]
+        relaxed = [(self._relax(end, latest), end) for end in ends if end <= latest]
         promising = sorted((least, end, jobs) for (least, jobs), end in relaxed if jobs)
         best = None
         for least, end, jobs in promising[: _ENDS if self._few else 1]:
             if best is None or least < best[0] * (1 - self._gap):
-                found = self._solved(end, latest, None if self._few else jobs)
+                found = self._solve(end, latest, None if self._few else jobs)
                 best = min(filter(None, (best, found)), key=lambda one: one[0], default=None)
         return None if best is None else self._jobs(best[1])
 
-    def _solved(
+    def _solve(
         self,
         earliest: float,
         latest: float,
@@ -307,7 +307,7 @@ class _Program:
             raise TimeoutError
         return None if found.x is None else (found.fun, found.x)
 
-    def _relaxed(
+    def _relax(
         self, earliest: float, latest: float
     ) -> tuple[float, tuple[tuple[float, float], ...]]:
         """Return the value if jobs could be divided, and the numbers of jobs near to that."""

@@ -261,7 +261,7 @@ class Planner:
             for height in self.heights(barred):
                 yield Lot(barred, height)
 
-    def settled(self, lot: Lot, eligible: tuple[str, ...], now: float) -> Plan | None:
+    def settle(self, lot: Lot, eligible: tuple[str, ...], now: float) -> Plan | None:
         """Return a plan for a lot that looks at nothing that depends on time.
 
         There is none while a question waits for its answer, as of :meth:`plan`.

@@ -69,7 +69,7 @@ class Pot:
         if key in self.held:
             self._use(*self.held.pop(key))
 
-    def copied(self) -> "Pot":
+    def copy(self) -> "Pot":
         """Return a pot that says the same, and goes its own way."""
         return Pot(self.allotment, deepcopy(self.used), dict(self.held), self.seen)
 
@@ -130,7 +130,7 @@ class Allowances:
         pot = self._pots.get(member)
         if pot is None or self.price(member, asked, now).usd < inf:
             return ALLOWED
-        reason = used_up(pot.allotment, asked, pot.left(now - self.epoch))
+        reason = say_used_up(pot.allotment, asked, pot.left(now - self.epoch))
         return UsedUp(allowed=False, reason=reason)
 
     def take(self, key: object, member: str, asked: float, now: float) -> None:
@@ -218,7 +218,7 @@ def count_use(
             pots.setdefault(allotment.name, Pot(allotment)).count(wall, units)
 
 
-def used_up(allotment: Allotment, asked: float, left: float) -> str:
+def say_used_up(allotment: Allotment, asked: float, left: float) -> str:
     """Explain for people why an allotment has no room for a job."""
     return (
         f"its allowance of {allotment.amount:.10g} {allotment.unit} has {left:.6g} left, "

@@ -98,7 +98,7 @@ class Estimator:
         # With no call of the method below, nor of max(): this is asked for all the time.
         speed = self.states[member].speed
         if not speed.jobs:
-            speed = self._assumed(member, compiled)
+            speed = self._assume(member, compiled)
         jobs = self.profiles[member].jobs(load)
         circuits, circuit_shots = load
         circuits = circuits if circuits > jobs else jobs  # noqa: FURB136
@@ -110,7 +110,7 @@ class Estimator:
         """Like :meth:`seconds`, for a load that is in a known number of jobs."""
         speed = self.states[member].speed
         if not speed.jobs:
-            speed = self._assumed(member, compiled)
+            speed = self._assume(member, compiled)
         # No job is of less than a circuit, though it may be a part of the shots of one.
         circuits, circuit_shots = load
         circuits = circuits if circuits > jobs else jobs  # noqa: FURB136
@@ -119,14 +119,14 @@ class Estimator:
     def speed_of(self, member: str) -> SpeedEstimate:
         """Return the known or assumed speed of a member, with its source."""
         speed = self.states[member].speed
-        return (speed if speed.jobs else self._assumed(member, None)).estimate
+        return (speed if speed.jobs else self._assume(member, None)).estimate
 
     def source(self, member: str, compiled: Compiled | None = None) -> str:
         """Say where :meth:`seconds` comes from."""
         speed = self.states[member].speed
         if speed.jobs:
             return speed.source
-        source = self._assumed(member, compiled).source
+        source = self._assume(member, compiled).source
         return "nothing" if source == "guess" and self.guess is None else source
 
     def price(
@@ -297,7 +297,7 @@ class Estimator:
         each = self.jobs_seconds(member, next(iter(state.in_flight.values())), 1)
         return max(0.0, seconds - each) + abs(worked - each)
 
-    def _assumed(self, member: str, compiled: Compiled | None) -> Speed:
+    def _assume(self, member: str, compiled: Compiled | None) -> Speed:
         """Assume the speed of a member that was never seen at work."""
         profile = self.profiles[member]
         shot_seconds = (compiled and compiled.shot_seconds) or profile.shot_seconds

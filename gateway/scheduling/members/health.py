@@ -122,14 +122,14 @@ class Health:
             one.probing for one in breakers
         )
 
-    def sent(self, member: str, now: float) -> None:
+    def note_sent(self, member: str, now: float) -> None:
         """Note that a shard was sent."""
         before = self._states[member].breaker
         if before.phase == "half-open":
             self._next_probe = now + self._probe_seconds
         self._set(member, record_probe(before))
 
-    def succeeded(self, member: str, now: float) -> Iterable[Command]:
+    def note_success(self, member: str, now: float) -> Iterable[Command]:
         """Note that a shard came back well."""
         before = self._states[member].breaker
         self._states[member].well_at = now
@@ -140,11 +140,13 @@ class Health:
         if before.phase == "half-open" and after.phase == "closed":
             yield MemberRecovered(member=member)
 
-    def learned_nothing(self, member: str) -> None:
+    def end_probe(self, member: str) -> None:
         """Note that a shard ended in a way that says nothing of the member's health."""
         self._set(member, drop_probe(self._states[member].breaker))
 
-    def failed(self, member: str, failure: Failure, reason: str, now: float) -> Iterable[Command]:
+    def note_failure(
+        self, member: str, failure: Failure, reason: str, now: float
+    ) -> Iterable[Command]:
         """Note that a shard failed."""
         before = self._states[member].breaker
         known = self._states[member]

@@ -7,7 +7,7 @@ from statistics import median
 
 from qiskit_gateway.policies.offer import Offer, behind
 from qiskit_gateway.policies.verdict import ALLOWED, Verdict, refuse
-from qiskit_gateway.scheduling.members.allowances import used_up
+from qiskit_gateway.scheduling.members.allowances import say_used_up
 from qiskit_gateway.scheduling.members.estimator import Estimator
 from qiskit_gateway.work.tasks import NO_LOAD, Compiled, Load
 
@@ -123,7 +123,7 @@ class Offers:
         asked = self.estimator.price(member, one, self.mix.get(member))
         left = self.left.get(member, 0.0)
         fits = not allotment.usd(asked, left)
-        return ALLOWED if fits else refuse(used_up(allotment, asked, left))
+        return ALLOWED if fits else refuse(say_used_up(allotment, asked, left))
 
     def _data_age_seconds(self, member: str) -> float:
         state = self.estimator.states[member]

@@ -176,12 +176,12 @@ def _fit(moments: Moments, targets: Terms, told: Terms) -> Terms:
     moments = (m11 + r1, m21, m22 + r2, m31, m32, m33 + r3)
     targets = (targets[0] + r1 * told[0], targets[1] + r2 * told[1], targets[2] + r3 * told[2])
     dropped: set[int] = set()
-    while min(terms := _solved(moments, targets, dropped)) < 0:
+    while min(terms := _solve(moments, targets, dropped)) < 0:
         dropped.add(terms.index(min(terms)))
     return terms
 
 
-def _solved(moments: Moments, targets: Terms, dropped: set[int]) -> Terms:
+def _solve(moments: Moments, targets: Terms, dropped: set[int]) -> Terms:
     """Solve for three unknowns by elimination, with the dropped ones held at 0.
 
     Written out, since it is done for every job: too small for numpy to be worth its calls.

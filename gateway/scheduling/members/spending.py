@@ -162,7 +162,7 @@ class Spending:
         account, held = self._account, self._open.get(key)
         if account is None or held is None:
             return True
-        amount = _priced_anew(held.amount, price)
+        amount = _price_anew(held.amount, price)
         again = self._reservation(account, held.member, amount, now)
         return not isinstance(reserve(account.ledger, account.budget, again), Verdict)
 
@@ -178,7 +178,7 @@ class Spending:
         self._spend(key)
         self._due[key] = member, usd if price is None else price.usd
         if held is not None:
-            self.owe(key, held.member, _priced_anew(held.amount, price), now)
+            self.owe(key, held.member, _price_anew(held.amount, price), now)
         return price
 
     def amend(self, key: object, bought: Bought, due: Due, now: float) -> Price:
@@ -251,5 +251,5 @@ class Spending:
         return math.floor((now - self.epoch) / _DAY_SECONDS)
 
 
-def _priced_anew(amount: Amount, price: Price | None) -> Amount:
+def _price_anew(amount: Amount, price: Price | None) -> Amount:
     return amount if price is None else replace(amount, usd=price.usd)

@@ -244,7 +244,7 @@ class FleetState:
             for key, account in self.accounts.items()
         }
         other.spent_usd = dict(self.spent_usd)
-        other.pots = {name: pot.copied() for name, pot in self.pots.items()}
+        other.pots = {name: pot.copy() for name, pot in self.pots.items()}
 
     def renew_in_child(self) -> None:
         """Go on in a forked child: the jobs in flight, and the runs that listen, are its parent's.

@@ -30,7 +30,7 @@ def test_an_ejection_of_others_lasts_as_long_as_there():
     assert known.usable(59.9) == ("b", "c")
     assert known.usable(60.0) == NAMES
     assert known.admits("a", 60.0) == "one"
-    (failed,) = known.failed("a", TRANSIENT, "it is still down", 61.0)
+    (failed,) = known.note_failure("a", TRANSIENT, "it is still down", 61.0)
     assert failed.until == 61.0 + 120.0  # The second in a row, and so is theirs.
 
 
@@ -42,7 +42,7 @@ def test_a_recovery_of_others_lets_one_shard_in():
     assert [*known.follow(ejected(), 1.0)]
     assert [*known.follow(RecoveredElsewhere(member="a"), 2.0)] == []
     assert known.admits("a", 2.0) == "one"
-    assert [*known.failed("c", LOGIN, "no", 3.0)]
+    assert [*known.note_failure("c", LOGIN, "no", 3.0)]
     assert [*known.follow(RecoveredElsewhere(member="c"), 4.0)] == []
     assert known.admits("c", 4.0) == "none"
 
@@ -50,14 +50,14 @@ def test_a_recovery_of_others_lets_one_shard_in():
 def test_what_is_known_better_stands():
     """What a member did here since, a probe that is out, a time that is over, an unknown name."""
     known = health()
-    list(known.succeeded("a", 5.0))
+    list(known.note_success("a", 5.0))
     assert not [*known.follow(ejected(since=4.0), 6.0)]
     assert not [*known.follow(ejected("b", until=6.0), 6.0)]
     assert not [*known.follow(ejected("nobody"), 6.0)]
     assert known.usable(6.0) == NAMES
     assert [*known.follow(ejected(since=5.5), 6.0)]
     known.usable(60.0)
-    known.sent("a", 60.0)
+    known.note_sent("a", 60.0)
     assert not [*known.follow(ejected(since=59.0, until=120.0), 61.0)]
 
 
@@ -75,11 +75,11 @@ def lived(known, what, member, now):
     """Let something happen to a member; return what observers are told."""
     known.usable(now)
     if what == "sent":
-        return known.sent(member, now) if known.admits(member, now) != "none" else None
+        return known.note_sent(member, now) if known.admits(member, now) != "none" else None
     if what == "well":
-        return known.succeeded(member, now)
+        return known.note_success(member, now)
     if what == "failed":
-        return known.failed(member, TRANSIENT, "it failed", now)
+        return known.note_failure(member, TRANSIENT, "it failed", now)
     return known.follow(RecoveredElsewhere(member=member), now)
 
 
