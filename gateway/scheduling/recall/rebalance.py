@@ -161,7 +161,7 @@ def worthwhile(
     tolls: Sequence[float],
     base: Sequence[float],
     slope: Sequence[float],
-    rest: tuple[float, float],
+    rest: tuple[float, float, float],
 ) -> int:
     """Count the last-ending jobs to take back so that the whole run ends sooner by more than that costs.
 
@@ -170,10 +170,12 @@ def worthwhile(
         tolls: What each costs elsewhere beyond what it does where it is, in seconds.
         base: As of :func:`surplus`.
         slope: As well.
-        rest: How many circuits wait for any member, and when what is not taken back in any case ends.
+        rest: How many circuits wait for any member; when what is not taken back in any case ends; and
+            when the run ends if nothing is taken back, in seconds from now. If those circuits cost less
+            then, what they save is subtracted from that.
     """
-    waiting, stays = rest
-    last, level = max(stays, ends[0][0]), level_of(base, slope)
+    waiting, stays, last = rest
+    level = level_of(base, slope)
     best, many, toll = 0.0, 0, 0.0
     for count, ((_, circuits), more) in enumerate(zip(ends, tolls, strict=True), start=1):
         waiting, toll = waiting + circuits, toll + more
@@ -243,21 +245,42 @@ def _take_back(
     if finishes_first(state):
         many = surplus(ends, *_pace(state, free, whole, now), _units(state, before))
     else:
-        takers, each = _takers(state, whole, free, waiting[0].flight, now)
+        flight, units = waiting[0].flight, _units(state, before)
+        takers, each = _takers(state, whole, free, flight, now)
         paid = (one.flight.price.usd / state.planner.usd_per_second for one in waiting)
-        tolls = [each * units - price for (_, units), price in zip(ends, paid, strict=True)]
+        tolls = [each * size - price for (_, size), price in zip(ends, paid, strict=True)]
         leave = {one.flight.shard.index for one in waiting}
         stay = (one.end - now for one in foreseen if one.flight.shard.index not in leave)
-        rest = _units(state, before), max(stay, default=0.0)
+        stays, last = max(stay, default=0.0), max(one.end - now for one in foreseen)
+        if units:
+            # Else what waits anyway would seem to be done by dearer members at no price.
+            _, rate = _takers(state, before, free, flight, now, busy=last)
+            last -= max(0.0, each - rate) * units
+        rest = units, stays, last
         many = worthwhile(ends, tolls, *_pace(state, takers, whole, now), rest)
     for one in waiting[:many]:
         yield AskBack(one.flight.shard.index, Reason.SOONER_ELSEWHERE)
 
 
-def _takers(
-    state: RunState, work: Load, free: Sequence[str], flight: Flight, now: float
+def _takers(  # noqa: PLR0913
+    state: RunState,
+    work: Load,
+    free: Sequence[str],
+    flight: Flight,
+    now: float,
+    *,
+    busy: float = 0.0,
 ) -> tuple[list[str], float]:
-    """Choose who should share work, by price and end together; and the price of a unit, in seconds."""
+    """Choose who should share work, by price and end together; and the price of a unit, in seconds.
+
+    Args:
+        state: The run.
+        work: What is to be shared.
+        free: Who may.
+        flight: In jobs as large as this one.
+        now: Seconds of the loop's clock.
+        busy: Until when, in seconds from now, others are busy anyway: to end sooner is worth nothing.
+    """
     offers, units = state.planner.offers(flight.load, now, flight.group.barred), _units(state, work)
     usd_per_second = state.planner.usd_per_second
     # In jobs no larger than what is taken back: it pays their fees.
@@ -271,7 +294,8 @@ def _takers(
         taking = paces[:many]
         end = level_of(base[:many], slope[:many]).of(units)
         shares = (max(0.0, end - begins) / max(each, _LEAST_SECONDS) for begins, each, _ in taking)
-        return end, sum(share * rate for share, (_, _, rate) in zip(shares, taking, strict=True))
+        price = sum(share * rate for share, (_, _, rate) in zip(shares, taking, strict=True))
+        return max(end, busy), price
 
     # Each time twice as many: what a member more changes is the less, the more there are.
     counts = [*(1 << power for power in range((len(names) - 1).bit_length())), len(names)]

@@ -142,6 +142,11 @@ def test_price_and_worth_of_time_are_the_least_together(kind, seed, worth):
     assert measure_value(seed, worth, kind=kind, told=True) <= 1.05
 
 
+def test_where_nothing_is_learned_no_work_goes_to_dearer_members():
+    """What waits counts at its price, too, as it is weighed whether to take queued jobs back."""
+    assert measure_value(11003, 400.0, kind="pubs", told=True) <= 1.02
+
+
 @given(seed=seeds, worth=st.floats(4.0, 4000.0))
 @settings(max_examples=2, deadline=None)
 def test_price_and_time_follow_the_worth_of_time_and_the_fees(seed, worth):

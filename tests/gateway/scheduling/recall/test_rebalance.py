@@ -64,18 +64,20 @@ def test_what_stays_ends_not_much_later_than_what_is_taken_would(found, waiting,
     assert many == len(ends) or not much_later(many + 1)
 
 
-@given(members, jobs, st.data(), st.floats(0, 1000), st.floats(0, 1000))
+@given(
+    members, jobs, st.data(), st.tuples(st.floats(0, 1000), st.floats(0, 1000), st.floats(0, 2000))
+)
 @settings(deadline=None)
 def test_what_is_taken_back_ends_the_whole_run_sooner_by_more_than_it_costs(
-    found, waiting, data, circuits, stays
+    found, waiting, data, rest
 ):
     """No other number of jobs would bring more, and where none brings anything, none is taken back."""
     base, slope = found
     ends = sorted(waiting, reverse=True)
     tolls = data.draw(st.lists(st.floats(-5, 50), min_size=len(ends), max_size=len(ends)))
-    last = max(stays, ends[0][0])
+    circuits, stays, last = rest
 
-    many = worthwhile(ends, tolls, base, slope, (circuits, stays))
+    many = worthwhile(ends, tolls, base, slope, rest)
 
     def gain(count):
         level = level_of(base, slope).of(circuits + sum(size for _, size in ends[:count]))
