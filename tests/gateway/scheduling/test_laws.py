@@ -25,6 +25,14 @@ def test_told_members_are_used_as_well_as_can_be(kind, seed):
     assert found.single_ratio <= 1.05
 
 
+@pytest.mark.parametrize("kind", ["rows", "pubs"])
+@given(seed=seeds)
+@settings(max_examples=3, deadline=None)
+def test_few_jobs_are_cut_for_nothing(kind, seed):
+    """Where speeds are told, no division into far fewer jobs would have been as fast."""
+    assert measure(seed, kind=kind, told=True).as_fast_ratio <= 1.25
+
+
 @pytest.mark.parametrize("kind", LOADS)
 @pytest.mark.parametrize("told", [True, False])
 def test_what_waits_at_a_member_that_died_is_not_waited_for(kind, told):
