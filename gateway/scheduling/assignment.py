@@ -186,11 +186,12 @@ class Dealer:
             return self._planned_part(member, quota, plan)
         seconds = estimator.seconds(member, Load(quota, quota * plan.shots))
         each = seconds / quota
-        doubt = self._doubt(member)
+        off = self._off(member)
+        doubt = min(off, _MOST_DOUBT)
         ends = now - self.planner.began + estimator.wait_seconds(member, now) + seconds
         # Half of what is in doubt is saved by one cut more, so it must be worth what that costs.
         cut_seconds = dear_seconds + (state.speed.overhead_seconds if state.speed.jobs else 0.0)
-        least = max(2 / doubt * cut_seconds, _FINEST * ends)
+        least = max(2 / off * cut_seconds, _FINEST * ends)
         # A member that does not say how many jobs it takes at once works on one after the other.
         lanes = free if estimator.profiles[member].max_in_flight else 1
         part = quota * (1 - doubt) / lanes
@@ -202,11 +203,10 @@ class Dealer:
         # What would be left over for a job of its own goes with this one.
         return part if each and part + least / each <= quota else quota
 
-    def _doubt(self, member: str) -> float:
-        """Say what part of a member's time may be wasted: by how far its speed is off, and failures."""
+    def _off(self, member: str) -> float:
+        """Say by what part of it a member's time may be longer than thought: by its speed, and failures."""
         state = self.planner.estimator.states[member]
-        off = math.exp(state.speed.doubt) - 1
-        return max(_LEAST_DOUBT, min(off + state.failure_rate, _MOST_DOUBT))
+        return max(_LEAST_DOUBT, math.exp(state.speed.doubt) - 1 + state.failure_rate)
 
     def _first_part(self, member: str, quota: float, plan: Plan) -> float:
         """Choose how much a member takes that has never been seen at work; 0 for nothing more now."""

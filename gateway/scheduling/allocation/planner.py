@@ -186,6 +186,9 @@ class Planner:
         if self.is_asking:
             return None
         shares, ends = Shares({}), math.inf
+        if self.trade is not None:
+            # What waits for late work must not think that who is late will be quick with more of it.
+            self.estimator.note_lateness(now)
         if load.circuits:
             offers = self._lot_offers(lot, load, now)
             found = self._divide(lot, load, eligible, offers)

@@ -66,6 +66,8 @@ class Estimator:
     _nominal: Speed = field(init=False)
     # Speeds with shots by durations, as made since the last refresh, by provider and durations.
     _timed: dict[tuple[str, float], Speed] = field(default_factory=dict)
+    # How many times what was thought members never seen at work take, where that is more than once.
+    _lateness: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         told = [one.shot_seconds for one in self.profiles.values() if one.shot_seconds]
@@ -96,25 +98,40 @@ class Estimator:
             compiled: What its circuits are there on average, if known.
         """
         # With no call of the method below, nor of max(): this is asked for all the time.
-        speed = self.states[member].speed
+        speed, times = self.states[member].speed, 1.0
         if not speed.jobs:
-            speed = self._assume(member, compiled)
+            speed, times = self._assume(member, compiled), self._lateness.get(member, 1.0)
         jobs = self.profiles[member].jobs(load)
         circuits, circuit_shots = load
         circuits = circuits if circuits > jobs else jobs  # noqa: FURB136
-        return speed.seconds(circuits, circuit_shots, jobs)
+        return speed.seconds(circuits, circuit_shots, jobs) * times
 
     def jobs_seconds(
         self, member: str, load: Load, jobs: float, compiled: Compiled | None = None
     ) -> float:
         """Like :meth:`seconds`, for a load that is in a known number of jobs."""
-        speed = self.states[member].speed
+        speed, times = self.states[member].speed, 1.0
         if not speed.jobs:
-            speed = self._assume(member, compiled)
+            speed, times = self._assume(member, compiled), self._lateness.get(member, 1.0)
         # No job is of less than a circuit, though it may be a part of the shots of one.
         circuits, circuit_shots = load
         circuits = circuits if circuits > jobs else jobs  # noqa: FURB136
-        return speed.seconds(circuits, circuit_shots, jobs)
+        return speed.seconds(circuits, circuit_shots, jobs) * times
+
+    def note_lateness(self, now: float) -> None:
+        """Think of members never seen at work as slow as their first jobs show that they are at least."""
+        self._lateness = {
+            name: times
+            for name, state in self.states.items()
+            if state.in_flight
+            and not state.speed.jobs
+            and (times := self._read_lateness(name, now)) > 1
+        }
+
+    def _read_lateness(self, member: str, now: float) -> float:
+        """Return how many times what was thought a member has worked on its first job by now."""
+        worked, late = self.states[member].worked_seconds(now), self.late_seconds(member, now)
+        return worked / (worked - late) if worked > late else 0.0
 
     def speed_of(self, member: str) -> SpeedEstimate:
         """Return the known or assumed speed of a member, with its source."""
@@ -234,12 +251,11 @@ class Estimator:
         healthy = state.breaker.phase == "closed"
         late, times = self.late_seconds(member, now), 1.0
         if healthy and not state.speed.jobs:
-            worked = state.worked_seconds(now)
-            times = max(1 / HOPE, worked / (worked - late) if worked > late else 0.0)
+            times = max(1 / HOPE, self._read_lateness(member, now))
         end = state.busy_since if healthy else max(now, state.breaker.until)
         for key, load in state.in_flight.items():
             begins = max(end, state.turns[key])
-            end = begins + self.jobs_seconds(member, load, 1) * times
+            end = begins + self._thought_seconds(member, load) * times
             if healthy and begins <= now + ROUNDING_SECONDS:
                 end = max(end, now + late)
             yield key, begins, end
@@ -248,7 +264,14 @@ class Estimator:
         """Seconds by which a member's first job of ours exceeds its expected duration."""
         state = self.states[member]
         first = next(iter(state.in_flight.values()), NO_LOAD)
-        return state.worked_seconds(now) - self.jobs_seconds(member, first, 1)
+        return state.worked_seconds(now) - self._thought_seconds(member, first)
+
+    def _thought_seconds(self, member: str, load: Load) -> float:
+        """Estimate what one job takes, as if none had been late."""
+        speed = self.states[member].speed
+        if not speed.jobs:
+            speed = self._assume(member, None)
+        return speed.seconds(max(load.circuits, 1.0), load.circuit_shots, 1)
 
     def free_slots(self, member: str, now: float) -> int:
         """Count the further jobs that a member may have now.
@@ -292,10 +315,9 @@ class Estimator:
         seconds = self.jobs_seconds(member, state.load, len(state.in_flight))
         if worked <= 0 or not state.in_flight:
             return seconds
-        if len(state.in_flight) == 1:
-            return abs(worked - seconds)
-        each = self.jobs_seconds(member, next(iter(state.in_flight.values())), 1)
-        return max(0.0, seconds - each) + abs(worked - each)
+        first = next(iter(state.in_flight.values()))
+        rest = max(0.0, seconds - self.jobs_seconds(member, first, 1))
+        return rest + abs(worked - self._thought_seconds(member, first))
 
     def _assume(self, member: str, compiled: Compiled | None) -> Speed:
         """Assume the speed of a member that was never seen at work."""

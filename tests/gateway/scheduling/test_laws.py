@@ -150,6 +150,12 @@ def test_price_and_worth_of_time_are_the_least_together(kind, seed, worth):
     assert measure_value(seed, worth, kind=kind, told=True) <= 1.05
 
 
+@pytest.mark.parametrize(("seed", "worth"), [(1007, 400.0), (2007, 4000.0)])
+def test_members_much_slower_than_thought_do_not_hold_up_a_first_run(seed, worth):
+    """They are given no large job at first, and no more work while they are late."""
+    assert measure_value(seed, worth, kind="pubs", told=False) <= 1.25
+
+
 def test_where_nothing_is_learned_no_work_goes_to_dearer_members():
     """What waits counts at its price, too, as it is weighed whether to take queued jobs back."""
     assert measure_value(11003, 400.0, kind="pubs", told=True) <= 1.02

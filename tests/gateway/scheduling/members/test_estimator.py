@@ -235,3 +235,28 @@ def test_a_member_never_seen_is_foreseen_to_be_fast_until_it_is_late():
     assert ends(25.0) == [25.0, 40.0]
     # After 30 s, which are 10 more than was thought, it may take ten more.
     assert ends(40.0) == [50.0, 80.0]
+
+
+def test_a_member_late_over_its_first_job_is_thought_to_be_as_slow_with_others():
+    """Until that is done, which tells how slow it is."""
+    state, seen_one = MemberState(), MemberState(speed=told((0.0, 1.0, 0.0)))
+    profiles = {name: MemberProfile(name=name) for name in "ab"}
+    estimator = Estimator(profiles=profiles, states={"a": state, "b": seen_one})
+    estimator.refresh()
+    state.take("first", Load(20, 20), 0.0)
+    state.take("second", Load(10, 10), 0.0)
+
+    def seconds(now):
+        estimator.note_lateness(now)
+        return estimator.seconds("a", Load(10, 10)), estimator.busy_seconds("a", now)
+
+    assert seconds(15.0) == (10.0, 15.0)
+    assert seconds(20.0) == (10.0, 10.0)
+    # By 40 s it has taken twice as long as was thought, and may take as long again as it is late.
+    assert seconds(40.0) == (20.0, 20.0 + 20.0)
+    assert [end for _, _, end in estimator.foresee("a", 40.0)] == [60.0, 80.0]
+    assert estimator.seconds("b", Load(10, 10)) == 10.0
+
+    state.speed.observe(20, 20, 50.0)
+    state.release("first", 50.0)
+    assert seconds(50.0)[0] == estimator.jobs_seconds("a", Load(10, 10), 1) > 20.0
