@@ -24,8 +24,10 @@ def is_free_to_move(flight: Flight) -> bool:
 
 
 def may_pay_twice(state: RunState, flight: Flight, now: float) -> bool:
-    """To pay for a shard again costs no more than waiting for it at an ill member is worth."""
-    return is_worth(flight.price, flight.giveup_at - now, state.planner.usd_per_second)
+    """To pay for a shard again costs no more than waiting for it until it is given up is worth."""
+    ill = flight.member in state.health.unhealthy
+    given_up_at = flight.giveup_at if ill else flight.recall_at
+    return is_worth(flight.price, given_up_at - now, state.planner.usd_per_second)
 
 
 def is_worth(price: Price, wait_seconds: float, usd_per_second: float) -> bool:

@@ -290,6 +290,39 @@ def test_a_member_that_was_never_seen_is_not_hoped_for_when_its_turn_is_over(que
     assert found.makespan_seconds <= 1.05 * 900 / 2
 
 
+class Crowded(SimulatedMember):
+    """A member whose queue is longer than it says."""
+
+    def queue(self):
+        return 100.0
+
+
+def late(kind):
+    """Make a member whose only job still waits when it should have ended; a dead one does not answer."""
+    facts = {"circuit_seconds": 1.0, "pricing": Pricing(per_job=0.1), "told": True}
+    facts["limits"] = Limits(max_circuits=50, max_in_flight=1)
+    if kind == "queued":
+        return Crowded("late", queue_seconds=1e6, **facts)
+    return SimulatedMember("late", queue_seconds=100.0, outages=[(50, 1e9)], **facts)
+
+
+@pytest.mark.parametrize("kind", ["dead", "queued"])
+@pytest.mark.parametrize("rows", [3600])
+def test_a_job_that_is_late_is_redone_before_the_others_are_done(kind, rows):
+    """Nothing was known against its member, and yet the run is hardly longer than without it."""
+    well = [
+        SimulatedMember(f"well{i}", circuit_seconds=0.5, limits=Limits(max_circuits=20), told=True)
+        for i in range(3)
+    ]
+
+    found = simulate([late(kind), *well], work(rows), seed=1)
+
+    left = [one for one in found.shards if one.member == "late"]
+    assert {one.succeeded for one in left} == {False}
+    assert done(found) == rows
+    assert found.makespan_seconds <= rows / 6 + 60
+
+
 @given(st.floats(0.01, 1e3), st.floats(1, 1e4), st.floats(0, 1))
 def test_work_is_paid_twice_where_the_wait_costs_more(usd, seconds, usd_per_second):
     """What is free is never waited for, what is priced always where time is worth nothing."""
