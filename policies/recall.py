@@ -53,8 +53,8 @@ class RecallPolicy:
         idle: Where to ask for queued work back that others would end much sooner, by five seconds
             and a tenth of what they take: for a member that is idle, once nothing else waits; and
             under a policy that minimizes the time to finish, whenever what was learned of speeds
-            says so, or a member is stuck. Where time has a price, whenever the whole run ends sooner
-            by more than that costs elsewhere.
+            says so, a job is late, or a member is stuck. Where time has a price, whenever the whole
+            run ends sooner by more than that costs elsewhere.
         spare: Where to queue a shard a second time in case it fails, once nothing else waits, under a
             policy that minimizes the time to finish: where members have failed, and the one that fails
             next would have to queue anew. ``"free"`` is at members that are said to cost nothing,

@@ -58,8 +58,8 @@ def rebalance(state: RunState, now: float) -> Iterator[Decision]:
     waiting = [
         one
         for one in foreseen
-        if (one.begins > now + ROUNDING_SECONDS or one.flight.member in ill)
-        and one.flight.member not in stuck
+        if one.flight.member not in stuck
+        and _may_wait(state, one, now)
         and _may_leave(state, one.flight)
     ]
     if waiting:
@@ -185,6 +185,17 @@ def worthwhile(
         if gain > best and is_much_sooner(end + toll, last):
             best, many = gain, count
     return many
+
+
+def _may_wait(state: RunState, one: Foreseen, now: float) -> bool:
+    """A shard may wait yet: its turn has not come, or it is late, or its member does nothing now.
+
+    What is late may run as well. Its provider is asked, and gives back nothing that it runs.
+    """
+    member = one.flight.member
+    if one.begins > now + ROUNDING_SECONDS or member in state.health.unhealthy:
+        return True
+    return state.estimator.late_seconds(member, now) > ROUNDING_SECONDS
 
 
 def _may_leave(state: RunState, flight: Flight) -> bool:

@@ -11,7 +11,7 @@ from qiskit import QuantumCircuit
 from worlds import World, assert_tiled, profile
 
 from qiskit_gateway import simulate
-from qiskit_gateway.backends import Limits, Pricing, SimulatedMember
+from qiskit_gateway.backends import Limits, Pricing, SimulatedMember, Speed
 from qiskit_gateway.policies import (
     BreakerPolicy,
     RecallPolicy,
@@ -307,7 +307,7 @@ def late(kind):
 
 
 @pytest.mark.parametrize("kind", ["dead", "queued"])
-@pytest.mark.parametrize("rows", [3600])
+@pytest.mark.parametrize("rows", [950, 3600])
 def test_a_job_that_is_late_is_redone_before_the_others_are_done(kind, rows):
     """Nothing was known against its member, and yet the run is hardly longer than without it."""
     well = [
@@ -321,6 +321,19 @@ def test_a_job_that_is_late_is_redone_before_the_others_are_done(kind, rows):
     assert {one.succeeded for one in left} == {False}
     assert done(found) == rows
     assert found.makespan_seconds <= rows / 6 + 60
+
+
+def test_a_job_that_is_late_is_left_where_it_runs():
+    """A provider that says so keeps it, though others would have redone it by then."""
+    slow = SimulatedMember("slow", circuit_seconds=2.5, queue_seconds=10.0)
+    slow.speed = Speed(circuit_seconds=1.0)
+    well = SimulatedMember("well", circuit_seconds=0.5, told=True, limits=Limits(max_circuits=20))
+
+    found = simulate([slow, well], work(400), seed=1)
+
+    first, *behind = (one for one in found.shards if one.member == "slow")
+    assert first.succeeded
+    assert all(one.taken_back for one in behind)
 
 
 @given(st.floats(0.01, 1e3), st.floats(1, 1e4), st.floats(0, 1))
