@@ -10,6 +10,7 @@ from qiskit_gateway.backends.circuits.circuit_bytes import write_qpy
 from qiskit_gateway.backends.fleet import Fleet
 from qiskit_gateway.backends.interface.batch import Program
 from qiskit_gateway.backends.interface.protocol import TellsOptions, able
+from qiskit_gateway.work.expressions import check_values
 from qiskit_gateway.work.snapshots import Snapshots
 from qiskit_gateway.work.workload import Work
 
@@ -18,8 +19,12 @@ def prepare(work: Work, fleet: Fleet, snapshots: Snapshots) -> Work:
     """Complete work with what is known of each task before anything runs.
 
     Its circuits are copies from here on.
+
+    Raises:
+        ValueError: If an expression of parameters has no value in some row.
     """
     programs = snapshots.of(work.programs)
+    _check_expressions(work, snapshots)
     judged = _select_options(work.options, fleet)
     weighs = any(member.limits.max_payload_bytes for member in fleet)
     known: dict[tuple[int, int], tuple[dict[str, str], int]] = {}
@@ -33,6 +38,16 @@ def prepare(work: Work, fleet: Fleet, snapshots: Snapshots) -> Work:
         found = refusals or payload
         tasks.append(replace(task, refusals=refusals, payload_bytes=payload) if found else task)
     return replace(work, programs=programs, tasks=tuple(tasks))
+
+
+def _check_expressions(work: Work, snapshots: Snapshots) -> None:
+    """Check what each circuit computes of its parameters; the bases of a PUB have its rows in common."""
+    seen: set[tuple[int, bytes]] = set()
+    for task, program, rows in zip(work.tasks, work.programs, work.rows, strict=True):
+        fragile = snapshots.fragile_in(program.circuit)
+        if fragile and (key := (id(program.circuit), rows.tobytes())) not in seen:
+            seen.add(key)
+            check_values(task.group, fragile, program.circuit.parameters, rows)
 
 
 def _select_options(options: Mapping[str, Any], fleet: Fleet) -> dict[str, Any]:

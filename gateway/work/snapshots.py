@@ -6,10 +6,11 @@ What the caller does to a circuit afterwards is nothing to the run.
 from collections import OrderedDict
 from dataclasses import dataclass, field
 
-from qiskit.circuit import QuantumCircuit
+from qiskit.circuit import ParameterExpression, QuantumCircuit
 
 from qiskit_gateway.backends.forks import ProcessLock
 from qiskit_gateway.backends.interface.batch import Program
+from qiskit_gateway.work.expressions import find_fragile
 
 _SIZE = 1024
 
@@ -21,10 +22,12 @@ class _Snapshot:
     original: QuantumCircuit
     copy: QuantumCircuit
     programs: dict[str | None, Program] = field(default_factory=dict)
+    fragile: tuple[ParameterExpression, ...] = field(init=False)
     _plain: bool = field(init=False)
 
     def __post_init__(self) -> None:
         self._plain = _is_plain(self.copy)
+        self.fragile = find_fragile(self.copy)
 
     @property
     def is_current(self) -> bool:
@@ -63,6 +66,11 @@ class Snapshots:
             while len(self._kept) > _SIZE:
                 self._kept.popitem(last=False)
         return tuple(fresh[id(program.circuit)].program(program.basis) for program in programs)
+
+    def fragile_in(self, circuit: QuantumCircuit) -> tuple[ParameterExpression, ...]:
+        """Return what of a circuit may have no value, as of the last copy of it."""
+        found = self._kept.get(id(circuit))
+        return () if found is None else found.fragile
 
     def _refresh(self, circuit: QuantumCircuit) -> _Snapshot:
         found = self._kept.pop(id(circuit), None)
