@@ -5,6 +5,7 @@ The commands, their options and their help. What they do is imported when they a
 So that ``--help`` and completion answer at once: importing Qiskit takes a second or two.
 """
 
+import os
 import sys
 from io import TextIOWrapper
 from pathlib import Path
@@ -17,7 +18,7 @@ from qiskit_gateway.command_line.endings import ExitCode, exit_for
 NAME = "qiskit-gateway"
 
 _EPILOG = (
-    "Exit codes: 0 done; 1 a fault of qiskit-gateway; 2 wrong usage; 3 bad input: a configuration, "
+    "Exit codes: 0 done; 1 a fault of qiskit-gateway, or nowhere to print to; 2 wrong usage; 3 bad input: a configuration, "
     "circuits, a journal; 4 it cannot be done, or not all of it: nothing was sent; 5 a run ended "
     "incomplete: what came back was delivered; 130 interrupted."
 )
@@ -52,11 +53,19 @@ Force = Annotated[bool, typer.Option("--force", help="Let --out replace a file."
 
 def main() -> Never:
     """Run the command that the arguments of the process say, and exit."""
+    if sys.stdout is None:  # It was closed before we began: nobody reads.
+        sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
     if isinstance(sys.stdout, TextIOWrapper):
         # No name or line of a drawing is worth a result, where a pipe or a terminal cannot show it.
         sys.stdout.reconfigure(errors="replace")
     try:
-        code = app(prog_name=NAME, standalone_mode=True)
+        try:
+            app(prog_name=NAME, standalone_mode=True)
+        finally:
+            # Here, where it can be told that it was not possible, and not as the interpreter ends.
+            sys.stdout.flush()
+    except SystemExit as ended:
+        sys.exit(ended.code)
     except KeyboardInterrupt as error:
         code = exit_for(error)
     except Exception as error:  # noqa: BLE001  Told as a sentence and an exit code.

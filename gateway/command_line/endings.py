@@ -1,8 +1,13 @@
 """Exit codes of commands, and the messages for stderr."""
 
+import errno
 import os
 import sys
+from contextlib import suppress
 from enum import IntEnum
+
+# What writing to stdout fails with where it leads to a full or broken disk, or to nowhere.
+_CANNOT_WRITE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF}
 
 # Set to anything, it shows where in the code something unexpected happened.
 _DEBUG = "QISKIT_GATEWAY_DEBUG"
@@ -34,9 +39,19 @@ class EndingError(Exception):
 
 
 def exit_for(error: BaseException) -> ExitCode:
-    """Print on stderr what went wrong, and return the exit code."""
+    """Print on stderr what went wrong, and return the exit code.
+
+    Nothing where nobody reads what is printed any more, as ``head`` does not after its lines.
+    """
+    if isinstance(error, BrokenPipeError):
+        _give_up_output()
+        return ExitCode.FAULT
+    if isinstance(error, OSError) and error.filename is None and error.errno in _CANNOT_WRITE:
+        _give_up_output()
+        _print_error(f"the output cannot be written: {error.strerror}")
+        return ExitCode.FAULT
     # Here, because errors of the package are Qiskit's, and --help must not wait for that.
-    from qiskit_gateway.backends.failures.redaction import printable, redact
+    from qiskit_gateway.backends.failures.redaction import redact
 
     code, text = _judge(error)
     if code is ExitCode.FAULT and not os.environ.get(_DEBUG):
@@ -45,8 +60,23 @@ def exit_for(error: BaseException) -> ExitCode:
         import traceback
 
         text = "".join(traceback.format_exception(error))
-    sys.stderr.write(printable(f"error: {redact(text)}\n"))
+    _print_error(redact(text))
     return code
+
+
+def _print_error(text: str) -> None:
+    from qiskit_gateway.backends.failures.redaction import printable
+
+    with suppress(OSError):  # The exit code says it, too.
+        sys.stderr.write(printable(f"error: {text}\n"))
+
+
+def _give_up_output() -> None:
+    """Lead what is still to be printed nowhere: the interpreter would try it again as it ends."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    with suppress(OSError, ValueError):
+        os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
 
 
 def _judge(error: BaseException) -> tuple[ExitCode, str]:

@@ -373,6 +373,31 @@ def test_arrays_can_be_loaded_again(shell):
     assert bits.get_counts() == {"01": 64}
 
 
+def write_to(stdout, shell, *words):
+    """Call a command whose output goes somewhere, in a process of its own."""
+    command = [sys.executable, "-m", "qiskit_gateway", *words]
+    where = shell.environment()
+    return subprocess.run(  # noqa: S603
+        command, cwd=shell.folder, env=where, stdout=stdout, stderr=subprocess.PIPE, check=False
+    )
+
+
+@pytest.mark.parametrize("words", [["--help"], ["schema"], ["members", "fleet.toml"]])
+def test_output_that_cannot_be_written_ends_as_in_other_programs(shell, words):
+    """A full disk is told in a line; where nobody reads any more, nothing is said."""
+    shell.write("fleet.toml", SIMULATOR)
+    with Path("/dev/full").open("w", encoding="utf-8") as full:
+        done = write_to(full, shell, *words)
+    assert done.returncode == 1
+    assert done.stderr == b"error: the output cannot be written: No space left on device\n"
+
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = write_to(writer, shell, *words)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (1, b"")
+
+
 def test_names_that_an_encoding_lacks_cost_no_result(shell):
     """Where stdout cannot show a name, it has a mark there, JSON escapes it, and files have it."""
     file = shell.write("fleet.toml", SIMULATOR.replace('"local"', '"größe"'))
