@@ -115,8 +115,9 @@ class Problem:
         """Return the jobs of the least price and worth of time; the filled ones if none are found."""
         try:
             return _solve(self)
-        # The solver is not ours, and whatever keeps it from an answer, there is work to be done.
-        except Exception:  # noqa: BLE001
+        # Its time was over, or scipy is not there or broken. There is work to be done all the same; any
+        # other error is a fault, and has to be seen.
+        except (TimeoutError, ImportError, OSError):
             return self.filled
 
     @property

@@ -314,19 +314,40 @@ def sizes_of(line):
     return line.smallest, line.largest
 
 
-@pytest.mark.parametrize("seconds", [0.0, "no number"])
-@pytest.mark.parametrize("worth", [Worth(), Worth(horizon=100.0), Worth(usd_per_second=0.1)])
-def test_without_an_answer_members_are_filled(monkeypatch, seconds, worth):
-    """A solver that has no time, or fails, leaves the division that needs none."""
-    monkeypatch.setattr(integer_program, "_SECONDS", seconds)
+def two_tariffs(worth):
     fleet = [(Tariff(fee=1.0, each=0.1), 5, 0.0, 1.0, 0.0), (Tariff(fee=0.5), 4, 9.0, 2.0, 1.0)]
-    problem = Problem(tuple(bids_of(fleet, 33)), 33, worth)
+    return Problem(tuple(bids_of(fleet, 33)), 33, worth)
+
+
+WORTHS = [Worth(), Worth(horizon=100.0), Worth(usd_per_second=0.1)]
+
+
+@pytest.mark.parametrize("missing", ["time", "scipy"])
+@pytest.mark.parametrize("worth", WORTHS)
+def test_without_an_answer_members_are_filled(monkeypatch, missing, worth):
+    """A solver that has no time, or is not there, leaves the division that needs none."""
+    if missing == "time":
+        monkeypatch.setattr(integer_program, "_SECONDS", 0.0)
+    else:
+        monkeypatch.setitem(sys.modules, "scipy", None)
+        monkeypatch.setitem(sys.modules, "scipy.optimize", None)
+        monkeypatch.setitem(sys.modules, "scipy.sparse", None)
+    problem = two_tariffs(worth)
 
     found = problem()
 
     assert found == problem.filled
     assert units_of(found) == 33
     assert found.seconds <= worth.horizon
+
+
+@pytest.mark.parametrize("worth", WORTHS)
+def test_a_fault_of_ours_is_not_taken_for_no_answer(monkeypatch, worth):
+    """It would make all plans worse without a word."""
+    monkeypatch.setattr(integer_program, "_SECONDS", "no number")
+
+    with pytest.raises(TypeError, match="no number"):
+        two_tariffs(worth)()
 
 
 PRINTED = """
