@@ -399,7 +399,7 @@ def _zeros(job: SimulatedJob) -> tuple[Outcome, ...]:
 def _windows(outages: Iterable[Window]) -> list[Window]:
     """Sort windows, and join windows that touch."""
     merged: list[Window] = []
-    for start, end in sorted((float(start), float(end)) for start, end in outages):
+    for start, end in sorted(_read_windows(outages)):
         if not start < end:
             raise ValueError(f"an outage starts before it ends, got ({start}, {end})")
         if merged and start <= merged[-1][1]:
@@ -407,6 +407,21 @@ def _windows(outages: Iterable[Window]) -> list[Window]:
         else:
             merged.append((start, end))
     return merged
+
+
+def _read_windows(outages: object) -> list[Window]:
+    windows = []
+    for one in outages if isinstance(outages, Iterable) else [outages]:
+        window = tuple(one) if isinstance(one, Iterable) and not isinstance(one, str) else ()
+        if len(window) != 2:
+            raise TypeError(
+                "outages must be windows of seconds, (start, end) each, such as [(60, 120)]; got "
+                f"{outages!r}"
+            )
+        for seconds in window:
+            check_kind("the start or end of an outage", seconds)
+        windows.append((float(window[0]), float(window[1])))
+    return windows
 
 
 def _check_whole(what: str, given: object) -> None:

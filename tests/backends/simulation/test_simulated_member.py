@@ -325,6 +325,13 @@ def test_failure_rate(rate, seed):
     assert set(errors) <= {(True, True, "backend")}
 
 
+@pytest.mark.parametrize("wrong", [5, [5], [(1, 2, 3)], ["ab"], [(1, "a")], [(None, 2)]])
+def test_outages_that_are_no_windows_are_refused_in_our_words(wrong):
+    """Python's own errors would not say what is wanted."""
+    with pytest.raises(TypeError, match=r"outages? must be"):
+        SimulatedMember("qpu", outages=wrong)
+
+
 async def test_outages():
     """An outage refuses submission, fails what runs when it begins, and holds up what waits."""
     member = SimulatedMember("qpu", job_seconds=40, outages=[(100, 200), (60, 100), (500, 501)])
