@@ -51,8 +51,9 @@ class Progress:
         shots_done: Of these, arrived.
         members: By member: circuits and shots that run there, and that it has done.
         seconds: How long the run has gone on, or took.
-        outlook: How long it is expected to go on; ``None`` where that cannot be told. Neither of
-            these two counts where progress is compared.
+        outlook: How long it is expected to go on; ``None`` where that cannot be told.
+        held_up_by: Why nobody takes what waits, by member, while nothing is in flight. None of
+            these three counts where progress is compared.
     """
 
     circuits: int
@@ -62,6 +63,7 @@ class Progress:
     members: dict[str, MemberProgress]
     seconds: float = field(default=0.0, compare=False)
     outlook: Outlook | None = field(default=None, compare=False)
+    held_up_by: Mapping[str, tuple[str, ...]] = field(default_factory=dict, compare=False)
 
     @property
     def shots_running(self) -> int:
@@ -102,6 +104,9 @@ class Progress:
             end = self.outlook
             least, most = span(end.least_seconds), span(end.most_seconds)
             facts.append(f"about {span(end.seconds)} more ({least} to {most})")
+        if self.held_up_by:
+            said = (f"{name}: {'; '.join(why)}" for name, why in self.held_up_by.items())
+            facts.append(f"waits, as nobody may take it ({', '.join(said)})")
         return facts
 
 
@@ -114,12 +119,14 @@ class Standing:
         queued: The shards of which a provider says that they wait in its queue.
         attempts: Its attempts.
         outlook: How long it is expected to go on.
+        held_up_by: Why nobody takes what waits, by member, while nothing is in flight.
     """
 
     seconds: float = 0.0
     queued: AbstractSet[int] = frozenset()
     attempts: Iterable[Attempt] = field(default_factory=tuple)
     outlook: Outlook | None = None
+    held_up_by: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 def sum_up_progress(
@@ -162,6 +169,7 @@ def sum_up_progress(
         members=progress,
         seconds=standing.seconds,
         outlook=standing.outlook,
+        held_up_by=standing.held_up_by,
     )
 
 
@@ -179,6 +187,7 @@ def join_progress(parts: Sequence[Progress]) -> Progress:
         shots=sum(one.shots for one in parts),
         shots_done=sum(one.shots_done for one in parts),
         members={name: one for part in parts for name, one in part.members.items()},
+        held_up_by={name: why for part in parts for name, why in part.held_up_by.items()},
         seconds=max(one.seconds for one in parts),
         # All are over when the last is.
         outlook=Outlook(

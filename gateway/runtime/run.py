@@ -381,6 +381,7 @@ class Run:
                 queued=self._attempts.queued if self._is_on else frozenset(),
                 attempts=self.record,
                 outlook=None if scheduler is None else scheduler.outlook(now),
+                held_up_by={} if scheduler is None else scheduler.held_up_by,
             ),
         )
 

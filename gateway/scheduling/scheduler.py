@@ -175,6 +175,11 @@ class Scheduler:
         return not self.done and not self._state.dealer.empty
 
     @property
+    def held_up_by(self) -> dict[str, tuple[str, ...]]:
+        """Why nobody takes what waits, by member; empty while anything is in flight."""
+        return self._state.reasons_against if self.waits and _idles(self._state) else {}
+
+    @property
     def was_denied(self) -> bool:
         """True if members were denied what other processes may have, and it is not known to be back."""
         return bool(self._state.denials)

@@ -1,0 +1,51 @@
+"""A run that waits for a filter to allow something says so."""
+
+import anyio
+import pytest
+from journals import small_work
+
+from qiskit_gateway.backends import Fleet, SimulatedMember
+from qiskit_gateway.policies import Filter, cheapest, refuse
+from qiskit_gateway.runtime.preview.virtual_clock import work_at_once
+from qiskit_gateway.runtime.run import Environment, Run
+
+pytestmark = pytest.mark.anyio
+
+
+class AtNight(Filter):
+    def __call__(self, offer):
+        return refuse("it is not night yet", waits=True)
+
+
+async def test_progress_says_what_a_run_waits_for():
+    """By member, in the value and in the text; an hour without a job is not without a word."""
+    run = Run(
+        "job",
+        Fleet([SimulatedMember("a"), SimulatedMember("b")]),
+        cheapest(where=AtNight()),
+        small_work(5),
+        environment=Environment(in_thread=work_at_once),
+    )
+    async with anyio.create_task_group() as group:
+        group.start_soon(run.execute)
+        await anyio.sleep(3600.0)
+        progress = run.progress()
+        run.stop("enough")
+
+    assert progress.held_up_by == dict.fromkeys("ab", ("it is not night yet",))
+    assert "nobody may take it (a: it is not night yet, b: it is not night yet)" in str(progress)
+    assert not run.progress().held_up_by
+
+
+async def test_a_run_that_goes_on_is_held_up_by_nothing():
+    run = Run(
+        "job",
+        Fleet([SimulatedMember("a", job_seconds=10)]),
+        cheapest(),
+        small_work(5),
+        environment=Environment(in_thread=work_at_once),
+    )
+    async with anyio.create_task_group() as group:
+        group.start_soon(run.execute)
+        await anyio.sleep(5.0)
+        assert not run.progress().held_up_by
