@@ -62,7 +62,7 @@ def threads() -> Iterator[Executor]:
 @contextmanager
 def dask() -> Iterator[Executor]:
     cluster = distributed.LocalCluster(
-        n_workers=1, threads_per_worker=2, processes=False, dashboard_address=None
+        n_workers=1, threads_per_worker=2, processes=False, dashboard_address="127.0.0.1:0"
     )
     with cluster, distributed.Client(cluster, set_as_default=False) as client:
         yield client.get_executor()
