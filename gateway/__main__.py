@@ -18,8 +18,8 @@ from qiskit_gateway.command_line.endings import ExitCode, exit_for
 NAME = "qiskit-gateway"
 
 _EPILOG = (
-    "Exit codes: 0 done; 1 a fault of qiskit-gateway, or nowhere to print to; 2 wrong usage; 3 bad input: a configuration, "
-    "circuits, a journal; 4 it cannot be done, or not all of it: nothing was sent; 5 a run ended "
+    "Exit codes: 0 done; 1 a fault of qiskit-gateway, or nowhere to print to; 2 wrong usage; 3 bad "
+    "input: a configuration, circuits, a journal; 4 it cannot be done, or not all of it: nothing was sent; 5 a run ended "
     "incomplete: what came back was delivered; 130 interrupted."
 )
 

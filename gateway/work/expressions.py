@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from qiskit.circuit import Parameter, ParameterExpression, QuantumCircuit
 
-# What is made of sums and products with numbers is finite wherever its parameters are.
-_MAY_FAIL = re.compile(r"/(?!\d)|\*\*|\^|\w\(")
+# What is made of sums and products with numbers, and of these functions, is finite wherever its
+# parameters are.
+_MAY_FAIL = re.compile(r"/(?!\d)|\*\*|\^|\b(?!(?:sin|cos|atan|abs|sign|conj)\()\w+\(")
 
 
 def find_fragile(circuit: QuantumCircuit) -> tuple[ParameterExpression, ...]:
