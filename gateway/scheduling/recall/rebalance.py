@@ -256,7 +256,9 @@ def _take_back(
     if finishes_first(state):
         many = surplus(ends, *_pace(state, free, whole, now), _units(state, before))
     else:
-        flight, units = waiting[0].flight, _units(state, before)
+        # By the largest of them: a small one at the end tells little of what fees come to.
+        flight = max(waiting, key=lambda one: _units(state, one.flight.load)).flight
+        units = _units(state, before)
         takers, each = _takers(state, whole, free, flight, now)
         paid = (one.flight.price.usd / state.planner.usd_per_second for one in waiting)
         tolls = [each * size - price for (_, size), price in zip(ends, paid, strict=True)]

@@ -156,6 +156,11 @@ def test_members_much_slower_than_thought_do_not_hold_up_a_first_run(seed, worth
     assert measure_value(seed, worth, kind="pubs", told=False) <= 1.25
 
 
+def test_a_small_last_job_does_not_keep_large_ones_where_they_are():
+    """What fees come to elsewhere is told by the large ones."""
+    assert measure_value(15006, 400.0, kind="shots", told=False) <= 1.25
+
+
 def test_where_nothing_is_learned_no_work_goes_to_dearer_members():
     """What waits counts at its price, too, as it is weighed whether to take queued jobs back."""
     assert measure_value(11003, 400.0, kind="pubs", told=True) <= 1.02
