@@ -211,6 +211,10 @@ def _submit_to_dask(client: Any, executor: Executor, work: WorkOrder) -> _DaskFu
     # Dask names jobs by what they are; a name of ours is what it can be asked about.
     key = f"qiskit-gateway-{work.token}"
     future = client.submit(run, work, key=key, **options)
+    # To shut the executor down waits for the job, or cancels it, as for any other of its own.
+    known = read_property(executor, "_futures")
+    if known is not None:
+        known.add(future)
     return _DaskFuture(client=client, key=key, future=future)
 
 

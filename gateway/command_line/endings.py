@@ -43,7 +43,7 @@ def exit_for(error: BaseException) -> ExitCode:
 
     Nothing where nobody reads what is printed any more, as ``head`` does not after its lines.
     """
-    if isinstance(error, BrokenPipeError):
+    if isinstance(error, BrokenPipeError) and not os.environ.get(_DEBUG):
         _give_up_output()
         return ExitCode.FAULT
     if isinstance(error, OSError) and error.filename is None and error.errno in _CANNOT_WRITE:
@@ -67,6 +67,8 @@ def exit_for(error: BaseException) -> ExitCode:
 def _print_error(text: str) -> None:
     from qiskit_gateway.backends.failures.redaction import printable
 
+    if sys.stderr is None:
+        return
     with suppress(OSError):  # The exit code says it, too.
         sys.stderr.write(printable(f"error: {text}\n"))
 

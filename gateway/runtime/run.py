@@ -256,6 +256,8 @@ class Run:
         """Find out what the circuits are on each member and how long queues are, and begin then."""
         patience = self._policy.deadline_seconds
         with anyio.CancelScope() as self._surveying:
+            if self._stop_reason:  # It was stopped before this began.
+                self._surveying.cancel()
             if patience is not None:
                 self._surveying.deadline = entered + patience
             tasks = await survey_tasks(self.work, self._fleet, self._policy, self._asked)

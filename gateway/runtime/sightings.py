@@ -62,11 +62,12 @@ class Sightings:
         now = anyio.current_time()
         if not self.run_log.lasting or now < self._next_look:
             return []
-        self._seen.next_looks[self.run_log.place] = now + self.run_log.look_seconds
         try:
             found = await self.run_log.list_sightings()
         except JournalError:
-            return []  # Whoever writes says so.
+            found = []  # Whoever writes says so.
+        # Only now: a run that begins meanwhile would plan without what is being read.
+        self._seen.next_looks[self.run_log.place] = now + self.run_log.look_seconds
         return [*self._take_in(found)]
 
     async def _look_again(self, alarms: Alarms) -> None:
@@ -88,6 +89,8 @@ class Sightings:
             which = one.kind, one.member
             if one.member not in self.fleet or marks.get(which) == one.mark:
                 continue
+            if one.kind == "queue" and self.queues is None:
+                continue  # Another run may want to hear of it.
             marks[which] = one.mark
             at, wait = now - one.age_seconds, one.facts.get("wait_seconds")
             if one.kind == "queue" and self.queues is not None:

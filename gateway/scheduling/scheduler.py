@@ -177,7 +177,11 @@ class Scheduler:
     @property
     def held_up_by(self) -> dict[str, tuple[str, ...]]:
         """Why nobody takes what waits, by member; empty while anything is in flight."""
-        return self._state.reasons_against if self.waits and _idles(self._state) else {}
+        if not (self.waits and _idles(self._state)):
+            return {}
+        found = self._state.reasons_against
+        # Else somebody may take it, and is only busy, as with the work of other runs.
+        return found if found.keys() >= self._state.states.keys() else {}
 
     @property
     def was_denied(self) -> bool:

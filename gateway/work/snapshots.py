@@ -70,7 +70,7 @@ class Snapshots:
     def fragile_in(self, circuit: QuantumCircuit) -> tuple[ParameterExpression, ...]:
         """Return what of a circuit may have no value, as of the last copy of it."""
         found = self._kept.get(id(circuit))
-        return () if found is None else found.fragile
+        return find_fragile(circuit) if found is None else found.fragile
 
     def _refresh(self, circuit: QuantumCircuit) -> _Snapshot:
         found = self._kept.pop(id(circuit), None)

@@ -121,7 +121,8 @@ class Estimator:
     def note_lateness(self, now: float) -> None:
         """Think of members never seen at work as slow as their first jobs show that they are at least."""
         self._lateness = {
-            name: times
+            # No more than is thought of who was never seen: jobs may differ by what was compiled for them.
+            name: min(times, HOPE)
             for name, state in self.states.items()
             if state.in_flight
             and not state.speed.jobs

@@ -174,3 +174,23 @@ async def test_a_fleet_looks_once_in_a_while_into_each_journal(tmp_path):
             with anyio.move_on_after(0.5):
                 await run.execute()
     assert looks == ["one", "three", "four"]
+
+
+async def test_runs_that_begin_together_all_know_what_others_have_found(journal):
+    """Also those that begin while the first of them is reading it."""
+    one, _ = started(journal, "one", Fleet(members(bad=1.0)), 12, round_robin())
+    await one.execute()
+    fleet = Fleet(members())
+    runs = [started(journal, name, fleet, 4, round_robin())[0] for name in ("two", "three")]
+    for run in runs:
+        look = run._run_log.list_sightings
+
+        async def slowly(look=look):
+            await anyio.sleep(0.01)
+            return await look()
+
+        run._run_log.list_sightings = slowly
+    async with anyio.create_task_group() as group:
+        for run in runs:
+            group.start_soon(run.execute)
+    assert {attempt.member for run in runs for attempt in run.record} == {"good"}

@@ -4,8 +4,8 @@ import anyio
 import pytest
 from journals import small_work
 
-from qiskit_gateway.backends import Fleet, SimulatedMember
-from qiskit_gateway.policies import Filter, cheapest, refuse
+from qiskit_gateway.backends import Fleet, Limits, SimulatedMember
+from qiskit_gateway.policies import Filter, Named, cheapest, refuse
 from qiskit_gateway.runtime.preview.virtual_clock import work_at_once
 from qiskit_gateway.runtime.run import Environment, Run
 
@@ -40,8 +40,8 @@ async def test_progress_says_what_a_run_waits_for():
 async def test_a_run_that_goes_on_is_held_up_by_nothing():
     run = Run(
         "job",
-        Fleet([SimulatedMember("a", job_seconds=10)]),
-        cheapest(),
+        Fleet([SimulatedMember("a", job_seconds=10), SimulatedMember("b")]),
+        cheapest(where=Named("a")),
         small_work(5),
         environment=Environment(in_thread=work_at_once),
     )
@@ -49,3 +49,25 @@ async def test_a_run_that_goes_on_is_held_up_by_nothing():
         group.start_soon(run.execute)
         await anyio.sleep(5.0)
         assert not run.progress().held_up_by
+
+
+async def test_who_is_busy_with_another_run_holds_nothing_up():
+    """That another member may never take it is no news."""
+    limits = Limits(max_in_flight=1)
+    fleet = Fleet([SimulatedMember("a", job_seconds=10, limits=limits), SimulatedMember("b")])
+    first, second = (
+        Run(
+            name,
+            fleet,
+            cheapest(where=Named("a")),
+            small_work(1),
+            environment=Environment(in_thread=work_at_once),
+        )
+        for name in ("first", "second")
+    )
+    async with anyio.create_task_group() as group:
+        group.start_soon(first.execute)
+        await anyio.sleep(1.0)
+        group.start_soon(second.execute)
+        await anyio.sleep(5.0)
+        assert not second.progress().held_up_by

@@ -58,6 +58,25 @@ def test_what_has_a_value_runs():
     assert result[0].data.meas.get_counts(0) == {"1": 10}
 
 
+def test_parameters_of_a_loop_are_given_by_the_loop():
+    """None of a PUB's values are theirs."""
+    circuit = QuantumCircuit(1)
+    circuit.rx(G, 0)
+    with circuit.for_loop(range(1, 3), T):
+        circuit.rx(1 / T, 0)
+    circuit.measure_all()
+    backend = ScriptedBackend(BasicSimulator())
+    assert {str(one) for one in find_fragile(circuit)} == {"1/t"}
+    RouterSampler(backend).quote([(circuit, [0.5])])
+
+
+def test_circuits_that_are_too_many_to_be_kept_are_looked_at():
+    circuits = [rotated(1 / Parameter(f"t{number}")) for number in range(1030)]
+    pubs = [(one, [0.0 if number == 0 else 1.0]) for number, one in enumerate(circuits)]
+    with pytest.raises(ValueError, match="pub 0: 1/t0 is no finite"):
+        RouterSampler(BasicSimulator()).quote(pubs)
+
+
 def test_phases_and_bodies_of_control_flow_are_looked_at():
     circuit = QuantumCircuit(1, 1, global_phase=1 / T)
     with circuit.if_test((circuit.clbits[0], 1)):
@@ -66,8 +85,8 @@ def test_phases_and_bodies_of_control_flow_are_looked_at():
 
 
 def test_what_always_has_a_value_is_not_evaluated():
-    """Sums and products with numbers, as most circuits have them."""
+    """Sums and products with numbers, and sines, as most circuits have them."""
     circuit = QuantumCircuit(1)
-    for angle in (T, 2 * T, T / 2 + G, -T * G - 0.5):
+    for angle in (T, 2 * T, T / 2 + G, -T * G - 0.5, T.sin(), (T / 2).cos(), T.arctan(), abs(T)):
         circuit.rz(angle, 0)
     assert find_fragile(circuit) == ()
