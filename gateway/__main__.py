@@ -19,8 +19,8 @@ NAME = "qiskit-gateway"
 
 _EPILOG = (
     "Exit codes: 0 done; 1 a fault of qiskit-gateway, or nowhere to print to; 2 wrong usage; 3 bad "
-    "input: a configuration, circuits, a journal; 4 it cannot be done, or not all of it: nothing was sent; 5 a run ended "
-    "incomplete: what came back was delivered; 130 interrupted."
+    "input: a configuration, circuits, a journal; 4 it cannot be done, or not all of it: nothing was "
+    "sent; 5 a run ended incomplete: what came back was delivered; 130 interrupted."
 )
 
 app = typer.Typer(
@@ -60,12 +60,10 @@ def main() -> Never:
         sys.stdout.reconfigure(errors="replace")
     try:
         try:
-            app(prog_name=NAME, standalone_mode=True)
+            code = app(prog_name=NAME, standalone_mode=True)
         finally:
             # Here, where it can be told that it was not possible, and not as the interpreter ends.
             sys.stdout.flush()
-    except SystemExit as ended:
-        sys.exit(ended.code)
     except KeyboardInterrupt as error:
         code = exit_for(error)
     except Exception as error:  # noqa: BLE001  Told as a sentence and an exit code.

@@ -28,7 +28,9 @@ def late_names(
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
         home = import_module(modules[name])
         # What a package exports may be a module of it that nobody has imported yet.
-        found = getattr(home, name, None) or import_module(f"{home.__name__}.{name}")
+        if not hasattr(home, name):
+            import_module(f"{home.__name__}.{name}")
+        found = getattr(home, name)
         setattr(sys.modules[package], name, found)
         return found
 

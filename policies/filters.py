@@ -19,8 +19,9 @@ class Filter(ABC):
 
     Subclassing:
         Define ``__call__``. It sees one offer and must answer at once and always the same: no
-        clock, no random, no I/O. All runs of the process wait meanwhile. Answer ``ALLOWED`` or ``refuse(reason, waits=...)``, or a bool. Name the
-        fields of the offer that it reads in ``uses``, so that the others need not be computed.
+        clock, no random, no I/O. All runs of the process wait meanwhile. Answer ``ALLOWED`` or
+        ``refuse(reason, waits=...)``, or a bool. Name the fields of the offer that it reads in
+        ``uses``, so that the others need not be computed.
     """
 
     __slots__ = ()

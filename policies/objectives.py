@@ -24,8 +24,8 @@ class Objective(ABC):
 
     Subclassing:
         Define ``__call__``. It sees one offer and must answer at once and always the same: no
-        clock, no random, no I/O, and never NaN. All runs of the process wait meanwhile. Name the fields of the offer that it reads in
-        ``uses``, so that the others need not be computed.
+        clock, no random, no I/O, and never NaN. All runs of the process wait meanwhile. Name the
+        fields of the offer that it reads in ``uses``, so that the others need not be computed.
     """
 
     __slots__ = ()

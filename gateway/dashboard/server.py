@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 _HERE = Path(__file__).parent
 _LAST_PORT = 65_535
 _LOOK_SECONDS = 1.0
-# Long enough for those who look at a page to look up and see that it ends.
+# The pages that are open look every second, or when the journal was read, and see then that it ends.
 _ENDING_SECONDS = 5
 # Also where nothing changed time passes: pages tell how long ago things were, and processes die.
 _STALE_SECONDS = 5.0

@@ -106,7 +106,7 @@ class Progress:
             facts.append(f"about {span(end.seconds)} more ({least} to {most})")
         if self.held_up_by:
             said = (f"{name}: {'; '.join(why)}" for name, why in self.held_up_by.items())
-            facts.append(f"waits, as nobody may take it ({', '.join(said)})")
+            facts.append(f"no member may take what waits ({', '.join(said)})")
         return facts
 
 

@@ -5,6 +5,7 @@ before its time, and to change one's mind costs nothing.
 """
 
 import heapq
+import math
 from collections.abc import Awaitable, Callable
 from itertools import count
 
@@ -100,6 +101,23 @@ class Alarms:
         now = self.now()
         while self._waiting and self._waiting[0][0] <= now:
             heapq.heappop(self._waiting)[2].ring()
+
+
+class Stopwatch:
+    """The time since a run began, on the clock of its event loop.
+
+    Attributes:
+        now: Tells the time.
+        began: When it began; never, before it does.
+    """
+
+    def __init__(self) -> None:
+        self.now: Callable[[], float] = anyio.current_time
+        self.began = math.inf
+
+    def seconds(self) -> float:
+        """Seconds since then."""
+        return self.now() - self.began
 
 
 def _clock_here() -> Callable[[], float]:

@@ -19,7 +19,7 @@ from qiskit_gateway.backends.interface.batch import Batch
 from qiskit_gateway.backends.interface.protocol import FleetMember
 from qiskit_gateway.policies.policy import Policy
 from qiskit_gateway.reporting.progress import Progress, Standing, sum_up_progress
-from qiskit_gateway.runtime.alarms import Alarm, Alarms
+from qiskit_gateway.runtime.alarms import Alarm, Alarms, Stopwatch
 from qiskit_gateway.runtime.attempts import Attempts
 from qiskit_gateway.runtime.event_loop import contain
 from qiskit_gateway.runtime.job_terms import JobTerms, is_local
@@ -34,8 +34,8 @@ from qiskit_gateway.runtime.notifications.announcements import (
 )
 from qiskit_gateway.runtime.notifications.logs import Log, logger_for
 from qiskit_gateway.runtime.notifications.notify import Notifier, Posting
+from qiskit_gateway.runtime.notifications.own_code import Decisions
 from qiskit_gateway.runtime.onlookers import Onlookers
-from qiskit_gateway.runtime.own_code import Decisions
 from qiskit_gateway.runtime.queue_watch import (
     FIRST_READING_SECONDS,
     Queues,
@@ -139,7 +139,7 @@ class Run:
         self.record: list[Attempt] = list(run_log.past.attempts)
         self.ended: Done | None = None
         self.cancelled = False  # By way of the run log.
-        self._time = _Stopwatch()
+        self._time = Stopwatch()
         self._ended_at: float | None = None
         self._fleet = fleet
         self._policy = policy
@@ -585,23 +585,6 @@ class Run:
         done = self._shots_done.setdefault(member, [0, 0])
         for number, more in enumerate(count_delivered(shard, finished)):
             done[number] += more
-
-
-class _Stopwatch:
-    """The time since a run began, on the clock of its event loop.
-
-    Attributes:
-        now: Tells the time.
-        began: When it began; never, before it does.
-    """
-
-    def __init__(self) -> None:
-        self.now: Callable[[], float] = anyio.current_time
-        self.began = math.inf
-
-    def seconds(self) -> float:
-        """Seconds since then."""
-        return self.now() - self.began
 
 
 def _take_no_notice(_: Loss) -> None:

@@ -186,7 +186,7 @@ class Dealer:
             return self._planned_part(member, quota, plan)
         seconds = estimator.seconds(member, Load(quota, quota * plan.shots))
         each = seconds / quota
-        off = self._off(member)
+        off = self._relative_error(member)
         doubt = min(off, _MOST_DOUBT)
         ends = now - self.planner.began + estimator.wait_seconds(member, now) + seconds
         # Half of what is in doubt is saved by one cut more, so it must be worth what that costs.
@@ -203,7 +203,7 @@ class Dealer:
         # What would be left over for a job of its own goes with this one.
         return part if each and part + least / each <= quota else quota
 
-    def _off(self, member: str) -> float:
+    def _relative_error(self, member: str) -> float:
         """Say by what part of it a member's time may be longer than thought: by its speed, and failures."""
         state = self.planner.estimator.states[member]
         return max(_LEAST_DOUBT, math.exp(state.speed.doubt) - 1 + state.failure_rate)

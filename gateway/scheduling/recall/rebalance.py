@@ -36,6 +36,21 @@ class Foreseen(NamedTuple):
     end: float
 
 
+class Rest(NamedTuple):
+    """What a run has to do besides the queued jobs that it may take back.
+
+    Attributes:
+        waiting: How many circuits wait for any member.
+        stays: When what is not taken back in any case ends, in seconds from now.
+        last: When the run ends if nothing is taken back, in seconds from now. If the circuits that wait
+            cost less then, what they save is subtracted.
+    """
+
+    waiting: float
+    stays: float
+    last: float
+
+
 def rebalance(state: RunState, now: float) -> Iterator[Decision]:
     """Ask back what waits behind a job that does not end, and what others would end sooner."""
     if not values_time(state):
@@ -161,7 +176,7 @@ def worthwhile(
     tolls: Sequence[float],
     base: Sequence[float],
     slope: Sequence[float],
-    rest: tuple[float, float, float],
+    rest: Rest,
 ) -> int:
     """Count the last-ending jobs to take back so that the whole run ends sooner by more than that costs.
 
@@ -170,11 +185,9 @@ def worthwhile(
         tolls: What each costs elsewhere beyond what it does where it is, in seconds.
         base: As of :func:`surplus`.
         slope: As well.
-        rest: How many circuits wait for any member; when what is not taken back in any case ends; and
-            when the run ends if nothing is taken back, in seconds from now. If those circuits cost less
-            then, what they save is subtracted from that.
+        rest: What else the run has to do.
     """
-    waiting, stays, last = rest
+    waiting, stays, last = rest.waiting, rest.stays, rest.last
     level = level_of(base, slope)
     best, many, toll = 0.0, 0, 0.0
     for count, ((_, circuits), more) in enumerate(zip(ends, tolls, strict=True), start=1):
@@ -269,13 +282,13 @@ def _take_back(
             # Else what waits anyway would seem to be done by dearer members at no price.
             _, rate = _takers(state, before, free, flight, now, busy=last)
             last -= max(0.0, each - rate) * units
-        rest = units, stays, last
+        rest = Rest(units, stays, last)
         many = worthwhile(ends, tolls, *_pace(state, takers, whole, now), rest)
     for one in waiting[:many]:
         yield AskBack(one.flight.shard.index, Reason.SOONER_ELSEWHERE)
 
 
-def _takers(  # noqa: PLR0913
+def _takers(  # noqa: PLR0913  A question with one answer.
     state: RunState,
     work: Load,
     free: Sequence[str],

@@ -33,7 +33,9 @@ async def test_progress_says_what_a_run_waits_for():
         run.stop("enough")
 
     assert progress.held_up_by == dict.fromkeys("ab", ("it is not night yet",))
-    assert "nobody may take it (a: it is not night yet, b: it is not night yet)" in str(progress)
+    assert "no member may take what waits (a: it is not night yet, b: it is not night yet)" in str(
+        progress
+    )
     assert not run.progress().held_up_by
 
 

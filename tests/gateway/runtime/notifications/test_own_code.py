@@ -17,7 +17,7 @@ from qiskit_gateway.policies import (
     Wait,
     cheapest,
 )
-from qiskit_gateway.runtime.own_code import list_own_code
+from qiskit_gateway.runtime.notifications.own_code import list_own_code
 from qiskit_gateway.runtime.preview.virtual_clock import work_at_once
 from qiskit_gateway.runtime.run import Environment, Run
 

@@ -216,14 +216,18 @@ def test_jobs_are_foreseen_one_after_the_other_and_each_after_its_queue(circuits
     assert key == len(circuits) - 1
 
 
-def test_a_member_never_seen_is_foreseen_to_be_fast_until_it_is_late():
-    state, seen_one = (
-        MemberState(queue_seconds=10.0),
-        MemberState(speed=told((0.0, 1.0, 0.0))),
-    )
+def beside_a_known(state):
+    """An estimator of a member, ``a``, and of one that takes a second a circuit."""
     profiles = {name: MemberProfile(name=name) for name in "ab"}
-    estimator = Estimator(profiles=profiles, states={"a": state, "b": seen_one})
+    known = MemberState(speed=told((0.0, 1.0, 0.0)))
+    estimator = Estimator(profiles=profiles, states={"a": state, "b": known})
     estimator.refresh()
+    return estimator
+
+
+def test_a_member_never_seen_is_foreseen_to_be_fast_until_it_is_late():
+    state = MemberState(queue_seconds=10.0)
+    estimator = beside_a_known(state)
     state.take("first", Load(20, 20), 0.0)
     state.take("second", Load(20, 20), 0.0)
 
@@ -239,10 +243,8 @@ def test_a_member_never_seen_is_foreseen_to_be_fast_until_it_is_late():
 
 def test_a_member_late_over_its_first_job_is_thought_to_be_as_slow_with_others():
     """Until that is done, which tells how slow it is."""
-    state, seen_one = MemberState(), MemberState(speed=told((0.0, 1.0, 0.0)))
-    profiles = {name: MemberProfile(name=name) for name in "ab"}
-    estimator = Estimator(profiles=profiles, states={"a": state, "b": seen_one})
-    estimator.refresh()
+    state = MemberState()
+    estimator = beside_a_known(state)
     state.take("first", Load(20, 20), 0.0)
     state.take("second", Load(10, 10), 0.0)
 

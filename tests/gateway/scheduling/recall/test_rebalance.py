@@ -25,7 +25,7 @@ from qiskit_gateway.policies.recall import GAIN_SECONDS
 from qiskit_gateway.scheduling.events import Recall, ShardCancelled, ShardFinished
 from qiskit_gateway.scheduling.members.state import FleetState, MemberState
 from qiskit_gateway.scheduling.recall.moves import is_worth
-from qiskit_gateway.scheduling.recall.rebalance import level_of, surplus, worthwhile
+from qiskit_gateway.scheduling.recall.rebalance import Rest, level_of, surplus, worthwhile
 from qiskit_gateway.scheduling.scheduler import Scheduler
 from qiskit_gateway.work.price import FREE, Price
 from qiskit_gateway.work.tasks import Load, Task
@@ -77,7 +77,7 @@ def test_what_is_taken_back_ends_the_whole_run_sooner_by_more_than_it_costs(
     tolls = data.draw(st.lists(st.floats(-5, 50), min_size=len(ends), max_size=len(ends)))
     circuits, stays, last = rest
 
-    many = worthwhile(ends, tolls, base, slope, rest)
+    many = worthwhile(ends, tolls, base, slope, Rest(*rest))
 
     def gain(count):
         level = level_of(base, slope).of(circuits + sum(size for _, size in ends[:count]))
