@@ -45,10 +45,12 @@ class Lookout:
         next_check: When it is next asked whether work waits where it should not, in seconds of the
             loop's clock.
         asks: Whether the last check asked for something back.
+        spare_until: Until when so much waits for anybody that no job at a member would end the run later.
     """
 
     next_check: float = -math.inf
     asks: bool = False
+    spare_until: float = -math.inf
     # Shards that have ended are passed over when they come up.
     _recalls: list[tuple[float, int]] = field(default_factory=list)
 

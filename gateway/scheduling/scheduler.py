@@ -29,8 +29,6 @@ from qiskit_gateway.scheduling.events import (
     RecoveredElsewhere,
     ResultArrived,
     Solve,
-    Solved,
-    Tick,
     TryFailed,
     WakeAt,
 )
@@ -145,9 +143,6 @@ class Scheduler:
             case Close():
                 state.close(now)
                 return []
-        # At a tick it may be another run that was answered, and has left its turn to this one.
-        ticks = isinstance(event, Tick) and state.planner.trade is not None
-        state.planner.was_answered = ticks or isinstance(event, Solved)
         answers = list(take_in(state, event, now))
         if now >= state.planner.deadline:
             answers += stop(state, f"the deadline of {state.policy.deadline_seconds:g} s is over")

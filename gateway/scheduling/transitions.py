@@ -81,7 +81,7 @@ def take_in(state: RunState, event: Event, now: float) -> Iterator[Command]:
             yield from state.health.follow(event, now)
         case Solved():
             assert isinstance(event.answer, Division)  # noqa: S101
-            state.planner.take_answer(event.answer)
+            state.planner.take_answer(event.answer, now)
         case TryFailed():
             yield from _fail_try(state, event, now)
         case RecallFailed():

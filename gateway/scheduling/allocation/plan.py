@@ -1,6 +1,5 @@
 """What the planner keeps of a lot: the plan by which it is dealt out, or the question that is to be answered first."""
 
-import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -42,10 +41,9 @@ class Plan:
         shares: Shares,
         load: Load,
         usable: tuple[str, ...],
-        ends: float = math.inf,
     ) -> None:
         self.lot = lot
-        self.ends = ends
+        self.ends: dict[str, float] = {}
         self.late = 0.0
         self.quotas, self.jobs = shares.circuits, shares.jobs
         self.circuits = self.left = load.circuits

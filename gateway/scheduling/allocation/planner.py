@@ -54,9 +54,6 @@ class Planner:
         finishes_first: Whether the policy wants to finish first, whatever it costs.
         grows: Whether the policy's objective may rise as a member is given more work.
         uses: The fields of an offer that the policy reads.
-        was_answered: Whether nothing has happened since the last look but that a question was answered, of
-            this run or perhaps of another. Or two lots would be planned anew for ever, each for the looks
-            that the other brings.
     """
 
     estimator: Estimator
@@ -72,7 +69,6 @@ class Planner:
     finishes_first: bool = field(init=False)
     grows: bool = field(init=False)
     uses: frozenset[str] = field(init=False)
-    was_answered: bool = False
     _plans: dict[Lot, Plan] = field(default_factory=dict)
     # The answers for plans that look at nothing that depends on time, by all that they depend on.
     _settled: dict[tuple[Lot, Load, tuple[str, ...]], Shares] = field(default_factory=dict)
@@ -163,21 +159,22 @@ class Planner:
         """
         load = self.load(lot)
         plan = self._plans.get(lot)
-        if plan is not None and not plan.is_new:
-            self._trim(plan, plan.quotas if freed is None else [freed], now)
         if (
             plan is None
+            or (
+                not plan.is_new
+                and self._is_off(plan, plan.quotas if freed is None else [freed], now)
+            )
             or plan.usable != eligible
             or not _STALE_SHARE * plan.circuits <= load.circuits <= plan.left + ROUNDING
-            or not (plan.deals <= len(eligible) or self.timeless)
-            or plan.late > _SMALL * plan.circuits
+            or (plan.deals > len(eligible) and not self._foresees_ends)
         ):
             plan = self._make_plan(lot, load, eligible, now)
         if plan is None:
             return None
         is_new = plan.is_new
         plan.is_new = False
-        plan.deals += not (is_new or self.was_answered)
+        plan.deals += not is_new
         return plan, is_new
 
     def _make_plan(
@@ -185,7 +182,7 @@ class Planner:
     ) -> Plan | None:
         if self.is_asking:
             return None
-        shares, ends = Shares({}), math.inf
+        shares = Shares({})
         if self.trade is not None:
             # What waits for late work must not think that who is late will be quick with more of it.
             self.estimator.note_lateness(now)
@@ -196,11 +193,25 @@ class Planner:
                 self._asked = Asked(lot, load, eligible, now, found, settles=False)
                 return None
             shares = found
-            if self.finishes_first:
-                ends = max(self._ends(shares.circuits, load, offers), default=math.inf)
-        self._note_first(lot, shares.circuits, now)
-        plan = self._plans[lot] = Plan(lot, shares, load, eligible, ends)
+        return self._keep_plan(Plan(lot, shares, load, eligible), now)
+
+    def _keep_plan(self, plan: Plan, now: float) -> Plan:
+        self._note_first(plan.lot, plan.quotas, now)
+        self._plans[plan.lot] = plan
+        if self._foresees_ends:
+            plan.ends = {member: self._end(member, plan, now) for member in plan.quotas}
         return plan
+
+    @property
+    def _foresees_ends(self) -> bool:
+        """Whether a plan is good as long as members end when it was planned that they do."""
+        return self.finishes_first or self.trade is not None
+
+    def _end(self, member: str, plan: Plan, now: float) -> float:
+        """Foresee when a member is done with its quota, in seconds of the loop's clock."""
+        quota = plan.quotas[member]
+        seconds = self.estimator.seconds(member, Load(quota, quota * plan.shots))
+        return now + self.estimator.wait_seconds(member, now) + seconds
 
     @property
     def is_asking(self) -> bool:
@@ -215,7 +226,7 @@ class Planner:
         asked.is_told = True
         return asked.question.problem
 
-    def take_answer(self, answer: Division) -> None:
+    def take_answer(self, answer: Division, now: float) -> None:
         """Plan by the answer to what was asked."""
         asked, self._asked = self._asked, None
         if asked is None or asked.void:
@@ -224,27 +235,29 @@ class Planner:
         if asked.settles:
             self._settled[asked.lot, asked.load, asked.eligible] = shares
             return
-        self._note_first(asked.lot, shares.circuits, asked.now)
-        self._plans[asked.lot] = Plan(asked.lot, shares, asked.load, asked.eligible)
+        self._keep_plan(Plan(asked.lot, shares, asked.load, asked.eligible), now)
 
-    def _trim(self, plan: Plan, members: Iterable[str], now: float) -> None:
-        """Take back of a plan what members would now end much later than was planned."""
-        left = max(0.0, plan.ends - now)
-        for member in members if left < math.inf else ():
+    def _is_off(self, plan: Plan, members: Iterable[str], now: float) -> bool:
+        """Check whether members would end at other times than planned with some of the work.
+
+        Who is late where only the end counts keeps what it can do in time.
+        """
+        last, most = max(plan.ends.values(), default=0.0), _SMALL * plan.circuits
+        for member in members if plan.ends else ():
             quota = plan.quotas.get(member, 0.0)
             if quota <= ROUNDING:
                 continue
-            seconds = self.estimator.seconds(member, Load(1, plan.shots).part(quota))
-            end = self.estimator.wait_seconds(member, now) + seconds
-            if is_much_sooner(left, end):
-                plan.quotas[member] = quota * left / end
+            planned = max(0.0, (last if self.finishes_first else plan.ends[member]) - now)
+            seconds = self._end(member, plan, now) - now
+            if self.finishes_first and is_much_sooner(planned, seconds):
+                plan.quotas[member] = quota * planned / seconds
                 plan.late += quota - plan.quotas[member]
-
-    def _ends(self, quotas: Mapping[str, float], load: Load, offers: Offers) -> Iterator[float]:
-        """Yield when each member is done with its quota, in seconds of the loop's clock."""
-        for member, quota in quotas.items():
-            seconds = self.estimator.seconds(member, load.part(quota / load.circuits))
-            yield offers.now + offers.wait_seconds(member) + seconds
+            elif (
+                is_much_sooner(*sorted((planned, seconds)))
+                and abs(planned - seconds) * quota > most * seconds
+            ):
+                return True
+        return plan.late > most
 
     @property
     def is_planned(self) -> bool:

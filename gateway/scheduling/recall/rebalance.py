@@ -1,5 +1,6 @@
 """Taking back what waits at members and would be done sooner elsewhere."""
 
+import math
 from bisect import bisect_left
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -65,11 +66,11 @@ def rebalance(state: RunState, now: float) -> Iterator[Decision]:
     free = [name for name in able if name not in stuck]
     if not free:
         return
-    for flight in list(state.flights.values()) if stuck else ():
-        if flight.member not in stuck or not _may_leave(state, flight):
-            continue
-        if any(name not in flight.group.barred for name in free):
-            yield AskBack(flight.shard.index, Reason.SOONER_ELSEWHERE)
+    if hurries and (spare := _spare_seconds(state, foreseen, free, now)) > 0:
+        state.lookout.spare_until = now + spare
+        return
+    if stuck:
+        yield from _leave(state, stuck, free)
     waiting = [
         one
         for one in foreseen
@@ -79,6 +80,31 @@ def rebalance(state: RunState, now: float) -> Iterator[Decision]:
     ]
     if waiting:
         yield from _take_back(state, waiting, foreseen, free, now)
+
+
+def _leave(state: RunState, stuck: Collection[str], free: Sequence[str]) -> Iterator[AskBack]:
+    """Ask back what members have that are stuck, for those that are not."""
+    for flight in list(state.flights.values()):
+        if flight.member not in stuck or not _may_leave(state, flight):
+            continue
+        if any(name not in flight.group.barred for name in free):
+            yield AskBack(flight.shard.index, Reason.SOONER_ELSEWHERE)
+
+
+def _spare_seconds(
+    state: RunState, foreseen: Sequence[Foreseen], free: Sequence[str], now: float
+) -> float:
+    """Say for how long what waits for anybody ends later than any job at a member, if speeds are right.
+
+    They are as far off as they have been. Who is late beyond that shows when the jobs should be over.
+    """
+    waiting = state.planner.backlog.load
+    if not (foreseen and waiting.circuits):
+        return 0.0
+    off = math.exp(max(state.states[name].speed.doubt for name in free))
+    done = level_of(*_pace(state, free, waiting, now)).of(_units(state, waiting))
+    last = max(one.end for one in foreseen) - now
+    return min(done / off - last * off, last)
 
 
 def is_stuck(state: RunState, member: str, now: float) -> bool:

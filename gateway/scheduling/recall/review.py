@@ -39,11 +39,7 @@ def review(state: RunState, now: float) -> Iterator[Decision]:
             else:
                 yield Postpone(index)
     if _checks(state) and now >= state.lookout.next_check - ROUNDING_SECONDS:
-        state.lookout.next_check = now + _CHECK_SECONDS
-        state.lookout.asks = False
-        for decision in chain(rebalance(state, now), _relieve(state, now), hedge(state, now)):
-            state.lookout.asks |= not isinstance(decision, Expect)
-            yield decision
+        yield from _check(state, now)
 
 
 def next_review(state: RunState, now: float) -> float:
@@ -83,6 +79,17 @@ def _checks(state: RunState) -> bool:
     """The policy has anything taken back or duplicated before it is overdue."""
     never = state.policy.recall.idle == "never" and not hedges(state)
     return not (never or len(state.states) == 1 or state.settled)
+
+
+def _check(state: RunState, now: float) -> Iterator[Decision]:
+    """Have second thoughts about work that waits, unless there is enough that waits for anybody."""
+    lookout = state.lookout
+    lookout.next_check, lookout.asks = now + _CHECK_SECONDS, False
+    if now < lookout.spare_until and not state.planner.backlog.empty:
+        return
+    for decision in chain(rebalance(state, now), _relieve(state, now), hedge(state, now)):
+        lookout.asks |= not isinstance(decision, Expect)
+        yield decision
 
 
 def _relieve(state: RunState, now: float) -> Iterator[AskBack]:

@@ -1,13 +1,14 @@
 """Plans of work that waits in several classes."""
 
 from collections import Counter
+from functools import partial
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from worlds import profile
 
-from qiskit_gateway.policies import fastest
+from qiskit_gateway.policies import balanced, fastest
 from qiskit_gateway.scheduling.allocation.plan import Lot
 from qiskit_gateway.scheduling.allocation.planner import Planner
 from qiskit_gateway.scheduling.backlog import Backlog, Barred
@@ -16,9 +17,9 @@ from qiskit_gateway.scheduling.members.state import MemberState
 from qiskit_gateway.work.tasks import Load, Piece, Task
 
 
-def planner_of(rows, spread="rows"):
+def planner_of(rows, spread="rows", preset=fastest):
     """Return a planner of five members with speeds, for classes with so many rows each."""
-    policy = fastest(spread=spread)
+    policy = preset(spread=spread)
     tasks = tuple(Task(index=n, rows=count, shots=100, kind=n) for n, count in enumerate(rows))
     backlog = Backlog(tasks, policy.split_rule)
     for task in tasks:
@@ -53,6 +54,25 @@ def test_classes_are_shared_out_without_being_ground_to_crumbs(spread, rows):
         had[name] == pytest.approx(whole.quotas.get(name, 0.0), abs=near) for name in members
     )
     assert sum(len(plan.quotas) for plan in plans) <= len(rows) + len(members) - 1
+
+
+@pytest.mark.parametrize("factor", [1.5, 0.5])
+@pytest.mark.parametrize("preset", [fastest, partial(balanced, usd_per_hour=40.0)])
+def test_a_plan_is_good_until_somebody_would_end_at_another_time(preset, factor):
+    """It is not made anew for being asked for, but for what is learned of one who has some of the work."""
+    planner = planner_of([10_000], preset=preset)
+    (lot,) = (Lot(one, planner.heights(one)[0]) for one in planner.backlog.classes)
+    members = tuple(planner.estimator.profiles)
+
+    first, _ = planner.plan(lot, members, 0.0)
+    planned = first.quotas["b"]
+    assert all(planner.plan(lot, members, 0.0, member) == (first, False) for member in 9 * members)
+
+    planner.estimator.states["b"].speed.tell((0.0, 0.0, 2e-3 * factor))
+    planner.plan(lot, members, 0.0, "a")
+    again, is_new = planner.plan(lot, members, 0.0, "b")
+    assert is_new
+    assert (again.quotas["b"] < planned) == (factor > 1)
 
 
 def test_each_job_of_a_divided_row_takes_a_circuit():

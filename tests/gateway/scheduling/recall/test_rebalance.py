@@ -2,6 +2,7 @@
 
 import math
 import random
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -24,6 +25,7 @@ from qiskit_gateway.policies import (
 from qiskit_gateway.policies.recall import GAIN_SECONDS
 from qiskit_gateway.scheduling.events import Recall, ShardCancelled, ShardFinished
 from qiskit_gateway.scheduling.members.state import FleetState, MemberState
+from qiskit_gateway.scheduling.recall import rebalance
 from qiskit_gateway.scheduling.recall.moves import is_worth
 from qiskit_gateway.scheduling.recall.rebalance import Rest, level_of, surplus, worthwhile
 from qiskit_gateway.scheduling.scheduler import Scheduler
@@ -386,6 +388,34 @@ def test_members_that_all_have_a_queue_are_kept_busy():
     least = 60 + 2000 / (1 / 0.2 + 1 / 2.0)
     assert done(found) == 2000
     assert found.makespan_seconds < 1.1 * least
+
+
+@pytest.mark.parametrize("slow_from", [100.0, 500.0, 900.0, 980.0])
+def test_nothing_is_taken_back_only_to_be_sent_again(slow_from, monkeypatch):
+    """While much waits, what is late at a member that turned slow stays there, and is rarely looked at."""
+    looks = Counter()
+
+    def foresee(*args):
+        looks["all"] += 1
+        return before(*args)
+
+    def turning_slow(now, _):
+        return 1.0 if now < slow_from else 10.0
+
+    before = rebalance._foresee
+    monkeypatch.setattr(rebalance, "_foresee", foresee)
+    limits = Limits(max_circuits=20, max_in_flight=3)
+    fleet = [
+        SimulatedMember("slow", circuit_seconds=turning_slow, limits=limits),
+        SimulatedMember("well", circuit_seconds=0.5, limits=limits),
+    ]
+    found = simulate(fleet, work(3000), seed=1)
+
+    assert done(found) == 3000
+    # Of 200 jobs or so. All is 1000 s of work for both, or 1500 s for the one that stays well.
+    assert sum(not one.succeeded for one in found.shards) <= 5
+    assert found.makespan_seconds < 1400
+    assert looks["all"] < found.makespan_seconds / 10
 
 
 def test_without_recall_a_queue_gets_little_before_its_speed_is_known():
