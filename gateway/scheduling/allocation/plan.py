@@ -24,6 +24,7 @@ class Plan:
     __slots__ = (
         "circuits",
         "deals",
+        "end",
         "ends",
         "is_new",
         "jobs",
@@ -44,12 +45,17 @@ class Plan:
     ) -> None:
         self.lot = lot
         self.ends: dict[str, float] = {}
+        self.end = 0.0
         self.late = 0.0
         self.quotas, self.jobs = shares.circuits, shares.jobs
         self.circuits = self.left = load.circuits
         self.shots = load.circuit_shots / load.circuits if load.circuits else 0.0
         self.usable = usable
         self.deals, self.is_new = 0, True
+
+    def expect(self, ends: dict[str, float]) -> None:
+        """Note when members end by the plan, in seconds of the loop's clock."""
+        self.ends, self.end = ends, max(ends.values(), default=0.0)
 
     def take(self, member: str, circuits: float) -> None:
         """Note that a member was given some circuits of its quota, in one job."""

@@ -199,7 +199,7 @@ class Planner:
         self._note_first(plan.lot, plan.quotas, now)
         self._plans[plan.lot] = plan
         if self._foresees_ends:
-            plan.ends = {member: self._end(member, plan, now) for member in plan.quotas}
+            plan.expect({member: self._end(member, plan, now) for member in plan.quotas})
         return plan
 
     @property
@@ -237,17 +237,23 @@ class Planner:
             return
         self._keep_plan(Plan(asked.lot, shares, asked.load, asked.eligible), now)
 
+    @property
+    def end(self) -> float:
+        """When all that waits should be done as planned, in seconds of the loop's clock; 0 without a plan."""
+        plans = (self._plans.get(lot) for lot in self._lots())
+        return max((plan.end for plan in plans if plan), default=0.0)
+
     def _is_off(self, plan: Plan, members: Iterable[str], now: float) -> bool:
         """Check whether members would end at other times than planned with some of the work.
 
         Who is late where only the end counts keeps what it can do in time.
         """
-        last, most = max(plan.ends.values(), default=0.0), _SMALL * plan.circuits
+        most = _SMALL * plan.circuits
         for member in members if plan.ends else ():
             quota = plan.quotas.get(member, 0.0)
             if quota <= ROUNDING:
                 continue
-            planned = max(0.0, (last if self.finishes_first else plan.ends[member]) - now)
+            planned = max(0.0, (plan.end if self.finishes_first else plan.ends[member]) - now)
             seconds = self._end(member, plan, now) - now
             if self.finishes_first and is_much_sooner(planned, seconds):
                 plan.quotas[member] = quota * planned / seconds
@@ -400,7 +406,7 @@ class Planner:
     def _busy_seconds(self, now: float) -> float:
         """When the members are done with what they were given, in seconds from now."""
         foreseen = chain.from_iterable(self.estimator.foresee(one, now) for one in self.assigned)
-        return max((end - now for _, _, end in foreseen), default=0.0)
+        return max((one.end - now for one in foreseen), default=0.0)
 
     def _mix(self, barred: Barred, height: int | None) -> Mapping[str, Compiled]:
         # Of rows that were cut by their shots, what is known is that of their kind.

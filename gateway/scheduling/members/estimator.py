@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import log
 from statistics import fmean, median
+from typing import NamedTuple
 
 from qiskit_gateway.policies.verdict import ALLOWED, Verdict
 from qiskit_gateway.scheduling.members.profile import MemberProfile
@@ -38,6 +39,23 @@ UNPRICED_USD = 1e15
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unpriced(Verdict):
     """The refusal of a job for which its member's tariff has no price."""
+
+
+class Turn(NamedTuple):
+    """What is foreseen of one of our jobs at a member.
+
+    Attributes:
+        key: The job.
+        begins: When it should begin, in seconds of the loop's clock.
+        end: When it should end.
+        may_wait: Whether the member may not have begun with it: its turn has not come, or it is late, or
+            the member does nothing now.
+    """
+
+    key: object
+    begins: float
+    end: float
+    may_wait: bool
 
 
 @dataclass(slots=True, kw_only=True)
@@ -242,8 +260,8 @@ class Estimator:
         left = self._left_seconds(member, worked)
         return left - worked if worked < 0 else left
 
-    def foresee(self, member: str, now: float) -> Iterator[tuple[object, float, float]]:
-        """Foresee when each of our jobs at a member begins and ends, in seconds of the loop's clock.
+    def foresee(self, member: str, now: float) -> Iterator[Turn]:
+        """Foresee when each of our jobs at a member begins and ends, and whether it may still wait.
 
         A member that was never seen at work may be fast, as long as it has not taken longer over its
         first job. Of one that is unhealthy nothing is thought to be done before it is tried again.
@@ -257,9 +275,11 @@ class Estimator:
         for key, load in state.in_flight.items():
             begins = max(end, state.turns[key])
             end = begins + self._thought_seconds(member, load) * times
-            if healthy and begins <= now + ROUNDING_SECONDS:
+            waits = not healthy or begins > now + ROUNDING_SECONDS
+            if not waits:
                 end = max(end, now + late)
-            yield key, begins, end
+            # What is late may wait as well: its provider is asked, and gives back nothing that it runs.
+            yield Turn(key, begins, end, waits or late > ROUNDING_SECONDS)
 
     def late_seconds(self, member: str, now: float) -> float:
         """Seconds by which a member's first job of ours exceeds its expected duration."""

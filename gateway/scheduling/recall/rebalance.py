@@ -30,11 +30,17 @@ _LEAST_SECONDS = 1e-9
 
 
 class Foreseen(NamedTuple):
-    """Expected start and end of a shard at its member, in seconds of the loop's clock."""
+    """The expected end of a shard at its member, in seconds of the loop's clock.
+
+    Attributes:
+        flight: The shard.
+        end: When it should end.
+        may_wait: Whether its member may not have begun with it.
+    """
 
     flight: Flight
-    begins: float
     end: float
+    may_wait: bool
 
 
 class Rest(NamedTuple):
@@ -74,9 +80,7 @@ def rebalance(state: RunState, now: float) -> Iterator[Decision]:
     waiting = [
         one
         for one in foreseen
-        if one.flight.member not in stuck
-        and _may_wait(state, one, now)
-        and _may_leave(state, one.flight)
+        if one.flight.member not in stuck and one.may_wait and _may_leave(state, one.flight)
     ]
     if waiting:
         yield from _take_back(state, waiting, foreseen, free, now)
@@ -98,13 +102,11 @@ def _spare_seconds(
 
     They are as far off as they have been. Who is late beyond that shows when the jobs should be over.
     """
-    waiting = state.planner.backlog.load
-    if not (foreseen and waiting.circuits):
+    if not foreseen:
         return 0.0
     off = math.exp(max(state.states[name].speed.doubt for name in free))
-    done = level_of(*_pace(state, free, waiting, now)).of(_units(state, waiting))
     last = max(one.end for one in foreseen) - now
-    return min(done / off - last * off, last)
+    return min((state.planner.end - now) / off - last * off, last)
 
 
 def is_stuck(state: RunState, member: str, now: float) -> bool:
@@ -226,17 +228,6 @@ def worthwhile(
     return many
 
 
-def _may_wait(state: RunState, one: Foreseen, now: float) -> bool:
-    """A shard may wait yet: its turn has not come, or it is late, or its member does nothing now.
-
-    What is late may run as well. Its provider is asked, and gives back nothing that it runs.
-    """
-    member = one.flight.member
-    if one.begins > now + ROUNDING_SECONDS or member in state.health.unhealthy:
-        return True
-    return state.estimator.late_seconds(member, now) > ROUNDING_SECONDS
-
-
 def _may_leave(state: RunState, flight: Flight) -> bool:
     """Work may be taken back for others.
 
@@ -270,10 +261,10 @@ def _foresee_member(
     waits = len(known.in_flight) > 1 or known.queue_seconds or ill
     if not (waits and (known.speed.jobs or estimator.guess or state.planner.backlog.empty)):
         return
-    for key, begins, end in estimator.foresee(member, now):
-        index = ours.get(key)
+    for turn in estimator.foresee(member, now):
+        index = ours.get(turn.key)
         if index is not None:
-            yield Foreseen(state.flights[index], begins, end)
+            yield Foreseen(state.flights[index], turn.end, turn.may_wait)
 
 
 def _take_back(

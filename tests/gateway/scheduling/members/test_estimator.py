@@ -206,12 +206,14 @@ def test_jobs_are_foreseen_one_after_the_other_and_each_after_its_queue(circuits
     for key, count in enumerate(circuits):
         state.take(key, Load(count, 100 * count), float(key))
     ended = 0.0
-    for key, begins, end in estimator.foresee("a", now):
+    for key, begins, end, may_wait in estimator.foresee("a", now):
         assert begins == max(ended, key + queue)
         expected = begins + each * circuits[key]
         # One that is late may take as long again as it is late by now.
         late = now + (now - expected) if begins <= now else -math.inf
         assert math.isclose(end, max(expected, late), rel_tol=1e-6)
+        # What is late may not have begun, with all that comes after it.
+        assert may_wait == (begins > now + 1e-6 or now - queue - each * circuits[0] > 1e-6)
         ended = end
     assert key == len(circuits) - 1
 
@@ -232,7 +234,7 @@ def test_a_member_never_seen_is_foreseen_to_be_fast_until_it_is_late():
     state.take("second", Load(20, 20), 0.0)
 
     def ends(now):
-        return [round(end, 6) for _, _, end in estimator.foresee("a", now)]
+        return [round(one.end, 6) for one in estimator.foresee("a", now)]
 
     assert ends(0.0) == [15.0, 20.0]
     # After 15 s at the first it cannot take less than 15 s for each.
@@ -256,7 +258,7 @@ def test_a_member_late_over_its_first_job_is_thought_to_be_as_slow_with_others()
     assert seconds(20.0) == (10.0, 10.0)
     # By 40 s it has taken twice as long as was thought, and may take as long again as it is late.
     assert seconds(40.0) == (20.0, 20.0 + 20.0)
-    assert [end for _, _, end in estimator.foresee("a", 40.0)] == [60.0, 80.0]
+    assert [one.end for one in estimator.foresee("a", 40.0)] == [60.0, 80.0]
     assert estimator.seconds("b", Load(10, 10)) == 10.0
 
     state.speed.observe(20, 20, 50.0)
