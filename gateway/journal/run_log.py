@@ -23,6 +23,7 @@ from qiskit_gateway.work.record.remaining import Past
 from qiskit_gateway.work.record.run_log import (
     DeniedError,
     LeftJob,
+    RunLog,
     Sighting,
     TakenOverError,
     Terms,
@@ -59,8 +60,8 @@ class Entry:
     outcomes: tuple[Outcome, ...] | None
 
 
-class KeptRunLog:
-    """The log of one run in a journal. See :class:`~qiskit_gateway.work.record.run_log.RunLog`.
+class KeptRunLog(RunLog):
+    """The log of one run in a journal.
 
     Args:
         database: Where.
@@ -186,11 +187,6 @@ class KeptRunLog:
     def record_intent(self, attempt: Attempt, seed: int | None, terms: Terms | None = None) -> None:
         """Record that an attempt is about to be made, and claim its resources.
 
-        Args:
-            attempt: The attempt.
-            seed: What its provider is given as the seed.
-            terms: What limits it, over all processes that use the journal.
-
         Raises:
             DeniedError: If there is no room for it. Then nothing must be sent.
             JournalError: If it could not be written, or another process has taken the run. Then
@@ -263,13 +259,7 @@ class KeptRunLog:
     def record_outcomes(
         self, attempt: Attempt, outcomes: Sequence[Outcome], seconds: float
     ) -> None:
-        """Write down what an attempt brought.
-
-        Args:
-            attempt: The attempt.
-            outcomes: What it brought, circuit by circuit.
-            seconds: When, from the start of the run.
-        """
+        """Write down what an attempt brought."""
         content = pack_outcomes(outcomes)
         delivered = sum(outcome.shots for outcome in outcomes)
         spent = Amount(usd=attempt.price_usd, shots=attempt.circuit_shots)
@@ -302,12 +292,7 @@ class KeptRunLog:
         self._database.count_written(len(content))
 
     def record_end(self, attempt: Attempt, *, taken: bool = True) -> None:
-        """Write down how an attempt ended that brought nothing.
-
-        Args:
-            attempt: The attempt.
-            taken: Whether its provider took it, for all that is known, and it counts.
-        """
+        """Write down how an attempt ended that brought nothing."""
         spent = Amount(usd=attempt.price_usd, shots=attempt.circuit_shots)
         if not taken:
             spent = Amount(usd=attempt.price_usd, attempts=0)
@@ -334,14 +319,7 @@ class KeptRunLog:
     def record_standing(
         self, kind: str, member: str, seconds: float, facts: Mapping[str, Any]
     ) -> None:
-        """Write down how something stands now, in place of how it stood before.
-
-        Args:
-            kind: What it is about.
-            member: Whom it is about; ``""`` for the run.
-            seconds: Since when, from the start of the run.
-            facts: Plain data, fit for JSON.
-        """
+        """Write down how something stands now, in place of how it stood before."""
         self._database.execute(
             "INSERT INTO standing VALUES (?, ?, ?, ?, ?) ON CONFLICT (job_id, kind, member) "
             "DO UPDATE SET seconds = excluded.seconds, facts = excluded.facts",
@@ -352,14 +330,7 @@ class KeptRunLog:
     def record_sighting(
         self, kind: str, member: str, facts: Mapping[str, Any], *, age_seconds: float = 0.0
     ) -> None:
-        """Write down for other processes what was found of a member.
-
-        Args:
-            kind: What it is about.
-            member: The member.
-            facts: Plain data, fit for JSON.
-            age_seconds: How long ago it was found.
-        """
+        """Write down for other processes what was found of a member."""
         found = Sighting(kind=kind, member=member, age_seconds=age_seconds, facts=facts)
         write_sighting(self._database, self.party, found)
 

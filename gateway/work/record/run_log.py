@@ -1,8 +1,8 @@
-"""The log of a run, as the run sees it: the port that a journal implements."""
+"""The log of a run, as the run sees it: the port that a journal fills."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from qiskit_gateway.backends.readout.outcomes import Outcome
 from qiskit_gateway.errors import JournalError
@@ -106,15 +106,15 @@ class Sighting:
     mark: tuple[object, ...] = ()
 
 
-class RunLog(Protocol):
-    """The log of a run, from which another process can take the run over.
+class RunLog:
+    """The log of a run, from which another process can take the run over; this one writes nothing.
 
-    Implementing:
-        :meth:`perform` is called in the event loop, one call after the other, and calls those that
-        write, wherever they may block. Once it has returned, what they were told must survive the
-        process. It raises a :class:`~qiskit_gateway.errors.JournalError` if nothing can be written
-        now, after which it is called again with the same and more. So writing something twice must
-        be as good as once.
+    Subclassing:
+        Override all of it. :meth:`perform` is called in the event loop, one call after the other,
+        and calls those that write, wherever they may block. Once it has returned, what they were
+        told must survive the process. It raises a :class:`~qiskit_gateway.errors.JournalError` if
+        nothing can be written now, after which it is called again with the same and more. So
+        writing something twice must be as good as once.
 
     Attributes:
         lasting: Whether anything is written down at all. Where it is, a run that is torn down
@@ -127,12 +127,11 @@ class RunLog(Protocol):
             :meth:`look`.
     """
 
-    lasting: bool
-    beat_seconds: float
-    look_seconds: float
-    place: str
-    past: Past
-    cancel_asked: bool
+    lasting = False
+    beat_seconds = look_seconds = 0.0
+    place = ""
+    past = Past()
+    cancel_asked = False
 
     async def perform(self, writes: Sequence[Write]) -> tuple[JournalError | None, ...]:
         """Call other methods, in order; say of each why what it was told can never be written.
@@ -141,7 +140,7 @@ class RunLog(Protocol):
             TakenOverError: If another process works on the run.
             JournalError: If nothing can be written now.
         """
-        ...
+        return (None,) * len(writes)
 
     async def count_elsewhere(self) -> dict[str, int]:
         """Count the jobs that other processes have in flight, by member.
@@ -149,7 +148,7 @@ class RunLog(Protocol):
         Raises:
             JournalError: If that cannot be read now.
         """
-        ...
+        return {}
 
     async def list_left_behind(self, members: Sequence[str]) -> list[LeftJob]:
         """List the jobs that other processes have in flight at some members.
@@ -157,7 +156,7 @@ class RunLog(Protocol):
         Raises:
             JournalError: If that cannot be read now.
         """
-        ...
+        return []
 
     async def list_sightings(self) -> list[Sighting]:
         """List what other processes have found of members.
@@ -165,7 +164,7 @@ class RunLog(Protocol):
         Raises:
             JournalError: If that cannot be read now.
         """
-        ...
+        return []
 
     async def free(self, job: LeftJob) -> None:
         """Give back the slot of a job of a process that died, which is over.
@@ -173,15 +172,12 @@ class RunLog(Protocol):
         Raises:
             JournalError: If that cannot be written now.
         """
-        ...
 
     def leave(self, writes: Sequence[Write]) -> None:
         """Call other methods later, once that is possible; the run is over and waits for nothing."""
-        ...
 
     def abandon(self) -> None:
         """Work on the run no more; it may not be written that it is so."""
-        ...
 
     def record_intent(self, attempt: Attempt, seed: int | None, terms: Terms | None = None) -> None:
         """Write down that an attempt is about to be made; if that fails, it must not be made.
@@ -189,41 +185,40 @@ class RunLog(Protocol):
         Raises:
             DeniedError: If all runs that are written down together have no room for it.
         """
-        ...
 
     def record_acceptance(self, attempt: Attempt) -> None:
         """Write down that a provider has taken an attempt, and under which id."""
-        ...
 
     def record_start(self, attempt: Attempt) -> None:
         """Write down when an attempt began to run."""
-        ...
 
     def record_outcomes(
         self, attempt: Attempt, outcomes: Sequence[Outcome], seconds: float
     ) -> None:
         """Write down what an attempt brought, and when, in seconds from the start of the run."""
-        ...
 
     def record_end(self, attempt: Attempt, *, taken: bool = True) -> None:
         """Write down how an attempt ended that brought nothing, and whether its provider took it."""
-        ...
 
     def record_standing(
         self, kind: str, member: str, seconds: float, facts: Mapping[str, Any]
     ) -> None:
-        """Write down how something stands now, in place of how it stood before."""
-        ...
+        """Write down how something stands now, in place of how it stood before.
+
+        Args:
+            kind: What it is about.
+            member: Whom it is about; ``""`` for the run.
+            seconds: Since when, from the start of the run.
+            facts: Plain data, fit for JSON.
+        """
 
     def record_sighting(
         self, kind: str, member: str, facts: Mapping[str, Any], *, age_seconds: float = 0.0
     ) -> None:
         """Write down for other processes what was found of a member so long ago."""
-        ...
 
     def record_speeds(self, speeds: Mapping[str, SpeedEvidence]) -> None:
         """Write down what jobs taught of members' speeds."""
-        ...
 
     async def look(self) -> None:
         """See whether somebody has asked for something, without waiting for those who write.
@@ -232,89 +227,12 @@ class RunLog(Protocol):
             TakenOverError: If another process works on the run.
             JournalError: If that cannot be read now.
         """
-        ...
 
     def beat(self) -> None:
         """Write down that the run goes on; if that fails, another process has taken it."""
-        ...
 
     def close(self, status: RunStatus) -> None:
         """Record the final state of the run and give up its lease."""
-        ...
 
 
-class NoRunLog:
-    """Write nothing down."""
-
-    lasting = False
-    beat_seconds = look_seconds = 0.0
-    place = ""
-    past = Past()
-    cancel_asked = False
-
-    async def perform(self, writes: Sequence[Write]) -> tuple[JournalError | None, ...]:
-        """Do nothing."""
-        return (None,) * len(writes)
-
-    async def count_elsewhere(self) -> dict[str, int]:
-        """Do nothing."""
-        return {}
-
-    async def list_left_behind(self, members: Sequence[str]) -> list[LeftJob]:
-        """Do nothing."""
-        return []
-
-    async def list_sightings(self) -> list[Sighting]:
-        """Do nothing."""
-        return []
-
-    async def free(self, job: LeftJob) -> None:
-        """Do nothing."""
-
-    def leave(self, writes: Sequence[Write]) -> None:
-        """Do nothing."""
-
-    def abandon(self) -> None:
-        """Do nothing."""
-
-    def record_intent(self, attempt: Attempt, seed: int | None, terms: Terms | None = None) -> None:
-        """Do nothing."""
-
-    def record_acceptance(self, attempt: Attempt) -> None:
-        """Do nothing."""
-
-    def record_start(self, attempt: Attempt) -> None:
-        """Do nothing."""
-
-    def record_outcomes(
-        self, attempt: Attempt, outcomes: Sequence[Outcome], seconds: float
-    ) -> None:
-        """Do nothing."""
-
-    def record_end(self, attempt: Attempt, *, taken: bool = True) -> None:
-        """Do nothing."""
-
-    def record_standing(
-        self, kind: str, member: str, seconds: float, facts: Mapping[str, Any]
-    ) -> None:
-        """Do nothing."""
-
-    def record_sighting(
-        self, kind: str, member: str, facts: Mapping[str, Any], *, age_seconds: float = 0.0
-    ) -> None:
-        """Do nothing."""
-
-    def record_speeds(self, speeds: Mapping[str, SpeedEvidence]) -> None:
-        """Do nothing."""
-
-    async def look(self) -> None:
-        """Do nothing."""
-
-    def beat(self) -> None:
-        """Do nothing."""
-
-    def close(self, status: RunStatus) -> None:
-        """Do nothing."""
-
-
-NO_RUN_LOG = NoRunLog()
+NO_RUN_LOG = RunLog()

@@ -8,7 +8,7 @@ from qiskit_gateway.backends import Fleet, Limits, SimulatedMember
 from qiskit_gateway.policies import fastest
 from qiskit_gateway.runtime.preview.virtual_clock import work_at_once
 from qiskit_gateway.runtime.run import Environment, Run
-from qiskit_gateway.work.record.run_log import NoRunLog
+from qiskit_gateway.work.record.run_log import RunLog
 
 pytestmark = pytest.mark.anyio
 JOB_SECONDS = 10.0
@@ -22,7 +22,7 @@ class Local(SimulatedMember):
     is_local = True
 
 
-class Noting(NoRunLog):
+class Noting(RunLog):
     """Note what is written when, in seconds since the first, and in which transaction."""
 
     lasting = True
