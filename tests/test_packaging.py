@@ -44,7 +44,8 @@ def test_every_package_has_its_folder(settings):
 def test_every_module_on_disk_is_installed():
     """An editable install that is older than a module lacks it: then install again."""
     for package, folder in FOLDERS.items():
-        modules = [path.relative_to(ROOT / folder) for path in (ROOT / folder).rglob("*.py")]
+        on_disk = [*(ROOT / folder).rglob("*.py"), *(ROOT / folder).rglob("*.pyi")]
+        modules = [path.relative_to(ROOT / folder) for path in on_disk]
         missing = [path for path in modules if not files(package).joinpath(*path.parts).is_file()]
         assert not missing, f"run pip install -e . again: {missing}"
 
