@@ -1,4 +1,6 @@
+from qiskit_gateway.config_file.loader import Config as Config
 from qiskit_gateway.config_file.loader import config_schema as config_schema
+from qiskit_gateway.config_file.loader import load_config as load_config
 from qiskit_gateway.errors import ConfigError as ConfigError
 from qiskit_gateway.errors import GatewayError as GatewayError
 from qiskit_gateway.errors import JournalError as JournalError
@@ -14,8 +16,6 @@ from qiskit_gateway.journal.accounts import Spending as Spending
 from qiskit_gateway.journal.journal import Journal as Journal
 from qiskit_gateway.journal.records import RunList as RunList
 from qiskit_gateway.journal.records import RunRecord as RunRecord
-from qiskit_gateway.primitives.configured import Config as Config
-from qiskit_gateway.primitives.configured import load_config as load_config
 from qiskit_gateway.primitives.estimator import EstimatorOptions as EstimatorOptions
 from qiskit_gateway.primitives.estimator import RouterEstimator as RouterEstimator
 from qiskit_gateway.primitives.group import GroupJob as GroupJob

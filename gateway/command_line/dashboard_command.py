@@ -7,8 +7,8 @@ from pathlib import Path
 from qiskit_gateway.command_line.endings import EndingError, ExitCode
 from qiskit_gateway.command_line.journal_commands import open_journal
 from qiskit_gateway.command_line.screen import note, say
+from qiskit_gateway.config_file.loader import load_config
 from qiskit_gateway.errors import GatewayError
-from qiskit_gateway.primitives.configured import load_config
 
 
 def serve_dashboard(

@@ -25,7 +25,7 @@ from qiskit_gateway.backends.pricing.rates import FREE
 from qiskit_gateway.backends.simulation.simulated_member import SimulatedMember
 from qiskit_gateway.command_line.endings import EndingError, ExitCode
 from qiskit_gateway.command_line.screen import note, say, show_json, show_table, span
-from qiskit_gateway.primitives.configured import Config, load_config
+from qiskit_gateway.config_file.loader import Config, load_config
 
 _STATES = {True: "yes", False: "NO", None: "not asked"}
 _NOT_ASKED = "not asked: there is nothing to ask without sending a job, as --backends does"

@@ -15,7 +15,6 @@ from qiskit_gateway.command_line.screen import (
     span,
     usd,
 )
-from qiskit_gateway.config_file.loader import journal_in
 from qiskit_gateway.journal.accounts import Spending
 from qiskit_gateway.journal.journal import Journal
 from qiskit_gateway.journal.records import RunRecord
@@ -54,6 +53,8 @@ def open_journal(where: str) -> Journal:
         JournalError: If it is no journal, or cannot be read.
     """
     if where.endswith(".toml"):
+        from qiskit_gateway.config_file.loader import journal_in  # noqa: PLC0415  It takes a while.
+
         named = journal_in(where)
         if named is None:
             raise EndingError(

@@ -20,9 +20,9 @@ from qiskit_gateway.command_line.result_files import (
     write_result_facts,
 )
 from qiskit_gateway.command_line.screen import note, say, show_json
+from qiskit_gateway.config_file.loader import Config, load_config
 from qiskit_gateway.errors import PlanError, RunError
 from qiskit_gateway.forecast.simulation import simulate
-from qiskit_gateway.primitives.configured import Config, load_config
 from qiskit_gateway.primitives.job import RouterJob
 
 _SHOWN_OUTCOMES = 8

@@ -38,8 +38,10 @@ from qiskit_gateway.config_file.problems import (
 from qiskit_gateway.config_file.table_models import TEXT_SCHEMA, Table, wrong
 from qiskit_gateway.errors import ConfigError
 from qiskit_gateway.policies.policy import Policy
+from qiskit_gateway.primitives.estimator import RouterEstimator
+from qiskit_gateway.primitives.sampler import RouterSampler
 
-__all__ = ["REGISTRY", "Settings", "config_schema", "journal_in", "read_settings"]
+__all__ = ["REGISTRY", "Config", "config_schema", "journal_in", "load_config"]
 
 # Under these keys of a policy are names of members: as texts of a list, or as keys of a table.
 _LISTS_OF_MEMBERS = frozenset({"named", "order_of", "members"})
@@ -51,8 +53,8 @@ _DEEPEST = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
-    """The contents of a configuration file, made.
+class Config:
+    """The contents of a configuration file, and the primitives that they make.
 
     Attributes:
         fleet: The members.
@@ -64,10 +66,20 @@ class Settings:
     policy: Policy
     journal: str | None = None
 
+    def sampler(self, **options: Any) -> RouterSampler:
+        """Return a sampler over the fleet; the options are its ``SamplerOptions``."""
+        return RouterSampler(self.fleet, policy=self.policy, options=options, journal=self.journal)
 
-def read_settings(
+    def estimator(self, **options: Any) -> RouterEstimator:
+        """Return an estimator over the fleet; the options are its ``EstimatorOptions``."""
+        return RouterEstimator(
+            self.fleet, policy=self.policy, options=options, journal=self.journal
+        )
+
+
+def load_config(
     path: str | os.PathLike[str], *, environ: Mapping[str, str] | None = None
-) -> Settings:
+) -> Config:
     """Load a configuration file and make its backends.
 
     Args:
@@ -97,9 +109,7 @@ def read_settings(
     if problems:
         raise ConfigError(list_problems(file.name, problems, text))
     journal = resolve(form.journal, variables)
-    return Settings(
-        fleet=fleet, policy=form.policy, journal=journal and _place(journal, file.parent)
-    )
+    return Config(fleet=fleet, policy=form.policy, journal=journal and _place(journal, file.parent))
 
 
 def journal_in(path: str | os.PathLike[str]) -> str | None:

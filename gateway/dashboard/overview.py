@@ -4,11 +4,11 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from qiskit_gateway.config_file.loader import Config
 from qiskit_gateway.journal.accounts import report_outcome
 from qiskit_gateway.journal.journal import Journal
 from qiskit_gateway.journal.records import RunRecord
 from qiskit_gateway.journal.run_log import LoggedAttempt
-from qiskit_gateway.primitives.configured import Config
 from qiskit_gateway.reporting.timeline import Timeline, arrange_timeline
 from qiskit_gateway.scheduling.members.speed import Speed
 from qiskit_gateway.work.record.attempt import Attempt, AttemptOutcome

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 
+from qiskit_gateway.config_file.loader import Config, load_config
 from qiskit_gateway.dashboard.overview import Reader
 from qiskit_gateway.dashboard.steering import Steering, SteeringError
 from qiskit_gateway.display.units import number, span, usd
 from qiskit_gateway.errors import GatewayError, JournalError
 from qiskit_gateway.journal.journal import Journal
-from qiskit_gateway.primitives.configured import Config, load_config
 
 if TYPE_CHECKING:
     from jinja2 import Environment

@@ -3,10 +3,10 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from qiskit_gateway.config_file.loader import Config
 from qiskit_gateway.errors import JournalError
 from qiskit_gateway.journal.journal import Journal
 from qiskit_gateway.journal.records import RunRecord
-from qiskit_gateway.primitives.configured import Config
 from qiskit_gateway.primitives.estimator import RouterEstimator
 from qiskit_gateway.primitives.job import RouterJob
 from qiskit_gateway.primitives.sampler import RouterSampler
