@@ -21,7 +21,7 @@ from qiskit_gateway.backends.adapter.payload import Pairs, options_of, payload_o
 from qiskit_gateway.backends.adapter.serial import Errand
 from qiskit_gateway.backends.compilation.cache import Prepared
 from qiskit_gateway.backends.examination.examiner import Answer
-from qiskit_gateway.backends.failures.errors import BackendError
+from qiskit_gateway.backends.failures.errors import caller_fault
 from qiskit_gateway.backends.interface.adaptation import Adaptation
 from qiskit_gateway.backends.interface.batch import Batch
 from qiskit_gateway.backends.interface.limits import Limits
@@ -222,11 +222,8 @@ class Member(CompilingMember):
         """Fail, so that the shard is halved, where a circuit must be the only one of its job."""
         for ready in prepared:
             if reason := self.adaptation.goes_alone(ready.circuit):
-                raise BackendError(
-                    f"{self.name} {reason}; Limits(max_circuits=1) sends each circuit alone from the start",
-                    transient=False,
-                    fault="caller",
-                    submitted=False,
+                raise caller_fault(
+                    f"{self.name} {reason}; Limits(max_circuits=1) sends each circuit alone from the start"
                 )
 
     def options_for(self, batch: Batch) -> dict[str, Any]:

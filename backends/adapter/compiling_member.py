@@ -32,7 +32,13 @@ from qiskit_gateway.backends.adapter.queues import probe_for
 from qiskit_gateway.backends.adapter.serial import Errand, on_errand, turns_of
 from qiskit_gateway.backends.adapter.threads import Call, call_in_thread, soon_here, start_in_thread
 from qiskit_gateway.backends.compilation.cache import Estimate, IsaCache, Prepared
-from qiskit_gateway.backends.failures.errors import BackendError, Refused, amend
+from qiskit_gateway.backends.failures.errors import (
+    BackendError,
+    Refused,
+    amend,
+    make_each,
+    unknown_job,
+)
 from qiskit_gateway.backends.failures.translate import translated
 from qiskit_gateway.backends.interface.adaptation import Adaptation
 from qiskit_gateway.backends.interface.batch import Batch, Program
@@ -416,16 +422,7 @@ class CompilingMember(ABC):
 
     def _prepare_all(self, batch: Batch, adaptation: Adaptation) -> list[Prepared]:
         """Prepare the programs for the backend, or say which of them it cannot run."""
-        prepared: list[Prepared] = []
-        reasons: dict[int, str] = {}
-        for index, entry in enumerate(batch.entries):
-            try:
-                prepared.append(self._prepare(entry.program, adaptation))
-            except Refused as refused:
-                reasons[index] = refused.reasons[0]
-        if reasons:
-            raise Refused(reasons)
-        return prepared
+        return make_each(batch.entries, lambda entry: self._prepare(entry.program, adaptation))
 
     def _prepare(self, program: Program, adaptation: Adaptation) -> Prepared:
         if adaptation.refusal:  # Before anything is compiled in vain.
@@ -486,9 +483,7 @@ class CompilingMember(ABC):
 
     def _find(self, key: str, errand: Errand) -> Handle | None:
         if not self.finds:
-            raise BackendError(
-                f"{self.name} cannot look up jobs by our label", transient=False, submitted=None
-            )
+            raise unknown_job(f"{self.name} cannot look up jobs by our label")
         with self._turns.hold(errand), translated("reattach"):
             job = self._look_up(key)
         return None if job is None else self._handle_of(job)
@@ -497,11 +492,7 @@ class CompilingMember(ABC):
         with self._turns.hold(errand), translated("reattach"):
             job = self._fetch(job_id)
         if job is None:
-            raise BackendError(
-                f"{self.name} cannot look up jobs, so {job_id!r} is lost",
-                transient=False,
-                submitted=None,
-            )
+            raise unknown_job(f"{self.name} cannot look up jobs, so {job_id!r} is lost")
         note_sent(self.backend, job_id)
         return Handle(job_id=job_id, job=job)
 

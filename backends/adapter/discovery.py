@@ -7,7 +7,7 @@ from typing import Any
 from qiskit.providers import BackendV2
 
 from qiskit_gateway.backends.adapter.threads import call_within
-from qiskit_gateway.backends.failures.errors import BackendError
+from qiskit_gateway.backends.failures.errors import network_fault
 from qiskit_gateway.backends.failures.redaction import redact_name
 from qiskit_gateway.backends.interface.adaptation import Adaptation
 from qiskit_gateway.backends.interface.limits import Limits, discover, read_property
@@ -69,10 +69,7 @@ def read_in_time(read: Callable[[], Told], whose: str) -> Told:
     try:
         return call_within(read, _PROPERTY_SECONDS)
     except TimeoutError as error:
-        raise BackendError(
+        raise network_fault(
             f"{whose} did not return its properties within {_PROPERTY_SECONDS:g} s; ask its "
-            "provider, or leave it out of the fleet",
-            transient=True,
-            fault="network",
-            submitted=False,
+            "provider, or leave it out of the fleet"
         ) from error

@@ -16,7 +16,7 @@ from typing import Any
 
 from qiskit.providers import BackendV2, JobStatus
 
-from qiskit_gateway.backends.failures.errors import BackendError
+from qiskit_gateway.backends.failures.errors import unknown_job
 from qiskit_gateway.backends.interface.provider_profile import Label
 from qiskit_gateway.backends.registry import profiles, profiles_of
 
@@ -120,10 +120,8 @@ def only_one(jobs: Iterable[Any], key: str) -> Any:
     """
     found = list(jobs)
     if len(found) > 1:
-        raise BackendError(
-            f"there are {len(found)} jobs with the label {key!r}: which one counts is not known",
-            transient=False,
-            submitted=None,
+        raise unknown_job(
+            f"there are {len(found)} jobs with the label {key!r}: which one counts is not known"
         )
     return found[0] if found else None
 

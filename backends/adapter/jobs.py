@@ -8,7 +8,7 @@ from typing import Any
 from qiskit.providers import BackendV2
 
 from qiskit_gateway.backends.adapter.threads import call_within
-from qiskit_gateway.backends.failures.errors import BackendError
+from qiskit_gateway.backends.failures.errors import BackendError, bad_result
 from qiskit_gateway.backends.failures.translate import translated
 from qiskit_gateway.backends.failures.wording import tells_of_time
 from qiskit_gateway.backends.interface.protocol import JobStage, Stage
@@ -94,10 +94,8 @@ def require_own(result: Any, backend: BackendV2, job_id: str) -> None:
             and named != job_id
             and named in _SENT.get(_package_of(backend), ())
         ):
-            raise BackendError(
-                f"the result of job {job_id!r} says that it is of job {named!r}, another of ours",
-                submitted=True,
-                bad_result=True,
+            raise bad_result(
+                f"the result of job {job_id!r} says that it is of job {named!r}, another of ours"
             )
 
 
@@ -142,10 +140,8 @@ def result_of(job: Any) -> Any:
         is_job = callable(getattr(job, "result", None))
     if not is_job:
         # A coroutine, a list of jobs, nothing: the next answer will be no job, either.
-        raise BackendError(
+        raise bad_result(
             f"run() returned {reprlib.repr(job)}, which is no job: it has no result()",
-            submitted=True,
-            bad_result=True,
             unreadable=True,
         )
     try:

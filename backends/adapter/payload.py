@@ -1,6 +1,7 @@
 """Build the arguments of ``backend.run``: bound circuits, or free ones with values, and options."""
 
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 from qiskit.circuit import QuantumCircuit
@@ -8,7 +9,7 @@ from qiskit.providers import BackendV2
 
 from qiskit_gateway.backends.adapter.job_lookup import label_of
 from qiskit_gateway.backends.compilation.cache import Prepared, bind, parameter_binds
-from qiskit_gateway.backends.failures.errors import Refused
+from qiskit_gateway.backends.failures.errors import make_each
 from qiskit_gateway.backends.interface.batch import Batch, Entry
 from qiskit_gateway.backends.interface.limits import read_property
 from qiskit_gateway.backends.interface.run_options import objection
@@ -29,16 +30,8 @@ def payload_of(
     repeated = any(entry.circuits > 1 for entry, _ in free)
     if repeated and all(ready.binds for _, ready in free):
         return _unbound(pairs)
-    circuits: list[QuantumCircuit] = []
-    reasons: dict[int, str] = {}
-    for index, (entry, ready) in enumerate(pairs):
-        try:
-            circuits += bind(ready, entry.rows)
-        except Refused as refused:
-            reasons[index] = refused.reasons[0]
-    if reasons:
-        raise Refused(reasons)
-    return circuits, None
+    bound = make_each(pairs, lambda pair: bind(pair[1], pair[0].rows))
+    return list(chain.from_iterable(bound)), None
 
 
 def _unbound(pairs: Pairs) -> tuple[list[QuantumCircuit], list[dict[Any, list[float]]]]:

@@ -13,7 +13,7 @@ from weakref import WeakValueDictionary
 from qiskit.providers import BackendV2
 
 from qiskit_gateway.backends.adapter.threads import call_in_thread
-from qiskit_gateway.backends.failures.errors import BackendError
+from qiskit_gateway.backends.failures.errors import BackendError, network_fault
 from qiskit_gateway.backends.forks import ProcessLock
 
 T = TypeVar("T")
@@ -96,12 +96,7 @@ class Turns:
 
 def make_hung_error() -> BackendError:
     """Make the failure of a call that was not made because one before it hangs."""
-    return BackendError(
-        "an earlier call of the backend hangs, so that nothing was sent",
-        transient=True,
-        fault="network",
-        submitted=False,
-    )
+    return network_fault("an earlier call of the backend hangs, so that nothing was sent")
 
 
 # By identity, since a backend need have neither a hash nor a weak reference, and may equal another

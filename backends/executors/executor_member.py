@@ -28,7 +28,7 @@ from qiskit_gateway.backends.executors.work import (
     read_told,
 )
 from qiskit_gateway.backends.executors.worker import build_backend
-from qiskit_gateway.backends.failures.errors import BackendError
+from qiskit_gateway.backends.failures.errors import BackendError, network_fault
 from qiskit_gateway.backends.interface.batch import Batch
 from qiskit_gateway.backends.interface.limits import Limits
 from qiskit_gateway.backends.interface.protocol import Handle
@@ -223,11 +223,8 @@ def _workers(pool: Pool) -> int | None:
     try:
         return call_within(pool.workers, _ASKING_SECONDS)
     except TimeoutError as error:
-        raise BackendError(
-            f"the executor did not say within {_ASKING_SECONDS:g} s how many workers it has",
-            transient=True,
-            fault="network",
-            submitted=False,
+        raise network_fault(
+            f"the executor did not say within {_ASKING_SECONDS:g} s how many workers it has"
         ) from error
 
 

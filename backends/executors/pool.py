@@ -11,7 +11,7 @@ from typing import Any
 
 from qiskit_gateway.backends.executors.work import Answer, WorkOrder
 from qiskit_gateway.backends.executors.worker import run
-from qiskit_gateway.backends.failures.errors import BackendError
+from qiskit_gateway.backends.failures.errors import BackendError, caller_fault, network_fault
 from qiskit_gateway.backends.failures.workers import is_worker_lost, worker_failure
 from qiskit_gateway.backends.forks import ProcessLock, renew_in_children
 from qiskit_gateway.backends.interface.limits import read_property
@@ -226,11 +226,8 @@ def _make_executor(make: Callable[[], Any]) -> Executor:
     except Exception as error:
         raise worker_failure(error, sent=False) from error
     if not (_is_executor(made) or _has_executor(made)):
-        raise BackendError(
-            f"the callable for executors returned {made!r}, which is no concurrent.futures.Executor",
-            transient=False,
-            fault="caller",
-            submitted=False,
+        raise caller_fault(
+            f"the callable for executors returned {made!r}, which is no concurrent.futures.Executor"
         )
     return _executor_of(made)
 
@@ -283,11 +280,8 @@ def connect_dask(address: str, timeout_seconds: float = 30.0) -> Any:
     try:
         distributed = import_module("distributed")  # It takes a second.
     except ImportError as error:
-        raise BackendError(
-            "a Dask cluster needs the package distributed: pip install 'qiskit-gateway[dask]'",
-            transient=False,
-            fault="caller",
-            submitted=False,
+        raise caller_fault(
+            "a Dask cluster needs the package distributed: pip install 'qiskit-gateway[dask]'"
         ) from error
     # Made in two steps, to have one that cannot connect closed: a client that is left to the end of
     # the process waits there for a minute, for a loop that has ended.
@@ -298,12 +292,9 @@ def connect_dask(address: str, timeout_seconds: float = 30.0) -> Any:
         with suppress(Exception):  # It was never open.
             client.close()
         failure = worker_failure(error, sent=False)
-        raise BackendError(
+        raise network_fault(
             f"the Dask scheduler at {address} does not answer ({failure}); is it running, and is "
-            "its port open to this machine?",
-            transient=True,
-            fault="network",
-            submitted=False,
+            "its port open to this machine?"
         ) from error
     return client
 

@@ -5,8 +5,9 @@ versions of Qiskit read the same QPY.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from qiskit.circuit import QuantumCircuit
 from qiskit_gateway.backends.circuits.circuit_bytes import write_qpy
 from qiskit_gateway.backends.circuits.estimates import GateCounts
 from qiskit_gateway.backends.compilation.cache import Prepared, bind
-from qiskit_gateway.backends.failures.errors import BackendError, Refused
+from qiskit_gateway.backends.failures.errors import BackendError, Refused, bad_result, make_each
 from qiskit_gateway.backends.failures.translate import translated
 from qiskit_gateway.backends.interface.adaptation import Adaptation
 from qiskit_gateway.backends.interface.batch import Batch, Entry, Program
@@ -109,33 +110,12 @@ def pack_work(
     Raises:
         Refused: If some entries cannot be bound, or written down.
     """
-    circuits: list[QuantumCircuit] = []
-    owners: list[int] = []
-    parts: list[Part] = []
-    reasons: dict[int, str] = {}
-    for index, (entry, ready) in enumerate(zip(batch.entries, prepared, strict=True)):
-        try:
-            for circuit, rows, columns in _split(entry, ready):
-                circuits.append(circuit)
-                owners.append(index)
-                parts.append(
-                    Part(
-                        rows=rows,
-                        columns=columns,
-                        binds=ready.binds,
-                        basis=entry.program.basis,
-                        wiring=ready.wiring,
-                    )
-                )
-        except Refused as refused:
-            reasons[index] = refused.reasons[0]
-    if reasons:
-        raise Refused(reasons)
+    split = make_each(zip(batch.entries, prepared, strict=True), lambda pair: _split(*pair))
     return WorkOrder(
         token=token,
         backend=backend,
-        circuits=_write(circuits, owners),
-        parts=tuple(parts),
+        circuits=_write([[circuit for circuit, _ in parts] for parts in split]),
+        parts=tuple(part for parts in split for _, part in parts),
         shots=batch.shots,
         kept_shots=batch.kept_shots,
         seed=batch.seed,
@@ -143,26 +123,37 @@ def pack_work(
     )
 
 
-def _split(
-    entry: Entry, ready: Prepared
-) -> list[tuple[QuantumCircuit, NDArray[np.float64], tuple[int, ...]]]:
+def _split(entry: Entry, ready: Prepared) -> list[tuple[QuantumCircuit, Part]]:
+    part = Part(
+        rows=entry.rows,
+        columns=ready.columns,
+        binds=ready.binds,
+        basis=entry.program.basis,
+        wiring=ready.wiring,
+    )
     if ready.finish is None:
-        return [(ready.circuit, entry.rows, ready.columns)]
+        return [(ready.circuit, part)]
     # Its gates take no free parameters: what was compiled for one row is no good for another.
-    return [(bound, np.empty((1, 0)), ()) for bound in bind(ready, entry.rows)]
+    bound = replace(part, rows=np.empty((1, 0)), columns=())
+    return [(circuit, bound) for circuit in bind(ready, entry.rows)]
 
 
-def _write(circuits: list[QuantumCircuit], owners: list[int]) -> bytes:
+def _write(circuits: list[list[QuantumCircuit]]) -> bytes:
+    """Write the circuits of each entry."""
     try:
-        return write_qpy(*circuits)
-    except Exception:  # noqa: BLE001  Whatever that does which the user's gates are made of.
-        reasons: dict[int, str] = {}
-        for owner, circuit in zip(owners, circuits, strict=True):
-            try:
-                write_qpy(circuit)
-            except Exception as error:  # noqa: BLE001  As above.
-                reasons[owner] = f"cannot be sent to a worker, as QPY does not hold it: {error}"
-        raise Refused(reasons) from None
+        return write_qpy(*chain.from_iterable(circuits))
+    except Exception:  # Whatever that does which the user's gates are made of.
+        make_each(circuits, _require_written)
+        raise
+
+
+def _require_written(circuits: list[QuantumCircuit]) -> None:
+    for circuit in circuits:
+        try:
+            write_qpy(circuit)
+        except Exception as error:  # noqa: BLE001  As above.
+            said = f"cannot be sent to a worker, as QPY does not hold it: {error}"
+            raise Refused({0: said}) from None
 
 
 # -- on the worker -----------------------------------------------------------------------------
@@ -279,11 +270,9 @@ def _read_content(answer: Answer, name: str) -> Any:
             raise _read_error(error)
         return answer[name]
     except (AttributeError, KeyError, TypeError) as error:
-        raise BackendError(
+        raise bad_result(
             f"the worker's answer cannot be read ({error}): workers need the same version of "
             "qiskit-gateway",
-            submitted=True,
-            bad_result=True,
             unreadable=True,
         ) from error
 

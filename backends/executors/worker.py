@@ -18,7 +18,7 @@ from qiskit_gateway.backends.executors.work import (
     write_failure,
     write_told,
 )
-from qiskit_gateway.backends.failures.errors import BackendError
+from qiskit_gateway.backends.failures.errors import BackendError, caller_fault
 from qiskit_gateway.backends.failures.translate import text_of, translated
 from qiskit_gateway.backends.forks import ProcessLock, renew_in_children
 
@@ -97,12 +97,7 @@ def _build(path: str, arguments: dict[str, Any]) -> BackendV2:
             submitted=False,
         ) from error
     if not isinstance(backend, BackendV2):
-        raise BackendError(
-            f"{path} gave {type(backend).__name__}, which is no qiskit BackendV2",
-            transient=False,
-            fault="caller",
-            submitted=False,
-        )
+        raise caller_fault(f"{path} gave {type(backend).__name__}, which is no qiskit BackendV2")
     return backend
 
 

@@ -6,15 +6,17 @@ because they mean different things: :class:`BackendError` says that something we
 """
 
 import copyreg
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from copy import copy
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from qiskit.exceptions import QiskitError
 
 from qiskit_gateway.backends.failures.redaction import redact
 
 Fault = Literal["caller", "backend", "network"]
+T = TypeVar("T")
+Made = TypeVar("Made")
 
 
 class BackendError(QiskitError):
@@ -105,6 +107,44 @@ class Refused(BackendError):  # noqa: N818  A verdict is no error.
             "; ".join(dict.fromkeys(reasons.values())), transient=False, fault="caller"
         )
         self.reasons = {place: redact(reason) for place, reason in reasons.items()}
+
+
+def make_each(entries: Iterable[T], make: Callable[[T], Made]) -> list[Made]:
+    """Make something of each entry of a batch, in order.
+
+    Raises:
+        Refused: If some are refused, each with its reason; ``make`` gives it under entry 0.
+    """
+    made: list[Made] = []
+    reasons: dict[int, str] = {}
+    for place, entry in enumerate(entries):
+        try:
+            made.append(make(entry))
+        except Refused as refused:
+            reasons[place] = refused.reasons[0]
+    if reasons:
+        raise Refused(reasons)
+    return made
+
+
+def bad_result(message: str, *, unreadable: bool = False) -> BackendError:
+    """Make the failure of a job whose result cannot be believed."""
+    return BackendError(message, submitted=True, bad_result=True, unreadable=unreadable)
+
+
+def caller_fault(message: str) -> BackendError:
+    """Make the failure of what was not sent, and never will be as it is."""
+    return BackendError(message, transient=False, fault="caller", submitted=False)
+
+
+def network_fault(message: str) -> BackendError:
+    """Make the failure of what was not sent, because nobody answered."""
+    return BackendError(message, transient=True, fault="network", submitted=False)
+
+
+def unknown_job(message: str) -> BackendError:
+    """Make the failure of a search for a job, of which it is not known whether there is one."""
+    return BackendError(message, transient=False, submitted=None)
 
 
 def amend(error: BackendError, **facts: object) -> BackendError:

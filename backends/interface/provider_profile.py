@@ -14,7 +14,7 @@ from typing import Any
 
 from qiskit.circuit import QuantumCircuit
 
-from qiskit_gateway.backends.failures.errors import BackendError
+from qiskit_gateway.backends.failures.errors import BackendError, unknown_job
 from qiskit_gateway.backends.failures.table import Kind
 from qiskit_gateway.backends.interface.adaptation import FAITHFUL, Adaptation
 from qiskit_gateway.backends.interface.native_primitive import NativePrimitive
@@ -181,9 +181,7 @@ def with_field(fields: Mapping[str, str] | None, key: str) -> dict[str, str]:
 
 def too_many_pages(pages: int) -> BackendError:
     """Make the error of a list of jobs that does not end."""
-    return BackendError(
-        f"the provider lists more than {pages} pages of jobs", transient=False, submitted=None
-    )
+    return unknown_job(f"the provider lists more than {pages} pages of jobs")
 
 
 # -- what profiles say of a backend ----------------------------------------------------------

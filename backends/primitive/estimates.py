@@ -19,9 +19,9 @@ from qiskit.quantum_info import SparseObservable, SparsePauliOp
 
 from qiskit_gateway.backends.adapter.payload import Pairs
 from qiskit_gateway.backends.compilation.cache import Prepared, bind, values_of
-from qiskit_gateway.backends.failures.errors import BackendError, Refused
+from qiskit_gateway.backends.failures.errors import BackendError, Refused, bad_result
 from qiskit_gateway.backends.interface.batch import Wanted
-from qiskit_gateway.backends.primitive.pubs import as_bad, bad, in_one, list_parts, rename
+from qiskit_gateway.backends.primitive.pubs import as_bad, in_one, list_parts, rename
 from qiskit_gateway.backends.readout.outcomes import Outcome, ReadOutcomes
 
 Pub = tuple[Any, ...]
@@ -162,7 +162,9 @@ def _read(part: Any, shape: tuple[int, ...], stds: Callable[[Values], Values]) -
     try:
         evs, told = _array_of(part.data, "evs", shape), _array_of(part.data, "stds", shape)
         if evs is None or not np.isfinite(evs).all():
-            return bad(f"The result has no expectation values, but {reprlib.repr(part.data)}.")
+            return bad_result(
+                f"The result has no expectation values, but {reprlib.repr(part.data)}."
+            )
         spread = stds(np.full(shape, np.nan) if told is None else told)
         return evs.reshape(shape[0], -1), spread.reshape(shape[0], -1)
     except Exception as error:  # noqa: BLE001  Looking at a foreign object runs foreign code.
@@ -175,7 +177,7 @@ def _array_of(data: Any, name: str, shape: tuple[int, ...]) -> Values | None:
         return None
     array = np.array(found, dtype=float)
     if array.shape != shape:
-        raise bad(f"The result has {name} of shape {array.shape} where {shape} was due.")
+        raise bad_result(f"The result has {name} of shape {array.shape} where {shape} was due.")
     return array
 
 

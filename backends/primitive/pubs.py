@@ -7,7 +7,7 @@ packed bytes, which are checked and moved as they are. Registers come from our o
 
 import reprlib
 from collections.abc import Iterator, Sequence
-from itertools import accumulate
+from itertools import accumulate, chain
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ from qiskit.primitives.containers.bindings_array import BindingsArray
 
 from qiskit_gateway.backends.circuits.normalize import lengthen_name, register_sizes
 from qiskit_gateway.backends.compilation.cache import Prepared, bind, values_of
-from qiskit_gateway.backends.failures.errors import BackendError, Refused
+from qiskit_gateway.backends.failures.errors import BackendError, Refused, bad_result, make_each
 from qiskit_gateway.backends.failures.translate import text_of
 from qiskit_gateway.backends.interface.batch import Entry
 from qiskit_gateway.backends.readout.bit_mapping import UNREAD
@@ -34,16 +34,7 @@ def pubs_of(pairs: Pairs) -> list[Pub]:
     Raises:
         Refused: If some entries cannot be sent.
     """
-    pubs: list[Pub] = []
-    reasons: dict[int, str] = {}
-    for index, (entry, ready) in enumerate(pairs):
-        try:
-            pubs += _pubs(entry, ready)
-        except Refused as refused:
-            reasons[index] = refused.reasons[0]
-    if reasons:
-        raise Refused(reasons)
-    return pubs
+    return list(chain.from_iterable(make_each(pairs, lambda pair: list(_pubs(*pair)))))
 
 
 def read_pubs(result: Any, pairs: Pairs, shots: int) -> ReadOutcomes:
@@ -190,7 +181,7 @@ class _Layout:
         else:
             found = self._join(result.data, () if size is None else (size,), most_shots(shots))
             if (found & self._unwritten).any():
-                raise bad("The result has bits that the circuit never writes.")
+                raise bad_result("The result has bits that the circuit never writes.")
             flat = self._selection.of(found.reshape(-1, found.shape[-1]))
             rows = flat.reshape(circuits, found.shape[1], -1)[:, :shots]
         return [
@@ -201,7 +192,7 @@ class _Layout:
         """Join all registers side by side, in shape ``(circuits, shots, bytes)``."""
         parts = [_array_of(data, register, shape, most) for register in self._registers]
         if len({part.shape[1] for part in parts}) > 1:
-            raise bad("The registers of one result have unlike numbers of shots.")
+            raise bad_result("The registers of one result have unlike numbers of shots.")
         return parts[0] if len(parts) == 1 else np.concatenate(parts[::-1], axis=2)
 
 
@@ -210,23 +201,23 @@ def _array_of(
 ) -> NDArray[np.uint8]:
     """Return the packed shots of a register, of shape ``(circuits, shots, bytes)``."""
     if register.name not in data:
-        raise bad(f"The result has no register {register.name!r}, but {reprlib.repr(data)}.")
+        raise bad_result(f"The result has no register {register.name!r}, but {reprlib.repr(data)}.")
     bits = data[register.name]
     array = getattr(bits, "array", None)
     if not isinstance(array, np.ndarray) or array.dtype != np.uint8:
-        raise bad(
+        raise bad_result(
             f"The result holds {reprlib.repr(bits)} for the register {register.name!r}, and no bits;"
             " a sampler that was told to return another kind of data cannot be a member."
         )
     width = num_bytes(register.size)
     if getattr(bits, "num_bits", None) != register.size or array.shape[-1:] != (width,):
-        raise bad(
+        raise bad_result(
             f"The result has {getattr(bits, 'num_bits', None)} bits in {array.shape[-1:]} bytes for "
             f"the register {register.name!r} of {register.size}."
         )
     number = array.shape[-2] if array.ndim > 1 else 0
     if array.shape[:-2] != shape or not 0 < number <= most:
-        raise bad(
+        raise bad_result(
             f"The result has bits of shape {array.shape} for the register {register.name!r} where "
             f"{(*shape, 'shots', width)} was due."
         )
@@ -240,10 +231,12 @@ def list_parts(result: Any, expected: int) -> list[Any]:
         BackendError: If it has not so many. Whatever foreign objects raise is raised too.
     """
     if result is None or isinstance(result, str | bytes):
-        raise bad(f"The provider returned no result but {reprlib.repr(result)}.", unreadable=True)
+        raise bad_result(
+            f"The provider returned no result but {reprlib.repr(result)}.", unreadable=True
+        )
     found = [result[number] for number in range(min(len(result), expected))]
     if len(result) != expected:
-        raise bad(
+        raise bad_result(
             f"The result has {len(result)} parts for {expected} PUBs, so which belongs to which "
             "cannot be known."
         )
@@ -254,9 +247,4 @@ def as_bad(error: Exception) -> BackendError:
     """Make an error about a result of whatever looking at it raised."""
     if isinstance(error, BackendError):
         return error
-    return bad(f"The result cannot be read: {text_of(error)}")
-
-
-def bad(message: str, *, unreadable: bool = False) -> BackendError:
-    """Make an error about a result that cannot be believed."""
-    return BackendError(message, submitted=True, bad_result=True, unreadable=unreadable)
+    return bad_result(f"The result cannot be read: {text_of(error)}")

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from qiskit_gateway.backends.failures.errors import BackendError
+from qiskit_gateway.backends.failures.errors import BackendError, bad_result
 from qiskit_gateway.backends.readout.outcomes import Outcome
 from qiskit_gateway.backends.readout.packed_bits import Rows, Selection, selection_of, words
 
@@ -111,11 +111,7 @@ def decode_iq(outcome: Outcome) -> NDArray[np.complex128]:
     if outcome.error is not None:
         raise outcome.error
     if outcome.iq is None:
-        raise BackendError(
-            "There is no kerneled data: the result was not read with meas_level=1.",
-            submitted=True,
-            bad_result=True,
-        )
+        raise bad_result("There is no kerneled data: the result was not read with meas_level=1.")
     return outcome.iq
 
 

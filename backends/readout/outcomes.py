@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from qiskit_gateway.backends.failures.errors import BackendError, Fault
+from qiskit_gateway.backends.failures.errors import BackendError, Fault, bad_result
 from qiskit_gateway.backends.readout.bit_mapping import UNREAD, Codec, Wiring, codec_of
 from qiskit_gateway.backends.readout.formats import (
     Content,
@@ -140,7 +140,7 @@ def _experiments(result: object, expected: int) -> Sequence[object] | BackendErr
         lists = [_field(part, "results") for part in parts]
         if not all(isinstance(given, list | tuple) for given in lists):
             said = f"The provider returned no result but {reprlib.repr(result)}."
-            return _bad(said, unreadable=True)
+            return bad_result(said, unreadable=True)
         experiments = tuple(islice(chain.from_iterable(lists), expected + 1))
         length = sum(map(len, lists))
         whole = length == len(experiments) == expected
@@ -154,12 +154,12 @@ def _experiments(result: object, expected: int) -> Sequence[object] | BackendErr
             fault: Fault = "backend" if whole or expected > 1 else "caller"
             said = f"The provider says that the job failed: {reason}"
             return BackendError(said, submitted=True, fault=fault)
-        return _bad(
+        return bad_result(
             f"The result has {length} experiments for {expected} circuits, so which belongs to "
             "which cannot be known."
         )
     except Exception as error:  # noqa: BLE001
-        return _bad(f"The result cannot be read: {_read_text(error)}")
+        return bad_result(f"The result cannot be read: {_read_text(error)}")
 
 
 def _reason(result: object, *, whole: bool) -> str:
@@ -204,12 +204,12 @@ def _look(experiment: object, codec: Codec, shots: int) -> Raw | Outcome:
     if not counts:
         reported = _field(experiment, "shots")
         if not memory:
-            raise _bad(
+            raise bad_result(
                 f"The result has neither counts nor memory; it reports {_read_text(reported)} shots.",
                 unreadable=not _is_read(counted) and not _is_read(remembered),
             )
         if len(memory) not in (shots, reported):
-            raise _bad(
+            raise bad_result(
                 f"Memory has {len(memory)} shots where {shots} were asked for, and no counts."
             )
     return Raw(codec, counts, total, memory)
@@ -220,7 +220,7 @@ def _counts(counts: Any, shots: int) -> tuple[dict[Any, int], int]:
         return {}, 0
     if type(counts) is not dict:
         if not isinstance(counts, Mapping):
-            raise _bad(f"Counts are no mapping but {reprlib.repr(counts)}.")
+            raise bad_result(f"Counts are no mapping but {reprlib.repr(counts)}.")
         counts = dict(islice(counts.items(), most_shots(shots) + 1))
     if not counts:
         return {}, 0
@@ -229,7 +229,7 @@ def _counts(counts: Any, shots: int) -> tuple[dict[Any, int], int]:
         counts = {name: _whole(value) for name, value in counts.items()}
     total = sum(counts.values())
     if total != shots and not 0 < total <= most_shots(shots):
-        raise _bad(f"Counts add up to {total} where {shots} shots were asked for.")
+        raise bad_result(f"Counts add up to {total} where {shots} shots were asked for.")
     return counts, total
 
 
@@ -274,7 +274,7 @@ def _whole(value: object) -> int:
         whole = int(value)
         if whole == value:
             return whole
-    raise _bad(
+    raise bad_result(
         f"A count is {reprlib.repr(value)}, not a number of shots.",
         unreadable=isinstance(value, bool)
         or not isinstance(value, int | float | np.integer | np.floating),
@@ -318,7 +318,7 @@ def _read_one(raw: Raw, shots: int, asked: int) -> Outcome:
     try:
         content = read_names(raw, asked)
     except ContradictionError as error:
-        raise _bad(f"{error}.") from error
+        raise bad_result(f"{error}.") from error
     return _outcome(content, raw.codec.wiring.num_user, shots)
 
 
@@ -345,14 +345,16 @@ def _read_kerneled(experiment: object, wiring: Wiring, shots: int) -> Outcome:
     if raw.dtype.kind in "iuf" and raw.ndim and raw.shape[-1] == 2:
         raw = raw[..., 0] + 1j * raw[..., 1]
     if raw.dtype.kind != "c" or raw.ndim not in (1, 2) or not np.isfinite(raw).all():
-        raise _bad("Memory is no kerneled data: pairs of finite numbers for each shot and bit.")
+        raise bad_result(
+            "Memory is no kerneled data: pairs of finite numbers for each shot and bit."
+        )
     for kept in (range(wiring.num_sent), wiring.measured):
         if raw.shape[-1] == len(kept):
             break
     else:
-        raise _bad(f"Memory has {raw.shape[-1]} slots, the circuit {wiring.num_sent} bits.")
+        raise bad_result(f"Memory has {raw.shape[-1]} slots, the circuit {wiring.num_sent} bits.")
     if raw.ndim == 2 and not len(raw):
-        raise _bad("Memory has no shots.")
+        raise bad_result("Memory has no shots.")
     raw = raw[:shots] if raw.ndim == 2 else raw
     iq = np.zeros((*raw.shape[:-1], wiring.num_user), np.complex128)
     for place, sent in enumerate(kept):
@@ -381,7 +383,7 @@ def _array(memory: Any, most: int) -> NDArray[Any]:
             if isinstance(part, list | tuple | np.ndarray)
         }
     if level or size > most:
-        raise _bad("Memory is no kerneled data: it is nested too deep, or too large.")
+        raise bad_result("Memory is no kerneled data: it is nested too deep, or too large.")
     return np.asarray(memory)
 
 
@@ -398,15 +400,11 @@ def _guard(function: Callable[..., _T], *arguments: object) -> _T | Outcome:
         # Content of a foreign object: whatever goes wrong over it is wrong with it. What is of the wrong
         # type is so the next time.
         said = f"The result cannot be read: {_read_text(error)}"
-        return _fail(_bad(said, unreadable=isinstance(error, TypeError)))
+        return _fail(bad_result(said, unreadable=isinstance(error, TypeError)))
 
 
 def _fail(error: BackendError) -> Outcome:
     return Outcome(shots=0, error=error)
-
-
-def _bad(message: str, *, unreadable: bool = False) -> BackendError:
-    return BackendError(message, submitted=True, bad_result=True, unreadable=unreadable)
 
 
 def _read_text(thing: object) -> str:

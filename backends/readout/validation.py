@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from qiskit_gateway.backends.failures.errors import BackendError
+from qiskit_gateway.backends.failures.errors import BackendError, bad_result
 from qiskit_gateway.backends.failures.translate import text_of
 from qiskit_gateway.backends.readout.formats import contradict, histogram_of
 from qiskit_gateway.backends.readout.outcomes import Outcome, ReadOutcomes, most_shots
@@ -60,7 +60,7 @@ def require_outcomes(  # noqa: PLR0913  All that is known of what must come.
             continue
         message = f"{verb} returned, as outcome {place} of {len(widths)}, {problem}"
         # Other than isinstance, that asks nothing of the object.
-        wrong = _bad(message, unreadable=not issubclass(type(outcome), Outcome))
+        wrong = bad_result(message, unreadable=not issubclass(type(outcome), Outcome))
         checked.append(Outcome(shots=0, error=wrong))
     return tuple(checked)
 
@@ -68,7 +68,7 @@ def require_outcomes(  # noqa: PLR0913  All that is known of what must come.
 def _list_outcomes(given: object, number: int, verb: str) -> tuple[Outcome, ...]:
     going_through = _iterator(given)
     if going_through is None:
-        raise _bad(
+        raise bad_result(
             f"{verb} returned {_show(given)}, not a sequence of outcomes, one for each circuit",
             unreadable=True,
         )
@@ -77,10 +77,12 @@ def _list_outcomes(given: object, number: int, verb: str) -> tuple[Outcome, ...]
     except BackendError:
         raise
     except Exception as error:
-        raise _bad(f"{verb} returned what cannot be gone through: {text_of(error)}") from error
+        raise bad_result(
+            f"{verb} returned what cannot be gone through: {text_of(error)}"
+        ) from error
     if len(found) != number:
         some = "more" if len(found) > number else len(found)
-        raise _bad(f"{verb} returned {some} outcomes for {number} circuits")
+        raise bad_result(f"{verb} returned {some} outcomes for {number} circuits")
     return found
 
 
@@ -189,7 +191,3 @@ def _show(thing: object) -> str:
         return reprlib.repr(thing)
     except Exception:  # noqa: BLE001
         return f"<{type(thing).__name__}>"
-
-
-def _bad(message: str, *, unreadable: bool = False) -> BackendError:
-    return BackendError(message, submitted=True, bad_result=True, unreadable=unreadable)

@@ -16,7 +16,7 @@ import numpy as np
 from anyio.lowlevel import EventLoopToken, checkpoint, current_token
 
 from qiskit_gateway.backends.circuits.estimates import Estimate, gate_counts
-from qiskit_gateway.backends.failures.errors import BackendError, Refused
+from qiskit_gateway.backends.failures.errors import BackendError, Refused, caller_fault, unknown_job
 from qiskit_gateway.backends.interface.batch import Batch, Program
 from qiskit_gateway.backends.interface.limits import Limits
 from qiskit_gateway.backends.interface.member_terms import MemberTerms, check_name
@@ -316,9 +316,7 @@ class SimulatedMember:
             BackendError: If there is none of that id.
         """
         if job_id not in self._jobs:
-            raise BackendError(
-                f"{self.name} has no job {job_id!r}", transient=False, submitted=None
-            )
+            raise unknown_job(f"{self.name} has no job {job_id!r}")
         return self._jobs[job_id]
 
     async def _reach(self, *, submitted: bool) -> tuple[float, Machine]:
@@ -348,11 +346,7 @@ class SimulatedMember:
             ("executions", batch.circuits * batch.shots, self.limits.max_executions),
         ):
             if most is not None and amount > most:
-                raise BackendError(
-                    f"{self.name} takes {most} {what} in a job, got {amount}",
-                    transient=False,
-                    fault="caller",
-                )
+                raise caller_fault(f"{self.name} takes {most} {what} in a job, got {amount}")
         most = self.limits.max_in_flight
         if most is not None and in_flight >= most:
             raise BackendError(

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from qiskit_gateway.backends.failures.errors import BackendError
+from qiskit_gateway.backends.failures.errors import BackendError, bad_result
 from qiskit_gateway.backends.readout.outcomes import Outcome
 from qiskit_gateway.work.receipt import Receipt
 from qiskit_gateway.work.tasks import Piece
@@ -97,7 +97,7 @@ def book_outcomes(coverage: Coverage, piece: Piece, outcomes: Sequence[Outcome])
         here, short = row.split_shots(outcome.shots)
         if not here.shots:
             # Asking again for what came to nothing might go on for ever.
-            failed.append((row, _no_shots()))
+            failed.append((row, bad_result("the provider returned no shots")))
             continue
         coverage.book(here)
         if short.shots:
@@ -132,7 +132,3 @@ def top_up_shots(outcome: Outcome, missing: int, asked: int) -> int:
         while shots < asked and np.floor(rates * shots + 1e-9).sum() < missing:
             shots *= _GROWTH
     return max(math.ceil(min(shots, asked) - 1e-9), math.ceil(asked * _LEAST_PART))
-
-
-def _no_shots() -> BackendError:
-    return BackendError("the provider returned no shots", submitted=True, bad_result=True)
