@@ -52,29 +52,42 @@ FILTERS: Registry[type[Filter]] = Registry("filter")
 
 
 @dataclass(frozen=True, slots=True, init=False)
-class Every(Filter):
-    """Allow what every one of ``filters`` allows; the same as ``a & b``.
-
-    A refusal carries the reasons of all that refuse, and waits only if waiting may change them all.
-    """
+class _Several(Filter):
+    """Several filters in one; those of its own kind among them are taken apart."""
 
     filters: tuple[Filter, ...]
 
     def __init__(self, *filters: Filter) -> None:
-        object.__setattr__(self, "filters", _flat(Every, filters))
+        kind, flat = type(self), list[Filter]()
+        for filter_ in filters:
+            if not isinstance(filter_, Filter):
+                raise TypeError(
+                    f"{kind.__name__} takes filters such as MaxPrice(5), got {filter_!r}."
+                )
+            flat.extend(filter_.filters if isinstance(filter_, kind) else [filter_])
+        if not flat:
+            raise ValueError(f"{kind.__name__} needs at least one filter, got none.")
+        object.__setattr__(self, "filters", tuple(flat))
 
     @property
     def uses(self) -> frozenset[str]:
         """The names of the fields that any of the filters reads."""
-        return frozenset().union(*(filter_.uses for filter_ in self.filters))
+        return frozenset().union(*(one.uses for one in self.filters))
 
     @property
     def names(self) -> frozenset[str]:
         """Names of members that any of the filters looks for."""
         return frozenset().union(*(one.names for one in self.filters))
 
+
+@dataclass(frozen=True, slots=True, init=False)
+class Every(_Several):
+    """Allow what every one of ``filters`` allows; the same as ``a & b``.
+
+    A refusal carries the reasons of all that refuse, and waits only if waiting may change them all.
+    """
+
     def __call__(self, offer: Offer) -> Verdict:
-        """Return the verdict on ``offer``."""
         refusals = [
             verdict for filter_ in self.filters if not (verdict := verdict_of(filter_, offer))
         ]
@@ -84,29 +97,13 @@ class Every(Filter):
 
 
 @dataclass(frozen=True, slots=True, init=False)
-class Some(Filter):
+class Some(_Several):
     """Allow what at least one of ``filters`` allows; the same as ``a | b``.
 
     A refusal carries the reasons of all, and waits if waiting may change any.
     """
 
-    filters: tuple[Filter, ...]
-
-    def __init__(self, *filters: Filter) -> None:
-        object.__setattr__(self, "filters", _flat(Some, filters))
-
-    @property
-    def uses(self) -> frozenset[str]:
-        """The names of the fields that any of the filters reads."""
-        return frozenset().union(*(filter_.uses for filter_ in self.filters))
-
-    @property
-    def names(self) -> frozenset[str]:
-        """Names of members that any of the filters looks for."""
-        return frozenset().union(*(one.names for one in self.filters))
-
     def __call__(self, offer: Offer) -> Verdict:
-        """Return the verdict on ``offer``."""
         refusals = []
         for filter_ in self.filters:
             verdict = verdict_of(filter_, offer)
@@ -123,7 +120,6 @@ class Anything(Filter):
     uses: ClassVar[frozenset[str]] = frozenset()
 
     def __call__(self, offer: Offer) -> Verdict:
-        """Return the verdict on ``offer``."""
         return ALLOWED
 
 
@@ -144,7 +140,6 @@ class MinFidelity(Filter):
         check_number("MinFidelity's fidelity", self.fidelity, high=1.0)
 
     def __call__(self, offer: Offer) -> Verdict:
-        """Return the verdict on ``offer``."""
         if offer.fidelity is None:
             return refuse(f"fidelity is unknown, at least {self.fidelity:g} is asked")
         if offer.fidelity >= self.fidelity:
@@ -169,7 +164,6 @@ class MaxPrice(Filter):
         check_number("MaxPrice's usd", self.usd)
 
     def __call__(self, offer: Offer) -> Verdict:
-        """Return the verdict on ``offer``."""
         if offer.price_usd <= self.usd:
             return ALLOWED
         return refuse(f"price {offer.price_usd:.6g} USD is above {self.usd:g} USD")
@@ -192,7 +186,6 @@ class MaxWait(Filter):
         check_number("MaxWait's seconds", self.seconds)
 
     def __call__(self, offer: Offer) -> Verdict:
-        """Return the verdict on ``offer``."""
         if offer.wait_seconds <= self.seconds:
             return ALLOWED
         reason = f"wait of {offer.wait_seconds:.6g} s is above {self.seconds:g} s"
@@ -219,7 +212,6 @@ class Deadline(Filter):
         check_number("Deadline's seconds", self.seconds)
 
     def __call__(self, offer: Offer) -> Verdict:
-        """Return the verdict on ``offer``."""
         if offer.finish_seconds <= self.seconds:
             return ALLOWED
         reason = f"finish in {offer.finish_seconds:.6g} s is after {self.seconds:g} s"
@@ -245,7 +237,6 @@ class MaxFailureRate(Filter):
         check_number("MaxFailureRate's rate", self.rate, high=1.0)
 
     def __call__(self, offer: Offer) -> Verdict:
-        """Return the verdict on ``offer``."""
         if offer.failure_rate <= self.rate:
             return ALLOWED
         return refuse(f"failure rate {offer.failure_rate:.4g} is above {self.rate:g}")
@@ -268,7 +259,6 @@ class MaxDataAge(Filter):
         check_number("MaxDataAge's seconds", self.seconds)
 
     def __call__(self, offer: Offer) -> Verdict:
-        """Return the verdict on ``offer``."""
         if offer.data_age_seconds <= self.seconds:
             return ALLOWED
         reason = f"queue was read {offer.data_age_seconds:.6g} s ago, above {self.seconds:g} s"
@@ -289,7 +279,6 @@ class Tagged(Filter):
         object.__setattr__(self, "tags", tags)
 
     def __call__(self, offer: Offer) -> Verdict:
-        """Return the verdict on ``offer``."""
         if not offer.tags.isdisjoint(self.tags):
             return ALLOWED
         return refuse(f"tags {_list_names(offer.tags)} hold none of {_list_names(self.tags)}")
@@ -309,7 +298,6 @@ class NotTagged(Filter):
         object.__setattr__(self, "tags", tags)
 
     def __call__(self, offer: Offer) -> Verdict:
-        """Return the verdict on ``offer``."""
         if offer.tags.isdisjoint(self.tags):
             return ALLOWED
         return refuse(f"tags hold {_list_names(offer.tags.intersection(self.tags))}")
@@ -334,21 +322,9 @@ class Named(Filter):
         return frozenset(self.members)
 
     def __call__(self, offer: Offer) -> Verdict:
-        """Return the verdict on ``offer``."""
         if offer.member in self.members:
             return ALLOWED
         return refuse(f"only {_list_names(self.members)} may be used")
-
-
-def _flat(kind: type[Every] | type[Some], filters: tuple[Filter, ...]) -> tuple[Filter, ...]:
-    flat: list[Filter] = []
-    for filter_ in filters:
-        if not isinstance(filter_, Filter):
-            raise TypeError(f"{kind.__name__} takes filters such as MaxPrice(5), got {filter_!r}.")
-        flat.extend(filter_.filters if isinstance(filter_, kind) else [filter_])
-    if not flat:
-        raise ValueError(f"{kind.__name__} needs at least one filter, got none.")
-    return tuple(flat)
 
 
 def _reasons(refusals: list[Verdict], separator: str) -> str:

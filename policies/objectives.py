@@ -67,28 +67,41 @@ OBJECTIVES: Registry[type[Objective]] = Registry("objective")
 
 
 @dataclass(frozen=True, slots=True, init=False)
-class Sum(Objective):
-    """Add the values of several objectives; the same as ``a + b``. Their units must agree."""
+class _Several(Objective):
+    """Several objectives in one; those of its own kind among them are taken apart."""
 
     objectives: tuple[Objective, ...]
 
     def __init__(self, *objectives: Objective) -> None:
+        kind, flat = type(self), list[Objective]()
         for objective in objectives:
-            _check_scalar(objective)
-        object.__setattr__(self, "objectives", _flat(Sum, objectives))
+            _check_objective(objective)
+            flat.extend(objective.objectives if isinstance(objective, kind) else [objective])
+        if not flat:
+            raise ValueError(f"{kind.__name__} needs at least one objective, got none.")
+        object.__setattr__(self, "objectives", tuple(flat))
 
     @property
     def uses(self) -> frozenset[str]:
         """The names of the fields that any of the objectives reads."""
-        return frozenset().union(*(objective.uses for objective in self.objectives))
+        return frozenset().union(*(one.uses for one in self.objectives))
 
     @property
     def names(self) -> frozenset[str]:
         """Names of members that any of the objectives looks for."""
         return frozenset().union(*(one.names for one in self.objectives))
 
+
+@dataclass(frozen=True, slots=True, init=False)
+class Sum(_Several):
+    """Add the values of several objectives; the same as ``a + b``. Their units must agree."""
+
+    def __init__(self, *objectives: Objective) -> None:
+        for objective in objectives:
+            _check_scalar(objective)
+        _Several.__init__(self, *objectives)
+
     def __call__(self, offer: Offer) -> float:
-        """Return the value of ``offer``."""
         return sum([value_of(objective, offer) for objective in self.objectives], 0.0)
 
 
@@ -119,32 +132,16 @@ class Scaled(Objective):
         return self.objective.names
 
     def __call__(self, offer: Offer) -> float:
-        """Return the value of ``offer``."""
         # An infinite value times a price of 0 is 0, not NaN.
         return self.factor * value_of(self.objective, offer) if self.factor else 0.0
 
 
 @dataclass(frozen=True, slots=True, init=False)
-class Then(Objective):
+class Then(_Several):
     """Compare by the first objective, on a tie by the next, and so on.
 
     It has no single value, so it cannot be added, multiplied or called; compare its :meth:`key`.
     """
-
-    objectives: tuple[Objective, ...]
-
-    def __init__(self, *objectives: Objective) -> None:
-        object.__setattr__(self, "objectives", _flat(Then, objectives))
-
-    @property
-    def uses(self) -> frozenset[str]:
-        """The names of the fields that any of the objectives reads."""
-        return frozenset().union(*(objective.uses for objective in self.objectives))
-
-    @property
-    def names(self) -> frozenset[str]:
-        """Names of members that any of the objectives looks for."""
-        return frozenset().union(*(one.names for one in self.objectives))
 
     def __call__(self, offer: Offer) -> float:
         """Raise: there is no single value.
@@ -167,7 +164,6 @@ class Price(Objective):
     uses: ClassVar[frozenset[str]] = frozenset({"price_usd"})
 
     def __call__(self, offer: Offer) -> float:
-        """Return the value of ``offer``."""
         return offer.price_usd
 
 
@@ -179,7 +175,6 @@ class Wait(Objective):
     uses: ClassVar[frozenset[str]] = frozenset({"wait_seconds"})
 
     def __call__(self, offer: Offer) -> float:
-        """Return the value of ``offer``."""
         return offer.wait_seconds
 
 
@@ -191,7 +186,6 @@ class Run(Objective):
     uses: ClassVar[frozenset[str]] = frozenset({"run_seconds"})
 
     def __call__(self, offer: Offer) -> float:
-        """Return the value of ``offer``."""
         return offer.run_seconds
 
 
@@ -203,7 +197,6 @@ class Finish(Objective):
     uses: ClassVar[frozenset[str]] = frozenset({"wait_seconds", "run_seconds"})
 
     def __call__(self, offer: Offer) -> float:
-        """Return the value of ``offer``."""
         return offer.finish_seconds
 
 
@@ -215,7 +208,6 @@ class Hours(Objective):
     uses: ClassVar[frozenset[str]] = frozenset({"wait_seconds", "run_seconds"})
 
     def __call__(self, offer: Offer) -> float:
-        """Return the value of ``offer``."""
         return offer.finish_seconds / 3600.0
 
 
@@ -233,7 +225,6 @@ class RunHours(Objective):
     uses: ClassVar[frozenset[str]] = frozenset({"wait_seconds", "run_seconds"})
 
     def __call__(self, offer: Offer) -> float:
-        """Return the value of ``offer``."""
         return offer.finish_seconds / 3600.0
 
 
@@ -245,7 +236,6 @@ class Infidelity(Objective):
     uses: ClassVar[frozenset[str]] = frozenset({"fidelity"})
 
     def __call__(self, offer: Offer) -> float:
-        """Return the value of ``offer``."""
         return 1.0 if offer.fidelity is None else 1.0 - offer.fidelity
 
 
@@ -257,7 +247,6 @@ class FailureRate(Objective):
     uses: ClassVar[frozenset[str]] = frozenset({"failure_rate"})
 
     def __call__(self, offer: Offer) -> float:
-        """Return the value of ``offer``."""
         return offer.failure_rate
 
 
@@ -269,7 +258,6 @@ class Work(Objective):
     uses: ClassVar[frozenset[str]] = frozenset({"circuits", "shots", "work_assigned"})
 
     def __call__(self, offer: Offer) -> float:
-        """Return the value of ``offer``."""
         return offer.work_assigned + offer.circuits * offer.shots
 
 
@@ -302,7 +290,6 @@ class WorkShare(Objective):
         return frozenset(self.weights)
 
     def __call__(self, offer: Offer) -> float:
-        """Return the value of ``offer``."""
         weight = self.weights.get(offer.member, offer.weight)
         work = offer.work_assigned + offer.circuits * offer.shots
         return work / weight if weight else inf
@@ -316,7 +303,6 @@ class InFlight(Objective):
     uses: ClassVar[frozenset[str]] = frozenset({"in_flight", "weight"})
 
     def __call__(self, offer: Offer) -> float:
-        """Return the value of ``offer``."""
         return offer.in_flight / offer.weight if offer.weight else inf
 
 
@@ -328,7 +314,6 @@ class Pending(Objective):
     uses: ClassVar[frozenset[str]] = frozenset({"pending_jobs", "in_flight"})
 
     def __call__(self, offer: Offer) -> float:
-        """Return the value of ``offer``."""
         return offer.pending_jobs + offer.in_flight
 
 
@@ -340,7 +325,6 @@ class Order(Objective):
     uses: ClassVar[frozenset[str]] = frozenset({"order"})
 
     def __call__(self, offer: Offer) -> float:
-        """Return the value of ``offer``."""
         return float(offer.order)
 
 
@@ -363,7 +347,6 @@ class OrderOf(Objective):
         return frozenset(self.members)
 
     def __call__(self, offer: Offer) -> float:
-        """Return the value of ``offer``."""
         known = offer.member in self.members
         return float(self.members.index(offer.member) if known else len(self.members))
 
@@ -416,16 +399,6 @@ def _terms(objective: Objective, factor: float = 1.0) -> Iterator[tuple[float, O
         yield from _terms(objective.objective, factor * objective.factor)
     else:
         yield factor, objective
-
-
-def _flat(kind: type[Sum] | type[Then], objectives: tuple[Objective, ...]) -> tuple[Objective, ...]:
-    flat: list[Objective] = []
-    for objective in objectives:
-        _check_objective(objective)
-        flat.extend(objective.objectives if isinstance(objective, kind) else [objective])
-    if not flat:
-        raise ValueError(f"{kind.__name__} needs at least one objective, got none.")
-    return tuple(flat)
 
 
 def _check_objective(objective: object) -> None:
