@@ -1,24 +1,20 @@
 """``EstimatorV2`` over a fleet."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from os import PathLike
+from functools import cached_property, partial
 from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 from qiskit.circuit import QuantumCircuit
-from qiskit.primitives import BaseEstimatorV2, PrimitiveResult, PubResult
+from qiskit.primitives import BaseEstimatorV2
 from qiskit.primitives.containers import EstimatorPubLike
 from qiskit.primitives.containers.estimator_pub import EstimatorPub
 from qiskit.primitives.containers.observables_array import ObservablesArray
-from qiskit.providers import BackendV2
 
-from qiskit_gateway.backends.fleet import Backends
 from qiskit_gateway.backends.interface.batch import Program, Wanted
-from qiskit_gateway.journal.journal import Journal
 from qiskit_gateway.journal.run_spec import RunSpec, read_bindings, record_pub
-from qiskit_gateway.policies.policy import Policy
 from qiskit_gateway.primitives.group import GroupJob
 from qiskit_gateway.primitives.job import RouterJob
 from qiskit_gateway.primitives.options import (
@@ -29,8 +25,7 @@ from qiskit_gateway.primitives.options import (
     parse_seed,
     record_options,
 )
-from qiskit_gateway.primitives.router import RunPlan
-from qiskit_gateway.reporting.watch import find_screen
+from qiskit_gateway.primitives.router import RunPlan, make_result
 from qiskit_gateway.results.coverage import Coverage
 from qiskit_gateway.results.estimator_store import BasisShare, BasisStore, EstimatorStore, Section
 from qiskit_gateway.results.known_parts import KnownParts
@@ -104,19 +99,11 @@ class RouterEstimator(Routed[EstimatorOptions], BaseEstimatorV2):
     """
 
     _kind = "estimator"
+    _options_kind = EstimatorOptions
 
-    def __init__(
-        self,
-        backends: Backends | None = None,
-        *,
-        backend: BackendV2 | None = None,
-        policy: Policy | None = None,
-        options: EstimatorOptions | Mapping[str, Any] | None = None,
-        journal: Journal | str | PathLike[str] | None = None,
-    ) -> None:
-        made = parse_options(EstimatorOptions, options)
-        super().__init__(backends, backend, policy=policy, journal=journal, options=made)
-        self._known = KnownParts()
+    @cached_property
+    def _known(self) -> KnownParts:
+        return KnownParts()
 
     @property
     def default_precision(self) -> float:
@@ -149,12 +136,11 @@ class RouterEstimator(Routed[EstimatorOptions], BaseEstimatorV2):
             ImportError: If a bar on a terminal is wanted, and ``rich`` is not installed.
         """
         coerced, options = self._coerce_pubs(pubs, precision), self._options
-        screen = find_screen() if progress else None
-        plan = _plan(coerced, options, self._known)
-        job = self._router.start(plan, lambda: _spec_of(coerced, options))
-        if screen is not None:
-            job.show_progress(screen)
-        return job
+        return self._start(
+            lambda: _plan(coerced, options, self._known),
+            lambda: _spec_of(coerced, options),
+            progress=progress,
+        )
 
     def run_on_each(
         self,
@@ -185,13 +171,11 @@ class RouterEstimator(Routed[EstimatorOptions], BaseEstimatorV2):
             ImportError: As for :meth:`run`.
         """
         coerced, options = self._coerce_pubs(pubs, precision), self._options
-        screen = find_screen() if progress else None
-        group = self._router.start_on_each(
-            lambda: _plan(coerced, options, self._known), lambda: _spec_of(coerced, options)
+        return self._start_on_each(
+            lambda: _plan(coerced, options, self._known),
+            lambda: _spec_of(coerced, options),
+            progress=progress,
         )
-        if screen is not None:
-            group.show_progress(screen)
-        return group
 
     def quote(
         self,
@@ -244,16 +228,10 @@ class RouterEstimator(Routed[EstimatorOptions], BaseEstimatorV2):
         return [EstimatorPub.coerce(pub, precision) for pub in pubs]
 
 
-def _plan(
-    pubs: list[EstimatorPub], options: EstimatorOptions, known: KnownParts | None = None
-) -> RunPlan:
-    plan = _Plan(options, KnownParts() if known is None else known)
+def _plan(pubs: list[EstimatorPub], options: EstimatorOptions, known: KnownParts) -> RunPlan:
+    plan = _Plan(options, known)
     stores = [plan.add(index, pub) for index, pub in enumerate(pubs)]
-
-    def make_result() -> PrimitiveResult[PubResult]:
-        return PrimitiveResult([store.make_result() for store in stores], metadata={"version": 2})
-
-    return plan.make_work(), make_result
+    return plan.make_work(), partial(make_result, stores)
 
 
 def _spec_of(pubs: list[EstimatorPub], options: EstimatorOptions) -> RunSpec:

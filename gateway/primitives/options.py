@@ -1,6 +1,6 @@
 """Options of both primitives, and the base class that holds them beside a router."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields
 from difflib import get_close_matches
 from operator import index
@@ -20,6 +20,7 @@ from qiskit_gateway.policies.policy import Policy
 from qiskit_gateway.primitives.group import GroupJob
 from qiskit_gateway.primitives.job import RouterJob
 from qiskit_gateway.primitives.router import Router, RunPlan
+from qiskit_gateway.reporting.watch import find_screen
 
 Options = TypeVar("Options", bound="PrimitiveOptions")
 
@@ -103,14 +104,15 @@ class Routed(Generic[Options]):
         backend: The same for one backend, by the name that Qiskit's own primitives give it.
         policy: The rules; the default finishes soonest.
         journal: Where runs are written down, or the path of it; by default nowhere.
-        options: The options.
+        options: The options, or a dict of them.
 
     Raises:
-        TypeError: If something is not a backend, or is given twice.
+        TypeError: If something is not a backend, or is given twice, or an option is not known.
         JournalError: If the journal cannot be used.
     """
 
     _kind: ClassVar[str]
+    _options_kind: type[Options]
 
     @staticmethod
     def _plan_again(spec: RunSpec) -> RunPlan:
@@ -125,15 +127,33 @@ class Routed(Generic[Options]):
 
     def __init__(
         self,
-        backends: Backends | None,
-        backend: BackendV2 | None,
+        backends: Backends | None = None,
         *,
-        policy: Policy | None,
-        journal: Journal | str | PathLike[str] | None,
-        options: Options,
+        backend: BackendV2 | None = None,
+        policy: Policy | None = None,
+        options: Options | Mapping[str, Any] | None = None,
+        journal: Journal | str | PathLike[str] | None = None,
     ) -> None:
+        self._options = parse_options(self._options_kind, options)
         self._router = Router(_choose_backends(backends, backend), policy, journal)
-        self._options = options
+
+    def _start(
+        self, plan: Callable[[], RunPlan], spec: Callable[[], RunSpec], *, progress: bool
+    ) -> RouterJob:
+        screen = find_screen() if progress else None
+        job = self._router.start(plan(), spec)
+        if screen is not None:
+            job.show_progress(screen)
+        return job
+
+    def _start_on_each(
+        self, plan: Callable[[], RunPlan], spec: Callable[[], RunSpec], *, progress: bool
+    ) -> GroupJob:
+        screen = find_screen() if progress else None
+        group = self._router.start_on_each(plan, spec)
+        if screen is not None:
+            group.show_progress(screen)
+        return group
 
     def _repr_html_(self) -> str:
         """Its fleet, policy and options, for a notebook.

@@ -1,7 +1,7 @@
 """The common base of both primitives: a fleet, a policy, and the start of a run."""
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import PurePath
@@ -19,6 +19,8 @@ from qiskit_gateway.journal.run_spec import RunSpec
 from qiskit_gateway.policies.policy import Policy
 from qiskit_gateway.primitives.group import GroupJob
 from qiskit_gateway.primitives.job import RouterJob
+from qiskit_gateway.results.estimator_store import EstimatorStore
+from qiskit_gateway.results.sampler_store import SamplerStore
 from qiskit_gateway.runtime.event_loop import ENGINE
 from qiskit_gateway.runtime.fleet_status import Teller, ledger_of, sum_up_budget
 from qiskit_gateway.runtime.preview.quote import Quote, quote_run
@@ -36,6 +38,11 @@ from qiskit_gateway.work.workload import Work
 RunPlan = tuple[Work, Callable[[], PrimitiveResult[Any]]]
 
 
+def make_result(stores: Sequence[SamplerStore | EstimatorStore]) -> PrimitiveResult[Any]:
+    """Make the result of a run from those of its PUBs."""
+    return PrimitiveResult([store.make_result() for store in stores], metadata={"version": 2})
+
+
 class _RunsBegun(set[str]):
     """The runs that were begun on a fleet in this process."""
 
@@ -51,12 +58,8 @@ class _Party:
         self.name = uuid.uuid4().hex
 
 
-class _Counted(set[str]):
-    """The journals whose runs' use of allowances is counted for a fleet."""
-
-
-class _Recalled(set[str]):
-    """The journals of which a fleet knows what was learned of its members' speeds."""
+class _JournalsRead(set[str]):
+    """The journals of which a fleet knows what was used of allowances, and learned of speeds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -284,34 +287,24 @@ class Router:
         Raises:
             JournalError: If it cannot be read.
         """
-        self._count_use()
-        recalled = self.fleet.keep(_Recalled)
-        if self.journal is None or self.journal.name in recalled:
+        read = self.fleet.keep(_JournalsRead)
+        if self.journal is None or self.journal.name in read:
             return
-        recalled.add(self.journal.name)
+        read.add(self.journal.name)
+        allotments = {
+            member.name: allotment for member in self.fleet if (allotment := allotment_of(member))
+        }
+        used = self.journal.free_units(besides=self.fleet.keep(_RunsBegun)) if allotments else []
         speeds, known = self.journal.speeds(), self.fleet.keep(FleetState)
 
-        def recall() -> None:
+        def take_in() -> None:
+            count_use(allotments, known.pots, used)
             for name in self.fleet.names:
                 if name in speeds:
                     known.of(name).speed.recall(speeds[name])
 
-        # In the loop in which all runs live, which is where speeds are changed.
-        ENGINE.call(recall)
-
-    def _count_use(self) -> None:
-        """Count what runs of other processes have used of members' allowances."""
-        allotments = {
-            member.name: allotment for member in self.fleet if (allotment := allotment_of(member))
-        }
-        counted = self.fleet.keep(_Counted)
-        if self.journal is None or not allotments or self.journal.name in counted:
-            return
-        counted.add(self.journal.name)
-        used = self.journal.free_units(besides=self.fleet.keep(_RunsBegun))
-        pots = self.fleet.keep(FleetState).pots
-        # In the loop in which all runs live, which is where pots are changed.
-        ENGINE.call(lambda: count_use(allotments, pots, used))
+        # In the loop in which all runs live, which is where these are changed.
+        ENGINE.call(take_in)
 
     def budget_status(self) -> BudgetStatus | None:
         """Return the spent and remaining parts of the policy's budget; ``None`` without a budget.

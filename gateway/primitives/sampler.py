@@ -1,24 +1,20 @@
 """``SamplerV2`` over a fleet."""
 
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from os import PathLike
+from functools import partial
 from typing import Any
 
 from qiskit.circuit import QuantumCircuit
-from qiskit.primitives import BaseSamplerV2, PrimitiveResult, SamplerPubResult
+from qiskit.primitives import BaseSamplerV2
 from qiskit.primitives.containers import SamplerPubLike
 from qiskit.primitives.containers.data_bin import DataBin
 from qiskit.primitives.containers.sampler_pub import SamplerPub
-from qiskit.providers import BackendV2
 
 from qiskit_gateway.backends.circuits.normalize import find_written_bits
-from qiskit_gateway.backends.fleet import Backends
 from qiskit_gateway.backends.interface.batch import Program
-from qiskit_gateway.journal.journal import Journal
 from qiskit_gateway.journal.run_spec import RunSpec, read_bindings, record_pub
-from qiskit_gateway.policies.policy import Policy
 from qiskit_gateway.primitives.group import GroupJob
 from qiskit_gateway.primitives.job import RouterJob
 from qiskit_gateway.primitives.options import (
@@ -29,8 +25,7 @@ from qiskit_gateway.primitives.options import (
     parse_seed,
     record_options,
 )
-from qiskit_gateway.primitives.router import RunPlan
-from qiskit_gateway.reporting.watch import find_screen
+from qiskit_gateway.primitives.router import RunPlan, make_result
 from qiskit_gateway.results.sampler_store import SamplerStore
 from qiskit_gateway.runtime.preview.quote import Quote
 from qiskit_gateway.work.pubs import read_parameter_rows
@@ -77,18 +72,7 @@ class RouterSampler(Routed[SamplerOptions], BaseSamplerV2):
     """
 
     _kind = "sampler"
-
-    def __init__(
-        self,
-        backends: Backends | None = None,
-        *,
-        backend: BackendV2 | None = None,
-        policy: Policy | None = None,
-        options: SamplerOptions | Mapping[str, Any] | None = None,
-        journal: Journal | str | PathLike[str] | None = None,
-    ) -> None:
-        made = parse_options(SamplerOptions, options)
-        super().__init__(backends, backend, policy=policy, journal=journal, options=made)
+    _options_kind = SamplerOptions
 
     @property
     def default_shots(self) -> int:
@@ -121,11 +105,9 @@ class RouterSampler(Routed[SamplerOptions], BaseSamplerV2):
             ImportError: If a bar on a terminal is wanted, and ``rich`` is not installed.
         """
         coerced, options = self._coerce_pubs(pubs, shots), self._options
-        screen = find_screen() if progress else None
-        job = self._router.start(_plan(coerced, options), lambda: _spec_of(coerced, options))
-        if screen is not None:
-            job.show_progress(screen)
-        return job
+        return self._start(
+            lambda: _plan(coerced, options), lambda: _spec_of(coerced, options), progress=progress
+        )
 
     def run_on_each(
         self, pubs: Iterable[SamplerPubLike], *, shots: int | None = None, progress: bool = False
@@ -152,13 +134,9 @@ class RouterSampler(Routed[SamplerOptions], BaseSamplerV2):
             ImportError: As for :meth:`run`.
         """
         coerced, options = self._coerce_pubs(pubs, shots), self._options
-        screen = find_screen() if progress else None
-        group = self._router.start_on_each(
-            lambda: _plan(coerced, options), lambda: _spec_of(coerced, options)
+        return self._start_on_each(
+            lambda: _plan(coerced, options), lambda: _spec_of(coerced, options), progress=progress
         )
-        if screen is not None:
-            group.show_progress(screen)
-        return group
 
     def quote(
         self, pubs: Iterable[SamplerPubLike], *, shots: int | None = None, exact: bool = False
@@ -202,11 +180,7 @@ class RouterSampler(Routed[SamplerOptions], BaseSamplerV2):
 
 def _plan(pubs: list[SamplerPub], options: SamplerOptions) -> RunPlan:
     work, stores = _state(pubs, options)
-
-    def make_result() -> PrimitiveResult[SamplerPubResult]:
-        return PrimitiveResult([store.make_result() for store in stores], metadata={"version": 2})
-
-    return work, make_result
+    return work, partial(make_result, stores)
 
 
 def _spec_of(pubs: list[SamplerPub], options: SamplerOptions) -> RunSpec:
