@@ -21,6 +21,7 @@ from qiskit_gateway.backends import Fleet
 from qiskit_gateway.journal.records import RunRecord
 from qiskit_gateway.primitives.job import RouterJob
 from qiskit_gateway.primitives.router import Router
+from qiskit_gateway.results.known_parts import KnownParts
 from qiskit_gateway.runtime.notifications.logs import silent_logger
 from qiskit_gateway.runtime.preview.virtual_clock import JumpingLoop, work_at_once
 from qiskit_gateway.runtime.run import Environment, Run
@@ -219,15 +220,15 @@ class _Primitive:
         self._options = {"seed_simulator": scenario.simulator_seed}
         if scenario.kind == "sampler":
             self._module, self._options = samplers, samplers.SamplerOptions(**self._options)
-            self.restated = samplers.RouterSampler._plan_again
+            self.restated, self._known = samplers.RouterSampler._plan_again, ()
         else:
             allocation = "by_weight" if scenario.by_weight else "per_basis"
             self._module = estimators
             self._options = estimators.EstimatorOptions(**self._options, shot_allocation=allocation)
-            self.restated = estimators.RouterEstimator._plan_again
+            self.restated, self._known = estimators.RouterEstimator._plan_again, (KnownParts(),)
 
     def plan(self, pubs):
-        return self._module._plan(pubs, self._options)
+        return self._module._plan(pubs, self._options, *self._known)
 
     def spec(self, pubs):
         return self._module._spec_of(pubs, self._options)
