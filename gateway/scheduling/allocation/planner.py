@@ -161,6 +161,8 @@ class Planner:
         plan = self._plans.get(lot)
         if (
             plan is None
+            # Whom the filters refuse for the time being is asked for again.
+            or not plan.quotas
             or (
                 not plan.is_new
                 and self._is_off(plan, plan.quotas if freed is None else [freed], now)

@@ -8,8 +8,18 @@ from hypothesis import strategies as st
 
 from benchmarks.planner import LOADS, draw_load, measure, measure_curves, measure_value
 from qiskit_gateway import simulate
-from qiskit_gateway.backends import Fleet
-from qiskit_gateway.policies import Policy, Price, RunHours, balanced, cheapest, fastest
+from qiskit_gateway.backends import Fleet, Pricing, SimulatedMember
+from qiskit_gateway.policies import (
+    MaxWait,
+    Policy,
+    Price,
+    RunHours,
+    balanced,
+    cheapest,
+    fastest,
+    round_robin,
+)
+from tests.small_circuits import zero
 
 seeds = st.integers(0, 1 << 20)
 
@@ -189,3 +199,34 @@ def test_price_and_time_follow_the_worth_of_time_and_the_fees(seed, worth):
 def test_prices_that_bend_are_traded_against_time(seed):
     """The shots of one circuit are divided as looking at all divisions would, and into one job a member."""
     assert measure_curves(seed) <= 1.026
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [
+        cheapest(where=MaxWait(30)),
+        cheapest(where=MaxWait(30), deadline_seconds=900),
+        balanced(where=MaxWait(30)),
+        fastest(where=MaxWait(30)),
+        round_robin(where=MaxWait(30)),
+    ],
+    ids=str,
+)
+def test_members_that_a_filter_refuses_for_now_are_asked_for_again(policy):
+    """All queues are too long at first, and empty from then on: the run goes on as that is read."""
+    pricing = Pricing(per_job=0.3, per_shot=0.001)
+    members = [
+        SimulatedMember(
+            name,
+            queue_seconds=lambda t, _: 100.0 if t < 50 else 0.0,
+            circuit_seconds=0.1,
+            pricing=pricing,
+            told=True,
+        )
+        for name in "ab"
+    ]
+
+    found = simulate(Fleet(members), [(zero(),)] * 40, policy=policy, shots=100, seed=1)
+
+    assert found.makespan_seconds < 600
+    assert found.cost_usd == pytest.approx(40 * 0.1 + 0.3 * len(found.shards))
