@@ -20,23 +20,41 @@ class Barred:
     Attributes:
         never: They cannot run it.
         tried: They failed at it, and may be asked again when nobody else is left.
+        left: From whom it was last taken back for others; who may have it again once it has nothing
+            else to do, or when nobody else is left.
+        gave: All from whom it was ever taken back so.
         kind: The kind of its tasks.
         failed: Who has failed at it, well again or not; kept only where a rule counts them.
     """
 
     never: frozenset[str] = frozenset()
     tried: frozenset[str] = frozenset()
+    left: frozenset[str] = frozenset()
+    gave: frozenset[str] = frozenset()
     kind: int = 0
     failed: frozenset[str] = frozenset()
 
     def __contains__(self, member: str) -> bool:
         """True if the work must not go to the member now."""
-        return member in self.never or member in self.tried
+        return member in self.never or member in self.tried or member in self.left
+
+    @property
+    def for_now(self) -> frozenset[str]:
+        """Who may be asked again when nobody else is left."""
+        return self.tried | self.left
 
     @property
     def untried(self) -> "Barred":
         """The same, once members that failed by accident are asked again: nobody else is left."""
-        return replace(self, tried=frozenset())
+        return replace(self, tried=frozenset(), left=frozenset())
+
+    def forgiving(self, member: str) -> "Barred":
+        """The same, once a member is well again that failed at it, or that it was taken back from."""
+        return replace(self, tried=self.tried - {member}, left=self.left - {member})
+
+    def taken_from(self, member: str) -> "Barred":
+        """The same, once it was taken back from a member for others."""
+        return replace(self, left=frozenset({member}), gave=self.gave | {member})
 
     def plus(self, other: "Barred") -> "Barred":
         """Add the exclusions of the same work that are known from elsewhere."""
@@ -44,6 +62,8 @@ class Barred:
             self,
             never=self.never | other.never,
             tried=self.tried | other.tried,
+            left=self.left | other.left,
+            gave=self.gave | other.gave,
             failed=self.failed | other.failed,
         )
 
@@ -205,9 +225,17 @@ class Backlog:
 
     def forgive(self, member: str) -> None:
         """Let a member that is well again take what it failed at before."""
-        for barred in [key for key in self.classes if member in key.tried]:
-            for piece in self.classes.pop(barred):
-                self.put(piece, replace(barred, tried=barred.tried - {member}))
+        for barred in [key for key in self.classes if member in key.for_now]:
+            self._change(barred, barred.forgiving(member))
+
+    def welcome(self, member: str) -> None:
+        """Let a member that has nothing else to do take again what was taken from it for others."""
+        for barred in [key for key in self.classes if member in key.left]:
+            self._change(barred, replace(barred, left=barred.left - {member}))
+
+    def _change(self, barred: Barred, other: Barred) -> None:
+        for piece in self.classes.pop(barred):
+            self.put(piece, other)
 
     @property
     def empty(self) -> bool:

@@ -4,6 +4,7 @@ A piece that did not arrive waits again, barred from the members that failed at 
 left who may take it, it is given up.
 """
 
+import math
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -144,8 +145,11 @@ def _put_back(state: RunState, flight: Flight) -> None:
     barred = flight.group.barred
     if flight.reason is Reason.OVERDUE:
         _count_retry(state)
-    if flight.reason is not None:
-        # Back to the same member only when nobody else is left.
+    if flight.reason is Reason.SOONER_ELSEWHERE and not 0 < state.planner.usd_per_second < math.inf:
+        barred = barred.taken_from(flight.member)
+    elif flight.reason is not None:
+        # Back to the same member only when nobody else is left: that it is idle is no loss where a
+        # move was worth its price.
         barred = replace(barred, tried=barred.tried | {flight.member})
     if _hand_over(state, flight, barred):
         return
@@ -432,7 +436,7 @@ def _may_wait(state: RunState, barred: Barred) -> bool:
     if not may_go(state, barred):
         return False
     unhealthy = state.health.unhealthy
-    if not barred.tried or not unhealthy:
+    if not barred.for_now or not unhealthy:
         return True
     if any(name not in unhealthy for name in _candidates(state, barred)):
         return True

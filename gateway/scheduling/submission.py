@@ -190,10 +190,10 @@ def _shots(state: RunState, member: str, pieces: Sequence[Piece]) -> int:
 
 def _list_givers(state: RunState, group: Group) -> tuple[str, ...]:
     """List the members that work comes from, except members that could never take it."""
-    if not group.barred.tried and not group.barred.never:
+    if not group.barred.for_now and not group.barred.never:
         return ()
     refused = frozenset[str]().union(*(state.tasks[one.task].refusals for one in group.pieces))
-    return tuple(sorted((group.barred.never | group.barred.tried) - refused))
+    return tuple(sorted((group.barred.never | group.barred.for_now) - refused))
 
 
 def _look_up_compiled(state: RunState, shard: Shard, member: str) -> Compiled | None:

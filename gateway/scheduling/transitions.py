@@ -313,6 +313,8 @@ def _finish(state: RunState, flight: Flight, event: ShardFinished, now: float) -
         for change in state.health.note_success(flight.member, now):
             yield change  # It is healthy again, and is to get what its illness kept from it.
             _forgive(state, flight.member)
+    if not state.states[flight.member].in_flight:
+        state.dealer.backlog.welcome(flight.member)
 
 
 def _forgive(state: RunState, member: str) -> None:
@@ -320,9 +322,8 @@ def _forgive(state: RunState, member: str) -> None:
     state.dealer.backlog.forgive(member)
     for flight in state.flights.values():
         barred = flight.group.barred
-        if member in barred.tried:
-            barred = replace(barred, tried=barred.tried - {member})
-            flight.group = replace(flight.group, barred=barred)
+        if member in barred.for_now:
+            flight.group = replace(flight.group, barred=barred.forgiving(member))
 
 
 def _fail(

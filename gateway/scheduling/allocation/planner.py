@@ -120,7 +120,7 @@ class Planner:
 
     def eligible(self, barred: Barred, usable: tuple[str, ...]) -> tuple[str, ...]:
         """List the usable members that may take a class of work."""
-        if not (barred.never or barred.tried):
+        if not (barred.never or barred.for_now):
             return usable
         known = self._eligibles.get(barred)
         if known is None or known[0] is not usable:

@@ -23,6 +23,12 @@ def is_free_to_move(flight: Flight) -> bool:
     return flight.is_movable and flight.separable
 
 
+def may_leave(state: RunState, flight: Flight) -> bool:
+    """A shard may be taken back for others: so that it comes to rest, from each that is well once."""
+    rests = flight.member in flight.group.barred.gave
+    return is_free_to_move(flight) and not (rests and flight.member not in state.health.unhealthy)
+
+
 def may_pay_twice(state: RunState, flight: Flight, now: float) -> bool:
     """To pay for a shard again costs no more than waiting for it until it is given up is worth."""
     ill = flight.member in state.health.unhealthy

@@ -15,7 +15,7 @@ from qiskit_gateway.scheduling.members.estimator import HOPE, ROUNDING_SECONDS
 from qiskit_gateway.scheduling.recall.moves import (
     allowed_offers,
     finishes_first,
-    is_free_to_move,
+    may_leave,
     others,
     values_time,
 )
@@ -229,20 +229,11 @@ def worthwhile(
 
 
 def _may_leave(state: RunState, flight: Flight) -> bool:
-    """Work may be taken back for others.
-
-    So that it comes to rest, it leaves a member that is well once: of all members where only the end
-    counts, and of each where a move must be worth its price.
-    """
-    if not is_free_to_move(flight):
+    """Work may be taken back, and there is somebody to take it."""
+    fee = state.estimator.profiles[flight.member].job_fee_usd
+    if not (may_leave(state, flight) and covers(state.policy.recall.idle, fee)):
         return False
-    barred, member = flight.group.barred, flight.member
-    fee = state.estimator.profiles[member].job_fee_usd
-    moved = bool(barred.tried) and finishes_first(state)
-    rests = moved and member not in state.health.unhealthy
-    if rests or not covers(state.policy.recall.idle, fee):
-        return False
-    return may_go(state, barred, besides=member)
+    return may_go(state, flight.group.barred, besides=flight.member)
 
 
 def _foresee(state: RunState, names: Sequence[str], now: float) -> list[Foreseen]:

@@ -14,7 +14,7 @@ from qiskit_gateway.scheduling.members.estimator import ROUNDING_SECONDS
 from qiskit_gateway.scheduling.recall.hedging import hedge, hedges
 from qiskit_gateway.scheduling.recall.moves import (
     allowed_offers,
-    is_free_to_move,
+    may_leave,
     others,
     values_time,
 )
@@ -97,7 +97,7 @@ def _relieve(state: RunState, now: float) -> Iterator[AskBack]:
     idle = [] if values_time(state) else _idle(state, now)
     if not idle:
         return
-    waiting = [flight for flight in state.flights.values() if is_free_to_move(flight)]
+    waiting = [flight for flight in state.flights.values() if may_leave(state, flight)]
     for flight in sorted(waiting, key=lambda one: -one.expected_end):
         member = next((name for name in idle if _relieves(state, flight, name, now)), None)
         if member is not None:
@@ -108,7 +108,7 @@ def _relieve(state: RunState, now: float) -> Iterator[AskBack]:
 def _idle(state: RunState, now: float) -> list[str]:
     """List the healthy members that have nothing of ours, and for which nothing waits."""
     waiting = state.dealer.backlog.classes
-    if any(not (barred.tried or barred.never) for barred in waiting):
+    if any(not (barred.for_now or barred.never) for barred in waiting):
         return []
     idle = [
         name
