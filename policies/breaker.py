@@ -34,7 +34,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from qiskit_gateway.policies.arguments import check_count, check_number
+from qiskit_gateway.arguments import check_count, check_number
 from qiskit_gateway.policies.backoff import DOUBLING, backoff_seconds
 from qiskit_gateway.policies.failure import Failure
 from qiskit_gateway.policies.removed import refuse_removed

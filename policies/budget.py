@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal, get_args
 
+from qiskit_gateway.arguments import check_choice, check_count, check_mapping, check_number
 from qiskit_gateway.display.cards import render_card
-from qiskit_gateway.policies.arguments import check_choice, check_count, check_mapping, check_number
 from qiskit_gateway.policies.verdict import Verdict, refuse
 
 OnExhausted = Literal["move", "wait", "stop"]

@@ -7,8 +7,8 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar
 
+from qiskit_gateway.arguments import check_names, check_number
 from qiskit_gateway.policies.answers import verdict_of
-from qiskit_gateway.policies.arguments import check_names, check_number
 from qiskit_gateway.policies.offer import OFFER_FIELDS, Offer
 from qiskit_gateway.policies.registry import Registry
 from qiskit_gateway.policies.verdict import ALLOWED, Verdict, refuse

@@ -11,8 +11,8 @@ from math import inf
 from numbers import Real
 from typing import ClassVar
 
+from qiskit_gateway.arguments import check_mapping, check_names, check_number
 from qiskit_gateway.policies.answers import value_of
-from qiskit_gateway.policies.arguments import check_mapping, check_names, check_number
 from qiskit_gateway.policies.offer import OFFER_FIELDS, Offer
 from qiskit_gateway.policies.registry import Registry
 

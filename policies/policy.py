@@ -5,9 +5,9 @@ from dataclasses import dataclass, field, fields, is_dataclass
 from difflib import get_close_matches
 from typing import Any, Literal, get_args
 
+from qiskit_gateway.arguments import check_choice, check_positive
 from qiskit_gateway.display.cards import Fold, render_card
 from qiskit_gateway.policies.answers import PolicyError, verdict_of
-from qiskit_gateway.policies.arguments import check_choice, check_positive
 from qiskit_gateway.policies.breaker import BreakerPolicy
 from qiskit_gateway.policies.budget import Budget
 from qiskit_gateway.policies.filters import Anything, Filter

@@ -7,7 +7,7 @@ Each takes what a :class:`~qiskit_gateway.policies.policy.Policy` holds as keywo
 from collections.abc import Callable, Mapping
 from typing import TypedDict, Unpack
 
-from qiskit_gateway.policies.arguments import check_number
+from qiskit_gateway.arguments import check_number
 from qiskit_gateway.policies.breaker import BreakerPolicy
 from qiskit_gateway.policies.budget import Budget
 from qiskit_gateway.policies.filters import Anything, Filter, Named

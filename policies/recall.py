@@ -7,7 +7,7 @@ waited for, and counts if it comes. What a provider says is running is left to i
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from qiskit_gateway.policies.arguments import check_choice
+from qiskit_gateway.arguments import check_choice
 from qiskit_gateway.policies.removed import refuse_removed
 
 Where = Literal["never", "free", "always"]

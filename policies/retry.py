@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from qiskit_gateway.policies.arguments import check_choice, check_count, check_number
+from qiskit_gateway.arguments import check_choice, check_count, check_number
 from qiskit_gateway.policies.backoff import DOUBLING, backoff_seconds
 from qiskit_gateway.policies.failure import Failure
 from qiskit_gateway.policies.removed import refuse_removed

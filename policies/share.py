@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from qiskit_gateway.policies.arguments import check_count, check_positive
+from qiskit_gateway.arguments import check_count, check_positive
 
 _MOST_PRIORITY = 20
 

@@ -16,6 +16,7 @@ from typing import Any, ClassVar, Self, TypedDict
 
 from qiskit.transpiler import PassManager
 
+from qiskit_gateway.arguments import check_count
 from qiskit_gateway.backends.adapter.copies import dump, once, require_copied
 from qiskit_gateway.backends.adapter.discovery import Told
 from qiskit_gateway.backends.adapter.jobs import (
@@ -106,11 +107,7 @@ class Said(MemberTerms):
             Adaptation,
             "an Adaptation, such as check_backend(backend).adaptation",
         )
-        tries = self.compile_tries
-        if isinstance(tries, bool) or not isinstance(tries, int):
-            raise TypeError(f"compile_tries must be a whole number, got {tries!r}")
-        if tries < 1:
-            raise ValueError(f"compile_tries must be at least 1, got {tries!r}")
+        check_count("compile_tries", self.compile_tries, low=1)
 
 
 class MemberSettings(TypedDict, total=False):

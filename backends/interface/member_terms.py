@@ -4,9 +4,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from math import inf
 
+from qiskit_gateway.arguments import check_real
 from qiskit_gateway.backends.failures.redaction import printable
 from qiskit_gateway.backends.interface.limits import Limits
-from qiskit_gateway.backends.pricing.rates import Tariff, check_kind
+from qiskit_gateway.backends.pricing.rates import Tariff
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,13 +43,13 @@ class MemberTerms:
                 "the pricing of a member must be a Pricing, such as Pricing(per_shot=0.001), or "
                 f"another callable from a Usage to USD, got {self.pricing!r}"
             )
-        check_kind("the weight of a member", self.weight)
+        check_real("the weight of a member", self.weight)
         if not 0 < self.weight < inf:
             raise ValueError(
                 f"the weight of a member must be positive and finite, got {self.weight!r}"
             )
         if self.fidelity is not None:
-            check_kind("the fidelity of a member", self.fidelity)
+            check_real("the fidelity of a member", self.fidelity)
             if not 0 <= self.fidelity <= 1:
                 raise ValueError(
                     f"the fidelity of a member must be in [0, 1], got {self.fidelity!r}"

@@ -1,8 +1,9 @@
 """The declared running time of a member's jobs."""
 
 from dataclasses import dataclass, fields
-from math import inf
 from numbers import Real
+
+from qiskit_gateway.arguments import check_amount
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,11 +32,8 @@ class Speed:
             given = getattr(self, field.name)
             if isinstance(given, bool) or not isinstance(given, Real):
                 raise TypeError(f"{field.name} must be a number of seconds, got {given!r}")
-            if not 0 <= float(given) < inf:
-                raise ValueError(
-                    f"{field.name} must be zero or more and finite, in seconds, got {given!r}"
-                )
-            object.__setattr__(self, field.name, float(given))
+            check_amount(field.name, seconds := float(given))
+            object.__setattr__(self, field.name, seconds)
         if not any(self.terms):
             raise ValueError(
                 "a Speed must have a time above zero, such as job_seconds=2.0; leave the speed out "

@@ -10,10 +10,10 @@ from datetime import UTC, datetime
 from math import ceil, floor, inf
 from typing import Any, Literal
 
+from qiskit_gateway.arguments import check_amount
 from qiskit_gateway.backends.pricing.rates import (
     Tariff,
     Usage,
-    check_number,
     needs_gates,
     needs_seconds,
 )
@@ -63,10 +63,10 @@ class Allowance:
             raise TypeError(
                 f"meter must be a tariff such as Pricing(per_second=1), got {self.meter!r}"
             )
-        check_number("amount", self.amount)
-        check_number("used", self.used)
+        check_amount("amount", self.amount)
+        check_amount("used", self.used)
         if self.usd_per_unit != inf:
-            check_number("usd_per_unit", self.usd_per_unit)
+            check_amount("usd_per_unit", self.usd_per_unit)
         if self.period not in (None, "day", "month"):
             kinds = "period must be 'day', 'month' or a number of days above 0"
             if isinstance(self.period, bool) or not isinstance(self.period, int | float):

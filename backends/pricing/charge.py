@@ -3,13 +3,13 @@
 from dataclasses import dataclass, replace
 from typing import Any
 
+from qiskit_gateway.arguments import check_amount
 from qiskit_gateway.backends.pricing.allowance import Allowance, allowance_of
 from qiskit_gateway.backends.pricing.published import PublishedTariff
 from qiskit_gateway.backends.pricing.rates import (
     Pricing,
     Tariff,
     Usage,
-    check_number,
     needs_gates,
     needs_seconds,
 )
@@ -36,7 +36,7 @@ class Charge:
     def __post_init__(self) -> None:
         for name in ("usd", "seconds", "shots"):
             if (value := getattr(self, name)) is not None:
-                check_number(name, value)
+                check_amount(name, value)
 
 
 def count_charged_units(tariff: Tariff, usage: Usage, charge: Charge) -> float | None:

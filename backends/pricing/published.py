@@ -15,6 +15,7 @@ from math import inf
 from types import MappingProxyType
 from typing import Any, Literal, cast
 
+from qiskit_gateway.arguments import check_flag, check_real
 from qiskit_gateway.backends.pricing.allowance import Allowance, allowance_of
 from qiskit_gateway.backends.pricing.rates import (
     Hqc,
@@ -215,13 +216,12 @@ def _rates_of(pricing: Any) -> list[str]:
     return names + (_rates_of(pricing.meter) if isinstance(pricing, Allowance) else [])
 
 
-def _check_argument(name: str, value: object, kind: type) -> None:
+def _check_argument(name: str, value: Any, kind: type) -> None:
     if kind is bool:
-        if not isinstance(value, bool):
-            raise TypeError(f"{name} must be True or False, got {value!r}")
-    elif isinstance(value, bool) or not isinstance(value, int | float):
-        raise TypeError(f"{name} must be a number, got {value!r}")
-    elif not 0 < value < inf:
+        check_flag(name, value)
+        return
+    check_real(name, value)
+    if not 0 < value < inf:
         raise ValueError(f"{name} must be above 0 and finite, got {value!r}")
 
 

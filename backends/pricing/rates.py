@@ -7,9 +7,10 @@ not to a circuit: fees and floors per job are why cutting a job in two costs mon
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from math import ceil, inf
-from numbers import Real
+from math import ceil
 from typing import Any
+
+from qiskit_gateway.arguments import check_amount
 
 _SMALLEST_INCREMENT = 1e-9
 
@@ -203,22 +204,7 @@ def _check_amounts(owner: Any) -> None:
     for name in owner.__dataclass_fields__:
         value = getattr(owner, name)
         if value is not None or name != "seconds":
-            check_number(name, value)
-
-
-def check_number(name: str, value: Any) -> None:
-    """Make sure that an argument is a number, zero or more and finite."""
-    # Looked at by type first: to ask what is a Real takes longer than all the rest.
-    if type(value) is not int and type(value) is not float:
-        check_kind(name, value)
-    if not 0 <= value < inf:
-        raise ValueError(f"{name} must be zero or more and finite, got {value!r}")
-
-
-def check_kind(name: str, value: object) -> None:
-    """Make sure that an argument is a number."""
-    if isinstance(value, bool) or not isinstance(value, Real):
-        raise TypeError(f"{name} must be a number, got {value!r}")
+            check_amount(name, value)
 
 
 FREE = Pricing()

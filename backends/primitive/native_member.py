@@ -11,6 +11,7 @@ from qiskit.primitives import BaseEstimatorV2, BaseSamplerV2
 from qiskit.providers import BackendV2
 from qiskit.transpiler import Target
 
+from qiskit_gateway.arguments import check_choice, check_real
 from qiskit_gateway.backends.adapter.compiling_member import CompilingMember, Said
 from qiskit_gateway.backends.adapter.discovery import Told, read_in_time
 from qiskit_gateway.backends.adapter.job_lookup import fetch, only_one
@@ -27,7 +28,6 @@ from qiskit_gateway.backends.interface.native_primitive import (
 )
 from qiskit_gateway.backends.interface.protocol import Handle
 from qiskit_gateway.backends.interface.provider_profile import bound_gates
-from qiskit_gateway.backends.pricing.rates import check_kind
 from qiskit_gateway.backends.primitive.execution_mode import ModeKeeper
 from qiskit_gateway.backends.readout.outcomes import Outcome
 
@@ -73,16 +73,13 @@ class ModeTerms:
     idle_seconds: float = 10.0
 
     def __post_init__(self) -> None:
-        if self.kind not in get_args(ModeKind):
-            raise ValueError(
-                f"mode must be one of {', '.join(map(repr, get_args(ModeKind)))}, got {self.kind!r}"
-            )
-        check_kind("idle_seconds", self.idle_seconds)
+        check_choice("mode", self.kind, get_args(ModeKind))
+        check_real("idle_seconds", self.idle_seconds)
         if not self.idle_seconds >= 0:
             raise ValueError(f"idle_seconds must not be negative, got {self.idle_seconds!r}")
         if self.seconds is None:
             return
-        check_kind("mode_seconds", self.seconds)
+        check_real("mode_seconds", self.seconds)
         if not self.seconds > 0:
             raise ValueError(f"mode_seconds must be positive, got {self.seconds!r}")
 

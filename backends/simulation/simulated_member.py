@@ -15,6 +15,7 @@ import anyio
 import numpy as np
 from anyio.lowlevel import EventLoopToken, checkpoint, current_token
 
+from qiskit_gateway.arguments import check_amount, check_real
 from qiskit_gateway.backends.circuits.estimates import Estimate, gate_counts
 from qiskit_gateway.backends.failures.errors import BackendError, Refused, caller_fault, unknown_job
 from qiskit_gateway.backends.interface.batch import Batch, Program
@@ -23,7 +24,7 @@ from qiskit_gateway.backends.interface.member_terms import MemberTerms, check_na
 from qiskit_gateway.backends.interface.protocol import Handle
 from qiskit_gateway.backends.interface.speed import Speed
 from qiskit_gateway.backends.member_facts import member_html
-from qiskit_gateway.backends.pricing.rates import FREE, Tariff, check_kind, check_number
+from qiskit_gateway.backends.pricing.rates import FREE, Tariff
 from qiskit_gateway.backends.readout.outcomes import Outcome
 from qiskit_gateway.backends.readout.packed_bits import num_bytes
 from qiskit_gateway.backends.simulation.machine import Machine, SimulatedJob, Window
@@ -100,7 +101,7 @@ class SimulatedMember:
         terms = MemberTerms(
             limits=limits, pricing=pricing, weight=weight, fidelity=fidelity, tags=tags
         )
-        check_kind("failure_rate", failure_rate)
+        check_real("failure_rate", failure_rate)
         if not 0 <= failure_rate <= 1:
             raise ValueError(f"failure_rate must be in [0, 1], got {failure_rate!r}")
         _check_whole("parallel_jobs", parallel_jobs)
@@ -413,7 +414,7 @@ def _read_windows(outages: object) -> list[Window]:
                 f"{outages!r}"
             )
         for seconds in window:
-            check_kind("the start or end of an outage", seconds)
+            check_real("the start or end of an outage", seconds)
         windows.append((float(window[0]), float(window[1])))
     return windows
 
@@ -424,5 +425,5 @@ def _check_whole(what: str, given: object) -> None:
 
 
 def _check_seconds(what: str, seconds: float) -> float:
-    check_number(what, seconds)
+    check_amount(what, seconds)
     return float(seconds)

@@ -15,8 +15,9 @@ from dataclasses import replace
 from functools import cache, partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
+from qiskit_gateway.arguments import check_choice
 from qiskit_gateway.backends.failures.redaction import redact
 from qiskit_gateway.errors import JournalError
 from qiskit_gateway.journal.accounts import Spending, list_spending, report_of
@@ -36,7 +37,7 @@ from qiskit_gateway.journal.speeds import read_speeds
 from qiskit_gateway.journal.storage.codec import read_plain
 from qiskit_gateway.journal.storage.database import Database, Statements
 from qiskit_gateway.journal.storage.schema import APPLICATION, MIGRATIONS
-from qiskit_gateway.journal.storage.sqlite_file import SqliteFile, Survives, check_survives
+from qiskit_gateway.journal.storage.sqlite_file import SqliteFile, Survives
 from qiskit_gateway.journal.storage.write_queue import WriteQueue
 from qiskit_gateway.policies.budget import Ledger
 from qiskit_gateway.reporting.report import Report, join_reports
@@ -532,7 +533,7 @@ def _open(given: str, survives: Survives, uptime: Callable[[], float]) -> Databa
             survives=survives,
             uptime=uptime,
         )
-    check_survives(survives)
+    check_choice("survives", survives, get_args(Survives))
     from qiskit_gateway.journal.storage.postgres_server import PostgresServer  # noqa: PLC0415  An extra.
 
     return PostgresServer(given, application=APPLICATION, migrations=MIGRATIONS)

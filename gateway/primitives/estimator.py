@@ -13,6 +13,7 @@ from qiskit.primitives.containers import EstimatorPubLike
 from qiskit.primitives.containers.estimator_pub import EstimatorPub
 from qiskit.primitives.containers.observables_array import ObservablesArray
 
+from qiskit_gateway.arguments import check_choice
 from qiskit_gateway.backends.interface.batch import Program, Wanted
 from qiskit_gateway.journal.run_spec import RunSpec, read_bindings, record_pub
 from qiskit_gateway.primitives.group import GroupJob
@@ -256,8 +257,8 @@ class _Plan:
 
     def __init__(self, options: EstimatorOptions, known: KnownParts) -> None:
         self._known_parts = known
-        _check_choice("shot_allocation", options.shot_allocation, get_args(ShotAllocation))
-        _check_choice("stds", options.stds, get_args(StdsKind))
+        check_choice("shot_allocation", options.shot_allocation, get_args(ShotAllocation))
+        check_choice("stds", options.stds, get_args(StdsKind))
         if not isinstance(options.abelian_grouping, bool | np.bool_):
             raise TypeError(
                 f"abelian_grouping must be True or False, got {options.abelian_grouping!r}"
@@ -398,8 +399,3 @@ def _precision_of(pub: EstimatorPub) -> float:
     precision = pub.precision
     assert precision is not None, "coerced with a precision"  # noqa: S101
     return precision
-
-
-def _check_choice(name: str, given: object, known: tuple[str, ...]) -> None:
-    if given not in known:
-        raise ValueError(f"{name} must be one of {', '.join(map(repr, known))}, got {given!r}")

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar
 
 from qiskit.providers import BackendV2
 
+from qiskit_gateway.arguments import check_mapping
 from qiskit_gateway.backends.fleet import Backends, Fleet
 from qiskit_gateway.backends.member_facts import members_html
 from qiskit_gateway.backends.status import BudgetStatus
 from qiskit_gateway.display.cards import Fold, list_few, render_card
 from qiskit_gateway.journal.journal import Journal
 from qiskit_gateway.journal.run_spec import RunSpec
-from qiskit_gateway.policies.arguments import check_mapping
 from qiskit_gateway.policies.policy import Policy
 from qiskit_gateway.primitives.group import GroupJob
 from qiskit_gateway.primitives.job import RouterJob

@@ -16,6 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, get_args
 
+from qiskit_gateway.arguments import check_choice
 from qiskit_gateway.errors import JournalError
 from qiskit_gateway.journal.processes import name_boot
 from qiskit_gateway.journal.storage.database import UnwritableError, Values
@@ -64,7 +65,7 @@ class SqliteFile:
         survives: Survives = "kill",
         uptime: Callable[[], float] = time.monotonic,
     ) -> None:
-        check_survives(survives)
+        check_choice("survives", survives, get_args(Survives))
         self.path = path
         self.name = str(path)
         self._application = application
@@ -301,17 +302,6 @@ class _Translation:
             raise UnwritableError(f"the journal {self._path} cannot hold this: {error}") from error
         if isinstance(error, sqlite3.Error | OSError):
             raise JournalError(f"the journal {self._path} cannot be used: {error}") from error
-
-
-def check_survives(survives: str) -> None:
-    """Check what a journal is to survive.
-
-    Raises:
-        ValueError: If it is nothing that can be chosen.
-    """
-    if survives not in get_args(Survives):
-        known = " or ".join(map(repr, get_args(Survives)))
-        raise ValueError(f"survives must be {known}, got {survives!r}")
 
 
 @contextlib.contextmanager

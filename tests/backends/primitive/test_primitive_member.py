@@ -118,7 +118,7 @@ def test_what_is_no_sampler_is_refused(given, said):
     [
         ({"weight": 0}, "weight of a member must be positive"),
         ({"fidelity": 2}, "fidelity of a member must be in"),
-        ({"mode": "batsch"}, "mode must be one of 'job', 'batch', 'session', got 'batsch'"),
+        ({"mode": "batsch"}, "mode must be one of 'job', 'batch', 'session'; got 'batsch'"),
         ({"mode": "batch"}, "StatevectorSampler has no mode 'batch'"),
         ({"idle_seconds": -1}, "idle_seconds must not be negative"),
         ({"mode_seconds": 0}, "mode_seconds must be positive"),

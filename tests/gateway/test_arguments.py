@@ -1,10 +1,14 @@
 import math
+from fractions import Fraction
 
+import numpy as np
 import pytest
 
-from qiskit_gateway.policies.arguments import (
+from qiskit_gateway.arguments import (
+    check_amount,
     check_choice,
     check_count,
+    check_flag,
     check_mapping,
     check_names,
     check_number,
@@ -25,11 +29,32 @@ def test_a_number_stays_below_the_highest():
         check_number("share", 1.5, high=1.0)
 
 
-@pytest.mark.parametrize("value", ["3", None, True])
-def test_a_number_is_a_number(value):
+@pytest.mark.parametrize("check", [check_amount, check_number])
+@pytest.mark.parametrize("value", ["3", None, True, 1j])
+def test_a_number_is_a_number(check, value):
     """What is no number is a TypeError; a truth value is none."""
     with pytest.raises(TypeError, match="wait must be a number"):
-        check_number("wait", value)
+        check("wait", value)
+
+
+@pytest.mark.parametrize("value", [2, 0.0, np.float64(1.5), np.int64(3), Fraction(1, 3)])
+def test_numbers_of_any_kind_are_amounts(value):
+    """Numbers of numpy and of the standard library are numbers, too."""
+    check_amount("usd", value)
+
+
+@pytest.mark.parametrize("value", [-1, math.nan, math.inf])
+def test_an_amount_is_finite_and_not_negative(value):
+    """An amount out of range is a ValueError that says what was seen."""
+    with pytest.raises(ValueError, match=f"usd must be zero or more and finite, got {value}"):
+        check_amount("usd", value)
+
+
+def test_a_flag_is_true_or_false():
+    """A number is no truth value."""
+    check_flag("mitigation", value=False)
+    with pytest.raises(TypeError, match="mitigation must be True or False, got 1"):
+        check_flag("mitigation", 1)
 
 
 def test_zero_is_not_positive():
