@@ -4,9 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from qiskit_gateway.errors import JournalError
 from qiskit_gateway.journal.run_log import LoggedAttempt, outcome_of, read_attempts
-from qiskit_gateway.journal.storage.database import Database
+from qiskit_gateway.journal.storage.database import Database, reading
 from qiskit_gateway.reporting.report import Report
 from qiskit_gateway.work.record.attempt import Attempt, AttemptOutcome
 from qiskit_gateway.work.record.run_status import RunStatus
@@ -80,12 +79,8 @@ def list_spending(database: Database) -> tuple[Spending, ...]:
         "price_usd, free_units FROM attempts JOIN runs USING (job_id) "
         "WHERE attempts.state != 'refused' ORDER BY created + submitted, attempts.id"
     )
-    try:
+    with reading(f"what {database.name} says of prices"):
         return tuple(map(_make_spending, rows))
-    except (TypeError, ValueError, OverflowError) as error:
-        raise JournalError(
-            f"what {database.name} says of prices cannot be read: {error}"
-        ) from error
 
 
 def _make_spending(row: Sequence[Any]) -> Spending:

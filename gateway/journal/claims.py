@@ -34,6 +34,9 @@ _ROUNDING = 1e-9
 Key = tuple[str, int, int]
 """An attempt: its run, its shard, its number."""
 
+ATTEMPT = "job_id = ? AND shard = ? AND number = ?"
+"""The condition that a row is of an attempt, by its key."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
@@ -108,14 +111,13 @@ class Claims:
 
         Settling once more posts the difference.
         """
-        held = self._read_held("job_id = ? AND shard = ? AND number = ?", key)
+        held = self._read_held(ATTEMPT, key)
         if held:
             self._end(held[0], spent, units)
             return
         for member, when, user, usd, shots, attempts in self._database.query(
-            "SELECT member, created + submitted, for_user, price_usd, counted_shots, "
-            "counted_attempts FROM attempts JOIN runs USING (job_id) "
-            "WHERE job_id = ? AND shard = ? AND number = ?",
+            "SELECT member, created + submitted, for_user, price_usd, counted_shots, "  # noqa: S608
+            f"counted_attempts FROM attempts JOIN runs USING (job_id) WHERE {ATTEMPT}",
             key,
         ):
             more = Amount(
@@ -160,8 +162,13 @@ class Claims:
         )
         names = frozenset(members)
         return [
-            _make_left_job(
-                (job_id, shard, number), member, theirs, provider_job_id, Lease.of(lease)
+            LeftJob(
+                key=(job_id, shard, number),
+                member=member,
+                party=theirs,
+                provider_job_id=provider_job_id,
+                lives=(held := Lease.of(lease)).lives,
+                heard=held.heard,
             )
             for job_id, shard, number, member, theirs, provider_job_id, *lease in rows
             if member in names
@@ -172,8 +179,7 @@ class Claims:
 
         Not if somebody has taken its run meanwhile.
         """
-        which = "job_id = ? AND shard = ? AND number = ? AND party = ?"
-        for one in self._read_held(which, (*job.key, job.party)):
+        for one in self._read_held(f"{ATTEMPT} AND party = ?", (*job.key, job.party)):
             self._end(one, one.posted.amount, one.units)
 
     # -- room ------------------------------------------------------------------------------------
@@ -304,9 +310,7 @@ class Claims:
         ]
 
     def _end(self, held: "_Held", spent: Amount, units: float) -> None:
-        self._database.execute(
-            "DELETE FROM reservations WHERE job_id = ? AND shard = ? AND number = ?", held.key
-        )
+        self._database.execute(f"DELETE FROM reservations WHERE {ATTEMPT}", held.key)  # noqa: S608
         self._post(replace(held.posted, amount=spent))
         if held.pot is not None:
             self._use(held.pot, held.step, units - held.units)
@@ -346,19 +350,6 @@ class _Held:
     pot: str | None
     step: int
     units: float
-
-
-def _make_left_job(
-    key: Key, member: str, party: str, provider_job_id: str, lease: Lease
-) -> LeftJob:
-    return LeftJob(
-        key=key,
-        member=member,
-        party=party,
-        provider_job_id=provider_job_id,
-        lives=lease.lives,
-        heard=(lease.holder, lease.beats, lease.beat),
-    )
 
 
 def read_balances(database: Database) -> dict[str, float]:

@@ -35,7 +35,7 @@ from qiskit_gateway.journal.run_log import (
 from qiskit_gateway.journal.run_spec import RunSpec, read_pubs, write_options, write_pubs
 from qiskit_gateway.journal.speeds import read_speeds
 from qiskit_gateway.journal.storage.codec import read_plain
-from qiskit_gateway.journal.storage.database import Database, Statements
+from qiskit_gateway.journal.storage.database import Database, Statements, reading
 from qiskit_gateway.journal.storage.schema import APPLICATION, MIGRATIONS
 from qiskit_gateway.journal.storage.sqlite_file import SqliteFile, Survives
 from qiskit_gateway.journal.storage.write_queue import WriteQueue
@@ -171,7 +171,7 @@ class Journal:
             values,
         )
         now = self.now
-        try:
+        with reading(f"the runs of {self.name}"):
             return RunList(
                 RunRecord(
                     job_id=job_id,
@@ -188,8 +188,6 @@ class Journal:
                 )
                 for job_id, state, created, shots, spent, delivered, group, member, *lease in found
             )
-        except (TypeError, ValueError, OverflowError) as error:
-            raise JournalError(f"the runs of {self.name} cannot be read: {error}") from error
 
     def report(self, job_id: str) -> Report:
         """List every attempt of a run or of a group, also of one that goes on in another process.
@@ -396,7 +394,7 @@ class Journal:
             with self._database.transaction() as connection:
                 lease, lives = _lease(connection, job_id)
                 first = first or lease
-                if lives or lease.is_later(first):
+                if lives or lease.heard != first.heard:
                     raise JournalError(
                         f"run {job_id} goes on in {lease.who}: cancel it there, or wait until that "
                         "process has ended"
@@ -439,13 +437,11 @@ class Journal:
         rows = self._database.query(
             sql.format(of_run), (kind,) if job_id is None else (kind, job_id)
         )
-        try:
+        with reading(self.name):
             return tuple(
                 Standing(job_id=job, member=member, since=since, facts=json.loads(facts))
                 for job, member, since, facts in rows
             )
-        except ValueError as error:
-            raise JournalError(f"{self.name} cannot be read: {error}") from error
 
     def ask_to_cancel(self, job_id: str) -> None:
         """Ask the process that works on a run to cancel it, which it does within some seconds.
@@ -465,15 +461,19 @@ class Journal:
 
     def age_seconds(self, job_id: str) -> float:
         """Seconds since a run began."""
-        ((created,),) = self._database.query("SELECT created FROM runs WHERE job_id = ?", (job_id,))
-        return self.now - float(created)
+        return self.now - float(self._column("created", job_id))
 
     def member_of(self, job_id: str) -> str | None:
         """Return the one member that a run may use; ``None`` for all."""
-        ((member,),) = self._database.query(
-            "SELECT only_member FROM runs WHERE job_id = ?", (job_id,)
-        )
+        member = self._column("only_member", job_id)
         return None if member is None else str(member)
+
+    def _column(self, name: str, job_id: str) -> Any:
+        ((value,),) = self._database.query(
+            f"SELECT {name} FROM runs WHERE job_id = ?",  # noqa: S608  A constant.
+            (job_id,),
+        )
+        return value
 
     def spec(self, job_id: str) -> RunSpec:
         """Read the work of a run.
@@ -489,10 +489,8 @@ class Journal:
             "JOIN circuits ON circuit = hash WHERE job_id = ? ORDER BY position",
             (job_id,),
         )
-        try:
+        with reading(f"run {job_id} in {self.name}"):
             return RunSpec(kind=kind, pubs=read_pubs(rows), options=read_plain(options))
-        except ValueError as error:
-            raise JournalError(f"run {job_id} cannot be read from {self.name}: {error}") from error
 
     def entries(self, job_id: str) -> Iterator[Entry]:
         """Iterate over the attempts of a run in the order in which they began.
@@ -510,10 +508,8 @@ def _lease(connection: Statements, job_id: str) -> tuple[Lease, bool | None]:
     if row is None:
         raise _unknown(job_id)
     lease = Lease.of(row)
-    try:
+    with reading(f"who works on run {job_id}"):
         return lease, lease.lives
-    except (TypeError, ValueError, OverflowError) as error:
-        raise JournalError(f"who works on run {job_id} cannot be read: {error}") from error
 
 
 def _unknown(job_id: str) -> JournalError:

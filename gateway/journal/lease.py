@@ -74,13 +74,10 @@ class Lease:
         """Name the holder for people."""
         return f"process {self.process} on {self.host}"
 
-    def is_later(self, earlier: "Lease") -> bool:
-        """Check whether the holder has reported since an earlier look."""
-        return (self.holder, self.beats, self.beat) != (
-            earlier.holder,
-            earlier.beats,
-            earlier.beat,
-        )
+    @property
+    def heard(self) -> tuple[object, ...]:
+        """What changes whenever something is heard of the holder."""
+        return self.holder, self.beats, self.beat
 
 
 def lease_here(holder: str, job_id: str, now: float) -> dict[str, Any]:

@@ -10,12 +10,12 @@ from qiskit_gateway.backends.adapter.threads import call_in_thread, leave_to_thr
 from qiskit_gateway.backends.failures.redaction import redact
 from qiskit_gateway.backends.readout.outcomes import Outcome
 from qiskit_gateway.errors import JournalError
-from qiskit_gateway.journal.claims import Claim, Claims
+from qiskit_gateway.journal.claims import ATTEMPT, Claim, Claims, Key
 from qiskit_gateway.journal.lease import let_go
 from qiskit_gateway.journal.sightings import read_sightings, write_sighting
 from qiskit_gateway.journal.speeds import add_speeds
 from qiskit_gateway.journal.storage.codec import pack_outcomes, unpack_outcomes
-from qiskit_gateway.journal.storage.database import Database, UnwritableError
+from qiskit_gateway.journal.storage.database import Database, UnwritableError, reading
 from qiskit_gateway.journal.storage.write_queue import WriteQueue
 from qiskit_gateway.policies.budget import Amount
 from qiskit_gateway.work.record.attempt import Attempt, AttemptOutcome
@@ -72,11 +72,8 @@ class KeptRunLog(RunLog):
         clock: What says how late it is, in seconds since 1970.
 
     Attributes:
-        place: Where it is written, the same for all runs of one journal.
-        past: What was done of the run before.
-        cancel_asked: Whether somebody has asked for the run to be cancelled, as of the last look or write.
-        token: By which it is known who has taken the run.
-        party: Whose its jobs in flight are.
+        token: As given.
+        party: As given; by default the token.
     """
 
     lasting = True
@@ -194,7 +191,7 @@ class KeptRunLog(RunLog):
         """
         # What is written already is granted: a write that failed may have been made.
         if self._database.query(
-            "SELECT 1 FROM attempts WHERE job_id = ? AND shard = ? AND number = ?",
+            f"SELECT 1 FROM attempts WHERE {ATTEMPT}",  # noqa: S608  A constant.
             self._key(attempt),
         ):
             if not self._is_ours():
@@ -241,53 +238,40 @@ class KeptRunLog(RunLog):
 
     def record_acceptance(self, attempt: Attempt) -> None:
         """Write down that a provider has taken an attempt."""
-        self._database.execute(
-            "UPDATE attempts SET state = 'accepted', provider_job_id = ?, accepted = ?, "
-            "failure = '' WHERE job_id = ? AND shard = ? AND number = ?",
-            (attempt.job_id, attempt.accepted_seconds, *self._key(attempt)),
+        self._update(
+            attempt,
+            state="accepted",
+            provider_job_id=attempt.job_id,
+            accepted=attempt.accepted_seconds,
+            failure="",
         )
-        self._database.count_written(0)
 
     def record_start(self, attempt: Attempt) -> None:
         """Write down when an attempt began to run."""
-        self._database.execute(
-            "UPDATE attempts SET started = ? WHERE job_id = ? AND shard = ? AND number = ?",
-            (attempt.started_seconds, *self._key(attempt)),
-        )
-        self._database.count_written(0)
+        self._update(attempt, started=attempt.started_seconds)
 
     def record_outcomes(
         self, attempt: Attempt, outcomes: Sequence[Outcome], seconds: float
     ) -> None:
         """Write down what an attempt brought."""
         content = pack_outcomes(outcomes)
-        delivered = sum(outcome.shots for outcome in outcomes)
         spent = Amount(usd=attempt.price_usd, shots=attempt.circuit_shots)
         with self._database.transaction() as connection:
             self._claims.settle(self._key(attempt), spent, attempt.free_units)
             found = connection.execute(
-                "INSERT INTO outcomes SELECT id, ? FROM attempts "
-                "WHERE job_id = ? AND shard = ? AND number = ? "
+                f"INSERT INTO outcomes SELECT id, ? FROM attempts WHERE {ATTEMPT} "  # noqa: S608
                 "ON CONFLICT (attempt) DO UPDATE SET content = excluded.content",
                 (content, *self._key(attempt)),
             )
             if not found.rowcount:
                 raise UnwritableError(f"{self._database.name} does not know of attempt {attempt}")
-            connection.execute(
-                "UPDATE attempts SET state = 'arrived', finished = ?, delivered = ?, "
-                "price_usd = ?, free_units = ?, charged = ?, counted_shots = ?, "
-                "counted_attempts = 1 WHERE job_id = ? AND shard = ? AND number = ?",
-                (
-                    *(
-                        seconds,
-                        delivered,
-                        attempt.price_usd,
-                        attempt.free_units,
-                        int(attempt.charged),
-                        attempt.circuit_shots,
-                    ),
-                    *self._key(attempt),
-                ),
+            self._update(
+                attempt,
+                state="arrived",
+                finished=seconds,
+                delivered=sum(outcome.shots for outcome in outcomes),
+                charged=int(attempt.charged),
+                **_count(attempt, spent),
             )
         self._database.count_written(len(content))
 
@@ -297,23 +281,16 @@ class KeptRunLog(RunLog):
         if not taken:
             spent = Amount(usd=attempt.price_usd, attempts=0)
         with self._database.transaction() as connection:
-            arrived = connection.execute(
-                "SELECT 1 FROM attempts WHERE job_id = ? AND shard = ? AND number = ? "
-                "AND state = 'arrived'",
-                self._key(attempt),
-            ).fetchone()
-            if arrived:
+            asked = f"SELECT 1 FROM attempts WHERE {ATTEMPT} AND state = 'arrived'"  # noqa: S608
+            if connection.execute(asked, self._key(attempt)).fetchone():
                 return
             self._claims.settle(self._key(attempt), spent, attempt.free_units)
-            connection.execute(
-                "UPDATE attempts SET state = ?, finished = ?, failure = ?, price_usd = ?, "
-                "free_units = ?, counted_shots = ?, counted_attempts = ? "
-                "WHERE job_id = ? AND shard = ? AND number = ?",
-                (
-                    *(attempt.outcome, attempt.finished_seconds, redact(attempt.failure)),
-                    *(attempt.price_usd, attempt.free_units, spent.shots, spent.attempts),
-                    *self._key(attempt),
-                ),
+            self._update(
+                attempt,
+                state=attempt.outcome,
+                finished=attempt.finished_seconds,
+                failure=redact(attempt.failure),
+                **_count(attempt, spent),
             )
 
     def record_standing(
@@ -378,7 +355,15 @@ class KeptRunLog(RunLog):
         with self._database.transaction():
             self._claims.end_run(self._job_id, besides=flights)
 
-    def _key(self, attempt: Attempt) -> tuple[str, int, int]:
+    def _update(self, attempt: Attempt, **columns: Any) -> None:
+        changes = ", ".join(f"{name} = ?" for name in columns)
+        self._database.execute(
+            f"UPDATE attempts SET {changes} WHERE {ATTEMPT}",  # noqa: S608  Names of columns.
+            (*columns.values(), *self._key(attempt)),
+        )
+        self._database.count_written(0)
+
+    def _key(self, attempt: Attempt) -> Key:
         return self._job_id, attempt.shard, attempt.number
 
     def _is_ours(self) -> bool:
@@ -389,6 +374,16 @@ class KeptRunLog(RunLog):
         return TakenOverError(
             f"run {self._job_id} was forgotten, or another process has taken it; this one stops"
         )
+
+
+def _count(attempt: Attempt, spent: Amount) -> dict[str, Any]:
+    """Write what an attempt took, as the books have it."""
+    return {
+        "price_usd": attempt.price_usd,
+        "free_units": attempt.free_units,
+        "counted_shots": spent.shots,
+        "counted_attempts": spent.attempts,
+    }
 
 
 def _write_or_deny(write: Write) -> DeniedError | None:
@@ -413,13 +408,10 @@ def read_entries(database: Database, job_id: str) -> Iterator[Entry]:
     ):
         # One by one: all together they may be larger than the memory.
         blobs = database.query("SELECT content FROM outcomes WHERE attempt = ?", (number,))
-        try:
+        with reading(f"run {job_id} in {database.name}"):
             outcomes = tuple(unpack_outcomes(blobs[0][0])) if blobs else None
-            yield Entry(attempt=_read_attempt(row[1:]), state=str(row[0]), outcomes=outcomes)
-        except (ValueError, TypeError) as error:
-            raise JournalError(
-                f"run {job_id} cannot be read from {database.name}: {error}"
-            ) from error
+            entry = Entry(attempt=_read_attempt(row[1:]), state=str(row[0]), outcomes=outcomes)
+        yield entry
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -468,23 +460,18 @@ def read_attempts(
         f"FROM attempts JOIN runs USING (job_id) {of_run} ORDER BY attempts.id DESC LIMIT ?",
         (limit,) if job_id is None else (job_id, limit),
     )
-    try:
-        return [_read_logged(*row) for row in reversed(rows)]
-    except (ValueError, TypeError) as error:
-        whose = "attempts" if job_id is None else f"run {job_id}"
-        raise JournalError(f"{whose} cannot be read from {database.name}: {error}") from error
-
-
-def _read_logged(
-    job_id: str, created: float, state: str, delivered: int, *row: Any
-) -> LoggedAttempt:
-    return LoggedAttempt(
-        job_id=str(job_id),
-        created=float(created),
-        state=str(state),
-        delivered=int(delivered),
-        attempt=_read_attempt(row),
-    )
+    whose = "attempts" if job_id is None else f"run {job_id}"
+    with reading(f"{whose} in {database.name}"):
+        return [
+            LoggedAttempt(
+                job_id=str(job_id),
+                created=float(created),
+                state=str(state),
+                delivered=int(delivered),
+                attempt=_read_attempt(row),
+            )
+            for job_id, created, state, delivered, *row in reversed(rows)
+        ]
 
 
 def outcome_of(state: str) -> AttemptOutcome:

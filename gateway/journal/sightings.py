@@ -7,8 +7,7 @@ sets, as the database knows it.
 import json
 
 from qiskit_gateway.backends.failures.redaction import redact
-from qiskit_gateway.errors import JournalError
-from qiskit_gateway.journal.storage.database import Database
+from qiskit_gateway.journal.storage.database import Database, reading
 from qiskit_gateway.work.record.run_log import Sighting
 
 
@@ -43,7 +42,7 @@ def read_sightings(database: Database, party: str) -> list[Sighting]:
         "WHERE party <> ? AND place = ? AND at <= ?",
         (party, place, now),
     )
-    try:
+    with reading(f"what {database.name} says of members"):
         return [
             Sighting(
                 kind=kind,
@@ -54,7 +53,3 @@ def read_sightings(database: Database, party: str) -> list[Sighting]:
             )
             for kind, member, at, facts, theirs in rows
         ]
-    except (TypeError, ValueError) as error:
-        raise JournalError(
-            f"what {database.name} says of members cannot be read: {error}"
-        ) from error

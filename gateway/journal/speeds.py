@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 
 from qiskit_gateway.errors import JournalError
-from qiskit_gateway.journal.storage.database import Database, Statements
+from qiskit_gateway.journal.storage.database import Database, Statements, reading
 from qiskit_gateway.work.speed_evidence import Moments, SpeedEvidence
 
 # Devices are calibrated anew, and change hands: what is so old counts half.
@@ -70,7 +70,7 @@ def _add(
 
 
 def _read_evidence(database: Database, row: tuple[object, ...], now: float) -> SpeedEvidence:
-    try:
+    with reading(f"what {database.name} says of members' speeds"):
         seen, jobs, least_seconds, doubt, text = row
         m11, m21, m22, m31, m32, m33, *targets = (
             _read_amount(number) for number in json.loads(str(text))
@@ -85,10 +85,6 @@ def _read_evidence(database: Database, row: tuple[object, ...], now: float) -> S
         )
         _check(written.moments)
         return written.fade(0.5 ** (max(0.0, now - _read_amount(seen)) / _HALF_LIFE_SECONDS))
-    except (TypeError, ValueError, OverflowError) as error:
-        raise JournalError(
-            f"what {database.name} says of members' speeds cannot be read: {error}"
-        ) from error
 
 
 def _check(moments: Moments) -> None:

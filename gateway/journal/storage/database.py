@@ -5,7 +5,7 @@ They are written for SQLite, in the part of SQL that PostgreSQL understands too,
 """
 
 import contextlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Protocol
 
 from qiskit_gateway.errors import JournalError
@@ -15,6 +15,27 @@ Values = Sequence[Any] | dict[str, Any]
 
 class UnwritableError(JournalError):
     """Something that will never be written, however often it is tried; the database is well."""
+
+
+def make_too_late(name: str, version: int, known: int) -> JournalError:
+    """Make the error that a journal has had more migrations than are known here."""
+    return JournalError(
+        f"{name} is of version {version}, and this package reads up to {known}: use a later "
+        "qiskit-gateway"
+    )
+
+
+@contextlib.contextmanager
+def reading(what: str) -> Iterator[None]:
+    """Tell of nonsense, found within it in a database, that ``what`` cannot be read.
+
+    Raises:
+        JournalError: If a value is of the wrong kind, or is none that there may be.
+    """
+    try:
+        yield
+    except (TypeError, ValueError, OverflowError) as error:
+        raise JournalError(f"{what} cannot be read: {error}") from error
 
 
 class Rows(Protocol):

@@ -15,7 +15,13 @@ from typing import Any
 
 from qiskit_gateway.backends.failures.redaction import redact
 from qiskit_gateway.errors import JournalError
-from qiskit_gateway.journal.storage.database import Rows, Statements, UnwritableError, Values
+from qiskit_gateway.journal.storage.database import (
+    Rows,
+    Statements,
+    UnwritableError,
+    Values,
+    make_too_late,
+)
 
 try:
     import psycopg
@@ -112,10 +118,7 @@ class PostgresServer:
             row = connection.execute("SELECT max(number) FROM version").fetchone()
             version = row[0] or 0 if row else 0
             if version > len(self._migrations):
-                raise JournalError(
-                    f"{self.name} is of version {version}, and this package reads up to "
-                    f"{len(self._migrations)}: use a later qiskit-gateway"
-                )
+                raise make_too_late(self.name, version, len(self._migrations))
             for number, script in enumerate(self._migrations[version:], version + 1):
                 for statement in _write_types(script).split(";\n"):
                     connection.execute(statement.encode())
@@ -142,11 +145,7 @@ class PostgresServer:
 
     @contextlib.contextmanager
     def transaction(self, *, busy_seconds: float = _BUSY_SECONDS) -> Iterator[Statements]:
-        """Open a transaction, all of whose statements happen, or none; within one, be part of that.
-
-        Args:
-            busy_seconds: How long to wait for others who write.
-        """
+        """Open a transaction; within one, be part of that."""
         if self._is_within:
             with self._hold(busy_seconds) as connection:
                 yield _Statements(connection)

@@ -19,7 +19,7 @@ from typing import Any, Literal, get_args
 from qiskit_gateway.arguments import check_choice
 from qiskit_gateway.errors import JournalError
 from qiskit_gateway.journal.processes import name_boot
-from qiskit_gateway.journal.storage.database import UnwritableError, Values
+from qiskit_gateway.journal.storage.database import UnwritableError, Values, make_too_late
 
 Survives = Literal["kill", "power loss"]
 
@@ -141,10 +141,7 @@ class SqliteFile:
         if not kinds <= {"table", "index"}:
             raise JournalError(f"{self.path} holds triggers or views, which no journal does")
         if version > len(self._migrations):
-            raise JournalError(
-                f"{self.path} is of version {version}, and this package reads up to "
-                f"{len(self._migrations)}: use a later qiskit-gateway"
-            )
+            raise make_too_late(self.name, version, len(self._migrations))
         return version
 
     # -- reading and writing -------------------------------------------------------------------
@@ -165,10 +162,7 @@ class SqliteFile:
             return connection.execute(sql, values).fetchall()
 
     def changes(self) -> tuple[int, ...]:
-        """Count changes: another answer than before says that the file may have changed since.
-
-        It reads nothing of the tables, and takes as long however large they are.
-        """
+        """Count changes; it reads nothing of the tables, however large they are."""
         with self._hold() as connection:
             self._check_place()
             (others,) = connection.execute("PRAGMA data_version").fetchone()
@@ -176,11 +170,7 @@ class SqliteFile:
 
     @contextlib.contextmanager
     def transaction(self, *, busy_seconds: float = _BUSY_SECONDS) -> Iterator[sqlite3.Connection]:
-        """Open a transaction, all of whose statements happen, or none; within one, be part of that.
-
-        Args:
-            busy_seconds: How long to wait for others who write.
-        """
+        """Open a transaction; within one, be part of that."""
         with self._hold() as connection:
             if connection.in_transaction:
                 yield connection
