@@ -124,7 +124,6 @@ class Fleet:
         return f"Fleet([{', '.join(self._members)}])"
 
     def _repr_html_(self) -> str:
-        """Render the members, with their status folded, for a notebook."""
         status = Fold("how they stand", self.status()._repr_html_())
         return members_html(self) + render_folds([status])
 

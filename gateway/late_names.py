@@ -16,9 +16,6 @@ def late_names(package: str) -> tuple[Callable[[str], Any], Callable[[], list[st
     """Make a package's ``__getattr__``, ``__dir__`` and ``__all__`` from the imports in its stub.
 
     A name is imported once and then stands in the package like any other.
-
-    Args:
-        package: The package, by its full name.
     """
     modules = dict(_read_homes(sys.modules[package]))
 

@@ -65,7 +65,6 @@ class Budget:
         return f"{', '.join(limits) or 'no limits'}; then {self.on_exhausted}"
 
     def _repr_html_(self) -> str:
-        """The same for a notebook."""
         limits = self._limits() or [("no limits", "nothing is counted")]
         return render_card("Budget", [*limits, ("what does not fit", self.on_exhausted)])
 

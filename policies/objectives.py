@@ -391,7 +391,6 @@ class Trade:
 
 
 def _terms(objective: Objective, factor: float = 1.0) -> Iterator[tuple[float, Objective]]:
-    """Go through the terms of a sum, each with its factor."""
     if isinstance(objective, Sum):
         for part in objective.objectives:
             yield from _terms(part, factor)

@@ -135,7 +135,6 @@ class Policy:
         return said
 
     def _repr_html_(self) -> str:
-        """The same for a notebook, with every setting folded."""
         anywhere = isinstance(self.where, Anything)
         facts = [
             ("makes least", write_objective(self.minimize)),
@@ -205,7 +204,6 @@ class Policy:
 
 
 def _settings(rules: Any, prefix: str = "") -> list[tuple[str, str]]:
-    """List the settings of rules, and those of the rules in them."""
     found = []
     for one in fields(rules):
         value, name = getattr(rules, one.name), f"{prefix}{one.name}"

@@ -29,6 +29,5 @@ def write_filter(rule: Any) -> str:
 
 
 def _write_name(rule: Any) -> str:
-    """Write a filter or an objective as its name, without what it says of nothing."""
     text = repr(rule)
     return text.removesuffix("()").replace("(weights={})", "")

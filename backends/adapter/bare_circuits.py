@@ -20,12 +20,7 @@ _LACKS = re.compile(r"'(?:list|tuple)' object has no attribute '(\w+)'")
 
 
 def is_about_lists(error: Exception, circuits: Sequence[QuantumCircuit]) -> bool:
-    """Check whether an error of ``backend.run`` may mean that it wants no list, with nothing sent.
-
-    Args:
-        error: What it raised.
-        circuits: The list.
-    """
+    """Check whether an error of ``backend.run`` may mean that it wants no list, with nothing sent."""
     if isinstance(error, BackendError):
         return False
     if isinstance(error, AttributeError) and error.obj is not None:

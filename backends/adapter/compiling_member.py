@@ -187,7 +187,6 @@ class CompilingMember(ABC):
         return f"{type(self).__name__}({self.name!r})"
 
     def _repr_html_(self) -> str:
-        """Render the member for a notebook."""
         return member_html(self)
 
     # -- copies and pickles ------------------------------------------------------------------
@@ -418,7 +417,6 @@ class CompilingMember(ABC):
             _ = self._isa.site
 
     def _prepare_all(self, batch: Batch, adaptation: Adaptation) -> list[Prepared]:
-        """Prepare the programs for the backend, or say which of them it cannot run."""
         return make_each(batch.entries, lambda entry: self._prepare(entry.program, adaptation))
 
     def _prepare(self, program: Program, adaptation: Adaptation) -> Prepared:

@@ -21,11 +21,6 @@ _TRIED: ContextVar[tuple[object, ...]] = ContextVar("_TRIED", default=())
 def require_copied(owner: str, parts: Mapping[str, object], copy: Callable[[Any], object]) -> None:
     """Make sure that what a user gave to a member can be copied.
 
-    Args:
-        owner: The name of the member.
-        parts: What it was given, by name.
-        copy: Copies, or pickles.
-
     Raises:
         TypeError: If that fails over one of them.
     """

@@ -59,10 +59,6 @@ def read_properties(backend: BackendV2, run_options: Mapping[str, Any]) -> Told:
 def read_in_time(read: Callable[[], Told], whose: str) -> Told:
     """Read properties, but not for ever.
 
-    Args:
-        read: Reads them; it may block.
-        whose: Of what kind of object.
-
     Raises:
         BackendError: If there is no answer.
     """

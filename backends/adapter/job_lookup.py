@@ -59,12 +59,7 @@ def fetch(backend: Any, job_id: str) -> Any:
 
 
 class FailedJob:
-    """A job that exists and has failed, where the provider raises instead of returning it.
-
-    Args:
-        job_id: The provider's id.
-        error: What the provider raised.
-    """
+    """A job that exists and has failed, where the provider raises instead of returning it."""
 
     def __init__(self, job_id: str, error: Exception) -> None:
         self._job_id = job_id

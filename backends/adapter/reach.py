@@ -89,7 +89,6 @@ def _reach_of(reading: QueueReading | None) -> Reach:
 async def _ask_state(
     member: FleetMember, answers: dict[str, Reach], timeout_seconds: float
 ) -> None:
-    """Ask a backend with a ``status()`` whether it is in operation."""
     backend, none = getattr(member, "backend", None), object()
     if getattr_static(type(backend), "status", none) is none:
         return

@@ -58,11 +58,7 @@ async def on_errand(function: Callable[[Errand], T]) -> T:
 
 
 class Turns:
-    """A lock whose holder may hang.
-
-    Args:
-        backend: What it is held to use.
-    """
+    """A lock whose holder may hang."""
 
     def __init__(self, backend: BackendV2) -> None:
         self._backend = backend

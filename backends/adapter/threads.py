@@ -298,10 +298,6 @@ async def call_in_thread(
 def call_within(function: Callable[[], T], seconds: float) -> T:
     """Run a blocking function in a daemon thread and wait for what it returns, but not for ever.
 
-    Args:
-        function: The function to run.
-        seconds: How long to wait.
-
     Returns:
         What the function returned.
 

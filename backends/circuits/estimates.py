@@ -77,10 +77,6 @@ def estimate_fidelity(circuit: QuantumCircuit, target: Target | None) -> float |
     keep while they wait for others, where T1 and T2 and all durations are known. Bodies of
     control flow count once each, and with any of them nothing is counted for waiting.
 
-    Args:
-        circuit: A circuit made for the target.
-        target: Where it would run.
-
     Returns:
         A number from 0 to 1, or ``None`` if the target knows no error of any operation.
     """
@@ -162,7 +158,6 @@ def _schedule(circuit: QuantumCircuit, target: Target) -> tuple[dict[int, float]
 
 
 def _seconds(target: Target, instruction: Any, qubits: tuple[int, ...]) -> float | None:
-    """Look up the duration of an operation; ``None`` if nobody says."""
     if instruction.is_control_flow():
         return None
     if instruction.name in _INSTANT:
@@ -196,7 +191,6 @@ def _error(target: Target, name: str, qubits: tuple[int, ...]) -> float | None:
 
 
 def _read_property(target: Target, name: str, qubits: tuple[int, ...], what: str) -> float | None:
-    """Look up what a target says of an operation on some qubits, if it does."""
     if name not in target.operation_names:
         return None
     properties = target[name] or {}

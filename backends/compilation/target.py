@@ -296,7 +296,6 @@ def _own_target(backend: Any) -> Target | None:
 
 
 def _read_target(backend: Any, name: str) -> Target | None:
-    """Read a target; ``None`` where there is none, or nothing is said in it."""
     try:
         found: Target | None = getattr(backend, name)
         says_something = found is not None and found.operation_names

@@ -289,13 +289,11 @@ def _explain_silence(jobs: Sequence[_Job]) -> str:
 
 
 def _wrong(jobs: Sequence[_Job], adaptation: Adaptation, shots: int) -> str:
-    """Return the first thing that comes out wrong, or ``""``."""
     judged = _judge(jobs, adaptation, shots)
     return next((f"{f.name}, {f.seen}" for f in judged if f.ok is False), "")
 
 
 def _unsound(findings: Sequence[Finding]) -> frozenset[Trait]:
-    """Return the traits of circuits that come out wrong."""
     wrong = {finding.name for finding in findings if finding.ok is False}
     # As sent, a bit is overwritten only where more is done after its first measurement.
     explained = {"overwritten"} if "mid-circuit" in wrong else set()

@@ -146,9 +146,6 @@ def redact_name(text: str) -> str:
     """Return a name or an id without the secrets that can be told from it.
 
     As :func:`redact`, but that it is long makes no secret of a name.
-
-    Args:
-        text: What something goes by.
     """
     return _without(() if _ONE_WORD.fullmatch(text) else _PATTERNS[:-1], text)
 

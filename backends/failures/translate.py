@@ -140,7 +140,6 @@ def _verdict(links: tuple[BaseException, ...]) -> tuple[Kind, BaseException]:
 
 
 def _links(exc: BaseException) -> Iterator[BaseException]:
-    """Yield an exception and what led to it, the outermost first."""
     seen: set[int] = set()
     pending: list[object] = [exc]
     while pending:
@@ -175,7 +174,6 @@ def _kind(exc: BaseException) -> Kind:
 
 
 def _row(kind: type[BaseException]) -> Kind | None:
-    """Return the row of the nearest class that the table names."""
     # As type has them: a metaclass may give other answers, or none.
     for base in type.mro(kind):
         row = row_of(str(_of_class(base, "__module__")).partition(".")[0], _class_name(base))
@@ -185,7 +183,6 @@ def _row(kind: type[BaseException]) -> Kind | None:
 
 
 def _status(exc: BaseException) -> int | None:
-    """Return the HTTP status that an exception carries."""
     response = _read(exc, "response")
     found = (
         _read(exc, "status_code"),
@@ -287,7 +284,6 @@ def _read_text(exc: BaseException) -> str:
 
 
 def _body(exc: BaseException) -> str:
-    """Return the body of the answer that an exception carries."""
     response = _read(exc, "response")
     # Who gives a message of its own has made it from the body.
     sources = [response] if _text(_read(exc, "message")) else [response, exc]
@@ -317,7 +313,6 @@ def _text_in(value: object) -> str:
 
 
 def _read(source: object, name: str) -> Any:
-    """Read an attribute; ``None`` where there is none, or asking for it raises."""
     return _quietly(lambda: getattr(source, name, None), None)
 
 
@@ -330,7 +325,6 @@ def _of_class(kind: type, name: str) -> Any:
 
 
 def _text(value: object) -> str:
-    """Return a text as a plain one, and ``""`` for all else."""
     return _quietly(lambda: str.__str__(value), "") if issubclass(type(value), str) else ""
 
 

@@ -128,7 +128,6 @@ def _kind(text: str) -> Kind | None:
 
 
 def _status(text: str) -> int | None:
-    """Read an HTTP status that a text names as one."""
     found = _STATUS.search(text)
     if found is not None:
         return int(next(filter(None, found.groups())))

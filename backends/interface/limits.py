@@ -68,7 +68,6 @@ class Limits:
         return type(self)(**merged)
 
     def _list_known(self) -> Iterator[tuple[str, int]]:
-        """Yield the limits that are known."""
         for field in fields(self):
             value = getattr(self, field.name)
             if value is not None:

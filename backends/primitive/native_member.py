@@ -270,7 +270,6 @@ class _ClosedError(BackendError):
 def _place_of(
     primitive: Primitive, given: BackendV2 | Target | None, native: NativePrimitive
 ) -> Any:
-    """Find the backend that circuits are compiled for."""
     name = type(primitive).__name__
     if isinstance(given, BackendV2):
         return given

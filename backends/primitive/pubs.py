@@ -140,11 +140,7 @@ def _with_output(circuit: QuantumCircuit) -> QuantumCircuit:
 
 
 class _Layout:
-    """The places of the user's bits in the registers of a circuit that was sent.
-
-    Args:
-        ready: The program as it was sent.
-    """
+    """The places of the user's bits in the registers of a circuit that was sent."""
 
     def __init__(self, ready: Prepared) -> None:
         wiring, sent = ready.wiring, ready.specimen

@@ -29,7 +29,6 @@ def _read_queue(backend: Any) -> QueueReading:
 
 
 def _charge(_backend: Any, job: Any) -> Charge | None:
-    """Read the cost that a finished job of a workspace tells."""
     return _read_cost(job._azure_job.details.cost_estimate)  # noqa: SLF001  There is no public way.
 
 

@@ -119,11 +119,7 @@ _LOST = re.compile(r"[01 -]*-[01 -]*")
 
 
 class Codec:
-    """Reader of what one circuit's shots are called, in whatever format.
-
-    Args:
-        wiring: The wiring of the circuit.
-    """
+    """Reader of what one circuit's shots are called, in whatever format."""
 
     def __init__(self, wiring: Wiring) -> None:
         self.wiring = wiring
@@ -139,7 +135,6 @@ class Codec:
 
     @cached_property
     def _texts(self) -> dict[int, Layout]:
-        """The layouts that binary texts may have, by their number of digits."""
         wiring = self.wiring
         measured = set(wiring.measured)
         # Some providers leave out unmeasured bits, some leave out unused registers.

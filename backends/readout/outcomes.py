@@ -163,7 +163,6 @@ def _experiments(result: object, expected: int) -> Sequence[object] | BackendErr
 
 
 def _reason(result: object, *, whole: bool) -> str:
-    """Return the reason that a job gives for its failure; empty if it did not fail."""
     success, status = _field(result, "success"), _field(result, "status")
     # The status of a result that is whole may speak of anything.
     failed = not whole and _tells_failure(status)

@@ -115,9 +115,6 @@ def load_config(
 def journal_in(path: str | os.PathLike[str]) -> str | None:
     """Find the journal that a configuration file names; no backend is made.
 
-    Args:
-        path: Of the file.
-
     Raises:
         ConfigError: If the file cannot be used.
         OSError: If the file cannot be read.

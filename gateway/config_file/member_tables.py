@@ -357,12 +357,7 @@ def find_repeated_names(tables: Iterable[MemberTable]) -> list[Problem]:
 def make_members(
     tables: Sequence[MemberTable], environ: Mapping[str, str]
 ) -> tuple[list[FleetMember], list[Problem]]:
-    """Return the members of tables, and why some could not be made.
-
-    Args:
-        tables: What the file says.
-        environ: Where secrets are looked up.
-    """
+    """Return the members of tables, and why some could not be made."""
     members: list[FleetMember] = []
     problems = []
     for index, table in enumerate(tables):

@@ -104,13 +104,7 @@ def did_you_mean(word: object, words: Iterable[str]) -> str:
 
 
 def list_problems(name: str, problems: Sequence[Problem], text: str) -> str:
-    """Return the message that lists problems, by line where that is known.
-
-    Args:
-        name: Of the file.
-        problems: At least one.
-        text: Of the file.
-    """
+    """Return the message that lists problems, by line where that is known."""
     lines = _find_line_numbers(text)
     found = sorted(
         {

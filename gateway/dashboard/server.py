@@ -162,15 +162,7 @@ def application(
 
 
 class Pages:
-    """The request handlers of the dashboard.
-
-    Args:
-        reader: Reads what is shown.
-        steering: Does what may be done.
-        environment: Has the templates.
-        token: What lets people do it.
-        clock: Tells the time, in seconds.
-    """
+    """The request handlers of the dashboard."""
 
     def __init__(
         self,

@@ -44,12 +44,6 @@ class Spending:
 def report_of(database: Database, job_id: str, *, held: bool, age_seconds: float) -> Report:
     """Report a run as it is written down.
 
-    Args:
-        database: The journal's.
-        job_id: The run.
-        held: Whether a process works on it.
-        age_seconds: How long ago it began.
-
     Raises:
         JournalError: If the record cannot be read.
     """

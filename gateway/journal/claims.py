@@ -72,11 +72,7 @@ class Claim:
 
 
 class Claims:
-    """The claims in a journal. All methods are called within a transaction that may write.
-
-    Args:
-        database: The journal's.
-    """
+    """The claims in a journal. All methods are called within a transaction that may write."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

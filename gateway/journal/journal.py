@@ -536,7 +536,6 @@ def _open(given: str, survives: Survives, uptime: Callable[[], float]) -> Databa
 
 
 def _path_of(text: str) -> Path:
-    """Take the path out of a path or of ``sqlite:///path``."""
     scheme, mark, rest = text.partition("://")
     if mark and scheme != "sqlite":
         raise JournalError(

@@ -55,7 +55,6 @@ class RunList(tuple[RunRecord, ...]):
     __slots__ = ()
 
     def _repr_html_(self) -> str:
-        """A table, the newest first."""
         rows = [_row_of(one) for one in reversed(self[-_MOST_SHOWN:])]
         head = ("run", "kind", "state", "began", "shots done", "of", "USD")
         earlier = len(self) - len(rows)

@@ -158,7 +158,6 @@ class _Books:
 
 
 def _check(entry: Entry, tasks: Sequence[Task]) -> None:
-    """Make sure that an attempt is of this work."""
     attempt, rows = entry.attempt, 0
     for piece in attempt.pieces:
         task = tasks[piece.task] if 0 <= piece.task < len(tasks) else None
@@ -175,7 +174,6 @@ def _check(entry: Entry, tasks: Sequence[Task]) -> None:
 
 
 def _mark_unknown(left: Left, piece: Piece, attempt: Attempt) -> list[Left]:
-    """Note on a part of a piece that an attempt of unknown fate covers it."""
     common = intersection(left.piece, piece)
     if common is None:
         return [left]
@@ -189,7 +187,6 @@ def _mark_unknown(left: Left, piece: Piece, attempt: Attempt) -> list[Left]:
 
 
 def _mark_failed(left: Left, piece: Piece, member: str, reason: str) -> list[Left]:
-    """Note on a part of a piece that it failed on a member."""
     common = intersection(left.piece, piece)
     if common is None:
         return [left]

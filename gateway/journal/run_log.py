@@ -144,7 +144,6 @@ class KeptRunLog(RunLog):
         return tuple(map(_write_or_deny, writes))
 
     def _write_apart(self, writes: Sequence[Write]) -> tuple[JournalError | None, ...]:
-        """Write what can be written."""
         self._check()
         return tuple(map(self._write_one, writes))
 

@@ -174,7 +174,6 @@ class GroupJob(StatusChecks):
         return sum_up_usage(self.report())
 
     def _repr_html_(self) -> str:
-        """Render the progress, with the report folded, for a notebook."""
         ends = (f"{name} {job.status().name}" for name, job in self.jobs.items())
         facts = [("id", self._group_id), ("runs", list_few(ends))]
         report = Fold("report", self.report()._repr_html_())

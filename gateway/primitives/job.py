@@ -323,7 +323,6 @@ class RouterJob(StatusChecks, BasePrimitiveJob[PrimitiveResult[Any], JobStatus])
         return self._kept["report"] if run is None else ENGINE.call(lambda: _make_report(run))
 
     def _repr_html_(self) -> str:
-        """Render the progress and the error, with the report folded, for a notebook."""
         error = self.error_message() or ""
         facts = [("id", self.job_id()), ("status", self.status().name), ("error", error)]
         report = Fold("report", self.report()._repr_html_())

@@ -262,7 +262,6 @@ class Router:
         return self.fleet.keep(_Party).name
 
     def _fleet_of(self, journal: Journal, job_id: str) -> Fleet:
-        """Return the members that a run may use."""
         name = journal.member_of(job_id)
         if name is None:
             return self.fleet

@@ -108,7 +108,6 @@ class Explanation:
         return render_text([_HEAD, *self._rows()], self._remarks())
 
     def _repr_html_(self) -> str:
-        """Return the same for a notebook."""
         return render_html([_HEAD, *self._rows()], self._remarks(), footed=False)
 
     def _rows(self) -> Iterator[tuple[str, ...]]:

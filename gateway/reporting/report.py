@@ -128,7 +128,6 @@ class Report:
         return "\n".join([*lines, *self.notes])
 
     def _repr_html_(self) -> str:
-        """Return the same for a notebook, with every attempt folded."""
         wrong = tuple(Remark(f"{count} x {text}") for text, count in self._count_failures().items())
         remarks = [*map(Remark, self._describe_running())]
         if wrong:
@@ -201,13 +200,7 @@ def _write_row(attempt: Attempt, now: float) -> tuple[str, ...]:
 
 
 def join_reports(group_id: str, reports: Iterable[Report], *, notes: Sequence[str] = ()) -> Report:
-    """Join the reports of the runs of a group, which began together.
-
-    Args:
-        group_id: The group.
-        reports: Those of its runs; at least one.
-        notes: What else there is to say.
-    """
+    """Join the reports of the runs of a group, which began together."""
     parts = tuple(reports)
     attempts = (attempt for part in parts for attempt in part.attempts)
     return Report(

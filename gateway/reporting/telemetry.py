@@ -291,7 +291,6 @@ def _outcome_of(event: happened.RunFinished) -> str:
 
 
 def _note(span: "Span", event: RunEvent, at: int) -> None:
-    """Note what happened, with its facts, on a span."""
     names = type(event).__dataclass_fields__.keys() - {"job_id", "seconds", "shard"}
     span.add_event(
         _spell_name(event), attributes=_collect_facts(event, *sorted(names)), timestamp=at

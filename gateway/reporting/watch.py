@@ -40,12 +40,6 @@ class Watch:
 
     Each event makes it ask how the run stands and show that, so that nothing is drawn while nothing
     happens. Events that are older than what was shown last say nothing new.
-
-    Args:
-        ask: Tells how far the run is.
-        screen: Where to show it.
-        clock: Tells the time, in seconds.
-        wait: Waits for so many seconds.
     """
 
     def __init__(
@@ -133,12 +127,7 @@ class NoScreen:
 
 
 class LinesScreen:
-    """A line of text now and then, for logs.
-
-    Args:
-        file: Where to write.
-        clock: Tells the time, in seconds.
-    """
+    """A line of text now and then, for logs."""
 
     def __init__(self, file: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
         self._file = file
@@ -164,11 +153,7 @@ class LinesScreen:
 
 
 class TerminalScreen:
-    """A bar, and below it a line for each member, drawn anew in place.
-
-    Args:
-        file: The terminal.
-    """
+    """A bar, and below it a line for each member, drawn anew in place."""
 
     def __init__(self, file: TextIO) -> None:
         from rich.console import Console

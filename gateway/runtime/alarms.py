@@ -17,11 +17,7 @@ from qiskit_gateway.runtime.onlookers import Onlookers
 
 
 class Alarm:
-    """Something that is to happen, unless it is cancelled before.
-
-    Args:
-        function: Called when it is time.
-    """
+    """Something that is to happen, unless it is cancelled before."""
 
     def __init__(self, function: Callable[[], object]) -> None:
         self._function: Callable[[], object] | None = function
@@ -52,9 +48,6 @@ class Alarm:
 
 class Alarms:
     """The alarms of one run, in seconds of the loop's clock.
-
-    Args:
-        group: Where what they begin is run.
 
     Attributes:
         now: Tells the time, in seconds of the loop's clock.

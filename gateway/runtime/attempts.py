@@ -222,7 +222,6 @@ class Attempts:
         return None
 
     async def _try(self, shard: Shard, member: FleetMember) -> ShardFinished:
-        """Try once, and record it."""
         attempt = self._begin(shard, member.name)
         return await self._record(attempt, self._submit_and_collect(shard, member, attempt))
 
@@ -264,7 +263,6 @@ class Attempts:
         return replace(finished, handed_over=handed_over)
 
     async def _make_ready(self, batch: Batch, member: FleetMember, attempt: Attempt) -> None:
-        """Compile what is sent, and write down that it will be."""
         try:
             await self.calls.prepare(batch, member)
             await self.recorder.intend(attempt, batch.seed, lambda: self.terms.of(member))

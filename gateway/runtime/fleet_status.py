@@ -97,7 +97,6 @@ def _read_fleet(fleet: Fleet) -> FleetStatus:
 
 
 def _make_estimator(fleet: Fleet, known: FleetState) -> Estimator:
-    """Say how fast members are, by what is known and told of them."""
     states = {}
     for member in fleet:
         speed = known.members.get(member.name, MemberState()).speed

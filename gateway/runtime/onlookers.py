@@ -10,9 +10,6 @@ class Onlookers:
     """The onlookers of one run.
 
     Most runs have none, and to cancel a group takes longer than to have one.
-
-    Args:
-        group: Where they are run.
     """
 
     def __init__(self, group: TaskGroup) -> None:

@@ -231,7 +231,6 @@ class Recorder:
                 self._find("queue", event.member, facts)
 
     def _find(self, kind: str, member: str, facts: Mapping[str, Any]) -> None:
-        """Write down for other processes what was found of a member."""
         write = self._add(self.run_log.record_sighting, kind, member, facts, patient=True)
         if write is not None:
             write.seen = anyio.current_time()
@@ -350,7 +349,6 @@ class Recorder:
         alarms.call_at(alarms.now() + self.run_log.beat_seconds, lambda: self._beat(alarms))
 
     def _beat(self, alarms: Alarms) -> None:
-        """Record from time to time that the run is alive."""
         # One that could not be written yet says it too.
         if self._failing_since is None:
             self._add(self.run_log.beat)
@@ -360,7 +358,6 @@ class Recorder:
         alarms.run_at(alarms.now() + self.run_log.look_seconds, lambda: self._look(alarms))
 
     async def _look(self, alarms: Alarms) -> None:
-        """Look from time to time for requests to the run."""
         try:
             await self.run_log.look()
         except TakenOverError:
@@ -372,7 +369,6 @@ class Recorder:
         self._look_later(alarms)
 
     def _heed(self) -> None:
-        """Do what somebody has asked for."""
         if self.run_log.cancel_asked:
             self.lose(Loss(reason="the job was cancelled", cancelled=True))
 
@@ -425,5 +421,4 @@ class Recorder:
 
 
 def _key(attempt: Attempt) -> tuple[int, int]:
-    """Tell an attempt from all others of its run."""
     return attempt.shard, attempt.number

@@ -130,7 +130,6 @@ class Rivals:
         return bool(freed)
 
     async def _inquire(self, heard: Heard) -> None:
-        """Give back the slots of those that died, once their jobs are over."""
         for job in await self.run_log.list_left_behind(self.fleet.names):
             patience_seconds = SILENT_BEATS * self.run_log.beat_seconds
             if not heard.is_dead(job, anyio.current_time(), patience_seconds):

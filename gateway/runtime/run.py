@@ -248,7 +248,6 @@ class Run:
 
     @property
     def _reads_queues(self) -> bool:
-        """Whether queues are to be read before anything is planned."""
         # With a seed nothing that depends on the time is looked at.
         return self.work.seed is None and self._queues.due and self._policy.looks_at_queues
 
@@ -269,7 +268,6 @@ class Run:
         self._start(entered)
 
     def _plan(self) -> Scheduler:
-        """Say what there is to do, and make the one that decides."""
         announce_plan(self._notifier, self.work, len(self._fleet))
         budget = self._policy.budget
         facts = {"members": self._fleet.names, "budget": None if budget is None else asdict(budget)}
@@ -296,7 +294,6 @@ class Run:
         return look_up_shot_seconds(member, self.work) if wanted else None
 
     def _start(self, entered: float) -> None:
-        """Plan, and begin."""
         self._decisions = Decisions(
             self._fleet,
             self._policy,
@@ -497,7 +494,6 @@ class Run:
         self.tell(Tick())
 
     async def _solve(self, solve: Solve) -> None:
-        """Have a problem solved, and tell the answer."""
         self.tell(Solved(answer=await self._environment.in_thread(solve.problem)))
 
     async def _recall(self, recall: Recall) -> None:
@@ -592,5 +588,4 @@ def _take_no_notice(_: Loss) -> None:
 
 
 def _takes(commands: Sequence[Command], member: str) -> bool:
-    """Check whether a member receives any work."""
     return any(isinstance(one, Submit) and one.member == member for one in commands)

@@ -213,13 +213,7 @@ def units_of(charge: Charge, member: FleetMember, *, circuits: int, shots: int) 
 
 
 async def quote_batch(member: FleetMember, batch: Batch, seconds: float) -> Charge | None:
-    """Ask a member what a batch would cost; ``None`` where it cannot be asked, or does not say.
-
-    Args:
-        member: Where.
-        batch: The batch.
-        seconds: How long it may take.
-    """
+    """Ask a member what a batch would cost; ``None`` where it cannot be asked, or does not say."""
     if not able(member, CanQuote):
         return None
     told: object = None
@@ -279,12 +273,6 @@ async def survey_tasks(
     """Complete the tasks of a run with what their circuits are on each member, where that is asked.
 
     A circuit that cannot be compiled for a member is refused there.
-
-    Args:
-        work: The work.
-        fleet: The members.
-        policy: The rules.
-        asked: The questions, by member.
     """
     curious = [member for member in fleet if member.name in asked]
     if not curious:
@@ -414,7 +402,6 @@ class Questions:
 def _complete_tasks(
     work: Work, told: Mapping[str, tuple[Questions, Mapping[int, Answer]]]
 ) -> Sequence[Task]:
-    """Complete tasks with what members said of their programs."""
     known: dict[int, tuple[dict[str, Compiled], dict[str, str]]] = {}
     tasks = []
     for task, program in zip(work.tasks, work.programs, strict=True):

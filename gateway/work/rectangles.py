@@ -64,7 +64,6 @@ def _gaps(start: int, stop: int, taken: Iterable[tuple[int, int]]) -> Iterator[t
 
 
 def _merge(pieces: Iterable[Piece]) -> Iterator[Piece]:
-    """Join rectangles of equal shots whose rows follow each other."""
     open_by_shots: dict[tuple[int, int], Piece] = {}
     for piece in pieces:
         shots = (piece.shot_start, piece.shot_stop)

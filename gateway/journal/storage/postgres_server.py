@@ -290,7 +290,6 @@ _TYPES = {
 
 
 def _write_types(script: str) -> str:
-    """Write the types of columns as PostgreSQL names them."""
     for ours, theirs in _TYPES.items():
         script = re.sub(ours, theirs, script)
     return script

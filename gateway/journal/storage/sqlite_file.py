@@ -271,11 +271,7 @@ class SqliteFile:
 
 
 class _Translation:
-    """Makes errors of SQLite, raised within it, those of a journal. Entered with each statement.
-
-    Args:
-        path: Of the file.
-    """
+    """Makes errors of SQLite, raised within it, those of a journal. Entered with each statement."""
 
     def __init__(self, path: Path) -> None:
         self._path = path

@@ -54,11 +54,7 @@ class _Entry(Generic[T]):
 
 
 class WriteQueue:
-    """The writes into one file, in the order in which they are asked for.
-
-    Args:
-        database: The file.
-    """
+    """The writes into one file, in the order in which they are asked for."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

@@ -25,12 +25,7 @@ _LONG_SECONDS = 1.0
 
 
 def list_own_code(fleet: Fleet, policy: Policy) -> tuple[str, ...]:
-    """Name the tariffs, filters and objectives that are nobody's but the user's.
-
-    Args:
-        fleet: The members, which have tariffs.
-        policy: The rules.
-    """
+    """Name the tariffs, filters and objectives that are nobody's but the user's."""
     tariffs = (
         f"the tariff {_name(tariff)} of {member.name!r}"
         for member in fleet

@@ -232,13 +232,7 @@ def _kind_of(batch: Batch) -> JobKind:
 
 
 def read_queues(fleet: Fleet, prospect: Prospect, policy: Policy) -> None:
-    """Read the queues of real members anew where the last reading is too old. Blocks.
-
-    Args:
-        fleet: The fleet.
-        prospect: Where the readings go.
-        policy: Says how old a reading may be.
-    """
+    """Read the queues of real members anew where the last reading is too old. Blocks."""
     stale = [
         member
         for member in fleet
@@ -387,7 +381,6 @@ class _StandIn(SimulatedMember):
 def _make_stand_in(
     member: FleetMember, speed: SpeedEstimate, prospect: Prospect, *, seed: int, queue: _Queue
 ) -> SimulatedMember:
-    """Make a member to rehearse with, in place of one of the fleet."""
     if isinstance(member, SimulatedMember):
         same = copy(member)
         same.reseed(seed)

@@ -230,7 +230,6 @@ class Quote:
         return render_text([_HEAD, *self._rows()], self._remarks())
 
     def _repr_html_(self) -> str:
-        """Return the same for a notebook."""
         return render_html([_HEAD, *self._rows()], self._remarks())
 
     def _rows(self) -> Iterator[tuple[str, ...]]:
@@ -297,7 +296,6 @@ def quote_run(fleet: Fleet, policy: Policy, work: Work, *, exact: bool = False) 
 
 
 def _snapshot(fleet: Fleet) -> Prospect:
-    """Copy what is known of a fleet, and read the clock of its runs."""
 
     def copy_state() -> Prospect:
         known = fleet.keep(FleetState)
@@ -388,7 +386,6 @@ def _sum_allowance_use(
 
 
 def _average_fidelity(member: FleetMember, work: Work, answers: Answers) -> float | None:
-    """Average the expected fidelity of a shot of some work on a member, if known."""
     if member.fidelity is not None:
         return member.fidelity
     told = answers.get(member.name, {})
@@ -409,7 +406,6 @@ def _format_amounts(jobs: int, circuits: int, shots: int, usd: float) -> tuple[s
 
 
 def _describe_not_done(given_up: GivenUp) -> Remark:
-    """Describe a piece that would not be done."""
     reasons = [f"{name}: {why}" if name else why for name, why in given_up.reasons.items()]
     return Remark(given_up.place, tuple(map(Remark, reasons)))
 
