@@ -165,7 +165,7 @@ class Routed(Generic[Options]):
             ("members", list_few(router.fleet.names)),
             ("policy", str(policy)),
             ("budget", "" if policy.budget is None else str(policy.budget)),
-            ("journal", "" if router.journal is None else str(router.journal.path)),
+            ("journal", "" if router.journal is None else router.journal.name),
             *_list_options(self._options),
         ]
         folds = [

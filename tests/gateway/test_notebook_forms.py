@@ -114,6 +114,12 @@ def test_a_sampler_shows_fleet_policy_and_options(broken):
     assert "&lt;img" in text
 
 
+def test_a_sampler_names_its_journal(journal_place):
+    """A file by its path, a database by its address without a password."""
+    sampler = RouterSampler(BasicSimulator(), journal=journal_place)
+    assert sampler._router.journal.name in read(sampler)
+
+
 def test_an_estimator_shows_itself_alike():
     """Both primitives have one form."""
     text = read(RouterEstimator(BasicSimulator()))
