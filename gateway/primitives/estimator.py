@@ -26,7 +26,7 @@ from qiskit_gateway.primitives.options import (
     parse_seed,
     record_options,
 )
-from qiskit_gateway.primitives.router import RunPlan, make_result
+from qiskit_gateway.primitives.router import Prepared, RunPlan, make_result
 from qiskit_gateway.results.coverage import Coverage
 from qiskit_gateway.results.estimator_store import BasisShare, BasisStore, EstimatorStore, Section
 from qiskit_gateway.results.known_parts import KnownParts
@@ -136,12 +136,7 @@ class RouterEstimator(Routed[EstimatorOptions], BaseEstimatorV2):
             JournalError: If there is a journal, and it cannot hold the run.
             ImportError: If a bar on a terminal is wanted, and ``rich`` is not installed.
         """
-        coerced, options = self._coerce_pubs(pubs, precision), self._options
-        return self._start(
-            lambda: _plan(coerced, options, self._known),
-            lambda: _spec_of(coerced, options),
-            progress=progress,
-        )
+        return self._start(*self._prepare(pubs, precision), progress=progress)
 
     def run_on_each(
         self,
@@ -171,12 +166,7 @@ class RouterEstimator(Routed[EstimatorOptions], BaseEstimatorV2):
             JournalError: If there is a journal, and it cannot hold the runs.
             ImportError: As for :meth:`run`.
         """
-        coerced, options = self._coerce_pubs(pubs, precision), self._options
-        return self._start_on_each(
-            lambda: _plan(coerced, options, self._known),
-            lambda: _spec_of(coerced, options),
-            progress=progress,
-        )
+        return self._start_on_each(*self._prepare(pubs, precision), progress=progress)
 
     def quote(
         self,
@@ -205,8 +195,8 @@ class RouterEstimator(Routed[EstimatorOptions], BaseEstimatorV2):
             TypeError: As for :meth:`run`.
             ValueError: As for :meth:`run`.
         """
-        work, _ = _plan(self._coerce_pubs(pubs, precision), self._options, self._known)
-        return self._router.quote(work, exact=exact)
+        plan, _ = self._prepare(pubs, precision)
+        return self._router.quote(plan()[0], exact=exact)
 
     @staticmethod
     def _plan_again(spec: RunSpec) -> RunPlan:
@@ -221,12 +211,12 @@ class RouterEstimator(Routed[EstimatorOptions], BaseEstimatorV2):
         ]
         return _plan(pubs, parse_options(EstimatorOptions, spec.options), KnownParts())
 
-    def _coerce_pubs(
-        self, pubs: Iterable[EstimatorPubLike], precision: float | None
-    ) -> list[EstimatorPub]:
+    def _prepare(self, pubs: Iterable[EstimatorPubLike], precision: float | None) -> Prepared:
+        options, known = self._options, self._known
         if precision is None:
-            precision = self._options.default_precision
-        return [EstimatorPub.coerce(pub, precision) for pub in pubs]
+            precision = options.default_precision
+        coerced = [EstimatorPub.coerce(pub, precision) for pub in pubs]
+        return lambda: _plan(coerced, options, known), lambda: _spec_of(coerced, options)
 
 
 def _plan(pubs: list[EstimatorPub], options: EstimatorOptions, known: KnownParts) -> RunPlan:

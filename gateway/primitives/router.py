@@ -36,6 +36,8 @@ from qiskit_gateway.work.workload import Work
 
 # The work of a run, and what makes the result of it.
 RunPlan = tuple[Work, Callable[[], PrimitiveResult[Any]]]
+# What makes that, and what makes the record of it.
+Prepared = tuple[Callable[[], RunPlan], Callable[[], RunSpec]]
 
 
 def make_result(stores: Sequence[SamplerStore | EstimatorStore]) -> PrimitiveResult[Any]:

@@ -25,7 +25,7 @@ from qiskit_gateway.primitives.options import (
     parse_seed,
     record_options,
 )
-from qiskit_gateway.primitives.router import RunPlan, make_result
+from qiskit_gateway.primitives.router import Prepared, RunPlan, make_result
 from qiskit_gateway.results.sampler_store import SamplerStore
 from qiskit_gateway.runtime.preview.quote import Quote
 from qiskit_gateway.work.pubs import read_parameter_rows
@@ -104,10 +104,7 @@ class RouterSampler(Routed[SamplerOptions], BaseSamplerV2):
             JournalError: If there is a journal, and it cannot hold the run.
             ImportError: If a bar on a terminal is wanted, and ``rich`` is not installed.
         """
-        coerced, options = self._coerce_pubs(pubs, shots), self._options
-        return self._start(
-            lambda: _plan(coerced, options), lambda: _spec_of(coerced, options), progress=progress
-        )
+        return self._start(*self._prepare(pubs, shots), progress=progress)
 
     def run_on_each(
         self, pubs: Iterable[SamplerPubLike], *, shots: int | None = None, progress: bool = False
@@ -133,10 +130,7 @@ class RouterSampler(Routed[SamplerOptions], BaseSamplerV2):
             JournalError: If there is a journal, and it cannot hold the runs.
             ImportError: As for :meth:`run`.
         """
-        coerced, options = self._coerce_pubs(pubs, shots), self._options
-        return self._start_on_each(
-            lambda: _plan(coerced, options), lambda: _spec_of(coerced, options), progress=progress
-        )
+        return self._start_on_each(*self._prepare(pubs, shots), progress=progress)
 
     def quote(
         self, pubs: Iterable[SamplerPubLike], *, shots: int | None = None, exact: bool = False
@@ -161,21 +155,22 @@ class RouterSampler(Routed[SamplerOptions], BaseSamplerV2):
             TypeError: As for :meth:`run`.
             ValueError: As for :meth:`run`.
         """
-        work, _ = _plan(self._coerce_pubs(pubs, shots), self._options)
-        return self._router.quote(work, exact=exact)
+        plan, _ = self._prepare(pubs, shots)
+        return self._router.quote(plan()[0], exact=exact)
 
     @staticmethod
     def _plan_again(spec: RunSpec) -> RunPlan:
         pubs = [SamplerPub(pub.circuit, read_bindings(pub), int(pub.amount)) for pub in spec.pubs]
         return _plan(pubs, parse_options(SamplerOptions, spec.options))
 
-    def _coerce_pubs(self, pubs: Iterable[SamplerPubLike], shots: int | None) -> list[SamplerPub]:
+    def _prepare(self, pubs: Iterable[SamplerPubLike], shots: int | None) -> Prepared:
+        options = self._options
         if shots is None:
-            shots = self._options.default_shots
+            shots = options.default_shots
         coerced = [SamplerPub.coerce(pub, shots) for pub in pubs]
         for index, pub in enumerate(coerced):
             _check(index, pub)
-        return coerced
+        return lambda: _plan(coerced, options), lambda: _spec_of(coerced, options)
 
 
 def _plan(pubs: list[SamplerPub], options: SamplerOptions) -> RunPlan:
