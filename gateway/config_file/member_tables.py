@@ -8,7 +8,7 @@ import inspect
 import re
 import sys
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from functools import partial
 from types import ModuleType
 from typing import Annotated, Any, ClassVar, Literal, Self
@@ -362,7 +362,7 @@ def make_members(
     problems = []
     for index, table in enumerate(tables):
         try:
-            members.append(_member(table, index, environ))
+            members.append(_Maker(table, environ).make(index))
         except _UnmadeError as unmade:
             path = ("members", index, *unmade.path)
             problems.append(Problem(path=path, text=unmade.text))
@@ -378,110 +378,122 @@ def resolve(value: Any, environ: Mapping[str, str]) -> Any:
     return [resolve(part, environ) for part in value] if isinstance(value, list) else value
 
 
-def _member(table: MemberTable, index: int, environ: Mapping[str, str]) -> FleetMember:
-    said: dict[str, Any] = {
-        "limits": table.limits,
-        "pricing": table.pricing,
-        "weight": table.weight,
-        "fidelity": table.fidelity,
-        "tags": table.tags,
-    }
-    if table.simulated is not None:
-        return SimulatedMember(table.name or f"simulated-{index}", **said, **table.simulated)
-    if table.member is not None:
-        return _own_member(table, environ)
-    said |= {
-        "name": table.name,
-        "adaptation": table.adaptation,
-        "compile_tries": table.compile_tries,
-        "queue": _wait(table.queue),
-        "speed": table.speed,
-    }
-    if table.primitive is not None:
-        return _primitive_member(table, table.primitive, said, environ)
-    said["run_options"] = _resolve_all(table.run_options, environ)
-    if table.executor is not None:
-        return _on_workers(table, table.executor, said, environ)
-    return Member(_backend(table, environ), **said)
+@dataclass(frozen=True, slots=True)
+class _Maker:
+    """Makes the member that a table says."""
 
+    table: MemberTable
+    environ: Mapping[str, str]
 
-def _own_member(table: MemberTable, environ: Mapping[str, str]) -> FleetMember:
-    member = _call("member", _import("member", table.member or ""), table.arguments, environ)
-    if not isinstance(member, FleetMember) or isinstance(member, type):
-        raise _UnmadeError(
-            ("member",),
-            f"gave {type(member).__name__}, which has not the attributes and verbs of a FleetMember",
-        )
-    if table.name is not None:
-        member.name = table.name
-    return member
+    def make(self, index: int) -> FleetMember:
+        table = self.table
+        said: dict[str, Any] = {
+            key: getattr(table, key) for key in ("limits", "pricing", "weight", "fidelity", "tags")
+        }
+        if table.simulated is not None:
+            return SimulatedMember(table.name or f"simulated-{index}", **said, **table.simulated)
+        if table.member is not None:
+            return self._make_own(table.member)
+        said |= {
+            "name": table.name,
+            "adaptation": table.adaptation,
+            "compile_tries": table.compile_tries,
+            "queue": _wait(table.queue),
+            "speed": table.speed,
+        }
+        if table.primitive is not None:
+            return self._make_primitive(table.primitive, said)
+        said["run_options"] = self._resolve_all(table.run_options)
+        if table.executor is not None:
+            return self._make_on_workers(table.executor, said)
+        return Member(self._make_backend(), **said)
 
+    def _make_own(self, path: str) -> FleetMember:
+        member = self._call("member", _import("member", path), self.table.arguments)
+        if not isinstance(member, FleetMember) or isinstance(member, type):
+            raise _UnmadeError(
+                ("member",),
+                f"gave {type(member).__name__}, which has not the attributes and verbs of a "
+                "FleetMember",
+            )
+        if self.table.name is not None:
+            member.name = self.table.name
+        return member
 
-def _primitive_member(
-    table: MemberTable, path: str, said: Mapping[str, Any], environ: Mapping[str, str]
-) -> FleetMember:
-    make, arguments = _import("primitive", path), table.arguments
-    if table.backend is not None or table.provider is not None:
-        make, arguments = partial(make, _backend(table, environ)), table.primitive_arguments
-    primitive = _call("primitive", make, arguments, environ)
-    if not isinstance(primitive, BaseSamplerV2 | BaseEstimatorV2):
-        text = f"gave {type(primitive).__name__}, which is no SamplerV2, nor an EstimatorV2"
-        raise _UnmadeError(("primitive",), text)
-    given = {key: getattr(table, key) for key in ("mode", "mode_seconds", "idle_seconds")}
-    held = {key: value for key, value in given.items() if value is not None}
-    try:
-        if isinstance(primitive, BaseEstimatorV2):
-            return EstimatorMember(primitive, **said, **held)
-        return PrimitiveMember(primitive, **said, **held)
-    except (TypeError, ValueError) as error:
-        raise _UnmadeError(("primitive",), f"cannot be a member: {error}") from None
+    def _make_primitive(self, path: str, said: Mapping[str, Any]) -> FleetMember:
+        table = self.table
+        make, arguments = _import("primitive", path), table.arguments
+        if table.backend is not None or table.provider is not None:
+            make, arguments = partial(make, self._make_backend()), table.primitive_arguments
+        primitive = self._call("primitive", make, arguments)
+        if not isinstance(primitive, BaseSamplerV2 | BaseEstimatorV2):
+            text = f"gave {type(primitive).__name__}, which is no SamplerV2, nor an EstimatorV2"
+            raise _UnmadeError(("primitive",), text)
+        given = {key: getattr(table, key) for key in ("mode", "mode_seconds", "idle_seconds")}
+        held = {key: value for key, value in given.items() if value is not None}
+        try:
+            if isinstance(primitive, BaseEstimatorV2):
+                return EstimatorMember(primitive, **said, **held)
+            return PrimitiveMember(primitive, **said, **held)
+        except (TypeError, ValueError) as error:
+            raise _UnmadeError(("primitive",), f"cannot be a member: {error}") from None
 
+    def _make_on_workers(self, workers: ExecutorTable, said: Mapping[str, Any]) -> FleetMember:
+        table = self.table
+        make: Callable[..., Any]
+        if workers.factory is not None:
+            make = _import("executor", workers.factory)
+        elif workers.kind == "dask":
+            make = partial(connect_dask, workers.address or "")
+        else:
+            make = partial(make_process_pool, workers.workers)
+        target = table.target and self._call("target", _import("target", table.target), {})
+        arguments = self._resolve_all(table.arguments)
+        try:
+            return ExecutorMember(make, table.backend or "", arguments, target=target, **said)
+        except (BackendError, TypeError) as error:
+            raise _UnmadeError(("executor",), f"cannot be made: {text_of(error)}") from None
 
-def _on_workers(
-    table: MemberTable, workers: ExecutorTable, said: dict[str, Any], environ: Mapping[str, str]
-) -> FleetMember:
-    make: Callable[..., Any]
-    if workers.factory is not None:
-        make = _import("executor", workers.factory)
-    elif workers.kind == "dask":
-        make = partial(connect_dask, workers.address or "")
-    else:
-        make = partial(make_process_pool, workers.workers)
-    target = table.target and _call("target", _import("target", table.target), {}, environ)
-    arguments = _resolve_all(table.arguments, environ)
-    try:
-        return ExecutorMember(make, table.backend or "", arguments, target=target, **said)
-    except (BackendError, TypeError) as error:
-        raise _UnmadeError(("executor",), f"cannot be made: {text_of(error)}") from None
+    def _make_backend(self) -> BackendV2:
+        if self.table.backend is not None:
+            key, make, given = (
+                "backend",
+                _import("backend", self.table.backend),
+                self.table.arguments,
+            )
+        else:
+            key, make, given = self._find_backend()
+        backend = self._call(key, make, given)
+        if not isinstance(backend, BackendV2):
+            text = f"gave {type(backend).__name__}, which is no qiskit BackendV2"
+            raise _UnmadeError((key,), text)
+        return backend
+
+    def _find_backend(self) -> tuple[str, Callable[..., Any], dict[str, Any]]:
+        """Make a provider; return the key that says how to get its backend, what to call, and how."""
+        table = self.table
+        make = _import("provider", table.provider or "")
+        provider = self._call("provider", make, table.arguments)
+        if table.method is not None:
+            return "method", _attribute("method", provider, table.method), table.method_arguments
+        function = _attribute("get_backend", provider, "get_backend")
+        return "get_backend", partial(function, table.get_backend), {}
+
+    def _call(self, key: str, function: Callable[..., Any], arguments: dict[str, Any]) -> Any:
+        try:
+            return function(**self._resolve_all(arguments))
+        except Exception as error:  # noqa: BLE001  Whatever a provider raises.
+            # From nothing: what it was called with may be in the traceback of its own error.
+            raise _UnmadeError((key,), f"cannot be made: {text_of(error)}") from None
+
+    def _resolve_all(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        return {key: resolve(value, self.environ) for key, value in arguments.items()}
 
 
 def _wait(queue: Any) -> Callable[[], Any] | None:
     if isinstance(queue, str):
         return _import("queue", queue)
     return None if queue is None else partial(float, queue)
-
-
-def _backend(table: MemberTable, environ: Mapping[str, str]) -> BackendV2:
-    if table.backend is not None:
-        key, function = "backend", _import("backend", table.backend)
-        backend = _call(key, function, table.arguments, environ)
-    else:
-        key, function = _get_backend(table, environ)
-        given = table.method_arguments if table.get_backend is None else {}
-        backend = _call(key, function, given, environ)
-    if not isinstance(backend, BackendV2):
-        raise _UnmadeError((key,), f"gave {type(backend).__name__}, which is no qiskit BackendV2")
-    return backend
-
-
-def _get_backend(table: MemberTable, environ: Mapping[str, str]) -> tuple[str, Callable[..., Any]]:
-    """Make a provider; return the key that says how to get its backend, and what to call."""
-    make = _import("provider", table.provider or "")
-    provider = _call("provider", make, table.arguments, environ)
-    if table.method is not None:
-        return "method", _attribute("method", provider, table.method)
-    function = _attribute("get_backend", provider, "get_backend")
-    return "get_backend", partial(function, table.get_backend)
 
 
 def _import(key: str, path: str) -> Callable[..., Any]:
@@ -512,17 +524,3 @@ def _attribute(key: str, owner: Any, names: str) -> Callable[..., Any]:
         raise _UnmadeError((key,), f"{names!r} is {type(found).__name__} and cannot be called")
     function: Callable[..., Any] = found
     return function
-
-
-def _call(
-    key: str, function: Callable[..., Any], arguments: dict[str, Any], environ: Mapping[str, str]
-) -> Any:
-    try:
-        return function(**_resolve_all(arguments, environ))
-    except Exception as error:  # noqa: BLE001  Whatever a provider raises.
-        # From nothing: what it was called with may be in the traceback of its own error.
-        raise _UnmadeError((key,), f"cannot be made: {text_of(error)}") from None
-
-
-def _resolve_all(arguments: dict[str, Any], environ: Mapping[str, str]) -> dict[str, Any]:
-    return {key: resolve(value, environ) for key, value in arguments.items()}
