@@ -398,12 +398,8 @@ class Calls:
                 submitted=None,
             )
         unsent = able(member, KnowsUnsent) and not member.was_sent(batch)
-        raise OverdueError(
-            f"{member.name} did not say within {seconds:g} s whether it took the job",
-            transient=True,
-            fault="network",
-            submitted=False if unsent else None,
-        )
+        silent = "whether it took the job"
+        raise _make_overdue(member, seconds, silent, submitted=False if unsent else None)
 
     async def _look_for(self, batch: Batch, member: FleetMember, deadline: float) -> Handle | None:
         """Look for a job that was perhaps taken, and return it if it was found by the deadline."""
@@ -434,11 +430,7 @@ class Calls:
                 raise BackendError(f"{member.name} cannot look for jobs", transient=False)
             found: Handle | None = await find(batch.key)
             return None if found is None else replace(found, batch=batch)
-        raise OverdueError(
-            f"{member.name} did not say within {seconds:g} s whether it has the job",
-            transient=True,
-            fault="network",
-        )
+        raise _make_overdue(member, seconds, "whether it has the job")
 
 
 async def read_target(member: FleetMember, seconds: float) -> None:
@@ -452,11 +444,17 @@ async def read_target(member: FleetMember, seconds: float) -> None:
         return None
     with anyio.move_on_after(seconds), _Facts("submit"):
         return await teller.read_target()
-    raise OverdueError(
-        f"{member.name} did not say within {seconds:g} s what it can do",
+    raise _make_overdue(member, seconds, "what it can do")
+
+
+def _make_overdue(
+    member: FleetMember, seconds: float, silent: str, *, submitted: bool | None = False
+) -> OverdueError:
+    return OverdueError(
+        f"{member.name} did not say within {seconds:g} s {silent}",
         transient=True,
         fault="network",
-        submitted=False,
+        submitted=submitted,
     )
 
 
