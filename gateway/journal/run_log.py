@@ -183,10 +183,7 @@ class KeptRunLog(RunLog):
     def record_intent(self, attempt: Attempt, seed: int | None, terms: Terms | None = None) -> None:
         """Record that an attempt is about to be made, and claim its resources.
 
-        Raises:
-            DeniedError: If there is no room for it. Then nothing must be sent.
-            JournalError: If it could not be written, or another process has taken the run. Then
-                nothing must be sent.
+        Whatever it raises, nothing must be sent.
         """
         # What is written already is granted: a write that failed may have been made.
         if self._database.query(

@@ -200,11 +200,7 @@ class GroupJob(StatusChecks):
             watch.close()
 
     def show_progress(self, screen: Screen) -> Watch:
-        """Show the progress in the background, from now until all runs are over.
-
-        Args:
-            screen: Where.
-        """
+        """Show the progress in the background, from now until all runs are over."""
         watch, _ = self._show(screen)
         return watch
 

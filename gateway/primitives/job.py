@@ -278,11 +278,7 @@ class RouterJob(StatusChecks, BasePrimitiveJob[PrimitiveResult[Any], JobStatus])
             watch.close()
 
     def show_progress(self, screen: Screen) -> Watch:
-        """Show the progress in the background, from now until the run is over.
-
-        Args:
-            screen: Where.
-        """
+        """Show the progress in the background, from now until the run is over."""
         watch = Watch(self.progress, screen)
         run = self._run
         if run is None or self._future.done():

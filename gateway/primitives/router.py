@@ -127,11 +127,7 @@ class Router:
         raise AttributeError("no member of the fleet is a qiskit BackendV2")
 
     def start(self, plan: RunPlan, spec: Callable[[], RunSpec]) -> RouterJob:
-        """Begin a run and return its handle at once.
-
-        Args:
-            plan: The work, and what makes the result of it.
-            spec: Says what the run is to do, for the journal, if there is one.
+        """Begin a run and return its handle at once; ``spec`` is asked for if there is a journal.
 
         Raises:
             JournalError: If the run cannot be written down; nothing was sent.
@@ -146,10 +142,6 @@ class Router:
 
     def start_on_each(self, plan: Callable[[], RunPlan], spec: Callable[[], RunSpec]) -> GroupJob:
         """Begin a run for each member, which may use that member alone, and return at once.
-
-        Args:
-            plan: Makes the work of one run, and what makes the result of it.
-            spec: Says what each run is to do, for the journal, if there is one.
 
         Raises:
             JournalError: If the runs cannot be written down; nothing was sent.
@@ -170,32 +162,13 @@ class Router:
         return GroupJob(group_id, {name: self._launch(one) for name, one in begun.items()})
 
     def resume(self, job_id: str, kind: str, plan: Callable[[RunSpec], RunPlan]) -> RouterJob:
-        """Continue a run of the journal and return its handle.
-
-        Args:
-            job_id: The run.
-            kind: Of what kind it must be.
-            plan: Makes work and result anew of what the run is to do.
-
-        Raises:
-            JournalError: If there is no journal, no such run in it, or a process works on it; or
-                if it cannot be read, or is confined to a member that is not in the fleet.
-        """
+        """Continue a run of the journal, which must be of a kind; see :meth:`.Routed.resume`."""
         return self._launch(self.claim(job_id, kind, plan))
 
     def resume_on_each(
         self, group_id: str, kind: str, plan: Callable[[RunSpec], RunPlan]
     ) -> GroupJob:
-        """Continue the runs of a group and return their handle: all of them, or none.
-
-        Args:
-            group_id: The group.
-            kind: Of what kind its runs must be.
-            plan: Makes work and result anew of what the runs are to do.
-
-        Raises:
-            JournalError: As for :meth:`resume`.
-        """
+        """Continue the runs of a group: all, or none; see :meth:`.Routed.resume_on_each`."""
         runs = {
             str(run.member): run for run in self._open_journal().runs() if run.group_id == group_id
         }
@@ -308,13 +281,7 @@ class Router:
         ENGINE.call(take_in)
 
     def budget_status(self) -> BudgetStatus | None:
-        """Return the spent and remaining parts of the policy's budget; ``None`` without a budget.
-
-        With a journal, it is what all runs in it have spent, as the budget counts it.
-
-        Raises:
-            JournalError: If the journal cannot be read.
-        """
+        """Return what the policy's budget has left; see :meth:`.Routed.budget_status`."""
         budget = self.policy.budget
         if budget is None:
             return None
