@@ -6,6 +6,7 @@
     half-open -- counted failure -----------------------> open, for longer
     any -------- credentials refused -------------------> open for good
     any -------- results that nobody can read ----------> open for good
+    any -------- takes no jobs any more ----------------> open for good
 
 Rule 1.  Closed admits all work, open none, half-open one shard at a time: the probe.
 Rule 2.  Three counts, each with its own threshold: jobs that failed, results that cannot be true,
@@ -20,7 +21,8 @@ Rule 5.  Only time ends an ejection. What jobs report that were sent before it, 
          changes nothing: one outage with many jobs in flight is one ejection.
 Rule 6.  Refused credentials do not heal by waiting: that ejection has no end.
 Rule 7.  Nor does a member that has never done a shard, and whose results nobody can read: when
-         enough of them came to eject it, that ejection has no end either.
+         enough of them came to eject it, that ejection has no end either. The same goes for one
+         that says of itself that it takes nothing any more.
 Rule 8.  No more than ``max_ejected_share`` of the fleet is open at once (``may_eject``), but always
          one may be. A member that may not be ejected is spared (``spare``): half-open, so it gets
          one shard at a time. A fleet that is down altogether is thus probed, never sprayed.
@@ -181,7 +183,8 @@ def record_failure(
     if state.phase == "open":
         return state
     counted = _count(state, failure)
-    if failure.unreadable and not state.proven and counted.bad_results >= _BAD_RESULTS:
+    unreadable = failure.unreadable and not state.proven and counted.bad_results >= _BAD_RESULTS
+    if unreadable or (failure.takes_nothing and _is_ill(counted, policy)):
         return replace(counted, phase="open", until=math.inf, probing=False)
     if state.phase == "half-open" or failure.hung or _is_ill(counted, policy):
         return _eject(counted, policy, now)

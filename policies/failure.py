@@ -20,6 +20,7 @@ class Failure:
         bad_result: Whether the provider delivered a result that cannot be true.
         alone: Whether the member takes each of the circuits only as the one of a job.
         unreadable: Whether that result is of a kind which nobody can read.
+        takes_nothing: Whether the member itself says that it takes no work any more.
         unbilled: Whether nothing is charged for a job although it was taken.
         hung: Whether the member did not answer a submission, or deliver a result, within our own
             deadline.
@@ -34,5 +35,6 @@ class Failure:
     bad_result: bool = False
     alone: bool = False
     unreadable: bool = False
+    takes_nothing: bool = False
     unbilled: bool = False
     hung: bool = False

@@ -11,10 +11,22 @@ from typing import Any
 
 from qiskit_gateway.backends.executors.work import Answer, WorkOrder
 from qiskit_gateway.backends.executors.worker import run
-from qiskit_gateway.backends.failures.errors import BackendError, caller_fault, network_fault
-from qiskit_gateway.backends.failures.workers import is_worker_lost, worker_failure
+from qiskit_gateway.backends.failures.errors import (
+    BackendError,
+    amend,
+    caller_fault,
+    network_fault,
+)
+from qiskit_gateway.backends.failures.workers import (
+    is_executor_broken,
+    is_worker_lost,
+    worker_failure,
+)
 from qiskit_gateway.backends.forks import ProcessLock, renew_in_children
 from qiskit_gateway.backends.interface.limits import read_property
+
+# What a job is asked of its future.
+_ASKED = ("result", "exception", "done", "running", "cancelled", "cancel")
 
 
 class Pool:
@@ -105,6 +117,7 @@ class Pool:
         except Exception as error:
             self.discard(executor)
             raise _about_executor(error, remade=self._make is not None) from error
+        _require_future(future, executor)
         return WorkerJob(future=future, executor=executor, pool=self)
 
     def _current(self) -> Executor:
@@ -218,18 +231,39 @@ def _submit_to_dask(client: Any, executor: Executor, work: WorkOrder) -> _DaskFu
     return _DaskFuture(client=client, key=key, future=future)
 
 
+def _require_future(future: object, executor: Executor) -> None:
+    if all(callable(getattr(future, name, None)) for name in _ASKED):
+        return
+    # No other job would fare better, and there is nothing that a worker could be billed by.
+    raise BackendError(
+        f"submit() of {type(executor).__name__} returned {future!r}, which is no future: it has to have "
+        f"{', '.join(_ASKED)}, like those of concurrent.futures",
+        transient=False,
+        fault="backend",
+        submitted=False,
+        takes_nothing=True,
+    )
+
+
 def _make_executor(make: Callable[[], Any]) -> Executor:
     try:
         made = make()
     except BackendError:
         raise
     except Exception as error:
-        raise worker_failure(error, sent=False) from error
+        failure = worker_failure(error, sent=False)
+        raise _reworded(
+            failure, f"the callable for executors, {_name(make)}, raised {failure}"
+        ) from error
     if not (_is_executor(made) or _has_executor(made)):
         raise caller_fault(
             f"the callable for executors returned {made!r}, which is no concurrent.futures.Executor"
         )
     return _executor_of(made)
+
+
+def _name(made_by: Callable[[], Any]) -> str:
+    return str(read_property(made_by, "__qualname__") or type(made_by).__name__)
 
 
 def _is_executor(given: object) -> bool:
@@ -256,11 +290,21 @@ def _about_executor(error: Exception, *, remade: bool) -> BackendError:
     failure = worker_failure(error, sent=False)
     if remade:
         return failure
-    return BackendError(
+    if is_executor_broken(error):
+        failure = amend(failure, transient=False, takes_nothing=True)
+    return _reworded(
+        failure,
         f"{failure}; give a callable that makes the executor, so that another can take its place",
+    )
+
+
+def _reworded(failure: BackendError, message: str) -> BackendError:
+    return BackendError(
+        message,
         transient=failure.transient,
         fault=failure.fault,
         submitted=False,
+        takes_nothing=failure.takes_nothing,
     )
 
 

@@ -39,6 +39,7 @@ class BackendError(QiskitError):
             running: it is waited for on.
         unreadable: Whether that result is of a kind which nobody can read, so that the next one will not
             be read either.
+        takes_nothing: Whether the backend takes no work any more, whatever that is.
         unbilled: Whether nothing is charged for the job although it was taken.
     """
 
@@ -54,6 +55,7 @@ class BackendError(QiskitError):
     alone: bool = False
     unfinished: bool = False
     unreadable: bool = False
+    takes_nothing: bool = False
     unbilled: bool = False
 
     def __init__(  # noqa: PLR0913  Each is one fact.
@@ -70,6 +72,7 @@ class BackendError(QiskitError):
         alone: bool = False,
         unfinished: bool = False,
         unreadable: bool = False,
+        takes_nothing: bool = False,
         unbilled: bool = False,
     ) -> None:
         super().__init__(redact(message))  # type: ignore[no-untyped-call]
@@ -83,6 +86,7 @@ class BackendError(QiskitError):
         self.alone = alone
         self.unfinished = unfinished
         self.unreadable = unreadable
+        self.takes_nothing = takes_nothing
         self.unbilled = unbilled
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -24,6 +24,11 @@ def is_worker_lost(error: BaseException) -> bool:
     return any(kind.__name__ in _LOST for kind in type.mro(type(error)))
 
 
+def is_executor_broken(error: BaseException) -> bool:
+    """Check whether an exception means that the executor will never run anything again."""
+    return any(kind.__name__ == "BrokenExecutor" for kind in type.mro(type(error)))
+
+
 def worker_failure(error: BaseException, *, sent: bool) -> BackendError:
     """Translate a failure of an executor; raise the result ``from`` the error.
 
@@ -41,7 +46,12 @@ def worker_failure(error: BaseException, *, sent: bool) -> BackendError:
             unbilled=True,
         )
     failure = translate(error, phase="collect" if sent else "submit")
+    facts: dict[str, object] = {}
     if failure.submitted is None:
         # A job that nobody reads the result of costs nothing.
-        return amend(failure, submitted=False)
-    return amend(failure) if failure is error else failure
+        facts["submitted"] = False
+    if not sent and failure.transient is None:
+        # An executor is no service that has bad moments: what it does not take now, such as one
+        # that was shut down, it does not take later.
+        facts |= {"transient": False, "takes_nothing": True}
+    return amend(failure, **facts) if facts or failure is error else failure

@@ -509,6 +509,7 @@ def describe_failure(error: BackendError) -> Failure:
         bad_result=error.bad_result,
         alone=error.alone,
         unreadable=error.unreadable,
+        takes_nothing=error.takes_nothing,
         unbilled=error.unbilled,
         hung=isinstance(error, OverdueError),
     )

@@ -188,7 +188,7 @@ def _may_hide_poison(state: RunState, flight: Flight, failure: Failure) -> bool:
     """One circuit of several may be what the provider failed at, and no duplicate has it."""
     if flight.shard.circuits < 2 or failure.authentication or failure.throttled:
         return False
-    if flight.member in state.health.lost:
+    if flight.member in state.health.lost or failure.takes_nothing:
         return False
     shared = flight.is_beaten or duplicate_of(state, flight) is not None
     return not shared and not failure.transient and failure.submitted is not None

@@ -202,6 +202,31 @@ def test_the_cap_in_numbers(num_members, share, most):
     ]
 
 
+CLOSED = Failure(transient=False, takes_nothing=True)
+
+
+def test_a_member_that_takes_nothing_any_more_is_ejected_for_good():
+    """Waiting does not help; whether it has ever done a shard does not matter either."""
+    for before in (BreakerState(), BreakerState(proven=True)):
+        assert fail(before, CLOSED).phase == "closed"
+        state = fail(before, *[CLOSED] * POLICY.submit_errors)
+        assert (state.phase, state.until) == ("open", math.inf)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        Failure(transient=False),
+        Failure(),
+        Failure(fault="network"),
+    ],
+)
+def test_a_member_that_may_take_jobs_later_is_probed(other):
+    """Only what is known for certain is for good."""
+    state = fail(BreakerState(), *[other] * POLICY.submit_errors)
+    assert (state.phase, state.until < math.inf) == ("open", True)
+
+
 UNREADABLE = replace(UNTRUE, unreadable=True)
 
 

@@ -49,6 +49,7 @@ _FACTS = (
     "authentication",
     "bad_result",
     "unreadable",
+    "takes_nothing",
     "unbilled",
 )
 

@@ -29,7 +29,9 @@ from qiskit_gateway.scheduling.events import (
 from qiskit_gateway.scheduling.members.state import FleetState
 
 _NOBODY: frozenset[str] = frozenset()
-_LOST = "its credentials were refused, or its results could not be read, in another run"
+_LOST = (
+    "in another run its credentials were refused, it took no jobs, or its results could not be read"
+)
 
 
 class Health:
@@ -44,8 +46,8 @@ class Health:
         probe_seconds: How long a probe may keep others waiting while no member is well.
 
     Attributes:
-        lost: The members that are out for the rest of the run, and why: credentials, or results
-            that nobody can read.
+        lost: The members that are out for the rest of the run, and why: credentials, results
+            that nobody can read, or that they take nothing any more.
     """
 
     def __init__(

@@ -297,6 +297,90 @@ def test_a_given_pool_that_breaks_says_what_to_do(tmp_path):
             RouterSampler(held, policy=once).run([ones()]).result(timeout=60)
 
 
+class Odd(Executor):
+    """An executor that takes no job: its answer is no future, or an exception."""
+
+    def __init__(self, answer=None):
+        self.answer = answer
+        self.asked = 0
+
+    def submit(self, function, /, *arguments, **named):
+        self.asked += 1
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (None, "submit() of Odd returned None, which is no future"),
+        (7, "submit() of Odd returned 7, which is no future"),
+        (AttributeError("no workers"), "AttributeError: no workers; give a callable"),
+        (RuntimeError("it is closed"), "RuntimeError: it is closed; give a callable"),
+        (BrokenExecutor("all died"), "BrokenExecutor: all died; give a callable"),
+    ],
+)
+def test_an_executor_that_takes_no_job_is_asked_once_for_each(answer, said):
+    """What it will not take later either is no matter of retries, and the error says what it did."""
+    executor = Odd(answer)
+    with pytest.raises(PlanError, match=re.escape(said)):
+        RouterSampler(ExecutorMember(executor, BASIC)).run([ones()] * 30).result(timeout=60)
+    assert executor.asked == 1
+
+
+def test_other_members_take_over_from_an_executor_that_takes_no_job():
+    """It is the executor that is at fault, and not the circuits."""
+    executor = Odd()
+    fleet = Fleet(
+        [ExecutorMember(executor, BASIC, name="odd"), Member(BasicSimulator(), name="here")]
+    )
+    job = RouterSampler(fleet, policy=failover("odd", "here")).run([ones(), ones(2)], shots=10)
+    assert counts(job.result(timeout=60)) == [{"1": 10}, {"11": 10}]
+    assert executor.asked == 1
+
+
+def test_an_executor_that_was_shut_down_is_asked_once():
+    """It never takes a job again; a callable is asked for another one first."""
+    pool = ThreadPoolExecutor(1)
+    pool.shutdown()
+    for given in (pool, lambda: pool):
+        job = RouterSampler(ExecutorMember(given, BASIC)).run([ones()])
+        with pytest.raises(PlanError, match="cannot schedule new futures after shutdown"):
+            job.result(timeout=60)
+        assert len(job.report().attempts) == 1
+
+
+def test_an_executor_may_ask_for_patience(pool):
+    """What a cluster says of its network is believed, and the job is sent again."""
+
+    class Distant(Odd):
+        def submit(self, function, /, *arguments, **named):
+            if self.asked:
+                return pool.submit(function, *arguments, **named)
+            return super().submit(function)
+
+    executor = Distant(ConnectionRefusedError("no route"))
+    job = RouterSampler(ExecutorMember(executor, BASIC), policy=SOON).run([ones()], shots=10)
+    assert counts(job.result(timeout=60)) == [{"1": 10}]
+    assert len(job.report().attempts) == 2
+
+
+@pytest.mark.parametrize("error", [ValueError("no licence"), RuntimeError("no licence")])
+def test_the_error_of_a_callable_says_that_it_is_its(error):
+    """Whatever it raises, as the member is made; it will not do better later."""
+
+    def make_pool():
+        raise error
+
+    with pytest.raises(BackendError) as caught:
+        ExecutorMember(make_pool, BASIC)
+    assert "the callable for executors, " in str(caught.value)
+    assert f"make_pool, raised {type(error).__name__}: no licence" in str(caught.value)
+    assert caught.value.transient is False
+    assert caught.value.__cause__ is error
+
+
 @pytest.fixture
 def cluster(tmp_path):
     """A scheduler of Dask's with two workers, each a process of its own."""
