@@ -19,6 +19,9 @@ from qiskit_gateway.backends.registry import profiles_around, profiles_of
 
 # A cap of one shot is how some providers say that they do not know (IonQ's simulator, Azure).
 _SMALLEST_SHOT_CAP = 2
+# The largest integer of 32 bits, from which on a limit is how some say that there is none: Braket's
+# local simulator tells that of 64 bits. No machine runs so many shots or circuits in one job.
+_UNLIMITED = 2**31 - 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,12 +159,15 @@ def _call(read: Any) -> Any:
 
 
 def _number(value: object, *, at_least: int = 1) -> int | None:
-    """Return a believable integer, else ``None``; 0 is how some say that there is no limit."""
+    """Return a believable integer, else ``None``.
+
+    0 is how some say that there is no limit, and a largest integer how others do.
+    """
     try:
         number = _check("", value)
     except (TypeError, ValueError):
         return None
-    return number if number >= at_least else None
+    return number if at_least <= number < _UNLIMITED else None
 
 
 def _check(name: str, value: Any) -> int:

@@ -1,5 +1,6 @@
 """Limits are believed where they are told, and the user's own win."""
 
+import sys
 from types import SimpleNamespace
 
 import numpy as np
@@ -71,6 +72,22 @@ def test_explicit_limits_win(found, explicit):
 def test_every_spelling_is_read(attributes, expected):
     """Each way in which providers tell a limit, and each way in which they tell none."""
     assert discover(SimpleNamespace(**attributes)) == expected
+
+
+@pytest.mark.parametrize(
+    "largest", [2**31 - 1, 2**32 - 1, 2**53 - 1, sys.maxsize, 2**64 - 1, 10**400]
+)
+def test_a_largest_integer_is_no_limit(largest):
+    """Wherever it is told; a limit beside it counts, and the next smaller integers are limits."""
+    told = {"max_shots": largest, "max_circuits": largest, "num_qubits": largest}
+    assert discover(SimpleNamespace(**told)) == Limits()
+    assert discover(SimpleNamespace(**told, MAX_SHOTS=2000)) == Limits(max_shots=2000)
+    legacy = SimpleNamespace(max_shots=largest, max_experiments=largest)
+    assert discover(SimpleNamespace(configuration=lambda: legacy)) == Limits()
+    service = SimpleNamespace(shotsRange=(1, largest))
+    device = SimpleNamespace(properties=SimpleNamespace(service=service))
+    assert discover(SimpleNamespace(_device=device)) == Limits(min_shots=1)
+    assert discover(SimpleNamespace(max_shots=2**31 - 2)) == Limits(max_shots=2**31 - 2)
 
 
 def test_legacy_configurations_are_read():
