@@ -175,8 +175,12 @@ class EstimatorStore:
             sums, columns = share.section.sums, share.section.sums.part.columns
             there = np.maximum(share.shots, 1)
             values[columns] += sums.values(there)
-            spreads[columns] += (sums.bounds if self.upper_bound else sums.variances)(there)
-        return values, spreads if self.upper_bound else np.sqrt(spreads)
+            if self.upper_bound:
+                spreads[columns] += sums.bounds(there)
+            else:
+                # The root of the sum of the squares, which themselves may be too large for a float.
+                spreads[columns] = np.hypot(spreads[columns], sums.deviations(there))
+        return values, spreads
 
     def _count_received(self, size: int) -> NDArray[np.int64]:
         """Count for each value of the result the shots that any basis has of it at least."""

@@ -75,10 +75,12 @@ class Quantities:
         units: For each of these its unit.
         size: How many sums there are of a row.
         lone_terms: The first term of each column, its only one where it is not joint.
-        lone_weights: The square of that term's coefficient.
-        joint_weights: The squares of the units.
+        scales: For each column a power of two of the size of its values. Squares are taken of what
+            is divided by it, so that they neither overflow nor vanish.
+        lone_weights: The square of that term's coefficient, scaled.
+        joint_weights: The squares of the units, scaled.
         widest_terms: The largest variance of each term's value.
-        widest_joint: The same of each joint column.
+        widest_joint: The same of each joint column, scaled.
     """
 
     def __init__(self, part: Part, shots: int, covariances: bool) -> None:  # noqa: FBT001  A key.
@@ -98,10 +100,12 @@ class Quantities:
         self._coefficients /= self.units[:, np.newaxis]
         self.size = len(part.factors) + len(self.projectors) + 2 * len(self.joint)
         self.lone_terms = part.terms[part.starts]
-        self.lone_weights = part.coefficients[part.starts, np.newaxis] ** 2
-        self.joint_weights = self.units[:, np.newaxis] ** 2
+        self.scales = np.ldexp(1.0, np.frexp(part.weights)[1] - 1)[:, np.newaxis]
+        self.lone_weights = (part.coefficients[part.starts, np.newaxis] / self.scales) ** 2
+        self.joint_weights = (self.units[:, np.newaxis] / self.scales[self.joint]) ** 2
         self.widest_terms = bound_deviations(part.factors)[:, np.newaxis] ** 2
-        self.widest_joint = part.weights[self.joint, np.newaxis] ** 2
+        widest = part.weights[self.joint, np.newaxis] / self.scales[self.joint]
+        self.widest_joint = widest**2
 
     def of(self, words: Words) -> NDArray[np.int64]:
         """Compute every quantity for each pattern, shape ``(size, patterns)``."""
@@ -204,10 +208,13 @@ class BlockSums:
             return self._means(shots)
         return self._pool(shots, self._means, lambda one: one.shots * one.evs) / shots
 
-    def variances(self, shots: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Compute the variance of the basis's part of each expectation value."""
+    def deviations(self, shots: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Compute the standard error of the basis's part of each expectation value."""
         if not self._estimates:
-            return self._variances(shots)
+            deviations: NDArray[np.float64] = (
+                np.sqrt(self._variances(shots)) * self._quantities.scales
+            )
+            return deviations
         return self._spread(shots, self._variances)
 
     def bounds(self, shots: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -217,17 +224,19 @@ class BlockSums:
         """
         if not self._estimates:
             return self._bounds(shots)
-        return np.sqrt(self._spread(shots, lambda own: self._bounds(own) ** 2))
+        scales = self._quantities.scales
+        return self._spread(shots, lambda own: (self._bounds(own) / scales) ** 2)
 
     def _spread(self, shots: NDArray[np.int64], own: _OfShots) -> NDArray[np.float64]:
+        scales = self._quantities.scales
         spread = self._pool(
             shots,
             own,
-            lambda one: (one.shots * one.stds) ** 2,
+            lambda one: (one.shots * (one.stds / scales)) ** 2,
             lambda number: number.astype(float) ** 2,
         )
-        variances: NDArray[np.float64] = spread / shots.astype(float) ** 2
-        return variances
+        deviations: NDArray[np.float64] = np.sqrt(spread / shots.astype(float) ** 2) * scales
+        return deviations
 
     def _pool(
         self,
@@ -253,6 +262,7 @@ class BlockSums:
         )
 
     def _variances(self, shots: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Compute the variance of each column's value, divided by the square of its scale."""
         known = self._quantities
         variances = known.lone_weights * self._term_variances(shots)[known.lone_terms]
         if joint := len(known.joint):

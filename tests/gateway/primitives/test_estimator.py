@@ -423,6 +423,17 @@ def test_terms_that_cancel_have_no_spread():
     )
 
 
+@pytest.mark.parametrize("factor", [2.0**665, 2.0**1000])
+def test_observables_may_have_values_whose_squares_no_float_holds(factor):
+    """Over several bases: values and standard errors are those of the plain ones, times the factor."""
+    labels = {"IIZ": 1.0, "IXX": -0.5, "IYY": 0.25, "ZZI": 0.75}
+    both = [labels, {label: value * factor for label, value in labels.items()}]
+    data = RouterEstimator(Exact()).run([(ansatz(), both, np.ones(6))]).result()[0].data
+    assert 0 < data.stds[0] < 0.1
+    assert data.evs[1] / factor == pytest.approx(data.evs[0], rel=1e-15)
+    assert data.stds[1] / factor == pytest.approx(data.stds[0], rel=1e-15)
+
+
 def test_shots_by_weight_are_fewer_and_the_report_says_so():
     """In proportion to the coefficients of each basis; other estimators have nothing to say."""
     backend = Exact()

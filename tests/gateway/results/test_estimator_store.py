@@ -1,5 +1,6 @@
 """Sums over shots: exact, whatever the cuts and the order of arrival."""
 
+from dataclasses import replace
 from functools import cache
 from itertools import pairwise
 from threading import Lock, Thread
@@ -79,7 +80,7 @@ def answers(store):
     for section in store.sections:
         shots = np.maximum(store.coverage.received[section.start : section.stop], 1)
         sums = section.sums
-        found.append([sums.values(shots), sums.variances(shots), sums.bounds(shots)])
+        found.append([sums.values(shots), sums.deviations(shots) ** 2, sums.bounds(shots)])
     return np.concatenate(found, axis=2)
 
 
@@ -251,8 +252,8 @@ def test_estimates_are_weighed_by_their_shots(order):
     alone.receive(pieces[0][0], [pieces[0][1]], DICE)
     (section,), (own,) = store.sections, alone.sections
     shots = store.coverage.received
-    seen, spread = own.sums.values(np.array([16])), own.sums.variances(np.array([16]))
-    values, variances = section.sums.values(shots), section.sums.variances(shots)
+    seen, spread = own.sums.values(np.array([16])), own.sums.deviations(np.array([16])) ** 2
+    values, variances = section.sums.values(shots), section.sums.deviations(shots) ** 2
     assert values == pytest.approx((16 * seen + 16 * 0.3 + 8 * 0.7 - 24 / 3) / 64)
     assert variances == pytest.approx((16**2 * spread + 1.6**2 + 1.6**2) / 64**2)
     bounds = own.sums.bounds(np.array([16]))
@@ -263,7 +264,31 @@ def test_estimates_are_weighed_by_their_shots(order):
     for piece, outcome in pieces:
         first.receive(piece, [outcome], DICE)
     assert (first.sections[0].sums.values(shots) == values).all()
-    assert (first.sections[0].sums.variances(shots) == variances).all()
+    assert (first.sections[0].sums.deviations(shots) ** 2 == variances).all()
+
+
+@pytest.mark.parametrize("exponent", [-900, -600, 600, 1000])
+def test_values_of_any_size_have_the_same_errors(exponent):
+    """Squares that no float holds do not show: to the last bit, in sums and estimates alike."""
+    rows = [{"ZZI": 2.0}, {"0I1": -0.5}, {"ZZI": 1 / 3, "IZZ": -1.7, "1II": 0.25}]
+    factor = 2.0**exponent
+    bits = np.random.default_rng(5).integers(0, 2, (16, 3))
+    found = []
+    for scale in (1.0, factor):
+        # As parts are made: an observable of Qiskit's drops what is small.
+        plain = part_of(rows, 3)
+        part = replace(plain, coefficients=plain.coefficients * scale)
+        store = store_of(part, shots=32, rows=1)
+        store.receive(Piece(0, 0, 1, 0, 16), [outcome_of(bits)], DICE)
+        sums, half, whole = store.sections[0].sums, np.array([16]), np.array([32])
+        own = [sums.values(half), sums.deviations(half), sums.bounds(half)]
+        told = estimated(part, np.full(3, 0.25 * scale), np.full(3, 0.5 * scale), 16)
+        store.receive(Piece(0, 0, 1, 16, 32), [told], DICE)
+        both = [sums.values(whole), sums.deviations(whole), sums.bounds(whole)]
+        found.append(np.array(own + both) / scale)
+    assert np.isfinite(found).all()
+    assert np.all(found[0][[1, 2, 4, 5]] > 0)
+    assert found[1] == pytest.approx(found[0], rel=1e-15)
 
 
 def test_an_estimate_that_failed_is_missing():
