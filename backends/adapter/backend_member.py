@@ -25,7 +25,7 @@ from qiskit_gateway.backends.failures.errors import caller_fault
 from qiskit_gateway.backends.interface.adaptation import Adaptation
 from qiskit_gateway.backends.interface.batch import Batch
 from qiskit_gateway.backends.interface.limits import Limits
-from qiskit_gateway.backends.interface.provider_profile import Label, is_local
+from qiskit_gateway.backends.interface.provider_profile import Label, is_local, machine_of
 from qiskit_gateway.backends.interface.run_options import known_options, objection
 from qiskit_gateway.backends.interface.speed import Speed
 from qiskit_gateway.backends.pricing.rates import Tariff
@@ -128,6 +128,11 @@ class Member(CompilingMember):
     def is_local(self) -> bool:
         """True if jobs of the backend are known to run in this process, and to end with it."""
         return is_local(self.backend) and not can_fetch(self.backend) and not self.finds
+
+    @cached_property
+    def machine(self) -> str:
+        """On what the jobs of the backend run one at a time, if it shares that with others; else ``""``."""
+        return machine_of(self.backend, self.run_options)
 
     @property
     def _label(self) -> Label | None:

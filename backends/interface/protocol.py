@@ -13,8 +13,8 @@ Implementing:
     combination: :class:`CanEstimate`, :class:`RemembersEstimates`, :class:`CanFind`, :class:`CanPrepare`, :class:`TellsIfItFinds`, :class:`TellsIfLocal`,
     :class:`TellsStarted`, :class:`TellsStage`, :class:`AnnouncesStart`, :class:`KnowsUnsent`,
     :class:`TellsQueue`, :class:`ProbesQueue`, :class:`TellsOptions`, :class:`TellsIfFree`,
-    :class:`TellsSpeed`, :class:`TellsProvider`, :class:`TellsCharge`, :class:`CanQuote`. Nothing needs
-    to be declared.
+    :class:`TellsSpeed`, :class:`TellsProvider`, :class:`TellsMachine`, :class:`TellsCharge`,
+    :class:`CanQuote`. Nothing needs to be declared.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -331,6 +331,20 @@ class TellsProvider(Protocol):
     @property
     def provider(self) -> str:
         """The name of the provider; ``""`` if it is unknown."""
+        ...
+
+
+@runtime_checkable
+class TellsMachine(Protocol):
+    """A member that says on what its jobs run, where that is not its own.
+
+    Members of one machine take turns: what one of them works on, the others wait for. Policies that
+    count time give the work of a plan to one of them; the others are there for when that one fails.
+    """
+
+    @property
+    def machine(self) -> str:
+        """The name of the machine; ``""`` if the member has one of its own."""
         ...
 
 

@@ -96,6 +96,8 @@ class ProviderProfile:
             ``target``. The property may raise ``ValueError`` for backends that have none.
         own_stages: Methods by which a backend shows stages of its own. It may then refuse what its
             target supports, and compiled circuits may be good for nothing but what was compiled.
+        machine: Tells of a backend, with the options that all its jobs get, on what its jobs run one at a
+            time, if backends share that; ``""`` where each has its own.
         binds: Gates whose angles ``backend.run`` binds rightly by ``parameter_binds``; none where
             it does not take these.
         primitive: How its native samplers are talked to.
@@ -123,6 +125,7 @@ class ProviderProfile:
     own_durations: bool = True
     target: str = ""
     own_stages: tuple[str, ...] = ()
+    machine: Callable[[Any, Mapping[str, Any]], str] = lambda *_: ""
     binds: frozenset[str] = frozenset()
     primitive: NativePrimitive | None = None
     estimator: NativePrimitive | None = None
@@ -216,6 +219,12 @@ def tells_durations(backend: Any) -> bool:
 def jobs_overlap(backend: Any) -> bool:
     """Check whether several jobs of one backend object are known to be safe."""
     return any(profile.jobs_overlap for profile in profiles_of(backend))
+
+
+def machine_of(backend: Any, options: Mapping[str, Any] = NO_OPTIONS) -> str:
+    """Find on what the jobs of a backend run one at a time, if it shares that with others; else ``""``."""
+    found = (profile.machine(backend, options) for profile in profiles_of(backend))
+    return next(filter(None, found), "")
 
 
 def bound_gates(backend: Any) -> frozenset[str]:

@@ -22,11 +22,26 @@ BINDS = frozenset({"p", "r", "rx", "rxx", "ry", "ryy", "rz", "rzx", "rzz", "u", 
 # what a state vector may have. "automatic" chooses one of them where a state vector has no room.
 _WIDE = frozenset({"automatic", "matrix_product_state", "stabilizer", "tensor_network"})
 
+_NOT_PLAIN = ("executor", "noise_model")
+
 
 def _any_width(backend: Any, options: Mapping[str, Any]) -> bool:
     method = options.get("method") or read_property(backend, "options", "method")
     # A coupling map is that of a machine, whose qubits are a limit.
     return method in _WIDE and read_property(backend, "coupling_map") is None
+
+
+def _machine(backend: Any, options: Mapping[str, Any]) -> str:
+    """Say whether a simulator takes turns with others: Aer 0.18 holds the interpreter for a whole job.
+
+    A simulator with noise or a coupling map stands for a device, and subclasses and executors do as they like.
+    """
+    kind = type(backend)
+    plain = kind.__name__ == "AerSimulator" and kind.__module__.startswith("qiskit_aer.")
+    asked = (options.get(name) or read_property(backend, "options", name) for name in _NOT_PLAIN)
+    if not plain or any(one is not None for one in asked):
+        return ""
+    return "Python's interpreter" if read_property(backend, "coupling_map") is None else ""
 
 
 def _seed_for(sampler: Any, job: JobTerms) -> Any:
@@ -72,6 +87,7 @@ PROFILE = ProviderProfile(
     num_qubits=("MAX_QUBITS_STATEVECTOR",),
     any_width=_any_width,
     own_durations=False,
+    machine=_machine,
     binds=BINDS,
     primitive=NativePrimitive(
         overlaps=lambda *_: True,

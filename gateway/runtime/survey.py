@@ -24,6 +24,7 @@ from qiskit_gateway.backends.interface.protocol import (
     FleetMember,
     ReadsTarget,
     RemembersEstimates,
+    TellsMachine,
     TellsProvider,
     TellsSpeed,
     able,
@@ -89,6 +90,7 @@ def profile_of(
         free=costs_nothing(member),
         job_fee_usd=fee,
         provider=provider_of(member),
+        machine=machine_of(member),
         shot_seconds=shot_seconds,
         told_seconds=read_declared_seconds(member),
     )
@@ -98,6 +100,12 @@ def provider_of(member: FleetMember) -> str:
     """Return the provider of a member; ``""`` where it does not say."""
     provider: object = member.provider if able(member, TellsProvider) else ""
     return provider if isinstance(provider, str) else ""
+
+
+def machine_of(member: FleetMember) -> str:
+    """Return the machine that a member shares with others; ``""`` where it has its own, or does not say."""
+    machine: object = member.machine if able(member, TellsMachine) else ""
+    return machine if isinstance(machine, str) else ""
 
 
 def look_up_shot_seconds(member: FleetMember, work: Work) -> float | None:

@@ -226,9 +226,9 @@ class Dealer:
 
     def _hurries(self, plan: Plan) -> bool:
         """Check that time counts, and that there is somebody to share the work with."""
-        if self.planner.trade is None:
-            return len(plan.usable) > 1 and self.planner.grows
-        return len(plan.usable) > 1 and not self.planner.timeless
+        planner = self.planner
+        hurries = planner.grows if planner.trade is None else not planner.timeless
+        return hurries and not planner.estimator.is_one_machine(plan.usable)
 
     def _planned_part(self, member: str, quota: float, plan: Plan) -> float:
         """Return the size of the next job as planned; else of as few and as equal ones as can be.

@@ -473,6 +473,7 @@ class Planner:
         self.verdicts[lot.barred] = refused
         if not allowed:
             return Shares({})
+        allowed = self._one_a_machine(allowed, offers)
         divisible = self.backlog.divides_rows
         horizon = math.inf if blank else max(0.0, self.deadline - offers.now)
         objective = self.policy.minimize
@@ -486,6 +487,22 @@ class Planner:
             return self._of_lot(found, lot, load, offers)
         read = found.read
         return replace(found, read=lambda answer: self._of_lot(read(answer), lot, load, offers))
+
+    def _one_a_machine(self, members: list[str], offers: Offers) -> list[str]:
+        """Leave one member of each machine, the best: who shares one gains no time from the others.
+
+        A policy that looks at no time has other reasons to share work out, and keeps all.
+        """
+        machines = offers.estimator.sort_by_machine(members)
+        if len(machines) == len(members) or "run_seconds" not in self.uses:
+            return members
+        one, key = offers.waiting.part(1 / offers.waiting.circuits), self.policy.minimize.key
+
+        def value(member: str) -> tuple[float, ...]:
+            # Who has had less of the run is no better for it, or it would change hands with each plan.
+            return key(replace(offers(member, one), work_assigned=0.0))
+
+        return [min(sharers, key=value) for sharers in machines]
 
     def _of_lot(self, shares: Shares, lot: Lot, load: Load, offers: Offers) -> Shares:
         """Return what of the shares in what waits are those in a lot."""

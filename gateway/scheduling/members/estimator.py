@@ -80,6 +80,8 @@ class Estimator:
     # The members of each provider that has several, and what one of them takes where any is known.
     _providers: dict[str, list[str]] = field(init=False)
     _peers: dict[str, Speed] = field(default_factory=dict)
+    # By member that shares its machine: all members of that.
+    _mates: dict[str, list[str]] = field(init=False)
     # What is assumed where nobody is known at all.
     _nominal: Speed = field(init=False)
     # Speeds with shots by durations, as made since the last refresh, by provider and durations.
@@ -91,9 +93,14 @@ class Estimator:
         told = [one.shot_seconds for one in self.profiles.values() if one.shot_seconds]
         self._nominal = _NOMINAL if not told else _nominal(median(told))
         of_provider: dict[str, list[str]] = {}
+        on_machine: dict[str, list[str]] = {}
         for name, profile in self.profiles.items():
             if profile.provider:
                 of_provider.setdefault(profile.provider, []).append(name)
+            if profile.machine:
+                on_machine.setdefault(profile.machine, []).append(name)
+        shared = [names for names in on_machine.values() if len(names) > 1]
+        self._mates = {name: names for names in shared for name in names}
         self._providers = {one: names for one, names in of_provider.items() if len(names) > 1}
 
     def refresh(self) -> None:
@@ -252,7 +259,26 @@ class Estimator:
         return max(mean, _LEAST_JOB_SECONDS)
 
     def busy_seconds(self, member: str, now: float) -> float:
-        """Estimate how long a member still works on our jobs in flight."""
+        """Estimate how long a member, or who shares its machine, still works on our jobs in flight."""
+        mates = self._mates.get(member)
+        if mates is None:
+            return self._own_busy_seconds(member, now)
+        return sum([self._own_busy_seconds(mate, now) for mate in mates])
+
+    def is_one_machine(self, members: Sequence[str]) -> bool:
+        """Whether all of some members work on one machine."""
+        mates = self._mates.get(members[0], ())
+        return len(members) == 1 or (bool(mates) and set(members).issubset(mates))
+
+    def sort_by_machine(self, members: Sequence[str]) -> list[list[str]]:
+        """Sort members by the machines on which they work, in their order."""
+        found: dict[str, list[str]] = {}
+        for name in members:
+            mates = self._mates.get(name)
+            found.setdefault(mates[0] if mates else name, []).append(name)
+        return list(found.values())
+
+    def _own_busy_seconds(self, member: str, now: float) -> float:
         state = self.states[member]
         if not state.in_flight:
             return 0.0

@@ -38,6 +38,7 @@ class MemberProfile:
         free: Whether it was said that nothing is ever paid for it.
         job_fee_usd: The part of a job's price that does not depend on its size.
         provider: Whose it is; ``""`` where nobody knows.
+        machine: What it shares with others, one of which works at a time; ``""`` where it shares nothing.
         shot_seconds: What a circuit-shot of the run takes on average, by the durations of what its
             circuits are compiled to, if known.
         told_seconds: What a job, a circuit and a circuit-shot take, as told beforehand, if so.
@@ -62,6 +63,7 @@ class MemberProfile:
     free: bool = True
     job_fee_usd: float = 0.0
     provider: str = ""
+    machine: str = ""
     shot_seconds: float | None = None
     told_seconds: tuple[float, float, float] | None = None
     most_shots: int | None = field(init=False)

@@ -45,14 +45,20 @@ def ones(name="ones"):
     st.sampled_from([None, 1, 2, 3, 25]),
     st.sampled_from([cheapest, failover, fastest, round_robin]),
     st.booleans(),
+    st.booleans(),
 )
-def test_a_member_that_fails_at_everything_costs_no_work(circuits, most, preset, last):
-    """It is ejected after five jobs, each of which is tried there in halves once."""
+def test_a_member_that_fails_at_everything_costs_no_work(circuits, most, preset, last, together):
+    """It is ejected after five jobs, each of which is tried there in halves once.
+
+    So it is where both work on one machine, for one of which only there is work by plan.
+    """
     limits = Limits(max_circuits=most)
     fleet = [
         Member(Broken(), name="broken", limits=limits),
         Member(BasicSimulator(), name="well", limits=limits),
     ]
+    for member in fleet:
+        member.machine = "shared" if together else ""
 
     job = RouterSampler(fleet[::-1] if last else fleet, policy=preset()).run(
         [ones()] * circuits, shots=5

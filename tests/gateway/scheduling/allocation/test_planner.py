@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from worlds import profile
 
-from qiskit_gateway.policies import balanced, fastest
+from qiskit_gateway.policies import balanced, fastest, least_busy, round_robin, weighted
 from qiskit_gateway.scheduling.allocation.plan import Lot
 from qiskit_gateway.scheduling.allocation.planner import Planner
 from qiskit_gateway.scheduling.backlog import Backlog, Barred
@@ -17,14 +17,18 @@ from qiskit_gateway.scheduling.members.state import MemberState
 from qiskit_gateway.work.tasks import Load, Piece, Task
 
 
-def planner_of(rows, spread="rows", preset=fastest):
+def planner_of(rows, spread="rows", preset=fastest, machines=None):
     """Return a planner of five members with speeds, for classes with so many rows each."""
     policy = preset(spread=spread)
     tasks = tuple(Task(index=n, rows=count, shots=100, kind=n) for n, count in enumerate(rows))
     backlog = Backlog(tasks, policy.split_rule)
     for task in tasks:
         backlog.put(Piece(task.index, 0, task.rows, 0, task.shots), Barred(kind=task.kind))
-    profiles = {name: profile(name, order) for order, name in enumerate("abcde")}
+    machine_of = (machines or {}).get
+    profiles = {
+        name: profile(name, order, machine=machine_of(name, ""))
+        for order, name in enumerate("abcde")
+    }
     states = {name: MemberState() for name in profiles}
     for order, state in enumerate(states.values(), start=1):
         state.speed.tell((0.0, 0.0, order / 1000))
@@ -83,3 +87,38 @@ def test_each_job_of_a_divided_row_takes_a_circuit():
     estimator = Estimator(profiles={"a": few}, states={"a": state})
 
     assert estimator.seconds("a", Load(0.5, 5000)) == pytest.approx(5 * 10.0, rel=0.05)
+
+
+def plan_of(planner, members="abcde"):
+    """Plan the only lot that waits among some members."""
+    (lot,) = (Lot(one, planner.heights(one)[0]) for one in planner.backlog.classes)
+    return planner.plan(lot, tuple(members), 0.0)[0].quotas
+
+
+@pytest.mark.parametrize("preset", [fastest, partial(balanced, usd_per_hour=40.0)])
+def test_one_member_of_a_machine_has_the_work_of_all(preset):
+    """It is the fastest of them that may take it, and the others of the fleet have what they had beside it."""
+    planner = planner_of([1000], preset=preset, machines=dict.fromkeys("bcd", "shared"))
+
+    assert plan_of(planner) == plan_of(planner_of([1000], preset=preset), "abe")
+    assert plan_of(planner, "acde") == plan_of(planner_of([1000], preset=preset), "ace")
+    assert plan_of(planner, "dc") == {"c": 1000}
+
+
+@pytest.mark.parametrize("preset", [round_robin, weighted, least_busy])
+def test_who_looks_at_no_time_shares_out_over_one_machine_too(preset):
+    """What each member should have is then a rule of its own."""
+    planner = planner_of([1000], preset=preset, machines=dict.fromkeys("abcde", "shared"))
+
+    assert plan_of(planner) == plan_of(planner_of([1000], preset=preset))
+    assert len(plan_of(planner)) == 5
+
+
+def test_who_had_the_work_of_a_machine_keeps_it():
+    """It does not go to another member with each plan for having had none."""
+    planner = planner_of([1000], machines=dict.fromkeys("ab", "shared"))
+    for name in "ab":
+        planner.estimator.states[name].speed.tell((0.0, 0.0, 1e-3))
+    planner.assigned["a"] = 1e6
+
+    assert plan_of(planner, "ab") == {"a": 1000}

@@ -264,3 +264,23 @@ def test_a_member_late_over_its_first_job_is_thought_to_be_as_slow_with_others()
     state.speed.observe(20, 20, 50.0)
     state.release("first", 50.0)
     assert seconds(50.0)[0] == estimator.jobs_seconds("a", Load(10, 10), 1) > 20.0
+
+
+def test_members_of_one_machine_wait_for_each_other():
+    """What one of them has in flight is the wait of all, and of nobody else."""
+    machines = {"a": "one", "b": "one", "c": "", "d": "another"}
+    profiles = {name: MemberProfile(name=name, machine=one) for name, one in machines.items()}
+    states = {name: MemberState(speed=told((0.0, 1.0, 0.0))) for name in machines}
+    for name, circuits in (("a", 3), ("b", 4), ("d", 5)):
+        states[name].take(name, Load(circuits, circuits), 0.0)
+    estimator = Estimator(profiles=profiles, states=states)
+
+    waits = {name: estimator.wait_seconds(name, 0.0) for name in machines}
+    assert waits == {"a": 7.0, "b": 7.0, "c": 0.0, "d": 5.0}
+    assert estimator.sort_by_machine("cbad") == [["c"], ["b", "a"], ["d"]]
+    assert [estimator.is_one_machine(one) for one in ("a", "ab", "abc", "cd")] == [
+        True,
+        True,
+        False,
+        False,
+    ]
