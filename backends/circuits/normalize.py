@@ -1,7 +1,7 @@
 """The plainest form of a circuit: what providers get registers wrong about, taken out."""
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from typing import Any
 
 from qiskit.circuit import ClassicalRegister, Clbit, QuantumCircuit, QuantumRegister
@@ -61,6 +61,14 @@ def find_written_bits(circuit: QuantumCircuit) -> tuple[int, ...]:
     return tuple(sorted({index[bit] for bit in _write(circuit)}))
 
 
+def writes_any(circuit: QuantumCircuit, bits: Container[Clbit]) -> bool:
+    """Check whether some instruction may write one of some classical bits.
+
+    Most circuits end with what they write, so that hardly any of them is read.
+    """
+    return any(bit in bits for bit in _write(circuit))
+
+
 def register_sizes(circuit: QuantumCircuit) -> tuple[int, ...]:
     """Return the sizes of the classical registers if they tile the bits in order, else ``()``."""
     tiled = [bit for register in circuit.cregs for bit in register]
@@ -76,7 +84,8 @@ def lengthen_name(name: str, registers: Sequence[ClassicalRegister | QuantumRegi
 
 
 def _write(circuit: QuantumCircuit) -> Iterator[Clbit]:
-    for instruction in circuit.data:
+    """Go through the classical bits that instructions may write, the last ones first."""
+    for instruction in reversed(circuit.data):
         if instruction.name == "store":
             for variable in expr.iter_vars(instruction.operation.lvalue):
                 yield from _bits_of(variable.var)

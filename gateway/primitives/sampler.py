@@ -12,7 +12,7 @@ from qiskit.primitives.containers import SamplerPubLike
 from qiskit.primitives.containers.data_bin import DataBin
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 
-from qiskit_gateway.backends.circuits.normalize import find_written_bits
+from qiskit_gateway.backends.circuits.normalize import writes_any
 from qiskit_gateway.backends.interface.batch import Program
 from qiskit_gateway.journal.run_spec import RunSpec, read_bindings, record_pub
 from qiskit_gateway.primitives.group import GroupJob
@@ -237,4 +237,4 @@ def _is_known(circuit: QuantumCircuit, level: int) -> bool:
     read = {bit for register in circuit.cregs for bit in register}
     if level == 1:
         return not read  # What a device sees of a qubit that nobody measures is for it to say.
-    return read.isdisjoint(circuit.clbits[number] for number in find_written_bits(circuit))
+    return not (read and writes_any(circuit, read))

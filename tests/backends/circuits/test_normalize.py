@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from qiskit.circuit import ClassicalRegister, Clbit, QuantumCircuit
 from qiskit.circuit.classical import expr
 
-from qiskit_gateway.backends.circuits.normalize import find_written_bits, plain_form
+from qiskit_gateway.backends.circuits.normalize import find_written_bits, plain_form, writes_any
 
 STEPS = ("h", "x", "z", "measure", "measure", "measure", "reset", "cx", "barrier", "delay")
 
@@ -142,3 +142,17 @@ def test_written_bits_of_control_flow():
     body.measure(0, 0)
     circuit.if_test((bits[0], 1), body, [1], [bits[0]])
     assert find_written_bits(circuit) == (0, 2, 3, 4, 5)
+    assert [writes_any(circuit, {bit}) for bit in bits] == [True, False, True, True, True, True]
+
+
+def test_whether_a_bit_is_written_is_told_by_the_last_instructions():
+    """Where the circuit ends with that, all before is not looked at; else all is."""
+    circuit = QuantumCircuit(1, 3)
+    circuit.measure(0, 1)
+    circuit.x(0)
+    circuit.measure(0, 0)
+    first, second, third = circuit.clbits
+    assert writes_any(circuit, {first})
+    assert writes_any(circuit, {second, third})
+    assert not writes_any(circuit, {third})
+    assert not writes_any(circuit, set())
