@@ -14,10 +14,17 @@ def read_parameter_rows(values: BindingsArray, circuit: QuantumCircuit) -> NDArr
     Raises:
         ValueError: If one is not finite.
     """
-    shape = (prod(values.shape), circuit.num_parameters)
+    parameters = circuit.parameters
+    shape = (prod(values.shape), len(parameters))
     if 0 in shape:
         return np.zeros(shape)
-    rows = np.asarray(values.as_array(circuit.parameters), dtype=float).reshape(shape)
+    # As they are stated most often, in the circuit's order, no column need be looked for.
+    names = tuple([parameter.name for parameter in parameters])
+    whole = values.data.get(names) if len(values.data) == 1 else None
+    if whole is None:
+        whole = values.as_array(parameters)
+    # A copy: what the caller does to the array afterwards is nothing to the run.
+    rows = np.array(whole, dtype=float).reshape(shape)
     if not np.isfinite(rows).all():
         raise ValueError("parameter values must be finite numbers, and some are not")
     return rows
