@@ -21,6 +21,14 @@ def check_real(name: str, value: object) -> None:
         raise TypeError(f"{name} must be a number, got {value!r}")
 
 
+def is_finite(value: float) -> bool:
+    """Check that a float can hold ``value``: an integer may be larger than any."""
+    try:
+        return math.isfinite(value)
+    except OverflowError:
+        return False
+
+
 def check_amount(name: str, value: float) -> None:
     """Check that ``value`` is an amount: of money, time or work, zero or more and finite.
 
@@ -29,7 +37,7 @@ def check_amount(name: str, value: float) -> None:
         ValueError: It is negative or not finite.
     """
     check_real(name, value)
-    if not 0 <= value < math.inf:
+    if not (value >= 0 and is_finite(value)):
         raise ValueError(f"{name} must be zero or more and finite, got {value!r}")
 
 
@@ -41,7 +49,7 @@ def check_number(name: str, value: float, *, low: float = 0.0, high: float = mat
         ValueError: It is not finite or out of range.
     """
     check_real(name, value)
-    if not (low <= value <= high and math.isfinite(value)):
+    if not (low <= value <= high and is_finite(value)):
         allowed = f"at least {low:g}" if high == math.inf else f"from {low:g} to {high:g}"
         raise ValueError(f"{name} must be a finite number, {allowed}; got {value!r}")
 

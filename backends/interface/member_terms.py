@@ -2,9 +2,11 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from math import inf
+from typing import Any
 
-from qiskit_gateway.arguments import check_real
+import numpy as np
+
+from qiskit_gateway.arguments import check_real, is_finite
 from qiskit_gateway.backends.failures.redaction import printable
 from qiskit_gateway.backends.interface.limits import Limits
 from qiskit_gateway.backends.pricing.rates import Tariff
@@ -44,7 +46,7 @@ class MemberTerms:
                 f"another callable from a Usage to USD, got {self.pricing!r}"
             )
         check_real("the weight of a member", self.weight)
-        if not 0 < self.weight < inf:
+        if not (self.weight > 0 and is_finite(self.weight)):
             raise ValueError(
                 f"the weight of a member must be positive and finite, got {self.weight!r}"
             )
@@ -71,6 +73,24 @@ def check_name(name: object) -> None:
             "the name of a member must be a text that is not empty and can be printed on a line, "
             f"without control characters, got {name!r}; give it another name"
         )
+
+
+def seed_sequence(seed: Any) -> np.random.SeedSequence:
+    """Make the root of a member's randomness of what a user gave as its seed.
+
+    Args:
+        seed: A whole number of zero or more, several of them, or ``None`` for any.
+
+    Raises:
+        TypeError: If it is none of these.
+        ValueError: If a number is negative.
+    """
+    try:
+        return np.random.SeedSequence(seed)
+    except (TypeError, ValueError) as error:
+        raise type(error)(
+            f"seed must be a whole number of zero or more, or several, got {seed!r}"
+        ) from None
 
 
 def check_instance(what: str, given: object, kind: type, wanted: str) -> None:

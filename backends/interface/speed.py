@@ -32,8 +32,8 @@ class Speed:
             given = getattr(self, field.name)
             if isinstance(given, bool) or not isinstance(given, Real):
                 raise TypeError(f"{field.name} must be a number of seconds, got {given!r}")
-            check_amount(field.name, seconds := float(given))
-            object.__setattr__(self, field.name, seconds)
+            check_amount(field.name, getattr(self, field.name))
+            object.__setattr__(self, field.name, float(given))
         if not any(self.terms):
             raise ValueError(
                 "a Speed must have a time above zero, such as job_seconds=2.0; leave the speed out "

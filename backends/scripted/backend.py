@@ -44,7 +44,8 @@ class ScriptedBackend(BackendV2):
         seed: Seed of the steps' own randomness, such as which shots are missing.
 
     Raises:
-        TypeError: If ``backend`` is not a ``BackendV2``.
+        TypeError: If ``backend`` is not a ``BackendV2``, or an argument is of the wrong kind.
+        ValueError: If the seed is negative.
     """
 
     def __init__(
@@ -58,15 +59,22 @@ class ScriptedBackend(BackendV2):
     ) -> None:
         if not isinstance(backend, BackendV2):
             raise TypeError(f"a script needs a qiskit BackendV2 to run over, got {backend!r}")
+        if name is not None and not isinstance(name, str):
+            raise TypeError(f"the name of a backend must be a text, got {name!r}")
         super().__init__(
             name=name or f"scripted({backend.name})",
             description=backend.description,
             backend_version=backend.backend_version,
         )
         self.wrapped = backend
-        self._script = script if callable(script) else partial(_next_of, iter(script))
+        self._script = script if callable(script) else partial(_next_of, _read_steps(script))
         self._then = _step(Runs() if then is None else then)
-        self._seeds = np.random.SeedSequence(seed)
+        try:
+            self._seeds = np.random.SeedSequence(seed)
+        except (TypeError, ValueError) as error:
+            raise type(error)(
+                f"seed must be a whole number of zero or more, got {seed!r}"
+            ) from None
         self._calls: list[Call] = []
         self._lock = Lock()
 
@@ -221,6 +229,20 @@ class ScriptedJob(JobV1):
             self._call.cancelled = True
             self._call.released.set()
         return self._call.cancelled or self.wrapped.cancel()
+
+
+def _read_steps(script: object) -> Iterator[StepLike]:
+    """Go through a script; what is there already is looked at now."""
+    if isinstance(script, Step | str) or not isinstance(script, Iterable):
+        raise TypeError(
+            "a script must be steps, such as [Fails(), Hangs()], or a callable that gives them; got "
+            f"{script!r}"
+        )
+    if isinstance(script, Sequence):
+        for one in script:
+            if one is not None:
+                _step(one)
+    return iter(script)
 
 
 def _next_of(

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from copy import copy
 from dataclasses import dataclass
+from numbers import Integral, Real
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -45,6 +46,13 @@ _Experiment = Any
 _Counts = dict[str, int]
 
 
+def _read_indices(indices: tuple[int, ...]) -> tuple[int, ...]:
+    for one in indices:
+        if isinstance(one, bool) or not isinstance(one, Integral):
+            raise TypeError(f"indices must be whole numbers, got {one!r}")
+    return indices
+
+
 @dataclass(frozen=True, slots=True)
 class Short(Step):
     """Return fewer shots than were asked for, as if that were a success.
@@ -56,7 +64,10 @@ class Short(Step):
     amount: float
 
     def __post_init__(self) -> None:
-        if self.amount < 0 or (isinstance(self.amount, float) and self.amount > 1):
+        if isinstance(self.amount, bool) or not isinstance(self.amount, Real):
+            raise TypeError(f"amount must be a number, got {self.amount!r}")
+        # Asked so that nan is refused, too.
+        if not (self.amount >= 0 and (not isinstance(self.amount, float) or self.amount <= 1)):
             raise ValueError(f"a fraction in [0, 1], or a number of shots; got {self.amount!r}")
 
     def edit(self, result: Any, call: Call) -> Any:
@@ -71,7 +82,7 @@ class Drops(Step):
     indices: tuple[int, ...]
 
     def __init__(self, *indices: int) -> None:
-        object.__setattr__(self, "indices", indices)
+        object.__setattr__(self, "indices", _read_indices(indices))
 
     def edit(self, result: Any, call: Call) -> Any:
         """Return the others."""
@@ -85,7 +96,7 @@ class FailsExperiments(Step):
     indices: tuple[int, ...]
 
     def __init__(self, *indices: int) -> None:
-        object.__setattr__(self, "indices", indices)
+        object.__setattr__(self, "indices", _read_indices(indices))
 
     def edit(self, result: Any, call: Call) -> Any:
         """Return a result of which some failed."""
@@ -109,7 +120,7 @@ class Malforms(Step):
             known = ", ".join(get_args(Malformation))
             raise ValueError(f"no malformation {kind!r}; there are {known}")
         object.__setattr__(self, "kind", kind)
-        object.__setattr__(self, "indices", indices)
+        object.__setattr__(self, "indices", _read_indices(indices))
 
     def edit(self, result: Any, call: Call) -> Any:
         """Return nonsense."""

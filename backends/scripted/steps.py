@@ -16,6 +16,8 @@ import numpy as np
 from qiskit.circuit import QuantumCircuit
 from qiskit.providers import JobError, JobStatus, JobV1
 
+from qiskit_gateway.arguments import check_amount
+
 Moment = Literal["run", "status", "result", "cancel"]
 """A call of the provider: ``backend.run``, or one of ``job.status``, ``.result``, ``.cancel``."""
 
@@ -162,6 +164,12 @@ class Fails(Step):
 
     def __post_init__(self) -> None:
         _check_moment(self.at)
+        if self.exception is not None and not isinstance(self.exception, BaseException):
+            raise TypeError(
+                f"exception must be an exception, such as OSError(), got {self.exception!r}"
+            )
+        if self.retry_after_seconds is not None:
+            check_amount("retry_after_seconds", self.retry_after_seconds)
         if self.submitted:
             raise ValueError("a job that was submitted and yet raised is AcceptsThenRaises()")
 
@@ -212,6 +220,8 @@ class Poison(Step):
 
     def __post_init__(self) -> None:
         _check_moment(self.at)
+        if not callable(self.predicate):
+            raise TypeError(f"predicate must be a function of a circuit, got {self.predicate!r}")
 
     def before(self, moment: Moment, call: Call) -> None:
         """Raise, if this is the call and a circuit is bad."""
@@ -226,6 +236,10 @@ class Errors(Step):
     """Let the job end in status ERROR, and its result raise."""
 
     message: str = "the job failed: internal error 9999"
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.message, str):
+            raise TypeError(f"message must be a text, got {self.message!r}")
 
     def before(self, moment: Moment, call: Call) -> None:
         """Raise from ``result``."""
@@ -271,6 +285,8 @@ class Hangs(Step):
 
     def __post_init__(self) -> None:
         _check_moment(self.at)
+        if self.seconds is not None:
+            check_amount("seconds", self.seconds)
 
     def before(self, moment: Moment, call: Call) -> None:
         """Wait, if this is the call."""

@@ -8,6 +8,7 @@ job starts and ends is known at once, and a task that waits for one sleeps until
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import count
+from math import inf
 from numbers import Integral
 from typing import Any
 
@@ -15,12 +16,12 @@ import anyio
 import numpy as np
 from anyio.lowlevel import EventLoopToken, checkpoint, current_token
 
-from qiskit_gateway.arguments import check_amount, check_real
+from qiskit_gateway.arguments import check_amount, check_flag, check_real, is_finite
 from qiskit_gateway.backends.circuits.estimates import Estimate, gate_counts
 from qiskit_gateway.backends.failures.errors import BackendError, Refused, caller_fault, unknown_job
 from qiskit_gateway.backends.interface.batch import Batch, Program
 from qiskit_gateway.backends.interface.limits import Limits
-from qiskit_gateway.backends.interface.member_terms import MemberTerms, check_name
+from qiskit_gateway.backends.interface.member_terms import MemberTerms, check_name, seed_sequence
 from qiskit_gateway.backends.interface.protocol import Handle
 from qiskit_gateway.backends.interface.speed import Speed
 from qiskit_gateway.backends.member_facts import member_html
@@ -107,6 +108,7 @@ class SimulatedMember:
         _check_whole("parallel_jobs", parallel_jobs)
         if parallel_jobs < 1:
             raise ValueError(f"parallel_jobs must be positive, got {parallel_jobs!r}")
+        check_flag("told", told)
         self.name = name
         self.limits = Limits(num_qubits=num_qubits).overridden_by(limits)
         self.pricing: Tariff = FREE if pricing is None else pricing
@@ -157,7 +159,7 @@ class SimulatedMember:
 
     def reseed(self, seed: int | Sequence[int] | None) -> None:
         """Start the randomness anew: the n-th job from here draws the same for the same seed."""
-        self._seeds = np.random.SeedSequence(seed)
+        self._seeds = seed_sequence(seed)
         self._readings = np.random.default_rng(self._seeds.spawn(1)[0])
 
     def start_clock(self, now: float | None) -> None:
@@ -415,6 +417,8 @@ def _read_windows(outages: object) -> list[Window]:
             )
         for seconds in window:
             check_real("the start or end of an outage", seconds)
+            if not (is_finite(seconds) or abs(seconds) == inf):
+                raise ValueError(f"the start or end of an outage must be seconds, got {seconds!r}")
         windows.append((float(window[0]), float(window[1])))
     return windows
 

@@ -13,6 +13,7 @@ from qiskit_gateway.backends.interface.protocol import TellsSpeed, able
 @pytest.mark.parametrize(
     ("times", "error", "said"),
     [
+        ({"job_seconds": 10**400}, ValueError, "job_seconds must be zero or more and finite"),
         ({"job_seconds": -1}, ValueError, "job_seconds must be zero or more and finite"),
         ({"circuit_seconds": float("nan")}, ValueError, "got nan"),
         ({"shot_seconds": float("inf")}, ValueError, "shot_seconds"),

@@ -1,5 +1,6 @@
 """A scripted backend fails as providers do, and the adapter tells each failure as it is."""
 
+import math
 import re
 import threading
 from copy import copy
@@ -518,3 +519,37 @@ def test_threads_share_a_script():
     assert [call.number for call in backend.calls] == list(range(9))
     with pytest.raises(JobError, match="no job"):
         backend.retrieve_job("x")
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "said"),
+    [
+        (lambda: ScriptedBackend(BasicSimulator(), Fails()), TypeError, "a script must be steps"),
+        (lambda: ScriptedBackend(BasicSimulator(), 7), TypeError, "a script must be steps"),
+        (lambda: ScriptedBackend(BasicSimulator(), ["x"]), TypeError, "a script has steps"),
+        (lambda: ScriptedBackend(BasicSimulator(), name=7), TypeError, "the name of a backend"),
+        (lambda: ScriptedBackend(BasicSimulator(), seed="x"), TypeError, "seed must be"),
+        (lambda: ScriptedBackend(BasicSimulator(), seed=-1), ValueError, "seed must be"),
+        (lambda: Fails("down"), TypeError, "exception must be an exception"),
+        (lambda: Fails(retry_after_seconds="1"), TypeError, "retry_after_seconds must be a number"),
+        (
+            lambda: Fails(retry_after_seconds=math.nan),
+            ValueError,
+            "retry_after_seconds must be zero",
+        ),
+        (lambda: Hangs(seconds=-1), ValueError, "seconds must be zero or more"),
+        (lambda: Delays(10**400), ValueError, "seconds must be zero or more"),
+        (lambda: Delays("x"), TypeError, "seconds must be a number"),
+        (lambda: Poison("x"), TypeError, "predicate must be a function"),
+        (lambda: Errors(7), TypeError, "message must be a text"),
+        (lambda: Short("x"), TypeError, "amount must be a number"),
+        (lambda: Short(math.nan), ValueError, "a fraction in"),
+        (lambda: Drops("x"), TypeError, "indices must be whole numbers"),
+        (lambda: FailsExperiments(1.5), TypeError, "indices must be whole numbers"),
+        (lambda: Malforms("zeros_shots", True), TypeError, "indices must be whole numbers"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_as_it_is_made(make, error, said):
+    """Each argument is named, before any job is run."""
+    with pytest.raises(error, match=said):
+        make()

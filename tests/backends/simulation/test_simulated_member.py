@@ -92,6 +92,12 @@ def test_is_a_member():
         {"queue_seconds": -1},
         {"shot_seconds": math.nan},
         {"outages": [(2, 2)]},
+        {"outages": [(2, 10**400)]},
+        {"outages": [(math.nan, 2)]},
+        {"seed": -1},
+        {"weight": 10**400},
+        {"job_seconds": 10**400},
+        {"fidelity": 10**400},
     ],
     ids=str,
 )
@@ -106,10 +112,21 @@ def test_numbers_out_of_range(wrong):
     [
         ({"failure_rate": "0.1"}, "failure_rate must be a number, got '0.1'"),
         ({"parallel_jobs": 1.5}, "parallel_jobs must be a whole number, got 1.5"),
+        ({"told": "x"}, "told must be True or False, got 'x'"),
+        ({"seed": "x"}, "seed must be a whole number of zero or more, or several, got 'x'"),
+        ({"seed": 1.5}, "seed must be a whole number of zero or more, or several, got 1.5"),
         ({"queue_seconds": "x"}, "queue_seconds must be a number, got 'x'"),
         ({"told": True, "job_seconds": lambda *_: "1"}, "job_seconds must be a number, got '1'"),
     ],
-    ids=["text", "part of a job", "text for seconds", "text of a function"],
+    ids=[
+        "text",
+        "part of a job",
+        "text for a flag",
+        "text for a seed",
+        "part of a seed",
+        "text for seconds",
+        "text of a function",
+    ],
 )
 def test_kinds_of_values(wrong, said):
     """What is no number is a TypeError with the value in it."""
