@@ -5,7 +5,7 @@ Only options that a backend knows are sent, and shots are plain integers.
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property, partial
+from functools import partial
 from typing import Any, Never
 
 from qiskit.circuit import QuantumCircuit
@@ -124,12 +124,12 @@ class Member(CompilingMember):
         """True if the provider lists jobs with a name of ours, to find them by."""
         return self._label is not None
 
-    @cached_property
+    @property
     def is_local(self) -> bool:
         """True if jobs of the backend are known to run in this process, and to end with it."""
         return is_local(self.backend) and not can_fetch(self.backend) and not self.finds
 
-    @cached_property
+    @property
     def machine(self) -> str:
         """On what the jobs of the backend run one at a time, if it shares that with others; else ``""``."""
         return machine_of(self.backend, self.run_options)

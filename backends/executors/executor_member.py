@@ -116,7 +116,7 @@ class ExecutorMember(Member):
         """It is always known whether there is a job: see :meth:`find`."""
         return True
 
-    @cached_property
+    @property
     def is_local(self) -> bool:
         """True: its jobs end with this process, and workers that several use take turns themselves."""
         return True

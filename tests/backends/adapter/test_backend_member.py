@@ -605,3 +605,14 @@ def test_results_may_come_in_a_list(kind, most):
     circuits = [ones(1), ones(2), ones(3)]
     found = counts(RouterSampler(member).run(circuits, shots=10))
     assert found == [{"1": 10}, {"11": 10}, {"111": 10}]
+
+
+def test_whether_a_member_is_local_is_asked_anew():
+    """What could not be read at first, or was not there yet, does not stay the answer."""
+    backend = BasicSimulator()
+    member = Member(backend)
+    assert member.is_local
+    backend._provider = object()  # Where its jobs can be looked up, once somebody has logged in.
+    assert not member.is_local
+    backend._provider = None
+    assert member.is_local
