@@ -32,6 +32,10 @@ class Picky(BasicSimulator):
         return super().run(run_input, **options)
 
 
+class OnOneMachine(Member):
+    machine = "shared"
+
+
 def ones(name="ones"):
     circuit = QuantumCircuit(2, name=name)
     circuit.x([0, 1])
@@ -53,12 +57,11 @@ def test_a_member_that_fails_at_everything_costs_no_work(circuits, most, preset,
     So it is where both work on one machine, for one of which only there is work by plan.
     """
     limits = Limits(max_circuits=most)
+    kind = OnOneMachine if together else Member
     fleet = [
-        Member(Broken(), name="broken", limits=limits),
-        Member(BasicSimulator(), name="well", limits=limits),
+        kind(Broken(), name="broken", limits=limits),
+        kind(BasicSimulator(), name="well", limits=limits),
     ]
-    for member in fleet:
-        member.machine = "shared" if together else ""
 
     job = RouterSampler(fleet[::-1] if last else fleet, policy=preset()).run(
         [ones()] * circuits, shots=5
