@@ -199,6 +199,11 @@ class Dealer:
             part = self._first_part(member, quota, plan)
             if not part:
                 return 0.0
+        elif each and not state.speed.seen:
+            shows = self._unseen_seconds(plan, now)
+            # What only waits by then may still go to others.
+            if estimator.wait_seconds(member, now) < shows:
+                part = min(part, shows / each)
         part = max(part, least / each if each else quota)
         # What would be left over for a job of its own goes with this one.
         return part if each and part + least / each <= quota else quota
@@ -223,6 +228,26 @@ class Dealer:
         # The third and further are larger: by jobs of one size nobody could tell what a job takes
         # beside its circuits, and they may still be taken back when the first is done.
         return max(whole * _FIRST, given)
+
+    def _unseen_seconds(self, plan: Plan, now: float) -> float:
+        """Say in how many seconds it shows how fast the first member is that was never seen at work.
+
+        Who shares with it gets no larger jobs: what runs is not divided anew.
+        """
+        estimator = self.planner.estimator
+        shows = [math.inf]
+        for member in plan.unseen:
+            state, quota = estimator.states[member], plan.quotas.get(member, 0.0)
+            if state.speed.jobs or not (state.in_flight or quota > ROUNDING):
+                continue
+            if state.in_flight and estimator.late_seconds(member, now) > 0:
+                continue  # It is slower than thought: others will have more to do, not less.
+            seconds = estimator.wait_seconds(member, now)
+            if not state.in_flight:
+                first = quota * _FIRST
+                seconds += estimator.seconds(member, Load(first, first * plan.shots))
+            shows.append(seconds)
+        return min(shows)
 
     def _hurries(self, plan: Plan) -> bool:
         """Check that time counts, and that there is somebody to share the work with."""

@@ -1,5 +1,6 @@
 """What the planner keeps of a lot: the plan by which it is dealt out, or the question that is to be answered first."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -33,6 +34,7 @@ class Plan:
         "lot",
         "quotas",
         "shots",
+        "unseen",
         "usable",
     )
 
@@ -51,6 +53,7 @@ class Plan:
         self.circuits = self.left = load.circuits
         self.shots = load.circuit_shots / load.circuits if load.circuits else 0.0
         self.usable = usable
+        self.unseen: Sequence[str] = ()
         self.deals, self.is_new = 0, True
 
     def expect(self, ends: dict[str, float]) -> None:

@@ -200,6 +200,8 @@ class Planner:
     def _keep_plan(self, plan: Plan, now: float) -> Plan:
         self._note_first(plan.lot, plan.quotas, now)
         self._plans[plan.lot] = plan
+        states = self.estimator.states
+        plan.unseen = [member for member in plan.usable if not states[member].speed.jobs]
         if self._foresees_ends:
             plan.expect({member: self._end(member, plan, now) for member in plan.quotas})
         return plan

@@ -230,3 +230,19 @@ def test_members_that_a_filter_refuses_for_now_are_asked_for_again(policy):
 
     assert found.makespan_seconds < 600
     assert found.cost_usd == pytest.approx(40 * 0.1 + 0.3 * len(found.shards))
+
+
+@pytest.mark.parametrize("slow", [1.0, 3.0])
+@pytest.mark.parametrize("quick", [0.02, 0.1, 0.5])
+def test_to_tell_the_speed_of_one_member_makes_no_run_much_longer(slow, quick):
+    """It would else begin half of the work in one job, as if a member never seen were as slow."""
+
+    def seconds(*, told):
+        members = [
+            SimulatedMember("told", circuit_seconds=slow, told=told),
+            SimulatedMember("unseen", job_seconds=1.0, circuit_seconds=quick),
+        ]
+        work = [(zero(),)] * 2000
+        return simulate(Fleet(members), work, policy=fastest(), seed=1).makespan_seconds
+
+    assert seconds(told=True) <= 1.2 * seconds(told=False)
