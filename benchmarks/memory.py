@@ -16,7 +16,7 @@ from benchmarks.measure import Row, grown_bytes, in_process, sized, sweep
 from qiskit_gateway import RouterSampler
 
 # Rows, shots, bits, and the target.
-CASES = ((5000, 10_000, 5, 2.5), (1000, 10_000, 20, None))
+CASES = ((5000, 10_000, 5, 2.2), (1000, 10_000, 20, None))
 QUICK = ((100, 10_000, 5, None),)
 
 

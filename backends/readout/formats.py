@@ -89,7 +89,9 @@ def read_hex(block: Sequence[Raw]) -> list[Content]:
         prints[: len(counts)] *= counts.astype(np.uint64)
         sums = _sums(prints, np.array(ends))
         agrees = (sums[: len(block)] == sums[len(block) :]).tolist()
-    rows = layout.for_user(rows)
+    # Beside memory nobody looks at the names of counts again: they are not to be held by it.
+    first = ends[len(block)] if all(raw.memory for raw in block) else 0
+    rows = layout.for_user(rows[first:].copy() if first else rows)
     contents: list[Content] = []
     for raw, agree, (a, b), (c, d) in zip(
         block, agrees, pairwise(ends), pairwise(ends[len(block) :]), strict=False
@@ -97,7 +99,7 @@ def read_hex(block: Sequence[Raw]) -> list[Content]:
         if raw.memory:
             if raw.counts and not (agree and len(raw.memory) == raw.total):
                 raise ValueError("memory is not that of the counts")
-            contents.append(rows[c:d])
+            contents.append(rows[c - first : d - first])
         else:
             counted = Counted(rows[a:b], counts[a:b], raw.total)
             contents.append(counted if layout.faithful else _merge(counted))
