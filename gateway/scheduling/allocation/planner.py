@@ -496,7 +496,7 @@ class Planner:
         A policy that looks at no time has other reasons to share work out, and keeps all.
         """
         machines = offers.estimator.sort_by_machine(members)
-        if len(machines) == len(members) or "run_seconds" not in self.uses:
+        if len(machines) == len(members) or "run_seconds" not in self.policy.minimize.uses:
             return members
         one, key = offers.waiting.part(1 / offers.waiting.circuits), self.policy.minimize.key
 

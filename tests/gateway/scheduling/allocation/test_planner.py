@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from worlds import profile
 
-from qiskit_gateway.policies import balanced, fastest, least_busy, round_robin, weighted
+from qiskit_gateway.policies import Deadline, balanced, fastest, least_busy, round_robin, weighted
 from qiskit_gateway.scheduling.allocation.plan import Lot
 from qiskit_gateway.scheduling.allocation.planner import Planner
 from qiskit_gateway.scheduling.backlog import Backlog, Barred
@@ -105,8 +105,10 @@ def test_one_member_of_a_machine_has_the_work_of_all(preset):
     assert plan_of(planner, "dc") == {"c": 1000}
 
 
-@pytest.mark.parametrize("preset", [round_robin, weighted, least_busy])
-def test_who_looks_at_no_time_shares_out_over_one_machine_too(preset):
+@pytest.mark.parametrize(
+    "preset", [round_robin, weighted, least_busy, partial(round_robin, where=Deadline(3600.0))]
+)
+def test_who_minimizes_no_time_shares_out_over_one_machine_too(preset):
     """What each member should have is then a rule of its own."""
     planner = planner_of([1000], preset=preset, machines=dict.fromkeys("abcde", "shared"))
 
