@@ -122,6 +122,11 @@ class ExecutorMember(Member):
         return True
 
     @property
+    def machine(self) -> str:
+        """``""``: each worker has an interpreter of its own."""
+        return ""
+
+    @property
     def _tells_durations(self) -> bool:
         """False: its workers simulate, whatever device the circuits are compiled for."""
         return False
