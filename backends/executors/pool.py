@@ -18,8 +18,8 @@ from qiskit_gateway.backends.failures.errors import (
     network_fault,
 )
 from qiskit_gateway.backends.failures.workers import (
-    is_executor_broken,
     is_worker_lost,
+    takes_nothing,
     worker_failure,
 )
 from qiskit_gateway.backends.forks import ProcessLock, renew_in_children
@@ -90,12 +90,14 @@ class Pool:
             BackendError: If it was not taken; then nothing was sent.
         """
         try:
-            return self._submit(work, self._current())
+            future, executor = self._submit(work)
         except BackendError:
             if self._make is None:
                 raise
-        # One that we made may have broken, or have been shut down, since it was used last.
-        return self._submit(work, self._current())
+            # One that we made may have broken, or have been shut down, since it was used last.
+            future, executor = self._submit(work)
+        _require_future(future, executor)
+        return WorkerJob(future=future, executor=executor, pool=self)
 
     def discard(self, executor: Executor) -> None:
         """Let go of an executor that is broken, if another can be made."""
@@ -106,19 +108,16 @@ class Pool:
         with suppress(Exception):  # It is broken.
             executor.shutdown(wait=False, cancel_futures=True)
 
-    def _submit(self, work: WorkOrder, executor: Executor) -> "WorkerJob":
+    def _submit(self, work: WorkOrder) -> "tuple[Future[Answer] | _DaskFuture, Executor]":
+        executor = self._current()
         client = _client_of(executor)
-        future: Future[Answer] | _DaskFuture
         try:
             if client is None:
-                future = executor.submit(run, work)
-            else:
-                future = _submit_to_dask(client, executor, work)
+                return executor.submit(run, work), executor
+            return _submit_to_dask(client, executor, work), executor
         except Exception as error:
             self.discard(executor)
             raise _about_executor(error, remade=self._make is not None) from error
-        _require_future(future, executor)
-        return WorkerJob(future=future, executor=executor, pool=self)
 
     def _current(self) -> Executor:
         with self._lock:
@@ -288,10 +287,10 @@ def _client_of(executor: Executor) -> Any:
 
 def _about_executor(error: Exception, *, remade: bool) -> BackendError:
     failure = worker_failure(error, sent=False)
+    if takes_nothing(error):
+        failure = amend(failure, transient=False, takes_nothing=True)
     if remade:
         return failure
-    if is_executor_broken(error):
-        failure = amend(failure, transient=False, takes_nothing=True)
     return _reworded(
         failure,
         f"{failure}; give a callable that makes the executor, so that another can take its place",
@@ -299,13 +298,7 @@ def _about_executor(error: Exception, *, remade: bool) -> BackendError:
 
 
 def _reworded(failure: BackendError, message: str) -> BackendError:
-    return BackendError(
-        message,
-        transient=failure.transient,
-        fault=failure.fault,
-        submitted=False,
-        takes_nothing=failure.takes_nothing,
-    )
+    return amend(failure, submitted=False, message=message, args=(message,))
 
 
 # -- executors that a configuration file names -----------------------------------------------------

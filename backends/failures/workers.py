@@ -29,6 +29,12 @@ def is_executor_broken(error: BaseException) -> bool:
     return any(kind.__name__ == "BrokenExecutor" for kind in type.mro(type(error)))
 
 
+def takes_nothing(error: BaseException) -> bool:
+    """Check whether an exception means that the executor is broken, or was shut down."""
+    shut_down = isinstance(error, RuntimeError) and "cannot schedule new futures" in str(error)
+    return shut_down or is_executor_broken(error)
+
+
 def worker_failure(error: BaseException, *, sent: bool) -> BackendError:
     """Translate a failure of an executor; raise the result ``from`` the error.
 
@@ -50,8 +56,4 @@ def worker_failure(error: BaseException, *, sent: bool) -> BackendError:
     if failure.submitted is None:
         # A job that nobody reads the result of costs nothing.
         facts["submitted"] = False
-    if not sent and failure.transient is None:
-        # An executor is no service that has bad moments: what it does not take now, such as one
-        # that was shut down, it does not take later.
-        facts |= {"transient": False, "takes_nothing": True}
     return amend(failure, **facts) if facts or failure is error else failure

@@ -316,8 +316,6 @@ class Odd(Executor):
     [
         (None, "submit() of Odd returned None, which is no future"),
         (7, "submit() of Odd returned 7, which is no future"),
-        (AttributeError("no workers"), "AttributeError: no workers; give a callable"),
-        (RuntimeError("it is closed"), "RuntimeError: it is closed; give a callable"),
         (BrokenExecutor("all died"), "BrokenExecutor: all died; give a callable"),
     ],
 )
@@ -360,15 +358,32 @@ def test_an_executor_may_ask_for_patience(pool):
                 return pool.submit(function, *arguments, **named)
             return super().submit(function)
 
-    executor = Distant(ConnectionRefusedError("no route"))
-    job = RouterSampler(ExecutorMember(executor, BASIC), policy=SOON).run([ones()], shots=10)
-    assert counts(job.result(timeout=60)) == [{"1": 10}]
-    assert len(job.report().attempts) == 2
+    for error in (ConnectionRefusedError("no route"), RuntimeError("no slot now, 8 of 8 in use")):
+        executor = Distant(error)
+        job = RouterSampler(ExecutorMember(executor, BASIC), policy=SOON).run([ones()], shots=10)
+        assert counts(job.result(timeout=60)) == [{"1": 10}]
+        assert len(job.report().attempts) == 2
+
+
+def test_an_error_of_a_callable_keeps_what_it_says_of_itself():
+    """How long it asks to be let alone, and that it knows nobody there."""
+
+    def make_pool():
+        raise BackendError("a moment", transient=True, throttled=True, retry_after_seconds=4.0)
+
+    with pytest.raises(BackendError) as caught:
+        ExecutorMember(make_pool, BASIC)
+    assert (caught.value.throttled, caught.value.retry_after_seconds) == (True, 4.0)
+
+
+def test_workers_share_no_machine():
+    """Each has an interpreter of its own, also where a simulator here would have to share it."""
+    assert ExecutorMember(ThreadPoolExecutor(1), "qiskit_aer:AerSimulator").machine == ""
 
 
 @pytest.mark.parametrize("error", [ValueError("no licence"), RuntimeError("no licence")])
 def test_the_error_of_a_callable_says_that_it_is_its(error):
-    """Whatever it raises, as the member is made; it will not do better later."""
+    """Whatever it raises, as the member is made."""
 
     def make_pool():
         raise error
@@ -377,7 +392,6 @@ def test_the_error_of_a_callable_says_that_it_is_its(error):
         ExecutorMember(make_pool, BASIC)
     assert "the callable for executors, " in str(caught.value)
     assert f"make_pool, raised {type(error).__name__}: no licence" in str(caught.value)
-    assert caught.value.transient is False
     assert caught.value.__cause__ is error
 
 
