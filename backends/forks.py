@@ -61,7 +61,7 @@ class ProcessLock:
         self._lock = self._kind()
 
     def acquire(self, *, timeout: float = -1) -> bool:
-        """Wait for the lock, at most so many seconds; return whether it is held now."""
+        """Wait for the lock, at most this many seconds; return whether it is held now."""
         taken: bool = self._lock.acquire(timeout=timeout)
         return taken
 

@@ -23,7 +23,7 @@ from weakref import WeakKeyDictionary
 from qiskit_gateway.backends.forks import ProcessLock
 
 Profile = Any
-"""A ``ProviderProfile``. Its module stands above this one, whose errors are translated by profiles."""
+"""A ``ProviderProfile``. Its module is above this one, whose errors are translated by profiles."""
 
 GROUP = "qiskit_gateway.providers"
 _PACKAGE = "qiskit_gateway.backends.providers"

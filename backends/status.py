@@ -25,7 +25,7 @@ class SpeedStatus:
         circuit_seconds: For each circuit besides.
         shot_seconds: For each shot of each circuit besides.
         jobs: How many jobs that is learned from.
-        times_off: A job may well take so many times as long, or as short.
+        times_off: The factor by which a job may well take longer, or shorter.
         source: Where it is from: ``"seen"`` in jobs of this fleet, read from a ``"journal"``,
             ``"told"`` by the user, what its ``"peers"`` of the same provider take, or a ``"guess"``
             by what all others take.
@@ -39,7 +39,7 @@ class SpeedStatus:
     source: SpeedSource = "guess"
 
     def seconds(self, circuits: int, shots: int) -> float:
-        """Expected time of a job of so many circuits of so many shots each, in seconds."""
+        """Expected time of a job with these circuits and shots of each, in seconds."""
         per_circuit = self.circuit_seconds + shots * self.shot_seconds
         return self.job_seconds + circuits * per_circuit
 

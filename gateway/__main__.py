@@ -266,7 +266,7 @@ def dashboard(
         int, typer.Option("--port", min=0, max=65_535, help="Of the address; 0 for any.")
     ] = 8765,
 ) -> None:
-    """Serve a page that shows the runs of a journal as they go on.
+    """Serve a page that shows the runs of a journal, live.
 
     To this machine alone, until it is interrupted.
     """

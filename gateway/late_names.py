@@ -1,6 +1,6 @@
 """The faces of the package: names that are imported when they are first used (PEP 562).
 
-Importing everything takes nearly half as long as importing Qiskit. The names of a face stand in its
+Importing everything takes nearly half as long as importing Qiskit. The names of a package are in its
 stub, ``__init__.pyi``, which type checkers read in place of its code.
 """
 
@@ -15,7 +15,7 @@ from typing import Any
 def late_names(package: str) -> tuple[Callable[[str], Any], Callable[[], list[str]], list[str]]:
     """Make a package's ``__getattr__``, ``__dir__`` and ``__all__`` from the imports in its stub.
 
-    A name is imported once and then stands in the package like any other.
+    A name is imported once and is then in the package like any other.
     """
     modules = dict(_read_homes(sys.modules[package]))
 

@@ -1,4 +1,4 @@
-"""The version of what is installed; it stands in ``pyproject.toml`` alone."""
+"""The version of what is installed; ``pyproject.toml`` alone holds it."""
 
 from importlib.metadata import version
 

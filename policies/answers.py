@@ -20,7 +20,7 @@ def verdict_of(filter_: Callable[[Offer], object], offer: Offer) -> Verdict:
         answer = filter_(offer)
     except KeyboardInterrupt:
         raise  # It may be the user's.
-    except BaseException as error:  # noqa: BLE001  It refuses, and the run goes on.
+    except BaseException as error:  # noqa: BLE001  It refuses, and the run continues.
         return refuse(f"the filter {name} {_describe_error(error)}")
     if isinstance(answer, Verdict):
         return answer

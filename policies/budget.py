@@ -170,7 +170,7 @@ class Ledger:
 
 
 def users_of(user: str) -> tuple[str, ...]:
-    """List for whom something counts that is on behalf of a user: the projects, and the user."""
+    """List the accounts that something done for a user counts for: the projects, and the user."""
     ends = [at for at, letter in enumerate(user) if letter == "/"]
     return tuple(user[:end] for end in [*ends, len(user)] if end)
 

@@ -64,7 +64,7 @@ class Offer:
         tags: frozenset[str] = frozenset(),
         data_age_seconds: float = 0.0,
     ) -> None:
-        # Written out, since so many are made: to freeze the fields one by one takes twice as long.
+        # Written out, since many are made: to freeze the fields one by one takes twice as long.
         self.__dict__.update(
             member=member,
             circuits=circuits,

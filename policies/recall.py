@@ -97,5 +97,5 @@ def is_much_sooner(there_seconds: float, here_seconds: float) -> bool:
 
 
 def gain_from(seconds: float) -> float:
-    """Seconds by which something that takes so long must be sooner to be worth a move."""
+    """Seconds by which work must end sooner to be worth a move, given when it would end."""
     return (_GAIN_TIMES - 1) * seconds + GAIN_SECONDS

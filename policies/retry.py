@@ -10,7 +10,7 @@ from qiskit_gateway.policies.removed import refuse_removed
 
 OnUnknown = Literal["move", "wait", "fail"]
 
-# Waits longer than a minute are no matter of retries: by then a member that goes on failing is ejected.
+# Waits longer than a minute are no matter of retries: by then a member that keeps failing is ejected.
 LONGEST_WAIT_SECONDS = 60.0
 # One more retry for every five first tries, the retry budget that Finagle and linkerd have, too:
 # members that fail because of load get at most a fifth more of it.

@@ -13,7 +13,7 @@ class Share:
 
     Users share the time of a member by their weights, however many runs each has; runs of one user
     share what that user gets by their priorities. Nobody is left without: a member that has a slot
-    free gives it to whoever has had least of it, by weight, and can use it.
+    free gives it to the user with the least use of it, by weight, that can use it.
 
     Attributes:
         user: On whose behalf; runs that name nobody have one user together.

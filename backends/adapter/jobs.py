@@ -28,7 +28,7 @@ _STAGES: dict[str, Stage] = {
     word: stage for stage, words in _WORDS.items() for word in words.split()
 }
 _MAX_SAID = 100
-# A provider that does not answer in so long does not say.
+# A provider that does not answer within this time does not say.
 _STATUS_SECONDS = 30.0
 
 

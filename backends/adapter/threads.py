@@ -36,7 +36,7 @@ def start_daemon(function: Callable[[], object], name: str) -> None:
     """Call a function in a daemon thread of its own, also while the program ends.
 
     Where Python starts no thread then, each thread brings a spare one along, which lives as long and
-    stands in for one that is not to be had any more.
+    replaces one that is no longer available.
 
     Raises:
         RuntimeError: If no thread is to be had.
@@ -125,7 +125,7 @@ class Call(Generic[T]):
     async def outcome(self) -> T:
         """Wait for what the function returns, or raise what it raises.
 
-        Who is cancelled meanwhile leaves the thread behind, where the function ends on its own.
+        A caller that is cancelled meanwhile leaves the thread behind, where the function ends by itself.
         """
         self.asked = True
         if not self._is_told:

@@ -1,6 +1,6 @@
 """Operations that are not what their name says, replaced by what they are defined to be.
 
-Qiskit compiles by name: whatever is called ``h`` and stands where a target has an ``h`` is taken
+Qiskit compiles by name: anything called ``h``, where a target has an ``h``, is taken
 for that gate, and so it is when Qiskit makes the controlled version of a sub-circuit. Circuits
 that pass here can be told by their names from then on.
 """

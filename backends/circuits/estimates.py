@@ -177,7 +177,7 @@ def _delay_seconds(delay: Any, dt: float | None) -> float | None:
 
 
 def _relaxation_fidelity(target: Target, qubit: int, seconds: float) -> float:
-    """Return the average fidelity of a qubit that relaxes and dephases for so long."""
+    """Return the average fidelity of a qubit that relaxes and dephases for a time."""
     properties = target.qubit_properties
     known = properties[qubit] if properties and qubit < len(properties) else None
     t1, t2 = getattr(known, "t1", None), getattr(known, "t2", None)

@@ -25,7 +25,7 @@ def plain_form(
     written, in their order, and one quantum register. Measurements are left out whose bit is
     measured anew before anything reads it, as far as no qubit can tell: not every backend knows
     which of two measurements is the last. A circuit with control flow, or with variables, is
-    returned as it stands: what its bits mean there cannot be told from outside.
+    returned unchanged: what its bits mean there cannot be told from outside.
 
     Args:
         circuit: Any circuit. Not modified.

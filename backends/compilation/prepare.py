@@ -78,7 +78,7 @@ def prepare(
 ) -> Prepared:
     """Make a program fit for a backend.
 
-    A circuit that fits is sent as it stands. One that was laid out for a target is never laid
+    A circuit that fits is sent unchanged. One that was laid out for a target is never laid
     out anew. All others are compiled, with their parameters free where the backend's gates
     allow that.
 
@@ -153,7 +153,7 @@ class Base:
         plain: The user's circuit in plain form.
         to_user: The user's classical bit of each bit of the plain form.
         source: What was compiled: the plain form, or one binding of it with ``bind_first``.
-        compiled: The source compiled, or itself where it is sent as it stands.
+        compiled: The source compiled, or itself where it is sent unchanged.
         bind_first: As in :class:`Prepared`.
     """
 
@@ -196,7 +196,7 @@ def base_of(program: Program, site: Site, *, flatten: bool) -> Base:
 
 
 def read_as_it_stands(program: Program, site: Site, *, flatten: bool) -> Prepared:
-    """Return a program as if it had been sent as it stands: for reading what it brought elsewhere.
+    """Return a program as if it had been sent unchanged, to read results of it from elsewhere.
 
     A compiler keeps the classical bits, so those that come back are these.
 

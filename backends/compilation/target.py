@@ -68,7 +68,7 @@ class Site:
         backend: Any Qiskit backend.
         pass_manager: What to compile with, in place of Qiskit's preset of level 1.
         without: Gates that the backend gets wrong; by default those that are known of its provider.
-        tries: Compile so many times, and take what is expected to come out best.
+        tries: How many times to compile; the result with the best expected fidelity is taken.
         limits: What a job may be; by default what the backend tells. Its qubits win over those of the
             target, where that has the same gates on all qubits.
         binds: Gates whose angles it binds rightly by itself; by default those that are known of its
@@ -117,7 +117,7 @@ class Site:
         return list_operations(self.target)
 
     def misfit(self, circuit: QuantumCircuit) -> str | None:
-        """Give the reason why a circuit cannot run as it stands, or ``None`` if it can."""
+        """Give the reason why a circuit cannot run unchanged, or ``None`` if it can."""
         if self.width is not None and circuit.num_qubits > self.width:
             return f"needs {circuit.num_qubits} qubits, {self.name} has {self.width}"
         reason = misfit(circuit, self.target)
@@ -195,7 +195,7 @@ class Site:
         return [(gate, qubit) for qubit in qubits for gate in self._changes[letter, qubit]]
 
     def _textbook(self, letter: Letter, qubit: int) -> tuple[Gate, ...] | None:
-        """Find gates for a change of basis that a qubit of the target has as they stand."""
+        """Find gates for a change of basis that a qubit of the target has natively."""
         if self.target is None or not self.target_is_enough:
             return None
         changes = _CHANGES[letter]

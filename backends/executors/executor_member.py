@@ -108,7 +108,7 @@ class ExecutorMember(Member):
     @cached_property
     def queue_probe(self) -> Probe | None:
         """A function that reads the wait, if the user gave one."""
-        # The backend that stands in here is not where jobs run.
+        # The local copy of the backend is not where jobs run.
         return None if self.queue is None else probe_for(self.backend, self.queue)
 
     @property

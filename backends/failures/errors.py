@@ -154,7 +154,7 @@ def unknown_job(message: str) -> BackendError:
 def amend(error: BackendError, **facts: object) -> BackendError:
     """Copy a failure, with other facts.
 
-    Whoever raised it may raise the same object again, elsewhere too, so it is never changed itself.
+    The code that raised it may raise the same object again, so it is never changed itself.
 
     Args:
         error: The failure.

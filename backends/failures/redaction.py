@@ -105,7 +105,7 @@ def _forms(secret: str) -> Iterator[str]:
         return
     yield written
     for offset in range(3):
-        # Base64 writes three bytes as four characters, so what stands before the secret, such as
+        # Base64 writes three bytes as four characters, so what precedes the secret, such as
         # the name of a user, shifts it. The characters that are shared with that are left.
         shifted = base64.b64encode(b"\0" * offset + secret.encode("utf-8", "replace")).rstrip(b"=")
         core = shifted.decode()[-(-offset * 4 // 3) :][:-1]

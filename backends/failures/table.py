@@ -1,7 +1,7 @@
 """The table of failures: HTTP status codes, error codes and exception classes of SDKs.
 
 Classes are known by name, so that no provider package is imported. Python, HTTP clients and Qiskit
-stand here; the rows of a provider are in its profile.
+are here; the rows of a provider are in its profile.
 """
 
 from collections.abc import Mapping

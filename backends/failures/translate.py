@@ -285,7 +285,7 @@ def _read_text(exc: BaseException) -> str:
 
 def _body(exc: BaseException) -> str:
     response = _read(exc, "response")
-    # Who gives a message of its own has made it from the body.
+    # An error with a message of its own has made it from the body.
     sources = [response] if _text(_read(exc, "message")) else [response, exc]
     found = (
         _text_in(_read(source, name))

@@ -17,7 +17,7 @@ from qiskit_gateway.backends.failures.table import (
     Kind,
 )
 
-# Texts may be whole pages of HTML; what they are about stands at the beginning.
+# Texts may be whole pages of HTML; their subject is at the beginning.
 _MAX_READ = 4000
 
 _WORK = (

@@ -56,7 +56,7 @@ class Wanted:
         size: How many observables there are.
         make: Makes the observables, over the circuit's qubits: each a sum of terms that the basis
             measures, scaled so that a shot has a standard deviation of at most 1. So ``n`` shots
-            stand for a precision of ``1 / sqrt(n)``.
+            mean a precision of ``1 / sqrt(n)``.
         group: What has the same number comes from the same PUB, in this process and in one that
             reads the result in its place.
     """
@@ -97,7 +97,7 @@ class Batch:
         entries: What to run, in order; outcomes come back in the same order, row by row.
         shots: Shots of every circuit, as asked of the provider.
         kept_shots: Shots of every circuit that are wanted; fewer than ``shots`` where a provider
-            has a minimum. Outcomes hold at most so many.
+            has a minimum. Outcomes hold at most this many.
         seed: Seed for simulators, or ``None`` to leave it to the backend.
         options: The user's own options of ``backend.run``.
         key: A name for this submission that no other has; sent along where a provider takes one.

@@ -20,7 +20,7 @@ from qiskit_gateway.backends.registry import profiles_around, profiles_of
 # A cap of one shot is how some providers say that they do not know (IonQ's simulator, Azure).
 _SMALLEST_SHOT_CAP = 2
 # The largest integer of 32 bits, from which on a limit is how some say that there is none: Braket's
-# local simulator tells that of 64 bits. No machine runs so many shots or circuits in one job.
+# local simulator tells that of 64 bits. No machine runs that many shots or circuits in one job.
 _UNLIMITED = 2**31 - 1
 
 

@@ -60,7 +60,7 @@ class MemberTerms:
 
 
 def check_name(name: object) -> None:
-    """Check that a name can stand in a line of text.
+    """Check that a name fits in a line of text.
 
     Raises:
         TypeError: If it is no text.

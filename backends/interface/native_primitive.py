@@ -31,7 +31,7 @@ class JobTerms:
         seed: Seed for simulators, or ``None``.
         key: A name that no other job has.
         pubs: How many PUBs the job has.
-        shots: Shots of each circuit; an estimator is asked for the precision of so many.
+        shots: Shots of each circuit; an estimator is asked for the precision that they give.
     """
 
     seed: int | None

@@ -32,10 +32,10 @@ class Mailbox:
 
     A run only puts events in, which takes microseconds. An observer that is slow loses the newest
     events once its mailbox is full, and the log says how many; one that raises is reported once,
-    and goes on being told. The thread is a daemon: an observer that hangs holds up no program.
+    and still gets later events. The thread is a daemon: an observer that hangs holds up no program.
 
     Args:
-        observer: Who is told.
+        observer: The observer that gets the events.
         size: How many events may wait.
 
     Attributes:
@@ -99,11 +99,11 @@ class Mailbox:
             try:
                 # A copy, since one context is entered by one thread at a time.
                 context.copy().run(self.observer.on_event, event)
-            except BaseException as error:  # noqa: BLE001  Whatever it is, the run goes on.
+            except BaseException as error:  # noqa: BLE001  Whatever it is, the run continues.
                 if not self._raised:
                     self._raised = True
                     _LOG.warning(
-                        "observer %r raised %s: %s; it goes on being told, and this is said once",
+                        "observer %r raised %s: %s; it still gets later events, and this is said once",
                         self.observer,
                         type(error).__name__,
                         error,

@@ -31,11 +31,11 @@ LABEL = "qiskit_gateway"
 _OF_QISKIT = ("qiskit.providers.basic_provider", "qiskit.providers.fake_provider")
 
 MAX_PAGES = 200
-"""A provider that goes on for longer than this is not listing jobs in any order that helps."""
+"""A provider whose list is longer than this does not list jobs in an order that helps."""
 
 
 Quoting = Callable[[Any, Sequence[QuantumCircuit], int], Charge | None]
-"""Asks what circuits would cost: of a backend, as compiled for it, so many shots of each."""
+"""Asks what circuits would cost: on a backend, as compiled for it, with this many shots of each."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,7 +151,7 @@ class ProviderProfile:
 
 
 def _require_texts(name: str, given: Iterable[str]) -> None:
-    # A text alone is a sequence of texts too, and "iqm" would stand for packages i, q and m.
+    # A text alone is a sequence of texts too, and "iqm" would mean packages i, q and m.
     if isinstance(given, str) or not all(isinstance(one, str) and one for one in given):
         raise TypeError(f"{name} must be a tuple of texts, got {given!r}")
 

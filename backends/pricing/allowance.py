@@ -1,4 +1,4 @@
-"""Tariffs of which so much is free, or was paid for beforehand, in every period.
+"""Tariffs with an amount that is free, or was paid for beforehand, in every period.
 
 Free minutes of a plan, a subscription's credits, credits bought in advance: what a job uses is
 counted in units of the allowance, and only what is beyond it costs money, where more is sold at all.
@@ -19,16 +19,16 @@ from qiskit_gateway.backends.pricing.rates import (
 )
 
 Period = Literal["day", "month"] | float
-"""A day or a month of the calendar, in UTC; or so many days back from now."""
+"""A day or a month of the calendar, in UTC; or a number of days back from now."""
 
 _DAY_SECONDS = 86_400.0
-# What is used is forgotten in so many steps as it grows older than the period.
+# The number of steps in which usage is forgotten as it grows older than the period.
 _STEPS = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Allowance:
-    """A tariff of which so much is free, or paid for already, in every period.
+    """A tariff with an amount that is free, or paid for already, in every period.
 
     How much is left lives with the fleet, and is set aside before a job is sent. Called with the
     usage of one job it returns the price where nothing of the allowance is used yet.

@@ -1,6 +1,6 @@
 """Published tariffs by name, each with its source and the date of that source.
 
-The price lists themselves stand in the profiles of the providers.
+The price lists themselves are in the profiles of the providers.
 
 They are what was published, not what is on a live page or in your contract: compare before you
 rely on one, and give the rates that are yours, ``tariff("braket:iqm_garnet", per_shot=0.0016)``.

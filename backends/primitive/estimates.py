@@ -1,7 +1,7 @@
 """From the entries of a batch to an estimator's PUBs, and from their results to outcomes.
 
 What belongs to one PUB of the user's and has the same rows is one PUB, whatever bases it is of: so
-a PUB goes as it came, as far as its bases are in one job. Whoever reads the result sorts alike, in
+a PUB goes as it came, as far as its bases are in one job. The reader of the result sorts alike, in
 another process too. Observables follow the layout of what is sent, and are sums of Paulis, which
 every estimator knows.
 """
@@ -137,7 +137,7 @@ def read_estimates(
     Args:
         result: What ``job.result()`` returned.
         pairs: What was sent.
-        shots: How many shots the values stand for.
+        shots: How many shots the values come from.
         stds: Makes standard errors of those that were told, which are ``nan`` where none were.
     """
     blocks = blocks_of(pairs)

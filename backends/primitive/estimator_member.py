@@ -86,7 +86,7 @@ class EstimatorMember(NativeMember):
         return next(filter(None, known), PLAIN)
 
     def _prepare(self, program: Program, adaptation: Adaptation) -> Prepared:
-        if program.basis is None:  # Whoever did not ask beforehand.
+        if program.basis is None:  # The caller did not ask beforehand.
             raise Refused({0: self.refusal(program, 1, {})})
         ready = super()._prepare(program, adaptation)
         if is_dynamic(ready.specimen) or ready.specimen.num_clbits:
@@ -109,7 +109,7 @@ class EstimatorMember(NativeMember):
 
     def _stds(self, told: Stds, precision: float) -> Stds:
         stds = self._native.stds(self.primitive, self.backend, told, precision)
-        # No error can be larger than that of so many shots, which is the precision.
+        # No error can be larger than that of these shots, which is the precision.
         return np.where(np.isfinite(stds) & (stds >= 0), stds, precision)
 
 

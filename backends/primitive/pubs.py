@@ -224,7 +224,7 @@ def list_parts(result: Any, expected: int) -> list[Any]:
     """List the parts of a result, one for each PUB.
 
     Raises:
-        BackendError: If it has not so many. Whatever foreign objects raise is raised too.
+        BackendError: If it has fewer. Whatever foreign objects raise is raised too.
     """
     if result is None or isinstance(result, str | bytes):
         raise bad_result(

@@ -34,7 +34,7 @@ def _any_width(backend: Any, options: Mapping[str, Any]) -> bool:
 def _machine(backend: Any, options: Mapping[str, Any]) -> str:
     """Say whether a simulator takes turns with others: Aer 0.18 holds the interpreter for a whole job.
 
-    A simulator with noise or a coupling map stands for a device, and subclasses and executors do as they like.
+    A simulator with noise or a coupling map models a device, and subclasses and executors may do anything.
     """
     kind = type(backend)
     plain = kind.__name__ == "AerSimulator" and kind.__module__.startswith("qiskit_aer.")

@@ -3,7 +3,7 @@
 from qiskit_gateway.backends.failures.table import CALLER, CONNECTION
 from qiskit_gateway.backends.interface.provider_profile import ProviderProfile
 
-# One class stands for the service and for simulators here, whose jobs may not be safe side by side.
+# One class is both the service and local simulators, whose jobs may not be safe side by side.
 PROFILE = ProviderProfile(
     name="mimiq",
     packages=("mimiq_qiskit",),

@@ -197,7 +197,7 @@ class Codec:
         return layout, None if "-" in digits else int(digits, 2)
 
 
-# The same circuits are read again and again; so many of them are remembered.
+# The same circuits are read again and again; this many of them are remembered.
 @lru_cache(maxsize=1024)
 def codec_of(wiring: Wiring) -> Codec:
     """Return the reader for a wiring."""

@@ -364,7 +364,7 @@ def _read_kerneled(experiment: object, wiring: Wiring, shots: int) -> Outcome:
 
 
 def _array(memory: Any, most: int) -> NDArray[Any]:
-    """Return nested lists as an array of so many numbers at most.
+    """Return nested lists as an array of at most this many numbers.
 
     Lists may hold one list many times, or themselves: they are measured before they are copied.
     """

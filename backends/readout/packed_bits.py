@@ -193,7 +193,7 @@ class Selection:
         return np.packbits(chosen, axis=1)
 
 
-# The registers of a circuit that runs again and again; so many of them are remembered.
+# The registers of a circuit that runs again and again; this many of them are remembered.
 @lru_cache(maxsize=1024)
 def selection_of(sources: tuple[int, ...], size: int) -> Selection:
     """Return the choice of some bits of a row; see :class:`Selection`."""

@@ -79,7 +79,7 @@ class ScriptedBackend(BackendV2):
         self._lock = Lock()
 
     def __getstate__(self) -> dict[str, Any]:
-        """Copies and pickles go on with the rest of the script, and have seen no calls."""
+        """Copies and pickles continue with the rest of the script, and have seen no calls."""
         return {name: one for name, one in self.__dict__.items() if name not in ("_calls", "_lock")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:

@@ -23,9 +23,9 @@ class SimulatedJob:
         ready: When it may start: its turn among the jobs of others has come.
         seconds: How long it would run.
         fails: Whether it fails at its end.
-        started: When it starts, as things stand; fixed once that has passed. A job that was
+        started: When it starts, as far as is known now; fixed once that has passed. A job that was
             cancelled before starts when it ends.
-        finished: When it ends, as things stand.
+        finished: When it ends, as far as is known now.
         end: How it ends: ``"outage"`` where the machine goes down under it.
         moved: Set when the times have changed; then there is a new event.
         announce: Called once it runs, by the task that waits for it then.

@@ -32,7 +32,7 @@ from qiskit_gateway.backends.simulation.machine import Machine, SimulatedJob, Wi
 
 Duration = float | Callable[[float, np.random.Generator], float]
 """Seconds, or a callable of now, in seconds of the member's clock, and randomness."""
-# Of times that are drawn the mean of so many is told, which is off by a tenth of their spread.
+# Of times that are drawn, the mean of this many is told, which is off by a tenth of their spread.
 _DRAWS = 100
 
 
@@ -313,7 +313,7 @@ class SimulatedMember:
         return _check_seconds(what, given(now - (self._origin or 0.0), rng))
 
     def job(self, job_id: str) -> SimulatedJob:
-        """Return a job that was submitted, with its times as they stand.
+        """Return a job that was submitted, with its times as known now.
 
         Raises:
             BackendError: If there is none of that id.

@@ -26,7 +26,7 @@ class ExitCode(IntEnum):
 
 
 class EndingError(Exception):
-    """A command that cannot go on, with what to say and the exit code.
+    """A command that cannot continue, with what to say and the exit code.
 
     Args:
         message: For people: what was seen, and what to do.

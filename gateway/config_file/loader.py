@@ -1,7 +1,7 @@
 """One configuration file: members, policy and journal from TOML.
 
 Only code that the file names is imported, and only once the file itself has been found right. No
-secret stands in the file: ``{ env = "NAME" }`` names an environment variable in its place.
+secret is in the file: ``{ env = "NAME" }`` names an environment variable in its place.
 
 For an editor's completion, ``qiskit-gateway schema`` writes the JSON schema.
 """

@@ -1,4 +1,4 @@
-"""The ``[policy]`` table of a configuration file, and what its names stand for."""
+"""The ``[policy]`` table of a configuration file, and what its names mean."""
 
 import inspect
 from collections.abc import Callable, Mapping
@@ -27,7 +27,7 @@ from qiskit_gateway.policies.presets import PRESETS
 REGISTRY: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     {"preset": PRESETS, "where": FILTERS, "minimize": OBJECTIVES}
 )
-"""What every name in a file stands for, by the key under which it may be. There is no other."""
+"""What every name in a file means, by the key under which it may be. There is no other."""
 
 
 def _takes_names(kind: Any) -> bool:

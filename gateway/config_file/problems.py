@@ -270,7 +270,7 @@ def _split_statements(text: str) -> Iterator[tuple[int, str]]:
         try:
             content = tomllib.loads(statement)
         except tomllib.TOMLDecodeError:
-            continue  # It goes on in the next line.
+            continue  # It continues on the next line.
         if content:
             yield number - len(begun) + 1, statement
         begun = []

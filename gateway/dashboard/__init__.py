@@ -1,4 +1,4 @@
-"""A page in the browser that shows the runs of a journal as they go on; see :func:`serve`."""
+"""A page in the browser that shows the runs of a journal, live; see :func:`serve`."""
 
 from qiskit_gateway.dashboard.server import application, serve
 

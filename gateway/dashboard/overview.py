@@ -95,7 +95,7 @@ class Meter:
     Attributes:
         name: Of what.
         spent: So much.
-        limit: Of so much; ``None`` where there is no limit.
+        limit: The limit itself; ``None`` where there is none.
     """
 
     name: str
@@ -144,7 +144,7 @@ class Overview:
 
     @property
     def running(self) -> tuple[ShownRun, ...]:
-        """The runs that go on, and those whose process died, as far as they are drawn."""
+        """The runs in progress, and those whose process died, as far as they are drawn."""
         going = [run for run in self.runs if run.record.state is RunStatus.RUNNING]
         return tuple(going[:MOST_RUNNING])
 

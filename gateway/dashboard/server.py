@@ -41,7 +41,7 @@ _MOST_MADE = 64
 # Proxies and browsers give up connections on which nothing comes.
 _SIGN_OF_LIFE_SECONDS = 15.0
 _HEADERS = {
-    # Nothing that stands in a page can run, load or send anything but what this server serves.
+    # Nothing in a page can run, load or send anything but what this server serves.
     "content-security-policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
         "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -210,7 +210,7 @@ class Pages:
         quiet = 0.0
         while not until():
             try:
-                async with self._making:  # What one who looks has made serves all.
+                async with self._making:  # What is made for one viewer serves all.
                     parts = await anyio.to_thread.run_sync(self._render_latest, job_id)
                 changed = {name: html for name, html in parts.items() if sent.get(name) != html}
                 text = f"event: parts\ndata: {json.dumps(changed)}\n\n" if changed else ""

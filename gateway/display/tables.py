@@ -6,7 +6,7 @@ from html import escape
 
 from qiskit_gateway.display.cards import Fold, render_folds
 
-# The text is that wide at most, but that names of so many letters are not shortened.
+# The text is that wide at most, except that names up to this length are not shortened.
 _WIDTH = 80
 _LONG_NAME = 28
 # What is more than fits a screen is folded.

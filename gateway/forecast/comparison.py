@@ -100,7 +100,7 @@ def compare(
 ) -> Comparison:
     """Try out several policies on the same work, each by :func:`~qiskit_gateway.simulate`.
 
-    Nothing is sent. Real members are stood in for by models of what is known of them.
+    Nothing is sent. Real members are replaced by models of what is known of them.
 
     Args:
         fleet: A fleet, or whatever makes one. It is not changed.

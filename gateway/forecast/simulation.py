@@ -1,6 +1,6 @@
 """Simulate a run's duration and cost: the real scheduler and shell, on a virtual clock.
 
-Members that are simulated take part as they are; real backends are stood in for by a model of
+Members that are simulated take part as they are; real backends are replaced by a model of
 their limits, tariff, queue, and the speed that earlier runs over the fleet have taught. Nothing
 is sent, and no shot is sampled.
 """

@@ -126,7 +126,7 @@ class Claims:
 
         Args:
             job_id: The run.
-            besides: The attempts that go on, by shard and number.
+            besides: The attempts in progress, by shard and number.
         """
         for one in self._read_held("job_id = ?", (job_id,)):
             if one.key[1:] not in besides:
@@ -148,7 +148,7 @@ class Claims:
         )
 
     def list_left_jobs(self, party: str, members: Iterable[str]) -> list[LeftJob]:
-        """List the jobs that others have in flight at some members, and who works on their runs."""
+        """List the jobs that others have in flight at some members, and which processes work on their runs."""
         columns = ", ".join(f"runs.{name}" for name in LEASE.split(", "))
         rows = self._database.query(
             "SELECT job_id, shard, number, reservations.member, party, provider_job_id, "  # noqa: S608
@@ -205,7 +205,7 @@ class Claims:
     def _take_turn(self, member: str, most: int) -> None:
         place, now = self._database.uptime()
         # What is later than now was written before the machine was started anew. What is over is
-        # told by the sum that whoever is denied waits for: rounded otherwise, it would wait 0 s.
+        # told by the sum that a denied run waits for: rounded otherwise, it would wait 0 s.
         self._database.execute(
             "DELETE FROM submissions WHERE member = ? AND (place <> ? OR at + ? <= ? OR at > ?)",
             (member, place, _MINUTE, now, now),

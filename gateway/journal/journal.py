@@ -70,7 +70,7 @@ class Journal:
         clock: Tells the time, in seconds since 1970.
         uptime: Tells the time by a clock that nobody sets, in seconds since any moment that is the
             same for all processes; a PostgreSQL server has its own.
-        wait: Waits for so many seconds, to see whether somebody works on a run on another machine.
+        wait: Waits for a number of seconds, to see whether a process on another machine works on a run.
 
     Raises:
         JournalError: If the file is not a journal, it or the database cannot be used, or the
@@ -155,7 +155,7 @@ class Journal:
     def changes(self) -> tuple[int, ...]:
         """Count changes: another answer than before says that something may have changed since.
 
-        For whoever looks on: it takes no time, however long the journal is.
+        For observers: it takes no time, however long the journal is.
         """
         return self._database.changes()
 
@@ -190,7 +190,7 @@ class Journal:
             )
 
     def report(self, job_id: str) -> Report:
-        """List every attempt of a run or of a group, also of one that goes on in another process.
+        """List every attempt of a run or of a group, also of one in progress in another process.
 
         Raises:
             JournalError: If there is no such run, or it cannot be read.
@@ -266,7 +266,7 @@ class Journal:
 
         self._when_free(job_id, delete)
 
-    # -- a run begins, or goes on ----------------------------------------------------------------
+    # -- a run begins, or continues ----------------------------------------------------------------
 
     def begin(self, job_id: str, spec: RunSpec, shots: int, *, party: str = "") -> "KeptRunLog":
         """Record a new run, and hold it.
@@ -349,7 +349,7 @@ class Journal:
     def take(self, job_id: str, kind: str, *, party: str = "") -> "KeptRunLog":
         """Hold a run that was begun before, so that no other process continues it.
 
-        Blocks for a minute where somebody may work on it on another machine: they are let be if
+        Blocks for a minute where a process on another machine may work on it: it is left alone if
         they are heard of meanwhile.
 
         Args:
@@ -417,7 +417,7 @@ class Journal:
         return tuple(read_attempts(self._database, most=most))
 
     def standing(self, kind: str, job_id: str | None = None) -> tuple[Standing, ...]:
-        """List what runs have last written down of how things stand, the oldest first.
+        """List what runs have last recorded of the state of things, the oldest first.
 
         Args:
             kind: ``"plan"``, ``"health"`` or ``"queue"``.
@@ -502,7 +502,7 @@ class Journal:
 
 
 def _lease(connection: Statements, job_id: str) -> tuple[Lease, bool | None]:
-    """Read who works on a run, and whether they live."""
+    """Read which process works on a run, and whether it is alive."""
     asked = f"SELECT {LEASE} FROM runs WHERE job_id = ?"  # noqa: S608  Constants.
     row = connection.execute(asked, (job_id,)).fetchone()
     if row is None:

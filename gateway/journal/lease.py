@@ -2,7 +2,7 @@
 
 Clocks say nothing about that: they are set, and differ between machines. On one machine the
 operating system knows which processes live; those of another one are known to live by their beats,
-which go on while somebody watches.
+which continue while somebody watches.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""Processes of this machine, by the operating system: where their numbers hold, and who lives."""
+"""Processes of this machine, by the operating system: where their numbers hold, and which are alive."""
 
 import os
 import socket
@@ -21,7 +21,7 @@ def name_place() -> str:
 
 @cache
 def name_boot() -> str:
-    """Name one boot of this machine, during which its monotonic clock goes on."""
+    """Name one boot of this machine, during which its monotonic clock keeps running."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     except OSError:
@@ -37,7 +37,7 @@ def read_start_time(process: int) -> str | None:
         stat = Path(f"/proc/{process}/stat").read_text()
     except OSError:
         return None
-    # The name of the program stands in brackets, and may hold anything. One that has ended and
+    # The name of the program is in brackets, and may hold anything. One that has ended and
     # that nobody has asked after yet still has a number.
     state, *numbers = stat.rpartition(")")[2].split()
     return "" if state in {"Z", "X"} else numbers[18]

@@ -1,4 +1,4 @@
-"""The log of one run in the journal: its attempts, written while it goes on and read back later."""
+"""The log of one run in the journal: its attempts, written while it runs and read back later."""
 
 import json
 import time
@@ -37,7 +37,7 @@ from qiskit_gateway.work.tasks import Piece
 BEAT_SECONDS = 15.0
 # How long it may take until a run hears that it is to be cancelled.
 LOOK_SECONDS = 3.0
-# What a run could not write while it went on is tried again so often: ten minutes, for a disk to be
+# How often to try again what a run could not write while it ran: ten minutes, for a disk to be
 # cleared. What is lost then can still be fetched from the providers.
 _LATE_SECONDS = 5.0
 _LATE_TRIES = 120
@@ -67,7 +67,7 @@ class KeptRunLog(RunLog):
         database: Where.
         queue: The way there from an event loop.
         job_id: The run.
-        token: By which it is known who has taken the run.
+        token: Tells which process has taken the run.
         party: Whose its jobs in flight are: the runs of one fleet in one process are a party.
         clock: What says how late it is, in seconds since 1970.
 
@@ -123,7 +123,7 @@ class KeptRunLog(RunLog):
         return await call_in_thread(lambda: read_sightings(self._database, self.party))
 
     async def look(self) -> None:
-        """See whether somebody has asked for something, without waiting for those who write."""
+        """Read whether a cancel or the like was asked for, without waiting for writers."""
         await call_in_thread(self._check)
 
     async def free(self, job: LeftJob) -> None:
@@ -292,7 +292,7 @@ class KeptRunLog(RunLog):
     def record_standing(
         self, kind: str, member: str, seconds: float, facts: Mapping[str, Any]
     ) -> None:
-        """Write down how something stands now, in place of how it stood before."""
+        """Record the present state of something, in place of the last."""
         self._database.execute(
             "INSERT INTO standing VALUES (?, ?, ?, ?, ?) ON CONFLICT (job_id, kind, member) "
             "DO UPDATE SET seconds = excluded.seconds, facts = excluded.facts",
@@ -315,7 +315,7 @@ class KeptRunLog(RunLog):
         add_speeds(self._database, speeds, self._clock())
 
     def beat(self) -> None:
-        """Write down that the run goes on.
+        """Record that the run is alive.
 
         Raises:
             JournalError: If another process has taken it.
@@ -395,7 +395,7 @@ def read_entries(database: Database, job_id: str) -> Iterator[Entry]:
     """Read the attempts of a run in the order in which they began.
 
     Raises:
-        JournalError: If what stands there cannot be read.
+        JournalError: If what is recorded cannot be read.
     """
     for number, *row in database.query(
         f"SELECT id, state, {_COLUMNS} FROM attempts "  # noqa: S608  A constant.
@@ -445,7 +445,7 @@ def read_attempts(
         most: How many at most, the latest; all by default.
 
     Raises:
-        JournalError: If what stands there cannot be read.
+        JournalError: If what is recorded cannot be read.
     """
     columns = ", ".join(f"attempts.{name}" for name in _COLUMNS.split(", "))
     limit = _ALL if most < 0 else most

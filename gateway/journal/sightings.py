@@ -1,6 +1,6 @@
 """Health and queues of members in the journal, found by one process and told to the others.
 
-The last that anybody found of a member stands there. How old it is is told by the clock that nobody
+It holds the last that any run found of a member. How old it is is told by the clock that nobody
 sets, as the database knows it.
 """
 

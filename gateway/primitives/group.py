@@ -93,7 +93,7 @@ class GroupJob(StatusChecks):
             timeout: How long to wait, in seconds; ``None`` for as long as it takes.
 
         Raises:
-            TimeoutError: If not all were over in time; they go on.
+            TimeoutError: If not all were over in time; they continue.
         """
         self.wait_for_final_state(timeout)
         return self._result()
@@ -105,7 +105,7 @@ class GroupJob(StatusChecks):
             timeout: How long to wait, in seconds; ``None`` for as long as it takes.
 
         Raises:
-            TimeoutError: If not all were over in time; they go on.
+            TimeoutError: If not all were over in time; they continue.
         """
         until = None if timeout is None else time.monotonic() + timeout
         for job in self.jobs.values():
@@ -132,7 +132,7 @@ class GroupJob(StatusChecks):
     # -- asking ------------------------------------------------------------------------------
 
     def status(self) -> JobStatus:
-        """Return the state of all together: what is not over goes on, and one failure is one."""
+        """Return the state of all together: running until all are over, and failed where one is."""
         found = {job.status() for job in self.jobs.values()}
         if found <= FINAL:
             worst = (JobStatus.CANCELLED, JobStatus.ERROR, JobStatus.DONE)
@@ -221,5 +221,5 @@ class GroupJob(StatusChecks):
 def _end_of(job: RouterJob) -> PrimitiveResult[Any] | BaseException:
     try:
         return job.result()
-    except Exception as error:  # noqa: BLE001  Given to whoever asks for that member.
+    except Exception as error:  # noqa: BLE001  Raised where that member is asked for.
         return error

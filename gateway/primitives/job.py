@@ -190,7 +190,7 @@ class RouterJob(StatusChecks, BasePrimitiveJob[PrimitiveResult[Any], JobStatus])
             timeout: How long to wait, in seconds; ``None`` for as long as it takes.
 
         Raises:
-            TimeoutError: If it was not over in time; it goes on.
+            TimeoutError: If it was not over in time; it continues.
         """
         try:
             self._future.exception(_cap_timeout(timeout))
@@ -260,7 +260,7 @@ class RouterJob(StatusChecks, BasePrimitiveJob[PrimitiveResult[Any], JobStatus])
 
         On a terminal that is a bar with a line for each member, on ``sys.stderr``; in a notebook a
         bar below the cell. Where nobody looks, in a log or a pipe, nothing is shown, unless
-        ``file`` says where to: there it is a line now and then. Who interrupts it ends the
+        ``file`` says where to: there it is a line now and then. An interrupt ends the
         watching, and not the run.
 
         Args:

@@ -218,7 +218,7 @@ class Routed(Generic[Options]):
     def resume_on_each(self, group_id: str) -> GroupJob:
         """Go on with the runs of a group whose process ended, and return their handle.
 
-        Each goes on as by :meth:`resume`, on its own member. All are taken up, or none.
+        Each continues as by :meth:`resume`, on its own member. All are taken up, or none.
 
         Args:
             group_id: The group's, ``job_id()`` of the :class:`GroupJob`; ``Journal.runs()`` has it

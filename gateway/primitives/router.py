@@ -66,7 +66,7 @@ class _JournalsRead(set[str]):
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Begun:
-    """A run that is about to go on.
+    """A run that is about to begin or continue.
 
     Attributes:
         job_id: Its name.
@@ -176,7 +176,7 @@ class Router:
             raise JournalError(
                 f"there is no group {group_id!r}; runs() tells the group_id of each run"
             )
-        # In the order of the fleet, as they began, and then whoever has left it.
+        # In the order of the fleet, as they began, and then those that have left it.
         names = [*(name for name in self.fleet.names if name in runs), *runs]
         claimed: dict[str, Begun] = {}
         try:
@@ -195,7 +195,7 @@ class Router:
         return self.journal
 
     def begin(self, job_id: str, fleet: Fleet, plan: RunPlan) -> Begun:
-        """Make a run ready to go on: what is known of its tasks beforehand is found out."""
+        """Prepare a run: find out what can be known of its tasks beforehand."""
         work, result = plan
         return Begun(
             job_id=job_id,

@@ -137,7 +137,7 @@ class RouterSampler(Routed[SamplerOptions], BaseSamplerV2):
     ) -> Quote:
         """Forecast what a run would send where, at what price and by when. Nothing is sent.
 
-        The scheduler of a real run decides, over the members as they stand: their limits, tariffs,
+        The scheduler of a real run decides, over the members as they are now: their limits, tariffs,
         queues, learned speed, health, and what is left of the budget. Circuits are compiled, once
         for this and for running. It blocks until that is done.
 

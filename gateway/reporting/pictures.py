@@ -147,7 +147,7 @@ def draw_points(points: Mapping[str, tuple[float, float]], title: str) -> "Figur
 
     Args:
         points: By name: seconds, and USD.
-        title: What stands above.
+        title: The heading.
 
     Raises:
         ImportError: If matplotlib is not installed.

@@ -51,7 +51,7 @@ class Progress:
         shots_done: Of these, arrived.
         members: By member: circuits and shots that run there, and that it has done.
         seconds: How long the run has gone on, or took.
-        outlook: How long it is expected to go on; ``None`` where that cannot be told.
+        outlook: How long it is expected to take yet; ``None`` where that cannot be told.
         held_up_by: Why nobody takes what waits, by member, while nothing is in flight. None of
             these three counts where progress is compared.
     """
@@ -118,7 +118,7 @@ class Standing:
         seconds: How long it has gone on.
         queued: The shards of which a provider says that they wait in its queue.
         attempts: Its attempts.
-        outlook: How long it is expected to go on.
+        outlook: How long it is expected to take yet.
         held_up_by: Why nobody takes what waits, by member, while nothing is in flight.
     """
 
@@ -174,7 +174,7 @@ def sum_up_progress(
 
 
 def join_progress(parts: Sequence[Progress]) -> Progress:
-    """Sum up runs that go on side by side, each on members of its own.
+    """Sum up runs that run side by side, each on members of its own.
 
     Args:
         parts: Their progress; at least one.

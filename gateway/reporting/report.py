@@ -89,7 +89,7 @@ class Report:
         )
 
     def why(self) -> Explanation:
-        """Explain what the first plan gave each member: the numbers that decided, and who got nothing why."""
+        """Explain what the first plan gave each member: the numbers that decided, and why some got nothing."""
         done = {name: row["circuits"] for name, row in self.members.items()}
         return Explanation(plan=self.plan, done=done, reasons=self.reasons)
 

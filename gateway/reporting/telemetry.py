@@ -40,8 +40,8 @@ class TelemetryObserver:
     tried before, or is tried elsewhere as well, has links to those other shards.
 
     Args:
-        tracer_provider: Who makes spans; by default the application's.
-        meter_provider: Who takes the metrics; by default the application's.
+        tracer_provider: Makes the spans; by default the application's.
+        meter_provider: Takes the metrics; by default the application's.
 
     Raises:
         ImportError: If ``opentelemetry-api`` is not installed.
@@ -64,7 +64,7 @@ class TelemetryObserver:
         self._metrics.on_event(event)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "TelemetryObserver":
-        """Copies know nothing of what goes on, and tell the same providers."""
+        """Copies know no runs in progress, and tell the same providers."""
         return TelemetryObserver(**self._providers)  # type: ignore[arg-type]
 
     def __reduce__(self) -> tuple[type["TelemetryObserver"], tuple[()]]:
@@ -142,7 +142,7 @@ class _Traces:
         run = self._runs.get(event.job_id)
         if run is None:
             origin = time_ns() - round(event.seconds * 1e9)
-            # Told in the context of whoever called `run()`, whose span is thus the parent.
+            # Called in the context of the caller of `run()`, whose span is thus the parent.
             span = self._tracer.start_span(
                 "qiskit_gateway.run",
                 attributes={f"{_SCOPE}.job_id": event.job_id},

@@ -27,7 +27,7 @@ _MARKS: dict[Kind, str] = {
     "recalled": "<",
     "unknown": "?",
 }
-# How a job that has begun to run goes on, by the outcome of its attempt.
+# How a job that has begun to run is drawn, by the outcome of its attempt.
 _AFTER_START: dict[AttemptOutcome, Kind] = {
     AttemptOutcome.FAILED: "failed",
     AttemptOutcome.CANCELLED: "recalled",

@@ -1,4 +1,4 @@
-"""Showing how far a run is while it goes on: on a terminal, in a notebook, or as lines of text."""
+"""Showing the progress of a run: on a terminal, in a notebook, or as lines of text."""
 
 # ruff: noqa: PLC0415
 
@@ -38,7 +38,7 @@ class Screen(Protocol):
 class Watch:
     """An observer of one run that shows how far it is.
 
-    Each event makes it ask how the run stands and show that, so that nothing is drawn while nothing
+    Each event makes it ask for the progress of the run and show that, so that nothing is drawn while nothing
     happens. Events that are older than what was shown last say nothing new.
     """
 
@@ -59,11 +59,11 @@ class Watch:
         self._closed = False
 
     def begin(self) -> None:
-        """Show how the run stands before anything else happens."""
+        """Show the progress before anything else happens."""
         self._draw()
 
     def on_event(self, event: RunEvent | object) -> None:
-        """Show how the run stands, if that may have changed."""
+        """Show the progress, if it may have changed."""
         # A notebook takes what is drawn in the context of a cell that has ended for that cell's
         # output, which is over.
         Context().run(self._on_event, event)
@@ -81,7 +81,7 @@ class Watch:
                 self._draw()
 
     def close(self) -> None:
-        """Show how it stands a last time, and no more."""
+        """Show the progress a last time, and no more."""
         if not self._closed:
             self._closed = True
             self._draw()
@@ -110,7 +110,7 @@ def find_screen(file: TextIO | None = None) -> Screen:
 
 def _is_in_notebook() -> bool:
     """Check whether the front end shows HTML, as a notebook does."""
-    # Who has not imported IPython is not in it.
+    # A program that has not imported IPython is not in it.
     ipython = sys.modules.get("IPython")
     shell = ipython.get_ipython() if ipython is not None else None
     return shell is not None and hasattr(shell, "kernel")

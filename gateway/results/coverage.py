@@ -96,7 +96,7 @@ def book_outcomes(coverage: Coverage, piece: Piece, outcomes: Sequence[Outcome])
             continue
         here, short = row.split_shots(outcome.shots)
         if not here.shots:
-            # Asking again for what came to nothing might go on for ever.
+            # Asking again for what came to nothing might never end.
             failed.append((row, bad_result("the provider returned no shots")))
             continue
         coverage.book(here)

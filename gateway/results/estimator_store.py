@@ -2,7 +2,7 @@
 
 All sums of shots are of integers, so that neither the order of arrival nor the way the work was cut
 shows in the result, not even in its last bit. No shot is kept. Values that a member has estimated
-by itself are pooled with them, each as the shots that it stands for.
+by itself are pooled with them, each as the shots that it comes from.
 """
 
 from collections.abc import Callable, Iterator, Sequence

@@ -132,7 +132,7 @@ def group_rows(observables: tuple[int, ...], parameters: tuple[int, ...]) -> tup
 class Part:
     """The terms of some observables that one basis measures.
 
-    An *entry* is one term of one observable; the entries of an observable stand together.
+    An *entry* is one term of one observable; the entries of an observable are adjacent.
 
     Attributes:
         basis: A Pauli label, qubit 0 rightmost.

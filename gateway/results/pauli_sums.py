@@ -2,7 +2,7 @@
 
 All sums are of integers, so that neither the order of arrival nor the way the work was cut shows
 in the result, not even in its last bit. No shot is kept. Expectation values that members have
-estimated by themselves count as many shots as they stand for, and are added up in the order of
+estimated by themselves count as many shots as they come from, and are added up in the order of
 these.
 """
 
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from qiskit_gateway.results.observables import Part, Reading, bound_deviations
 from qiskit_gateway.results.pauli_words import Words
 
-# Up to so many bits all patterns are tabulated; beyond that only those that occurred.
+# Up to this many bits all patterns are tabulated; beyond that only those that occurred.
 _TABLE_BITS = 8
 
 
@@ -134,8 +134,8 @@ class Estimates(NamedTuple):
 
     Attributes:
         row: The first row.
-        shot: The first of the shots that they stand for; with the row, their place among others.
-        shots: How many shots each row stands for; 0 where nothing came.
+        shot: The first of the shots that they come from; with the row, their place among others.
+        shots: How many shots each row comes from; 0 where nothing came.
         evs: The values, as they are for these observables, shape ``(columns, rows)``.
         stds: Their standard errors.
     """
@@ -168,7 +168,7 @@ class BlockSums:
         self._sums[:, start : start + sums.shape[1]] += sums
 
     def add_estimates(self, estimates: Estimates) -> None:
-        """Add what was estimated elsewhere; each stands for its number of shots."""
+        """Add what was estimated elsewhere; each counts as its number of shots."""
         self._estimates.append(estimates)
         self._estimates.sort(key=lambda one: (one.row, one.shot))
 

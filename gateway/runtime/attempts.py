@@ -81,7 +81,7 @@ class Attempts:
         draw: Where the jitter of waits comes from: numbers in [0, 1).
         notifier: Tells observers what happens.
         record: Every attempt, in order.
-        alarms: Who looks after jobs from time to time.
+        alarms: Looks after jobs from time to time.
         began: When the run began, in seconds of the loop's clock.
         calls: Calls to providers, by the policy.
     """
@@ -160,7 +160,7 @@ class Attempts:
             return ShardCancelled(shard=shard.index, confirmed=True, accepted=True)
 
     async def recall(self, shard: int, unless: Unless) -> RecallFailed | None:
-        """Ask a shard back while it is waited for; return why not, if it goes on."""
+        """Ask a shard back while it is waited for; return why not, if it continues."""
         out = self._out.get(shard)
         if out is None:
             reason = "no provider has it at present"

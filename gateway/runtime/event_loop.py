@@ -1,7 +1,7 @@
 """The one event loop, in one daemon thread, on which all runs of a process live.
 
 Started at the first run and kept, so that a run costs no thread of its own. A daemon thread, so
-that a program that is done can end; on the way out the runs that still go on are cancelled, so
+that a program that is done can end; on the way out the runs still in progress are cancelled, so
 that their jobs do not run on unseen.
 """
 

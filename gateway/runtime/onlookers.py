@@ -1,4 +1,4 @@
-"""Tasks that look on while a run goes on, and are of no use once it is over."""
+"""Tasks that watch a run, and are of no use once it is over."""
 
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -22,6 +22,6 @@ class Onlookers:
         self._group.start_soon(function, *args)
 
     def dismiss(self) -> None:
-        """End them, and all else that still goes on in their group."""
+        """End them, and all else that still runs in their group."""
         if self._any:
             self._group.cancel_scope.cancel()

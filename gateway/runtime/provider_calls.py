@@ -71,7 +71,7 @@ class Patience:
         self._said: tuple[str, float] = "", 0.0
 
     def limit(self, until: float, seconds: float, job: str) -> None:
-        """Wait no longer than until a time of the loop's clock, which is so many seconds from now."""
+        """Wait no longer than until a time of the loop's clock, given in seconds from now."""
         if until < self.scope.deadline:
             self.scope.deadline = until
             self._said = job, seconds
@@ -82,7 +82,7 @@ class Patience:
         self.scope.cancel()
 
     def stop(self, error: Exception) -> None:
-        """Wait no longer, whatever comes; have the one who waits raise an error."""
+        """Wait no longer, whatever comes; have the waiting call raise an error."""
         self.stopped_by = error
         self.scope.cancel()
 
@@ -120,7 +120,7 @@ class Calls:
     Attributes:
         policy: The rules, deadlines among them.
         draw: Where the jitter of waits comes from: numbers in [0, 1).
-        alarms: Who looks after jobs from time to time.
+        alarms: Looks after jobs from time to time.
     """
 
     policy: Policy
@@ -471,7 +471,7 @@ async def _ask_started(member: FleetMember, handle: Handle) -> bool | None:
 
 
 async def _ask_stage(member: TellsStage, handle: Handle) -> JobStage:
-    """Ask how far a job is; who cannot be asked now is asked again later."""
+    """Ask how far a job is; a member that cannot be asked now is asked again later."""
     try:
         with _Facts("cancel"):
             stage = await member.stage(handle)

@@ -1,4 +1,4 @@
-"""Looking on while a run goes on: how long queues are, and whether jobs still wait in one."""
+"""Watching during a run how long queues are, and whether jobs still wait in one."""
 
 import math
 from collections.abc import Awaitable, Callable

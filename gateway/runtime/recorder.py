@@ -29,7 +29,7 @@ T = TypeVar("T")
 
 # Decoding fewer shots than this takes less time than asking a thread to do it.
 _INLINE_SHOTS = 20_000
-# A run that cannot go on without its journal waits for it so long: for a backup, or for somebody
+# How long a run that cannot continue without its journal waits for it: for a backup, or for somebody
 # who clears the disk. What it has by then is better told than kept.
 _PATIENCE_SECONDS = 30.0
 _AGAIN_SECONDS = 0.5
@@ -54,7 +54,7 @@ class Loss:
 
     Attributes:
         reason: For people.
-        taken: Whether another process goes on with it.
+        taken: Whether another process has taken it over.
         cancelled: Whether somebody has asked for it, by way of the run log.
     """
 
@@ -97,7 +97,7 @@ class Recorder:
 
     The run log is written in order, by one task, which tries again what could not be written. Only
     an attempt that is about to be made waits for that, unless its job would end with the process. So
-    a run whose log cannot be written gets what providers have of it, and then stands still; and no
+    a run whose log cannot be written gets what providers have of it, and then stops; and no
     more waits to be written than is in flight. What would be of no use without the process waits a
     moment for what else there is to write: a short run is written down when it is over.
 
@@ -108,7 +108,7 @@ class Recorder:
         notifier: Tells observers what happens.
         in_thread: Does work that would hold up the event loop.
         in_flight: Counts the shards that are on their way, those that wait for the run log included.
-        lose: Told that the run cannot go on, and why.
+        lose: Called where the run cannot continue, with the reason.
         goes_on: Whether there are members to which work can go that waits for the run log.
     """
 
@@ -137,7 +137,7 @@ class Recorder:
     _is_taken: bool = False
 
     def start(self, group: Onlookers, alarms: Alarms) -> None:
-        """Write down what there is to write, as long as the run goes on."""
+        """Write down what there is to write, as long as the run lasts."""
         if self.run_log.lasting:
             self._onlookers, self._alarms = group, alarms
             self._beat_later(alarms)
@@ -236,7 +236,7 @@ class Recorder:
             write.seen = anyio.current_time()
 
     def stand(self, kind: str, member: str, facts: Mapping[str, Any]) -> None:
-        """Write down how something stands now."""
+        """Record the present state of something."""
         self._add(self.run_log.record_standing, kind, member, self.seconds(), facts, patient=True)
 
     def learn(self, speeds: Mapping[str, SpeedEvidence]) -> None:
@@ -300,7 +300,7 @@ class Recorder:
     ) -> _Write | None:
         if not self.run_log.lasting or self._is_taken:
             return None
-        # An attempt is written down as it stands now.
+        # An attempt is recorded as it is now.
         now = [replace(one) if isinstance(one, Attempt) else one for one in arguments]
         passing = any(isinstance(one, Attempt) and _key(one) in self._passing for one in arguments)
         added = _Write(perform=partial(write, *now), done=done, patient=patient or passing)
@@ -315,7 +315,7 @@ class Recorder:
     # -- writing it ------------------------------------------------------------------------------
 
     def _begin_later(self, seconds: float) -> None:
-        """Begin to write in so many seconds, if that is sooner than what was meant before."""
+        """Begin to write after a number of seconds, if that is sooner than was planned."""
         if self._alarms is None or self._alarms.now() + seconds >= self._begins_at:
             return
         if self._begin is not None:
@@ -363,7 +363,7 @@ class Recorder:
         except TakenOverError:
             self._add(self.run_log.beat)  # Which finds that out, and ends the run.
         except JournalError:
-            pass  # Whoever writes says so.
+            pass  # The writing side reports it.
         else:
             self._heed()
         self._look_later(alarms)
@@ -408,7 +408,7 @@ class Recorder:
             write.done.set()
 
     def _note_failure(self, reason: str, began: float) -> None:
-        """Keep the first of several failures, and abandon the run if it cannot go on."""
+        """Keep the first of several failures, and abandon the run if it cannot continue."""
         if self._failing_since is None:
             self._failing_since = began
             self.notifier.tell(happened.JournalFailed, reason=reason)

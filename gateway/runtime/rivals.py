@@ -33,7 +33,7 @@ class Heard:
         next_look: When to look next, in seconds of the loop's clock: one run looks for all.
         seconds: How long after that to look again.
         next_inquiry: When to ask next whether they live, in seconds of the loop's clock.
-        silent: By run, what was last heard of whoever works on it, and when.
+        silent: By run, what was last heard of the process that works on it, and when.
     """
 
     next_look: float = -math.inf
@@ -61,7 +61,7 @@ class Rivals:
         fleet: The members.
         fleet_state: What is known of them.
         shared: Names of the members whose slots are those of all processes.
-        run_log: Where it stands what others have in flight.
+        run_log: Holds what others have in flight.
         calls: Calls to providers.
         waits: Tells whether work waits.
         was_denied: Tells whether it was denied something, which may be other than a slot.
@@ -115,7 +115,7 @@ class Rivals:
                     heard.next_inquiry = anyio.current_time() + _INQUIRY_SECONDS
                     await self._inquire(heard)
             except JournalError:
-                continue  # Whoever writes says so.
+                continue  # The writing side reports it.
 
     def _note(self, counts: dict[str, int]) -> bool:
         """Note how many jobs others have; return whether they have fewer than before."""

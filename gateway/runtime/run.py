@@ -353,7 +353,7 @@ class Run:
 
     @property
     def seconds(self) -> float:
-        """Duration of the run, or its time so far; read it in the event loop while the run goes on."""
+        """Duration of the run, or its time so far; read it in the event loop during the run."""
         until = self._time.now() if self._ended_at is None else self._ended_at
         return max(self._run_log.past.seconds, until - self._time.began)
 
@@ -551,7 +551,7 @@ class Run:
                 self.tell(Stop(reason=loss.reason))
 
     async def _close(self) -> None:
-        """Write down how the run stands; one that was torn down can be taken up by another."""
+        """Record the state of the run; one that was torn down can be taken up by another."""
         status = RunStatus.RUNNING
         if self.ended is not None:
             status = RunStatus.FAILED if self.ended.given_up else RunStatus.DONE

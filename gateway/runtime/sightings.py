@@ -1,4 +1,4 @@
-"""What other processes of a journal have found of members: whom they ejected, how long queues are.
+"""What other processes of a journal have found of members: which they ejected, how long queues are.
 
 A fleet looks once for all its runs in this process, and takes in each finding once.
 """
@@ -38,7 +38,7 @@ class Sightings:
 
     Attributes:
         fleet: The members.
-        run_log: Where they stand.
+        run_log: Holds them.
         queues: Told what others have read of queues; ``None`` where nothing that depends on the time
             is looked at.
         tell: Told of members that others have ejected, or found well.
@@ -50,7 +50,7 @@ class Sightings:
     tell: Callable[[Found], object]
 
     def watch(self, alarms: Alarms) -> None:
-        """Look from time to time, as long as the run goes on."""
+        """Look from time to time, as long as the run lasts."""
         if self.run_log.lasting:
             alarms.run_at(self._next_look, lambda: self._look_again(alarms))
 
@@ -65,7 +65,7 @@ class Sightings:
         try:
             found = await self.run_log.list_sightings()
         except JournalError:
-            found = []  # Whoever writes says so.
+            found = []  # The writing side reports it.
         # Only now: a run that begins meanwhile would plan without what is being read.
         self._seen.next_looks[self.run_log.place] = now + self.run_log.look_seconds
         return [*self._take_in(found)]

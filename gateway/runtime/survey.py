@@ -1,6 +1,6 @@
 """Survey the members and compile circuits for estimates, before a run: the scheduler's input.
 
-Circuits are compiled beforehand only where somebody asks what comes of it: a tariff by gates or by
+Circuits are compiled beforehand only where something depends on the outcome: a tariff by gates or by
 machine time, or a policy that reads the fidelity. Where they were compiled anyway, for these or for a
 quote, the durations of their operations are known too.
 """

@@ -43,6 +43,6 @@ class Allotment:
         return price.free_units + sold
 
     def usd(self, units: float, left: float) -> float:
-        """Return the price of so many units where so many are left for nothing."""
+        """Return the price of a number of units of which some are free."""
         beyond = units - left
         return beyond * self.usd_per_unit if beyond > _ROUNDING * units else 0.0

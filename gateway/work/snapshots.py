@@ -56,7 +56,7 @@ class Snapshots:
         return Snapshots, ()
 
     def of(self, programs: tuple[Program, ...]) -> tuple[Program, ...]:
-        """Return copies of programs as they stand: the same as before, where nothing changed."""
+        """Return copies of programs as they are now: the same as before, where nothing changed."""
         with self._lock:
             fresh: dict[int, _Snapshot] = {}
             for program in programs:

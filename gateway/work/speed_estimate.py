@@ -30,7 +30,7 @@ class SpeedEstimate:
         circuit_seconds: For each circuit.
         shot_seconds: For each shot of each circuit.
         jobs: How many jobs were seen, or recorded.
-        times_off: A job may well take so many times as long, or as short.
+        times_off: The factor by which a job may well take longer, or shorter.
         rest: Where the times of a job and of a circuit come from, if that of a shot is known by
             ``"durations"``.
     """

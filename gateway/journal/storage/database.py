@@ -14,7 +14,7 @@ Values = Sequence[Any] | dict[str, Any]
 
 
 class UnwritableError(JournalError):
-    """Something that will never be written, however often it is tried; the database is well."""
+    """Something that will never be written, however often it is tried; the database is fine."""
 
 
 def make_too_late(name: str, version: int, known: int) -> JournalError:
@@ -100,12 +100,12 @@ class Database(Protocol):
         """Open a transaction, all of whose statements happen, or none; within one, be part of that.
 
         Args:
-            busy_seconds: How long to wait for others who write.
+            busy_seconds: How long to wait for other writers.
         """
         ...
 
     def savepoint(self) -> contextlib.AbstractContextManager[Statements]:
-        """Do something within a transaction, which goes on without it if it fails."""
+        """Do something within a transaction, which continues without it if it fails."""
         ...
 
     def uptime(self) -> tuple[str, float]:

@@ -38,9 +38,9 @@ _CONNECTIONS = 4
 _BUSY_SECONDS = 30.0
 # How long a server may take to answer at all, until it counts as gone.
 _CONNECT_SECONDS = 5.0
-# How long one statement may take. Whoever holds the lock and says nothing loses its connection, so
+# How long one statement may take. A process that holds the lock and is silent loses its connection, so
 # that a process that was stopped in a transaction does not stop all others: well before the statement
-# of whoever waits for the lock is given up.
+# of a process that waits for the lock is given up.
 _SESSION = """
 SET search_path = qiskit_gateway;
 SET statement_timeout = '20s';
@@ -159,7 +159,7 @@ class PostgresServer:
 
     @contextlib.contextmanager
     def savepoint(self) -> Iterator[Statements]:
-        """Do something within a transaction, which goes on without it if it fails."""
+        """Do something within a transaction, which continues without it if it fails."""
         with self._hold(_BUSY_SECONDS) as connection, connection.transaction():
             yield _Statements(connection)
 
@@ -245,7 +245,7 @@ class _Statements:
 
 
 def _first_line(error: Exception) -> str:
-    """Take the first line of what the server says; below stands the statement."""
+    """Take the first line of what the server says; below it is the statement."""
     return redact(str(error).partition("\n")[0])
 
 

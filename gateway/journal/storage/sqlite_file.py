@@ -45,7 +45,7 @@ class SqliteFile:
         survives: What a committed transaction survives: ``"kill"``, the end of the process by any
             signal, without waiting for the disk; or ``"power loss"``, which waits for the disk at
             each commit. Neither damages the file.
-        uptime: Tells seconds that go on as long as the machine does, the same in all processes.
+        uptime: Tells the seconds since the machine began, the same in all processes.
 
     Attributes:
         path: Of the file.
@@ -184,7 +184,7 @@ class SqliteFile:
 
     @contextlib.contextmanager
     def savepoint(self) -> Iterator[sqlite3.Connection]:
-        """Do something within a transaction, which goes on without it if it fails."""
+        """Do something within a transaction, which continues without it if it fails."""
         undo = ("ROLLBACK TO inner", "RELEASE inner")
         with (
             self._hold() as connection,

@@ -70,7 +70,7 @@ class WriteQueue:
     async def put(self, write: Callable[[], T], *, salvage: Callable[[], T] | None = None) -> T:
         """Write in a thread, in a transaction, and wait until that is done.
 
-        Who is cancelled meanwhile does not keep it from being written.
+        A caller that is cancelled meanwhile does not keep it from being written.
 
         Args:
             write: Does it; called in the thread.

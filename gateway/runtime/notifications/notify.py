@@ -26,7 +26,7 @@ class Notifier:
         seconds: Tells how long ago it began.
         log: Where events are written.
         mailboxes: Those of the fleet's observers, and of observers of this run alone.
-        context: That of whoever has begun the run; observers are told in it.
+        context: That of the caller that began the run; observers are called in it.
     """
 
     job_id: str

@@ -1,7 +1,7 @@
 """Code of the user's own that decisions call: tariffs, filters, objectives; and how long it takes.
 
 It is called in the event loop, since the scheduler waits for nothing. Where it takes long, all runs of
-the process stand still meanwhile, and nobody could tell why.
+the process stop meanwhile, for no visible reason.
 """
 
 import time
@@ -80,7 +80,7 @@ class Decisions:
                 happened.RunsDelayed,
                 delay_seconds=took,
                 reason=f"deciding calls {', '.join(code)}, which must answer at once: no run of this "
-                "process goes on meanwhile",
+                "process continues meanwhile",
             )
 
 

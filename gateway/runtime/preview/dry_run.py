@@ -1,6 +1,6 @@
 """A run tried out: the real scheduler and shell over models of the members, on a clock that jumps.
 
-Members that are simulated take part as they are; real ones are stood in for by a model of their
+Members that are simulated take part as they are; real ones are replaced by a model of their
 limits, tariff, queue, the speed that earlier runs over the fleet have taught, and what they say of
 the circuits. Nothing is sent, and no shot is sampled.
 """
@@ -92,7 +92,7 @@ class Rehearsal:
 
     Attributes:
         run: The run.
-        fleet: The members that stood in.
+        fleet: The stand-ins.
         began: When it began, on the clock of the stand-ins.
     """
 
@@ -117,7 +117,7 @@ def rehearse(
     """Try out a run. It blocks until that is done, which takes no longer than the deciding.
 
     Args:
-        fleet: Of whom the stand-ins are made. It is not changed.
+        fleet: The fleet that the stand-ins are made of. It is not changed.
         policy: The rules.
         work: What to do, as stated for the fleet. Its stores are not written to.
         prospect: What is known before.

@@ -1,4 +1,4 @@
-"""Quote a run before anything is sent: its price, its times, and who runs what."""
+"""Quote a run before anything is sent: its price, its times, and which member runs what."""
 
 import math
 import time
@@ -171,7 +171,7 @@ class Quote:
         return sum(given_up.piece.circuit_shots for given_up in self.not_done)
 
     def why(self) -> Explanation:
-        """Explain what the first plan gave each member: the numbers that decided, and who got nothing why."""
+        """Explain what the first plan gave each member: the numbers that decided, and why some got nothing."""
         return Explanation(
             plan=self.plan,
             done={one.member: one.circuits for one in self.members},
@@ -226,7 +226,7 @@ class Quote:
         return draw_quote(members, title)
 
     def __str__(self) -> str:
-        """Return a table of the members, the total, and below it what stands against the run."""
+        """Return a table of the members, the total, and below it what the run may fail of."""
         return render_text([_HEAD, *self._rows()], self._remarks())
 
     def _repr_html_(self) -> str:

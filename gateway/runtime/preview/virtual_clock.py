@@ -17,7 +17,7 @@ class JumpingLoop(asyncio.SelectorEventLoop):
     It begins at 0, or where it is told to, and its time passes only by jumping, so that what runs on it is repeatable.
     Timers of one time fire in the order in which they were set: asyncio leaves that to the shape of
     its heap, which any other timer changes.
-    It must not be used with threads: their work takes no time on its clock. :func:`work_at_once` stands in.
+    It must not be used with threads: their work takes no time on its clock. :func:`work_at_once` replaces them.
     """
 
     def __init__(self, start: float = 0.0) -> None:

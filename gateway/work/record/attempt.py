@@ -13,7 +13,7 @@ class AttemptOutcome(StrEnum):
     """The state or outcome of an attempt. A member equals its text: ``AttemptOutcome.DONE == "done"``.
 
     Attributes:
-        RUNNING: It goes on.
+        RUNNING: In progress.
         DONE: Everything arrived.
         SHORT: Something is missing.
         FAILED: Nothing arrived.
@@ -61,7 +61,7 @@ class Attempt:
             cancelled it.
         free_units: What it uses of its member's allowance, likewise, in units of that.
         charged: Whether the provider has said what it charged.
-        outcome: How it stands or ended.
+        outcome: Its state, or how it ended.
         failure: What went wrong, for people.
     """
 

@@ -12,7 +12,7 @@ class Outlook:
     Attributes:
         seconds: So long, by what is known of the members.
         least_seconds: It may well be as short as this,
-        most_seconds: or as long as this: of runs whose jobs go on to differ from what was expected
+        most_seconds: or as long as this: of runs whose jobs keep differing from what was expected
             of them as they have so far, two in three end in between.
     """
 

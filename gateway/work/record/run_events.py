@@ -318,7 +318,7 @@ class ShotsDropped(RunEvent):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JournalFailed(RunEvent):
-    """The journal cannot be written now, or something never; the run goes on where it can.
+    """The journal cannot be written now, or something never; the run continues where it can.
 
     Attributes:
         reason: Why.

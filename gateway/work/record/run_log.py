@@ -15,7 +15,7 @@ from qiskit_gateway.work.record.run_status import RunStatus
 from qiskit_gateway.work.speed_evidence import SpeedEvidence
 
 Write = Callable[[], object]
-# A process on another machine that works on a run is taken for dead after so many missed beats.
+# A process on another machine that works on a run is taken for dead after this many missed beats.
 SILENT_BEATS = 4
 
 
@@ -203,7 +203,7 @@ class RunLog:
     def record_standing(
         self, kind: str, member: str, seconds: float, facts: Mapping[str, Any]
     ) -> None:
-        """Write down how something stands now, in place of how it stood before.
+        """Record the present state of something, in place of the last.
 
         Args:
             kind: What it is about.
@@ -215,13 +215,13 @@ class RunLog:
     def record_sighting(
         self, kind: str, member: str, facts: Mapping[str, Any], *, age_seconds: float = 0.0
     ) -> None:
-        """Write down for other processes what was found of a member so long ago."""
+        """Record for other processes what was found of a member, and how long ago."""
 
     def record_speeds(self, speeds: Mapping[str, SpeedEvidence]) -> None:
         """Write down what jobs taught of members' speeds."""
 
     async def look(self) -> None:
-        """See whether somebody has asked for something, without waiting for those who write.
+        """Read whether a cancel or the like was asked for, without waiting for writers.
 
         Raises:
             TakenOverError: If another process works on the run.
@@ -229,7 +229,7 @@ class RunLog:
         """
 
     def beat(self) -> None:
-        """Write down that the run goes on; if that fails, another process has taken it."""
+        """Record that the run is alive; if that fails, another process has taken it."""
 
     def close(self, status: RunStatus) -> None:
         """Record the final state of the run and give up its lease."""

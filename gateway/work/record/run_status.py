@@ -7,7 +7,7 @@ class RunStatus(StrEnum):
     """The status of a run. A member equals its text: ``RunStatus.DONE == "done"``.
 
     Attributes:
-        RUNNING: It goes on.
+        RUNNING: In progress.
         DONE: All of it is there.
         FAILED: It is over, with gaps.
         CANCELLED: It was stopped.
