@@ -45,9 +45,11 @@ def allocate_shots(parts: Sequence[Part], columns: int, precision: float) -> tup
     weights = np.zeros((len(parts), columns))
     for row, part in zip(weights, parts, strict=True):
         row[part.columns] = part.weights
-    inverse = 1 / float(precision)
-    demands = weights * weights.sum(axis=0) * inverse * inverse
-    equal = (weights**2).sum(axis=0).max(initial=0) * inverse * inverse
+    # What overflows is refused below.
+    with np.errstate(over="ignore", invalid="ignore"):
+        relative = weights / float(precision)
+        demands = relative * relative.sum(axis=0)
+        equal = (relative**2).sum(axis=0).max(initial=0)
     shots = [_round_up(float(demand), precision) for demand in demands.max(axis=1, initial=0)]
     return shots, _round_up(float(equal), precision)
 

@@ -90,6 +90,24 @@ def test_allocated_shots_meet_the_precision_for_any_state(given_, precision):
         assert sum(shots) <= equal * len(parts) + len(parts)
 
 
+@pytest.mark.parametrize("size", [1e160, 1e200])
+def test_shots_do_not_depend_on_the_unit_of_an_observable(size):
+    """Coefficients and precision in another unit ask for the same shots."""
+    for factor in (1.0, size):
+        terms = [("ZZ", 0.5 * factor), ("XX", 2 * factor), ("ZI", factor)]
+        stated = Observables.of(ObservablesArray([SparsePauliOp.from_list(terms)]))
+        shots, equal = allocate_shots(parts_of(stated, range(1)), 1, 0.1 * factor)
+        assert (sorted(shots), equal) == ([525, 700], 625), factor
+
+
+def test_shots_beyond_all_numbers_are_an_error():
+    """Whatever overflows on the way."""
+    observables_ = [SparsePauliOp("ZZ", 1e300), SparsePauliOp("XX", 1.0)]
+    stated = Observables.of(ObservablesArray(observables_))
+    with pytest.raises(ValueError, match="a precision of 1e-20 would take"):
+        allocate_shots(parts_of(stated, range(2)), 2, 1e-20)
+
+
 # -- terms ---------------------------------------------------------------------------------------
 
 
