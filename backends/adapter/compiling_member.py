@@ -343,7 +343,9 @@ class CompilingMember(ABC):
             BackendError: If the job failed.
         """
         if isinstance(handle, Awaited) and not handle.result.asked:
-            return await handle.result.outcome()
+            outcomes = await handle.result.outcome()
+            handle.result.value = None  # The handle lives longer than the caller holds them.
+            return outcomes
         return await call_in_thread(lambda: self._collect(handle))
 
     async def charge(self, handle: Handle) -> Charge | None:

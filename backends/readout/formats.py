@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from qiskit_gateway.backends.readout.bit_mapping import Codec, Layout
 from qiskit_gateway.backends.readout.packed_bits import (
     Rows,
+    copy_apart,
     fingerprints,
     num_bytes,
     rows_of_hex,
@@ -91,7 +92,7 @@ def read_hex(block: Sequence[Raw]) -> list[Content]:
         agrees = (sums[: len(block)] == sums[len(block) :]).tolist()
     # Beside memory nobody looks at the names of counts again: they are not to be held by it.
     first = ends[len(block)] if all(raw.memory for raw in block) else 0
-    rows = layout.for_user(rows[first:].copy() if first else rows)
+    rows = copy_apart(layout.for_user(rows[first:]))
     contents: list[Content] = []
     for raw, agree, (a, b), (c, d) in zip(
         block, agrees, pairwise(ends), pairwise(ends[len(block) :]), strict=False

@@ -32,8 +32,9 @@ from qiskit_gateway.backends.readout.packed_bits import Rows, num_bytes
 
 _T = TypeVar("_T")
 
-# Strings handled together, over several circuits: hides numpy's cost per call.
-_BLOCK = 24_000
+# Bytes of outcomes handled together, over several circuits: hides numpy's cost per call, and stays in
+# the processor's cache.
+_BLOCK = 400_000
 # How deep kerneled data may be nested: shots, slots, pairs.
 _DEPTH = 3
 
@@ -288,7 +289,9 @@ def _blocks(looked: Iterable[Raw | Outcome]) -> Iterator[list[Raw] | Outcome]:
     block: list[Raw] = []
     size = 0
     for raw in looked:
-        more = 0 if isinstance(raw, Outcome) else len(raw.counts) + len(raw.memory)
+        more = 0
+        if not isinstance(raw, Outcome):
+            more = (len(raw.counts) + len(raw.memory)) * num_bytes(raw.codec.wiring.num_sent)
         if block and (
             isinstance(raw, Outcome) or raw.codec is not block[0].codec or size + more > _BLOCK
         ):

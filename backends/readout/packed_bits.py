@@ -6,6 +6,7 @@ bit 0 is the least significant bit of the last byte, bits beyond the width are 0
 
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
+from mmap import ACCESS_COPY, mmap
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,8 @@ Rows = NDArray[np.uint8]
 # Texts and characters parsed at once: enough to hide numpy's cost per call, few enough to stay in
 # the cache and below the size from which the allocator asks the kernel for every array.
 _TEXTS, _CHARACTERS = 24_000, 200_000
+# What is smaller is quicker to copy than to ask the system for.
+_APART_BYTES = 65_536
 _ZERO, _LETTER_A, _MARK, _GAP = ord("0"), ord("a"), ord("x"), "\n"
 # The last bytes of a word, by their number.
 _OWN = np.array([(1 << 64) - (1 << 64 - 8 * number) for number in range(9)], np.uint64)
@@ -29,6 +32,19 @@ def rows_of_integers(values: Iterable[int], width: int) -> Rows:
     """Return non-negative integers as rows of ``width`` bytes each."""
     packed = b"".join([value.to_bytes(width, "big") for value in values])
     return np.frombuffer(packed, np.uint8).reshape(-1, width)
+
+
+def copy_apart(rows: Rows) -> Rows:
+    """Copy rows into memory of their own, which the system has back as soon as they are gone.
+
+    An allocator keeps what it is given back in small parts, however much they are together.
+    """
+    if rows.nbytes < _APART_BYTES:
+        return rows.copy()
+    # Not shared with children that are forked.
+    copied = np.frombuffer(mmap(-1, rows.nbytes, access=ACCESS_COPY), np.uint8).reshape(rows.shape)
+    copied[:] = rows
+    return copied
 
 
 def rows_of_hex(

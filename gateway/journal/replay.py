@@ -1,6 +1,6 @@
 """A run as the journal has it, replayed: what has arrived goes into its place, and the rest is named."""
 
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -102,7 +102,7 @@ class _Books:
             # A second job for the same shots: the first that came is the one that counts.
             attempt.failure = SURPLUS
             return False
-        receipt = self.work.write(shard, entry.outcomes or ())
+        receipt = self.work.write(shard, deque(entry.outcomes or ()))
         for piece in shard.pieces:
             self.taken[piece.task] += without(piece, _list_holes(receipt))
         for piece, error in receipt.failed:

@@ -4,6 +4,7 @@ Deadlines, retries and the record of what was tried are layers round the two ver
 which they are wrapped is written once, in :meth:`Attempts.run`.
 """
 
+from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -307,14 +308,17 @@ class Attempts:
             raise BackendError(str(verdict), transient=False, submitted=True) from verdict
         finally:
             del self._out[shard.index]
-        outcomes = require_outcomes(
-            given,
-            batch.widths,
-            batch.kept_shots,
-            verb=f"{member.name}.collect()",
-            meas_level=batch.options.get("meas_level", 2),
-            observables=batch.observables,
+        outcomes = deque(
+            require_outcomes(
+                given,
+                batch.widths,
+                batch.kept_shots,
+                verb=f"{member.name}.collect()",
+                meas_level=batch.options.get("meas_level", 2),
+                observables=batch.observables,
+            )
         )
+        del given  # Each outcome goes once it is written.
         ran_shots = count_ran_shots(outcomes, shard.shots, batch.kept_shots)
         charged = await self._ask_charge(member, handle, attempt)
         self._book(attempt, ran_shots, charged)

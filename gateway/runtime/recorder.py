@@ -2,7 +2,7 @@
 
 import math
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from contextvars import Context
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -103,7 +103,7 @@ class Recorder:
 
     Attributes:
         run_log: Where the run is written down.
-        merge: Write outcomes of a shard into the results.
+        merge: Write outcomes of a shard into the results, and let go of each.
         seconds: How long ago the run began.
         notifier: Tells observers what happens.
         in_thread: Does work that would hold up the event loop.
@@ -113,7 +113,7 @@ class Recorder:
     """
 
     run_log: RunLog
-    merge: Callable[[Shard, Sequence[Outcome]], Receipt]
+    merge: Callable[[Shard, deque[Outcome]], Receipt]
     seconds: Callable[[], float]
     notifier: Notifier
     in_thread: InThread
@@ -257,9 +257,9 @@ class Recorder:
         self._add(partial(self.run_log.record_end, taken=taken), attempt)
         self._passing.discard(_key(attempt))
 
-    async def receive(self, shard: Shard, attempt: Attempt, outcomes: Sequence[Outcome]) -> Receipt:
+    async def receive(self, shard: Shard, attempt: Attempt, outcomes: deque[Outcome]) -> Receipt:
         """Write down what an attempt brought, and return what that was."""
-        self._add(self.run_log.record_outcomes, attempt, outcomes, self.seconds())
+        self._add(self.run_log.record_outcomes, attempt, tuple(outcomes), self.seconds())
         self._passing.discard(_key(attempt))
         if shard.circuit_shots <= _INLINE_SHOTS:
             return self.merge(shard, outcomes)

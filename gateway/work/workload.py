@@ -1,6 +1,7 @@
 """The work of one run, with everything the scheduler does not need to see."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any, Protocol
@@ -13,6 +14,10 @@ from qiskit_gateway.backends.readout.decode import Dice
 from qiskit_gateway.backends.readout.outcomes import Outcome
 from qiskit_gateway.work.receipt import Receipt
 from qiskit_gateway.work.tasks import Piece, Shard, Task
+
+# Shots that are put in place at once: enough to hide what each time costs, and few beside the
+# results of a job that is large.
+_WRITTEN_SHOTS = 1_000_000
 
 
 class Store(Protocol):
@@ -65,11 +70,15 @@ class Work:
             key=key,
         )
 
-    def write(self, shard: Shard, outcomes: Sequence[Outcome]) -> Receipt:
-        """Put the outcomes of a shard into their places and say what did not arrive."""
+    def write(self, shard: Shard, outcomes: deque[Outcome]) -> Receipt:
+        """Put the outcomes of a shard into their places and say what did not arrive.
+
+        They are taken out of the queue as they are put in place, so that no large job is held twice.
+        """
         dice = cache(lambda: np.random.default_rng(self._entropy_of(shard, 1)))
         receipt = Receipt()
-        for piece, part in _split_outcomes(shard, outcomes):
+        for piece in _cut_large(shard.pieces):
+            part = [outcomes.popleft() for _ in range(piece.rows)]
             receipt += self.stores[piece.task].receive(piece, part, dice)
         return receipt
 
@@ -100,10 +109,11 @@ def _cut(wanted: Sequence[Wanted], piece: Piece) -> Iterator[Wanted]:
         start = stop
 
 
-def _split_outcomes(
-    shard: Shard, outcomes: Sequence[Outcome]
-) -> Iterator[tuple[Piece, Sequence[Outcome]]]:
-    start = 0
-    for piece in shard.pieces:
-        yield piece, outcomes[start : start + piece.rows]
-        start += piece.rows
+def _cut_large(pieces: Iterable[Piece]) -> Iterator[Piece]:
+    """Cut pieces of very many shots between their rows."""
+    for piece in pieces:
+        rest, rows = piece, max(1, _WRITTEN_SHOTS // piece.shots)
+        while rest.rows > rows:
+            part, rest = rest.split_rows(rows)
+            yield part
+        yield rest

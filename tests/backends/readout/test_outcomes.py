@@ -455,6 +455,17 @@ def test_memory_need_not_be_a_list(kind, names):
     assert out.ravel().tolist() == [4, 1, 4]
 
 
+def test_memory_of_many_shots_is_read_whole():
+    """Circuits that are read together, or in several parts, get each their own shots."""
+    values = np.random.default_rng(1).integers(0, 8, (5, 90_000))
+    texts = [hex(value) for value in range(8)]
+    memories = [[texts[value] for value in row] for row in values.tolist()]
+    experiments = [experiment(dict(Counter(one)), one, len(one)) for one in memories]
+    outcomes = read(result(*experiments), [PLAIN] * 5, 90_000)
+    (out,), _ = decoded(outcomes, [(0, 1, 2)], 90_000)
+    assert np.array_equal(out[..., 0], values)
+
+
 def test_counts_need_not_be_a_plain_dict():
     """Counts may be Qiskit's own class, or any mapping."""
     for counts in (

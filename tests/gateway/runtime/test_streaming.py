@@ -3,19 +3,27 @@
 import gc
 import threading
 import weakref
+from typing import ClassVar
 
+import anyio
 import numpy as np
 import pytest
 from made_up import Delivered, MadeUp
 from qiskit.circuit import Parameter, QuantumCircuit
 from qiskit.circuit.library import HGate, Measure, RXGate, RZGate
+from qiskit.primitives.containers.sampler_pub import SamplerPub
 from qiskit.providers import JobStatus
 from qiskit.quantum_info import SparsePauliOp
 from qiskit.transpiler import Target
 
 from qiskit_gateway import RouterEstimator, RouterSampler
-from qiskit_gateway.backends import Limits, Member
-from qiskit_gateway.policies import RetryPolicy, fastest
+from qiskit_gateway.backends import Fleet, Limits, Member, Outcome
+from qiskit_gateway.backends.interface.batch import Program
+from qiskit_gateway.policies import Policy, RetryPolicy, fastest
+from qiskit_gateway.results.sampler_store import SamplerStore
+from qiskit_gateway.runtime.run import Run
+from qiskit_gateway.work.tasks import Task
+from qiskit_gateway.work.workload import Work
 
 PATIENCE = 30.0
 ROWS, IN_A_JOB, IN_FLIGHT = 60, 3, 2
@@ -177,3 +185,46 @@ def test_observables_of_different_precision_do_not_wait_for_one_another():
     job = RouterEstimator(Member(backend, limits=Limits(max_in_flight=3))).run(pubs)
 
     assert [float(pub.data.evs[0]) for pub in job.result(PATIENCE)] == [1.0] * 3
+
+
+class Remembering(Watching):
+    """A backend that returns many shots of each circuit in their order."""
+
+    defaults: ClassVar = {"shots": 1024, "memory": False}
+
+    def run(self, run_input, *, shots, memory):
+        assert memory
+        one = {"counts": {"0x0": shots}, "memory": ["0x0"] * shots}
+        return Delivered(self, [one] * len(run_input), shots)
+
+
+class Noting(SamplerStore):
+    """The results of a PUB that note how many outcomes there are when some of them come.
+
+    Attributes:
+        alive: How many there were, each time.
+    """
+
+    def receive(self, piece, outcomes, dice):
+        self.alive.append(sum(isinstance(it, Outcome) for it in gc.get_objects()))
+        return super().receive(piece, outcomes, dice)
+
+
+def test_outcomes_of_a_large_job_are_let_go_of_as_they_are_written():
+    """What is in its place in the arrays is held nowhere else: neither by the run nor by the member."""
+    circuit = turned()
+    circuit.measure_all()
+    pub = SamplerPub.coerce((circuit, np.zeros((24, 1)), 200_000))
+    store = Noting(pub)
+    store.alive = []
+    work = Work(
+        tasks=(Task(index=0, group=0, rows=24, shots=200_000),),
+        programs=(Program(circuit=circuit),),
+        rows=(np.zeros((24, 1)),),
+        stores=(store,),
+    )
+
+    anyio.run(Run("job", Fleet([Remembering()]), Policy(), work).execute)
+
+    assert store.coverage.complete
+    assert store.alive == [24, 19, 14, 9, 4]
