@@ -5,9 +5,48 @@ All packages use them. ``name`` is how the caller knows the argument.
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from numbers import Integral, Real
+from typing import Any
 
 _NUMBERS = (int, float)
+_PLAIN = (bool, int, float, str)
+
+
+def make_plain(owner: Any) -> None:
+    """Make the numbers and truth values of a dataclass Python's own, also those in its dicts.
+
+    NumPy's and fractions are numbers to whoever calculates, but no lock waits for them, not all can
+    be formatted, and they are not written into a journal.
+    """
+    for field in fields(owner):
+        value = getattr(owner, field.name)
+        plain = (
+            {key: as_plain(one) for key, one in value.items()}
+            if type(value) is dict
+            else as_plain(value)
+        )
+        if plain is not value:
+            object.__setattr__(owner, field.name, plain)
+
+
+def as_plain(value: Any) -> Any:
+    """Return a number or truth value as Python's own, and anything else as it is."""
+    if type(value) in _PLAIN:
+        return value
+    if is_flag(value):
+        return bool(value)
+    if isinstance(value, Integral):
+        return int(value)
+    try:
+        return float(value) if isinstance(value, Real) else value
+    except OverflowError:  # A fraction that no float holds is out of every range.
+        return value
+
+
+def is_flag(value: object) -> bool:
+    """Check that a value is true or false, by name, because NumPy's are no bool of Python's."""
+    return type(value).__name__ in {"bool", "bool_"}
 
 
 def check_real(name: str, value: object) -> None:
@@ -95,7 +134,7 @@ def check_flag(name: str, value: object) -> None:
     Raises:
         TypeError: It is not.
     """
-    if not isinstance(value, bool):
+    if not is_flag(value):
         raise TypeError(f"{name} must be True or False, got {value!r}")
 
 

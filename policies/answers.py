@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from numbers import Real
 
+from qiskit_gateway.arguments import is_flag
 from qiskit_gateway.policies.offer import Offer
 from qiskit_gateway.policies.verdict import ALLOWED, Verdict, refuse
 
@@ -24,8 +25,7 @@ def verdict_of(filter_: Callable[[Offer], object], offer: Offer) -> Verdict:
         return refuse(f"the filter {name} {_describe_error(error)}")
     if isinstance(answer, Verdict):
         return answer
-    # By name, because NumPy's bools are none of Python's.
-    if type(answer).__name__ in {"bool", "bool_"}:
+    if is_flag(answer):
         return ALLOWED if answer else refuse(f"the filter {name} refuses it")
     return refuse(f"the filter {name} answered {_show(answer)}; it must be a Verdict or a bool")
 

@@ -36,7 +36,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from qiskit_gateway.arguments import check_count, check_number
+from qiskit_gateway.arguments import check_count, check_number, make_plain
 from qiskit_gateway.policies.backoff import DOUBLING, backoff_seconds
 from qiskit_gateway.policies.failure import Failure
 from qiskit_gateway.policies.removed import refuse_removed
@@ -84,6 +84,7 @@ class BreakerPolicy:
         check_count("submit_errors", self.submit_errors, low=1)
         check_number("eject_seconds", self.eject_seconds)
         check_number("max_ejected_share", self.max_ejected_share, high=1.0)
+        make_plain(self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,7 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal, get_args
 
-from qiskit_gateway.arguments import check_choice, check_count, check_mapping, check_number
+from qiskit_gateway.arguments import (
+    check_choice,
+    check_count,
+    check_mapping,
+    check_number,
+    make_plain,
+)
 from qiskit_gateway.display.cards import render_card
 from qiskit_gateway.policies.verdict import Verdict, refuse
 
@@ -58,6 +64,7 @@ class Budget:
                     check_number(f"{name} of {whose!r}", usd)
                 object.__setattr__(self, name, dict(limits))
         check_choice("on_exhausted", self.on_exhausted, get_args(OnExhausted))
+        make_plain(self)
 
     def __str__(self) -> str:
         """The limits, as a line."""

@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar
 
-from qiskit_gateway.arguments import check_names, check_number
+from qiskit_gateway.arguments import check_names, check_number, make_plain
 from qiskit_gateway.policies.answers import verdict_of
 from qiskit_gateway.policies.offer import OFFER_FIELDS, Offer
 from qiskit_gateway.policies.registry import Registry
@@ -138,6 +138,7 @@ class MinFidelity(Filter):
 
     def __post_init__(self) -> None:
         check_number("MinFidelity's fidelity", self.fidelity, high=1.0)
+        make_plain(self)
 
     def __call__(self, offer: Offer) -> Verdict:
         if offer.fidelity is None:
@@ -162,6 +163,7 @@ class MaxPrice(Filter):
 
     def __post_init__(self) -> None:
         check_number("MaxPrice's usd", self.usd)
+        make_plain(self)
 
     def __call__(self, offer: Offer) -> Verdict:
         if offer.price_usd <= self.usd:
@@ -184,6 +186,7 @@ class MaxWait(Filter):
 
     def __post_init__(self) -> None:
         check_number("MaxWait's seconds", self.seconds)
+        make_plain(self)
 
     def __call__(self, offer: Offer) -> Verdict:
         if offer.wait_seconds <= self.seconds:
@@ -210,6 +213,7 @@ class Deadline(Filter):
 
     def __post_init__(self) -> None:
         check_number("Deadline's seconds", self.seconds)
+        make_plain(self)
 
     def __call__(self, offer: Offer) -> Verdict:
         if offer.finish_seconds <= self.seconds:
@@ -235,6 +239,7 @@ class MaxFailureRate(Filter):
 
     def __post_init__(self) -> None:
         check_number("MaxFailureRate's rate", self.rate, high=1.0)
+        make_plain(self)
 
     def __call__(self, offer: Offer) -> Verdict:
         if offer.failure_rate <= self.rate:
@@ -257,6 +262,7 @@ class MaxDataAge(Filter):
 
     def __post_init__(self) -> None:
         check_number("MaxDataAge's seconds", self.seconds)
+        make_plain(self)
 
     def __call__(self, offer: Offer) -> Verdict:
         if offer.data_age_seconds <= self.seconds:

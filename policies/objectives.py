@@ -11,7 +11,7 @@ from math import inf
 from numbers import Real
 from typing import ClassVar
 
-from qiskit_gateway.arguments import check_mapping, check_names, check_number
+from qiskit_gateway.arguments import check_mapping, check_names, check_number, make_plain
 from qiskit_gateway.policies.answers import value_of
 from qiskit_gateway.policies.offer import OFFER_FIELDS, Offer
 from qiskit_gateway.policies.registry import Registry
@@ -120,6 +120,7 @@ class Scaled(Objective):
     def __post_init__(self) -> None:
         check_number("The factor of an objective", self.factor)
         _check_scalar(self.objective)
+        make_plain(self)
 
     @property
     def uses(self) -> frozenset[str]:
@@ -283,6 +284,7 @@ class WorkShare(Objective):
         for member, weight in self.weights.items():
             check_number(f"The weight of {member!r}", weight)
         object.__setattr__(self, "weights", dict(self.weights))
+        make_plain(self)
 
     @property
     def names(self) -> frozenset[str]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, fields, is_dataclass
 from difflib import get_close_matches
 from typing import Any, Literal, get_args
 
-from qiskit_gateway.arguments import check_choice, check_positive
+from qiskit_gateway.arguments import check_choice, check_positive, make_plain
 from qiskit_gateway.display.cards import Fold, render_card
 from qiskit_gateway.policies.answers import PolicyError, verdict_of
 from qiskit_gateway.policies.breaker import BreakerPolicy
@@ -113,6 +113,7 @@ class Policy:
         for name in _MAY_BE_NONE:
             if getattr(self, name) is not None:
                 check_positive(name, getattr(self, name))
+        make_plain(self)
 
     @classmethod
     def coerce(cls, policy: "Policy | None") -> "Policy":

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from qiskit_gateway.arguments import check_choice, check_count, check_number
+from qiskit_gateway.arguments import check_choice, check_count, check_number, make_plain
 from qiskit_gateway.policies.backoff import DOUBLING, backoff_seconds
 from qiskit_gateway.policies.failure import Failure
 from qiskit_gateway.policies.removed import refuse_removed
@@ -61,6 +61,7 @@ class RetryPolicy:
         check_number("wait_initial_seconds", self.wait_initial_seconds)
         check_count("budget_floor", self.budget_floor)
         check_choice("on_unknown", self.on_unknown, get_args(OnUnknown))
+        make_plain(self)
 
     @property
     def repeats_unknown(self) -> bool:

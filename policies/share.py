@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from qiskit_gateway.arguments import check_count, check_positive
+from qiskit_gateway.arguments import check_count, check_positive, make_plain
 
 _MOST_PRIORITY = 20
 
@@ -33,3 +33,4 @@ class Share:
         check_count("priority", self.priority)
         if self.priority > _MOST_PRIORITY:
             raise ValueError(f"priority must be at most {_MOST_PRIORITY}, got {self.priority!r}")
+        make_plain(self)

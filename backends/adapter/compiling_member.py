@@ -16,7 +16,7 @@ from typing import Any, ClassVar, Self, TypedDict
 
 from qiskit.transpiler import PassManager
 
-from qiskit_gateway.arguments import check_count
+from qiskit_gateway.arguments import check_count, make_plain
 from qiskit_gateway.backends.adapter.copies import dump, once, require_copied
 from qiskit_gateway.backends.adapter.discovery import Told
 from qiskit_gateway.backends.adapter.jobs import (
@@ -108,6 +108,7 @@ class Said(MemberTerms):
             "an Adaptation, such as check_backend(backend).adaptation",
         )
         check_count("compile_tries", self.compile_tries, low=1)
+        make_plain(self)
 
 
 class MemberSettings(TypedDict, total=False):

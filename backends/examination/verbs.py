@@ -10,6 +10,7 @@ from itertools import islice
 from numbers import Real
 from typing import Any, TypeVar
 
+from qiskit_gateway.arguments import is_flag
 from qiskit_gateway.backends.examination.examiner import Finding, Session, compare
 from qiskit_gateway.backends.examination.probes import (
     Question,
@@ -192,10 +193,8 @@ async def _examine_job_control(member: FleetMember, session: Session) -> list[Fi
     except BackendError as error:
         findings.append(Finding(name="cancel", ok=None, seen=f"not answered: {error}"))
     else:
-        said = f"cancel() returned {answer!r:.80}" + (
-            "" if isinstance(answer, bool) else ", no bool"
-        )
-        findings.append(Finding(name="cancel", ok=isinstance(answer, bool), seen=said))
+        said = f"cancel() returned {answer!r:.80}" + ("" if is_flag(answer) else ", no bool")
+        findings.append(Finding(name="cancel", ok=is_flag(answer), seen=said))
     return findings
 
 
@@ -241,5 +240,5 @@ _ATTRIBUTES: dict[str, tuple[Callable[[Any], bool], str]] = {
         lambda value: value is None or (_is_number(value) and 0 <= value <= 1),
         "None or in [0, 1]",
     ),
-    "overlaps": (lambda value: isinstance(value, bool), "True or False"),
+    "overlaps": (is_flag, "True or False"),
 }

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from qiskit_gateway.arguments import check_real, is_finite
+from qiskit_gateway.arguments import check_real, is_finite, make_plain
 from qiskit_gateway.backends.failures.redaction import printable
 from qiskit_gateway.backends.interface.limits import Limits
 from qiskit_gateway.backends.pricing.rates import Tariff
@@ -57,6 +57,7 @@ class MemberTerms:
                     f"the fidelity of a member must be in [0, 1], got {self.fidelity!r}"
                 )
         object.__setattr__(self, "tags", _read_tags(self.tags))
+        make_plain(self)
 
 
 def check_name(name: object) -> None:

@@ -8,9 +8,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from math import ceil, floor, inf
+from numbers import Real
 from typing import Any, Literal
 
-from qiskit_gateway.arguments import check_amount
+from qiskit_gateway.arguments import check_amount, is_finite, make_plain
 from qiskit_gateway.backends.pricing.rates import (
     Tariff,
     Usage,
@@ -69,10 +70,11 @@ class Allowance:
             check_amount("usd_per_unit", self.usd_per_unit)
         if self.period not in (None, "day", "month"):
             kinds = "period must be 'day', 'month' or a number of days above 0"
-            if isinstance(self.period, bool) or not isinstance(self.period, int | float):
+            if isinstance(self.period, bool) or not isinstance(self.period, Real):
                 raise TypeError(f"{kinds}, got {self.period!r}")
-            if not 0 < self.period < inf:
+            if not (self.period > 0 and is_finite(self.period)):
                 raise ValueError(f"{kinds}, got {self.period!r}")
+        make_plain(self)
 
     def __call__(self, usage: Usage) -> float:
         """Return the price of the job in USD, as the first of a period."""

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import Any
 
-from qiskit_gateway.arguments import check_amount
+from qiskit_gateway.arguments import check_amount, make_plain
 from qiskit_gateway.backends.pricing.allowance import Allowance, allowance_of
 from qiskit_gateway.backends.pricing.published import PublishedTariff
 from qiskit_gateway.backends.pricing.rates import (
@@ -37,6 +37,7 @@ class Charge:
         for name in ("usd", "seconds", "shots"):
             if (value := getattr(self, name)) is not None:
                 check_amount(name, value)
+        make_plain(self)
 
 
 def count_charged_units(tariff: Tariff, usage: Usage, charge: Charge) -> float | None:

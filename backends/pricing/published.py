@@ -11,11 +11,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from difflib import get_close_matches
 from inspect import Parameter, signature
-from math import inf
 from types import MappingProxyType
 from typing import Any, Literal, cast
 
-from qiskit_gateway.arguments import check_flag, check_real
+from qiskit_gateway.arguments import check_flag, check_real, is_finite
 from qiskit_gateway.backends.pricing.allowance import Allowance, allowance_of
 from qiskit_gateway.backends.pricing.rates import (
     Hqc,
@@ -221,7 +220,7 @@ def _check_argument(name: str, value: Any, kind: type) -> None:
         check_flag(name, value)
         return
     check_real(name, value)
-    if not 0 < value < inf:
+    if not (value > 0 and is_finite(value)):
         raise ValueError(f"{name} must be above 0 and finite, got {value!r}")
 
 

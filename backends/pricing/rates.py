@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from math import ceil
 from typing import Any
 
-from qiskit_gateway.arguments import check_amount
+from qiskit_gateway.arguments import check_amount, make_plain
 
 _SMALLEST_INCREMENT = 1e-9
 
@@ -133,6 +133,7 @@ class Pricing:
 
     def __post_init__(self) -> None:
         _check_amounts(self)
+        make_plain(self)
 
     def __call__(self, usage: Usage) -> float:
         """Return the price of the job in USD."""
@@ -181,6 +182,7 @@ class Hqc:
 
     def __post_init__(self) -> None:
         _check_amounts(self)
+        make_plain(self)
 
     @property
     def needs_seconds(self) -> bool:

@@ -100,7 +100,8 @@ class ModeKeeper:
         if not self._idle_seconds:
             return self._take()
         self._stop_timer()
-        self._timer = threading.Timer(self._idle_seconds, self._close_idle)
+        seconds = min(self._idle_seconds, threading.TIMEOUT_MAX)
+        self._timer = threading.Timer(seconds, self._close_idle)
         self._timer.daemon = True
         self._timer.start()
         return None

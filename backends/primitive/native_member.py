@@ -11,7 +11,7 @@ from qiskit.primitives import BaseEstimatorV2, BaseSamplerV2
 from qiskit.providers import BackendV2
 from qiskit.transpiler import Target
 
-from qiskit_gateway.arguments import check_choice, check_real
+from qiskit_gateway.arguments import check_amount, check_choice, check_positive, make_plain
 from qiskit_gateway.backends.adapter.compiling_member import CompilingMember, Said
 from qiskit_gateway.backends.adapter.discovery import Told, read_in_time
 from qiskit_gateway.backends.adapter.job_lookup import fetch, only_one
@@ -74,14 +74,10 @@ class ModeTerms:
 
     def __post_init__(self) -> None:
         check_choice("mode", self.kind, get_args(ModeKind))
-        check_real("idle_seconds", self.idle_seconds)
-        if not self.idle_seconds >= 0:
-            raise ValueError(f"idle_seconds must not be negative, got {self.idle_seconds!r}")
-        if self.seconds is None:
-            return
-        check_real("mode_seconds", self.seconds)
-        if not self.seconds > 0:
-            raise ValueError(f"mode_seconds must be positive, got {self.seconds!r}")
+        check_amount("idle_seconds", self.idle_seconds)
+        if self.seconds is not None:
+            check_positive("mode_seconds", self.seconds)
+        make_plain(self)
 
 
 class NativeMember(CompilingMember):

@@ -4,12 +4,13 @@ from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from copy import copy
 from dataclasses import dataclass
-from numbers import Integral, Real
+from numbers import Integral
 from typing import Any, Literal, get_args
 
 import numpy as np
 from qiskit.result.models import ExperimentResultData
 
+from qiskit_gateway.arguments import check_real, make_plain
 from qiskit_gateway.backends.scripted.steps import Call, Step
 
 Malformation = Literal[
@@ -64,8 +65,8 @@ class Short(Step):
     amount: float
 
     def __post_init__(self) -> None:
-        if isinstance(self.amount, bool) or not isinstance(self.amount, Real):
-            raise TypeError(f"amount must be a number, got {self.amount!r}")
+        check_real("amount", self.amount)
+        make_plain(self)
         # Asked so that nan is refused, too.
         if not (self.amount >= 0 and (not isinstance(self.amount, float) or self.amount <= 1)):
             raise ValueError(f"a fraction in [0, 1], or a number of shots; got {self.amount!r}")

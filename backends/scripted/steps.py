@@ -16,7 +16,7 @@ import numpy as np
 from qiskit.circuit import QuantumCircuit
 from qiskit.providers import JobError, JobStatus, JobV1
 
-from qiskit_gateway.arguments import check_amount
+from qiskit_gateway.arguments import check_amount, make_plain
 
 Moment = Literal["run", "status", "result", "cancel"]
 """A call of the provider: ``backend.run``, or one of ``job.status``, ``.result``, ``.cancel``."""
@@ -172,6 +172,7 @@ class Fails(Step):
             check_amount("retry_after_seconds", self.retry_after_seconds)
         if self.submitted:
             raise ValueError("a job that was submitted and yet raised is AcceptsThenRaises()")
+        make_plain(self)
 
     def before(self, moment: Moment, call: Call) -> None:
         """Raise, if this is the call."""
@@ -287,6 +288,7 @@ class Hangs(Step):
         _check_moment(self.at)
         if self.seconds is not None:
             check_amount("seconds", self.seconds)
+        make_plain(self)
 
     def before(self, moment: Moment, call: Call) -> None:
         """Wait, if this is the call."""

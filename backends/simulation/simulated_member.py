@@ -112,20 +112,21 @@ class SimulatedMember:
         self.name = name
         self.limits = Limits(num_qubits=num_qubits).overridden_by(limits)
         self.pricing: Tariff = FREE if pricing is None else pricing
-        self.weight = float(weight)
+        self.weight = float(terms.weight)
         self.tags = frozenset(terms.tags)
-        self.fidelity = fidelity
+        self.fidelity = terms.fidelity
         self.overlaps = True
-        self._durations = {
+        durations = {
             "queue_seconds": queue_seconds,
             "job_seconds": job_seconds,
             "circuit_seconds": circuit_seconds,
             "shot_seconds": shot_seconds,
         }
-        for what, given in self._durations.items():
-            if not callable(given):
-                _check_seconds(what, given)
-        self._failure_rate = failure_rate
+        self._durations = {
+            what: given if callable(given) else _check_seconds(what, given)
+            for what, given in durations.items()
+        }
+        self._failure_rate = float(failure_rate)
         self._outages = _windows(outages)
         self._parallel_jobs = parallel_jobs
         self.speed = self._average_speed() if told else None

@@ -9,7 +9,7 @@ from qiskit.providers import JobStatus
 
 from qiskit_gateway.backends.interface.observer import Mailbox
 from qiskit_gateway.display.cards import Fold, list_few, render_card, render_folds
-from qiskit_gateway.primitives.job import FINAL, SHOWN_SECONDS, RouterJob, StatusChecks
+from qiskit_gateway.primitives.job import FINAL, SHOWN_SECONDS, RouterJob, StatusChecks, cap_timeout
 from qiskit_gateway.reporting.progress import Progress, join_progress
 from qiskit_gateway.reporting.report import Report, join_reports
 from qiskit_gateway.reporting.usage import RunUsage, sum_up_usage
@@ -107,7 +107,8 @@ class GroupJob(StatusChecks):
         Raises:
             TimeoutError: If not all were over in time; they continue.
         """
-        until = None if timeout is None else time.monotonic() + timeout
+        seconds = cap_timeout(timeout)
+        until = None if seconds is None else time.monotonic() + seconds
         for job in self.jobs.values():
             job.wait_for_final_state(None if until is None else max(0.0, until - time.monotonic()))
 

@@ -15,6 +15,7 @@ import anyio
 from qiskit.primitives import BasePrimitiveJob, PrimitiveResult
 from qiskit.providers import JobStatus
 
+from qiskit_gateway.arguments import as_plain, check_real
 from qiskit_gateway.backends.adapter.threads import soon_here
 from qiskit_gateway.backends.forks import renew_in_children
 from qiskit_gateway.backends.interface.observer import Mailbox
@@ -173,13 +174,14 @@ class RouterJob(StatusChecks, BasePrimitiveJob[PrimitiveResult[Any], JobStatus])
             RunError: If something was sent and not everything came back; it carries what did.
             TimeoutError: If the result was not there in time.
         """
+        seconds = cap_timeout(timeout)
         try:
-            return self._future.result(_cap_timeout(timeout))
+            return self._future.result(seconds)
         except FutureTimeoutError:
             if self._future.done():
                 raise
             raise TimeoutError(
-                f"job {self.job_id()} has no result after {timeout:g} s; it goes on: "
+                f"job {self.job_id()} has no result after {seconds:g} s; it goes on: "
                 "call result() again, or cancel()"
             ) from None
 
@@ -192,11 +194,12 @@ class RouterJob(StatusChecks, BasePrimitiveJob[PrimitiveResult[Any], JobStatus])
         Raises:
             TimeoutError: If it was not over in time; it continues.
         """
+        seconds = cap_timeout(timeout)
         try:
-            self._future.exception(_cap_timeout(timeout))
+            self._future.exception(seconds)
         except FutureTimeoutError:
             raise TimeoutError(
-                f"job {self.job_id()} is not over after {timeout:g} s; it goes on: "
+                f"job {self.job_id()} is not over after {seconds:g} s; it goes on: "
                 "wait again, or cancel()"
             ) from None
 
@@ -425,6 +428,10 @@ def _describe_lost(given_up: tuple[GivenUp, ...]) -> str:
     return f"{shots} shots were not done, of pub{'s' * (len(pubs) > 1)} {ranges(pubs)}"
 
 
-def _cap_timeout(timeout: float | None) -> float | None:
+def cap_timeout(timeout: float | None) -> float | None:
     """Wait as long as it takes where no thread can wait as long as asked."""
-    return None if timeout is None or timeout > _LONGEST_SECONDS else timeout
+    if timeout is None:
+        return None
+    check_real("timeout", timeout)
+    seconds: float = as_plain(timeout)
+    return None if seconds > _LONGEST_SECONDS else seconds

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar
 
 from qiskit.providers import BackendV2
 
-from qiskit_gateway.arguments import check_mapping
+from qiskit_gateway.arguments import as_plain, check_mapping
 from qiskit_gateway.backends.fleet import Backends, Fleet
 from qiskit_gateway.backends.member_facts import members_html
 from qiskit_gateway.backends.status import BudgetStatus
@@ -93,7 +93,7 @@ class PrimitiveOptions:
         defaults = {field.name: field.default for field in fields(self)}  # type: ignore[arg-type]
         if name not in defaults:
             raise AttributeError(_explain_unknown(name, list(defaults)))
-        object.__setattr__(self, name, defaults[name] if value is None else value)
+        object.__setattr__(self, name, defaults[name] if value is None else as_plain(value))
 
 
 class Routed(Generic[Options]):

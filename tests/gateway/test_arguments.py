@@ -51,8 +51,9 @@ def test_an_amount_is_finite_and_not_negative(value):
 
 
 def test_a_flag_is_true_or_false():
-    """A number is no truth value."""
+    """A number is no truth value; one of NumPy's is."""
     check_flag("mitigation", value=False)
+    check_flag("mitigation", np.True_)
     with pytest.raises(TypeError, match="mitigation must be True or False, got 1"):
         check_flag("mitigation", 1)
 
