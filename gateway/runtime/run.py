@@ -177,22 +177,25 @@ class Run:
         self._wake = math.inf
         self._run_log = run_log
         self._lost: Loss | None = None
-        self._recorder = Recorder(
-            run_log=run_log,
-            merge=work.write,
-            seconds=self._time.seconds,
-            notifier=self._notifier,
-            in_thread=environment.in_thread,
-            in_flight=self._scopes.__len__,
-            lose=self._lose,
-            goes_on=run_log.lasting
-            and any(self._terms.read_lasting(one).claims_nothing for one in fleet),
-        )
+        self._recorder = self._make_recorder()
         if run_log.lasting:
             self._notifier.mailboxes.append(self._recorder)
         self._shots_done: dict[str, list[int]] = {
             name: list(done) for name, done in run_log.past.done.items() if name in fleet
         }
+
+    def _make_recorder(self) -> Recorder:
+        return Recorder(
+            run_log=self._run_log,
+            merge=self.work.write,
+            seconds=self._time.seconds,
+            notifier=self._notifier,
+            in_thread=self._environment.in_thread,
+            in_flight=self._scopes.__len__,
+            lose=self._lose,
+            goes_on=self._run_log.lasting
+            and any(self._terms.read_lasting(one).claims_nothing for one in self._fleet),
+        )
 
     async def execute(self) -> Done:
         """Do the work, and return what was given up. Once only."""
