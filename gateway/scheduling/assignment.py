@@ -1,4 +1,4 @@
-"""Dealing the waiting work to members: who takes a shard now, and how large."""
+"""Dealing the waiting work to members: which one takes a shard now, and how large."""
 
 import math
 from collections import deque
@@ -34,7 +34,7 @@ class Dealer:
     Attributes:
         planner: How much each should take.
         lined_up: What waits for one member, already cut.
-        whole: The whole work of a run, done or not, and who must not take it, where its cuts are to be
+        whole: The whole work of a run, done or not, and the members barred from it, where its cuts are to be
             what they were in an earlier process.
         backlog: The waiting work.
     """
@@ -82,7 +82,7 @@ class Dealer:
     def deal(
         self, now: float, usable: tuple[str, ...], slots: Slots, freed: str | None = None
     ) -> Iterator[tuple[str, Group]]:
-        """Give shards to members as long as somebody who should take one has a free slot.
+        """Give shards to members as long as one that should take a shard has a free slot.
 
         Args:
             now: Seconds of the loop's clock.
@@ -232,7 +232,7 @@ class Dealer:
     def _unseen_seconds(self, plan: Plan, now: float) -> float:
         """Say in how many seconds it shows how fast the first member is that was never seen at work.
 
-        Who shares with it gets no larger jobs: what runs is not divided anew.
+        A member that shares with it gets no larger jobs: running work is not divided anew.
         """
         estimator = self.planner.estimator
         shows = [math.inf]
@@ -277,7 +277,7 @@ class Dealer:
         return Group(pieces, lot.barred) if pieces else None
 
     def _circuits(self, group: Group, shots: float) -> float:
-        """Count the circuits of a plan that a shard stands for."""
+        """Count the circuits of a plan that a shard covers."""
         circuits = sum([piece.row_stop - piece.row_start for piece in group.pieces])
         return self._in_plan(circuits, circuits * group.pieces[0].shots, shots)
 
@@ -295,7 +295,7 @@ class Dealer:
                 lot = Lot(barred, self.planner.heights(barred)[0])
                 plan = self.planner.settle(lot, eligible, now)
                 if plan is None:
-                    return  # What follows may depend on who has this.
+                    return  # What follows may depend on which member has this.
                 if not plan.quotas:
                     break
                 for member in plan.quotas:

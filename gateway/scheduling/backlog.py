@@ -19,42 +19,48 @@ class Barred:
 
     Attributes:
         never: They cannot run it.
-        tried: They failed at it, and may be asked again when nobody else is left.
-        left: From whom it was last taken back for others; who may have it again once it has nothing
-            else to do, or when nobody else is left.
-        gave: All from whom it was ever taken back so.
+        tried: They failed at it, and may be asked again when no other is left.
+        recalled_from: The member from which it was last taken back for others. That member may have
+            it again once it has nothing else to do, or when no other is left.
+        ever_recalled_from: All members from which it was ever taken back for others.
         kind: The kind of its tasks.
-        failed: Who has failed at it, well again or not; kept only where a rule counts them.
+        failed: Members that have failed at it, healthy again or not; kept only where a rule counts them.
     """
 
     never: frozenset[str] = frozenset()
     tried: frozenset[str] = frozenset()
-    left: frozenset[str] = frozenset()
-    gave: frozenset[str] = frozenset()
+    recalled_from: frozenset[str] = frozenset()
+    ever_recalled_from: frozenset[str] = frozenset()
     kind: int = 0
     failed: frozenset[str] = frozenset()
 
     def __contains__(self, member: str) -> bool:
         """True if the work must not go to the member now."""
-        return member in self.never or member in self.tried or member in self.left
+        return member in self.never or member in self.tried or member in self.recalled_from
 
     @property
     def for_now(self) -> frozenset[str]:
-        """Who may be asked again when nobody else is left."""
-        return self.tried | self.left
+        """The members that may be asked again when no other is left."""
+        return self.tried | self.recalled_from
 
     @property
     def untried(self) -> "Barred":
-        """The same, once members that failed by accident are asked again: nobody else is left."""
-        return replace(self, tried=frozenset(), left=frozenset())
+        """The same, once members that failed by accident are asked again: no other is left."""
+        return replace(self, tried=frozenset(), recalled_from=frozenset())
 
     def forgiving(self, member: str) -> "Barred":
-        """The same, once a member is well again that failed at it, or that it was taken back from."""
-        return replace(self, tried=self.tried - {member}, left=self.left - {member})
+        """The same, once a member is healthy again that failed at it, or that it was taken back from."""
+        return replace(
+            self, tried=self.tried - {member}, recalled_from=self.recalled_from - {member}
+        )
 
-    def taken_from(self, member: str) -> "Barred":
+    def once_recalled_from(self, member: str) -> "Barred":
         """The same, once it was taken back from a member for others."""
-        return replace(self, left=frozenset({member}), gave=self.gave | {member})
+        return replace(
+            self,
+            recalled_from=frozenset({member}),
+            ever_recalled_from=self.ever_recalled_from | {member},
+        )
 
     def plus(self, other: "Barred") -> "Barred":
         """Add the exclusions of the same work that are known from elsewhere."""
@@ -62,8 +68,8 @@ class Barred:
             self,
             never=self.never | other.never,
             tried=self.tried | other.tried,
-            left=self.left | other.left,
-            gave=self.gave | other.gave,
+            recalled_from=self.recalled_from | other.recalled_from,
+            ever_recalled_from=self.ever_recalled_from | other.ever_recalled_from,
             failed=self.failed | other.failed,
         )
 
@@ -77,7 +83,7 @@ class Group:
 
     Attributes:
         pieces: The pieces.
-        barred: Who must not take them.
+        barred: Members that must not take them.
         isolating: Whether they are part of a shard that failed, sent to find the bad circuit.
     """
 
@@ -224,14 +230,14 @@ class Backlog:
         self._refused[task] = self._refused.get(task, frozenset()) | {member}
 
     def forgive(self, member: str) -> None:
-        """Let a member that is well again take what it failed at before."""
+        """Let a member that is healthy again take what it failed at before."""
         for barred in [key for key in self.classes if member in key.for_now]:
             self._change(barred, barred.forgiving(member))
 
     def welcome(self, member: str) -> None:
         """Let a member that has nothing else to do take again what was taken from it for others."""
-        for barred in [key for key in self.classes if member in key.left]:
-            self._change(barred, replace(barred, left=barred.left - {member}))
+        for barred in [key for key in self.classes if member in key.recalled_from]:
+            self._change(barred, replace(barred, recalled_from=barred.recalled_from - {member}))
 
     def _change(self, barred: Barred, other: Barred) -> None:
         for piece in self.classes.pop(barred):
@@ -313,10 +319,10 @@ class Backlog:
         """Cut a shard for a member from one class; empty where nothing of it is for the member.
 
         Args:
-            member: Who.
+            member: Its name.
             barred: The class.
             room: How large.
-            height: Only from rows of so many shots; ``None`` for the tallest.
+            height: Only from rows of this many shots; ``None`` for the tallest.
         """
         return self._cut_from(self.classes, member, barred, room, height)
 

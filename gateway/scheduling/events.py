@@ -139,7 +139,7 @@ class ResultArrived:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecallFailed:
-    """A shard was asked back, and goes on.
+    """A shard was asked back, and continues.
 
     Attributes:
         shard: Its number.
@@ -317,7 +317,7 @@ Unless = Literal["running", "perhaps running", "never"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recall:
-    """Ask a provider to cancel a shard, and go on waiting for its result until that is confirmed.
+    """Ask a provider to cancel a shard, and keep waiting for its result until that is confirmed.
 
     Attributes:
         shard: Its number.
@@ -378,7 +378,7 @@ class MemberEjected:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FleetDown:
-    """No member is well: work waits, and they are probed one at a time: for observers.
+    """No member is healthy: work waits, and they are probed one at a time: for observers.
 
     Attributes:
         reason: Why the last of them is not.

@@ -65,7 +65,7 @@ class Flight:
     Attributes:
         shard: The shard.
         member: Where.
-        group: The pieces, and who must not take them.
+        group: The pieces, and the members that must not take them.
         submitted: When it was sent, in seconds of the loop's clock.
         expected_end: When it is expected to end.
         foreseen_seconds: How long it was expected to take as it was sent; 0 where nothing was known

@@ -9,7 +9,7 @@ from qiskit_gateway.work.record.outlook import Outlook
 from qiskit_gateway.work.tasks import NO_LOAD, Load
 
 # Before any job has come back, one is thought to take half as long again as expected, or to end as
-# much sooner; so much evidence, in jobs, is that worth.
+# much sooner; that is worth this much evidence, in jobs.
 _PRIOR = math.log(1.5)
 _PRIOR_JOBS = 2
 

@@ -1,7 +1,7 @@
 """Where the pieces of a shard go that did not arrive: to its duplicate, back in the queue, or nowhere.
 
 A piece that did not arrive waits again, barred from the members that failed at it; where nobody is
-left who may take it, it is given up.
+left that may take it, it is given up.
 """
 
 import math
@@ -146,7 +146,7 @@ def _put_back(state: RunState, flight: Flight) -> None:
     if flight.reason is Reason.OVERDUE:
         _count_retry(state)
     if flight.reason is Reason.SOONER_ELSEWHERE and not 0 < state.planner.usd_per_second < math.inf:
-        barred = barred.taken_from(flight.member)
+        barred = barred.once_recalled_from(flight.member)
     elif flight.reason is not None:
         # Back to the same member only when nobody else is left: that it is idle is no loss where a
         # move was worth its price.
@@ -200,7 +200,7 @@ def _hand_over(state: RunState, flight: Flight, barred: Barred) -> bool:
     Args:
         state: The run.
         flight: The shard, no longer in flight.
-        barred: Who must not take the pieces after that.
+        barred: Members that must not take the pieces after that.
 
     Returns:
         Whether they are the duplicate's now, or have arrived with it.
@@ -309,7 +309,7 @@ def _top_up(state: RunState, piece: Piece, flight: Flight, shots: int) -> None:
         _move(state, member, Group((piece,), flight.group.barred), reason)
         return
     if before and before.member == member and came == before.came:
-        shots = piece.shots  # It runs so many at most: no share of the shots is lost.
+        shots = piece.shots  # It runs no more than these: no share of the shots is lost.
     state.top_ups[piece] = TopUp(member, came, came / asked, shots)
     state.dealer.backlog.keep(member, piece, flight.group.barred)
 
@@ -324,8 +324,8 @@ def _requeue_failed(
     failed = list(failed)
     # A probe, what was left behind on a member that answers no more, and what one that is ejected by
     # now has never taken, load nobody anew.
-    ill = flight.member in state.health.unhealthy
-    never_taken = ill and all(failure.submitted is False for _, failure, _ in failed)
+    unhealthy = flight.member in state.health.unhealthy
+    never_taken = unhealthy and all(failure.submitted is False for _, failure, _ in failed)
     exempt = flight.probing or flight.phase is Phase.CANCELLING or never_taken
     allowed: bool | None = True if exempt else None
     for piece, failure, reason in failed:
@@ -413,7 +413,7 @@ def _move(state: RunState, member: str, group: Group, reason: str) -> bool:
 
 
 def sweep(state: RunState) -> bool:
-    """Put right the classes of work that no member may take; return whether any go on."""
+    """Put right the classes of work that no member may take; return whether any continue."""
     classes = state.dealer.backlog.classes
     goes_on = False
     for barred in [key for key in classes if key != NOBODY and not _may_wait(state, key)]:
@@ -450,7 +450,7 @@ def requeue_refused(state: RunState) -> bool:
     Members that failed at it by accident are asked again; where there are none it is given up.
 
     Returns:
-        Whether any goes on.
+        Whether any continues.
     """
     refused = list(state.planner.verdicts.items())
     go_on = [_requeue_refused(state, barred, verdicts) for barred, verdicts in refused]

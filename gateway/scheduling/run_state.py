@@ -45,7 +45,7 @@ class Lookout:
         next_check: When it is next asked whether work waits where it should not, in seconds of the
             loop's clock.
         asks: Whether the last check asked for something back.
-        spare_until: Until when so much waits for anybody that no job at a member would end the run later.
+        spare_until: Until when enough waits for any member that no job at a member would end the run later.
     """
 
     next_check: float = -math.inf
@@ -99,7 +99,7 @@ class RunState:
         health: Their breakers.
         spending: What may be spent.
         planner: How much of what waits each member should take.
-        dealer: What waits, and who gets it.
+        dealer: What waits, and which member gets it.
         settled: Whether cuts and members are fixed before anything runs.
         next_shard: The number of the next shard.
         flights: What is in flight, by number.
@@ -227,7 +227,7 @@ class RunState:
         )
 
     def judges_health(self, flight: Flight) -> bool:
-        """What becomes of a shard says something of its member's health.
+        """How a shard ends says something about its member's health.
 
         What was sent before an ejection says nothing of whether the member is healthy since.
         """

@@ -217,7 +217,7 @@ class Scheduler:
         return {name: estimator.speed_of(name) for name in known.states}
 
     def outlook(self, now: float) -> Outlook | None:
-        """Estimate how long the run goes on; ``None`` while that cannot be told."""
+        """Estimate how long the run still takes; ``None`` while that cannot be told."""
         return None if self.done else foresee(self._state, now)
 
     def left_usd(self, now: float) -> float | None:

@@ -19,13 +19,13 @@ from qiskit_gateway.work.price import Price
 from qiskit_gateway.work.record.remaining import Flying
 from qiskit_gateway.work.tasks import Compiled, Load, Piece, Shard, mean_of
 
-# Of the jobs of a member, at most one in so many seconds is watched while it waits: each costs a
+# Of a member's jobs, at most one in this many seconds is watched while it waits: each costs a
 # call to the provider, and they would all tell the same.
 _WATCH_SECONDS = 1.0
 
 
 def assign(state: RunState, now: float) -> Iterator[Command]:
-    """Submit shards as members have slots, until nobody has one who should take more."""
+    """Submit shards as members have slots, until no member with a slot should take more."""
     freed, state.freed = state.freed, None
     if state.stopped:
         give_up_waiting(state, state.stopped)

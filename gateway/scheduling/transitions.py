@@ -60,7 +60,7 @@ from qiskit_gateway.scheduling.run_state import RunState
 from qiskit_gateway.work.price import Due
 from qiskit_gateway.work.tasks import Load
 
-# How long a member is let be that was denied, at first; each further denial doubles it.
+# How long a member that was denied is left alone, at first; each further denial doubles it.
 _AGAIN_SECONDS = 0.05
 _DOUBLINGS = 7
 # The least wait until a limit per minute lets another job pass.
@@ -210,7 +210,7 @@ def _share_run(state: RunState, flight: Flight) -> float:
 def _fail_recall(state: RunState, event: RecallFailed, now: float) -> Iterator[Command]:
     """Leave a shard where it is that could not be taken back, or give up on it.
 
-    One at a member that is ill or stuck, and does not even answer, is given up on where the time
+    One at a member that is unhealthy or stuck, and does not even answer, is given up on where the time
     that it would be waited for is worth more than paying for it again. One of an earlier process is
     not while it is looked for, unless patience ends: nobody else can find it.
     """
@@ -220,15 +220,15 @@ def _fail_recall(state: RunState, event: RecallFailed, now: float) -> Iterator[C
     member, silent, rules = flight.member, event.failure is not None, state.policy.retry
     if event.failure is not None and state.judges_health(flight):
         yield from state.health.note_failure(member, event.failure, event.reason, now)
-    ill = member in state.health.unhealthy
+    unhealthy = member in state.health.unhealthy
     overdue = flight.reason is not Reason.SOONER_ELSEWHERE
     if overdue:
         sought = flight.adopted and not event.has_job and now < flight.giveup_at
-        gone = ill or (silent and not rules.waits_for_unknown)
+        gone = unhealthy or (silent and not rules.waits_for_unknown)
         again, abandoned = False, gone and not sought
     else:
         again = silent and may_pay_twice(state, flight, now)
-        abandoned = again and rules.repeats_unknown and (ill or is_stuck(state, member, now))
+        abandoned = again and rules.repeats_unknown and (unhealthy or is_stuck(state, member, now))
     if abandoned:
         flight.cancel()
         yield Cancel(shard=event.shard)
@@ -242,7 +242,7 @@ def _fail_recall(state: RunState, event: RecallFailed, now: float) -> Iterator[C
 
 
 def _complete(state: RunState, event: ShardEnd, now: float) -> Iterator[Command]:
-    """Take in how a shard ended: first what it tells and costs, then what becomes of its pieces."""
+    """Take in how a shard ended: first what it tells and costs, then what happens to its pieces."""
     # Its member worked on it or may have, but for what was surely cancelled.
     ran = not (
         isinstance(event, ShardDenied) or (isinstance(event, ShardCancelled) and event.confirmed)
@@ -347,7 +347,7 @@ def _fail(
 
 
 def _waits_for_slot(state: RunState, flight: Flight, failure: Failure) -> bool:
-    """A member has as many jobs of ours as it takes: it is not ill, and takes one when one has ended.
+    """A member has as many of our jobs as it takes: it is healthy, and takes one when one has ended.
 
     One that has none of ours is asked again in time.
     """

@@ -57,7 +57,7 @@ class Pot:
         return self.allotment.used if self.seen is not None and self.seen >= first else 0.0
 
     def note_left(self, wall: float, units: float) -> None:
-        """Note that no more than so many units are left: others have used the rest."""
+        """Note that no more than these units are left: others have used the rest."""
         self._use(self.allotment.step_of(wall), max(0.0, self.left(wall) - units))
 
     def count(self, wall: float, units: float) -> None:
@@ -187,7 +187,7 @@ class Allowances:
         return self._price_of(member, asked, free)
 
     def note_left(self, member: str, units: float, now: float) -> None:
-        """Note that no more than so many units are left to a member: others have used the rest."""
+        """Note that no more than these units are left to a member: others have used the rest."""
         self._pots[member].note_left(now - self.epoch, units)
 
     def settle(self, key: object) -> None:

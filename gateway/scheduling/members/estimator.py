@@ -146,7 +146,7 @@ class Estimator:
     def note_lateness(self, now: float) -> None:
         """Think of members never seen at work as slow as their first jobs show that they are at least."""
         self._lateness = {
-            # No more than is thought of who was never seen: jobs may differ by what was compiled for them.
+            # No more than for a member never seen: jobs may differ by what was compiled for them.
             name: min(times, HOPE)
             for name, state in self.states.items()
             if state.in_flight
@@ -237,7 +237,7 @@ class Estimator:
         """Estimate how many jobs of others are queued; ``None`` where nothing is known of the queue.
 
         Where no number was told, but seconds were told or learned, it is how many jobs like ours take
-        so long.
+        that long.
 
         Args:
             member: Where.
@@ -259,7 +259,7 @@ class Estimator:
         return max(mean, _LEAST_JOB_SECONDS)
 
     def busy_seconds(self, member: str, now: float) -> float:
-        """Estimate how long a member, or who shares its machine, still works on our jobs in flight."""
+        """Estimate how long a member, or one that shares its machine, still works on our jobs in flight."""
         mates = self._mates.get(member)
         if mates is None:
             return self._own_busy_seconds(member, now)

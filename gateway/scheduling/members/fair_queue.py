@@ -4,8 +4,8 @@ Start-time fair queueing (Goyal, Vin, Cheng: SIGCOMM 1996), in two levels as the
 a member by weight, and the runs of a user share what that gets. A job has a start tag, which is the
 finish tag of the job before it of the same user, but never less than the virtual time: the start tag
 of the job that was sent last. Its finish tag is later by the job's seconds over the user's weight.
-Whoever has the least start tag goes first. With several slots it is their SFQ(D) (Jin, Chase, Kaur:
-SIGMETRICS 2004): two who both always have work are apart by no more than a few jobs of each.
+The run with the least start tag goes first. With several slots it is their SFQ(D) (Jin, Chase, Kaur:
+SIGMETRICS 2004): two that both always have work differ by no more than a few jobs of each.
 """
 
 from collections import Counter, deque
@@ -58,7 +58,7 @@ class _Clock:
         self.now = self.start_tag(of)
         self.finish[of] = self.now + seconds
         if len(self.finish) > _MOST_TAGS:
-            # Of those who are behind the virtual time nothing is lost.
+            # Nothing is lost with the runs that are behind the virtual time.
             self.finish = {key: tag for key, tag in self.finish.items() if tag > self.now}
 
 
@@ -74,7 +74,7 @@ class FairQueue:
     _waiting: Counter[str] = field(default_factory=Counter)
     _users: dict[str, _Clock] = field(default_factory=dict)
     _runs: dict[tuple[str, str], _Clock] = field(default_factory=dict)
-    # Who was asked in vain, by member, in the round that goes on: nobody steps back for those.
+    # Runs asked in vain, by member, in this round: no run steps back for those.
     _asked: dict[str, set[Flow]] = field(default_factory=dict)
     _agenda: deque[tuple[str, bool, bool]] = field(default_factory=deque)
     _offering: bool = False
@@ -97,7 +97,7 @@ class FairQueue:
         return listener
 
     def dispatch(self, flow: Flow, member: str, seconds: float) -> None:
-        """Note that a run sends a member a job that is expected to take so many seconds."""
+        """Note that a run sends a member a job, and how many seconds it is expected to take."""
         share, seconds = flow.share, max(seconds, _LEAST_SECONDS)
         self._clock_of_users(member).dispatch(share.user, seconds / share.weight)
         self._clock_of_runs(member, share.user).dispatch(flow, seconds / 2**share.priority)
@@ -115,7 +115,7 @@ class FairQueue:
     def steps_back(self, flow: Flow, member: str) -> bool:
         """Tell whether others that wait go before a run at a member.
 
-        Whoever steps back must have the member offered to all, see :meth:`offer`: those others may have no
+        A run that steps back must have the member offered to all, see :meth:`offer`: those others may have no
         use for it.
         """
         if not self.listeners:
@@ -157,7 +157,7 @@ class FairQueue:
         """
         self._agenda.append((member, taken, to_all))
         if self._offering:
-            return  # Somebody who was asked has stepped back elsewhere: that comes next.
+            return  # A run that was asked has stepped back elsewhere: that comes next.
         self._offering = True
         self._asked[member] = set(besides)
         try:
@@ -184,7 +184,7 @@ class FairQueue:
                 return
 
     def _next(self, member: str, asked: set[Flow]) -> int | None:
-        """Find the place in the list of whoever goes first of those that were not asked yet."""
+        """Find the place in the list of the first run that was not asked yet."""
         users = self._clock_of_users(member)
         least = min(map(users.start_tag, self._waiting), default=0.0)
         best: tuple[float, float] | None = None

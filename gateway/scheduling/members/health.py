@@ -43,7 +43,7 @@ class Health:
         members: Their names, in the fleet's order.
         fleet_state: What is known of the fleet.
         policy: The rules.
-        probe_seconds: How long a probe may keep others waiting while no member is well.
+        probe_seconds: How long a probe may keep others waiting while no member is healthy.
 
     Attributes:
         lost: The members that are out for the rest of the run, and why: credentials, results
@@ -106,7 +106,7 @@ class Health:
     def admits(self, member: str, now: float) -> Admission:
         """Return the amount of work that a member may be sent now.
 
-        While no member is well, one at a time is probed, unless a probe does not come back.
+        While no member is healthy, one at a time is probed, unless a probe does not come back.
         """
         admission = admits(self._states[member].breaker)
         if admission == "one" and now < self._next_probe and self._waits_for_a_probe:

@@ -32,7 +32,7 @@ class MemberProfile:
         max_in_flight: Most jobs at once, or ``None``.
         submissions_per_minute: Most submissions in any minute, or ``None``.
         overlaps: Whether its jobs may overlap where ``max_in_flight`` does not say.
-        price: USD for so many jobs, circuits, circuit-shots and seconds, and, where that is known,
+        price: USD for given jobs, circuits, circuit-shots and seconds, and, where that is known,
             for circuits that are such on average; units of the allotment where there is one.
         allotment: What of it costs nothing; ``None`` where all is to be paid.
         free: Whether it was said that nothing is ever paid for it.
@@ -85,7 +85,7 @@ class MemberProfile:
         )
 
     def most_circuits(self, shots: float) -> float | None:
-        """Return the most circuits of a job, each of so many shots, or ``None``."""
+        """Return the most circuits of a job, given the shots of each, or ``None``."""
         if self.max_executions is None:
             return self.max_circuits
         fit = max(1, self.max_executions // max(1.0, min(shots, self.max_executions)))

@@ -40,7 +40,7 @@ class UsedByOthers(Verdict):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JournalDown(Verdict):
-    """Nothing can be claimed now; members of which nothing is shared go on."""
+    """Nothing can be claimed now; members that share nothing continue."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,7 @@ _TRUST = 0.5
 # How little each term of the speed model is trusted without evidence, relative to its own scale.
 # A first reading is thus read as cost per circuit and per shot, hardly as cost per job.
 _RIDGE = (0.005, 0.0005, 0.0005)
-# Of a member whose speed is told as much is known as if it had done so many jobs.
+# A speed that is told counts as much as one seen in this many jobs.
 _TOLD_JOBS = 2
 # How many times longer or shorter a job may well take than is told, and than the first one did.
 _TOLD_OFF = 1.25
@@ -43,7 +43,7 @@ class Speed:
         told: The three times as told, if they were.
         seen: How many jobs of this fleet it is known from.
         doubt: How far off it is expected to be, as the logarithm of a factor.
-        lent: By whom it is, where nothing is known of the member itself.
+        lent: The member it is taken from, where nothing is known of the member itself.
         timed: Whether, then, what a shot takes is not lent, but known by durations.
         fresh: What is not written down yet of what its jobs taught.
     """

@@ -110,7 +110,7 @@ class MemberState:
         """Return a copy in which the jobs in flight are those of others."""
         ours, told = len(self.in_flight) + self.elsewhere, self.pending_jobs
         copied = deepcopy(self)
-        copied.speed.take_fresh()  # Who saw the jobs writes them down.
+        copied.speed.take_fresh()  # The state that saw the jobs writes them down.
         return replace(
             copied,
             in_flight={},
@@ -128,7 +128,7 @@ class MemberState:
         """Note a reading of its queue; ``None`` means unknown."""
         self.asked_at = now
         if wait_seconds is None and pending_jobs is None:
-            # A member that could not be asked is not thereby idle: what was last read stands.
+            # A member that could not be asked need not be idle: what was last read remains.
             return
         self.read_at, self.ahead = now, 0
         if wait_seconds is not None:

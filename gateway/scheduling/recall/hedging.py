@@ -2,7 +2,7 @@
 
 A hedge is a second job for the pieces of a shard, whose turn comes when that should have ended. It
 is taken back when the shard has arrived, and saves the wait in a queue where the shard has failed.
-It goes only where nothing is paid, and only after failures: by how many are to be expected.
+It is sent only where nothing is paid, and only after failures: by how many are expected.
 """
 
 from bisect import bisect_left, insort

@@ -9,7 +9,7 @@ from qiskit_gateway.work.price import Price
 
 
 def finishes_first(state: RunState) -> bool:
-    """The policy wants to finish first; for others it is not clear who should have what waits."""
+    """The policy wants to finish first; under others it is unclear which member should have the waiting work."""
     return state.planner.finishes_first and len(state.states) > 1
 
 
@@ -23,21 +23,21 @@ def is_free_to_move(flight: Flight) -> bool:
     return flight.is_movable and flight.separable
 
 
-def may_leave(state: RunState, flight: Flight) -> bool:
-    """A shard may be taken back for others: so that it comes to rest, from each that is well once."""
-    rests = flight.member in flight.group.barred.gave
+def may_be_recalled(state: RunState, flight: Flight) -> bool:
+    """A shard may be taken back for others, from each healthy member once, so that it settles."""
+    rests = flight.member in flight.group.barred.ever_recalled_from
     return is_free_to_move(flight) and not (rests and flight.member not in state.health.unhealthy)
 
 
 def may_pay_twice(state: RunState, flight: Flight, now: float) -> bool:
     """To pay for a shard again costs no more than waiting for it until it is given up is worth."""
-    ill = flight.member in state.health.unhealthy
-    given_up_at = flight.giveup_at if ill else flight.recall_at
+    unhealthy = flight.member in state.health.unhealthy
+    given_up_at = flight.giveup_at if unhealthy else flight.recall_at
     return is_worth(flight.price, given_up_at - now, state.planner.usd_per_second)
 
 
 def is_worth(price: Price, wait_seconds: float, usd_per_second: float) -> bool:
-    """A price is no more than what waiting so long costs; nothing always is."""
+    """A price is no more than what the wait costs; nothing always is."""
     if not price.costs:
         return True
     return wait_seconds > 0 and price.usd <= usd_per_second * wait_seconds

@@ -45,6 +45,6 @@ def look_later(state: RunState, flight: Flight, now: float) -> None:
 
 
 def _look_at(state: RunState, flight: Flight) -> None:
-    # In a fleet of one there is nobody who could take it.
+    # In a fleet of one no other member could take it.
     if len(state.states) > 1:
         state.lookout.add(flight.recall_at, flight.shard.index)

@@ -15,7 +15,7 @@ from qiskit_gateway.scheduling.members.estimator import HOPE, ROUNDING_SECONDS
 from qiskit_gateway.scheduling.recall.moves import (
     allowed_offers,
     finishes_first,
-    may_leave,
+    may_be_recalled,
     others,
     values_time,
 )
@@ -23,7 +23,7 @@ from qiskit_gateway.scheduling.requeue import may_go
 from qiskit_gateway.scheduling.run_state import RunState
 from qiskit_gateway.work.tasks import Load
 
-# A member is stuck at a job that is late by so many times what was expected, and so many seconds.
+# A member is stuck at a job that is late by this many times what was expected, and this many seconds.
 _STUCK_TIMES = 2.0
 _STUCK_SECONDS = 10.0
 _LEAST_SECONDS = 1e-9
@@ -66,8 +66,8 @@ def rebalance(state: RunState, now: float) -> Iterator[Decision]:
     hurries = finishes_first(state)
     stuck = {name for name in state.states if is_stuck(state, name, now)} if hurries else set()
     able = state.health.healthy(now)
-    ill = state.health.unhealthy
-    foreseen = _foresee(state, [*able, *(name for name in state.states if name in ill)], now)
+    unhealthy = state.health.unhealthy
+    foreseen = _foresee(state, [*able, *(name for name in state.states if name in unhealthy)], now)
     yield Expect({one.flight.shard.index: one.end for one in foreseen})
     free = [name for name in able if name not in stuck]
     if not free:
@@ -80,7 +80,7 @@ def rebalance(state: RunState, now: float) -> Iterator[Decision]:
     waiting = [
         one
         for one in foreseen
-        if one.flight.member not in stuck and one.may_wait and _may_leave(state, one.flight)
+        if one.flight.member not in stuck and one.may_wait and _may_go_elsewhere(state, one.flight)
     ]
     if waiting:
         yield from _take_back(state, waiting, foreseen, free, now)
@@ -89,7 +89,7 @@ def rebalance(state: RunState, now: float) -> Iterator[Decision]:
 def _leave(state: RunState, stuck: Collection[str], free: Sequence[str]) -> Iterator[AskBack]:
     """Ask back what members have that are stuck, for those that are not."""
     for flight in list(state.flights.values()):
-        if flight.member not in stuck or not _may_leave(state, flight):
+        if flight.member not in stuck or not _may_go_elsewhere(state, flight):
             continue
         if any(name not in flight.group.barred for name in free):
             yield AskBack(flight.shard.index, Reason.SOONER_ELSEWHERE)
@@ -100,7 +100,7 @@ def _spare_seconds(
 ) -> float:
     """Say for how long what waits for anybody ends later than any job at a member, if speeds are right.
 
-    They are as far off as they have been. Who is late beyond that shows when the jobs should be over.
+    They are as far off as they have been. A member later than that shows when the jobs should be over.
     """
     if not foreseen:
         return 0.0
@@ -228,10 +228,10 @@ def worthwhile(
     return many
 
 
-def _may_leave(state: RunState, flight: Flight) -> bool:
-    """Work may be taken back, and there is somebody to take it."""
+def _may_go_elsewhere(state: RunState, flight: Flight) -> bool:
+    """Work may be taken back, and another member may take it."""
     fee = state.estimator.profiles[flight.member].job_fee_usd
-    if not (may_leave(state, flight) and covers(state.policy.recall.idle, fee)):
+    if not (may_be_recalled(state, flight) and covers(state.policy.recall.idle, fee)):
         return False
     return may_go(state, flight.group.barred, besides=flight.member)
 
@@ -248,8 +248,8 @@ def _foresee_member(
     state: RunState, member: str, ours: Mapping[object, int], now: float
 ) -> Iterator[Foreseen]:
     known, estimator = state.states[member], state.estimator
-    ill = member in state.health.unhealthy
-    waits = len(known.in_flight) > 1 or known.queue_seconds or ill
+    unhealthy = member in state.health.unhealthy
+    waits = len(known.in_flight) > 1 or known.queue_seconds or unhealthy
     if not (waits and (known.speed.jobs or estimator.guess or state.planner.backlog.empty)):
         return
     for turn in estimator.foresee(member, now):
@@ -305,12 +305,12 @@ def _takers(  # noqa: PLR0913  A question with one answer.
     *,
     busy: float = 0.0,
 ) -> tuple[list[str], float]:
-    """Choose who should share work, by price and end together; and the price of a unit, in seconds.
+    """Choose which members should share work, by price and end together; and the price of a unit, in seconds.
 
     Args:
         state: The run.
         work: What is to be shared.
-        free: Who may.
+        free: Members that may.
         flight: In jobs as large as this one.
         now: Seconds of the loop's clock.
         busy: Until when, in seconds from now, others are busy anyway: to end sooner is worth nothing.

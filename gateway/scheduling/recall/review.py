@@ -14,7 +14,7 @@ from qiskit_gateway.scheduling.members.estimator import ROUNDING_SECONDS
 from qiskit_gateway.scheduling.recall.hedging import hedge, hedges
 from qiskit_gateway.scheduling.recall.moves import (
     allowed_offers,
-    may_leave,
+    may_be_recalled,
     others,
     values_time,
 )
@@ -97,7 +97,7 @@ def _relieve(state: RunState, now: float) -> Iterator[AskBack]:
     idle = [] if values_time(state) else _idle(state, now)
     if not idle:
         return
-    waiting = [flight for flight in state.flights.values() if may_leave(state, flight)]
+    waiting = [flight for flight in state.flights.values() if may_be_recalled(state, flight)]
     for flight in sorted(waiting, key=lambda one: -one.expected_end):
         member = next((name for name in idle if _relieves(state, flight, name, now)), None)
         if member is not None:

@@ -469,7 +469,7 @@ def test_who_is_idle_has_again_what_was_taken_back_from_it():
 def test_what_was_taken_back_may_go_back_once_its_member_is_idle_or_well_again():
     """What failed there as well only once it is well; from whom it went before it may be given at once."""
     backlog = Backlog((Task(index=0, rows=4, shots=10, group=0),), WholeRows())
-    gone = Barred(tried=frozenset("c")).taken_from("a").taken_from("b")
+    gone = Barred(tried=frozenset("c")).once_recalled_from("a").once_recalled_from("b")
     backlog.put(Piece(0, 0, 4, 0, 10), gone)
 
     assert "a" not in gone
@@ -479,7 +479,7 @@ def test_what_was_taken_back_may_go_back_once_its_member_is_idle_or_well_again()
     backlog.welcome("b")
     [barred] = backlog.classes
     assert "b" not in barred
-    assert barred.gave == {"a", "b"}
+    assert barred.ever_recalled_from == {"a", "b"}
     backlog.forgive("c")
     [barred] = backlog.classes
     assert not barred.for_now
