@@ -131,6 +131,9 @@ class _Traces:
                 self._tell_shard(run, event)
             case happened.MemberEjected() | happened.MemberRecovered() | happened.FleetDown():
                 _note(run.span, event, run.time_of(event))
+            case happened.RunHeldUp():
+                facts = _collect_facts(event, "reason")  # A mapping is no value of an attribute.
+                run.span.add_event(_spell_name(event), facts, run.time_of(event))
             case happened.JournalFailed() | happened.ShotsDropped():
                 _note(run.span, event, run.time_of(event))
             case happened.RunPlanned():

@@ -173,7 +173,7 @@ class Run:
         self._environment = environment
         self._scopes: dict[int, anyio.CancelScope] = {}
         self._alarm: Alarm | None = None
-        self._listens = False
+        self._listens = self._told_held_up = False
         self._wake = math.inf
         self._run_log = run_log
         self._lost: Loss | None = None
@@ -338,6 +338,7 @@ class Run:
                 )
             )
             self._listen()
+            self._tell_held_up()
             self._sightings.watch(self._alarms)
         self._tell_budget()
         if self._stop_reason:
@@ -406,6 +407,9 @@ class Run:
         commands = self._decisions.make(self._scheduler.handle, event, self._time.now())
         self._perform(commands)
         self._listen()
+        if isinstance(event, ShardFinished):
+            self._told_held_up = False
+        self._tell_held_up()
         held = self._scheduler.take_held()
         if freed is not None:
             self._pass_on(freed, commands, stepped_back=freed in held)
@@ -426,6 +430,14 @@ class Run:
         self._listens = waits
         if waits and self._run_log.lasting:
             self._rivals.watch(self._onlookers)
+
+    def _tell_held_up(self) -> None:
+        """Tell once that the run stands: a probe that fails in between is no news."""
+        if self._told_held_up or self._scheduler is None:
+            return
+        if reasons := self._scheduler.held_up_by:
+            self._told_held_up = True
+            self._notifier.tell(happened.RunHeldUp, reasons=reasons)
 
     def _offer(self, member: str) -> bool:
         """Look whether a slot is of use that became free on a member; tell if it was taken."""

@@ -29,6 +29,7 @@ MEMBER_RECOVERED = "gateway.member_recovered"
 MEMBER_EJECTED = "gateway.member_ejected"
 FLEET_DOWN = "gateway.fleet_down"
 JOURNAL_FAILED = "gateway.journal_failed"
+RUN_HELD_UP = "gateway.run_held_up"
 RUNS_DELAYED = "gateway.runs_delayed"
 JOB_FINISHED = "gateway.job_finished"
 
@@ -155,6 +156,7 @@ _LOGGED: dict[type[RunEvent], tuple[int, str, dict[str, str]]] = {
     happened.MemberRecovered: (logging.INFO, MEMBER_RECOVERED, {"member": "backend"}),
     happened.FleetDown: (logging.INFO, FLEET_DOWN, _REASON),
     happened.JournalFailed: (logging.WARNING, JOURNAL_FAILED, _REASON),
+    happened.RunHeldUp: (logging.INFO, RUN_HELD_UP, _REASON),
     happened.RunsDelayed: (
         logging.WARNING,
         RUNS_DELAYED,

@@ -1,5 +1,6 @@
 """The events of a run as frozen values: the vocabulary of observers."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -271,6 +272,22 @@ class FleetDown(RunEvent):
     """
 
     reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunHeldUp(RunEvent):
+    """Nothing is in flight, and no member may take what waits; told again only once work was done since.
+
+    Attributes:
+        reasons: Why each member does not take it.
+    """
+
+    reasons: Mapping[str, tuple[str, ...]]
+
+    @property
+    def reason(self) -> str:
+        """All of them as one text."""
+        return ", ".join(f"{name}: {'; '.join(why)}" for name, why in self.reasons.items())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -35,7 +35,15 @@ from qiskit_gateway import GatewayError, Journal, RouterSampler, RunError, Telem
 from qiskit_gateway.backends import Fleet, Limits, Member, Pricing, SimulatedMember
 from qiskit_gateway.backends.failures.errors import Refused
 from qiskit_gateway.backends.scripted import Fails, Hangs, ScriptedBackend, Short
-from qiskit_gateway.policies import BreakerPolicy, Budget, Policy, RetryPolicy, failover
+from qiskit_gateway.policies import (
+    BreakerPolicy,
+    Budget,
+    Filter,
+    Policy,
+    RetryPolicy,
+    failover,
+    refuse,
+)
 
 ONE = Limits(max_circuits=1, max_in_flight=1)
 QUICK = RetryPolicy(wait_initial_seconds=0.001)
@@ -196,6 +204,21 @@ def test_a_run_that_fails_is_an_error_with_its_reason(bench):
     assert run.status.description
     assert run.attributes["error.type"] == "failed"
     assert bench.values("runs") == {("failed",): 1}
+
+
+class AtNight(Filter):
+    def __call__(self, offer):
+        return refuse("it is not night yet", waits=True)
+
+
+def test_a_run_that_stands_says_why_in_its_span(bench):
+    """Once, as a text: an attribute holds no mapping."""
+    policy = Policy(where=AtNight(), deadline_seconds=0.5)
+    bench.run([Member(BasicSimulator(), name="a")], circuits=1, policy=policy)
+
+    (run,) = bench.spans("run")
+    (held,) = [one for one in run.events if one.name == "qiskit_gateway.run_held_up"]
+    assert dict(held.attributes) == {"qiskit_gateway.reason": "a: it is not night yet"}
 
 
 def test_a_cancelled_run_ends_its_spans_without_error(bench):
