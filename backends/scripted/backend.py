@@ -67,7 +67,7 @@ class ScriptedBackend(BackendV2):
             backend_version=backend.backend_version,
         )
         self.wrapped = backend
-        self._script = script if callable(script) else partial(_next_of, _read_steps(script))
+        self._script = _read_script(script)
         self._then = _step(Runs() if then is None else then)
         try:
             self._seeds = np.random.SeedSequence(seed)
@@ -231,9 +231,16 @@ class ScriptedJob(JobV1):
         return self._call.cancelled or self.wrapped.cancel()
 
 
+def _read_script(script: Iterable[StepLike] | Chooser) -> Chooser:
+    # A class is callable too: a step whose brackets were forgotten.
+    if callable(script) and not isinstance(script, type):
+        return script
+    return partial(_next_of, _read_steps(script))
+
+
 def _read_steps(script: object) -> Iterator[StepLike]:
     """Go through a script; what is there already is looked at now."""
-    if isinstance(script, Step | str) or not isinstance(script, Iterable):
+    if isinstance(script, Step | str | Mapping | type) or not isinstance(script, Iterable):
         raise TypeError(
             "a script must be steps, such as [Fails(), Hangs()], or a callable that gives them; got "
             f"{script!r}"

@@ -167,6 +167,9 @@ def test_an_unknown_name_is_answered_with_close_ones(name, hint):
         ("azure:pasqal_qpu", {"usd_per_eur": "1"}, TypeError, "must be a number, got '1'"),
         ("azure:pasqal_qpu", {"usd_per_eur": True}, TypeError, "must be a number, got True"),
         ("braket:iqm_garnet", {"per_shot": -1}, ValueError, "per_shot must be zero or more"),
+        ("braket:iqm_garnet", {"per_shot": 10**400}, ValueError, "per_shot must be zero or more"),
+        ("azure:pasqal_qpu", {"usd_per_eur": 10**400}, ValueError, "usd_per_eur must be above 0"),
+        ("quantinuum:hqc", {"usd_per_hqc": 10**400}, ValueError, "usd_per_hqc must be above 0"),
     ],
 )
 def test_arguments_are_checked(name, overrides, error, said):

@@ -526,6 +526,16 @@ def test_threads_share_a_script():
     [
         (lambda: ScriptedBackend(BasicSimulator(), Fails()), TypeError, "a script must be steps"),
         (lambda: ScriptedBackend(BasicSimulator(), 7), TypeError, "a script must be steps"),
+        (lambda: ScriptedBackend(BasicSimulator(), Fails), TypeError, "must be steps.*got <class"),
+        (lambda: ScriptedBackend(BasicSimulator(), JobStatus), TypeError, "a script must be steps"),
+        (
+            lambda: ScriptedBackend(BasicSimulator(), {0: Fails()}),
+            TypeError,
+            "must be steps.*got {0",
+        ),
+        (lambda: ScriptedBackend(BasicSimulator(), {}), TypeError, "a script must be steps"),
+        (lambda: ScriptedBackend(BasicSimulator(), [Fails]), TypeError, "a script has steps"),
+        (lambda: ScriptedBackend(BasicSimulator(), then=Fails), TypeError, "a script has steps"),
         (lambda: ScriptedBackend(BasicSimulator(), ["x"]), TypeError, "a script has steps"),
         (lambda: ScriptedBackend(BasicSimulator(), name=7), TypeError, "the name of a backend"),
         (lambda: ScriptedBackend(BasicSimulator(), seed="x"), TypeError, "seed must be"),
