@@ -184,16 +184,20 @@ class Dealer:
         )
         if dear_seconds == math.inf:
             return self._planned_part(member, quota, plan)
-        seconds = estimator.seconds(member, Load(quota, quota * plan.shots))
+        load = Load(quota, quota * plan.shots)
+        seconds = estimator.seconds(member, load)
         each = seconds / quota
         off = self._relative_error(member)
         doubt = min(off, _MOST_DOUBT)
-        ends = now - self.planner.began + estimator.wait_seconds(member, now) + seconds
+        ends = self.planner.foresee_end(member, plan, now) - self.planner.began
         # Half of what is in doubt is saved by one cut more, so it must be worth what that costs.
         cut_seconds = dear_seconds + (state.speed.overhead_seconds if state.speed.jobs else 0.0)
         least = max(2 / off * cut_seconds, _FINEST * ends)
         # A member that does not say how many jobs it takes at once works on one after the other.
         lanes = free if estimator.profiles[member].max_in_flight else 1
+        # Of jobs more than it takes at once each queues anew.
+        queued_seconds = estimator.cut_seconds(member, load)
+        least = max(least, min(2 / off * (cut_seconds + queued_seconds), seconds / lanes))
         part = quota * (1 - doubt) / lanes
         if not state.speed.jobs:
             part = self._first_part(member, quota, plan)
@@ -206,7 +210,7 @@ class Dealer:
                 part = min(part, shows / each)
         part = max(part, least / each if each else quota)
         # What would be left over for a job of its own goes with this one.
-        return part if each and part + least / each <= quota else quota
+        return part if each and part + least / each <= quota + ROUNDING else quota
 
     def _relative_error(self, member: str) -> float:
         """Say by what part of it a member's time may be longer than thought: by its speed, and failures."""

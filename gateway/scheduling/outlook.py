@@ -36,7 +36,7 @@ def foresee(state: RunState, now: float) -> Outlook | None:
         return None
     estimator = state.estimator
     seconds = max(
-        estimator.wait_seconds(name, now) + estimator.seconds(name, load)
+        estimator.wait_seconds(name, now) + estimator.span_seconds(name, load)
         if load.circuits
         else estimator.busy_seconds(name, now)
         for name, load in loads.items()

@@ -133,6 +133,8 @@ class Bid:
         wait_seconds: Until it begins.
         unit_seconds: For each unit.
         job_seconds: For each job, beside its units.
+        slots: How many jobs it has at once, where further ones queue anew.
+        again_seconds: What that takes, each time that so many jobs are sent again.
         credit: What it does for nothing.
         other_usd: What else counts for each unit.
     """
@@ -142,6 +144,8 @@ class Bid:
     wait_seconds: float = 0.0
     unit_seconds: float = 0.0
     job_seconds: float = 0.0
+    slots: int = 1
+    again_seconds: float = 0.0
     credit: Credit | None = None
     other_usd: float = 0.0
 
@@ -175,7 +179,8 @@ class Bid:
         if not units:
             return 0.0
         jobs = max(jobs, -(-units // self.most))
-        return self.wait_seconds + units * self.unit_seconds + jobs * self.job_seconds
+        again = self.again_seconds * (-(-jobs // self.slots) - 1)
+        return self.wait_seconds + again + units * self.unit_seconds + jobs * self.job_seconds
 
     def is_as_cheap(self, other: "Bid", size: int) -> bool:
         """Whether a job of some size costs as much as at another member, and is paid likewise."""
@@ -210,17 +215,32 @@ def capacities(bids: Sequence[Bid], seconds: float, most: int) -> NDArray[np.int
     """Count the units that members would have done by a time, at most ``most`` each."""
     if seconds == math.inf:
         return np.full(len(bids), most)
-    wait, unit, job, size = np.array(
-        [(bid.wait_seconds, bid.unit_seconds, bid.job_seconds, bid.most) for bid in bids]
+    wait, unit, job, size, slots, again = np.array(
+        [
+            (
+                bid.wait_seconds,
+                bid.unit_seconds,
+                bid.job_seconds,
+                bid.most,
+                bid.slots,
+                bid.again_seconds,
+            )
+            for bid in bids
+        ]
     ).T
     # What ends at the horizon is in time.
     left = seconds * (1 + _TIE) + _TIE - wait
     full = size * unit + job
     with np.errstate(divide="ignore", invalid="ignore"):
-        jobs = np.where(full > 0, np.minimum(left // full, most), most)
-        rest = left - jobs * full - job
+        # Each round begins with a queue; of the first one the wait tells.
+        rounds = (left + again) // (slots * full + again)
+        rounds = np.where(again > 0, np.minimum(rounds, most), 0)
+        left_then = left - rounds * (slots * full + again)
+        jobs = np.where(full > 0, np.minimum(left_then // full, most), most)
+        jobs = np.where(again > 0, np.clip(jobs, 0, slots - 1), jobs)
+        rest = left_then - jobs * full - job
         part = np.where(unit > 0, np.minimum(rest // unit, size), size)
-    done = jobs * size + np.where(rest >= 0, part, 0)
+    done = (rounds * slots + jobs) * size + np.where(rest >= 0, part, 0)
     return np.where(left > 0, np.minimum(done, most), 0).astype(np.int64)
 
 

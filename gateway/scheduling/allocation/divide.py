@@ -20,7 +20,7 @@ from qiskit_gateway.scheduling.allocation.integer_program import (
     share_out,
 )
 from qiskit_gateway.scheduling.allocation.water_filling import allocate
-from qiskit_gateway.scheduling.members.estimator import UNPRICED_USD
+from qiskit_gateway.scheduling.members.estimator import UNPRICED_USD, round_wait_seconds
 from qiskit_gateway.scheduling.members.offers import Offers
 from qiskit_gateway.work.tasks import Load
 
@@ -75,7 +75,7 @@ def divide(
         return Shares(_level(offers, members, objective, horizon, divisible=divisible))
     bids = [bid_of(offers, member, trade, divisible=divisible) for member in members]
     if trade.usd_per_hour == 0 and horizon == inf and all(bid.linear for bid in bids):
-        return Shares(allocate(work, members, offers, objective, divisible=divisible))
+        return Shares(_allocate(work, members, offers, objective, divisible=divisible))
     units = _units(work, divisible=divisible)
     worth = Worth(
         usd_per_second=trade.usd_per_hour / 3600,
@@ -164,21 +164,38 @@ def bid_of(
         asked = estimator.price(member, load(size), compiled, seconds=seconds(size))
         return times * asked if credit else rate * times * asked
 
-    lines: tuple[Line, ...] = (Line(1, most),)
-    if trade.price_factor:
-        priced = [line for line in lines_of(price, most) if line(line.largest) < UNPRICED_USD]
-        lines = tuple(priced) or lines
+    priced = lines_of(price, most) if trade.price_factor else ()
+    lines = tuple(line for line in priced if line(line.largest) < UNPRICED_USD)
     first, last = seconds(1), seconds(most)
     slope = max(0.0, (last - first) / (most - 1)) if most > 1 else first
+    slots, again = _queue_anew(offers, member, last, times)
     return Bid(
         member=member,
-        lines=lines,
+        lines=lines or (Line(1, most),),
         wait_seconds=offer.wait_seconds,
+        slots=slots,
+        again_seconds=again,
         unit_seconds=times * slope,
         job_seconds=times * max(0.0, first - slope),
         credit=credit,
         other_usd=other,
     )
+
+
+def _queue_anew(offers: Offers, member: str, job_seconds: float, times: int) -> tuple[int, float]:
+    """Return how many jobs a member has at once, and how long it queues each time they are sent again.
+
+    Args:
+        offers: What is known.
+        member: Its name.
+        job_seconds: How long a job runs.
+        times: How many jobs one of them stands for.
+    """
+    slots = offers.estimator.slots(member)
+    if slots is None:
+        return 1, 0.0
+    again = round_wait_seconds(offers.queue_seconds(member), job_seconds, slots)
+    return max(1, slots // times), again * ceil(times / slots)
 
 
 def _capacities(offers: Offers, members: Sequence[str], horizon: float) -> dict[str, int]:
@@ -223,7 +240,7 @@ def _level(
     together would be late.
     """
     work = offers.waiting
-    shares = allocate(work, members, offers, objective, divisible=divisible)
+    shares = _allocate(work, members, offers, objective, divisible=divisible)
     if horizon == inf:
         return shares
     most = _capacities(offers, members, horizon)
@@ -236,5 +253,13 @@ def _level(
         others = [name for name in members if name not in full] if rest.circuits else []
         shares = {}
         if others:
-            shares = allocate(rest, others, offers, objective, divisible=divisible)
+            shares = _allocate(rest, others, offers, objective, divisible=divisible)
     return {name: share for name, share in {**full, **shares}.items() if share > 0}
+
+
+def _allocate(
+    work: Load, members: Sequence[str], offers: Offers, objective: Objective, *, divisible: bool
+) -> dict[str, float]:
+    return allocate(
+        work, members, offers, objective, divisible=divisible, round_of=offers.round_circuits
+    )

@@ -1,7 +1,8 @@
 """The jobs that do some work at the least price and worth of time, by integer programming.
 
 A member's price is lines, so all that counts is how many jobs it does of the sizes of each line, and how
-many units these have together. Those numbers and the end of the run are the variables.
+many units these have together. Those numbers and the end of the run are the variables, and how often a
+member's slots are filled where it takes few jobs at once: each time its jobs queue anew.
 
 Whether a member has to wait for its queue would be one more for each, and make the program slow to solve.
 So it is solved anew for each moment at which a queue ends: nobody takes part whose queue is longer, and
@@ -12,7 +13,7 @@ to another thread.
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from typing import Any
@@ -236,8 +237,8 @@ def share_out(
 class _Program:
     """The integer program of some bids.
 
-    Its variables are the end of the run, the jobs of each line, the units of each line, and what is
-    taken of each pot beyond what is left.
+    Its variables are the end of the run, the jobs of each line, the units of each line, what is taken
+    of each pot beyond what is left, and how often the slots are filled of members whose jobs queue anew.
     """
 
     def __init__(self, bids: Sequence[Bid], units: int, usd_per_second: float) -> None:
@@ -251,6 +252,7 @@ class _Program:
         self._scale = max(bid.most for bid in bids) if units > _FEW_UNITS else 1
         self._second = max(self.level, _NEAR)
         self._pots = _pots_of(bids)
+        self._queuing = [bid.member for bid in bids if bid.again_seconds]
 
     def cheapest(self, horizon: float) -> Jobs:
         """Return the jobs of the least price by a horizon."""
@@ -286,13 +288,16 @@ class _Program:
         from scipy.optimize import Bounds, LinearConstraint, milp  # noqa: PLC0415
 
         count, pots, (costs, rows, total, _) = len(self._lines), len(self._pots), self._stated
+        queuing = len(self._queuing)
         lower, upper, limits = self._limits(earliest, latest)
         units = self._units / self._scale
         if jobs is not None:
             lower[1 : 1 + count], upper[1 : 1 + count] = np.array(jobs).T
         found = milp(
             costs,
-            integrality=np.repeat([0, 1, int(self._scale == 1), 0], [1, count, count, pots]),
+            integrality=np.repeat(
+                [0, 1, int(self._scale == 1), 0, 1], [1, count, count, pots, queuing]
+            ),
             bounds=Bounds(lower, upper),
             constraints=[
                 LinearConstraint(rows, -np.inf, limits),
@@ -345,19 +350,23 @@ class _Program:
     def _limits(self, earliest: float, latest: float) -> tuple[Floats, Floats, Floats]:
         """Return the least and the most of the variables, and of the rows."""
         waits = np.array([bid.wait_seconds for bid in self._bids])
+        again = np.array([bid.again_seconds for bid in self._bids])
         takes_part = waits <= earliest
         able = np.where(takes_part, capacities(self._bids, latest, self._units), 0)
         most = np.repeat(able, [len(bid.lines) for bid in self._bids])
         count, pots = len(self._lines), len(self._pots)
         begin = 0.0 if earliest == math.inf else earliest
-        lower = np.concatenate([[begin / self._second], np.zeros(2 * count + pots)])
+        queuing = len(self._queuing)
+        lower = np.concatenate([[begin / self._second], np.zeros(2 * count + pots + queuing)])
         jobs = np.ceil(most / self._sizes[0])
         upper = np.concatenate(
-            [[latest / self._second], jobs, most / self._scale, np.full(pots, np.inf)]
+            [[latest / self._second], jobs, most / self._scale, np.full(pots + queuing, np.inf)]
         )
         left = [left for left, _ in self._pots.values()]
-        ends = -np.where(takes_part, waits, begin) / self._second
-        limits = np.concatenate([np.zeros(2 * count), ends, left]) / self._stated[-1]
+        # The first time that slots are filled counts as every other.
+        ends = -np.where(takes_part, waits - again, begin) / self._second
+        limits = np.concatenate([np.zeros(2 * count), ends, left, np.zeros(queuing)])
+        limits /= self._stated[-1]
         return lower, upper, limits
 
     @cached_property
@@ -374,7 +383,7 @@ class _Program:
 
         There are rows for each line: its jobs can hold its units, and these are enough for them, unless
         nobody would want more jobs; for each member: it is done by the end; for each pot: what is taken
-        of it.
+        of it; for each member whose jobs queue anew: its slots are filled often enough for them.
         """
         from scipy.sparse import coo_array, diags_array  # noqa: PLC0415
 
@@ -395,9 +404,11 @@ class _Program:
                 (count + number, 1 + count + number, -1.0),
             )
         ]
-        costs = np.zeros(1 + 2 * count + len(pots))
+        fills = 1 + 2 * count + len(pots)
+        entries += self._list_fills(fills)
+        costs = np.zeros(fills + len(self._queuing))
         costs[0] = self._usd_per_second * self._second
-        costs[1 + 2 * count :] = [rate for _, rate in self._pots.values()]
+        costs[1 + 2 * count : fills] = [rate for _, rate in self._pots.values()]
         for number, (bid, line) in enumerate(self._lines):
             jobs, units = 1 + number, 1 + count + number
             end = 2 * count + places[bid.member]
@@ -421,6 +432,19 @@ class _Program:
         total[0, 1 + count : 1 + 2 * count] = 1.0
         self._scale_costs(costs)
         return costs, (diags_array(1 / norms) @ matrix).tocsr(), total, norms
+
+    def _list_fills(self, first: int) -> Iterator[tuple[int, int, float]]:
+        """List the entries of how often slots are filled, whose variables begin at a column."""
+        for place, bid in enumerate(self._bids):
+            if not bid.again_seconds:
+                continue
+            column = first + self._queuing.index(bid.member)
+            row = column - 1 + len(self._bids)
+            yield 2 * len(self._lines) + place, column, bid.again_seconds / self._second
+            yield row, column, -float(bid.slots)
+            for number, (one, _) in enumerate(self._lines):
+                if one is bid:
+                    yield row, 1 + number, 1.0
 
     def _scale_costs(self, costs: Floats) -> None:
         """Bring costs to what HiGHS tells apart, and let the first of equal members be cheaper."""

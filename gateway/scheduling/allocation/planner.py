@@ -203,7 +203,7 @@ class Planner:
         states = self.estimator.states
         plan.unseen = [member for member in plan.usable if not states[member].speed.jobs]
         if self._foresees_ends:
-            plan.expect({member: self._end(member, plan, now) for member in plan.quotas})
+            plan.expect({member: self.foresee_end(member, plan, now) for member in plan.quotas})
         return plan
 
     @property
@@ -211,10 +211,10 @@ class Planner:
         """Whether a plan is good as long as members end when it was planned that they do."""
         return self.finishes_first or self.trade is not None
 
-    def _end(self, member: str, plan: Plan, now: float) -> float:
+    def foresee_end(self, member: str, plan: Plan, now: float) -> float:
         """Foresee when a member is done with its quota, in seconds of the loop's clock."""
         quota = plan.quotas[member]
-        seconds = self.estimator.seconds(member, Load(quota, quota * plan.shots))
+        seconds = self.estimator.span_seconds(member, Load(quota, quota * plan.shots))
         return now + self.estimator.wait_seconds(member, now) + seconds
 
     @property
@@ -258,7 +258,7 @@ class Planner:
             if quota <= ROUNDING:
                 continue
             planned = max(0.0, (plan.end if self.finishes_first else plan.ends[member]) - now)
-            seconds = self._end(member, plan, now) - now
+            seconds = self.foresee_end(member, plan, now) - now
             if self.finishes_first and is_much_sooner(planned, seconds):
                 plan.quotas[member] = quota * planned / seconds
                 plan.late += quota - plan.quotas[member]
@@ -339,14 +339,18 @@ class Planner:
                 for work, seconds in zip((given, load), times, strict=True)
                 if work.circuits
             ]
+            spans = [
+                time + estimator.wait_anew_seconds(member, work, compiled)
+                for work, time in zip((given, load), times, strict=True)
+            ]
             found.append(
                 Considered(
                     member=member,
                     given=given,
                     wait_seconds=wait,
-                    run_seconds=times[0],
+                    run_seconds=spans[0],
                     price_usd=usd[0] if given.circuits else 0.0,
-                    alone_seconds=wait + times[1],
+                    alone_seconds=wait + spans[1],
                     alone_usd=usd[-1] if usd and usd[-1] < UNPRICED_USD else math.inf,
                     source=estimator.source(member, compiled),
                     reason=refusals[member].reason if member in refusals else "",
@@ -545,7 +549,7 @@ class Planner:
         estimator, load = self.estimator, offers.waiting
         waits = {member: offers.wait_seconds(member) for member in shares}
         seconds = {
-            member: estimator.seconds(member, load.part(share / load.circuits))
+            member: estimator.span_seconds(member, load.part(share / load.circuits))
             for member, share in shares.items()
         }
         longest = max(waits[member] + seconds[member] for member in shares)

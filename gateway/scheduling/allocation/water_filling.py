@@ -11,8 +11,9 @@ import heapq
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Sequence
 from itertools import accumulate, compress
-from math import inf, isfinite
+from math import ceil, inf, isfinite
 from operator import itemgetter
+from typing import NamedTuple
 
 from qiskit_gateway.policies.answers import value_of
 from qiskit_gateway.policies.objectives import Objective, Then
@@ -27,15 +28,18 @@ _TIE = 1e-9
 
 OfferOf = Callable[[str, Load, Load], Offer]
 """What it would mean for a member to take a load, after another that it was given before."""
+RoundOf = Callable[[str], float]
+"""How many circuits a member takes before its jobs queue anew, each for a slot of one that has ended."""
 
 
-def allocate(
+def allocate(  # noqa: PLR0913  A question with one answer.
     work: Load,
     members: Sequence[str],
     offer_of: OfferOf,
     objective: Objective,
     *,
     divisible: bool = False,
+    round_of: RoundOf = lambda _: inf,
 ) -> dict[str, float]:
     """Divide work among members.
 
@@ -45,6 +49,7 @@ def allocate(
         offer_of: What it would mean for a member to take a load after another.
         objective: What to minimize.
         divisible: Whether a circuit may be divided, by its shots.
+        round_of: How many circuits a member takes before its jobs queue anew; infinite where none do.
 
     Returns:
         Circuits by member, summing to ``work.circuits``; members that should take nothing are
@@ -60,7 +65,7 @@ def allocate(
         return _one_by_one(work, members, offer_of, objective)
     # What is dealt next is a circuit, or a small part of one.
     part = work.part(1 / (_PARTS if divisible else 1) / work.circuits)
-    return _level(work, part, members, offer_of, objective)
+    return _level(Work(work, part, offer_of, round_of), members, objective)
 
 
 def _one_by_one(
@@ -82,32 +87,108 @@ def _one_by_one(
     return taken
 
 
-def _level(
-    work: Load, one: Load, members: Sequence[str], offer_of: OfferOf, objective: Objective
-) -> dict[str, float]:
-    """Fill all members to one level of the objective, read as linear in the load."""
-    chosen = list(members)
+class Work(NamedTuple):
+    """The work that members are filled with.
+
+    Attributes:
+        whole: All of it.
+        part: The part by which it is dealt out.
+        offer_of: What it would mean for a member to take a load after another.
+        round_of: How many circuits a member takes before its jobs queue anew.
+    """
+
+    whole: Load
+    part: Load
+    offer_of: OfferOf
+    round_of: RoundOf
+
+
+class Rise(NamedTuple):
+    """How a member's value of an objective rises with its work.
+
+    Attributes:
+        first: The value of the first circuit.
+        slope: What each adds.
+        circuits: After how many of them the value rises by a step.
+        step: By how much.
+    """
+
+    first: float
+    slope: float
+    circuits: float = inf
+    step: float = 0.0
+
+    def holds(self, level: float) -> float:
+        """Return how many circuits raise the value to a level above the first."""
+        left = level - self.first
+        if self.circuits == inf:
+            return left / self.slope if self.slope > 0 else inf
+        each = self.slope * self.circuits + self.step
+        rounds = left // each
+        rest = left - rounds * each
+        part = rest / self.slope if self.slope > 0 else inf
+        return rounds * self.circuits + min(part, self.circuits)
+
+
+def _level(work: Work, members: Sequence[str], objective: Objective) -> dict[str, float]:
+    """Fill all members to one level of the objective, read as linear in the load between its steps."""
+    chosen, one, total = list(members), work.part, work.whole.circuits
     # What comes later is asked for only where nothing before it decides.
     for part in objective.objectives if isinstance(objective, Then) else (objective,):
-        base = [value_of(part, offer_of(member, one, NO_LOAD)) for member in chosen]
+        base = [value_of(part, work.offer_of(member, one, NO_LOAD)) for member in chosen]
         # Infinity is for members that are taken only where no other may be.
         finite = [isfinite(value) for value in base]
         if not any(finite):
             continue
         chosen, base = list(compress(chosen, finite)), list(compress(base, finite))
         slope = [
-            (value_of(part, offer_of(member, one, work)) - value) / work.circuits
+            (value_of(part, work.offer_of(member, one, work.whole)) - value) / total
             for member, value in zip(chosen, base, strict=True)
         ]
         if max(slope) > _TIE * max(1.0, *map(abs, base)):
-            shares = _fill(base, slope, work.circuits)
+            rises = [
+                _read_steps(part, work, member, Rise(*linear))
+                for member, *linear in zip(chosen, base, slope, strict=True)
+            ]
+            stepped = any(rise.step for rise in rises)
+            shares = _fill_rounds(rises, total) if stepped else _fill(base, slope, total)
             return {
                 member: share for member, share in zip(chosen, shares, strict=True) if share > 0
             }
         least = min(base)
         tied = [value <= least + _TIE * max(1.0, abs(least)) for value in base]
         chosen = list(compress(chosen, tied))
-    return dict.fromkeys(chosen, work.circuits / len(chosen))
+    return dict.fromkeys(chosen, total / len(chosen))
+
+
+def _read_steps(part: Objective, work: Work, member: str, mean: Rise) -> Rise:
+    """Tell the steps of a member's value from how it rises between them."""
+    circuits, total, one = work.round_of(member), work.whole.circuits, work.part.circuits
+    # The last that begins in the first round.
+    last = circuits - one
+    if not 0 < last < total:
+        return mean
+    offer = work.offer_of(member, work.part, work.whole.part(last / total))
+    slope = (value_of(part, offer) - mean.first) / last
+    steps = ceil((total + one) / circuits - _TIE) - 1
+    step = (mean.slope - slope) * total / steps if steps else 0.0
+    return Rise(mean.first, slope, circuits, step) if step > _TIE * abs(mean.first) else mean
+
+
+def _fill_rounds(rises: Sequence[Rise], total: float) -> list[float]:
+    """Return shares at one level, summing to the total, of members whose values may rise in steps."""
+    low, high = min(rise.first for rise in rises), max(rise.first for rise in rises)
+
+    def shares(level: float) -> list[float]:
+        return [min(total, rise.holds(level)) if level > rise.first else 0.0 for rise in rises]
+
+    while sum(shares(high)) < total:
+        high += max(high - low, _TIE)
+    while high - low > _TIE * max(1.0, abs(low)):
+        middle = (low + high) / 2
+        low, high = (low, middle) if sum(shares(middle)) >= total else (middle, high)
+    found = shares(high)
+    return [share * total / sum(found) for share in found]
 
 
 def _fill(base: Sequence[float], slope: Sequence[float], total: float) -> list[float]:

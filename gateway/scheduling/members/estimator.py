@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from math import log
+from math import ceil, log
 from statistics import fmean, median
 from typing import NamedTuple
 
@@ -32,6 +32,8 @@ _MOST_SLOTS = 512
 HOPE = UNSEEN_OFF
 # Times that differ by no more are one: a quote reads another clock than the run that it is about.
 ROUNDING_SECONDS = 1e-6
+# A part of a job that is no more is a rounding error.
+_ROUNDING = 1e-9
 # What a job counts as for which a tariff has no price: more than anybody pays, and yet a number.
 UNPRICED_USD = 1e15
 
@@ -214,8 +216,66 @@ class Estimator:
         return ALLOWED
 
     def wait_seconds(self, member: str, now: float) -> float:
-        """Estimate how long a job sent now waits: behind those of others, or behind ours."""
-        return max(self.states[member].queue_seconds, self.busy_seconds(member, now))
+        """Estimate how long the next job waits: behind those of others, or behind ours."""
+        return self.wait_behind(member, self.states[member].queue_seconds, now)
+
+    def wait_behind(self, member: str, queue_seconds: float, now: float) -> float:
+        """Estimate how long the next job waits, where those of others alone take so long.
+
+        A member that has as many of our jobs as it takes at once gets the next one when the first has
+        ended, and only then does that queue.
+        """
+        busy = self.busy_seconds(member, now)
+        slots = self.slots(member) if queue_seconds else None
+        if slots is not None and len(self.states[member].in_flight) >= slots:
+            queue_seconds += self._first_seconds(member, now)
+        return queue_seconds if queue_seconds > busy else busy  # noqa: FURB136  Asked for all the time.
+
+    def slots(self, member: str) -> int | None:
+        """Return how many jobs a member takes at once; ``None`` where that is enough to keep it busy."""
+        profile, most = self.profiles[member], self.states[member].most_at_once
+        limit = profile.max_in_flight or (None if profile.overlaps else 1)
+        return limit if most is None else min(most, limit or most)
+
+    def wait_anew_seconds(
+        self,
+        member: str,
+        load: Load,
+        compiled: Compiled | None = None,
+        *,
+        queue_seconds: float | None = None,
+    ) -> float:
+        """Estimate how long the jobs of a load queue after the first ones, in seconds.
+
+        Where a member takes few jobs at once each further one is sent when one has ended, and queues
+        while what it has besides is run.
+
+        Args:
+            member: Where.
+            load: The work.
+            compiled: What its circuits are there on average, if known.
+            queue_seconds: How long a job waits behind those of others, where that is not what was told
+                or learned.
+        """
+        if queue_seconds is None:
+            queue_seconds = self.states[member].queue_seconds
+        slots = self.slots(member) if queue_seconds else None
+        if slots is None or (jobs := self.profiles[member].jobs(load)) <= slots:
+            return 0.0
+        each = self.seconds(member, load, compiled) / jobs
+        return count_rounds(jobs, slots) * round_wait_seconds(queue_seconds, each, slots)
+
+    def span_seconds(self, member: str, load: Load) -> float:
+        """Estimate how long it takes from when a member begins with a load until all of it is done."""
+        return self.seconds(member, load) + self.wait_anew_seconds(member, load)
+
+    def cut_seconds(self, member: str, load: Load) -> float:
+        """Estimate how long one job more in a load queues anew, if it takes a slot of another."""
+        slots, queue_seconds = self.slots(member), self.states[member].queue_seconds
+        if slots is None or not queue_seconds:
+            return 0.0
+        each = self.seconds(member, load) / max(slots, self.profiles[member].jobs(load))
+        return round_wait_seconds(queue_seconds, each, slots) / slots
 
     def queue_seconds(self, member: str, waiting: Load) -> float:
         """Estimate how long a job waits behind those of others.
@@ -285,6 +345,13 @@ class Estimator:
         worked = state.worked_seconds(now)
         left = self._left_seconds(member, worked)
         return left - worked if worked < 0 else left
+
+    def _first_seconds(self, member: str, now: float) -> float:
+        """Estimate after what time a member is done with the first of our jobs in flight."""
+        state = self.states[member]
+        worked, first = state.worked_seconds(now), next(iter(state.in_flight.values()))
+        left = self._thought_seconds(member, first) - worked
+        return left if worked <= 0 else abs(left)
 
     def foresee(self, member: str, now: float) -> Iterator[Turn]:
         """Foresee when each of our jobs at a member begins and ends, and whether it may still wait.
@@ -379,6 +446,22 @@ class Estimator:
             assumed = assumed or _nominal(shot_seconds)
             self._timed[key] = replace(assumed, shot_seconds=shot_seconds, timed=True)
         return self._timed[key]
+
+
+def count_rounds(jobs: float, slots: int) -> int:
+    """Count how often so many slots are filled again for some jobs, after the first time."""
+    return ceil(jobs / slots - _ROUNDING) - 1
+
+
+def round_wait_seconds(queue_seconds: float, job_seconds: float, slots: int) -> float:
+    """Return how long a member does nothing each time that its slots are filled again.
+
+    Args:
+        queue_seconds: How long a job waits behind those of others.
+        job_seconds: How long each job runs; meanwhile those in the other slots queue.
+        slots: How many jobs it takes at once.
+    """
+    return max(0.0, queue_seconds - (slots - 1) * job_seconds)
 
 
 def _nominal(shot_seconds: float) -> Speed:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from math import isfinite
+from math import inf, isfinite
 from statistics import median
 
 from qiskit_gateway.policies.offer import Offer, behind
@@ -38,6 +38,7 @@ class Offers:
     left: Mapping[str, float] = field(default_factory=dict)
     busy_seconds: float = 0.0
     _made: dict[tuple[str, bool], tuple[Load, Load, Offer]] = field(default_factory=dict)
+    _queues: dict[str, float] = field(default_factory=dict)
     _waits: dict[str, tuple[float, float]] = field(default_factory=dict)
     _typical: list[float] = field(default_factory=list)
 
@@ -59,11 +60,12 @@ class Offers:
     def _make_later(self, member: str, load: Load, before: Load) -> Offer:
         estimator, compiled, first = self.estimator, self.mix.get(member), self(member, load)
         # What comes after it in the same jobs adds no job's overhead, but for what needs more.
-        earlier = estimator.seconds(member, before, compiled)
+        earlier, whole = estimator.seconds(member, before, compiled), before.plus(load)
+        waits = self._waits_of(member)[0] + self._wait_anew_seconds(member, whole)
         return behind(
             first,
-            wait_seconds=max(0.0, self._waits_of(member)[0] + earlier),
-            run_seconds=estimator.seconds(member, before.plus(load), compiled) - earlier,
+            wait_seconds=max(0.0, waits + earlier),
+            run_seconds=estimator.seconds(member, whole, compiled) - earlier,
             in_flight=first.in_flight + before.circuits / self.waiting.circuits,
             work_assigned=first.work_assigned + before.circuit_shots,
         )
@@ -80,7 +82,9 @@ class Offers:
             circuits=round(load.circuits) or 1,
             shots=round(load.circuit_shots / load.circuits) or 1,
             price_usd=self._price_usd(member, load) if "price_usd" in uses else 0.0,
-            wait_seconds=max(0.0, self._waits_of(member)[0]),
+            wait_seconds=max(
+                0.0, self._waits_of(member)[0] + self._wait_anew_seconds(member, load)
+            ),
             run_seconds=estimator.seconds(member, load, compiled),
             fidelity=fidelity,
             in_flight=float(len(state.in_flight)),
@@ -102,13 +106,33 @@ class Offers:
         found = self._waits.get(member)
         if found is None:
             estimator = self.estimator
-            busy = estimator.busy_seconds(member, self.now)
-            queues = (
-                estimator.queue_seconds(member, self.waiting),
-                estimator.states[member].queue_seconds,
-            )
-            found = self._waits[member] = max(queues[0], busy), max(queues[1], busy)
+            queue, told = self.queue_seconds(member), estimator.states[member].queue_seconds
+            wait = estimator.wait_behind(member, queue, self.now)
+            found = wait, wait if queue == told else estimator.wait_seconds(member, self.now)
+            self._waits[member] = found
         return found
+
+    def queue_seconds(self, member: str) -> float:
+        """Estimate how long a job waits behind those of others, by all that is known."""
+        found = self._queues.get(member)
+        if found is None:
+            found = self._queues[member] = self.estimator.queue_seconds(member, self.waiting)
+        return found
+
+    def _wait_anew_seconds(self, member: str, load: Load) -> float:
+        """Estimate how long the jobs of a load queue after the first ones."""
+        if not (queue := self.queue_seconds(member)):
+            return 0.0
+        compiled = self.mix.get(member)
+        return self.estimator.wait_anew_seconds(member, load, compiled, queue_seconds=queue)
+
+    def round_circuits(self, member: str) -> float:
+        """Return how many of the circuits a member can have before jobs queue anew; or infinity."""
+        slots = self.estimator.slots(member) if self.queue_seconds(member) else None
+        jobs = self.estimator.profiles[member].jobs(self.waiting)
+        if slots is None or jobs <= slots:
+            return inf
+        return slots * self.waiting.circuits / jobs
 
     def payable(self, member: str) -> Verdict:
         """Check whether a member has a price, or enough of its allotment, for any of the work."""

@@ -281,8 +281,13 @@ def _take_back(
         flight = max(waiting, key=lambda one: _units(state, one.flight.load)).flight
         units = _units(state, before)
         takers, each = _takers(state, whole, free, flight, now)
-        paid = (one.flight.price.usd / state.planner.usd_per_second for one in waiting)
-        tolls = [each * size - price for (_, size), price in zip(ends, paid, strict=True)]
+        base, slope = _pace(state, takers, whole, now)
+        level = level_of(base, slope).of(_units(state, whole))
+        sharing = [name for name, begins in zip(takers, base, strict=True) if begins < level]
+        tolls = [
+            _toll_seconds(state, one.flight, sharing, each * size, now)
+            for one, (_, size) in zip(waiting, ends, strict=True)
+        ]
         leave = {one.flight.shard.index for one in waiting}
         stay = (one.end - now for one in foreseen if one.flight.shard.index not in leave)
         stays, last = max(stay, default=0.0), max(one.end - now for one in foreseen)
@@ -290,8 +295,7 @@ def _take_back(
             # Else what waits anyway would seem to be done by dearer members at no price.
             _, rate = _takers(state, before, free, flight, now, busy=last)
             last -= max(0.0, each - rate) * units
-        rest = Rest(units, stays, last)
-        many = worthwhile(ends, tolls, *_pace(state, takers, whole, now), rest)
+        many = worthwhile(ends, tolls, base, slope, Rest(units, stays, last))
     for one in waiting[:many]:
         yield AskBack(one.flight.shard.index, Reason.SOONER_ELSEWHERE)
 
@@ -337,13 +341,32 @@ def _takers(  # noqa: PLR0913  A question with one answer.
     return names[:many], price / units
 
 
+def _toll_seconds(
+    state: RunState, flight: Flight, names: Sequence[str], seconds: float, now: float
+) -> float:
+    """Return what a shard costs elsewhere beyond what it does where it is, in seconds.
+
+    Args:
+        state: The run.
+        flight: The shard.
+        names: Members that would share it.
+        seconds: What it costs there as a part of larger jobs; a fee is due again in any case.
+        now: Seconds of the loop's clock.
+    """
+    offers = state.planner.offers(flight.load, now, flight.group.barred)
+    usd = min(offers(name, flight.load).price_usd for name in names)
+    return max(seconds, usd / state.planner.usd_per_second) - (
+        flight.price.usd / state.planner.usd_per_second
+    )
+
+
 def _pace(
     state: RunState, names: Sequence[str], work: Load, now: float
 ) -> tuple[list[float], list[float]]:
     """Estimate when members could begin with some work, from now, and their time for a unit of it."""
     estimator, units = state.estimator, _units(state, work)
     base = [estimator.wait_seconds(name, now) for name in names]
-    return base, [estimator.seconds(name, work) / units for name in names]
+    return base, [estimator.span_seconds(name, work) / units for name in names]
 
 
 def _units(state: RunState, work: Load) -> float:

@@ -14,7 +14,7 @@ class Considered:
         member: Its name.
         given: The work that it was given.
         wait_seconds: How long a job of it would have waited, for its queue or for what it had to do.
-        run_seconds: How long it would work on what it was given.
+        run_seconds: How long it would work on what it was given, and its jobs queue anew meanwhile.
         price_usd: What that would cost.
         alone_seconds: When it would be done with all of the work alone, its wait included.
         alone_usd: What all of the work would cost there; infinite where it has no price.

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from benchmarks.planner import LOADS, draw_load, measure, measure_curves, measure_value
 from qiskit_gateway import simulate
-from qiskit_gateway.backends import Fleet, Pricing, SimulatedMember
+from qiskit_gateway.backends import Fleet, Limits, Pricing, SimulatedMember
 from qiskit_gateway.policies import (
     MaxWait,
     Policy,
@@ -58,6 +58,29 @@ def test_what_is_taken_back_from_a_dead_member_lets_no_more_probes_through():
 def test_a_plan_is_not_followed_once_a_member_turns_out_slow():
     """A fifth member is found to be slow after others: it is not given what it was thought able to do."""
     assert measure(7002, kind="rows").ratio <= 1.2
+
+
+@pytest.mark.parametrize("policy", [fastest(), balanced(usd_per_hour=400)])
+def test_where_each_job_queues_anew_none_is_sent_more_than_need_be(policy):
+    """Members that take one job at once, behind queues, do all in one job each: none waits twice."""
+
+    def queued(name, most, queue_seconds, circuit_seconds):
+        return SimulatedMember(
+            name,
+            queue_seconds=queue_seconds,
+            circuit_seconds=circuit_seconds,
+            limits=Limits(max_circuits=most, max_in_flight=1),
+            told=True,
+        )
+
+    found = simulate(
+        [queued("slow", 222, 276.0, 1.4), queued("quick", 185, 366.0, 0.6)],
+        [(zero(), None, 100)] * 347,
+        policy=policy,
+        seed=1,
+    )
+
+    assert found.makespan_seconds <= 510
 
 
 @given(seed=seeds)

@@ -4,11 +4,11 @@ import itertools
 import math
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from scipy.optimize import LinearConstraint, linprog, milp
 from solving import best_division
@@ -214,6 +214,50 @@ def least_value(bids, circuits, worth):
                 costs[share:] = np.minimum(costs[share:], added)
         best = min(best, costs[circuits] + worth * end / 3600)
     return best
+
+
+queuing_bids = st.builds(
+    lambda tariff, most, **facts: Bid(member="", lines=lines_of(tariff, most), **facts),
+    st.builds(Tariff, fee=money, each=money),
+    st.integers(1, 10),
+    wait_seconds=st.sampled_from([0.0, 5.0, 60.0]),
+    unit_seconds=st.floats(0.1, 3.0),
+    job_seconds=st.sampled_from([0.0, 2.0]),
+    slots=st.integers(1, 3),
+    again_seconds=st.sampled_from([0.0, 5.0, 60.0]),
+)
+
+
+@given(queuing_bids, st.floats(0, 600))
+def test_what_is_done_by_a_time_is_all_that_ends_by_then(bid, seconds):
+    """Also where the jobs of a member queue anew, each time that its slots are filled."""
+    ends = [bid.seconds(units) for units in range(41)]
+    assume(all(abs(end - seconds) > 1e-6 for end in ends))
+
+    [able] = capacities([bid], seconds, 40)
+
+    assert able == max(units for units, end in enumerate(ends) if end <= seconds)
+
+
+@given(
+    st.lists(queuing_bids, min_size=1, max_size=4),
+    st.integers(1, 20),
+    st.sampled_from([1.0, 40.0, 1e3, 1e5]),
+)
+@settings(max_examples=40, deadline=None)
+def test_where_jobs_queue_anew_price_and_time_are_close_to_the_least(bids, circuits, worth):
+    """Each time that the slots of a member are filled counts, in the plan as in the end of the run."""
+    bids = [replace(bid, member=f"m{index}") for index, bid in enumerate(bids)]
+
+    found = best_division(bids, circuits, Worth(usd_per_second=worth / 3600))
+
+    ends = [
+        bid.seconds(sum(jobs), len(jobs))
+        for bid in bids
+        for jobs in [found.jobs.get(bid.member, ())]
+    ]
+    assert found.seconds == pytest.approx(max(ends))
+    assert value_of(found, worth) <= least_value(bids, circuits, worth) * 1.02 + 1e-6
 
 
 # Filling the cheapest first is 5.9 % dearer here than need be.

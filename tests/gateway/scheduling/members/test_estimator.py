@@ -2,10 +2,15 @@
 
 import math
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qiskit_gateway.scheduling.members.estimator import Estimator
+from qiskit_gateway.scheduling.members.estimator import (
+    Estimator,
+    count_rounds,
+    round_wait_seconds,
+)
 from qiskit_gateway.scheduling.members.profile import MemberProfile
 from qiskit_gateway.scheduling.members.speed import Speed
 from qiskit_gateway.scheduling.members.state import MemberState
@@ -284,3 +289,17 @@ def test_members_of_one_machine_wait_for_each_other():
         False,
         False,
     ]
+
+
+@given(st.integers(1, 30), st.integers(1, 5), st.floats(0.1, 100), st.floats(0, 500))
+def test_jobs_beyond_the_slots_queue_anew(jobs, slots, job_seconds, queue_seconds):
+    """The estimate is what comes out where each job is sent, queues and runs one after the other."""
+    idle, ends = 0.0, []
+    for number in range(jobs):
+        sent = ends[number - slots] if number >= slots else 0.0
+        idle = max(idle, sent + queue_seconds) + job_seconds
+        ends.append(idle)
+
+    again = count_rounds(jobs, slots) * round_wait_seconds(queue_seconds, job_seconds, slots)
+
+    assert ends[-1] == pytest.approx(queue_seconds + jobs * job_seconds + again)
