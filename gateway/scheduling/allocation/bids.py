@@ -134,7 +134,7 @@ class Bid:
         unit_seconds: For each unit.
         job_seconds: For each job, beside its units.
         slots: How many jobs it has at once, where further ones queue anew.
-        again_seconds: What that takes, each time that so many jobs are sent again.
+        again_seconds: How long it does nothing each time that its slots are filled again.
         credit: What it does for nothing.
         other_usd: What else counts for each unit.
     """

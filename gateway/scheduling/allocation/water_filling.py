@@ -65,7 +65,7 @@ def allocate(  # noqa: PLR0913  A question with one answer.
         return _one_by_one(work, members, offer_of, objective)
     # What is dealt next is a circuit, or a small part of one.
     part = work.part(1 / (_PARTS if divisible else 1) / work.circuits)
-    return _level(Work(work, part, offer_of, round_of), members, objective)
+    return _level(Filling(work, part, offer_of, round_of), members, objective)
 
 
 def _one_by_one(
@@ -87,8 +87,8 @@ def _one_by_one(
     return taken
 
 
-class Work(NamedTuple):
-    """The work that members are filled with.
+class Filling(NamedTuple):
+    """What members are filled with, and what that means for each.
 
     Attributes:
         whole: All of it.
@@ -130,7 +130,7 @@ class Rise(NamedTuple):
         return rounds * self.circuits + min(part, self.circuits)
 
 
-def _level(work: Work, members: Sequence[str], objective: Objective) -> dict[str, float]:
+def _level(work: Filling, members: Sequence[str], objective: Objective) -> dict[str, float]:
     """Fill all members to one level of the objective, read as linear in the load between its steps."""
     chosen, one, total = list(members), work.part, work.whole.circuits
     # What comes later is asked for only where nothing before it decides.
@@ -161,7 +161,7 @@ def _level(work: Work, members: Sequence[str], objective: Objective) -> dict[str
     return dict.fromkeys(chosen, total / len(chosen))
 
 
-def _read_steps(part: Objective, work: Work, member: str, mean: Rise) -> Rise:
+def _read_steps(part: Objective, work: Filling, member: str, mean: Rise) -> Rise:
     """Tell the steps of a member's value from how it rises between them."""
     circuits, total, one = work.round_of(member), work.whole.circuits, work.part.circuits
     # The last that begins in the first round.
