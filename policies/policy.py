@@ -185,13 +185,15 @@ class Policy:
                 "the budget limits what is spent for each user, and the policy names none: say on "
                 "whose behalf runs are, share=Share(user='chem/ana')"
             )
-        for name in sorted(self.names.difference(members)):
-            near = get_close_matches(name, members, n=1)
-            hint = f", did you mean {near[0]!r}?" if near else ";"
-            raise ValueError(
-                f"the policy names {name!r}, and no member of the fleet is called that{hint} "
-                f"There are {', '.join(members)}"
-            )
+        unknown = sorted(self.names.difference(members))
+        if not unknown:
+            return
+        near = [one for name in unknown for one in get_close_matches(name, members, n=1)]
+        raise ValueError(
+            f"the policy names {', '.join(map(repr, unknown))}, and no member of the fleet is called "
+            f"that; there are {', '.join(members)}"
+            + (f". Did you mean {' and '.join(map(repr, dict.fromkeys(near)))}?" if near else "")
+        )
 
     def judge(self, offer: Offer) -> Verdict:
         """Decide whether an offer may be taken, and can be compared with others."""

@@ -135,9 +135,18 @@ def test_numbers_of_any_kind_are_values(value):
 def test_a_member_that_is_not_there_is_told_before_anything_is_sent(policy):
     """A rule for a misspelt name would else be ignored in silence."""
     members = [SimulatedMember("garnet"), SimulatedMember("other")]
-    told = re.escape("'garnett', and no member of the fleet is called that, did you mean 'garnet'?")
+    told = re.escape(
+        "names 'garnett', and no member of the fleet is called that; there are garnet, other. "
+        "Did you mean 'garnet'?"
+    )
 
     with pytest.raises(ValueError, match=told):
         RouterSampler(members, policy=policy)
-    with pytest.raises(ValueError, match="There are garnet, other"):
+    with pytest.raises(ValueError, match="there are garnet, other"):
         simulate(members, [bell()], policy=policy)
+
+
+def test_all_names_that_are_not_there_are_told_at_once():
+    """The user need not mend one after the other; what nothing is like has no proposal."""
+    with pytest.raises(ValueError, match=r"names 'aspen', 'forte', and .* there are garnet$"):
+        RouterSampler([SimulatedMember("garnet")], policy=failover("forte", "aspen"))
